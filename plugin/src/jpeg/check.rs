@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Can RTP/JPEG (RFC 2435) carry an image so that exactly its pixels arrive, and if not, why?
+//!
+//! RTP/JPEG sends neither header nor Huffman tables: the receiver makes them up from a type,
+//! a size and the quantization tables. What differs from what it makes up arrives as garbage.
+
+use super::tables::{STANDARD_AC, STANDARD_DC};
+use super::{Damage, Header, HuffmanTable, ImageEnd, Process, first_image_end, scan_is_complete};
+
+/// The largest width and height that the 8-bit fields of RFC 2435 section 3.1.5 can say.
+const MAX_SIDE: u16 = 2040;
+
+/// An image that RFC 2435 carries exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Carried {
+    /// In pixels.
+    pub width: u16,
+    /// In pixels.
+    pub height: u16,
+    /// How many bytes belong to the image, with EOI if it has one; what follows is cut off.
+    pub length: usize,
+    /// EOI is missing although every block is there: it must be added.
+    pub lacks_eoi: bool,
+}
+
+/// Why an image is not carried as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It must not reach a payloader or decoder at all.
+    #[error("damaged: {0}")]
+    Damaged(#[from] Damage),
+    /// It is a good image that RFC 2435 has no way to carry.
+    #[error("RTP/JPEG cannot carry it: {0}")]
+    NotCarried(NotCarried),
+}
+
+/// What RFC 2435 has no way to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum NotCarried {
+    /// Only baseline and what decodes like it.
+    #[error("the process is {0:?}, not baseline")]
+    Process(Process),
+    /// Only 8 bits.
+    #[error("{0} bits a sample instead of 8")]
+    Precision(u8),
+    /// Only three components.
+    #[error("{0} components instead of 3")]
+    Components(usize),
+    /// RGB, by an Adobe segment or by the components' names.
+    #[error("RGB instead of YCbCr")]
+    Rgb,
+    /// Only 2x1,1x1,1x1 and 2x2,1x1,1x1.
+    #[error("sampling factors {0:?} (horizontal, vertical) instead of 4:2:2 or 4:2:0")]
+    SamplingFactors([(u8, u8); 3]),
+    /// Only one scan of all components in the frame's order, with all coefficients.
+    #[error("several scans, or a scan in another order")]
+    Scan,
+    /// Only Annex K's tables.
+    #[error("the Huffman tables are not the standard ones of T.81 Annex K")]
+    HuffmanTables,
+    /// Only 8-bit tables.
+    #[error("a quantization table has 16-bit values")]
+    WideQuantizationTable,
+    /// Only one table for both chroma components.
+    #[error("Cb and Cr have different quantization tables")]
+    ChromaQuantizationTables,
+    /// Up to 2040 pixels a side.
+    #[error("{width}x{height} is over 2040 pixels a side")]
+    Size {
+        /// In pixels.
+        width: u16,
+        /// In pixels.
+        height: u16,
+    },
+}
+
+impl Refusal {
+    /// Whether an ordinary 8-bit JPEG decoder shows the image, so that it can be encoded anew.
+    pub fn is_decodable(&self) -> bool {
+        let Self::NotCarried(reason) = self else {
+            return false;
+        };
+        match reason {
+            NotCarried::Process(process) => {
+                matches!(process, Process::ExtendedSequential | Process::Progressive)
+            }
+            NotCarried::Components(count) => *count == 1,
+            NotCarried::Precision(_) => false,
+            NotCarried::Rgb
+            | NotCarried::SamplingFactors(_)
+            | NotCarried::Scan
+            | NotCarried::HuffmanTables
+            | NotCarried::WideQuantizationTable
+            | NotCarried::ChromaQuantizationTables
+            | NotCarried::Size { .. } => true,
+        }
+    }
+}
+
+/// Checks one image.
+///
+/// # Errors
+/// [`Refusal::Damaged`] comes before [`Refusal::NotCarried`], so that damage is dropped
+/// wherever the image goes.
+pub fn check(jpeg: &[u8]) -> Result<Carried, Refusal> {
+    let header = Header::parse(jpeg)?;
+    // Other processes have several scans, with tables and scan headers between them.
+    let one_scan = matches!(header.process, Process::Baseline | Process::ExtendedSequential)
+        && header.scan.components().len() == header.components().len();
+    let end =
+        if one_scan { first_image_end(jpeg, header.scan_data)? } else { ImageEnd::Eoi(jpeg.len()) };
+    let (length, lacks_eoi) = match end {
+        ImageEnd::Eoi(length) => (length, false),
+        ImageEnd::Missing if header.precision == 8 && scan_is_complete(jpeg, &header) => {
+            (jpeg.len(), true)
+        }
+        ImageEnd::Missing => return Err(Damage::ScanCut.into()),
+    };
+    match not_carried(&header) {
+        Some(reason) => Err(Refusal::NotCarried(reason)),
+        None => Ok(Carried { width: header.width, height: header.height, length, lacks_eoi }),
+    }
+}
+
+fn not_carried(header: &Header) -> Option<NotCarried> {
+    // What no decoder takes comes first, so that the reason given is the one that decides.
+    if header.precision != 8 {
+        return Some(NotCarried::Precision(header.precision));
+    }
+    if matches!(header.process, Process::Other(_)) {
+        return Some(NotCarried::Process(header.process));
+    }
+    if header.components().len() == 4 {
+        return Some(NotCarried::Components(4));
+    }
+    if header.process != Process::Baseline {
+        return Some(NotCarried::Process(header.process));
+    }
+    let &[y, cb, cr] = header.components() else {
+        return Some(NotCarried::Components(header.components().len()));
+    };
+    if header.adobe_transform == Some(0) || [y.id, cb.id, cr.id] == *b"RGB" {
+        return Some(NotCarried::Rgb);
+    }
+    let (width, height) = (header.width, header.height);
+    if width > MAX_SIDE || height > MAX_SIDE {
+        return Some(NotCarried::Size { width, height });
+    }
+    // RFC 2435 section 4.1: type 0 is 2x1,1x1,1x1 and type 1 is 2x2,1x1,1x1, to the factor:
+    // the same ratio with other factors orders the blocks differently.
+    let factors = [y, cb, cr].map(|component| (component.horizontal, component.vertical));
+    if !matches!(factors, [(2, 1 | 2), (1, 1), (1, 1)]) {
+        return Some(NotCarried::SamplingFactors(factors));
+    }
+    let scan = &header.scan;
+    let order = scan.components().iter().map(|component| component.id);
+    if !order.eq([y.id, cb.id, cr.id])
+        || (scan.spectral_start, scan.spectral_end, scan.approximation) != (0, 63, 0)
+    {
+        return Some(NotCarried::Scan);
+    }
+    if !has_standard_tables(header) {
+        return Some(NotCarried::HuffmanTables);
+    }
+    let table =
+        |destination: u8| header.quantization.get(usize::from(destination)).copied().flatten();
+    let tables = [y, cb, cr].map(|component| table(component.quantization));
+    if tables.iter().flatten().any(|table| table.wide) {
+        return Some(NotCarried::WideQuantizationTable);
+    }
+    let [_, cb, cr] = tables;
+    (cb != cr).then_some(NotCarried::ChromaQuantizationTables)
+}
+
+/// Whether luma is coded with Annex K's luminance tables and chroma with its chrominance tables.
+fn has_standard_tables(header: &Header) -> bool {
+    let matches =
+        |given: &[Option<HuffmanTable>; 4], standard: &[HuffmanTable; 2], which, want: usize| {
+            let table = given.get(usize::from(which)).copied().flatten();
+            // An absent table means the standard one of that number, as in AVI.
+            let table = table.or_else(|| standard.get(usize::from(which)).copied());
+            table.is_some() && table == standard.get(want).copied()
+        };
+    header.scan.components().iter().enumerate().all(|(position, component)| {
+        let want = usize::from(position > 0);
+        matches(&header.dc, &STANDARD_DC, component.dc, want)
+            && matches(&header.ac, &STANDARD_AC, component.ac, want)
+    })
+}

@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Everything before the entropy-coded data, checked.
+
+use super::segments::{Segments, marker};
+
+/// The largest picture that is looked at, in pixels: 64 megapixels. Nothing is allocated by a
+/// size that a header states; this keeps decoders behind us from doing it.
+pub const MAX_PIXELS: u32 = 64_000_000;
+
+/// How a header is damaged: a decoder or payloader that trusts it would crash or show nonsense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Damage {
+    /// The image does not begin with FF D8.
+    #[error("no SOI at the begin")]
+    NoSoi,
+    /// A marker was due.
+    #[error("byte {offset} is {found:02x}, not a marker")]
+    NotAMarker {
+        /// From the begin of the image.
+        offset: usize,
+        /// The byte that is there.
+        found: u8,
+    },
+    /// The image ends inside a segment.
+    #[error("segment ff{marker:02x} at byte {offset} passes the end of the image")]
+    SegmentCut {
+        /// The byte after FF.
+        marker: u8,
+        /// From the begin of the image.
+        offset: usize,
+    },
+    /// The stated length is too short for what the segment must hold.
+    #[error("segment ff{marker:02x} at byte {offset} is too short")]
+    SegmentTooShort {
+        /// The byte after FF.
+        marker: u8,
+        /// From the begin of the image.
+        offset: usize,
+    },
+    /// A field of a segment has a value that T.81 does not allow.
+    #[error("segment ff{marker:02x} at byte {offset} holds an impossible value")]
+    BadValue {
+        /// The byte after FF.
+        marker: u8,
+        /// From the begin of the image.
+        offset: usize,
+    },
+    /// There is no frame header before the scan.
+    #[error("no frame header (SOF)")]
+    NoFrameHeader,
+    /// There are two.
+    #[error("two frame headers (SOF)")]
+    TwoFrameHeaders,
+    /// Width or height is 0.
+    #[error("the picture is {width}x{height}")]
+    NoSize {
+        /// In pixels.
+        width: u16,
+        /// In pixels.
+        height: u16,
+    },
+    /// More pixels than [`MAX_PIXELS`].
+    #[error("the picture of {width}x{height} is over the limit of {MAX_PIXELS} pixels")]
+    TooLarge {
+        /// In pixels.
+        width: u16,
+        /// In pixels.
+        height: u16,
+    },
+    /// A component's quantization table is not there.
+    #[error("quantization table {table} is missing")]
+    NoQuantizationTable {
+        /// The table's destination, 0 to 3.
+        table: u8,
+    },
+    /// The image ends before a scan.
+    #[error("no scan (SOS)")]
+    NoScan,
+    /// No entropy-coded data follow the scan header.
+    #[error("the image ends at the scan header")]
+    EmptyScan,
+    /// A marker other than RSTn stands inside the scan.
+    #[error("marker ff{marker:02x} inside the scan, at byte {offset}")]
+    MarkerInScan {
+        /// The byte after FF.
+        marker: u8,
+        /// From the begin of the image.
+        offset: usize,
+    },
+    /// EOI is missing, and so are blocks of the picture.
+    #[error("the image is cut: the end of its scan is missing")]
+    ScanCut,
+}
+
+/// The coding process, by the frame header's marker (T.81 table B.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Process {
+    /// SOF0: baseline DCT, Huffman coding.
+    Baseline,
+    /// SOF1: extended sequential DCT, Huffman coding.
+    ExtendedSequential,
+    /// SOF2: progressive DCT, Huffman coding.
+    Progressive,
+    /// SOF3 and up: lossless, hierarchical or arithmetic.
+    Other(u8),
+}
+
+/// A component of the frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Component {
+    /// Ci, the component identifier.
+    pub id: u8,
+    /// Hi, the horizontal sampling factor, 1 to 4.
+    pub horizontal: u8,
+    /// Vi, the vertical sampling factor, 1 to 4.
+    pub vertical: u8,
+    /// Tqi, the quantization table's destination, 0 to 3.
+    pub quantization: u8,
+}
+
+/// A quantization table as it lies in the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuantizationTable<'a> {
+    /// Whether the 64 values have 16 bits.
+    pub wide: bool,
+    /// The values in zigzag order; 64 or 128 bytes.
+    pub values: &'a [u8],
+}
+
+/// A Huffman table as it lies in the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HuffmanTable<'a> {
+    /// Li: the number of codes of each length from 1 to 16.
+    pub counts: &'a [u8],
+    /// Vi,j: the values, shortest code first.
+    pub values: &'a [u8],
+}
+
+/// A component's part in a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ScanComponent {
+    /// Csj, the component identifier.
+    pub id: u8,
+    /// Tdj, the DC table's destination, 0 to 3.
+    pub dc: u8,
+    /// Taj, the AC table's destination, 0 to 3.
+    pub ac: u8,
+}
+
+/// A scan header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scan {
+    components: [ScanComponent; 4],
+    count: usize,
+    /// Ss, the first coefficient.
+    pub spectral_start: u8,
+    /// Se, the last coefficient.
+    pub spectral_end: u8,
+    /// Ah and Al, the successive approximation bits, as they lie in one byte.
+    pub approximation: u8,
+}
+
+impl Scan {
+    /// Its components in order.
+    pub fn components(&self) -> &[ScanComponent] {
+        self.components.get(..self.count).unwrap_or_default()
+    }
+}
+
+/// Everything before the first scan's data.
+#[derive(Debug, Clone, Copy)]
+pub struct Header<'a> {
+    /// By the frame header's marker.
+    pub process: Process,
+    /// Bits of a sample.
+    pub precision: u8,
+    /// In pixels, not 0.
+    pub width: u16,
+    /// In pixels, not 0.
+    pub height: u16,
+    components: [Component; 4],
+    count: usize,
+    /// By destination.
+    pub quantization: [Option<QuantizationTable<'a>>; 4],
+    /// DC tables by destination; `None` means the standard one.
+    pub dc: [Option<HuffmanTable<'a>>; 4],
+    /// AC tables by destination; `None` means the standard one.
+    pub ac: [Option<HuffmanTable<'a>>; 4],
+    /// MCUs between restart markers; 0 means none.
+    pub restart_interval: u16,
+    /// The transform flag of an Adobe APP14 segment: 0 is RGB or CMYK, 1 is `YCbCr`, 2 is YCCK.
+    pub adobe_transform: Option<u8>,
+    /// The first scan's header.
+    pub scan: Scan,
+    /// Where that scan's entropy-coded data begin, from the begin of the image.
+    pub scan_data: usize,
+}
+
+impl<'a> Header<'a> {
+    /// The frame's components in order; one to four.
+    pub fn components(&self) -> &[Component] {
+        self.components.get(..self.count).unwrap_or_default()
+    }
+
+    /// Reads and checks everything before the first scan's data.
+    ///
+    /// # Errors
+    /// The first damage found. What T.81 allows is no damage, whoever can show it.
+    pub fn parse(jpeg: &'a [u8]) -> Result<Self, Damage> {
+        let mut header = Self {
+            process: Process::Baseline,
+            precision: 0,
+            width: 0,
+            height: 0,
+            components: [Component::default(); 4],
+            count: 0,
+            quantization: [None; 4],
+            dc: [None; 4],
+            ac: [None; 4],
+            restart_interval: 0,
+            adobe_transform: None,
+            scan: Scan::default(),
+            scan_data: 0,
+        };
+        for segment in Segments::new(jpeg) {
+            let segment = segment?;
+            let (marker, offset) = (segment.marker, segment.offset);
+            let body = Body { rest: segment.body, marker, offset };
+            match marker {
+                marker::DQT => header.quantization_tables(body)?,
+                marker::DHT => header.huffman_tables(body)?,
+                marker::DRI => header.restart_interval = body.u16()?.0,
+                marker::APP14 => {
+                    if let Some(&[.., transform]) = segment.body.get(..12)
+                        && segment.body.starts_with(b"Adobe")
+                    {
+                        header.adobe_transform = Some(transform);
+                    }
+                }
+                marker::SOS => {
+                    header.scan_header(body)?;
+                    header.scan_data = segment.end;
+                }
+                code if marker::is_sof(code) => header.frame_header(body)?,
+                _ => {}
+            }
+        }
+        header.finished(jpeg)
+    }
+
+    fn finished(self, jpeg: &[u8]) -> Result<Self, Damage> {
+        if self.count == 0 {
+            return Err(Damage::NoFrameHeader);
+        }
+        let lossless = matches!(self.process, Process::Other(_));
+        for component in self.components() {
+            let table = component.quantization;
+            let there = self.quantization.get(usize::from(table)).is_some_and(Option::is_some);
+            if !there && !lossless {
+                return Err(Damage::NoQuantizationTable { table });
+            }
+        }
+        let known = |scan: &ScanComponent| self.components().iter().any(|c| c.id == scan.id);
+        if !self.scan.components().iter().all(known) {
+            return Err(Damage::BadValue { marker: marker::SOS, offset: self.scan_data });
+        }
+        // Two bytes of EOI are no scan data.
+        if jpeg.get(self.scan_data..).is_none_or(|data| data.is_empty() || data == [0xff, 0xd9]) {
+            return Err(Damage::EmptyScan);
+        }
+        Ok(self)
+    }
+
+    fn frame_header(&mut self, body: Body<'a>) -> Result<(), Damage> {
+        if self.count != 0 {
+            return Err(Damage::TwoFrameHeaders);
+        }
+        let start = body;
+        self.process = match body.marker {
+            marker::SOF0 => Process::Baseline,
+            0xc1 => Process::ExtendedSequential,
+            0xc2 => Process::Progressive,
+            other => Process::Other(other),
+        };
+        let (precision, body) = body.u8()?;
+        let (height, body) = body.u16()?;
+        let (width, body) = body.u16()?;
+        let (count, mut body) = body.u8()?;
+        if width == 0 || height == 0 {
+            return Err(Damage::NoSize { width, height });
+        }
+        if u32::from(width) * u32::from(height) > MAX_PIXELS {
+            return Err(Damage::TooLarge { width, height });
+        }
+        if !(1..=4).contains(&count) {
+            return Err(start.bad_value());
+        }
+        for component in self.components.iter_mut().take(usize::from(count)) {
+            let (id, sampling, quantization);
+            (id, body) = body.u8()?;
+            (sampling, body) = body.u8()?;
+            (quantization, body) = body.u8()?;
+            let (horizontal, vertical) = (sampling >> 4, sampling & 15);
+            if !(1..=4).contains(&horizontal) || !(1..=4).contains(&vertical) || quantization > 3 {
+                return Err(start.bad_value());
+            }
+            *component = Component { id, horizontal, vertical, quantization };
+        }
+        (self.precision, self.width, self.height) = (precision, width, height);
+        self.count = usize::from(count);
+        Ok(())
+    }
+
+    fn quantization_tables(&mut self, body: Body<'a>) -> Result<(), Damage> {
+        let mut body = body.not_empty()?;
+        while !body.rest.is_empty() {
+            let (kind, values);
+            (kind, body) = body.u8()?;
+            let wide = match kind >> 4 {
+                0 => false,
+                1 => true,
+                _ => return Err(body.bad_value()),
+            };
+            (values, body) = body.bytes(if wide { 128 } else { 64 })?;
+            let table = self.quantization.get_mut(usize::from(kind & 15));
+            *table.ok_or(body.bad_value())? = Some(QuantizationTable { wide, values });
+        }
+        Ok(())
+    }
+
+    fn huffman_tables(&mut self, body: Body<'a>) -> Result<(), Damage> {
+        let mut body = body.not_empty()?;
+        while !body.rest.is_empty() {
+            let (kind, counts, values);
+            (kind, body) = body.u8()?;
+            (counts, body) = body.bytes(16)?;
+            // Codes of each length must leave room for longer ones (T.81 C.2).
+            let mut room = 1_i32;
+            for count in counts {
+                room = room * 2 - i32::from(*count);
+                if room < 0 {
+                    return Err(body.bad_value());
+                }
+            }
+            let total: usize = counts.iter().map(|count| usize::from(*count)).sum();
+            if total > 256 {
+                return Err(body.bad_value());
+            }
+            (values, body) = body.bytes(total)?;
+            let class = match kind >> 4 {
+                0 => &mut self.dc,
+                1 => &mut self.ac,
+                _ => return Err(body.bad_value()),
+            };
+            let table = class.get_mut(usize::from(kind & 15));
+            *table.ok_or(body.bad_value())? = Some(HuffmanTable { counts, values });
+        }
+        Ok(())
+    }
+
+    fn scan_header(&mut self, body: Body<'a>) -> Result<(), Damage> {
+        let start = body;
+        let (count, mut body) = body.u8()?;
+        // T.81 table B.3; the length is fixed by the count.
+        if !(1..=4).contains(&count) || start.rest.len() != 4 + 2 * usize::from(count) {
+            return Err(start.bad_value());
+        }
+        for component in self.scan.components.iter_mut().take(usize::from(count)) {
+            let (id, tables);
+            (id, body) = body.u8()?;
+            (tables, body) = body.u8()?;
+            let (dc, ac) = (tables >> 4, tables & 15);
+            if dc > 3 || ac > 3 {
+                return Err(start.bad_value());
+            }
+            *component = ScanComponent { id, dc, ac };
+        }
+        self.scan.count = usize::from(count);
+        let (spectral_start, body) = body.u8()?;
+        let (spectral_end, body) = body.u8()?;
+        let (approximation, _) = body.u8()?;
+        self.scan.spectral_start = spectral_start;
+        self.scan.spectral_end = spectral_end;
+        self.scan.approximation = approximation;
+        Ok(())
+    }
+}
+
+/// What is left of a segment's body, and where it belongs for an error.
+#[derive(Clone, Copy)]
+struct Body<'a> {
+    rest: &'a [u8],
+    marker: u8,
+    offset: usize,
+}
+
+impl<'a> Body<'a> {
+    fn too_short(self) -> Damage {
+        Damage::SegmentTooShort { marker: self.marker, offset: self.offset }
+    }
+
+    fn bad_value(self) -> Damage {
+        Damage::BadValue { marker: self.marker, offset: self.offset }
+    }
+
+    fn not_empty(self) -> Result<Self, Damage> {
+        if self.rest.is_empty() { Err(self.too_short()) } else { Ok(self) }
+    }
+
+    fn bytes(self, count: usize) -> Result<(&'a [u8], Self), Damage> {
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(self.too_short())?;
+        Ok((taken, Self { rest, ..self }))
+    }
+
+    fn u8(self) -> Result<(u8, Self), Damage> {
+        let (value, rest) = self.rest.split_first().ok_or(self.too_short())?;
+        Ok((*value, Self { rest, ..self }))
+    }
+
+    fn u16(self) -> Result<(u16, Self), Damage> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(self.too_short())?;
+        Ok((u16::from_be_bytes(*bytes), Self { rest, ..self }))
+    }
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where an image's entropy-coded data end.
+
+use super::Damage;
+use super::segments::marker;
+
+/// What stands at the end of a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageEnd {
+    /// EOI; the image has this many bytes with it.
+    Eoi(usize),
+    /// The bytes end without EOI.
+    Missing,
+}
+
+/// Finds the end of the only scan of `jpeg`, whose entropy-coded data begin at `scan_data`.
+///
+/// # Errors
+/// [`Damage::MarkerInScan`] for a marker other than RSTn and EOI.
+pub fn first_image_end(jpeg: &[u8], scan_data: usize) -> Result<ImageEnd, Damage> {
+    let data = jpeg.get(scan_data..).unwrap_or_default();
+    for at in memchr::memchr_iter(0xff, data) {
+        match data.get(at + 1) {
+            // FF 00 is a stuffed FF (T.81 B.1.1.5); FF FF is a fill byte before a marker.
+            Some(0x00 | 0xff | marker::RST0..=marker::RST7) => {}
+            Some(&marker::EOI) => return Ok(ImageEnd::Eoi(scan_data + at + 2)),
+            Some(&marker) => {
+                return Err(Damage::MarkerInScan { marker, offset: scan_data + at });
+            }
+            None => return Ok(ImageEnd::Missing),
+        }
+    }
+    Ok(ImageEnd::Missing)
+}
+
+/// Whether a second image follows the first one in `jpeg`: EOI and SOI next to each other.
+/// A thumbnail inside a segment has no SOI right behind its EOI.
+pub fn holds_second_image(jpeg: &[u8]) -> bool {
+    memchr::memmem::find(jpeg, &[0xff, marker::EOI, 0xff, marker::SOI]).is_some()
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! JPEG images as far as carrying them needs it: headers, tables, where an image ends, and
+//! whether RFC 2435 can carry it. ITU-T T.81 is the JPEG standard.
+//!
+//! Everything takes a slice and never leaves it, whatever the bytes say.
+
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod check;
+mod entropy;
+mod header;
+mod image_end;
+mod segments;
+mod tables;
+
+pub use check::{Carried, NotCarried, Refusal, check};
+pub use entropy::scan_is_complete;
+pub use header::{
+    Component, Damage, Header, HuffmanTable, MAX_PIXELS, Process, QuantizationTable, Scan,
+    ScanComponent,
+};
+pub use image_end::{ImageEnd, first_image_end, holds_second_image};
+pub use segments::{Segment, Segments, frame_size};
+pub use tables::{STANDARD_AC, STANDARD_DC};
+
+#[cfg(test)]
+mod test_images;

@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Small images made by code, and the rows of damage and of what RFC 2435 cannot carry.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used)]
+
+use super::*;
+use proptest::prelude::*;
+
+/// An image of flat grey blocks, right in every field unless a test changes one.
+#[derive(Clone)]
+struct Image {
+    sof: u8,
+    precision: u8,
+    size: (u16, u16),
+    /// Identifier, sampling factors as in the frame header, quantization table.
+    components: Vec<(u8, u8, u8)>,
+    quantization: Vec<Vec<u8>>,
+    extra: Vec<u8>,
+    scan_order: Vec<u8>,
+    spectral: [u8; 3],
+    restart_interval: u16,
+}
+
+impl Image {
+    fn good() -> Self {
+        Self {
+            sof: 0xc0,
+            precision: 8,
+            size: (33, 17),
+            components: vec![(0, 0x22, 0), (1, 0x11, 1), (2, 0x11, 1)],
+            quantization: vec![[&[0][..], &[16; 64]].concat(), [&[1][..], &[17; 64]].concat()],
+            extra: Vec::new(),
+            scan_order: vec![0, 1, 2],
+            spectral: [0, 63, 0],
+            restart_interval: 0,
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut Self)) -> Vec<u8> {
+        let mut image = Self::good();
+        change(&mut image);
+        image.bytes()
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut out = vec![0xff, 0xd8];
+        for table in &self.quantization {
+            out.extend(segment(0xdb, table));
+        }
+        out.extend(&self.extra);
+        if self.restart_interval > 0 {
+            out.extend(segment(0xdd, &self.restart_interval.to_be_bytes()));
+        }
+        let count = u8::try_from(self.components.len()).unwrap();
+        let mut frame = vec![self.precision];
+        frame.extend(self.size.1.to_be_bytes());
+        frame.extend(self.size.0.to_be_bytes());
+        frame.push(count);
+        frame.extend(
+            self.components.iter().flat_map(|(id, factors, table)| [*id, *factors, *table]),
+        );
+        out.extend(segment(self.sof, &frame));
+        let mut scan = vec![u8::try_from(self.scan_order.len()).unwrap()];
+        for index in &self.scan_order {
+            let id = self.components[usize::from(*index)].0;
+            scan.extend([id, if *index == 0 { 0x00 } else { 0x11 }]);
+        }
+        scan.extend(self.spectral);
+        out.extend(segment(0xda, &scan));
+        out.extend(self.blocks());
+        out.extend([0xff, 0xd9]);
+        out
+    }
+
+    /// Every block is "no difference, no AC": 00 1010 for luminance, 00 00 for chrominance.
+    fn blocks(&self) -> Vec<u8> {
+        let most = |shift: u8| self.components.iter().map(|c| (c.1 >> shift) & 15).max().unwrap();
+        let across = u32::from(self.size.0).div_ceil(8 * u32::from(most(4)));
+        let down = u32::from(self.size.1).div_ceil(8 * u32::from(most(0)));
+        let (mut bits, mut out, mut restart) = (String::new(), Vec::new(), 0);
+        let flush = |bits: &mut String, out: &mut Vec<u8>| {
+            while bits.len() % 8 != 0 {
+                bits.push('1');
+            }
+            for byte in bits.as_bytes().chunks(8) {
+                let byte = u8::from_str_radix(std::str::from_utf8(byte).unwrap(), 2).unwrap();
+                out.push(byte);
+                if byte == 0xff {
+                    out.push(0);
+                }
+            }
+            bits.clear();
+        };
+        for mcu in 0..across * down {
+            let interval = u32::from(self.restart_interval);
+            if interval > 0 && mcu > 0 && mcu % interval == 0 {
+                flush(&mut bits, &mut out);
+                out.extend([0xff, 0xd0 + restart]);
+                restart = (restart + 1) % 8;
+            }
+            for index in &self.scan_order {
+                let factors = self.components[usize::from(*index)].1;
+                for _ in 0..(factors >> 4) * (factors & 15) {
+                    bits.push_str(if *index == 0 { "001010" } else { "0000" });
+                }
+            }
+        }
+        flush(&mut bits, &mut out);
+        out
+    }
+}
+
+fn segment(marker: u8, body: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(body.len() + 2).unwrap().to_be_bytes();
+    [&[0xff, marker], &length[..], body].concat()
+}
+
+/// The standard tables as DHT segments, so that rows can change one of them.
+fn standard_dht() -> Vec<u8> {
+    let mut body = Vec::new();
+    for (class, tables) in [(0x00, STANDARD_DC), (0x10, STANDARD_AC)] {
+        for (destination, table) in (0_u8..).zip(tables) {
+            body.push(class | destination);
+            body.extend(table.counts);
+            body.extend(table.values);
+        }
+    }
+    segment(0xc4, &body)
+}
+
+#[test]
+fn carried_as_it_is() {
+    let cut = |mut bytes: Vec<u8>| {
+        bytes.truncate(bytes.len() - 2);
+        bytes
+    };
+    let junk = |mut bytes: Vec<u8>| {
+        bytes.extend([0, 0, 0]);
+        bytes
+    };
+    let good = Image::good().bytes();
+    let length = good.len();
+    let rows: Vec<(&str, Vec<u8>, usize, bool)> = vec![
+        ("4:2:0", good.clone(), length, false),
+        ("4:2:2", Image::with(|i| i.components[0].1 = 0x21), 0, false),
+        ("restart intervals", Image::with(|i| i.restart_interval = 2), 0, false),
+        ("restart interval 0", Image::with(|i| i.extra = segment(0xdd, &[0, 0])), 0, false),
+        ("tables stated", Image::with(|i| i.extra = standard_dht()), 0, false),
+        (
+            "one table for all",
+            Image::with(|i| {
+                i.components.iter_mut().for_each(|c| c.2 = 0);
+                i.quantization.truncate(1);
+            }),
+            0,
+            false,
+        ),
+        (
+            "four quantization tables",
+            Image::with(|i| {
+                i.quantization.push([&[2][..], &[1; 64]].concat());
+                i.quantization.push([&[3][..], &[1; 64]].concat());
+            }),
+            0,
+            false,
+        ),
+        (
+            "Cb and Cr tables with equal values",
+            Image::with(|i| {
+                i.components[2].2 = 2;
+                i.quantization.push([&[2][..], &[17; 64]].concat());
+            }),
+            0,
+            false,
+        ),
+        (
+            "two tables in one segment",
+            Image::with(|i| i.quantization = vec![i.quantization.concat()]),
+            0,
+            false,
+        ),
+        (
+            "other identifiers",
+            Image::with(|i| {
+                i.components = vec![(9, 0x22, 0), (4, 0x11, 1), (7, 0x11, 1)];
+            }),
+            0,
+            false,
+        ),
+        ("fill bytes", Image::with(|i| i.extra = vec![0xff; 5]), 0, false),
+        (
+            "application data with markers in it",
+            Image::with(|i| {
+                i.extra = segment(0xe1, &[0xff, 0xd8, 0xff, 0xc0, 0xff, 0xda, 0xff, 0xd9]);
+            }),
+            0,
+            false,
+        ),
+        (
+            "Adobe YCbCr",
+            Image::with(|i| i.extra = segment(0xee, b"Adobe\0d\0\0\0\0\x01")),
+            0,
+            false,
+        ),
+        ("2040 pixels", Image::with(|i| i.size = (2040, 8)), 0, false),
+        ("bytes after EOI", junk(good.clone()), length, false),
+        ("two images", [good.clone(), good.clone()].concat(), length, false),
+        ("EOI missing", cut(good.clone()), length - 2, true),
+        ("EOI missing, restarts", cut(Image::with(|i| i.restart_interval = 2)), 0, true),
+    ];
+    for (name, bytes, length, lacks_eoi) in rows {
+        let want = if length > 0 { length } else { bytes.len() };
+        let got = check(&bytes).unwrap_or_else(|why| panic!("{name}: {why}"));
+        assert_eq!((got.length, got.lacks_eoi), (want, lacks_eoi), "{name}");
+        assert_eq!(frame_size(&bytes), Some((got.width, got.height)), "{name}");
+    }
+    assert!(holds_second_image(&[good.clone(), good.clone()].concat()));
+    assert!(!holds_second_image(&good));
+}
+
+#[test]
+fn not_carried_and_why() {
+    let factors = |a: u8, b: u8, c: u8| {
+        move |i: &mut Image| {
+            for (component, factor) in i.components.iter_mut().zip([a, b, c]) {
+                component.1 = factor;
+            }
+        }
+    };
+    let optimised = Image::with(|i| {
+        i.extra = standard_dht();
+        let at = i.extra.iter().position(|byte| *byte == 3).unwrap();
+        i.extra.swap(at, at + 1);
+    });
+    let rows: Vec<(&str, Vec<u8>, NotCarried, bool)> = vec![
+        (
+            "4:4:4",
+            Image::with(factors(0x11, 0x11, 0x11)),
+            NotCarried::SamplingFactors([(1, 1), (1, 1), (1, 1)]),
+            true,
+        ),
+        (
+            "4:4:4 as ffmpeg writes it",
+            Image::with(factors(0x12, 0x12, 0x12)),
+            NotCarried::SamplingFactors([(1, 2), (1, 2), (1, 2)]),
+            true,
+        ),
+        (
+            "4:2:2 as ffmpeg writes it",
+            Image::with(factors(0x22, 0x12, 0x12)),
+            NotCarried::SamplingFactors([(2, 2), (1, 2), (1, 2)]),
+            true,
+        ),
+        (
+            "4:1:1",
+            Image::with(factors(0x41, 0x11, 0x11)),
+            NotCarried::SamplingFactors([(4, 1), (1, 1), (1, 1)]),
+            true,
+        ),
+        (
+            "grey",
+            Image::with(|i| {
+                i.components.truncate(1);
+                i.scan_order.truncate(1);
+            }),
+            NotCarried::Components(1),
+            true,
+        ),
+        (
+            "CMYK",
+            Image::with(|i| {
+                i.components.push((3, 0x11, 1));
+                i.scan_order.push(3);
+            }),
+            NotCarried::Components(4),
+            false,
+        ),
+        (
+            "progressive",
+            Image::with(|i| i.sof = 0xc2),
+            NotCarried::Process(Process::Progressive),
+            true,
+        ),
+        (
+            "extended",
+            Image::with(|i| i.sof = 0xc1),
+            NotCarried::Process(Process::ExtendedSequential),
+            true,
+        ),
+        (
+            "lossless",
+            Image::with(|i| i.sof = 0xc3),
+            NotCarried::Process(Process::Other(0xc3)),
+            false,
+        ),
+        (
+            "arithmetic",
+            Image::with(|i| i.sof = 0xc9),
+            NotCarried::Process(Process::Other(0xc9)),
+            false,
+        ),
+        (
+            "12 bits",
+            Image::with(|i| {
+                i.sof = 0xc1;
+                i.precision = 12;
+            }),
+            NotCarried::Precision(12),
+            false,
+        ),
+        (
+            "Adobe RGB",
+            Image::with(|i| i.extra = segment(0xee, b"Adobe\0d\0\0\0\0\x00")),
+            NotCarried::Rgb,
+            true,
+        ),
+        (
+            "components named RGB",
+            Image::with(|i| {
+                for (component, name) in i.components.iter_mut().zip(*b"RGB") {
+                    component.0 = name;
+                }
+            }),
+            NotCarried::Rgb,
+            true,
+        ),
+        (
+            "another scan order",
+            Image::with(|i| i.scan_order = vec![0, 2, 1]),
+            NotCarried::Scan,
+            true,
+        ),
+        ("non-interleaved", Image::with(|i| i.scan_order = vec![0]), NotCarried::Scan, true),
+        ("not all coefficients", Image::with(|i| i.spectral = [0, 5, 0]), NotCarried::Scan, true),
+        ("optimised Huffman tables", optimised, NotCarried::HuffmanTables, true),
+        (
+            "16-bit table",
+            Image::with(|i| {
+                i.quantization[0] = [&[0x10][..], &[1; 128]].concat();
+            }),
+            NotCarried::WideQuantizationTable,
+            true,
+        ),
+        (
+            "Cr table differs",
+            Image::with(|i| {
+                i.components[2].2 = 2;
+                i.quantization.push([&[2][..], &[99; 64]].concat());
+            }),
+            NotCarried::ChromaQuantizationTables,
+            true,
+        ),
+        (
+            "2041 pixels",
+            Image::with(|i| i.size = (2041, 8)),
+            NotCarried::Size { width: 2041, height: 8 },
+            true,
+        ),
+    ];
+    for (name, bytes, reason, decodable) in rows {
+        let got = check(&bytes).unwrap_err();
+        assert_eq!(got, Refusal::NotCarried(reason), "{name}");
+        assert_eq!(got.is_decodable(), decodable, "{name}");
+    }
+}
+
+#[test]
+fn damage_is_found_before_anything_else_sees_it() {
+    let good = Image::good().bytes();
+    let find = |marker: u8| good.windows(2).position(|pair| pair == [0xff, marker]).unwrap();
+    let (sos, scan) = (find(0xda), find(0xda) + 14);
+    let patched = |at: usize, value: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = value;
+        bytes
+    };
+    let short = |marker| Damage::SegmentTooShort { marker, offset: 2 };
+    let first = |quantization: Vec<u8>| Image::with(move |i| i.quantization[0] = quantization);
+    let sof = find(0xc0);
+    let rows: Vec<(&str, Vec<u8>, Damage)> = vec![
+        ("empty", vec![], Damage::NoSoi),
+        ("only SOI", vec![0xff, 0xd8], Damage::NoScan),
+        ("SOI and EOI", vec![0xff, 0xd8, 0xff, 0xd9], Damage::NoScan),
+        (
+            "scan header cut",
+            good[..sos + 6].to_vec(),
+            Damage::SegmentCut { marker: 0xda, offset: sos },
+        ),
+        (
+            "scan header lies about its length",
+            patched(sos + 3, 13),
+            Damage::BadValue { marker: 0xda, offset: sos },
+        ),
+        (
+            "scan header of length 0",
+            patched(sos + 3, 0),
+            Damage::SegmentTooShort { marker: 0xda, offset: sos },
+        ),
+        (
+            "scan of 9 components",
+            patched(sos + 4, 9),
+            Damage::BadValue { marker: 0xda, offset: sos },
+        ),
+        ("record ends at SOS", good[..scan].to_vec(), Damage::EmptyScan),
+        ("no scan", [&good[..sos], &[0xff, 0xd9]].concat(), Damage::NoScan),
+        ("table truncated", first(vec![0; 30]), short(0xdb)),
+        ("table of length 0", patched(5, 0), short(0xdb)),
+        ("table of length 1", patched(5, 1), short(0xdb)),
+        ("table number 15", patched(6, 15), Damage::BadValue { marker: 0xdb, offset: 2 }),
+        (
+            "restart interval short",
+            Image::with(|i| i.extra = segment(0xdd, &[1])),
+            Damage::SegmentTooShort { marker: 0xdd, offset: sof },
+        ),
+        ("no frame header", [&good[..sof], &good[sos..]].concat(), Damage::NoFrameHeader),
+        ("two frame headers", [&good[..sos], &good[sof..]].concat(), Damage::TwoFrameHeaders),
+        ("0x0", Image::with(|i| i.size = (0, 0)), Damage::NoSize { width: 0, height: 0 }),
+        ("65535x65535", patched(0, 0xff), Damage::TooLarge { width: 65535, height: 65535 }),
+        (
+            "sampling factor 0",
+            patched(sof + 11, 0x01),
+            Damage::BadValue { marker: 0xc0, offset: sof },
+        ),
+        (
+            "table missing",
+            Image::with(|i| i.components[1].2 = 3),
+            Damage::NoQuantizationTable { table: 3 },
+        ),
+        ("marker inside the scan", patched(scan, 0xff), Damage::NoSoi),
+        ("half an image", good[..good.len() - 8].to_vec(), Damage::ScanCut),
+    ];
+    for (name, mut bytes, want) in rows {
+        let want = match name {
+            "65535x65535" => {
+                bytes[sof + 5..sof + 9].fill(0xff);
+                want
+            }
+            "marker inside the scan" => {
+                bytes[scan + 1] = 0xdb;
+                Damage::MarkerInScan { marker: 0xdb, offset: scan }
+            }
+            _ => want,
+        };
+        assert_eq!(check(&bytes), Err(Refusal::Damaged(want)), "{name}");
+    }
+}
+
+#[test]
+fn no_cut_is_taken_for_an_image() {
+    let image = Image::with(|i| i.restart_interval = 2);
+    for length in 0..image.len() - 3 {
+        assert!(matches!(check(&image[..length]), Err(Refusal::Damaged(_))), "cut at {length}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_judged_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let _ = check(&[&[0xff, 0xd8][..], &bytes].concat());
+        let _ = frame_size(&bytes);
+    }
+
+    #[test]
+    fn any_change_of_a_good_image_is_judged_without_a_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut image = Image::with(|i| i.extra = standard_dht());
+        for (at, value) in changes {
+            let at = at.index(image.len());
+            image[at] = value;
+        }
+        image.truncate(cut.index(image.len()) + 1);
+        let _ = check(&image);
+    }
+}

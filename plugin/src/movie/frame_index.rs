@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where each frame of a movie lies: 8 bytes a frame, so a movie of 650 000 frames takes 5 MB.
+
+use super::{BadSpan, Step};
+
+/// How many bad spans are kept one by one; what comes after them is only counted, so that a
+/// hostile file cannot make the index large or the log long.
+pub const MAX_LISTED_BAD_SPANS: usize = 256;
+
+/// Bits of an entry that hold the length; 99 999 needs 17.
+const LENGTH_BITS: u32 = 17;
+const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
+
+/// Where one JPEG lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameLocation {
+    /// Byte offset of the JPEG, behind its length field.
+    pub offset: u64,
+    /// Bytes of the JPEG.
+    pub length: u32,
+}
+
+/// The frames found so far, in order.
+#[derive(Debug, Default)]
+pub struct FrameIndex {
+    /// Offset in the upper 47 bits, length in the lower 17.
+    entries: Vec<u64>,
+    bad_spans: Vec<(u64, BadSpan)>,
+    bad_records: u64,
+    bad_bytes: u64,
+}
+
+impl FrameIndex {
+    /// An index of nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in one step of a [`super::RecordWalker`].
+    pub fn record(&mut self, step: Step) {
+        match step {
+            Step::Frame { offset, length } => {
+                self.entries.push((offset << LENGTH_BITS) | (u64::from(length) & LENGTH_MASK));
+            }
+            Step::Bad(span) => {
+                self.bad_records += span.records;
+                self.bad_bytes += span.bytes;
+                if self.bad_spans.len() < MAX_LISTED_BAD_SPANS {
+                    self.bad_spans.push((self.frames(), span));
+                }
+            }
+            Step::Searching | Step::NeedMore | Step::End => {}
+        }
+    }
+
+    /// How many frames have been found.
+    pub fn frames(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// Where `frame` (from 0) lies, if it has been found.
+    pub fn get(&self, frame: u64) -> Option<FrameLocation> {
+        let entry = *self.entries.get(usize::try_from(frame).ok()?)?;
+        Some(FrameLocation {
+            offset: entry >> LENGTH_BITS,
+            // 17 bits always fit.
+            length: u32::try_from(entry & LENGTH_MASK).unwrap_or(0),
+        })
+    }
+
+    /// The bad spans found, each with the number of the frame that it stands before, in order;
+    /// at most [`MAX_LISTED_BAD_SPANS`].
+    pub fn bad_spans(&self) -> &[(u64, BadSpan)] {
+        &self.bad_spans
+    }
+
+    /// Bad records found, listed or not.
+    pub fn bad_records(&self) -> u64 {
+        self.bad_records
+    }
+
+    /// Bytes passed over, listed or not.
+    pub fn bad_bytes(&self) -> u64 {
+        self.bad_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::BadRecord;
+    use super::*;
+
+    #[test]
+    fn entries_come_back_as_they_went_in() {
+        let mut index = FrameIndex::new();
+        let rows = [(5, 1), (6, 99_999), ((1 << 47) - 1, 131_071)];
+        for (offset, length) in rows {
+            index.record(Step::Frame { offset, length });
+        }
+        for (frame, (offset, length)) in rows.into_iter().enumerate() {
+            assert_eq!(index.get(frame as u64), Some(FrameLocation { offset, length }));
+        }
+        assert_eq!(index.get(3), None);
+        assert_eq!(index.get(u64::MAX), None);
+    }
+
+    #[test]
+    fn bad_spans_are_counted_without_bound_and_listed_with_one() {
+        let mut index = FrameIndex::new();
+        for offset in 0..1000 {
+            index.record(Step::Bad(BadSpan {
+                offset,
+                bytes: 2,
+                records: 1,
+                first: BadRecord::Tail { bytes: 1 },
+            }));
+        }
+        assert_eq!(index.bad_spans().len(), MAX_LISTED_BAD_SPANS);
+        assert_eq!((index.bad_records(), index.bad_bytes()), (1000, 2000));
+    }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a file that is not a movie probably is, told from its first bytes.
+
+use super::SOI;
+
+/// Turns any file that ffmpeg reads into a movie, in a POSIX shell.
+macro_rules! convert {
+    ($input:literal) => {
+        concat!(
+            "ffmpeg ",
+            $input,
+            "-i INPUT -huffman default f%06d.jpg && for f in f*.jpg; \
+             do printf %05d $(wc -c <$f); cat $f; done > OUTPUT.mjpeg"
+        )
+    };
+}
+
+/// A format that is mistaken for a movie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LikelyFormat {
+    /// JPEG images one after another without lengths: ffmpeg's `mjpeg` muxer, most cameras.
+    PlainJpeg,
+    /// RIFF AVI.
+    Avi,
+    /// `QuickTime` or MP4.
+    QuickTime,
+    /// Matroska or `WebM`.
+    Matroska,
+    /// A dump of `multipart/x-mixed-replace`.
+    Multipart,
+    /// Records whose length field has this many digits, not five.
+    OtherDigits(u8),
+    /// Records with a binary length of this many bytes.
+    BinaryLength(u8),
+    /// A byte order mark before the first record: the file went through a text editor.
+    ByteOrderMark,
+}
+
+impl LikelyFormat {
+    /// Looks at a file's first bytes; 16 are enough.
+    pub fn of(head: &[u8]) -> Option<Self> {
+        let has = |offset: usize, what: &[u8]| {
+            head.get(offset..).is_some_and(|rest| rest.starts_with(what))
+        };
+        let quicktime = [&b"ftyp"[..], b"moov", b"mdat", b"wide", b"free", b"skip"];
+        if has(0, &SOI) {
+            Some(Self::PlainJpeg)
+        } else if has(0, b"RIFF") && has(8, b"AVI ") {
+            Some(Self::Avi)
+        } else if quicktime.iter().any(|atom| has(4, atom)) {
+            Some(Self::QuickTime)
+        } else if has(0, &[0x1a, 0x45, 0xdf, 0xa3]) {
+            Some(Self::Matroska)
+        } else if has(0, b"--") || has(0, b"\r\n--") || has(0, b"Content-") {
+            Some(Self::Multipart)
+        } else if has(0, &[0xef, 0xbb, 0xbf]) || has(0, &[0xff, 0xfe]) || has(0, &[0xfe, 0xff]) {
+            Some(Self::ByteOrderMark)
+        } else {
+            let digits = head.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let other = u8::try_from(digits).ok().filter(|n| *n > 0 && *n != 5);
+            if let Some(count) = other.filter(|_| has(digits, &SOI)) {
+                return Some(Self::OtherDigits(count));
+            }
+            let binary = [2, 4, 8].into_iter().find(|n| has(usize::from(*n), &SOI));
+            binary.map(Self::BinaryLength)
+        }
+    }
+
+    /// What it is, and the command that makes a movie of it, as one sentence.
+    pub fn advice(self) -> String {
+        let (what, command) = match self {
+            Self::PlainJpeg => (
+                "plain concatenated JPEG images without length prefixes".to_owned(),
+                convert!("-f mjpeg "),
+            ),
+            Self::Avi => ("an AVI file".to_owned(), convert!("")),
+            Self::QuickTime => ("a QuickTime or MP4 file".to_owned(), convert!("")),
+            Self::Matroska => ("a Matroska or WebM file".to_owned(), convert!("")),
+            Self::Multipart => {
+                ("a multipart/x-mixed-replace dump".to_owned(), convert!("-f mpjpeg "))
+            }
+            Self::OtherDigits(n) => (
+                format!("a movie with {n} digits for each length instead of 5"),
+                convert!("-f mjpeg "),
+            ),
+            Self::BinaryLength(n) => (
+                format!("a movie with binary lengths of {n} bytes instead of 5 digits"),
+                convert!("-f mjpeg "),
+            ),
+            Self::ByteOrderMark => (
+                "a file that a text editor has rewritten (it begins with a byte order mark)"
+                    .to_owned(),
+                convert!("-f mjpeg "),
+            ),
+        };
+        format!("it looks like {what}; to convert it: {command}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_bytes_name_the_format() {
+        let rows: &[(&[u8], Option<LikelyFormat>)] = &[
+            (b"", None),
+            (b"06014\xff\xd8\xff", None),
+            (b"hello world", None),
+            (b"\xff\xd8\xff\xe0", Some(LikelyFormat::PlainJpeg)),
+            (b"RIFF\x10\x00\x00\x00AVI LIST", Some(LikelyFormat::Avi)),
+            (b"RIFF\x10\x00\x00\x00WAVEfmt ", None),
+            (b"\0\0\0\x18ftypisom", Some(LikelyFormat::QuickTime)),
+            (b"\x1a\x45\xdf\xa3\x01", Some(LikelyFormat::Matroska)),
+            (b"--frame\r\nContent", Some(LikelyFormat::Multipart)),
+            (b"6014\xff\xd8\xff", Some(LikelyFormat::OtherDigits(4))),
+            (b"006014\xff\xd8\xff", Some(LikelyFormat::OtherDigits(6))),
+            (b"\0\0\x17\x7e\xff\xd8\xff", Some(LikelyFormat::BinaryLength(4))),
+            (b"\x17\x7e\xff\xd8\xff", Some(LikelyFormat::BinaryLength(2))),
+            (b"\xef\xbb\xbf06014\xff\xd8", Some(LikelyFormat::ByteOrderMark)),
+        ];
+        for (head, want) in rows {
+            assert_eq!(LikelyFormat::of(head), *want, "{}", head.escape_ascii());
+        }
+    }
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The movie format: records of five ASCII digits and one JPEG image, and nothing else.
+//!
+//! ```text
+//! record  = length jpeg
+//! length  = 5 ASCII digits, decimal: the size of jpeg in bytes (00001 to 99999)
+//! jpeg    = one complete JPEG image, from SOI (FF D8) to EOI (FF D9)
+//! ```
+//!
+//! There is no header, no trailer and no timing; `docs/movie-format.md` has the reading rules.
+//! Code in here takes slices and positioned reads. It opens nothing, holds no lock and asks no
+//! clock. Inside the program frames count from 0; in every text for people they count from 1.
+
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod frame_index;
+mod frame_rate;
+mod frame_splitter;
+mod frame_writer;
+mod length_prefix;
+mod likely_format;
+mod record_walker;
+
+pub use frame_index::{FrameIndex, FrameLocation, MAX_LISTED_BAD_SPANS};
+pub use frame_rate::FrameRate;
+pub use frame_splitter::{FrameSplitter, SplitItem, SplitterFrame};
+pub use frame_writer::{FrameWriter, WriteFrameError};
+pub use length_prefix::{LengthPrefix, PrefixError};
+pub use likely_format::LikelyFormat;
+pub use record_walker::{BadRecord, BadSpan, MovieBytes, RecordWalker, Step};
+
+/// Bytes of a record's length field.
+pub const PREFIX_LEN: usize = 5;
+
+/// The largest JPEG that five digits can announce, in bytes.
+pub const MAX_FRAME_LEN: usize = 99_999;
+
+/// JPEG start of image.
+pub const SOI: [u8; 2] = [0xff, 0xd8];
+
+/// JPEG end of image.
+pub const EOI: [u8; 2] = [0xff, 0xd9];

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From record to record: the one place that knows where a frame begins and how reading
+//! resumes after a bad record. The frame index walks a file with it, the frame splitter a stream.
+
+use super::{EOI, LengthPrefix, PREFIX_LEN, PrefixError, SOI};
+use std::io;
+
+/// Bytes that one search step looks through; bounds both memory and the time of a step.
+const SEARCH_WINDOW: usize = 64 * 1024;
+
+/// A record's length field and the two bytes after it, enough to judge it.
+const HEAD_LEN: usize = PREFIX_LEN + SOI.len();
+
+/// What a movie is read from: a file, or the part of a stream that has come so far.
+pub trait MovieBytes {
+    /// Reads up to `buf.len()` bytes at `offset`; fewer only where the bytes end.
+    ///
+    /// # Errors
+    /// What the medium says.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// The offset at which the bytes end, so far as is known.
+    fn end(&self) -> u64;
+
+    /// Whether [`Self::end`] is where the movie ends, not only what has come so far.
+    fn is_whole(&self) -> bool;
+}
+
+impl MovieBytes for [u8] {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let rest =
+            usize::try_from(offset).ok().and_then(|offset| self.get(offset..)).unwrap_or_default();
+        let length = rest.len().min(buf.len());
+        for (to, from) in buf.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        Ok(length)
+    }
+
+    fn end(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn is_whole(&self) -> bool {
+        true
+    }
+}
+
+/// What is wrong with a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadRecord {
+    /// The length field is not a length.
+    #[error(transparent)]
+    Prefix(#[from] PrefixError),
+    /// The length passes the end of the file: the record is truncated.
+    #[error("the record states {length} bytes, the file ends after {left}")]
+    PastEnd {
+        /// The stated length in bytes.
+        length: u32,
+        /// Bytes between the length field and the end of the file.
+        left: u64,
+    },
+    /// The length is possible, but what follows does not begin with FF D8.
+    #[error("the {length} bytes of the record are not a JPEG image: they do not begin with FF D8")]
+    NotJpeg {
+        /// The stated length in bytes.
+        length: u32,
+    },
+    /// One to four bytes after the last record.
+    #[error("{bytes} bytes after the last record")]
+    Tail {
+        /// How many there are.
+        bytes: u64,
+    },
+}
+
+/// Bytes that belong to no frame, from a bad record to the next good one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadSpan {
+    /// Where it begins: the byte offset of the first bad record.
+    pub offset: u64,
+    /// How many bytes were passed over.
+    pub bytes: u64,
+    /// How many records these certainly were (a run of `00000` counts each).
+    pub records: u64,
+    /// What is wrong with the first one.
+    pub first: BadRecord,
+}
+
+/// One step of a [`RecordWalker`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A good record: its JPEG lies at `offset` and has `length` bytes.
+    Frame {
+        /// Byte offset of the JPEG, behind its length field.
+        offset: u64,
+        /// Bytes of the JPEG.
+        length: u32,
+    },
+    /// Bytes were passed over.
+    Bad(BadSpan),
+    /// The search for the next good record goes on with the next step.
+    Searching,
+    /// The rest of the stream has not come yet.
+    NeedMore,
+    /// The movie has ended.
+    End,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    AtRecord,
+    Searching(BadSpan),
+}
+
+/// Walks a movie from record to record.
+#[derive(Debug)]
+pub struct RecordWalker {
+    next: u64,
+    state: State,
+}
+
+impl Default for RecordWalker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How the bytes at an offset look.
+enum Head {
+    Good { length: u32 },
+    Bad(BadRecord),
+    Unknown,
+}
+
+impl RecordWalker {
+    /// A walk that begins at byte 0.
+    pub fn new() -> Self {
+        Self { next: 0, state: State::AtRecord }
+    }
+
+    /// Where the next step reads; everything before it is settled.
+    pub fn offset(&self) -> u64 {
+        self.next
+    }
+
+    /// One step: a frame, a bad span, or a bounded part of the search for the next good record.
+    ///
+    /// # Errors
+    /// What reading the movie says.
+    pub fn step<M: MovieBytes + ?Sized>(&mut self, movie: &M) -> io::Result<Step> {
+        match self.state {
+            State::AtRecord => self.record(movie),
+            State::Searching(span) => self.search(movie, span),
+        }
+    }
+
+    fn record<M: MovieBytes + ?Sized>(&mut self, movie: &M) -> io::Result<Step> {
+        let offset = self.next;
+        if offset >= movie.end() {
+            return Ok(if movie.is_whole() { Step::End } else { Step::NeedMore });
+        }
+        match judge(movie, offset)? {
+            // Nothing at all where bytes were promised: the file has shrunk.
+            Head::Unknown if movie.is_whole() => Ok(Step::End),
+            Head::Unknown => Ok(Step::NeedMore),
+            Head::Good { length } => Ok(self.frame_at(offset, length)),
+            Head::Bad(first) => {
+                // Empty records come in runs, which the search counts from the first one on.
+                let empty = first == BadRecord::Prefix(PrefixError::Zero);
+                let span = BadSpan { offset, bytes: 0, records: u64::from(!empty), first };
+                // A record that is no JPEG, or empty, may have good neighbours: look there first.
+                let skip = match first {
+                    BadRecord::NotJpeg { length } => PREFIX_LEN as u64 + u64::from(length),
+                    BadRecord::Prefix(PrefixError::Zero) => PREFIX_LEN as u64,
+                    BadRecord::Tail { bytes } => bytes,
+                    BadRecord::Prefix(_) | BadRecord::PastEnd { .. } => 0,
+                };
+                if skip > 0 {
+                    let after = offset + skip;
+                    if after >= movie.end() && movie.is_whole() {
+                        return Ok(self.close(span, movie.end()));
+                    }
+                    match judge(movie, after)? {
+                        Head::Unknown => return Ok(Step::NeedMore),
+                        Head::Good { .. } => return Ok(self.close(span, after)),
+                        Head::Bad(_) => {}
+                    }
+                }
+                self.state = State::Searching(span);
+                self.next = offset + u64::from(!empty);
+                Ok(Step::Searching)
+            }
+        }
+    }
+
+    fn frame_at(&mut self, offset: u64, length: u32) -> Step {
+        let jpeg = offset + PREFIX_LEN as u64;
+        self.next = jpeg + u64::from(length);
+        self.state = State::AtRecord;
+        Step::Frame { offset: jpeg, length }
+    }
+
+    fn close(&mut self, span: BadSpan, end: u64) -> Step {
+        self.next = end;
+        self.state = State::AtRecord;
+        Step::Bad(BadSpan { bytes: end - span.offset, records: span.records.max(1), ..span })
+    }
+
+    /// Looks through one window for the next offset at which a record plausibly begins.
+    fn search<M: MovieBytes + ?Sized>(&mut self, movie: &M, mut span: BadSpan) -> io::Result<Step> {
+        let mut buf = vec![0; SEARCH_WINDOW];
+        let have = read_full(movie, &mut buf, self.next)?;
+        let window = buf.get(..have).unwrap_or_default();
+        if span.first == BadRecord::Prefix(PrefixError::Zero) && self.next == zero_run_end(&span) {
+            // Still inside the run of empty records: count them.
+            let zeros = window
+                .chunks_exact(PREFIX_LEN)
+                .take_while(|chunk| chunk.iter().all(|byte| *byte == b'0'))
+                .count();
+            if zeros > 0 {
+                span.records += zeros as u64;
+                self.next += (zeros * PREFIX_LEN) as u64;
+                self.state = State::Searching(span);
+                let after = self.next;
+                return match judge(movie, after)? {
+                    Head::Good { .. } => Ok(self.close(span, after)),
+                    Head::Unknown if movie.is_whole() => Ok(self.close(span, movie.end())),
+                    Head::Unknown | Head::Bad(_) => Ok(Step::Searching),
+                };
+            }
+        }
+        for soi in memchr::memmem::find_iter(window, &SOI) {
+            let Some(start) = soi.checked_sub(PREFIX_LEN) else {
+                continue;
+            };
+            let digits = window.get(start..soi).unwrap_or_default();
+            if !digits.iter().all(u8::is_ascii_digit) {
+                continue;
+            }
+            let candidate = self.next + start as u64;
+            match confirm(movie, candidate)? {
+                Confirmed::Yes => return Ok(self.close(span, candidate)),
+                Confirmed::No => {}
+                Confirmed::Unknown => {
+                    self.next = candidate;
+                    self.state = State::Searching(span);
+                    return Ok(Step::NeedMore);
+                }
+            }
+        }
+        if have < SEARCH_WINDOW {
+            if movie.is_whole() {
+                // A file that has shrunk ends before the end that it had.
+                return Ok(self.close(span, movie.end().min(self.next + have as u64)));
+            }
+            self.next += have.saturating_sub(HEAD_LEN - 1) as u64;
+            self.state = State::Searching(span);
+            return Ok(Step::NeedMore);
+        }
+        self.next += (have - (HEAD_LEN - 1)) as u64;
+        self.state = State::Searching(span);
+        Ok(Step::Searching)
+    }
+}
+
+/// Whether a record begins at `candidate`: a good head, and at the distance it states an
+/// end of image before, or another good head or the end of the file after.
+fn confirm<M: MovieBytes + ?Sized>(movie: &M, candidate: u64) -> io::Result<Confirmed> {
+    let length = match judge(movie, candidate)? {
+        Head::Good { length } => length,
+        Head::Bad(_) => return Ok(Confirmed::No),
+        Head::Unknown => return Ok(Confirmed::Unknown),
+    };
+    let after = candidate + PREFIX_LEN as u64 + u64::from(length);
+    let mut end = [0; EOI.len()];
+    let ends = read_full(movie, &mut end, after - EOI.len() as u64)? == EOI.len() && end == EOI;
+    if ends || (after >= movie.end() && movie.is_whole()) {
+        return Ok(Confirmed::Yes);
+    }
+    Ok(match judge(movie, after)? {
+        Head::Good { .. } => Confirmed::Yes,
+        Head::Bad(_) => Confirmed::No,
+        Head::Unknown => Confirmed::Unknown,
+    })
+}
+
+enum Confirmed {
+    Yes,
+    No,
+    Unknown,
+}
+
+/// Where a run of empty records has been counted up to.
+fn zero_run_end(span: &BadSpan) -> u64 {
+    span.offset + span.records * PREFIX_LEN as u64
+}
+
+fn judge<M: MovieBytes + ?Sized>(movie: &M, offset: u64) -> io::Result<Head> {
+    let mut head = [0; HEAD_LEN];
+    let have = read_full(movie, &mut head, offset)?;
+    if have < HEAD_LEN && !movie.is_whole() {
+        return Ok(Head::Unknown);
+    }
+    let [prefix @ .., soi1, soi2] = head;
+    let soi = [soi1, soi2];
+    if have == 0 {
+        return Ok(Head::Unknown);
+    }
+    if have < PREFIX_LEN {
+        return Ok(Head::Bad(BadRecord::Tail { bytes: have as u64 }));
+    }
+    let length = match LengthPrefix::parse(prefix) {
+        Ok(prefix) => prefix.length(),
+        Err(error) => return Ok(Head::Bad(error.into())),
+    };
+    let left = movie.end().saturating_sub(offset + PREFIX_LEN as u64);
+    if u64::from(length) > left {
+        return Ok(if movie.is_whole() {
+            Head::Bad(BadRecord::PastEnd { length, left })
+        } else if soi == SOI {
+            Head::Unknown
+        } else {
+            Head::Bad(BadRecord::NotJpeg { length })
+        });
+    }
+    Ok(if length as usize >= SOI.len() && soi == SOI {
+        Head::Good { length }
+    } else {
+        Head::Bad(BadRecord::NotJpeg { length })
+    })
+}
+
+/// Reads until `buf` is full or the bytes end; gives the number of bytes read.
+fn read_full<M: MovieBytes + ?Sized>(movie: &M, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    // What a growing file has behind its end at opening is not part of the movie.
+    let left = usize::try_from(movie.end().saturating_sub(offset)).unwrap_or(usize::MAX);
+    let want = buf.len().min(left);
+    let mut have = 0;
+    while let Some(rest) = buf.get_mut(have..want).filter(|rest| !rest.is_empty()) {
+        match movie.read_at(rest, offset + have as u64) {
+            Ok(0) => break,
+            Ok(n) => have += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(have)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stand-in for a JPEG: right at both ends, `length` bytes long.
+    fn jpeg(length: usize) -> Vec<u8> {
+        let mut bytes = vec![b'x'; length];
+        bytes[..2].copy_from_slice(&SOI);
+        bytes[length - 2..].copy_from_slice(&EOI);
+        bytes
+    }
+
+    fn record(length: usize) -> Vec<u8> {
+        [format!("{length:05}").into_bytes(), jpeg(length)].concat()
+    }
+
+    fn walk(movie: &[u8]) -> (Vec<(u64, u32)>, Vec<BadSpan>) {
+        let mut walker = RecordWalker::new();
+        let (mut frames, mut bad) = (Vec::new(), Vec::new());
+        loop {
+            match walker.step(movie).unwrap() {
+                Step::Frame { offset, length } => frames.push((offset, length)),
+                Step::Bad(span) => bad.push(span),
+                Step::Searching => {}
+                Step::NeedMore => panic!("a whole movie needs no more"),
+                Step::End => return (frames, bad),
+            }
+        }
+    }
+
+    #[test]
+    fn a_bad_record_costs_itself_only() {
+        let not_digits =
+            |found: &[u8; 5]| BadRecord::Prefix(PrefixError::NotDigits { found: *found });
+        let no_image = [b"00020".to_vec(), vec![b'-'; 20]].concat();
+        // Name, bytes between two good records of 30 and 40 bytes, records, what is wrong.
+        let rows: Vec<(&str, Vec<u8>, u64, BadRecord)> = vec![
+            ("sign", [b"+0030".to_vec(), jpeg(30)].concat(), 1, not_digits(b"+0030")),
+            ("blank", [b" 0030".to_vec(), jpeg(30)].concat(), 1, not_digits(b" 0030")),
+            ("four digits", [b"0030".to_vec(), jpeg(30)].concat(), 1, not_digits(b"0030\xff")),
+            ("line end", b"616\r\n".to_vec(), 1, not_digits(b"616\r\n")),
+            ("one empty record", b"00000".to_vec(), 1, PrefixError::Zero.into()),
+            ("three empty records", b"000000000000000".to_vec(), 3, PrefixError::Zero.into()),
+            ("20 000 empty records", b"00000".repeat(20_000), 20_000, PrefixError::Zero.into()),
+            ("empty, then garbage", b"00000--".to_vec(), 1, PrefixError::Zero.into()),
+            ("no image", no_image, 1, BadRecord::NotJpeg { length: 20 }),
+            ("one byte", b"00001\xff".to_vec(), 1, BadRecord::NotJpeg { length: 1 }),
+            ("garbage over windows", vec![b'-'; 3 * SEARCH_WINDOW], 1, not_digits(b"-----")),
+        ];
+        for (name, between, records, first) in rows {
+            let movie = [record(30), between.clone(), record(40)].concat();
+            let (frames, bad) = walk(&movie);
+            let second = (35 + between.len() + 5) as u64;
+            assert_eq!(frames, [(5, 30), (second, 40)], "{name}");
+            let bytes = between.len() as u64;
+            assert_eq!(bad, [BadSpan { offset: 35, bytes, records, first }], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_cut_movie_keeps_its_whole_records() {
+        let whole = [record(30), record(40)].concat();
+        for cut in 36..whole.len() {
+            let (frames, bad) = walk(&whole[..cut]);
+            assert_eq!(frames, [(5, 30)], "cut at {cut}");
+            let bytes = cut as u64 - 35;
+            let first = if bytes < 5 {
+                BadRecord::Tail { bytes }
+            } else {
+                BadRecord::PastEnd { length: 40, left: bytes - 5 }
+            };
+            assert_eq!(bad, [BadSpan { offset: 35, bytes, records: 1, first }], "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_length_that_lies_is_left_at_the_next_record() {
+        // The first record states more than the whole movie has.
+        let movie = [b"90000".to_vec(), jpeg(30), record(40), record(50)].concat();
+        let (frames, bad) = walk(&movie);
+        assert_eq!(frames, [(40, 40), (85, 50)]);
+        let first = BadRecord::PastEnd { length: 90_000, left: 130 };
+        assert_eq!(bad, [BadSpan { offset: 0, bytes: 35, records: 1, first }]);
+    }
+
+    #[test]
+    fn digits_before_an_image_are_no_record_unless_the_distance_fits() {
+        // "12345" stands before FF D8 by chance; what is 12345 bytes on is nothing.
+        let movie = [b"-----12345\xff\xd8------".to_vec(), vec![b'-'; 20_000], record(30)].concat();
+        let (frames, _) = walk(&movie);
+        assert_eq!(frames, [(movie.len() as u64 - 30, 30)]);
+    }
+
+    #[test]
+    fn bytes_without_any_record_end() {
+        for (name, movie) in [
+            ("nothing", Vec::new()),
+            ("text", b"no movie".to_vec()),
+            ("zeros", vec![0; 200_000]),
+            ("digits", vec![b'7'; 200_000]),
+            ("empty records", b"00000".repeat(50)),
+        ] {
+            let (frames, bad) = walk(&movie);
+            assert!(frames.is_empty(), "{name}");
+            let bytes: u64 = bad.iter().map(|span| span.bytes).sum();
+            assert_eq!(bytes, movie.len() as u64, "{name}");
+        }
+    }
+}
