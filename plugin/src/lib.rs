@@ -1,4 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Length-prefixed MJPEG movies in GStreamer.
+//! Length-prefixed MJPEG movies in GStreamer: the plugin `mjpegfile` and the code it stands on.
+//!
+//! [`movie`] and [`jpeg`] know the format and no GStreamer type; [`movie_file`] opens files;
+//! the elements are thin around them. Programs call [`register`] and need no plugin path.
+
 pub mod jpeg;
+pub mod mjpegfilesrc;
 pub mod movie;
+pub mod movie_file;
+mod registration;
+
+/// Registers the elements in this process, after `gst::init`.
+///
+/// # Errors
+/// If GStreamer refuses.
+pub fn register() -> Result<(), gst::glib::BoolError> {
+    registration::plugin_register_static()
+}

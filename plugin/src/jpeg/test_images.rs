@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Small images made by code, and the rows of damage and of what RFC 2435 cannot carry.
-#![allow(clippy::indexing_slicing, clippy::unwrap_used)]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, clippy::too_many_lines)]
 
 use super::*;
 use proptest::prelude::*;
@@ -78,7 +78,7 @@ impl Image {
         let down = u32::from(self.size.1).div_ceil(8 * u32::from(most(0)));
         let (mut bits, mut out, mut restart) = (String::new(), Vec::new(), 0);
         let flush = |bits: &mut String, out: &mut Vec<u8>| {
-            while bits.len() % 8 != 0 {
+            while !bits.len().is_multiple_of(8) {
                 bits.push('1');
             }
             for byte in bits.as_bytes().chunks(8) {

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One opened movie.
+
+use super::registry::{self, Key};
+use crate::movie::{
+    BadSpan, FrameIndex, FrameLocation, LikelyFormat, MovieBytes, RecordWalker, Step,
+};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::time::{Duration, Instant};
+
+/// How long opening a movie may index it before a thread takes over. Most movies are done.
+const INDEX_AT_OPEN: Duration = Duration::from_millis(5);
+
+/// Steps between two looks at the clock and two publications of what was found.
+const STEPS_AT_ONCE: usize = 64;
+
+/// Why a movie was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The operating system refused.
+    #[error("cannot open {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// A folder, FIFO, socket or device.
+    #[error("{} is not a regular file", path.display())]
+    NotRegular {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What [`MovieFile::frame`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    /// The frame lies there.
+    Frame(FrameLocation),
+    /// The movie has only this many frames.
+    End(u64),
+    /// The caller's `cancelled` was set, or the deadline has passed.
+    Cancelled,
+}
+
+/// A movie file as it was when it was opened: bytes that it grows by are not part of it.
+#[derive(Debug)]
+pub struct MovieFile {
+    path: PathBuf,
+    bytes: FileBytes,
+    index: RwLock<Index>,
+    /// Pairs with `grown`; holds nothing, since the index has its own lock.
+    waiting: Mutex<()>,
+    grown: Condvar,
+}
+
+#[derive(Debug)]
+struct FileBytes {
+    file: File,
+    length: u64,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    frames: FrameIndex,
+    complete: bool,
+    failed: Option<io::ErrorKind>,
+}
+
+impl MovieBytes for FileBytes {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buf, offset)
+    }
+
+    fn end(&self) -> u64 {
+        self.length
+    }
+
+    fn is_whole(&self) -> bool {
+        true
+    }
+}
+
+impl MovieFile {
+    /// Opens a movie, or gives the one that is open already if the file is the same: path,
+    /// size and time of modification.
+    ///
+    /// # Errors
+    /// If the file cannot be opened or is no regular file. A FIFO does not hang.
+    pub fn open(path: &Path) -> Result<Arc<Self>, OpenError> {
+        let refused = |source| OpenError::Io { path: path.to_owned(), source };
+        let regular = |metadata: &std::fs::Metadata| {
+            let error = OpenError::NotRegular { path: path.to_owned() };
+            metadata.is_file().then_some(()).ok_or(error)
+        };
+        // Opening a device can do things; opening a FIFO waits for its writer.
+        regular(&std::fs::metadata(path).map_err(refused)?)?;
+        let mut options = OpenOptions::new();
+        let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(refused)?;
+        let metadata = file.metadata().map_err(refused)?;
+        regular(&metadata)?;
+        let full = path.canonicalize().map_err(refused)?;
+        let key = Key::new(full, &metadata).map_err(refused)?;
+        Ok(registry::get_or_insert(key, || Self::index(path, file, metadata.len())))
+    }
+
+    /// The same file read anew if it has grown since it was opened.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn if_grown(&self) -> io::Result<Option<Arc<Self>>> {
+        let length = self.bytes.file.metadata()?.len();
+        if length == self.bytes.length {
+            return Ok(None);
+        }
+        Ok(Some(Self::index(&self.path, self.bytes.file.try_clone()?, length)))
+    }
+
+    /// Starts to index: the first part here, the rest, if there is one, in a thread.
+    fn index(path: &Path, file: File, length: u64) -> Arc<Self> {
+        let movie = Arc::new(Self {
+            path: path.to_owned(),
+            bytes: FileBytes { file, length },
+            index: RwLock::default(),
+            waiting: Mutex::default(),
+            grown: Condvar::new(),
+        });
+        let mut walker = RecordWalker::new();
+        let end = Instant::now() + INDEX_AT_OPEN;
+        while movie.advance(&mut walker) {
+            if Instant::now() < end {
+                continue;
+            }
+            let weak = Arc::downgrade(&movie);
+            let thread = std::thread::Builder::new().name("mjpeg-index".to_owned());
+            if thread.spawn(move || index_the_rest(&weak, walker)).is_err() {
+                // No thread to be had: what is indexed is what there is.
+                movie.finish(Some(io::ErrorKind::OutOfMemory));
+            }
+            break;
+        }
+        movie
+    }
+
+    /// Indexes a little more; false when there is no more.
+    fn advance(&self, walker: &mut RecordWalker) -> bool {
+        let mut steps = [Step::Searching; STEPS_AT_ONCE];
+        let mut end = None;
+        let mut count = 0;
+        for slot in &mut steps {
+            match walker.step(&self.bytes) {
+                Ok(Step::End | Step::NeedMore) => {
+                    end = Some(None);
+                    break;
+                }
+                Ok(step) => {
+                    *slot = step;
+                    count += 1;
+                    if step == Step::Searching {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    end = Some(Some(error.kind()));
+                    break;
+                }
+            }
+        }
+        {
+            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            for step in steps.into_iter().take(count) {
+                index.frames.record(step);
+            }
+        }
+        match end {
+            Some(failed) => self.finish(failed),
+            None => self.wake(),
+        }
+        end.is_none()
+    }
+
+    fn finish(&self, failed: Option<io::ErrorKind>) {
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        index.complete = true;
+        index.failed = failed;
+        drop(index);
+        self.wake();
+    }
+
+    fn read_index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes every waiting [`Self::frame`] look at its `cancelled` again.
+    pub fn wake(&self) {
+        drop(self.waiting.lock());
+        self.grown.notify_all();
+    }
+
+    /// The path that it was opened with.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Frames found so far.
+    pub fn frames(&self) -> u64 {
+        self.read_index().frames.frames()
+    }
+
+    /// The number of all frames, once it is known.
+    pub fn total_frames(&self) -> Option<u64> {
+        let index = self.read_index();
+        index.complete.then(|| index.frames.frames())
+    }
+
+    /// Bad records and the bytes passed over with them, found so far.
+    pub fn bad(&self) -> (u64, u64) {
+        let index = self.read_index();
+        (index.frames.bad_records(), index.frames.bad_bytes())
+    }
+
+    /// The error that ended the index early, if one did.
+    pub fn failure(&self) -> Option<io::ErrorKind> {
+        self.read_index().failed
+    }
+
+    /// The bad span number `which`, if it was found and stands before `frame` or an earlier
+    /// one; with the number of the frame that it stands before.
+    pub fn bad_span(&self, which: usize, frame: u64) -> Option<(u64, BadSpan)> {
+        let index = self.read_index();
+        index.frames.bad_spans().get(which).copied().filter(|(before, _)| *before <= frame)
+    }
+
+    /// Where `frame` lies; waits for the index to reach it, until `cancelled` is set (and
+    /// [`Self::wake`] called) or `limit` is over.
+    pub fn frame(&self, frame: u64, cancelled: &AtomicBool, limit: Option<Duration>) -> Lookup {
+        let look = |index: &Index| match index.frames.get(frame) {
+            Some(location) => Some(Lookup::Frame(location)),
+            None if index.complete => Some(Lookup::End(index.frames.frames())),
+            None => None,
+        };
+        self.wait(look, cancelled, limit).unwrap_or(Lookup::Cancelled)
+    }
+
+    /// The number of all frames; waits for it at most `limit`.
+    pub fn wait_total(&self, limit: Duration) -> Option<u64> {
+        let look = |index: &Index| index.complete.then(|| index.frames.frames());
+        self.wait(look, &AtomicBool::new(false), Some(limit))
+    }
+
+    fn wait<T>(
+        &self,
+        look: impl Fn(&Index) -> Option<T>,
+        cancelled: &AtomicBool,
+        limit: Option<Duration>,
+    ) -> Option<T> {
+        if let Some(found) = look(&self.read_index()) {
+            return Some(found);
+        }
+        let end = limit.map(|limit| Instant::now() + limit);
+        let mut guard = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(found) = look(&self.read_index()) {
+                return Some(found);
+            }
+            if cancelled.load(Ordering::SeqCst) {
+                return None;
+            }
+            guard = match end.map(|end| end.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => return None,
+                Some(left) => {
+                    let waited = self.grown.wait_timeout(guard, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.grown.wait(guard).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Reads a frame's bytes into `buf`, which has its length; false if the file has shrunk.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn read(&self, location: FrameLocation, buf: &mut [u8]) -> io::Result<bool> {
+        match self.bytes.file.read_exact_at(buf, location.offset) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the file probably is if it is no movie, told from its first bytes.
+    pub fn likely_format(&self) -> Option<LikelyFormat> {
+        let mut head = [0; 16];
+        let have = self.bytes.read_at(&mut head, 0).unwrap_or(0);
+        LikelyFormat::of(head.get(..have).unwrap_or_default())
+    }
+}
+
+fn index_the_rest(movie: &Weak<MovieFile>, mut walker: RecordWalker) {
+    // Nobody needs the index any more when the last reader has gone.
+    while movie.upgrade().is_some_and(|movie| movie.advance(&mut walker)) {}
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The movies that are open, so that all readers of a file share one index.
+
+use super::MovieFile;
+use std::collections::HashMap;
+use std::fs::Metadata;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::time::SystemTime;
+
+/// What makes a file the same file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    path: PathBuf,
+    length: u64,
+    modified: SystemTime,
+}
+
+impl Key {
+    pub fn new(path: PathBuf, metadata: &Metadata) -> io::Result<Self> {
+        Ok(Self { path, length: metadata.len(), modified: metadata.modified()? })
+    }
+}
+
+static OPEN: LazyLock<Mutex<HashMap<Key, Weak<MovieFile>>>> = LazyLock::new(Mutex::default);
+
+/// The open movie under `key`, or a new one. `open` runs without the lock, since it reads.
+pub(super) fn get_or_insert(key: Key, open: impl FnOnce() -> Arc<MovieFile>) -> Arc<MovieFile> {
+    let lock = || OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(movie) = lock().get(&key).and_then(Weak::upgrade) {
+        return movie;
+    }
+    let movie = open();
+    let mut open = lock();
+    open.retain(|_, movie| movie.strong_count() > 0);
+    let entry = open.entry(key).or_default();
+    match entry.upgrade() {
+        Some(first) => first,
+        None => {
+            *entry = Arc::downgrade(&movie);
+            movie
+        }
+    }
+}
