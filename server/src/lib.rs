@@ -1,1 +1,43 @@
-//! stub
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Serves length-prefixed MJPEG movies over standard RTSP, on gst-rtsp-server.
+
+pub mod carriage;
+pub mod catalog;
+pub mod cli;
+pub mod config;
+pub mod rtsp;
+mod test_card;
+
+use anyhow::{Context, Result};
+use config::Config;
+use std::io::Write;
+
+/// Serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// If GStreamer is not usable or the port cannot be had.
+pub fn run(config: Config) -> Result<()> {
+    gst::init().context("GStreamer does not start")?;
+    gstmjpegfile::register().context("the movie elements do not register")?;
+    rtsp::require_elements()?;
+    // The card's file lives as long as the server.
+    let card =
+        if config.catalog.is_none() { Some(test_card::make(config.framerate)?) } else { None };
+    let catalog = match (&config.catalog, &card) {
+        (Some(catalog), _) => catalog.clone(),
+        (None, Some(card)) => catalog::Catalog::of_test_card(card.path()),
+        (None, None) => catalog::Catalog::default(),
+    };
+    let server = rtsp::Server::start(&config, &catalog)?;
+    print_urls(&server, &catalog).context("cannot write to standard output")?;
+    server.run_until_signal()
+}
+
+/// The product on standard output: one URL a line, nothing else.
+fn print_urls(server: &rtsp::Server, catalog: &catalog::Catalog) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for mount in catalog.mounts() {
+        writeln!(out, "{}", server.url(mount))?;
+    }
+    out.flush()
+}

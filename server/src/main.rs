@@ -1,2 +1,19 @@
-//! stub
-fn main() {}
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `mjpeg-rtsp-server`: serves movies over RTSP.
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use mjpeg_rtsp_server::{cli::Arguments, config::Config, run};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    arguments.start_log();
+    match Config::resolve(arguments).and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use super::reader::{Reader, Stats};
 use super::settings::{BadFrames, Settings};
 use crate::jpeg;
-use crate::movie::{BadSpan, FrameLocation, FrameRate, MAX_LISTED_BAD_SPANS};
+use crate::movie::{BadSpan, FrameLocation, FrameRate, LikelyFormat, MAX_LISTED_BAD_SPANS};
 use crate::movie_file::{Lookup, MovieFile};
 use gst::glib;
 use gst::prelude::*;
@@ -392,7 +392,7 @@ impl BaseSrcImpl for MjpegFileSrc {
             let path = location.display();
             let advice = reader.movie.likely_format().map_or_else(
                 || "it holds no record of five digits and a JPEG".to_owned(),
-                |format| format.advice(),
+                LikelyFormat::advice,
             );
             debug_assert_eq!(frames, 0);
             gst::error_msg!(gst::StreamError::WrongType, ["{path} is not a movie: {advice}"])

@@ -35,11 +35,9 @@ pub(super) fn get_or_insert(key: Key, open: impl FnOnce() -> Arc<MovieFile>) -> 
     let mut open = lock();
     open.retain(|_, movie| movie.strong_count() > 0);
     let entry = open.entry(key).or_default();
-    match entry.upgrade() {
-        Some(first) => first,
-        None => {
-            *entry = Arc::downgrade(&movie);
-            movie
-        }
+    if let Some(first) = entry.upgrade() {
+        return first;
     }
+    *entry = Arc::downgrade(&movie);
+    movie
 }

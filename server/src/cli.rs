@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command line, as given.
+
+use clap::{Parser, ValueEnum};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  mjpeg-rtsp-server                        a test card at rtsp://127.0.0.1:8554/test
+  mjpeg-rtsp-server movie.mjpeg            rtsp://127.0.0.1:8554/movie.mjpeg
+  mjpeg-rtsp-server --listen 127.0.0.1:0 --loop movies/
+                                           every movie below a folder, on a free port
+
+Watch with: ffplay URL, vlc URL, gst-play-1.0 URL, mjpeg-rtsp-client URL
+
+Exit codes: 0 ended by SIGINT or SIGTERM; 1 it could not serve; 2 wrong usage";
+
+/// Serves length-prefixed MJPEG movies over RTSP.
+///
+/// Standard output gets one URL a line for each movie as soon as connections are accepted, and
+/// nothing else; all else goes to standard error.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Movies, or folders of movies (.mjpeg, .mjpg, any case, subfolders too); without one, a
+    /// test card is served at /test
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "[ADDR:]PORT", default_value = "0.0.0.0:8554")]
+    pub listen: String,
+
+    /// Frames a second, as a number or a fraction such as 30000/1001; movies do not tell
+    #[arg(long, value_name = "RATE", default_value = "20")]
+    pub framerate: String,
+
+    /// Start movies over at their end, without end
+    #[arg(long = "loop")]
+    pub looping: bool,
+
+    /// How much is said on standard error
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log: LogLevel,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Only what ends the server.
+    Error,
+    /// And what goes wrong for a viewer or a movie.
+    Warn,
+    /// And what happens.
+    Info,
+    /// And each request.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Arguments {
+    /// Sends the log to standard error, coloured only on a terminal.
+    pub fn start_log(&self) {
+        let level = match self.log {
+            LogLevel::Error => tracing::Level::ERROR,
+            LogLevel::Warn => tracing::Level::WARN,
+            LogLevel::Info => tracing::Level::INFO,
+            LogLevel::Debug => tracing::Level::DEBUG,
+            LogLevel::Trace => tracing::Level::TRACE,
+        };
+        tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .init();
+    }
+}

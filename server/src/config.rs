@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command line, checked and resolved into one value.
+
+use crate::catalog::Catalog;
+use crate::cli::Arguments;
+use anyhow::{Context, Result};
+use gstmjpegfile::movie::FrameRate;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// What the server serves and where.
+#[derive(Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Frames a second of every movie.
+    pub framerate: FrameRate,
+    /// Whether movies start over.
+    pub looping: bool,
+    /// The movies; `None` means the test card.
+    pub catalog: Option<Catalog>,
+}
+
+impl Config {
+    /// Checks the arguments and looks for the movies. Wrong usage ends the process with 2.
+    ///
+    /// # Errors
+    /// If a path cannot be served.
+    pub fn resolve(arguments: Arguments) -> Result<Self> {
+        let listen = parse_listen(&arguments.listen).unwrap_or_else(|| {
+            usage(&format!(
+                "--listen {}: not [ADDR:]PORT, such as 8554, 127.0.0.1:8554 or [::1]:8554",
+                arguments.listen
+            ))
+        });
+        let framerate = parse_framerate(&arguments.framerate).unwrap_or_else(|| {
+            usage(&format!(
+                "--framerate {}: not a rate above 0, such as 20, 12.5 or 30000/1001",
+                arguments.framerate
+            ))
+        });
+        let catalog = match &arguments.paths[..] {
+            [] => None,
+            paths => Some(Catalog::scan(paths).context("cannot serve")?),
+        };
+        Ok(Self { listen, framerate, looping: arguments.looping, catalog })
+    }
+}
+
+fn usage(message: &str) -> ! {
+    use clap::CommandFactory;
+    Arguments::command().error(clap::error::ErrorKind::ValueValidation, message).exit()
+}
+
+fn parse_listen(text: &str) -> Option<SocketAddr> {
+    let wildcard = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    text.parse().ok().or_else(|| Some(SocketAddr::new(wildcard, text.parse().ok()?)))
+}
+
+fn parse_framerate(text: &str) -> Option<FrameRate> {
+    let (numerator, denominator) = match (text.split_once('/'), text.split_once('.')) {
+        (Some((numerator, denominator)), _) => (numerator.parse().ok()?, denominator.parse().ok()?),
+        (None, Some((_, decimals))) => {
+            let scale = 10_u32.checked_pow(u32::try_from(decimals.len()).ok()?)?;
+            (text.replace('.', "").parse().ok()?, scale)
+        }
+        (None, None) => (text.parse().ok()?, 1),
+    };
+    // GStreamer's fractions are signed.
+    let fits = i32::try_from(numerator).is_ok() && i32::try_from(denominator).is_ok();
+    FrameRate::new(numerator, denominator).filter(|_| fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listen_is_a_port_or_an_address_and_a_port() {
+        let rows = [
+            ("8554", Some("0.0.0.0:8554")),
+            ("0", Some("0.0.0.0:0")),
+            ("127.0.0.1:80", Some("127.0.0.1:80")),
+            ("[::1]:8554", Some("[::1]:8554")),
+            ("65536", None),
+            ("localhost", None),
+            ("", None),
+        ];
+        for (text, want) in rows {
+            let got = parse_listen(text).map(|address| address.to_string());
+            assert_eq!(got.as_deref(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn framerate_is_a_number_or_a_fraction() {
+        let rows = [
+            ("20", Some((20, 1))),
+            ("30000/1001", Some((30_000, 1001))),
+            ("12.5", Some((125, 10))),
+            ("0", None),
+            ("20/0", None),
+            ("-5", None),
+            ("nan", None),
+            ("4000000000", None),
+        ];
+        for (text, want) in rows {
+            let got = parse_framerate(text).map(|rate| (rate.numerator(), rate.denominator()));
+            assert_eq!(got, want, "{text}");
+        }
+    }
+}

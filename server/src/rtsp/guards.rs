@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is looked at before gst-rtsp-server 1.22 handles a request: missing and unusable movies
+//! get their status at once, and requests that abort or stall the library never reach it.
+
+use super::mount_points::MountPoints;
+use super::play_request::{Refused, check_range, check_rate};
+use super::request_headers;
+use crate::carriage::NotShown;
+use gst_rtsp::RTSPHeaderField;
+use gst_rtsp::RTSPStatusCode as Status;
+use gst_rtsp_server::prelude::*;
+use gst_rtsp_server::{RTSPClient, RTSPContext, RTSPServer, RTSPSessionMedia};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long DESCRIBE waits for the movie's index, to state its duration.
+const WAIT_FOR_INDEX: Duration = Duration::from_millis(100);
+
+/// The sender thread of an interleaved stream stops within this after a pause.
+const SENDER_STOPS: Duration = Duration::from_millis(5);
+
+pub(super) fn install(server: &RTSPServer, points: &MountPoints) {
+    let points = points.clone();
+    server.connect_client_connected(move |_, client| {
+        let describe = points.clone();
+        client.connect_pre_describe_request(move |_, context| usable(&describe, context, true));
+        let setup = points.clone();
+        client.connect_pre_setup_request(move |client, context| match media(client, context) {
+            // A second SETUP of the stream on another transport aborts in get_data_seq.
+            Some(_) => Status::MethodNotValidInThisState,
+            None => usable(&setup, context, false),
+        });
+        guard_play(client, &points);
+    });
+}
+
+/// Whether the movie can be shown, as a status.
+fn usable(points: &MountPoints, context: &RTSPContext, describe: bool) -> Status {
+    let Some(factory) = context.uri().and_then(|url| points.factory(url)) else {
+        return Status::NotFound;
+    };
+    match factory.choose() {
+        Ok(shown) => {
+            if describe {
+                shown.movie.wait_total(WAIT_FOR_INDEX);
+            }
+            Status::Ok
+        }
+        Err(reason) => {
+            tracing::warn!("cannot be shown: {reason}");
+            match reason {
+                NotShown::Open(_) => Status::NotFound,
+                NotShown::NoFrame(_) | NotShown::NoUsableFrame { .. } => {
+                    Status::UnsupportedMediaType
+                }
+            }
+        }
+    }
+}
+
+/// The session's media that the request is for.
+fn media(client: &RTSPClient, context: &RTSPContext) -> Option<RTSPSessionMedia> {
+    let path = client.mount_points()?.make_path(context.uri()?).ok()?;
+    context.session()?.media(&path).0
+}
+
+fn guard_play(client: &RTSPClient, points: &MountPoints) {
+    let playing = Arc::new(AtomicBool::new(false));
+    let flag = playing.clone();
+    client.connect_play_request(move |_, _| flag.store(true, Ordering::SeqCst));
+    let flag = playing.clone();
+    client.connect_pause_request(move |_, _| flag.store(false, Ordering::SeqCst));
+    let points = points.clone();
+    client.connect_pre_play_request(move |client, context| {
+        if let Err(refused) = check_play(&points, context) {
+            return match refused {
+                Refused::BadRequest => Status::BadRequest,
+                Refused::InvalidRange => Status::InvalidRange,
+            };
+        }
+        // A seek while the sender thread of an interleaved stream holds its lock deadlocks the
+        // thread for ever: pause first, as a player should have done, and let the sender drain.
+        if playing.swap(false, Ordering::SeqCst)
+            && let Some(media) = media(client, context)
+        {
+            let _ = media.set_state(gst::State::Paused);
+            std::thread::sleep(SENDER_STOPS);
+        }
+        Status::Ok
+    });
+}
+
+fn check_play(points: &MountPoints, context: &RTSPContext) -> Result<(), Refused> {
+    let Some(request) = context.request() else { return Ok(()) };
+    for field in [RTSPHeaderField::Scale, RTSPHeaderField::Speed] {
+        if let Some(rate) = request_headers::get(request, field) {
+            check_rate(&rate)?;
+            // Rates other than 1 come later; until then 1 is what is done, for any rate.
+            request_headers::remove(request, field);
+            if let Some(response) = context.response() {
+                response.add_header(field, "1.0");
+            }
+        }
+    }
+    if let Some(range) = request_headers::get(request, RTSPHeaderField::Range) {
+        let duration = context
+            .uri()
+            .and_then(|url| points.factory(url))
+            .and_then(|factory| factory.choose().ok().and_then(|shown| factory.duration(&shown)));
+        check_range(&range, duration.map(gst::ClockTime::seconds_f64))?;
+    }
+    Ok(())
+}
