@@ -1,2 +1,19 @@
-//! stub
-fn main() {}
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `mjpeg-rtsp-client`: plays an RTSP stream by the lab's four commands.
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use mjpeg_rtsp_client::cli::Arguments;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    arguments.start_log();
+    match mjpeg_rtsp_client::run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

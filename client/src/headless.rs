@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Counts, saves, exits: the face for scripts.
+
+use crate::cli::Arguments;
+use crate::player::{Player, State};
+use anyhow::{Context, Result};
+use gst::prelude::*;
+use gst_video::prelude::*;
+use serde::Serialize;
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often the limits are looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What is known of the rendered frames.
+#[derive(Debug, Default)]
+struct Seen {
+    frames: u64,
+    size: Option<(u32, u32)>,
+    first: Option<Instant>,
+    last: Option<Instant>,
+    failed: Option<String>,
+}
+
+/// The summary.
+#[derive(Debug, Serialize)]
+struct Summary {
+    frames: u64,
+    lost: u64,
+    width: u32,
+    height: u32,
+    first_frame_ms: Option<f64>,
+    seconds: f64,
+    bits_per_second: f64,
+}
+
+pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(folder) = &arguments.save {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    player.set_video_sink(&sink(&seen, arguments)?);
+    let main_loop = glib::MainLoop::new(None, false);
+    let error = Rc::new(RefCell::new(None));
+    let (quit, slot) = (main_loop.clone(), error.clone());
+    player.connect_error(move |text| {
+        slot.replace(Some(text.to_owned()));
+        quit.quit();
+    });
+    let quit = main_loop.clone();
+    player.connect_end_of_movie(move || quit.quit());
+    player.connect_notify_local(Some("state"), |player, _| {
+        if player.state() == State::Ready && player.statistics().frames == 0 {
+            player.command("play");
+        }
+    });
+
+    let begin = Instant::now();
+    let (quit, slot, watched) = (main_loop.clone(), error.clone(), seen.clone());
+    let (frames, seconds) = (arguments.frames, arguments.seconds.map(Duration::from_secs_f64));
+    let timeout = arguments.timeout();
+    let look = glib::timeout_add_local(LOOK, move || {
+        let seen = lock(&watched);
+        let enough = frames.is_some_and(|frames| seen.frames >= frames)
+            || seconds.zip(seen.first).is_some_and(|(limit, first)| first.elapsed() >= limit);
+        if let Some(text) = &seen.failed {
+            slot.replace(Some(text.clone()));
+        } else if seen.last.unwrap_or(begin).elapsed() > timeout && !enough {
+            slot.replace(Some(format!("no new frame within {} s", timeout.as_secs_f64())));
+        } else if !enough {
+            return glib::ControlFlow::Continue;
+        }
+        quit.quit();
+        glib::ControlFlow::Continue
+    });
+    player.command("setup");
+    if error.borrow().is_none() {
+        main_loop.run();
+    }
+    look.remove();
+    let statistics = player.statistics();
+    player.command("teardown");
+
+    let seen = lock(&seen);
+    let seconds =
+        seen.last.zip(seen.first).map_or(0.0, |(last, first)| (last - first).as_secs_f64());
+    let (width, height) = seen.size.unwrap_or_default();
+    let summary = Summary {
+        frames: seen.frames,
+        lost: statistics.lost,
+        width,
+        height,
+        first_frame_ms: seen.first.map(|first| (first - begin).as_secs_f64() * 1000.0),
+        seconds,
+        bits_per_second: rate(statistics.bytes, seconds),
+    };
+    summary.print(arguments.json).context("cannot write to standard output")?;
+    let error = error.take().or_else(|| (seen.frames == 0).then(|| "no frame came".to_owned()));
+    if let Some(text) = error {
+        tracing::error!("{}: {text}", arguments.source);
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Bits a second; 0 where nothing was measured.
+fn rate(bytes: u64, seconds: f64) -> f64 {
+    // Byte counts are far below 2^52.
+    #[allow(clippy::cast_precision_loss)]
+    if seconds > 0.0 { bytes as f64 * 8.0 / seconds } else { 0.0 }
+}
+
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Summary {
+    #[allow(clippy::print_stdout)] // The program's product.
+    fn print(&self, json: bool) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        if json {
+            serde_json::to_writer(&mut out, self)?;
+            writeln!(out)?;
+        } else {
+            let first = self.first_frame_ms.map_or("-".to_owned(), |ms| format!("{ms:.0} ms"));
+            writeln!(
+                out,
+                "{} frames of {}x{} in {:.2} s, first after {first}, {} RTP packets lost, {:.0} kbit/s",
+                self.frames,
+                self.width,
+                self.height,
+                self.seconds,
+                self.lost,
+                self.bits_per_second / 1000.0
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// A fakesink that keeps time; with `--save` behind a conversion to RGB.
+fn sink(seen: &Arc<Mutex<Seen>>, arguments: &Arguments) -> Result<gst::Element> {
+    let fakesink = gst::ElementFactory::make("fakesink")
+        .property("sync", true)
+        .property("signal-handoffs", true)
+        .build()?;
+    let (seen, save, limit) = (seen.clone(), arguments.save.clone(), arguments.frames);
+    fakesink.connect("handoff", false, move |values| {
+        let buffer = values.get(1)?.get::<gst::Buffer>().ok()?;
+        let caps = values.get(2)?.get::<gst::Pad>().ok()?.current_caps()?;
+        let info = gst_video::VideoInfo::from_caps(&caps).ok()?;
+        let mut seen = lock(&seen);
+        if limit.is_some_and(|limit| seen.frames >= limit) {
+            return None;
+        }
+        seen.frames += 1;
+        seen.size = Some((info.width(), info.height()));
+        let now = Instant::now();
+        seen.first.get_or_insert(now);
+        seen.last = Some(now);
+        if let Some(folder) = &save {
+            let path = folder.join(format!("frame-{:06}.png", seen.frames));
+            if let Err(error) = write_png(&path, &buffer, &info) {
+                seen.failed.get_or_insert(format!("cannot write {}: {error:#}", path.display()));
+            }
+        }
+        None
+    });
+    if arguments.save.is_none() {
+        return Ok(fakesink);
+    }
+    let caps = gst::Caps::builder("video/x-raw").field("format", "RGB").build();
+    let convert = gst::ElementFactory::make("videoconvert").build()?;
+    let filter = gst::ElementFactory::make("capsfilter").property("caps", caps).build()?;
+    let bin = gst::Bin::new();
+    bin.add_many([&convert, &filter, &fakesink])?;
+    gst::Element::link_many([&convert, &filter, &fakesink])?;
+    let target = convert.static_pad("sink").context("videoconvert has no sink pad")?;
+    bin.add_pad(&gst::GhostPad::with_target(&target)?)?;
+    Ok(bin.upcast())
+}
+
+fn write_png(path: &Path, buffer: &gst::Buffer, info: &gst_video::VideoInfo) -> Result<()> {
+    let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info)
+        .map_err(|_| anyhow::anyhow!("the frame cannot be read"))?;
+    let file = BufWriter::new(File::create(PathBuf::from(path))?);
+    let mut encoder = png::Encoder::new(file, info.width(), info.height());
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header()?;
+    let row = info.width() as usize * 3;
+    let stride = usize::try_from(frame.plane_stride().first().copied().unwrap_or(0))?.max(row);
+    let plane = frame.plane_data(0)?;
+    let rows = plane.chunks(stride).take(info.height() as usize);
+    let packed: Vec<u8> = rows.flat_map(|line| line.iter().take(row)).copied().collect();
+    writer.write_image_data(&packed)?;
+    Ok(())
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A player for RTSP streams that is driven as the course lab's client is: setup, play, pause,
+//! teardown; INIT, READY, PLAYING.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+mod headless;
+pub mod player;
+mod terminal;
+
+use anyhow::{Context, Result};
+use cli::Arguments;
+use player::{Player, Transport};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Plays what the command line says.
+///
+/// # Errors
+/// If GStreamer is not usable; what happens to the stream is in the exit code.
+pub fn run(arguments: Arguments) -> Result<ExitCode> {
+    gst::init().context("GStreamer does not start")?;
+    gstmjpegfile::register().context("the movie elements do not register")?;
+    let player = Player::new(&arguments.source, arguments.transport, arguments.latency)?;
+    if arguments.headless {
+        headless::run(&player, &arguments)
+    } else {
+        terminal::run(&player, &arguments)
+    }
+}
+
+impl Arguments {
+    fn timeout(&self) -> Duration {
+        Duration::from_secs_f64(self.timeout)
+    }
+}
+
+impl Transport {
+    /// As rtspsrc's property `protocols` takes it.
+    fn protocols(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Http => "http",
+            Self::Auto => "udp+tcp",
+        }
+    }
+}

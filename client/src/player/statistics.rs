@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What has been received and lost.
+
+use gst::prelude::*;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts of the present set-up.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub struct Statistics {
+    /// Frames that the sink rendered.
+    pub frames: u64,
+    /// RTP packets that the jitter buffer passed on.
+    pub received: u64,
+    /// RTP packets lost.
+    pub lost: u64,
+    /// Inter-arrival jitter, in nanoseconds.
+    pub jitter: u64,
+    /// RTP bytes received, headers included.
+    pub bytes: u64,
+}
+
+impl Statistics {
+    /// Lost packets of all that were sent, 0 to 1.
+    pub fn loss_ratio(&self) -> f64 {
+        let all = self.received + self.lost;
+        // Counts of packets are far below 2^52.
+        #[allow(clippy::cast_precision_loss)]
+        if all == 0 { 0.0 } else { self.lost as f64 / all as f64 }
+    }
+}
+
+/// Collects them from the streaming threads.
+#[derive(Debug, Default)]
+pub(super) struct Collector {
+    pub frames: AtomicU64,
+    bytes: AtomicU64,
+    jitter_buffer: Mutex<Option<glib::WeakRef<gst::Element>>>,
+}
+
+impl Collector {
+    pub fn watch(collector: &std::sync::Arc<Self>, jitter_buffer: &gst::Element) {
+        let mut slot = collector.jitter_buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        *slot = Some(jitter_buffer.downgrade());
+        let Some(pad) = jitter_buffer.static_pad("sink") else { return };
+        let collector = collector.clone();
+        let data = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+        pad.add_probe(data, move |_, info| {
+            let bytes = match &info.data {
+                Some(gst::PadProbeData::Buffer(buffer)) => buffer.size(),
+                Some(gst::PadProbeData::BufferList(list)) => {
+                    list.iter().map(gst::BufferRef::size).sum()
+                }
+                _ => 0,
+            };
+            collector.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+            gst::PadProbeReturn::Ok
+        });
+    }
+
+    pub fn reset(&self) {
+        self.frames.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
+    }
+
+    pub fn read(&self) -> Statistics {
+        let jitter_buffer = {
+            let slot = self.jitter_buffer.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.as_ref().and_then(glib::WeakRef::upgrade)
+        };
+        let stats = jitter_buffer.map(|buffer| buffer.property::<gst::Structure>("stats"));
+        let number =
+            |name| stats.as_ref().and_then(|stats| stats.get::<u64>(name).ok()).unwrap_or(0);
+        Statistics {
+            frames: self.frames.load(Ordering::Relaxed),
+            received: number("num-pushed"),
+            lost: number("num-lost"),
+            jitter: number("avg-jitter"),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+}
