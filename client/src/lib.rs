@@ -18,14 +18,14 @@ use std::time::Duration;
 ///
 /// # Errors
 /// If GStreamer is not usable; what happens to the stream is in the exit code.
-pub fn run(arguments: Arguments) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     gst::init().context("GStreamer does not start")?;
     gstmjpegfile::register().context("the movie elements do not register")?;
     let player = Player::new(&arguments.source, arguments.transport, arguments.latency)?;
     if arguments.headless {
-        headless::run(&player, &arguments)
+        headless::run(&player, arguments)
     } else {
-        terminal::run(&player, &arguments)
+        terminal::run(&player, arguments)
     }
 }
 
@@ -41,7 +41,7 @@ impl Transport {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
-            Self::Http => "http",
+            Self::Http => "http+tcp",
             Self::Auto => "udp+tcp",
         }
     }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     arguments.start_log();
-    match mjpeg_rtsp_client::run(arguments) {
+    match mjpeg_rtsp_client::run(&arguments) {
         Ok(code) => code,
         Err(error) => {
             tracing::error!("{error:#}");

@@ -91,10 +91,9 @@ fn read_keys(player: &Player) -> bool {
             KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return false,
             KeyCode::Char('q') => return false,
             KeyCode::Char('s') => player.command("setup"),
-            KeyCode::Char('p') => player.command("play"),
             KeyCode::Char('t') => player.command("teardown"),
             KeyCode::Char(' ') if player.state() == State::Playing => player.command("pause"),
-            KeyCode::Char(' ') => player.command("play"),
+            KeyCode::Char('p' | ' ') => player.command("play"),
             KeyCode::Left => player.seek(position.saturating_sub(STEP)),
             KeyCode::Right => {
                 let end = player.duration().unwrap_or(gst::ClockTime::MAX);

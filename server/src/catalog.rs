@@ -82,7 +82,7 @@ impl Catalog {
                 catalog.scan_folder(path)?;
             } else if metadata.is_file() {
                 let full = path.canonicalize().map_err(refused)?;
-                let name = path.file_name().or(full.file_name()).map(Path::new).unwrap_or(path);
+                let name = path.file_name().or(full.file_name()).map_or(path.as_path(), Path::new);
                 catalog.add(name, path.clone())?;
             } else {
                 return Err(CatalogError::NotRegular { path: path.clone() });

@@ -25,7 +25,7 @@ impl Config {
     ///
     /// # Errors
     /// If a path cannot be served.
-    pub fn resolve(arguments: Arguments) -> Result<Self> {
+    pub fn resolve(arguments: &Arguments) -> Result<Self> {
         let listen = parse_listen(&arguments.listen).unwrap_or_else(|| {
             usage(&format!(
                 "--listen {}: not [ADDR:]PORT, such as 8554, 127.0.0.1:8554 or [::1]:8554",

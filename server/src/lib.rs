@@ -16,7 +16,7 @@ use std::io::Write;
 ///
 /// # Errors
 /// If GStreamer is not usable or the port cannot be had.
-pub fn run(config: Config) -> Result<()> {
+pub fn run(config: &Config) -> Result<()> {
     gst::init().context("GStreamer does not start")?;
     gstmjpegfile::register().context("the movie elements do not register")?;
     rtsp::require_elements()?;
@@ -28,7 +28,7 @@ pub fn run(config: Config) -> Result<()> {
         (None, Some(card)) => catalog::Catalog::of_test_card(card.path()),
         (None, None) => catalog::Catalog::default(),
     };
-    let server = rtsp::Server::start(&config, &catalog)?;
+    let server = rtsp::Server::start(config, &catalog)?;
     print_urls(&server, &catalog).context("cannot write to standard output")?;
     server.run_until_signal()
 }

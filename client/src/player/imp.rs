@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// How long TEARDOWN may wait for its answer.
-const TEARDOWN: Duration = Duration::from_millis(500);
+const TEARDOWN: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 
 /// A command whose answer has not come yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,10 +239,9 @@ impl Player {
         if let Some(playbin) = self.playbin() {
             let _ = playbin.set_state(gst::State::Ready);
             if let Some(bus) = playbin.bus().filter(|_| self.is_rtsp.get()) {
-                let limit = gst::ClockTime::from_mseconds(TEARDOWN.as_millis() as u64);
-                let end = std::time::Instant::now() + TEARDOWN;
+                let end = std::time::Instant::now() + Duration::from(TEARDOWN);
                 while let Some(message) =
-                    bus.timed_pop_filtered(limit, &[gst::MessageType::Progress])
+                    bus.timed_pop_filtered(TEARDOWN, &[gst::MessageType::Progress])
                 {
                     let gst::MessageView::Progress(progress) = message.view() else { break };
                     let (kind, code, _) = progress.get();

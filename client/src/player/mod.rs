@@ -88,7 +88,11 @@ impl Player {
     /// # Errors
     /// See [`NewPlayerError`].
     pub fn new(source: &str, transport: Transport, latency: u32) -> Result<Self, NewPlayerError> {
-        let uri = if source.contains("://") {
+        let uri = if let Some(rest) = source.strip_prefix("rtsp://") {
+            // The scheme is what makes rtspsrc tunnel through HTTP.
+            let scheme = if transport == Transport::Http { "rtsph" } else { "rtsp" };
+            format!("{scheme}://{rest}")
+        } else if source.contains("://") {
             source.to_owned()
         } else {
             gst::glib::filename_to_uri(

@@ -50,7 +50,7 @@ pub fn require_elements() -> Result<()> {
 
 /// A server that accepts connections.
 pub struct Server {
-    server: RTSPServer,
+    rtsp: RTSPServer,
     main_loop: glib::MainLoop,
     address: SocketAddr,
 }
@@ -86,7 +86,7 @@ impl Server {
         let port = u16::try_from(server.bound_port())?;
         let address = SocketAddr::new(config.listen.ip(), port);
         tracing::info!(%address, movies = catalog.mounts().count(), "serving");
-        Ok(Self { server, main_loop: glib::MainLoop::new(None, false), address })
+        Ok(Self { rtsp: server, main_loop: glib::MainLoop::new(None, false), address })
     }
 
     /// The URL of a mount, as a viewer on this machine would type it.
@@ -113,7 +113,7 @@ impl Server {
                 main_loop.quit();
             }
         });
-        let pool = self.server.session_pool();
+        let pool = self.rtsp.session_pool();
         glib::timeout_add_seconds(1, move || {
             if let Some(pool) = &pool {
                 let ended = pool.cleanup();
@@ -129,11 +129,11 @@ impl Server {
             std::thread::sleep(SHUTDOWN);
             std::process::exit(0);
         });
-        self.server.client_filter(Some(&mut |_, client| {
+        self.rtsp.client_filter(Some(&mut |_, client| {
             client.close();
             RTSPFilterResult::Remove
         }));
-        if let Some(pool) = self.server.session_pool() {
+        if let Some(pool) = self.rtsp.session_pool() {
             pool.filter(Some(&mut |_, _| RTSPFilterResult::Remove));
         }
         Ok(())
