@@ -1,1 +1,36 @@
-//! stub
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the end-to-end tests share: movies made by code, our programs, and the peers.
+#![forbid(unsafe_code)]
+
+pub mod movies;
+pub mod peer;
+pub mod programs;
+
+use std::time::{Duration, Instant};
+
+/// Between two looks of [`wait_until`].
+const POLL: Duration = Duration::from_millis(10);
+
+/// Waits until `ready`, for what has no event to wait on.
+///
+/// # Panics
+/// If it is not within `limit`.
+pub fn wait_until(what: &str, limit: Duration, mut ready: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
+    while !ready() {
+        assert!(Instant::now() < end, "{what}: not within {limit:?}");
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Starts GStreamer with our elements in this process.
+///
+/// # Panics
+/// If that fails.
+pub fn init() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        gst::init().expect("GStreamer");
+        gstmjpegfile::register().expect("our elements");
+    });
+}

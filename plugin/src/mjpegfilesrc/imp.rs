@@ -93,15 +93,15 @@ impl MjpegFileSrc {
             let Some(((before, span), count)) = found else { return Ok(()) };
             let text = describe(movie, before, &span);
             if policy == BadFrames::Error {
-                gst::element_imp_error!(self, gst::StreamError::Decode, ["{}", text]);
+                gst::element_imp_error!(self, gst::StreamError::Decode, ("{}", text));
                 return Err(gst::FlowError::Error);
             }
-            gst::element_imp_warning!(self, gst::StreamError::Decode, ["{}", text]);
+            gst::element_imp_warning!(self, gst::StreamError::Decode, ("{}", text));
             if count == MAX_LISTED_BAD_SPANS {
                 gst::element_imp_warning!(
                     self,
                     gst::StreamError::Decode,
-                    ["further bad records are counted (property stats), not reported"]
+                    ("further bad records are counted (property stats), not reported")
                 );
             }
         }
@@ -126,12 +126,12 @@ impl MjpegFileSrc {
                 gst::element_imp_error!(
                     self,
                     gst::ResourceError::Read,
-                    [
+                    (
                         "cannot read {} at byte {}: {}",
                         movie.path().display(),
                         location.offset,
                         error
-                    ]
+                    )
                 );
                 Err(gst::FlowError::Error)
             }
@@ -194,18 +194,14 @@ impl MjpegFileSrc {
             gst::element_imp_warning!(
                 self,
                 gst::StreamError::Decode,
-                [
-                    "frame {number} at byte {offset} has bytes other than FF D9 at its end; it is passed on, others like it are only counted"
-                ]
+                ("frame {number} at byte {offset} has bytes other than FF D9 at its end; it is passed on, others like it are only counted")
             );
         }
         if first.1 {
             gst::element_imp_warning!(
                 self,
                 gst::StreamError::Decode,
-                [
-                    "frame {number} at byte {offset} holds two or more images under one length; decoders show the first (mjpeg-movie repair will split them), others like it are only counted"
-                ]
+                ("frame {number} at byte {offset} holds two or more images under one length; decoders show the first (mjpeg-movie repair will split them), others like it are only counted")
             );
         }
         caps
@@ -383,10 +379,10 @@ impl ElementImpl for MjpegFileSrc {
 impl BaseSrcImpl for MjpegFileSrc {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let location = self.settings().location.clone().ok_or_else(|| {
-            gst::error_msg!(gst::ResourceError::NotFound, ["no movie: set the property location"])
+            gst::error_msg!(gst::ResourceError::NotFound, ("no movie: set the property location"))
         })?;
         let movie = MovieFile::open(&location)
-            .map_err(|error| gst::error_msg!(gst::ResourceError::OpenRead, ["{}", error]))?;
+            .map_err(|error| gst::error_msg!(gst::ResourceError::OpenRead, ("{}", error)))?;
         let mut reader = Reader::new(movie);
         reader.find_size(&self.flushing, FRAMES_FOR_SIZE).map_err(|frames| {
             let path = location.display();
@@ -395,7 +391,7 @@ impl BaseSrcImpl for MjpegFileSrc {
                 LikelyFormat::advice,
             );
             debug_assert_eq!(frames, 0);
-            gst::error_msg!(gst::StreamError::WrongType, ["{path} is not a movie: {advice}"])
+            gst::error_msg!(gst::StreamError::WrongType, ("{path} is not a movie: {advice}"))
         })?;
         reader.total_announced = reader.movie.total_frames().is_some();
         gst::info!(CAT, imp = self, "opened {}, size {:?}", location.display(), reader.size);
@@ -495,12 +491,12 @@ impl PushSrcImpl for MjpegFileSrc {
                 gst::element_imp_warning!(
                     self,
                     gst::ResourceError::Read,
-                    [
+                    (
                         "{} has shrunk: the movie ends before frame {} at byte {}",
                         movie.path().display(),
                         frame + 1,
                         location.offset
-                    ]
+                    )
                 );
                 self.end_of_pass(&movie, frame)?;
                 continue;

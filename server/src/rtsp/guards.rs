@@ -3,7 +3,7 @@
 //! get their status at once, and requests that abort or stall the library never reach it.
 
 use super::mount_points::MountPoints;
-use super::play_request::{Refused, check_range, check_rate};
+use super::play_request::{MAX_NPT, Refused, check_range, check_rate};
 use super::request_headers;
 use crate::carriage::NotShown;
 use gst_rtsp::RTSPHeaderField;
@@ -72,8 +72,9 @@ fn guard_play(client: &RTSPClient, points: &MountPoints) {
     let flag = playing.clone();
     client.connect_pause_request(move |_, _| flag.store(false, Ordering::SeqCst));
     let points = points.clone();
+    let bounded = AtomicBool::new(false);
     client.connect_pre_play_request(move |client, context| {
-        if let Err(refused) = check_play(&points, context) {
+        if let Err(refused) = check_play(&points, context, &bounded) {
             return match refused {
                 Refused::BadRequest => Status::BadRequest,
                 Refused::InvalidRange => Status::InvalidRange,
@@ -91,16 +92,19 @@ fn guard_play(client: &RTSPClient, points: &MountPoints) {
     });
 }
 
-fn check_play(points: &MountPoints, context: &RTSPContext) -> Result<(), Refused> {
+/// `bounded` says whether an earlier range of this connection had an end.
+fn check_play(
+    points: &MountPoints,
+    context: &RTSPContext,
+    bounded: &AtomicBool,
+) -> Result<(), Refused> {
     let Some(request) = context.request() else { return Ok(()) };
     for field in [RTSPHeaderField::Scale, RTSPHeaderField::Speed] {
         if let Some(rate) = request_headers::get(request, field) {
             check_rate(&rate)?;
-            // Rates other than 1 come later; until then 1 is what is done, for any rate.
+            // Rates other than 1 come later; until then 1 is what is done, for any rate. The
+            // reply has no Scale then, which RFC 2326 section 12.34 reads as 1.
             request_headers::remove(request, field);
-            if let Some(response) = context.response() {
-                response.add_header(field, "1.0");
-            }
         }
     }
     if let Some(range) = request_headers::get(request, RTSPHeaderField::Range) {
@@ -108,7 +112,17 @@ fn check_play(points: &MountPoints, context: &RTSPContext) -> Result<(), Refused
             .uri()
             .and_then(|url| points.factory(url))
             .and_then(|factory| factory.choose().ok().and_then(|shown| factory.duration(&shown)));
-        check_range(&range, duration.map(gst::ClockTime::seconds_f64))?;
+        let duration = duration.map(gst::ClockTime::seconds_f64);
+        let has_end = check_range(&range, duration)?;
+        if !has_end && bounded.swap(has_end, Ordering::SeqCst) {
+            // gst-rtsp-server keeps the end of the range before, which may lie before the new
+            // start (a GLib critical), or would end the movie early: state the movie's own.
+            let range = range.split(';').next().unwrap_or_default();
+            let end = duration.unwrap_or(MAX_NPT);
+            request_headers::remove(request, RTSPHeaderField::Range);
+            request.add_header(RTSPHeaderField::Range, &format!("{range}{end}"));
+        }
+        bounded.fetch_or(has_end, Ordering::SeqCst);
     }
     Ok(())
 }

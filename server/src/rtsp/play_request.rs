@@ -10,6 +10,9 @@ pub enum Refused {
     InvalidRange,
 }
 
+/// Seconds whose nanoseconds fit 63 bits.
+pub const MAX_NPT: f64 = 9e9;
+
 /// A point of a range in normal play time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Npt {
@@ -18,11 +21,11 @@ enum Npt {
 }
 
 /// Checks a `Range` header (RFC 2326 sections 3.6 and 12.29) against the movie's `duration` in
-/// seconds, if that is known.
+/// seconds, if that is known. Gives whether the range has an end.
 ///
 /// # Errors
 /// [`Refused::InvalidRange`].
-pub fn check_range(header: &str, duration: Option<f64>) -> Result<(), Refused> {
+pub fn check_range(header: &str, duration: Option<f64>) -> Result<bool, Refused> {
     // What follows a semicolon is a time to begin at, which is not supported and ignored.
     let range = header.split(';').next().unwrap_or_default().trim();
     let npt = range.strip_prefix("npt=").ok_or(Refused::InvalidRange)?;
@@ -42,7 +45,7 @@ pub fn check_range(header: &str, duration: Option<f64>) -> Result<(), Refused> {
         (Npt::Seconds(start), Some(Npt::Seconds(stop))) if stop <= start => {
             Err(Refused::InvalidRange)
         }
-        _ => Ok(()),
+        (_, stop) => Ok(stop.is_some()),
     }
 }
 
@@ -63,8 +66,7 @@ fn parse_npt(text: &str) -> Result<Npt, Refused> {
         let value: f64 = part.parse().ok().filter(|_| digits(part)).ok_or(Refused::InvalidRange)?;
         seconds = seconds * 60.0 + value;
     }
-    // Up to what fits nanoseconds in 63 bits.
-    (seconds < 9e9).then_some(Npt::Seconds(seconds)).ok_or(Refused::InvalidRange)
+    (seconds < MAX_NPT).then_some(Npt::Seconds(seconds)).ok_or(Refused::InvalidRange)
 }
 
 /// Checks a `Scale` or `Speed` header. Every rate that is one is played at 1 so far.
@@ -108,10 +110,11 @@ mod tests {
             ("", false),
         ];
         for (header, good) in rows {
-            let want = if good { Ok(()) } else { Err(Refused::InvalidRange) };
+            let ends = header.split(';').next().unwrap_or_default().ends_with('0');
+            let want = if good { Ok(ends) } else { Err(Refused::InvalidRange) };
             assert_eq!(check_range(header, Some(60.0)), want, "{header}");
         }
-        assert_eq!(check_range("npt=70-", None), Ok(()));
+        assert_eq!(check_range("npt=70-", None), Ok(false));
     }
 
     #[test]

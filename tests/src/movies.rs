@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Movies made by GStreamer's jpegenc and by hand.
+
+use anyhow::{Context, Result};
+use gst::prelude::*;
+use gstmjpegfile::movie::FrameWriter;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// Width and height of the made pictures, as the textbook's movie has them.
+pub const SIZE: (u32, u32) = (384, 288);
+
+/// JPEG images of a moving ball: 4:2:0 ("I420"), which RFC 2435 carries, or 4:4:4 ("Y444").
+///
+/// # Errors
+/// If GStreamer does not make them.
+pub fn images(count: u32, format: &str) -> Result<Vec<Vec<u8>>> {
+    crate::init();
+    let (width, height) = SIZE;
+    let line = format!(
+        "videotestsrc num-buffers={count} pattern=ball animation-mode=frames \
+         ! video/x-raw,format={format},width={width},height={height},framerate=20/1 \
+         ! jpegenc quality=90 ! appsink name=out sync=false"
+    );
+    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().ok().context("no bin")?;
+    let out = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
+    let out = out.context("no appsink")?;
+    pipeline.set_state(gst::State::Playing)?;
+    let mut images = Vec::new();
+    while let Ok(sample) = out.pull_sample() {
+        images.push(sample.buffer().context("no buffer")?.map_readable()?.to_vec());
+    }
+    pipeline.set_state(gst::State::Null)?;
+    anyhow::ensure!(images.len() == count as usize, "{} images", images.len());
+    Ok(images)
+}
+
+/// Makes a JPEG of [`images`] like those of the textbook's movie: component identifiers 0, 1, 2
+/// and no APP0.
+///
+/// # Errors
+/// If it is no such JPEG.
+pub fn like_the_textbook(jpeg: &[u8]) -> Result<Vec<u8>> {
+    let find = |marker: u8| jpeg.windows(2).position(|pair| pair == [0xff, marker]);
+    let app0 = find(0xe0).context("no APP0")?;
+    let length = usize::from(u16::from_be_bytes([jpeg[app0 + 2], jpeg[app0 + 3]]));
+    let mut out = jpeg.to_vec();
+    let sof = find(0xc0).context("no SOF0")?;
+    let sos = find(0xda).context("no SOS")?;
+    for component in 0..3 {
+        out[sof + 10 + 3 * component] = u8::try_from(component)?;
+        out[sos + 5 + 2 * component] = u8::try_from(component)?;
+    }
+    out.drain(app0..app0 + 2 + length);
+    Ok(out)
+}
+
+/// The images as a movie.
+///
+/// # Errors
+/// If the format cannot hold one.
+pub fn movie(images: &[Vec<u8>]) -> Result<Vec<u8>> {
+    let mut writer = FrameWriter::new(Vec::new());
+    for image in images {
+        writer.write_frame(image)?;
+    }
+    Ok(writer.into_inner())
+}
+
+/// A folder for a test's files; removed when dropped.
+pub struct Folder(TempDir);
+
+impl Folder {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// If there is no place for it.
+    pub fn new() -> Result<Self> {
+        Ok(Self(tempfile::tempdir()?))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes a file and gives its path.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn file(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+        let path = self.path().join(name);
+        std::fs::write(&path, bytes)?;
+        Ok(path)
+    }
+}

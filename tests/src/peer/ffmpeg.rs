@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! ffmpeg, judged by the frames that it decodes.
+
+use crate::programs::run;
+use anyhow::{Result, ensure};
+use std::process::Command;
+use std::time::Duration;
+
+/// No test's movie plays longer.
+const LIMIT: Duration = Duration::from_mins(1);
+
+fn ffmpeg(input: &[&str], output: &[&str]) -> Result<Vec<u8>> {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-nostdin"]).args(input);
+    let done = run(command.args(["-fps_mode", "passthrough"]).args(output).arg("-"), LIMIT)?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    ensure!(done.status.success(), "ffmpeg {input:?}: {} {said}", done.status);
+    Ok(done.stdout)
+}
+
+fn checksums_of(input: &[&str]) -> Result<Vec<String>> {
+    let text = String::from_utf8(ffmpeg(input, &["-f", "framemd5"])?)?;
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    Ok(lines.filter_map(|line| line.rsplit(' ').next()).map(ToOwned::to_owned).collect())
+}
+
+fn rtsp(url: &str, transport: &str) -> [String; 4] {
+    ["-rtsp_transport", transport, "-i", url].map(ToOwned::to_owned)
+}
+
+/// The checksum of each picture that an RTSP stream brings, to its end.
+///
+/// # Errors
+/// If ffmpeg fails.
+pub fn stream_checksums(url: &str, transport: &str) -> Result<Vec<String>> {
+    let input = rtsp(url, transport);
+    checksums_of(&input.each_ref().map(String::as_str))
+}
+
+/// The checksum of each picture of plain concatenated JPEG images.
+///
+/// # Errors
+/// If ffmpeg fails.
+pub fn file_checksums(plain: &std::path::Path) -> Result<Vec<String>> {
+    checksums_of(&["-f", "mjpeg", "-i", &plain.to_string_lossy()])
+}
+
+/// The luma planes of an RTSP stream, one after another.
+///
+/// # Errors
+/// If ffmpeg fails.
+pub fn stream_luma(url: &str, transport: &str) -> Result<Vec<u8>> {
+    let input = rtsp(url, transport);
+    ffmpeg(&input.each_ref().map(String::as_str), &["-vf", "extractplanes=y", "-f", "rawvideo"])
+}
+
+/// The luma planes of plain concatenated JPEG images.
+///
+/// # Errors
+/// If ffmpeg fails.
+pub fn file_luma(plain: &std::path::Path) -> Result<Vec<u8>> {
+    let input = ["-f", "mjpeg", "-i", &plain.to_string_lossy()];
+    ffmpeg(&input, &["-vf", "extractplanes=y", "-f", "rawvideo"])
+}

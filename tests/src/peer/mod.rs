@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Programs of others, one file each.
+
+pub mod ffmpeg;
+pub mod raw_rtsp;

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Our programs as child processes, ended when dropped.
+
+use anyhow::{Context, Result, ensure};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+/// Where cargo puts the programs and the plugin.
+///
+/// # Errors
+/// If this process is not one of cargo's tests.
+pub fn target_folder() -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    Ok(test.parent().and_then(Path::parent).context("no target folder")?.to_owned())
+}
+
+/// A program of ours, built before by `cargo build --workspace`.
+///
+/// # Errors
+/// If it was not built.
+pub fn program(name: &str) -> Result<Command> {
+    let path = target_folder()?.join(name);
+    ensure!(path.is_file(), "{} is not there: run cargo build --workspace", path.display());
+    Ok(Command::new(path))
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// If it cannot be started or takes longer than `limit`.
+pub fn run(command: &mut Command, limit: Duration) -> Result<Output> {
+    let folder = tempfile::tempdir()?;
+    let (out, err) = (folder.path().join("out"), folder.path().join("err"));
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(File::create(&out)?)
+        .stderr(File::create(&err)?)
+        .spawn()
+        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    let mut child = Guard(child);
+    let status = child.wait(limit);
+    let (stdout, stderr) = (std::fs::read(out)?, std::fs::read(err)?);
+    let text = String::from_utf8_lossy(&stderr).into_owned();
+    let status = status.with_context(|| format!("{} {text}", command.get_program().display()))?;
+    Ok(Output { status, stdout, stderr })
+}
+
+/// A child process that does not outlive its test.
+pub struct Guard(Child);
+
+impl Guard {
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// If it is not within `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let end = std::time::Instant::now() + limit;
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(status);
+            }
+            ensure!(std::time::Instant::now() < end, "still running after {limit:?}");
+            std::thread::sleep(super::POLL);
+        }
+    }
+
+    /// Its process number.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Sends it a signal, by its name.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let sent = Command::new("kill").args(["-s", name, &self.id().to_string()]).status()?;
+        ensure!(sent.success(), "kill -s {name}");
+        Ok(())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A running `mjpeg-rtsp-server`.
+pub struct Server {
+    process: Guard,
+    /// The URLs that it printed.
+    pub urls: Vec<String>,
+    log: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts one on a free port and waits for `urls` lines on its standard output.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub fn start<S: AsRef<OsStr>>(
+        arguments: impl IntoIterator<Item = S>,
+        urls: usize,
+    ) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let log = folder.path().join("log");
+        let mut child = program("mjpeg-rtsp-server")?
+            .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log)?)
+            .spawn()?;
+        let out = child.stdout.take().context("no standard output")?;
+        let process = Guard(child);
+        let lines: Vec<String> =
+            BufReader::new(out).lines().take(urls).collect::<Result<_, _>>()?;
+        ensure!(lines.len() == urls, "{lines:?} {}", std::fs::read_to_string(&log)?);
+        Ok(Self { process, urls: lines, log, _folder: folder })
+    }
+
+    /// `127.0.0.1:PORT`.
+    ///
+    /// # Errors
+    /// If it printed no URL.
+    pub fn address(&self) -> Result<&str> {
+        let url = self.urls.first().context("no URL")?;
+        url.split('/').nth(2).context("no host")
+    }
+
+    /// What it has logged.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    pub fn log(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(&self.log)?)
+    }
+
+    /// The process.
+    pub fn process(&mut self) -> &mut Guard {
+        &mut self.process
+    }
+
+    /// Fails unless it runs and has logged nothing that is critical.
+    ///
+    /// # Errors
+    /// Says what happened.
+    pub fn is_well(&mut self) -> Result<()> {
+        if let Some(status) = self.process.0.try_wait()? {
+            anyhow::bail!("the server has ended: {status}: {}", self.log()?);
+        }
+        let log = self.log()?;
+        ensure!(!log.contains("CRITICAL"), "{log}");
+        Ok(())
+    }
+}

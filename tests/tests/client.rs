@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Our client, headless, against our server.
+
+use anyhow::{Context, Result};
+use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
+use mjpeg_rtsp_tests::programs::{Server, program, run};
+use std::net::TcpListener;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(40);
+
+fn headless(arguments: &[&str]) -> Result<(Option<i32>, serde_json::Value, String)> {
+    let mut command = program("mjpeg-rtsp-client")?;
+    command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+    let done = run(command.args(["--headless", "--json"]).args(arguments), LIMIT)?;
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    let summary = serde_json::from_slice(&done.stdout).with_context(|| said.clone())?;
+    Ok((done.status.code(), summary, said))
+}
+
+#[test]
+fn it_counts_what_it_shows_over_every_transport() -> Result<()> {
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(40, "I420")?)?)?;
+    let mut server = Server::start([movie], 1)?;
+    for transport in ["udp", "tcp", "http", "auto"] {
+        let arguments = ["--transport", transport, "--frames", "10", &server.urls[0]];
+        let (code, summary, said) = headless(&arguments)?;
+        assert_eq!(code, Some(0), "{transport}: {said}");
+        assert_eq!(summary["frames"], 10, "{transport}: {summary}");
+        assert_eq!(summary["lost"], 0, "{transport}: {summary}");
+        assert_eq!((&summary["width"], &summary["height"]), (&SIZE.0.into(), &SIZE.1.into()));
+    }
+    let (code, summary, said) = headless(&["--frames", "1000", &server.urls[0]])?;
+    assert_eq!((code, &summary["frames"]), (Some(0), &40.into()), "the end comes first: {said}");
+    server.is_well()
+}
+
+#[test]
+fn it_saves_each_frame_as_png() -> Result<()> {
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(10, "I420")?)?)?;
+    let server = Server::start([movie], 1)?;
+    let out = folder.path().join("out");
+    let path = out.to_string_lossy();
+    let (code, _, said) = headless(&["--frames", "5", "--save", &path, &server.urls[0]])?;
+    assert_eq!(code, Some(0), "{said}");
+    let mut sizes = Vec::new();
+    for file in std::fs::read_dir(&out)? {
+        let bytes = std::fs::read(file?.path())?;
+        assert!(bytes.starts_with(b"\x89PNG"));
+        sizes.push((bytes[16..20].to_vec(), bytes[20..24].to_vec()));
+    }
+    let side = |side: u32| side.to_be_bytes().to_vec();
+    assert_eq!(sizes, vec![(side(SIZE.0), side(SIZE.1)); 5]);
+    Ok(())
+}
+
+#[test]
+fn failures_are_one_line_and_exit_code_1() -> Result<()> {
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(200, "I420")?)?)?;
+    let mut server = Server::start([movie], 1)?;
+    let nobody = {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        format!("rtsp://{port}/movie.mjpeg")
+    };
+    let none = format!("{}.none", server.urls[0]);
+    for (name, url, says) in [("refused", &nobody, "connect"), ("missing", &none, "404")] {
+        let (code, summary, said) = headless(&[url])?;
+        assert_eq!((code, &summary["frames"]), (Some(1), &0.into()), "{name}: {said}");
+        assert!(said.contains(says) && said.lines().count() == 1, "{name}: {said}");
+    }
+    // Silent, but connected: nobody answers behind an open port.
+    let silent = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("rtsp://{}/movie.mjpeg", silent.local_addr()?);
+    let (code, _, said) = headless(&["--timeout", "1", &url])?;
+    assert_eq!(code, Some(1), "{said}");
+    server.is_well()
+}

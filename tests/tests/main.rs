@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! End-to-end tests, one binary.
+
+mod client;
+mod mjpegfilesrc;
+mod pipelines;
+mod requests;
+mod rtsp_peers;
+mod server_program;

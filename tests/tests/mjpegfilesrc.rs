@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The source element: what it pushes, says and answers.
+
+use anyhow::{Context, Result};
+use gst::prelude::*;
+use mjpeg_rtsp_tests::movies::{self, Folder};
+use std::path::Path;
+
+/// A movie in a pipeline that ends in an appsink.
+struct Playing {
+    pipeline: gst::Pipeline,
+    source: gst::Element,
+    sink: gst_app::AppSink,
+}
+
+impl Playing {
+    fn new(movie: &Path, set: impl FnOnce(&gst::Element)) -> Result<Self> {
+        mjpeg_rtsp_tests::init();
+        let source = gst::ElementFactory::make("mjpegfilesrc")
+            .property("location", movie.to_string_lossy().as_ref())
+            .build()?;
+        set(&source);
+        let sink = gst_app::AppSink::builder().sync(false).max_buffers(4).build();
+        let pipeline = gst::Pipeline::new();
+        pipeline.add_many([&source, sink.upcast_ref()])?;
+        source.link(&sink)?;
+        Ok(Self { pipeline, source, sink })
+    }
+
+    fn start(&self) -> Result<()> {
+        self.pipeline.set_state(gst::State::Playing)?;
+        self.pipeline.state(gst::ClockTime::from_seconds(10)).0?;
+        Ok(())
+    }
+
+    /// Offset, timestamp in milliseconds and bytes of the next frames, up to `limit`.
+    fn frames(&self, limit: usize) -> Result<Vec<(u64, u64, Vec<u8>)>> {
+        let mut frames = Vec::new();
+        while frames.len() < limit
+            && let Some(sample) = self.sink.try_pull_sample(gst::ClockTime::from_seconds(10))
+        {
+            let buffer = sample.buffer().context("no buffer")?;
+            let pts = buffer.pts().context("no timestamp")?.mseconds();
+            assert_eq!(buffer.duration(), Some(gst::ClockTime::from_mseconds(50)));
+            frames.push((buffer.offset(), pts, buffer.map_readable()?.to_vec()));
+        }
+        Ok(frames)
+    }
+
+    /// Texts of the warnings so far.
+    fn warnings(&self) -> Vec<String> {
+        let bus = self.pipeline.bus().expect("a pipeline has a bus");
+        let warnings = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Warning]));
+        let text = |message: gst::Message| match message.view() {
+            gst::MessageView::Warning(warning) => warning.error().to_string(),
+            _ => String::new(),
+        };
+        warnings.map(text).collect()
+    }
+
+    fn error(&self) -> Option<String> {
+        let bus = self.pipeline.bus()?;
+        let limit = gst::ClockTime::from_seconds(10);
+        let message = bus.timed_pop_filtered(limit, &[gst::MessageType::Error])?;
+        match message.view() {
+            gst::MessageView::Error(error) => Some(error.error().to_string()),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+}
+
+/// `count` frames that differ, right at both ends, with a picture's size in them.
+fn frames(count: u8) -> Vec<Vec<u8>> {
+    let frame = |number| {
+        let sof = [0xff, 0xc0, 0, 17, 8, 0, 16, 0, 32, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1];
+        [&[0xff, 0xd8][..], &sof, &[number; 40], &[0xff, 0xd9]].concat()
+    };
+    (0..count).map(frame).collect()
+}
+
+fn expected(
+    images: &[Vec<u8>],
+    numbers: impl IntoIterator<Item = u64>,
+) -> Vec<(u64, u64, Vec<u8>)> {
+    let count = images.len() as u64;
+    let frame =
+        |n: u64| (n % count, n * 50, images[usize::try_from(n % count).expect("small")].clone());
+    numbers.into_iter().map(frame).collect()
+}
+
+#[test]
+fn every_frame_comes_as_it_is_with_its_time_and_number() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = frames(30);
+    let movie = folder.file("movie", &movies::movie(&images)?)?;
+    let playing = Playing::new(&movie, |_| {})?;
+    playing.start()?;
+    let caps = playing.source.static_pad("src").and_then(|pad| pad.current_caps());
+    let want =
+        "image/jpeg, parsed=(boolean)true, width=(int)32, height=(int)16, framerate=(fraction)20/1";
+    assert_eq!(caps.context("no caps")?, want.parse::<gst::Caps>()?);
+    assert_eq!(
+        playing.source.query_duration::<gst::ClockTime>(),
+        Some(gst::ClockTime::from_mseconds(1500))
+    );
+    let frames = playing.source.query_duration::<gst::format::Default>();
+    assert_eq!(frames.map(|frames| *frames), Some(30));
+    assert_eq!(playing.frames(100)?, expected(&images, 0..30));
+    assert_eq!(playing.source.property::<u64>("frames"), 30);
+    assert_eq!(playing.warnings(), [""; 0]);
+    Ok(())
+}
+
+#[test]
+fn seeks_are_exact_in_time_and_in_frames() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = frames(30);
+    let movie = folder.file("movie", &movies::movie(&images)?)?;
+    let playing = Playing::new(&movie, |_| {})?;
+    playing.start()?;
+    let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
+    let ms = gst::ClockTime::from_mseconds;
+    for (start, stop, want) in
+        [(500, None, 10..30), (549, None, 10..30), (550, Some(700), 11..14), (9000, None, 29..30)]
+    {
+        let set = gst::SeekType::Set;
+        playing.source.seek(1.0, flags, set, ms(start), set, stop.map(ms))?;
+        assert_eq!(playing.frames(100)?, expected(&images, want), "{start} to {stop:?} ms");
+    }
+    let frame = gst::format::Default::from_u64(7);
+    playing.source.seek_simple(flags, frame)?;
+    assert_eq!(playing.frames(100)?, expected(&images, 7..30), "frame 7");
+    assert!(
+        playing
+            .source
+            .seek(-1.0, flags, gst::SeekType::Set, ms(0), gst::SeekType::Set, ms(500))
+            .is_err()
+    );
+    Ok(())
+}
+
+#[test]
+fn a_loop_has_no_gap_and_no_duration() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = frames(5);
+    let movie = folder.file("movie", &movies::movie(&images)?)?;
+    let playing = Playing::new(&movie, |source| source.set_property("loop", true))?;
+    playing.start()?;
+    assert_eq!(playing.source.query_duration::<gst::ClockTime>(), None);
+    assert_eq!(playing.frames(17)?, expected(&images, 0..17));
+    Ok(())
+}
+
+#[test]
+fn a_size_that_changes_renews_the_caps() -> Result<()> {
+    let folder = Folder::new()?;
+    let mut images = frames(4);
+    images[2][8] = 24;
+    let movie = folder.file("movie", &movies::movie(&images)?)?;
+    let playing = Playing::new(&movie, |_| {})?;
+    playing.start()?;
+    let mut heights = Vec::new();
+    while let Some(sample) = playing.sink.try_pull_sample(gst::ClockTime::from_seconds(10)) {
+        let caps = sample.caps().and_then(|caps| caps.structure(0));
+        heights.push(caps.context("no caps")?.get::<i32>("height")?);
+    }
+    assert_eq!(heights, [16, 16, 24, 16]);
+    Ok(())
+}
+
+#[test]
+fn a_bad_record_is_skipped_with_a_warning_or_is_an_error() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = frames(4);
+    let (first, second) = (movies::movie(&images[..2])?, movies::movie(&images[2..])?);
+    let rows: [(&str, Vec<u8>, &str); 5] = [
+        ("sign", b"+0616".to_vec(), "+0616"),
+        ("empty records", b"00000".repeat(20_000), "20000 records"),
+        ("no image", b"00003abc".to_vec(), "not a JPEG"),
+        ("garbage", vec![b'-'; 1000], "1000 bytes"),
+        ("mark", b"\xef\xbb\xbf".to_vec(), "five ASCII digits"),
+    ];
+    for (name, between, says) in rows {
+        let movie = folder.file("movie", &[first.clone(), between, second.clone()].concat())?;
+        let playing = Playing::new(&movie, |_| {})?;
+        playing.start()?;
+        assert_eq!(playing.frames(100)?, expected(&images, 0..4), "{name}");
+        let warnings = playing.warnings();
+        assert_eq!(warnings.len(), 1, "{name}: {warnings:?}");
+        let place = format!("before frame 3 at byte {}", first.len());
+        assert!(warnings[0].contains(&place) && warnings[0].contains(says), "{name}: {warnings:?}");
+        drop(playing);
+
+        let strict = |source: &gst::Element| source.set_property_from_str("bad-frames", "error");
+        let playing = Playing::new(&movie, strict)?;
+        playing.pipeline.set_state(gst::State::Playing)?;
+        assert_eq!(playing.frames(2)?, expected(&images, 0..2), "{name}");
+        let error = playing.error().context("no error")?;
+        assert!(error.contains(&place), "{name}: {error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_movie_that_ends_early_gives_what_is_whole() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = frames(3);
+    let whole = movies::movie(&images)?;
+    for cut in [1, 4, 5, 30] {
+        let movie = folder.file("movie", &whole[..whole.len() - cut])?;
+        let playing = Playing::new(&movie, |_| {})?;
+        playing.start()?;
+        assert_eq!(playing.frames(100)?, expected(&images, 0..2), "{cut} bytes cut");
+        assert_eq!(playing.warnings().len(), 1, "{cut} bytes cut");
+    }
+    Ok(())
+}
+
+#[test]
+fn odd_frames_are_passed_on_and_counted() -> Result<()> {
+    let folder = Folder::new()?;
+    let mut images = frames(6);
+    for image in &mut images[1..3] {
+        image.truncate(image.len() - 2);
+    }
+    images[4] = [images[4].clone(), images[5].clone()].concat();
+    let movie = folder.file("movie", &movies::movie(&images)?)?;
+    let playing = Playing::new(&movie, |_| {})?;
+    playing.start()?;
+    assert_eq!(playing.frames(100)?, expected(&images, 0..6));
+    let stats = playing.source.property::<gst::Structure>("stats");
+    let counts = ["missing-eoi", "several-images"].map(|name| stats.get::<u64>(name));
+    assert_eq!(counts, [Ok(2), Ok(1)]);
+    assert_eq!(playing.warnings().len(), 2, "one of each kind");
+    Ok(())
+}
+
+#[test]
+fn what_is_no_movie_is_an_error_that_says_what_it_is() -> Result<()> {
+    let folder = Folder::new()?;
+    let files: [(&str, &[u8], &str); 8] = [
+        ("empty", b"", "no record"),
+        ("text", b"hello world, this is no movie", "no record"),
+        ("zeros", &b"00000".repeat(100), "no record"),
+        ("plain", b"\xff\xd8\xff\xdb\0\x04\0\0\xff\xd9", "plain concatenated JPEG"),
+        ("avi", b"RIFF\0\0\0\0AVI LIST", "AVI"),
+        ("mp4", b"\0\0\0\x18ftypisom", "MP4"),
+        ("mkv", b"\x1a\x45\xdf\xa3\0\0", "Matroska"),
+        ("six digits", b"000004\xff\xd8\xff\xd9", "6 digits"),
+    ];
+    let mut rows = Vec::new();
+    for (name, bytes, says) in files {
+        rows.push((name, folder.file(name, bytes)?, says));
+    }
+    let fifo = folder.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status()?.success());
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&link, &link)?;
+    rows.push(("folder", folder.path().to_owned(), "not a regular file"));
+    rows.push(("fifo", fifo, "not a regular file"));
+    rows.push(("device", "/dev/zero".into(), "not a regular file"));
+    rows.push(("loop", link, "cannot open"));
+    rows.push(("missing", folder.path().join("none"), "cannot open"));
+    for (name, path, says) in rows {
+        let playing = Playing::new(&path, |_| {})?;
+        assert!(playing.pipeline.set_state(gst::State::Playing).is_err(), "{name}");
+        let error = playing.error().context("no error")?;
+        assert!(error.contains(says), "{name}: {error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_file_that_shrinks_ends_and_one_that_grows_is_seen_by_the_next_pass() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = frames(40);
+    let whole = movies::movie(&images)?;
+    let record = whole.len() / 40;
+    let movie = folder.file("movie", &whole)?;
+    let playing = Playing::new(&movie, |_| {})?;
+    playing.start()?;
+    std::fs::OpenOptions::new().write(true).open(&movie)?.set_len(20 * record as u64 + 7)?;
+    let got = playing.frames(100)?;
+    // What the source had read ahead before is whole too.
+    assert_eq!(got, expected(&images, 0..got.len() as u64));
+    assert_eq!(got.len(), 20);
+    assert!(playing.warnings()[0].contains("shrunk"));
+    drop(playing);
+
+    let movie = folder.file("growing", &whole[..10 * record])?;
+    let playing = Playing::new(&movie, |source| source.set_property("loop", true))?;
+    playing.start()?;
+    std::io::Write::write_all(
+        &mut std::fs::OpenOptions::new().append(true).open(&movie)?,
+        &whole[10 * record..20 * record],
+    )?;
+    let offsets: Vec<u64> = playing.frames(35)?.into_iter().map(|frame| frame.0).collect();
+    let want: Vec<u64> = (0..10).chain(0..20).chain(0..5).collect();
+    assert_eq!(offsets, want);
+    Ok(())
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Every file in `pipelines/` runs, and what its first comment promises is seen.
+
+use anyhow::{Context, Result};
+use mjpeg_rtsp_tests::movies::{self, Folder};
+use mjpeg_rtsp_tests::programs::{run, target_folder};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// The line of a pipeline file without its comments, with its words for a shell.
+fn line(name: &str) -> Result<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines").join(name);
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// Runs it in `folder`, where a movie of 20 frames lies.
+fn launch(name: &str, folder: &Folder) -> Result<()> {
+    folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
+    let mut shell = Command::new("sh");
+    shell.arg("-ec").arg(line(name)?).current_dir(folder.path());
+    let done = run(shell.env("GST_PLUGIN_PATH", target_folder()?), Duration::from_mins(1))?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    anyhow::ensure!(done.status.success(), "{name}: {} {said}", done.status);
+    Ok(())
+}
+
+fn decoded_frames(file: &Path) -> Result<usize> {
+    let mut probe = Command::new("ffprobe");
+    probe.args(["-v", "error", "-count_frames", "-select_streams", "v:0"]);
+    probe.args(["-show_entries", "stream=nb_read_frames", "-of", "csv=p=0"]).arg(file);
+    let done = run(&mut probe, Duration::from_secs(30))?;
+    let text = String::from_utf8(done.stdout)?;
+    text.trim().trim_end_matches(',').parse().with_context(|| text.clone())
+}
+
+#[test]
+fn decode_to_png_writes_every_frame() -> Result<()> {
+    let folder = Folder::new()?;
+    launch("decode-to-png.launch", &folder)?;
+    for number in 0..20 {
+        let file = folder.path().join(format!("frame-{number:05}.png"));
+        assert_eq!(decoded_frames(&file)?, 1, "{}", file.display());
+    }
+    Ok(())
+}
+
+#[test]
+fn containers_hold_every_frame() -> Result<()> {
+    for (name, file) in [("to-matroska.launch", "movie.mkv"), ("to-avi.launch", "movie.avi")] {
+        let folder = Folder::new()?;
+        launch(name, &folder)?;
+        assert_eq!(decoded_frames(&folder.path().join(file))?, 20, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_pipeline_file_is_run_by_a_test() -> Result<()> {
+    let known =
+        ["README.md", "decode-to-png.launch", "show.launch", "to-avi.launch", "to-matroska.launch"];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines");
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder)?.map(|file| Ok(file?.file_name())).collect::<Result<_>>()?;
+    names.sort();
+    assert_eq!(names, known, "a pipeline without a test, or a test without its pipeline");
+    Ok(())
+}
+
+#[test]
+fn show_plays_to_the_end_in_a_window() -> Result<()> {
+    let folder = Folder::new()?;
+    folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
+    let mut xvfb = Command::new("xvfb-run");
+    xvfb.args(["-a", "sh", "-ec", &line("show.launch")?]).current_dir(folder.path());
+    let done = run(xvfb.env("GST_PLUGIN_PATH", target_folder()?), Duration::from_mins(1))?;
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    Ok(())
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Requests by hand: statuses, and sequences that end gst-rtsp-server 1.22 where it is alone.
+
+use anyhow::{Context, Result};
+use mjpeg_rtsp_tests::movies::{self, Folder};
+use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
+use mjpeg_rtsp_tests::programs::Server;
+use std::time::{Duration, Instant};
+
+/// A server of `frames` frames, 20 a second.
+fn server(frames: u32) -> Result<(Folder, Server)> {
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(frames, "I420")?)?)?;
+    let server = Server::start([movie], 1)?;
+    Ok((folder, server))
+}
+
+/// Sets up TCP interleaved; gives the session.
+fn set_up(rtsp: &mut RawRtsp, url: &str) -> Result<String> {
+    assert_eq!(rtsp.ask(&format!("DESCRIBE {url}"), "")?.status, 200);
+    let reply = rtsp.ask(
+        &format!("SETUP {url}/stream=0"),
+        "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n",
+    )?;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    let session = reply.header("Session").context("no session")?;
+    Ok(session.split(';').next().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn describe_finds_a_movie_by_its_names_and_nothing_else() -> Result<()> {
+    let (_folder, mut server) = server(10)?;
+    let mut rtsp = RawRtsp::connect(server.address()?)?;
+    let rows = [
+        ("/movie.mjpeg", 200),
+        ("/MOVIE.mjpeg", 200),
+        ("/movie", 200),
+        ("/m%6fvie.mjpeg", 200),
+        ("/m%256fvie.mjpeg", 404),
+        ("/none", 404),
+        ("/", 404),
+        ("/../movie.mjpeg", 404),
+        ("/%2e%2e/movie.mjpeg", 404),
+        ("/x%2fmovie.mjpeg", 404),
+        ("/movie.mjpeg%00", 404),
+        ("/movie.mjpeg%5c", 404),
+    ];
+    for (path, status) in rows {
+        let url = format!("rtsp://{}{path}", server.address()?);
+        assert_eq!(rtsp.ask(&format!("DESCRIBE {url}"), "")?.status, status, "{path}");
+    }
+    server.is_well()
+}
+
+#[test]
+fn what_cannot_be_shown_is_refused_at_once() -> Result<()> {
+    let folder = Folder::new()?;
+    let good = movies::images(3, "I420")?;
+    let plain = good.concat();
+    let mut cut = good[0].clone();
+    cut.truncate(cut.len() / 2);
+    let text = b"00009not a jpg".repeat(100);
+    let rows: Vec<(&str, Vec<u8>, u16)> = vec![
+        ("empty", vec![], 415),
+        ("text", b"no movie at all".to_vec(), 415),
+        ("plain", plain, 415),
+        ("noimage", text, 415),
+        ("zeros", b"00000".repeat(20_000), 415),
+        ("cutframes", movies::movie(&vec![cut.clone(); 80])?, 415),
+        ("firstcut", movies::movie(&[vec![cut], good.clone()].concat())?, 200),
+        ("good", movies::movie(&good)?, 200),
+    ];
+    for (name, bytes, _) in &rows {
+        folder.file(&format!("{name}.mjpeg"), bytes)?;
+    }
+    folder.file("gone.mjpeg", b"")?;
+    let mut server = Server::start([folder.path()], rows.len() + 1)?;
+    std::fs::remove_file(folder.path().join("gone.mjpeg"))?;
+    let mut rtsp = RawRtsp::connect(server.address()?)?;
+    for (name, status) in rows.iter().map(|row| (row.0, row.2)).chain([("gone", 404)]) {
+        let url = format!("rtsp://{}/{name}.mjpeg", server.address()?);
+        let begin = Instant::now();
+        assert_eq!(rtsp.ask(&format!("DESCRIBE {url}"), "")?.status, status, "{name}");
+        // Far from the 20 s of a stalled preroll, and safe on a busy machine.
+        assert!(begin.elapsed() < Duration::from_secs(3), "{name}: {:?}", begin.elapsed());
+    }
+    server.is_well()
+}
+
+#[test]
+fn a_second_setup_of_a_playing_stream_is_refused_and_harmless() -> Result<()> {
+    let (_folder, mut server) = server(100)?;
+    let url = server.urls[0].clone();
+    let mut rtsp = RawRtsp::connect(server.address()?)?;
+    let session = format!("Session: {}\r\n", set_up(&mut rtsp, &url)?);
+    assert_eq!(rtsp.ask(&format!("PLAY {url}/"), &session)?.status, 200);
+    while rtsp.packets < 10 {
+        assert_eq!(rtsp.ask(&format!("OPTIONS {url}"), &session)?.status, 200);
+    }
+    let again = format!("{session}Transport: RTP/AVP;unicast;client_port=50000-50001\r\n");
+    assert_eq!(rtsp.ask(&format!("SETUP {url}/stream=0"), &again)?.status, 455);
+    let before = rtsp.packets;
+    while rtsp.packets < before + 10 {
+        assert_eq!(rtsp.ask(&format!("OPTIONS {url}"), &session)?.status, 200);
+    }
+    server.is_well()
+}
+
+#[test]
+fn ranges_and_rates_are_read_before_they_can_harm() -> Result<()> {
+    let (_folder, mut server) = server(100)?;
+    let url = server.urls[0].clone();
+    let mut rtsp = RawRtsp::connect(server.address()?)?;
+    let session = format!("Session: {}\r\n", set_up(&mut rtsp, &url)?);
+    let rows = [
+        ("Range: npt=70-", 457),
+        ("Range: npt=10-5", 457),
+        ("Range: npt=-", 457),
+        ("Range: npt=nan-", 457),
+        ("Range: npt=0-\r\nScale: 0", 400),
+        ("Range: npt=0-\r\nScale: nan", 400),
+        ("Range: npt=0-\r\nSpeed: inf", 400),
+        ("Range: npt=0-\r\nScale: -1", 200),
+        ("Range: npt=0-\r\nScale: 1e300", 200),
+        ("Range: npt=5-", 200),
+        ("Range: npt=2-3", 200),
+        ("Range: npt=4.99-", 200),
+    ];
+    for (header, status) in rows {
+        let reply = rtsp.ask(&format!("PLAY {url}/"), &format!("{session}{header}\r\n"))?;
+        assert_eq!(reply.status, status, "{header}: {}", reply.text);
+    }
+    server.is_well()
+}
+
+#[test]
+fn pipelined_seeks_are_all_answered() -> Result<()> {
+    let (_folder, mut server) = server(200)?;
+    let url = server.urls[0].clone();
+    for round in 0..5 {
+        let mut rtsp = RawRtsp::connect(server.address()?)?;
+        let session = set_up(&mut rtsp, &url)?;
+        let request = |n: u32| {
+            let line = format!("PLAY {url}/ RTSP/1.0\r\nCSeq: {n}\r\n");
+            format!("{line}Session: {session}\r\nRange: npt={n}-\r\n\r\n")
+        };
+        let requests = (0..8).map(request).collect::<Vec<_>>().concat();
+        for _ in 0..3 {
+            rtsp.send(&requests)?;
+            for n in 0..8 {
+                let reply = rtsp.reply()?;
+                assert_eq!(reply.status, 200, "round {round}, request {n}: {}", reply.text);
+            }
+        }
+    }
+    server.is_well()
+}

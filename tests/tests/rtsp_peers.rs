@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What arrives at independent players.
+
+use anyhow::Result;
+use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
+use mjpeg_rtsp_tests::peer::ffmpeg;
+use mjpeg_rtsp_tests::programs::{Server, run, target_folder};
+use std::process::Command;
+use std::time::Duration;
+
+#[test]
+fn ffmpeg_gets_every_frame_exactly_and_ends() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = movies::images(60, "I420")?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let want = ffmpeg::file_checksums(&folder.file("plain", &images.concat())?)?;
+    assert_eq!(want.len(), 60);
+    let mut server = Server::start([movie], 1)?;
+    for transport in ["tcp", "udp", "http"] {
+        let got = ffmpeg::stream_checksums(&server.urls[0], transport)?;
+        assert_eq!(got, want, "{transport}");
+    }
+    server.is_well()
+}
+
+#[test]
+fn a_movie_like_the_textbooks_arrives_with_its_luma() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = movies::images(40, "Y444")?;
+    let images: Vec<_> =
+        images.iter().map(|i| movies::like_the_textbook(i)).collect::<Result<_>>()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let want = ffmpeg::file_luma(&folder.file("plain", &images.concat())?)?;
+    let plane = (SIZE.0 * SIZE.1) as usize;
+    assert_eq!(want.len(), 40 * plane);
+    let mut server = Server::start([movie], 1)?;
+    for transport in ["tcp", "udp"] {
+        let got = ffmpeg::stream_luma(&server.urls[0], transport)?;
+        assert_eq!(got.len(), want.len(), "{transport}");
+        for (frame, (got, want)) in got.chunks(plane).zip(want.chunks(plane)).enumerate() {
+            let squares = got.iter().zip(want).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2));
+            let error = squares.sum::<f64>() / f64::from(SIZE.0 * SIZE.1);
+            let psnr = 10.0 * (255.0 * 255.0 / error.max(1e-9)).log10();
+            assert!(psnr >= 38.0, "{transport}, frame {frame}: {psnr} dB");
+        }
+    }
+    server.is_well()
+}
+
+#[test]
+fn gst_launch_plays_the_built_plugin_and_the_server() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = movies::images(20, "I420")?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let count = |line: &str, files: &str| -> Result<usize> {
+        let mut command = Command::new("gst-launch-1.0");
+        command.env("GST_PLUGIN_PATH", target_folder()?);
+        let out = folder.path().join(files);
+        let sink = format!("{line} ! pngenc ! multifilesink location={}%d.png", out.display());
+        let done = run(command.arg("-q").args(sink.split(' ')), Duration::from_mins(1))?;
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let written = std::fs::read_dir(folder.path())?.filter_map(Result::ok);
+        Ok(written.filter(|file| file.file_name().to_string_lossy().starts_with(files)).count())
+    };
+    let file = format!("mjpegfilesrc location={} ! jpegdec ! videoconvert", movie.display());
+    assert_eq!(count(&file, "file")?, 20);
+    let mut server = Server::start([movie], 1)?;
+    let url = &server.urls[0];
+    for (protocol, url) in [("tcp", url.clone()), ("http", url.replace("rtsp:", "rtsph:"))] {
+        let line = format!(
+            "rtspsrc location={url} protocols={protocol}+tcp ! rtpjpegdepay ! jpegdec ! videoconvert"
+        );
+        assert_eq!(count(&line, protocol)?, 20, "{protocol}");
+    }
+    server.is_well()
+}
