@@ -53,6 +53,11 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Output> {
 pub struct Guard(Child);
 
 impl Guard {
+    /// Takes charge of a child.
+    pub fn new(child: Child) -> Self {
+        Self(child)
+    }
+
     /// Waits for its end.
     ///
     /// # Errors

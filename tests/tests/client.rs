@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
-use mjpeg_rtsp_tests::programs::{Server, program, run};
+use mjpeg_rtsp_tests::programs::{Guard, Server, program, run};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -77,4 +77,27 @@ fn failures_are_one_line_and_exit_code_1() -> Result<()> {
     let (code, _, said) = headless(&["--timeout", "1", &url])?;
     assert_eq!(code, Some(1), "{said}");
     server.is_well()
+}
+
+#[test]
+fn a_server_that_dies_midway_is_an_error_with_the_frames_so_far() -> Result<()> {
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(400, "I420")?)?)?;
+    for transport in ["tcp", "udp"] {
+        let mut server = Server::start([&movie], 1)?;
+        let out = folder.path().join(format!("{transport}-out"));
+        let mut command = program("mjpeg-rtsp-client")?;
+        command.args(["--headless", "--json", "--timeout", "3", "--transport", transport]);
+        let save = folder.path().join(transport);
+        command.arg("--save").arg(&save).arg(&server.urls[0]);
+        let child = command.stdout(std::fs::File::create(&out)?).spawn()?;
+        let mut client = Guard::new(child);
+        mjpeg_rtsp_tests::wait_until("frames", LIMIT, || save.join("frame-000005.png").exists());
+        server.process().signal("KILL")?;
+        let status = client.wait(LIMIT)?;
+        let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(&out)?)?;
+        assert_eq!(status.code(), Some(1), "{transport}: {summary}");
+        assert!(summary["frames"].as_u64() >= Some(5), "{transport}: {summary}");
+    }
+    Ok(())
 }

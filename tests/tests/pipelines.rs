@@ -3,7 +3,9 @@
 
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder};
-use mjpeg_rtsp_tests::programs::{run, target_folder};
+use mjpeg_rtsp_tests::programs::{Guard, Server, run, target_folder};
+use mjpeg_rtsp_tests::wait_until;
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -59,8 +61,17 @@ fn containers_hold_every_frame() -> Result<()> {
 
 #[test]
 fn every_pipeline_file_is_run_by_a_test() -> Result<()> {
-    let known =
-        ["README.md", "decode-to-png.launch", "show.launch", "to-avi.launch", "to-matroska.launch"];
+    let known = [
+        "README.md",
+        "decode-to-png.launch",
+        "play-server.launch",
+        "receive-rtp.launch",
+        "send-rtp.launch",
+        "serve-multipart.launch",
+        "show.launch",
+        "to-avi.launch",
+        "to-matroska.launch",
+    ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines");
     let mut names: Vec<_> =
         std::fs::read_dir(folder)?.map(|file| Ok(file?.file_name())).collect::<Result<_>>()?;
@@ -77,5 +88,63 @@ fn show_plays_to_the_end_in_a_window() -> Result<()> {
     xvfb.args(["-a", "sh", "-ec", &line("show.launch")?]).current_dir(folder.path());
     let done = run(xvfb.env("GST_PLUGIN_PATH", target_folder()?), Duration::from_mins(1))?;
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    Ok(())
+}
+
+/// Starts a pipeline that goes on until it is ended, with its port replaced by a free one.
+fn start(name: &str, folder: &Folder, port: (&str, u16)) -> Result<Guard> {
+    let text = line(name)?.replace(port.0, &port.1.to_string());
+    // exec, so that the guard ends the pipeline and not a shell.
+    let mut shell = Command::new("sh");
+    shell.arg("-ec").arg(format!("exec {text}")).current_dir(folder.path());
+    Ok(Guard::new(shell.env("GST_PLUGIN_PATH", target_folder()?).spawn()?))
+}
+
+#[test]
+fn rtp_that_is_sent_is_received() -> Result<()> {
+    let folder = Folder::new()?;
+    folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
+    let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+    let _receiver = start("receive-rtp.launch", &folder, ("5004", port))?;
+    wait_until("the receiver's socket", Duration::from_secs(20), || {
+        UdpSocket::bind(("0.0.0.0", port)).is_err()
+    });
+    let mut sender = start("send-rtp.launch", &folder, ("5004", port))?;
+    assert!(sender.wait(Duration::from_secs(20))?.success());
+    let last = folder.path().join("received-00019.png");
+    let whole = || last.exists() && decoded_frames(&last).is_ok_and(|frames| frames == 1);
+    wait_until("the last frame", Duration::from_secs(20), whole);
+    Ok(())
+}
+
+#[test]
+fn the_servers_mount_is_played_to_its_end() -> Result<()> {
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
+    let server = Server::start([movie], 1)?;
+    let port = server.address()?.rsplit(':').next().context("no port")?.parse()?;
+    let mut player = start("play-server.launch", &folder, ("8554", port))?;
+    assert!(player.wait(Duration::from_secs(30))?.success());
+    assert_eq!(decoded_frames(&folder.path().join("mount-00019.png"))?, 1);
+    Ok(())
+}
+
+#[test]
+fn multipart_over_tcp_is_decoded_by_ffmpeg() -> Result<()> {
+    let folder = Folder::new()?;
+    folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let _sender = start("serve-multipart.launch", &folder, ("8080", port))?;
+    wait_until("the sender's port", Duration::from_secs(20), || {
+        TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
+    let mut ffmpeg = Command::new("ffmpeg");
+    let url = format!("tcp://127.0.0.1:{port}");
+    ffmpeg.args(["-v", "error", "-nostdin", "-f", "mpjpeg", "-i", &url]);
+    ffmpeg.args(["-frames:v", "25", "-f", "framemd5", "-"]);
+    let done = run(&mut ffmpeg, Duration::from_secs(30))?;
+    let text = String::from_utf8(done.stdout)?;
+    let frames = text.lines().filter(|line| !line.starts_with('#')).count();
+    assert_eq!(frames, 25, "{}", String::from_utf8_lossy(&done.stderr));
     Ok(())
 }

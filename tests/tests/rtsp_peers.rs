@@ -74,3 +74,70 @@ fn gst_launch_plays_the_built_plugin_and_the_server() -> Result<()> {
     }
     server.is_well()
 }
+
+#[test]
+fn ffplay_and_gst_play_end_by_themselves_at_the_end() -> Result<()> {
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
+    let mut server = Server::start([movie], 1)?;
+    let url = server.urls[0].clone();
+    for transport in ["tcp", "udp"] {
+        let mut ffplay = Command::new("ffplay");
+        ffplay.env("SDL_VIDEODRIVER", "dummy").env("SDL_AUDIODRIVER", "dummy");
+        // With -stats the last line says what was shown; a frame that was not decoded has no time.
+        ffplay.args([
+            "-v",
+            "info",
+            "-stats",
+            "-autoexit",
+            "-rtsp_transport",
+            transport,
+            "-i",
+            &url,
+        ]);
+        let done = run(&mut ffplay, Duration::from_secs(30))?;
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{transport}: {said}");
+        assert!(said.contains("Video: mjpeg") && said.contains("384x288"), "{transport}: {said}");
+    }
+    let mut gst_play = Command::new("gst-play-1.0");
+    gst_play.args(["--no-interactive", "--videosink=fakesink", "--audiosink=fakesink", &url]);
+    let done = run(&mut gst_play, Duration::from_secs(30))?;
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && said.contains("Reached end of play list"), "{said}");
+    server.is_well()
+}
+
+#[test]
+fn viewers_have_positions_of_their_own_and_a_killed_one_disturbs_nobody() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = movies::images(60, "I420")?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let want = ffmpeg::file_checksums(&folder.file("plain", &images.concat())?)?;
+    let mut server = Server::start([movie], 1)?;
+    let url = server.urls[0].clone();
+    for transport in ["tcp", "udp"] {
+        let killed = {
+            let mut other = Command::new("ffmpeg");
+            other.args(["-v", "error", "-nostdin", "-rtsp_transport", transport]);
+            other.args(["-i", &url, "-f", "null", "-"]).spawn()?
+        };
+        let mut killed = mjpeg_rtsp_tests::programs::Guard::new(killed);
+        let later = {
+            let url = url.clone();
+            std::thread::spawn(move || ffmpeg::stream_checksums(&url, transport))
+        };
+        let end = std::time::Duration::from_secs(20);
+        mjpeg_rtsp_tests::wait_until("two sessions", end, || {
+            server.log().is_ok_and(|log| log.contains("sent as it is"))
+        });
+        killed.signal("KILL")?;
+        killed.wait(Duration::from_secs(5))?;
+        let got = later.join().map_err(|_| anyhow::anyhow!("the viewer panicked"))??;
+        assert_eq!(got, want, "{transport}");
+        // Half-way in, from a seek: the picture there, and all after it.
+        let seeked = ffmpeg::stream_checksums_from(&url, transport, "2")?;
+        assert_eq!(seeked, want[40..], "{transport}");
+    }
+    server.is_well()
+}

@@ -30,8 +30,12 @@ impl FrameGate {
     /// Checks each frame that leaves `pad`.
     pub fn attach(self: &Arc<Self>, pad: &gst::Pad, carriage: Carriage) {
         let gate = self.clone();
+        let end = Arc::new(Mutex::new(None));
+        hold_the_end(pad, &end);
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
             let Some(buffer) = info.buffer() else { return gst::PadProbeReturn::Ok };
+            *end.lock().unwrap_or_else(PoisonError::into_inner) =
+                buffer.pts().zip(buffer.duration()).map(|(pts, duration)| pts + duration);
             let checked = match buffer.map_readable() {
                 Ok(map) => check(&map),
                 Err(_) => return gst::PadProbeReturn::Drop,
@@ -83,6 +87,22 @@ impl Drop for FrameGate {
             tracing::info!(mount = %self.mount, frames = total, kinds = dropped.len(), "dropped in all");
         }
     }
+}
+
+/// Lets the last frame last: RTP packets have no duration, so that the end of the stream, and
+/// with it RTCP BYE, would follow the last packet at once, and ffmpeg 5.1 drops what it has not
+/// read by then. A sink waits for the time of a gap before it takes what comes after it.
+fn hold_the_end(pad: &gst::Pad, end: &Arc<Mutex<Option<gst::ClockTime>>>) {
+    let end = end.clone();
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
+        if info.event().is_some_and(|event| event.type_() == gst::EventType::Eos) {
+            let end = end.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(end) = end {
+                pad.push_event(gst::event::Gap::new(end, gst::ClockTime::ZERO));
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// The first image of the buffer alone, with EOI; `None` if it is that already.

@@ -37,6 +37,16 @@ pub fn stream_checksums(url: &str, transport: &str) -> Result<Vec<String>> {
     checksums_of(&input.each_ref().map(String::as_str))
 }
 
+/// The checksum of each picture from a time in seconds on, which ffmpeg asks the server for.
+///
+/// # Errors
+/// If ffmpeg fails.
+pub fn stream_checksums_from(url: &str, transport: &str, start: &str) -> Result<Vec<String>> {
+    let input = rtsp(url, transport);
+    let [a, b, c, d] = input.each_ref().map(String::as_str);
+    checksums_of(&["-ss", start, a, b, c, d])
+}
+
 /// The checksum of each picture of plain concatenated JPEG images.
 ///
 /// # Errors
