@@ -211,8 +211,12 @@ impl Player {
         if !self.allowed("play", State::Ready) {
             return;
         }
-        if self.ended.replace(false) {
-            self.start_seek(gst::ClockTime::ZERO);
+        if self.ended.replace(false)
+            && let Some(playbin) = self.playbin()
+        {
+            // rtspsrc 1.22 has ended for good at the end of a stream: a seek would only bring the
+            // end again. So the session is set up anew, and plays from the first frame.
+            let _ = playbin.set_state(gst::State::Null);
         }
         self.start(Pending::Play, gst::State::Playing);
     }
