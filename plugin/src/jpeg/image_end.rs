@@ -3,6 +3,8 @@
 
 use super::Damage;
 use super::segments::marker;
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
 
 /// What stands at the end of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,5 +38,7 @@ pub fn first_image_end(jpeg: &[u8], scan_data: usize) -> Result<ImageEnd, Damage
 /// Whether a second image follows the first one in `jpeg`: EOI and SOI next to each other.
 /// A thumbnail inside a segment has no SOI right behind its EOI.
 pub fn holds_second_image(jpeg: &[u8]) -> bool {
-    memchr::memmem::find(jpeg, &[0xff, marker::EOI, 0xff, marker::SOI]).is_some()
+    static END_AND_START: LazyLock<Finder> =
+        LazyLock::new(|| Finder::new(&[0xff, marker::EOI, 0xff, marker::SOI]));
+    END_AND_START.find(jpeg).is_some()
 }
