@@ -15,8 +15,10 @@
 //! | `stats` | read-only | structure of counters |
 
 mod imp;
+mod properties;
 mod queries;
 mod reader;
+mod reports;
 mod settings;
 
 use gst::glib;

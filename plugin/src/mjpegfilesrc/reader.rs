@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the stream is doing: which movie, which frame is next, what has been counted.
 
+use super::properties::fraction;
+use super::settings::Settings;
 use crate::jpeg;
+use crate::movie::{EOI, FrameLocation};
 use crate::movie_file::{Lookup, MovieFile};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,15 +16,63 @@ pub(super) struct Stats {
     pub several_images: u64,
 }
 
+/// What a frame's bytes tell.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    /// The picture's width and height in pixels, if it tells them.
+    size: Option<(u16, u16)>,
+    several_images: bool,
+    lacks_eoi: bool,
+}
+
+impl Seen {
+    pub fn in_frame(bytes: &[u8]) -> Self {
+        let several_images = jpeg::holds_second_image(bytes);
+        Self {
+            size: jpeg::frame_size(bytes),
+            several_images,
+            lacks_eoi: !several_images && !bytes.ends_with(&EOI),
+        }
+    }
+}
+
+/// What is to be said about a frame.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Of the frame, if its picture has another size than the one before.
+    pub caps: Option<gst::Caps>,
+    /// It is the first one that lacks its end of image.
+    pub first_lacks_eoi: bool,
+    /// It is the first one with several images.
+    pub first_several: bool,
+}
+
+/// A frame that is read next.
+#[derive(Debug)]
+pub(super) struct Next {
+    pub movie: Arc<MovieFile>,
+    /// From 0, in the file.
+    pub frame: u64,
+    pub location: FrameLocation,
+    /// Its time, and that of the frame after it.
+    pub start: gst::ClockTime,
+    pub end: gst::ClockTime,
+}
+
 #[derive(Debug)]
 pub(super) struct Reader {
+    pub settings: Settings,
     pub movie: Arc<MovieFile>,
     /// The frame that is pushed next, from 0.
     pub next: u64,
     /// Frames of the passes before this one.
     passed: u64,
+    /// Where the frames from `run_begin` on lie: looked up together, since other readers and the
+    /// indexing thread take the index's lock too.
+    run: Vec<FrameLocation>,
+    run_begin: u64,
     /// Of the frames pushed last, in pixels.
-    pub size: Option<(u16, u16)>,
+    size: Option<(u16, u16)>,
     pub stats: Stats,
     /// Bad spans that were reported.
     pub reported_spans: usize,
@@ -29,11 +80,14 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub fn new(movie: Arc<MovieFile>) -> Self {
+    pub fn new(movie: Arc<MovieFile>, settings: Settings) -> Self {
         Self {
+            settings,
             movie,
             next: 0,
             passed: 0,
+            run: Vec::new(),
+            run_begin: 0,
             size: None,
             stats: Stats::default(),
             reported_spans: 0,
@@ -41,9 +95,24 @@ impl Reader {
         }
     }
 
-    /// The next frame's place in time, counted in frames over all passes.
-    pub fn timeline(&self) -> u64 {
-        self.passed + self.next
+    /// The next frame, if it was looked up already.
+    pub fn known(&self) -> Option<Next> {
+        let at = self.next.checked_sub(self.run_begin)?;
+        let location = *self.run.get(usize::try_from(at).ok()?)?;
+        let (rate, timeline) = (self.settings.framerate, self.passed + self.next);
+        Some(Next {
+            movie: self.movie.clone(),
+            frame: self.next,
+            location,
+            start: gst::ClockTime::from_nseconds(rate.start_of(timeline)),
+            end: gst::ClockTime::from_nseconds(rate.start_of(timeline + 1)),
+        })
+    }
+
+    /// Looks up the next frame, which is in the index, and those that follow it.
+    pub fn look_up(&mut self) {
+        self.run_begin = self.next;
+        self.movie.known_from(self.next, self.reported_spans, &mut self.run);
     }
 
     /// Continues at `frame` of the first pass.
@@ -52,32 +121,70 @@ impl Reader {
         self.passed = 0;
     }
 
-    /// Begins the next pass after one of `frames` frames.
+    /// Begins the next pass after one of `frames` frames, of a file that may have grown.
     pub fn next_pass(&mut self, frames: u64, grown: Option<Arc<MovieFile>>) {
         self.passed += frames;
         self.next = 0;
         if let Some(movie) = grown {
             self.movie = movie;
+            self.run.clear();
             self.total_announced = false;
         }
     }
 
-    /// Takes the picture's size from the first of `limit` frames that tells it; the number of
-    /// frames is the error if there is none at all.
-    pub fn find_size(&mut self, cancelled: &AtomicBool, limit: u64) -> Result<(), u64> {
+    /// Counts a frame that is pushed now; gives what is new about it.
+    pub fn pushed(&mut self, frame: u64, seen: Seen) -> News {
+        self.next = frame + 1;
+        self.stats.pushed += 1;
+        self.stats.missing_eoi += u64::from(seen.lacks_eoi);
+        self.stats.several_images += u64::from(seen.several_images);
+        let changed = seen.size.is_some() && seen.size != self.size;
+        if changed {
+            self.size = seen.size;
+        }
+        News {
+            caps: changed.then(|| self.caps()),
+            first_lacks_eoi: seen.lacks_eoi && self.stats.missing_eoi == 1,
+            first_several: seen.several_images && self.stats.several_images == 1,
+        }
+    }
+
+    /// Caps of the frames pushed last; without a size where none tells it.
+    pub fn caps(&self) -> gst::Caps {
+        let builder = gst::Caps::builder("image/jpeg")
+            .field("parsed", true)
+            .field("framerate", fraction(self.settings.framerate));
+        match self.size {
+            Some((width, height)) => {
+                builder.field("width", i32::from(width)).field("height", i32::from(height)).build()
+            }
+            None => builder.build(),
+        }
+    }
+
+    /// All frames and their time, unless not known yet or without an end.
+    pub fn duration(&self) -> Option<(u64, gst::ClockTime)> {
+        let frames = self.movie.total_frames().filter(|_| !self.settings.looping)?;
+        let time = self.settings.framerate.start_of(frames);
+        Some((frames, gst::ClockTime::from_nseconds(time)))
+    }
+
+    /// Takes the picture's size from the first of `limit` frames that tells it; false if there
+    /// is no frame at all.
+    pub fn find_size(&mut self, cancelled: &AtomicBool, limit: u64) -> bool {
         let mut bytes = Vec::new();
         for frame in 0..limit {
             let Lookup::Frame(location) = self.movie.frame(frame, cancelled, None) else {
-                return if frame == 0 { Err(frame) } else { Ok(()) };
+                return frame > 0;
             };
             bytes.resize(location.length as usize, 0);
             if self.movie.read(location, &mut bytes).unwrap_or(false) {
                 self.size = jpeg::frame_size(&bytes);
                 if self.size.is_some() {
-                    return Ok(());
+                    return true;
                 }
             }
         }
-        Ok(())
+        true
     }
 }

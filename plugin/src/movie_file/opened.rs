@@ -16,8 +16,13 @@ use std::time::{Duration, Instant};
 /// How long opening a movie may index it before a thread takes over. Most movies are done.
 const INDEX_AT_OPEN: Duration = Duration::from_millis(5);
 
-/// Steps between two looks at the clock and two publications of what was found.
-const STEPS_AT_ONCE: usize = 64;
+/// What is found is published after this many steps, or this time if that is earlier: the lock
+/// costs more than a step when a reader holds it, and a cold disk takes long for one.
+const STEPS_AT_ONCE: usize = 512;
+const PUBLISH_AFTER: Duration = Duration::from_millis(1);
+
+/// Frames that [`MovieFile::known_from`] gives at once.
+pub const MAX_RUN: usize = 64;
 
 /// Why a movie was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +69,13 @@ pub struct MovieFile {
 struct FileBytes {
     file: File,
     length: u64,
+}
+
+/// Where indexing is, and what it has found since it was last published.
+#[derive(Debug, Default)]
+struct Walk {
+    walker: RecordWalker,
+    steps: Vec<Step>,
 }
 
 #[derive(Debug, Default)]
@@ -131,15 +143,15 @@ impl MovieFile {
             waiting: Mutex::default(),
             grown: Condvar::new(),
         });
-        let mut walker = RecordWalker::new();
+        let mut walk = Walk::default();
         let end = Instant::now() + INDEX_AT_OPEN;
-        while movie.advance(&mut walker) {
+        while movie.advance(&mut walk) {
             if Instant::now() < end {
                 continue;
             }
             let weak = Arc::downgrade(&movie);
             let thread = std::thread::Builder::new().name("mjpeg-index".to_owned());
-            if thread.spawn(move || index_the_rest(&weak, walker)).is_err() {
+            if thread.spawn(move || index_the_rest(&weak, walk)).is_err() {
                 // No thread to be had: what is indexed is what there is.
                 movie.finish(Some(io::ErrorKind::OutOfMemory));
             }
@@ -149,32 +161,21 @@ impl MovieFile {
     }
 
     /// Indexes a little more; false when there is no more.
-    fn advance(&self, walker: &mut RecordWalker) -> bool {
-        let mut steps = [Step::Searching; STEPS_AT_ONCE];
-        let mut end = None;
-        let mut count = 0;
-        for slot in &mut steps {
-            match walker.step(&self.bytes) {
-                Ok(Step::End | Step::NeedMore) => {
-                    end = Some(None);
-                    break;
-                }
-                Ok(step) => {
-                    *slot = step;
-                    count += 1;
-                    if step == Step::Searching {
-                        break;
-                    }
-                }
-                Err(error) => {
-                    end = Some(Some(error.kind()));
-                    break;
-                }
+    fn advance(&self, walk: &mut Walk) -> bool {
+        let publish = Instant::now() + PUBLISH_AFTER;
+        let end = loop {
+            match walk.walker.step(&self.bytes) {
+                Ok(Step::End | Step::NeedMore) => break Some(None),
+                Ok(step) => walk.steps.push(step),
+                Err(error) => break Some(Some(error.kind())),
             }
-        }
+            if walk.steps.len() >= STEPS_AT_ONCE || Instant::now() >= publish {
+                break None;
+            }
+        };
         {
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-            for step in steps.into_iter().take(count) {
+            for step in walk.steps.drain(..) {
                 index.frames.record(step);
             }
         }
@@ -248,6 +249,16 @@ impl MovieFile {
         self.wait(look, cancelled, limit).unwrap_or(Lookup::Cancelled)
     }
 
+    /// Puts where the frames from `frame` on lie into `run`, as far as they are known and no bad
+    /// span numbered `spans` or higher stands before them; at most [`MAX_RUN`]. Does not wait.
+    pub fn known_from(&self, frame: u64, spans: usize, run: &mut Vec<FrameLocation>) {
+        run.clear();
+        let index = self.read_index();
+        let bad = index.frames.bad_spans().get(spans).map_or(u64::MAX, |(before, _)| *before);
+        let frames = (frame..bad).take(MAX_RUN);
+        run.extend(frames.map_while(|frame| index.frames.get(frame)));
+    }
+
     /// The number of all frames; waits for it at most `limit`.
     pub fn wait_total(&self, limit: Duration) -> Option<u64> {
         let look = |index: &Index| index.complete.then(|| index.frames.frames());
@@ -303,7 +314,7 @@ impl MovieFile {
     }
 }
 
-fn index_the_rest(movie: &Weak<MovieFile>, mut walker: RecordWalker) {
+fn index_the_rest(movie: &Weak<MovieFile>, mut walk: Walk) {
     // Nobody needs the index any more when the last reader has gone.
-    while movie.upgrade().is_some_and(|movie| movie.advance(&mut walker)) {}
+    while movie.upgrade().is_some_and(|movie| movie.advance(&mut walk)) {}
 }
