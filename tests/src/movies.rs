@@ -22,7 +22,18 @@ pub fn images(count: u32, format: &str) -> Result<Vec<Vec<u8>>> {
          ! video/x-raw,format={format},width={width},height={height},framerate=20/1 \
          ! jpegenc quality=90 ! appsink name=out sync=false"
     );
-    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().ok().context("no bin")?;
+    let images = pull_all(&line)?;
+    anyhow::ensure!(images.len() == count as usize, "{} images", images.len());
+    Ok(images)
+}
+
+/// All buffers that reach the appsink named `out` of a launch line.
+///
+/// # Errors
+/// If the pipeline cannot be made or started.
+pub fn pull_all(line: &str) -> Result<Vec<Vec<u8>>> {
+    crate::init();
+    let pipeline = gst::parse::launch(line)?.downcast::<gst::Bin>().ok().context("no bin")?;
     let out = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
     let out = out.context("no appsink")?;
     pipeline.set_state(gst::State::Playing)?;
@@ -31,7 +42,6 @@ pub fn images(count: u32, format: &str) -> Result<Vec<Vec<u8>>> {
         images.push(sample.buffer().context("no buffer")?.map_readable()?.to_vec());
     }
     pipeline.set_state(gst::State::Null)?;
-    anyhow::ensure!(images.len() == count as usize, "{} images", images.len());
     Ok(images)
 }
 

@@ -77,9 +77,14 @@ impl Drop for Playing {
 
 /// `count` frames that differ, right at both ends, with a picture's size in them.
 fn frames(count: u8) -> Vec<Vec<u8>> {
+    frames_of(count, 40)
+}
+
+/// The same with `bytes` bytes of image data.
+fn frames_of(count: u8, bytes: usize) -> Vec<Vec<u8>> {
     let frame = |number| {
         let sof = [0xff, 0xc0, 0, 17, 8, 0, 16, 0, 32, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1];
-        [&[0xff, 0xd8][..], &sof, &[number; 40], &[0xff, 0xd9]].concat()
+        [&[0xff, 0xd8][..], &sof, &vec![number; bytes], &[0xff, 0xd9]].concat()
     };
     (0..count).map(frame).collect()
 }
@@ -279,7 +284,8 @@ fn what_is_no_movie_is_an_error_that_says_what_it_is() -> Result<()> {
 #[test]
 fn a_file_that_shrinks_ends_and_one_that_grows_is_seen_by_the_next_pass() -> Result<()> {
     let folder = Folder::new()?;
-    let images = frames(40);
+    // Too large for the source to read half of the movie ahead of the sink's four.
+    let images = frames_of(40, 40_000);
     let whole = movies::movie(&images)?;
     let record = whole.len() / 40;
     let movie = folder.file("movie", &whole)?;
@@ -287,9 +293,7 @@ fn a_file_that_shrinks_ends_and_one_that_grows_is_seen_by_the_next_pass() -> Res
     playing.start()?;
     std::fs::OpenOptions::new().write(true).open(&movie)?.set_len(20 * record as u64 + 7)?;
     let got = playing.frames(100)?;
-    // What the source had read ahead before is whole too.
-    assert_eq!(got, expected(&images, 0..got.len() as u64));
-    assert_eq!(got.len(), 20);
+    assert_eq!(got, expected(&images, 0..20));
     assert!(playing.warnings()[0].contains("shrunk"));
     drop(playing);
 

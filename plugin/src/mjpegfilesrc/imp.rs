@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use super::reader::{Next, Reader, Seen, Stats};
+use super::read_ahead::Block;
+use super::reader::{Next, Reader, Ready, Stats};
 use super::settings::{BadFrames, Settings};
 use super::{properties, queries, reports};
-use crate::movie::{FrameRate, LikelyFormat, MAX_LISTED_BAD_SPANS};
+use crate::movie::{FrameLocation, FrameRate, LikelyFormat, MAX_LISTED_BAD_SPANS};
 use crate::movie_file::{Lookup, MovieFile};
 use gst::glib;
 use gst::prelude::*;
@@ -142,31 +143,46 @@ impl MjpegFileSrc {
         Ok(())
     }
 
-    /// Reads a frame into a buffer; `None` if the file has shrunk.
-    fn read(&self, next: &Next) -> Result<Option<(gst::Buffer, Seen)>, gst::FlowError> {
-        let size = next.location.length as usize;
-        let mut buffer = gst::Buffer::with_size(size).map_err(|_| gst::FlowError::Error)?;
-        let writable = buffer.get_mut().ok_or(gst::FlowError::Error)?;
-        writable.set_pts(next.start);
-        writable.set_dts(next.start);
-        writable.set_duration(next.end - next.start);
-        writable.set_offset(next.frame);
-        writable.set_offset_end(next.frame + 1);
-        let mut map = writable.map_writable().map_err(|_| gst::FlowError::Error)?;
-        match next.movie.read(next.location, &mut map) {
-            Ok(true) => {
-                let seen = Seen::in_frame(&map);
-                drop(map);
-                Ok(Some((buffer, seen)))
-            }
-            Ok(false) => Ok(None),
-            Err(error) => {
-                let (path, offset) = (next.movie.path().display(), next.location.offset);
-                let text = format!("cannot read {path} at byte {offset}: {error}");
-                gst::element_imp_error!(self, gst::ResourceError::Read, ("{}", text));
-                Err(gst::FlowError::Error)
-            }
+    /// Reads frames that were looked up; where the file has shrunk, that is the end of the pass.
+    fn read(
+        &self,
+        movie: &MovieFile,
+        frame: u64,
+        locations: &[FrameLocation],
+    ) -> Result<(), gst::FlowError> {
+        let offset = locations.first().map_or(0, |location| location.offset);
+        let block = Block::read(movie, frame, locations).map_err(|error| {
+            let text = format!("cannot read {} at byte {offset}: {error}", movie.path().display());
+            gst::element_imp_error!(self, gst::ResourceError::Read, ("{}", text));
+            gst::FlowError::Error
+        })?;
+        let has_read = self.state().as_mut().ok_or(gst::FlowError::Flushing)?.has_read(block);
+        if !has_read {
+            reports::shrunk(&self.obj(), movie.path(), frame, offset);
+            self.end_of_pass(movie, frame)?;
         }
+        Ok(())
+    }
+
+    /// Stamps a frame and says what is new about it.
+    fn push(&self, ready: Ready) -> Result<gst::Buffer, gst::FlowError> {
+        let Ready { mut buffer, frame, location, seen, start, end } = ready;
+        let news = match self.state().as_mut() {
+            Some(reader) => reader.pushed(frame, seen),
+            None => return Err(gst::FlowError::Flushing),
+        };
+        reports::news(&self.obj(), &news, frame, location.offset);
+        if let Some(caps) = news.caps {
+            self.obj().set_caps(&caps).map_err(|_| gst::FlowError::NotNegotiated)?;
+        }
+        let stamped = buffer.make_mut();
+        stamped.set_pts(start);
+        stamped.set_dts(start);
+        stamped.set_duration(end - start);
+        stamped.set_offset(frame);
+        stamped.set_offset_end(frame + 1);
+        gst::log!(CAT, imp = self, "frame {frame}, {} bytes", location.length);
+        Ok(buffer)
     }
 
     /// The segment's frame for a position, moved to the last one if it is past the end.
@@ -329,30 +345,15 @@ impl BaseSrcImpl for MjpegFileSrc {
 impl PushSrcImpl for MjpegFileSrc {
     fn create(&self, _: Option<&mut gst::BufferRef>) -> Result<CreateSuccess, gst::FlowError> {
         loop {
-            let known = match &*self.state() {
-                Some(reader) => reader.known(),
+            let next = match self.state().as_mut() {
+                Some(reader) => reader.next(),
                 None => return Err(gst::FlowError::Flushing),
             };
-            let Some(next) = known else {
-                self.look_ahead()?;
-                continue;
-            };
-            let offset = next.location.offset;
-            let Some((buffer, seen)) = self.read(&next)? else {
-                reports::shrunk(&self.obj(), next.movie.path(), next.frame, offset);
-                self.end_of_pass(&next.movie, next.frame)?;
-                continue;
-            };
-            let news = match self.state().as_mut() {
-                Some(reader) => reader.pushed(next.frame, seen),
-                None => return Err(gst::FlowError::Flushing),
-            };
-            reports::news(&self.obj(), &news, next.frame, offset);
-            if let Some(caps) = news.caps {
-                self.obj().set_caps(&caps).map_err(|_| gst::FlowError::NotNegotiated)?;
+            match next {
+                Next::Push(ready) => return self.push(ready).map(CreateSuccess::NewBuffer),
+                Next::Read { movie, frame, locations } => self.read(&movie, frame, &locations)?,
+                Next::LookUp => self.look_ahead()?,
             }
-            gst::log!(CAT, imp = self, "frame {}, {} bytes", next.frame, next.location.length);
-            return Ok(CreateSuccess::NewBuffer(buffer));
         }
     }
 }

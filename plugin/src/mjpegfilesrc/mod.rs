@@ -17,6 +17,7 @@
 mod imp;
 mod properties;
 mod queries;
+mod read_ahead;
 mod reader;
 mod reports;
 mod settings;

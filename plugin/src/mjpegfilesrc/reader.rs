@@ -2,6 +2,7 @@
 //! What the stream is doing: which movie, which frame is next, what has been counted.
 
 use super::properties::fraction;
+use super::read_ahead::{Block, ReadAhead};
 use super::settings::Settings;
 use crate::jpeg;
 use crate::movie::{EOI, FrameLocation};
@@ -47,13 +48,30 @@ pub(super) struct News {
     pub first_several: bool,
 }
 
-/// A frame that is read next.
+/// What is to be done for the next frame.
 #[derive(Debug)]
-pub(super) struct Next {
-    pub movie: Arc<MovieFile>,
+pub(super) enum Next {
+    /// It was read already: push it.
+    Push(Ready),
+    /// It was looked up already: read these frames, of which it is the first.
+    Read {
+        movie: Arc<MovieFile>,
+        /// From 0.
+        frame: u64,
+        locations: Vec<FrameLocation>,
+    },
+    /// Look it up.
+    LookUp,
+}
+
+/// A frame that can be pushed.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub buffer: gst::Buffer,
     /// From 0, in the file.
     pub frame: u64,
     pub location: FrameLocation,
+    pub seen: Seen,
     /// Its time, and that of the frame after it.
     pub start: gst::ClockTime,
     pub end: gst::ClockTime,
@@ -71,6 +89,8 @@ pub(super) struct Reader {
     /// indexing thread take the index's lock too.
     run: Vec<FrameLocation>,
     run_begin: u64,
+    ahead: ReadAhead,
+    block: Option<Block>,
     /// Of the frames pushed last, in pixels.
     size: Option<(u16, u16)>,
     pub stats: Stats,
@@ -88,6 +108,8 @@ impl Reader {
             passed: 0,
             run: Vec::new(),
             run_begin: 0,
+            ahead: ReadAhead::default(),
+            block: None,
             size: None,
             stats: Stats::default(),
             reported_spans: 0,
@@ -95,18 +117,37 @@ impl Reader {
         }
     }
 
-    /// The next frame, if it was looked up already.
-    pub fn known(&self) -> Option<Next> {
-        let at = self.next.checked_sub(self.run_begin)?;
-        let location = *self.run.get(usize::try_from(at).ok()?)?;
-        let (rate, timeline) = (self.settings.framerate, self.passed + self.next);
-        Some(Next {
-            movie: self.movie.clone(),
-            frame: self.next,
-            location,
-            start: gst::ClockTime::from_nseconds(rate.start_of(timeline)),
-            end: gst::ClockTime::from_nseconds(rate.start_of(timeline + 1)),
-        })
+    pub fn next(&mut self) -> Next {
+        if let Some((buffer, location, seen)) =
+            self.block.as_ref().and_then(|block| block.frame(self.next))
+        {
+            let (rate, timeline) = (self.settings.framerate, self.passed + self.next);
+            return Next::Push(Ready {
+                buffer,
+                frame: self.next,
+                location,
+                seen,
+                start: gst::ClockTime::from_nseconds(rate.start_of(timeline)),
+                end: gst::ClockTime::from_nseconds(rate.start_of(timeline + 1)),
+            });
+        }
+        let at = self.next.checked_sub(self.run_begin).and_then(|at| usize::try_from(at).ok());
+        let run = at.and_then(|at| self.run.get(at..)).unwrap_or_default();
+        if run.is_empty() {
+            return Next::LookUp;
+        }
+        let count = self.ahead.plan(run, self.settings.framerate);
+        let locations = run.iter().copied().take(count).collect();
+        // Freed before the next one is taken, so that the allocator gives the same bytes, which
+        // are in the processor's cache.
+        self.block = None;
+        Next::Read { movie: self.movie.clone(), frame: self.next, locations }
+    }
+
+    /// Takes in frames that were read; false if there is not one of them.
+    pub fn has_read(&mut self, block: Block) -> bool {
+        let block = self.block.insert(block);
+        block.frame(self.next).is_some()
     }
 
     /// Looks up the next frame, which is in the index, and those that follow it.
@@ -119,6 +160,8 @@ impl Reader {
     pub fn seek(&mut self, frame: u64) {
         self.next = frame;
         self.passed = 0;
+        self.block = None;
+        self.ahead.reset();
     }
 
     /// Begins the next pass after one of `frames` frames, of a file that may have grown.
@@ -128,6 +171,7 @@ impl Reader {
         if let Some(movie) = grown {
             self.movie = movie;
             self.run.clear();
+            self.block = None;
             self.total_announced = false;
         }
     }

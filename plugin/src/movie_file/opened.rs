@@ -306,6 +306,23 @@ impl MovieFile {
         }
     }
 
+    /// Reads the bytes from `offset` on into `buf`; gives how many there are.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn read_span(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let mut have = 0;
+        while let Some(rest) = buf.get_mut(have..).filter(|rest| !rest.is_empty()) {
+            match self.bytes.file.read_at(rest, offset + have as u64) {
+                Ok(0) => break,
+                Ok(count) => have += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(have)
+    }
+
     /// What the file probably is if it is no movie, told from its first bytes.
     pub fn likely_format(&self) -> Option<LikelyFormat> {
         let mut head = [0; 16];

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Measures what docs/performance.md states, each beside its peer in the same run.
+//!
+//! `scripts/bench [source|huge|first-frame]...` builds everything and runs this.
+#![allow(clippy::print_stdout, reason = "the tables are the product")]
+
+mod first_frame;
+mod huge;
+mod source;
+
+use anyhow::{Result, bail};
+use std::path::Path;
+use std::time::Duration;
+
+fn main() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    // Cargo adds options of its own.
+    let named: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
+    if let Some(movie) = named.first().and_then(|name| name.strip_prefix(huge::ALONE)) {
+        return huge::run_alone(Path::new(movie));
+    }
+    let all = ["source", "huge", "first-frame"].map(ToOwned::to_owned).to_vec();
+    for name in if named.is_empty() { all } else { named } {
+        match name.as_str() {
+            "source" => source::run()?,
+            "huge" => huge::run()?,
+            "first-frame" => first_frame::run()?,
+            other => bail!("no bench {other}; there are source, huge, first-frame"),
+        }
+    }
+    Ok(())
+}
+
+/// The middle one, and the smallest and the largest.
+fn spread<T: Copy + Ord>(values: &mut [T]) -> Option<(T, T, T)> {
+    values.sort_unstable();
+    Some((*values.get(values.len() / 2)?, *values.first()?, *values.last()?))
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
