@@ -5,6 +5,7 @@
 use super::mount_points::MountPoints;
 use super::play_request::{MAX_NPT, Refused, check_range, check_rate};
 use super::request_headers;
+use super::watchdog::{PlayWatch, Watchdog};
 use crate::carriage::NotShown;
 use gst_rtsp::RTSPHeaderField;
 use gst_rtsp::RTSPStatusCode as Status;
@@ -20,8 +21,8 @@ const WAIT_FOR_INDEX: Duration = Duration::from_millis(100);
 /// The sender thread of an interleaved stream stops within this after a pause.
 const SENDER_STOPS: Duration = Duration::from_millis(5);
 
-pub(super) fn install(server: &RTSPServer, points: &MountPoints) {
-    let points = points.clone();
+pub(super) fn install(server: &RTSPServer, points: &MountPoints, watchdog: &Watchdog) {
+    let (points, watchdog) = (points.clone(), watchdog.clone());
     server.connect_client_connected(move |_, client| {
         let describe = points.clone();
         client.connect_pre_describe_request(move |_, context| usable(&describe, context, true));
@@ -31,7 +32,7 @@ pub(super) fn install(server: &RTSPServer, points: &MountPoints) {
             Some(_) => Status::MethodNotValidInThisState,
             None => usable(&setup, context, false),
         });
-        guard_play(client, &points);
+        guard_play(client, &points, watchdog.watch(client));
     });
 }
 
@@ -65,7 +66,7 @@ fn media(client: &RTSPClient, context: &RTSPContext) -> Option<RTSPSessionMedia>
     context.session()?.media(&path).0
 }
 
-fn guard_play(client: &RTSPClient, points: &MountPoints) {
+fn guard_play(client: &RTSPClient, points: &MountPoints, watch: Arc<PlayWatch>) {
     let playing = Arc::new(AtomicBool::new(false));
     let flag = playing.clone();
     client.connect_play_request(move |_, _| flag.store(true, Ordering::SeqCst));
@@ -82,8 +83,14 @@ fn guard_play(client: &RTSPClient, points: &MountPoints) {
         }
         // A seek while the sender thread of an interleaved stream holds its lock deadlocks the
         // thread for ever: pause first, as a player should have done, and let the sender drain.
+        let media = media(client, context);
+        if let Some(media) = media.as_ref().and_then(RTSPSessionMedia::media) {
+            let factory = context.uri().and_then(|url| points.factory(url));
+            let movie = factory.and_then(|factory| factory.choose().ok());
+            watch.begin(&media, movie.map(|shown| shown.movie));
+        }
         if playing.swap(false, Ordering::SeqCst)
-            && let Some(media) = media(client, context)
+            && let Some(media) = media
         {
             let _ = media.set_state(gst::State::Paused);
             std::thread::sleep(SENDER_STOPS);

@@ -8,6 +8,7 @@ mod media;
 mod mount_points;
 mod play_request;
 mod request_headers;
+mod watchdog;
 
 use crate::catalog::{Catalog, Mount};
 use crate::config::Config;
@@ -19,6 +20,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::net::SocketAddr;
 use std::time::Duration;
+use watchdog::Watchdog;
 
 /// Threads that requests are answered on; a blocked one must not stop the others.
 const POOL_THREADS: i32 = 16;
@@ -53,6 +55,7 @@ pub struct Server {
     rtsp: RTSPServer,
     main_loop: glib::MainLoop,
     address: SocketAddr,
+    watchdog: Watchdog,
 }
 
 impl Server {
@@ -72,7 +75,8 @@ impl Server {
         }
         let points = MountPoints::new(catalog, config.framerate, config.looping);
         server.set_mount_points(Some(&points));
-        guards::install(&server, &points);
+        let watchdog = Watchdog::default();
+        guards::install(&server, &points, &watchdog);
         // Said by ourselves first, since attach only says that it failed.
         drop(std::net::TcpListener::bind(config.listen).map_err(|error| {
             anyhow!(
@@ -86,7 +90,7 @@ impl Server {
         let port = u16::try_from(server.bound_port())?;
         let address = SocketAddr::new(config.listen.ip(), port);
         tracing::info!(%address, movies = catalog.mounts().count(), "serving");
-        Ok(Self { rtsp: server, main_loop: glib::MainLoop::new(None, false), address })
+        Ok(Self { rtsp: server, main_loop: glib::MainLoop::new(None, false), address, watchdog })
     }
 
     /// The URL of a mount, as a viewer on this machine would type it.
@@ -113,8 +117,9 @@ impl Server {
                 main_loop.quit();
             }
         });
-        let pool = self.rtsp.session_pool();
+        let (pool, watchdog) = (self.rtsp.session_pool(), self.watchdog.clone());
         glib::timeout_add_seconds(1, move || {
+            watchdog.look();
             if let Some(pool) = &pool {
                 let ended = pool.cleanup();
                 if ended > 0 {
