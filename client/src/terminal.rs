@@ -121,14 +121,14 @@ fn draw(player: &Player) {
     let mut out = std::io::stderr().lock();
     let _ = write!(
         out,
-        "\r\x1b[K[{}] {} / {}  frames {}  lost {} ({:.1} %)  {} KiB",
+        "\r\x1b[K[{}] {} / {}  frames {}  lost {} ({:.1} %)  {:.0} kbit/s",
         player.state().name(),
         clock(player.position()),
         clock(player.duration()),
         statistics.frames,
         statistics.lost,
         statistics.loss_ratio() * 100.0,
-        statistics.bytes / 1024
+        statistics.bits_per_second / 1000.0
     );
     let _ = out.flush();
 }

@@ -119,6 +119,7 @@ impl ObjectImpl for Player {
                     .field("loss-ratio", statistics.loss_ratio())
                     .field("jitter", statistics.jitter)
                     .field("bytes", statistics.bytes)
+                    .field("bits-per-second", statistics.bits_per_second)
                     .build()
                     .to_value()
             }

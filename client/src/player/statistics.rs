@@ -5,6 +5,7 @@ use gst::prelude::*;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Counts of the present set-up.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
@@ -19,6 +20,8 @@ pub struct Statistics {
     pub jitter: u64,
     /// RTP bytes received, headers included.
     pub bytes: u64,
+    /// Bits received a second, over the last second or so.
+    pub bits_per_second: f64,
 }
 
 impl Statistics {
@@ -37,6 +40,32 @@ pub(super) struct Collector {
     pub frames: AtomicU64,
     bytes: AtomicU64,
     jitter_buffer: Mutex<Option<glib::WeakRef<gst::Element>>>,
+    rate: Mutex<Rate>,
+}
+
+/// The data rate, measured between reads that are a second or more apart.
+#[derive(Debug, Default)]
+struct Rate {
+    since: Option<(Instant, u64)>,
+    bits_per_second: f64,
+}
+
+impl Rate {
+    const SPAN: Duration = Duration::from_secs(1);
+
+    fn read(&mut self, bytes: u64) -> f64 {
+        let now = Instant::now();
+        let (begin, before) = *self.since.get_or_insert((now, bytes));
+        let span = now.duration_since(begin);
+        if span >= Self::SPAN {
+            // Bytes of a few seconds are far below 2^52.
+            #[allow(clippy::cast_precision_loss)]
+            let bits = bytes.saturating_sub(before) as f64 * 8.0;
+            self.bits_per_second = bits / span.as_secs_f64();
+            self.since = Some((now, bytes));
+        }
+        self.bits_per_second
+    }
 }
 
 impl Collector {
@@ -62,6 +91,7 @@ impl Collector {
     pub fn reset(&self) {
         self.frames.store(0, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
+        *self.rate.lock().unwrap_or_else(PoisonError::into_inner) = Rate::default();
     }
 
     pub fn read(&self) -> Statistics {
@@ -72,12 +102,15 @@ impl Collector {
         let stats = jitter_buffer.map(|buffer| buffer.property::<gst::Structure>("stats"));
         let number =
             |name| stats.as_ref().and_then(|stats| stats.get::<u64>(name).ok()).unwrap_or(0);
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         Statistics {
             frames: self.frames.load(Ordering::Relaxed),
             received: number("num-pushed"),
             lost: number("num-lost"),
             jitter: number("avg-jitter"),
-            bytes: self.bytes.load(Ordering::Relaxed),
+            bytes,
+            bits_per_second: rate.read(bytes),
         }
     }
 }
