@@ -23,6 +23,11 @@ pub fn wait_until(what: &str, limit: Duration, mut ready: impl FnMut() -> bool) 
     }
 }
 
+/// Lets time pass where the pace itself is what is tested, as of a person's keys.
+pub fn pace(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// Starts GStreamer with our elements in this process.
 ///
 /// # Panics

@@ -4,9 +4,9 @@
 use anyhow::{Context, Result, ensure};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 /// Where cargo puts the programs and the plugin.
@@ -96,6 +96,68 @@ impl Drop for Guard {
     }
 }
 
+/// A program in a terminal of its own, by util-linux's `script`.
+pub struct Terminal {
+    process: Guard,
+    keys: ChildStdin,
+    screen: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Terminal {
+    /// Starts a command line of the shell.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn start(line: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let screen = folder.path().join("screen");
+        let mut child = Command::new("script")
+            .args(["-qfec", line, "/dev/null"])
+            .env_remove("DISPLAY")
+            .env_remove("WAYLAND_DISPLAY")
+            .stdin(Stdio::piped())
+            .stdout(File::create(&screen)?)
+            .spawn()
+            .context("script (util-linux)")?;
+        let keys = child.stdin.take().context("no standard input")?;
+        Ok(Self { process: Guard(child), keys, screen, _folder: folder })
+    }
+
+    /// Types keys.
+    ///
+    /// # Errors
+    /// If the program has ended.
+    pub fn press(&mut self, keys: &str) -> Result<()> {
+        self.keys.write_all(keys.as_bytes())?;
+        Ok(self.keys.flush()?)
+    }
+
+    /// All that it has shown so far.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    pub fn shown(&self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&std::fs::read(&self.screen)?).into_owned())
+    }
+
+    /// The last line that it has drawn in place.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    pub fn status_line(&self) -> Result<String> {
+        Ok(self.shown()?.rsplit('\r').next().unwrap_or_default().to_owned())
+    }
+
+    /// Waits for the program's end.
+    ///
+    /// # Errors
+    /// If it is not within `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        self.process.wait(limit)
+    }
+}
+
 /// A running `mjpeg-rtsp-server`.
 pub struct Server {
     process: Guard,
@@ -114,10 +176,22 @@ impl Server {
         arguments: impl IntoIterator<Item = S>,
         urls: usize,
     ) -> Result<Self> {
+        Self::start_on("127.0.0.1:0", arguments, urls)
+    }
+
+    /// The same on another address.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub fn start_on<S: AsRef<OsStr>>(
+        listen: &str,
+        arguments: impl IntoIterator<Item = S>,
+        urls: usize,
+    ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let log = folder.path().join("log");
         let mut child = program("mjpeg-rtsp-server")?
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", listen])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -146,6 +220,22 @@ impl Server {
     /// If that cannot be read.
     pub fn log(&self) -> Result<String> {
         Ok(std::fs::read_to_string(&self.log)?)
+    }
+
+    /// Waits until it has logged `text`.
+    ///
+    /// # Panics
+    /// If it has not within `limit`.
+    pub fn wait_for_log(&self, text: &str, limit: Duration) {
+        super::wait_until(text, limit, || self.log().is_ok_and(|log| log.contains(text)));
+    }
+
+    /// How many threads it has.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn threads(&self) -> Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/task", self.process.id()))?.count())
     }
 
     /// The process.

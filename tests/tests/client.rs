@@ -3,7 +3,8 @@
 
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
-use mjpeg_rtsp_tests::programs::{Guard, Server, program, run};
+use mjpeg_rtsp_tests::programs::{Guard, Server, Terminal, program, run, target_folder};
+use mjpeg_rtsp_tests::wait_until;
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -100,4 +101,45 @@ fn a_server_that_dies_midway_is_an_error_with_the_frames_so_far() -> Result<()> 
         assert!(summary["frames"].as_u64() >= Some(5), "{transport}: {summary}");
     }
     Ok(())
+}
+
+/// Looks at a status line.
+type Check = fn(&str) -> bool;
+
+#[test]
+fn keys_drive_the_terminal_face() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = vec![movies::images(100, "I420")?; 4].concat();
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let mut server = Server::start([movie], 1)?;
+    let client = target_folder()?.join("mjpeg-rtsp-client");
+    let line = format!("{} {}", client.display(), server.urls[0]);
+    let mut terminal = Terminal::start(&line)?;
+    let until = |terminal: &Terminal, what: &str, ready: Check| {
+        wait_until(what, LIMIT, || terminal.status_line().is_ok_and(|line| ready(&line)));
+    };
+    until(&terminal, "plays by itself", |line| {
+        line.contains("[PLAYING]") && line.contains("/ 0:20.0") && line.contains("lost 0 (0.0 %)")
+    });
+    until(&terminal, "tells a rate", |line| line.contains("kbit/s") && !line.contains(" 0 kbit/s"));
+    assert!(terminal.shown()?.contains("no display"), "{}", terminal.shown()?);
+    // Keys, and what the status line must say then.
+    let steps: [(&str, Check); 7] = [
+        ("\x1b[C", |line| line.contains("[PLAYING] 0:0") && line > "\x1b[K[PLAYING] 0:05"),
+        (" ", |line| line.contains("[READY]")),
+        (" ", |line| line.contains("[PLAYING]")),
+        ("t", |line| line.contains("[INIT]")),
+        ("s", |line| line.contains("[READY]")),
+        ("p", |line| line.contains("[PLAYING]")),
+        ("p", |line| line.contains("[PLAYING]")),
+    ];
+    for (key, ready) in steps {
+        terminal.press(key)?;
+        until(&terminal, &format!("after {key:?}"), ready);
+    }
+    let refused = "play needs READY, the state is PLAYING";
+    wait_until(refused, LIMIT, || terminal.shown().is_ok_and(|shown| shown.contains(refused)));
+    terminal.press("q")?;
+    assert!(terminal.wait(LIMIT)?.success(), "{}", terminal.shown()?);
+    server.is_well()
 }

@@ -4,6 +4,7 @@
 mod client;
 mod mjpegfilesrc;
 mod pipelines;
+mod playback;
 mod player;
 mod requests;
 mod rtsp_peers;

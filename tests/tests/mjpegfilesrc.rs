@@ -151,6 +151,35 @@ fn seeks_are_exact_in_time_and_in_frames() -> Result<()> {
 }
 
 #[test]
+fn segment_seeks_follow_each_other_without_a_gap() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = frames(30);
+    let movie = folder.file("movie", &movies::movie(&images)?)?;
+    let playing = Playing::new(&movie, |_| {})?;
+    playing.start()?;
+    let bus = playing.pipeline.bus().context("no bus")?;
+    let ms = gst::ClockTime::from_mseconds;
+    let set = gst::SeekType::Set;
+    let mut flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE | gst::SeekFlags::SEGMENT;
+    let mut base = None;
+    for (start, stop, want) in [(200, 400, 4..8), (1000, 1200, 20..24), (0, 200, 0..4)] {
+        playing.source.seek(1.0, flags, set, ms(start), set, ms(stop))?;
+        assert_eq!(playing.frames(4)?, expected(&images, want), "{start} to {stop} ms");
+        let limit = gst::ClockTime::from_seconds(10);
+        let done = bus.timed_pop_filtered(limit, &[gst::MessageType::SegmentDone]);
+        assert!(done.is_some(), "{start} to {stop} ms");
+        // Without a flush, running time goes on where the segment before has ended.
+        let pad = playing.source.static_pad("src").context("no pad")?;
+        let event = pad.sticky_event::<gst::event::Segment>(0).context("no segment")?;
+        let segment = event.segment().downcast_ref::<gst::ClockTime>().context("not in time")?;
+        assert_eq!(segment.base(), Some(base.unwrap_or_default()), "{start} to {stop} ms");
+        base = segment.base().map(|base| base + ms(stop - start));
+        flags.remove(gst::SeekFlags::FLUSH);
+    }
+    Ok(())
+}
+
+#[test]
 fn a_loop_has_no_gap_and_no_duration() -> Result<()> {
     let folder = Folder::new()?;
     let images = frames(5);

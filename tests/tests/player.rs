@@ -2,13 +2,17 @@
 //! The player's states, as the lab defines them.
 
 use anyhow::Result;
+use gst::prelude::*;
 use mjpeg_rtsp_client::player::{Player, State, Transport};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::programs::Server;
 use mjpeg_rtsp_tests::wait_until;
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -85,6 +89,94 @@ fn the_states_are_the_labs_and_a_movie_plays_twice() -> Result<()> {
         assert_eq!(player.state(), State::Init);
         player.command("setup");
         in_state(State::Ready);
+        player.command("teardown");
+    }
+    server.is_well()
+}
+
+/// A player whose decoded pictures are told apart by a number made from their bytes.
+fn watched(url: &str, transport: Transport) -> Result<(Player, Arc<Mutex<Vec<u64>>>)> {
+    let player = Player::new(url, transport, 0)?;
+    let sink = gst::ElementFactory::make("fakesink")
+        .property("sync", true)
+        .property("signal-handoffs", true)
+        .build()?;
+    let pictures = Arc::new(Mutex::new(Vec::new()));
+    let seen = pictures.clone();
+    sink.connect("handoff", false, move |values| {
+        let buffer = values.get(1)?.get::<gst::Buffer>().ok()?;
+        let mut hasher = DefaultHasher::new();
+        buffer.map_readable().ok()?.hash(&mut hasher);
+        seen.lock().ok()?.push(hasher.finish());
+        None
+    });
+    player.set_video_sink(&sink);
+    player.connect_error(|text| panic!("{text}"));
+    Ok((player, pictures))
+}
+
+#[test]
+fn after_a_pause_of_a_second_no_frame_is_missing() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(40, "I420")?)?)?;
+    let mut server = Server::start([movie], 1)?;
+    for transport in [Transport::Tcp, Transport::Udp] {
+        let mut runs = Vec::new();
+        for pause in [false, true] {
+            let (player, pictures) = watched(&server.urls[0], transport)?;
+            let ended = Rc::new(Cell::new(false));
+            let end = ended.clone();
+            player.connect_end_of_movie(move || end.set(true));
+            player.command("setup");
+            until("READY", || player.state() == State::Ready);
+            player.command("play");
+            until("PLAYING", || player.state() == State::Playing);
+            if pause {
+                until("ten frames", || player.statistics().frames >= 10);
+                player.command("pause");
+                until("READY", || player.state() == State::Ready);
+                let begin = Instant::now();
+                until("a second", || begin.elapsed() >= Duration::from_secs(1));
+                assert!(pictures.lock().expect("no panic").len() < 30);
+                player.command("play");
+            }
+            until("the end", || ended.get());
+            player.command("teardown");
+            runs.push(pictures.lock().expect("no panic").clone());
+        }
+        let different: HashSet<u64> = runs[0].iter().copied().collect();
+        assert_eq!((runs[0].len(), different.len()), (40, 40), "{transport:?}");
+        assert_eq!(runs[1], runs[0], "{transport:?}");
+    }
+    server.is_well()
+}
+
+#[test]
+fn of_twenty_seeks_in_two_seconds_the_last_target_wins() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    let folder = Folder::new()?;
+    let images = vec![movies::images(100, "I420")?; 12].concat();
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let mut server = Server::start([movie], 1)?;
+    for transport in [Transport::Tcp, Transport::Udp] {
+        let (player, _pictures) = watched(&server.urls[0], transport)?;
+        player.command("setup");
+        until("READY", || player.state() == State::Ready);
+        player.command("play");
+        until("frames", || player.statistics().frames >= 5);
+        for n in 0..20_u64 {
+            // Back and forth over the minute; the last target is 41 s.
+            player.seek(gst::ClockTime::from_seconds(n * 29 % 51));
+            let begin = Instant::now();
+            until("the next key", || begin.elapsed() >= Duration::from_millis(100));
+        }
+        let last = gst::ClockTime::from_seconds(19 * 29 % 51);
+        let near = last..last + gst::ClockTime::from_seconds(4);
+        until("the last target", || player.position().is_some_and(|at| near.contains(&at)));
+        let frames = player.statistics().frames;
+        until("frames from there", || player.statistics().frames >= frames + 10);
+        assert!(player.position().is_some_and(|at| at >= last), "{transport:?}");
         player.command("teardown");
     }
     server.is_well()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Requests by hand: statuses, and sequences that end gst-rtsp-server 1.22 where it is alone.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
 use mjpeg_rtsp_tests::programs::Server;
@@ -13,18 +13,6 @@ fn server(frames: u32) -> Result<(Folder, Server)> {
     let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(frames, "I420")?)?)?;
     let server = Server::start([movie], 1)?;
     Ok((folder, server))
-}
-
-/// Sets up TCP interleaved; gives the session.
-fn set_up(rtsp: &mut RawRtsp, url: &str) -> Result<String> {
-    assert_eq!(rtsp.ask(&format!("DESCRIBE {url}"), "")?.status, 200);
-    let reply = rtsp.ask(
-        &format!("SETUP {url}/stream=0"),
-        "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n",
-    )?;
-    assert_eq!(reply.status, 200, "{}", reply.text);
-    let session = reply.header("Session").context("no session")?;
-    Ok(session.split(';').next().unwrap_or_default().to_owned())
 }
 
 #[test]
@@ -92,7 +80,7 @@ fn a_second_setup_of_a_playing_stream_is_refused_and_harmless() -> Result<()> {
     let (_folder, mut server) = server(100)?;
     let url = server.urls[0].clone();
     let mut rtsp = RawRtsp::connect(server.address()?)?;
-    let session = format!("Session: {}\r\n", set_up(&mut rtsp, &url)?);
+    let session = rtsp.set_up(&url, "tcp")?;
     assert_eq!(rtsp.ask(&format!("PLAY {url}/"), &session)?.status, 200);
     while rtsp.packets < 10 {
         assert_eq!(rtsp.ask(&format!("OPTIONS {url}"), &session)?.status, 200);
@@ -111,7 +99,7 @@ fn ranges_and_rates_are_read_before_they_can_harm() -> Result<()> {
     let (_folder, mut server) = server(100)?;
     let url = server.urls[0].clone();
     let mut rtsp = RawRtsp::connect(server.address()?)?;
-    let session = format!("Session: {}\r\n", set_up(&mut rtsp, &url)?);
+    let session = rtsp.set_up(&url, "tcp")?;
     let rows = [
         ("Range: npt=70-", 457),
         ("Range: npt=10-5", 457),
@@ -139,10 +127,10 @@ fn pipelined_seeks_are_all_answered() -> Result<()> {
     let url = server.urls[0].clone();
     for round in 0..5 {
         let mut rtsp = RawRtsp::connect(server.address()?)?;
-        let session = set_up(&mut rtsp, &url)?;
+        let session = rtsp.set_up(&url, "tcp")?;
         let request = |n: u32| {
             let line = format!("PLAY {url}/ RTSP/1.0\r\nCSeq: {n}\r\n");
-            format!("{line}Session: {session}\r\nRange: npt={n}-\r\n\r\n")
+            format!("{line}{session}Range: npt={n}-\r\n\r\n")
         };
         let requests = (0..8).map(request).collect::<Vec<_>>().concat();
         for _ in 0..3 {

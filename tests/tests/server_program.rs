@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 use mjpeg_rtsp_tests::movies::{self, Folder};
+use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
 use mjpeg_rtsp_tests::programs::{Server, program, run};
 use std::net::TcpListener;
 use std::time::Duration;
@@ -44,6 +45,30 @@ fn what_cannot_be_served_is_one_line_and_exit_code_1() -> Result<()> {
         assert_eq!(done.status.code(), Some(code), "{name}: {said}");
         assert!(said.contains(says), "{name}: {said}");
         assert!(done.stdout.is_empty(), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_printed_url_is_one_that_can_be_opened() -> Result<()> {
+    let folder = Folder::new()?;
+    let name = "a movie \u{e9} 100%.mjpeg";
+    let movie = folder.file(name, &movies::movie(&movies::images(3, "I420")?)?)?;
+    let rows = [
+        ("0", "rtsp://127.0.0.1:"),
+        ("0.0.0.0:0", "rtsp://127.0.0.1:"),
+        ("[::]:0", "rtsp://127.0.0.1:"),
+        ("[::1]:0", "rtsp://[::1]:"),
+        ("127.0.0.1:0", "rtsp://127.0.0.1:"),
+    ];
+    for (listen, begins) in rows {
+        let mut server = Server::start_on(listen, [&movie], 1)?;
+        let url = server.urls[0].clone();
+        let path = "/a%20movie%20%C3%A9%20100%25.mjpeg";
+        assert!(url.starts_with(begins) && url.ends_with(path), "{listen}: {url}");
+        let range = RawRtsp::connect(server.address()?)?.described_range(&url)?;
+        assert_eq!(range, "npt=0-0.15", "{listen}");
+        server.is_well()?;
     }
     Ok(())
 }

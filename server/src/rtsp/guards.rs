@@ -4,7 +4,7 @@
 
 use super::mount_points::MountPoints;
 use super::play_request::{MAX_NPT, Refused, check_range, check_rate};
-use super::request_headers;
+use super::rtsp_message;
 use super::watchdog::{PlayWatch, Watchdog};
 use crate::carriage::NotShown;
 use gst_rtsp::RTSPHeaderField;
@@ -12,7 +12,7 @@ use gst_rtsp::RTSPStatusCode as Status;
 use gst_rtsp_server::prelude::*;
 use gst_rtsp_server::{RTSPClient, RTSPContext, RTSPServer, RTSPSessionMedia};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long DESCRIBE waits for the movie's index, to state its duration.
@@ -23,7 +23,9 @@ const SENDER_STOPS: Duration = Duration::from_millis(5);
 
 pub(super) fn install(server: &RTSPServer, points: &MountPoints, watchdog: &Watchdog) {
     let (points, watchdog) = (points.clone(), watchdog.clone());
+    let connections = AtomicU64::new(0);
     server.connect_client_connected(move |_, client| {
+        log_replies(client, connections.fetch_add(1, Ordering::Relaxed) + 1);
         let describe = points.clone();
         client.connect_pre_describe_request(move |_, context| usable(&describe, context, true));
         let setup = points.clone();
@@ -33,6 +35,23 @@ pub(super) fn install(server: &RTSPServer, points: &MountPoints, watchdog: &Watc
             None => usable(&setup, context, false),
         });
         guard_play(client, &points, watchdog.watch(client));
+    });
+}
+
+/// Logs each request with its reply's status.
+fn log_replies(client: &RTSPClient, connection: u64) {
+    tracing::debug!(connection, "connected");
+    client.connect_closed(move |_| tracing::debug!(connection, "closed"));
+    // The bindings leave this signal out for its arguments, which are not looked at here.
+    client.connect("send-message", false, move |_| {
+        RTSPContext::with_current_context(|context| {
+            let request = context.request().and_then(rtsp_message::request_line);
+            let status = context.response().and_then(rtsp_message::status);
+            if let Some(((method, uri), status)) = request.zip(status) {
+                tracing::debug!(connection, method, ?uri, status, "answered");
+            }
+        });
+        None
     });
 }
 
@@ -107,14 +126,14 @@ fn check_play(
 ) -> Result<(), Refused> {
     let Some(request) = context.request() else { return Ok(()) };
     for field in [RTSPHeaderField::Scale, RTSPHeaderField::Speed] {
-        if let Some(rate) = request_headers::get(request, field) {
+        if let Some(rate) = rtsp_message::get(request, field) {
             check_rate(&rate)?;
             // Rates other than 1 come later; until then 1 is what is done, for any rate. The
             // reply has no Scale then, which RFC 2326 section 12.34 reads as 1.
-            request_headers::remove(request, field);
+            rtsp_message::remove(request, field);
         }
     }
-    if let Some(range) = request_headers::get(request, RTSPHeaderField::Range) {
+    if let Some(range) = rtsp_message::get(request, RTSPHeaderField::Range) {
         let duration = context
             .uri()
             .and_then(|url| points.factory(url))
@@ -126,7 +145,7 @@ fn check_play(
             // start (a GLib critical), or would end the movie early: state the movie's own.
             let range = range.split(';').next().unwrap_or_default();
             let end = duration.unwrap_or(MAX_NPT);
-            request_headers::remove(request, RTSPHeaderField::Range);
+            rtsp_message::remove(request, RTSPHeaderField::Range);
             request.add_header(RTSPHeaderField::Range, &format!("{range}{end}"));
         }
         bounded.fetch_or(has_end, Ordering::SeqCst);

@@ -5,10 +5,25 @@ use glib::subclass::prelude::*;
 use gst::prelude::*;
 use gst_rtsp_server::prelude::*;
 use gst_rtsp_server::subclass::prelude::*;
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
 
 glib::wrapper! {
     /// A media that survives quick seeks.
     pub struct GuardedMedia(ObjectSubclass<imp::GuardedMedia>) @extends gst_rtsp_server::RTSPMedia;
+}
+
+/// Logs what an element warns of; once, since each viewer's own elements say it again.
+fn say_once(text: &str) {
+    const KEPT: usize = 64;
+    static SAID: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if !said.iter().any(|it| it == text) {
+        said.truncate(KEPT - 1);
+        said.push_front(text.to_owned());
+        drop(said);
+        tracing::warn!("{text}");
+    }
 }
 
 mod imp {
@@ -42,6 +57,9 @@ mod imp {
                 if flushed {
                     return true;
                 }
+            }
+            if let gst::MessageView::Warning(warning) = message.view() {
+                say_once(&warning.error().to_string());
             }
             self.parent_handle_message(message)
         }

@@ -7,7 +7,7 @@ mod guards;
 mod media;
 mod mount_points;
 mod play_request;
-mod request_headers;
+mod rtsp_message;
 mod watchdog;
 
 use crate::catalog::{Catalog, Mount};

@@ -19,7 +19,11 @@ fn ffmpeg(input: &[&str], output: &[&str]) -> Result<Vec<u8>> {
 }
 
 fn checksums_of(input: &[&str]) -> Result<Vec<String>> {
-    let text = String::from_utf8(ffmpeg(input, &["-f", "framemd5"])?)?;
+    checksums_from(input, &["-f", "framemd5"])
+}
+
+fn checksums_from(input: &[&str], output: &[&str]) -> Result<Vec<String>> {
+    let text = String::from_utf8(ffmpeg(input, output)?)?;
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     Ok(lines.filter_map(|line| line.rsplit(' ').next()).map(ToOwned::to_owned).collect())
 }
@@ -45,6 +49,16 @@ pub fn stream_checksums_from(url: &str, transport: &str, start: &str) -> Result<
     let input = rtsp(url, transport);
     let [a, b, c, d] = input.each_ref().map(String::as_str);
     checksums_of(&["-ss", start, a, b, c, d])
+}
+
+/// The checksum of each of the first `count` pictures, of a stream that may have no end.
+///
+/// # Errors
+/// If ffmpeg fails.
+pub fn stream_checksums_of_first(url: &str, transport: &str, count: u32) -> Result<Vec<String>> {
+    let input = rtsp(url, transport);
+    let input = input.each_ref().map(String::as_str);
+    checksums_from(&input, &["-frames:v", &count.to_string(), "-f", "framemd5"])
 }
 
 /// The checksum of each picture of plain concatenated JPEG images.

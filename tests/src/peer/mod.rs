@@ -3,3 +3,4 @@
 
 pub mod ffmpeg;
 pub mod raw_rtsp;
+pub mod retina;

@@ -19,8 +19,10 @@ pub struct RawRtsp {
 pub struct Reply {
     /// As in its first line.
     pub status: u16,
-    /// All of it.
+    /// Its first line and headers.
     pub text: String,
+    /// What follows them.
+    pub body: String,
 }
 
 impl Reply {
@@ -77,16 +79,46 @@ impl RawRtsp {
                 self.held.drain(..end + 4);
                 let status = text.split(' ').nth(1).and_then(|word| word.parse().ok());
                 let status = status.with_context(|| format!("no status: {text}"))?;
-                let reply = Reply { status, text };
+                let mut reply = Reply { status, text, body: String::new() };
                 if let Some(length) = reply.header("Content-Length") {
                     let length = length.parse()?;
                     self.fill(length)?;
-                    self.held.drain(..length);
+                    let body: Vec<u8> = self.held.drain(..length).collect();
+                    reply.body = String::from_utf8_lossy(&body).into_owned();
                 }
                 return Ok(reply);
             }
             self.fill(self.held.len() + 1)?;
         }
+    }
+
+    /// Describes a stream; gives its `a=range` as SDP states it.
+    ///
+    /// # Errors
+    /// If the reply is not 200 or states none.
+    pub fn described_range(&mut self, url: &str) -> Result<String> {
+        let reply = self.ask(&format!("DESCRIBE {url}"), "")?;
+        anyhow::ensure!(reply.status == 200, "{}", reply.text);
+        let range = reply.body.lines().find_map(|line| line.strip_prefix("a=range:"));
+        Ok(range.with_context(|| reply.body.clone())?.to_owned())
+    }
+
+    /// Sets a stream up over TCP interleaved or UDP; gives the session's header.
+    ///
+    /// # Errors
+    /// If the reply is not 200.
+    pub fn set_up(&mut self, url: &str, transport: &str) -> Result<String> {
+        anyhow::ensure!(self.ask(&format!("DESCRIBE {url}"), "")?.status == 200, "DESCRIBE");
+        let transport = match transport {
+            "tcp" => "RTP/AVP/TCP;unicast;interleaved=0-1",
+            // Nobody reads there; the server sends all the same.
+            _ => "RTP/AVP;unicast;client_port=9-10",
+        };
+        let header = format!("Transport: {transport}\r\n");
+        let reply = self.ask(&format!("SETUP {url}/stream=0"), &header)?;
+        anyhow::ensure!(reply.status == 200, "{}", reply.text);
+        let session = reply.header("Session").context("no session")?;
+        Ok(format!("Session: {}\r\n", session.split(';').next().unwrap_or_default()))
     }
 
     fn fill(&mut self, length: usize) -> Result<()> {

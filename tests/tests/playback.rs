@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a viewer does with a movie: pauses, seeks, loops; and what becomes of the file meanwhile.
+
+use anyhow::Result;
+use mjpeg_rtsp_tests::movies::{self, Folder};
+use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
+use mjpeg_rtsp_tests::peer::{ffmpeg, retina};
+use mjpeg_rtsp_tests::programs::{Server, Terminal};
+use mjpeg_rtsp_tests::wait_until;
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+#[test]
+fn retina_gets_every_frame_exactly() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = movies::images(40, "I420")?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let want = ffmpeg::file_checksums(&folder.file("plain", &images.concat())?)?;
+    let mut server = Server::start([movie], 1)?;
+    for transport in ["tcp", "udp"] {
+        let got = retina::images(&server.urls[0], transport, 40)?;
+        let got = ffmpeg::file_checksums(&folder.file(transport, &got.concat())?)?;
+        assert_eq!(got, want, "{transport}");
+    }
+    server.is_well()
+}
+
+#[test]
+fn a_loop_has_no_end_and_starts_over() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = movies::images(10, "I420")?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let want = ffmpeg::file_checksums(&folder.file("plain", &images.concat())?)?;
+    let mut server = Server::start([&"--loop".into(), &movie.into_os_string()], 1)?;
+    let url = &server.urls[0];
+    assert_eq!(RawRtsp::connect(server.address()?)?.described_range(url)?, "npt=0-");
+    let got = ffmpeg::stream_checksums_of_first(url, "tcp", 25)?;
+    assert_eq!(got, [&want[..], &want, &want[..5]].concat());
+    server.is_well()
+}
+
+/// Three frames, `hole` zero bytes without a record, and three more frames: until the hole has
+/// been searched, the index knows three frames.
+fn movie_with_a_hole(folder: &Folder, hole: u64) -> Result<PathBuf> {
+    let images = movies::images(6, "I420")?;
+    let head = movies::movie(&images[..3])?;
+    let path = folder.file("hole.mjpeg", &head)?;
+    let file = OpenOptions::new().write(true).open(&path)?;
+    file.write_all_at(&movies::movie(&images[3..])?, head.len() as u64 + hole)?;
+    Ok(path)
+}
+
+#[test]
+fn before_the_index_is_complete_the_range_is_open_and_a_seek_waits() -> Result<()> {
+    let folder = Folder::new()?;
+    let movie = movie_with_a_hole(&folder, 1 << 30)?;
+    let mut server = Server::start([movie], 1)?;
+    let url = server.urls[0].clone();
+    let mut rtsp = RawRtsp::connect(server.address()?)?;
+    assert_eq!(rtsp.described_range(&url)?, "npt=0-");
+    let session = rtsp.set_up(&url, "tcp")?;
+    let play = rtsp.ask(&format!("PLAY {url}/"), &format!("{session}Range: npt=0.2-\r\n"))?;
+    assert_eq!(play.status, 200, "{}", play.text);
+    assert!(play.header("Range").is_some_and(|range| range.starts_with("npt=0.2-")), "{play:?}");
+    assert_eq!(RawRtsp::connect(server.address()?)?.described_range(&url)?, "npt=0-0.3");
+    server.is_well()
+}
+
+#[test]
+fn a_source_that_waits_for_the_index_stops_at_once() -> Result<()> {
+    use gst::prelude::*;
+    mjpeg_rtsp_tests::init();
+    let folder = Folder::new()?;
+    // Minutes of searching.
+    let movie = movie_with_a_hole(&folder, 200 << 30)?;
+    let line = format!("mjpegfilesrc location={} ! appsink name=out sync=false", movie.display());
+    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().expect("two elements");
+    let out = pipeline.by_name("out").and_downcast::<gst_app::AppSink>().expect("named");
+    pipeline.set_state(gst::State::Playing)?;
+    for _ in 0..3 {
+        out.pull_sample()?;
+    }
+    let begin = Instant::now();
+    pipeline.set_state(gst::State::Null)?;
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    Ok(())
+}
+
+#[test]
+fn fifty_viewers_survive_what_happens_to_their_file() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = movies::images(100, "I420")?;
+    let whole = movies::movie(&images)?;
+    let path = folder.file("movie.mjpeg", &whole)?;
+    let mut server = Server::start([&path], 1)?;
+    let url = server.urls[0].clone();
+    let mut viewers = Vec::new();
+    for _ in 0..50 {
+        let mut rtsp = RawRtsp::connect(server.address()?)?;
+        let session = rtsp.set_up(&url, "tcp")?;
+        let reply = rtsp.ask(&format!("PLAY {url}/"), &session)?;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        viewers.push((rtsp, session));
+    }
+    OpenOptions::new().write(true).open(&path)?.set_len(whole.len() as u64 / 2)?;
+    server.wait_for_log("has shrunk", LIMIT);
+    for (rtsp, session) in &mut viewers {
+        assert_eq!(rtsp.ask(&format!("OPTIONS {url}"), session)?.status, 200);
+    }
+    // New viewers get the new file, and after that none.
+    let new = folder.file("new", &movies::movie(&images[..40])?)?;
+    std::fs::rename(new, &path)?;
+    assert_eq!(RawRtsp::connect(server.address()?)?.described_range(&url)?, "npt=0-2");
+    std::fs::remove_file(&path)?;
+    let gone = RawRtsp::connect(server.address()?)?.ask(&format!("DESCRIBE {url}"), "")?;
+    assert_eq!(gone.status, 404);
+    drop(viewers);
+    server.is_well()
+}
+
+#[test]
+fn sessions_that_vanish_are_cleaned_up() -> Result<()> {
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
+    let mut server = Server::start([&"--loop".into(), &movie.into_os_string()], 1)?;
+    let url = server.urls[0].clone();
+    let before = server.threads()?;
+    let mut connections = Vec::new();
+    for transport in ["udp", "tcp", "udp"] {
+        let mut rtsp = RawRtsp::connect(server.address()?)?;
+        let session = rtsp.set_up(&url, transport)?;
+        assert_eq!(rtsp.ask(&format!("PLAY {url}/"), &session)?.status, 200, "{transport}");
+        connections.push(rtsp);
+    }
+    // The first says nothing more, as if its network were gone; the others close.
+    connections.truncate(1);
+    assert!(server.threads()? > before + 2);
+    // The session's timeout is 60 s; each connection's pool thread may stay.
+    wait_until("the viewers' threads end", Duration::from_secs(70), || {
+        server.threads().is_ok_and(|now| now <= before + 3)
+    });
+    assert!(server.log()?.contains("sessions timed out"), "{}", server.log()?);
+    server.is_well()
+}
+
+#[test]
+fn gst_play_seeks_twenty_times_in_two_seconds() -> Result<()> {
+    const RIGHT: &str = "\x1b[C";
+    let folder = Folder::new()?;
+    let images = vec![movies::images(100, "I420")?; 12].concat();
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let options = ["--log".into(), "debug".into(), movie.into_os_string()];
+    let mut server = Server::start(options, 1)?;
+    let sinks = "--videosink=fakesink --audiosink=fakesink";
+    let mut player = Terminal::start(&format!("gst-play-1.0 {sinks} {}", server.urls[0]))?;
+    wait_until("the first second", LIMIT, || {
+        player.shown().is_ok_and(|shown| shown.contains("0:00:01"))
+    });
+    // 0 seeks to the begin.
+    for _ in 0..20 {
+        player.press("0")?;
+        mjpeg_rtsp_tests::pace(Duration::from_millis(100));
+    }
+    // Still playing: an arrow goes on by 8 % of the minute, to the end of the movie.
+    let begin = Instant::now();
+    let status = loop {
+        match player.wait(Duration::from_millis(700)) {
+            Ok(status) => break status,
+            Err(running) => anyhow::ensure!(begin.elapsed() < 2 * LIMIT, running),
+        }
+        player.press(RIGHT)?;
+    };
+    let shown = player.shown()?;
+    assert!(status.success() && shown.contains("Reached end of play list"), "{shown}");
+    assert!(shown.contains("0:00:5") && !shown.contains("ERROR"), "{shown}");
+    let log = server.log()?;
+    let plays = log.lines().filter(|line| line.contains("method=\"PLAY\""));
+    let statuses: Vec<bool> = plays.map(|line| line.ends_with("status=200")).collect();
+    assert!(statuses.len() > 5 && !statuses.contains(&false), "{log}");
+    server.is_well()
+}
