@@ -22,7 +22,7 @@ const STEPS_AT_ONCE: usize = 512;
 const PUBLISH_AFTER: Duration = Duration::from_millis(1);
 
 /// Frames that [`MovieFile::known_from`] gives at once.
-pub const MAX_RUN: usize = 64;
+const MAX_RUN: usize = 64;
 
 /// Why a movie was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -250,7 +250,7 @@ impl MovieFile {
     }
 
     /// Puts where the frames from `frame` on lie into `run`, as far as they are known and no bad
-    /// span numbered `spans` or higher stands before them; at most [`MAX_RUN`]. Does not wait.
+    /// span numbered `spans` or higher stands before them; at most 64. Does not wait.
     pub fn known_from(&self, frame: u64, spans: usize, run: &mut Vec<FrameLocation>) {
         run.clear();
         let index = self.read_index();
