@@ -6,6 +6,7 @@ mod mjpegfilesrc;
 mod pipelines;
 mod playback;
 mod player;
+mod recode;
 mod requests;
 mod rtsp_peers;
 mod server_program;

@@ -8,7 +8,7 @@ use super::tables::{STANDARD_AC, STANDARD_DC};
 use super::{Damage, Header, HuffmanTable, ImageEnd, Process, first_image_end, scan_is_complete};
 
 /// The largest width and height that the 8-bit fields of RFC 2435 section 3.1.5 can say.
-const MAX_SIDE: u16 = 2040;
+pub const MAX_SIDE: u16 = 2040;
 
 /// An image that RFC 2435 carries exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +139,7 @@ fn not_carried(header: &Header) -> Option<NotCarried> {
     let &[y, cb, cr] = header.components() else {
         return Some(NotCarried::Components(header.components().len()));
     };
-    if header.adobe_transform == Some(0) || [y.id, cb.id, cr.id] == *b"RGB" {
+    if header.is_rgb() {
         return Some(NotCarried::Rgb);
     }
     let (width, height) = (header.width, header.height);
@@ -152,11 +152,7 @@ fn not_carried(header: &Header) -> Option<NotCarried> {
     if !matches!(factors, [(2, 1 | 2), (1, 1), (1, 1)]) {
         return Some(NotCarried::SamplingFactors(factors));
     }
-    let scan = &header.scan;
-    let order = scan.components().iter().map(|component| component.id);
-    if !order.eq([y.id, cb.id, cr.id])
-        || (scan.spectral_start, scan.spectral_end, scan.approximation) != (0, 63, 0)
-    {
+    if !header.scan.is_of_all([y.id, cb.id, cr.id]) {
         return Some(NotCarried::Scan);
     }
     if !has_standard_tables(header) {

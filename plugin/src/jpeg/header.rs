@@ -161,6 +161,12 @@ pub struct Scan {
 }
 
 impl Scan {
+    /// Whether it has these components in this order, with all coefficients.
+    pub fn is_of_all<const N: usize>(&self, ids: [u8; N]) -> bool {
+        self.components().iter().map(|component| component.id).eq(ids)
+            && (self.spectral_start, self.spectral_end, self.approximation) == (0, 63, 0)
+    }
+
     /// Its components in order.
     pub fn components(&self) -> &[ScanComponent] {
         self.components.get(..self.count).unwrap_or_default()
@@ -222,30 +228,52 @@ impl<'a> Header<'a> {
             scan: Scan::default(),
             scan_data: 0,
         };
-        for segment in Segments::new(jpeg) {
+        header.read(Segments::new(jpeg))?;
+        header.finished(jpeg)
+    }
+
+    /// Reads on from `offset`, behind a scan's data, to the next scan, for images that have
+    /// several.
+    ///
+    /// # Errors
+    /// The first damage found; [`Damage::NoScan`] if the image ends there.
+    pub fn next_scan(&mut self, jpeg: &'a [u8], offset: usize) -> Result<(), Damage> {
+        self.read(Segments::after_scan(jpeg, offset))?;
+        *self = self.finished(jpeg)?;
+        Ok(())
+    }
+
+    fn read(&mut self, segments: Segments<'a>) -> Result<(), Damage> {
+        for segment in segments {
             let segment = segment?;
             let (marker, offset) = (segment.marker, segment.offset);
             let body = Body { rest: segment.body, marker, offset };
             match marker {
-                marker::DQT => header.quantization_tables(body)?,
-                marker::DHT => header.huffman_tables(body)?,
-                marker::DRI => header.restart_interval = body.u16()?.0,
+                marker::DQT => self.quantization_tables(body)?,
+                marker::DHT => self.huffman_tables(body)?,
+                marker::DRI => self.restart_interval = body.u16()?.0,
                 marker::APP14 => {
                     if let Some(&[.., transform]) = segment.body.get(..12)
                         && segment.body.starts_with(b"Adobe")
                     {
-                        header.adobe_transform = Some(transform);
+                        self.adobe_transform = Some(transform);
                     }
                 }
                 marker::SOS => {
-                    header.scan_header(body)?;
-                    header.scan_data = segment.end;
+                    self.scan_header(body)?;
+                    self.scan_data = segment.end;
                 }
-                code if marker::is_sof(code) => header.frame_header(body)?,
+                code if marker::is_sof(code) => self.frame_header(body)?,
                 _ => {}
             }
         }
-        header.finished(jpeg)
+        Ok(())
+    }
+
+    /// Whether the components are red, green and blue, by an Adobe segment or by their names.
+    pub fn is_rgb(&self) -> bool {
+        let named = || self.components().iter().map(|component| component.id).eq(*b"RGB");
+        self.adobe_transform == Some(0) || named()
     }
 
     fn finished(self, jpeg: &[u8]) -> Result<Self, Damage> {

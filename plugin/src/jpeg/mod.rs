@@ -10,16 +10,18 @@ mod check;
 mod entropy;
 mod header;
 mod image_end;
+mod recode;
 mod segments;
 mod tables;
 
-pub use check::{Carried, NotCarried, Refusal, check};
+pub use check::{Carried, MAX_SIDE, NotCarried, Refusal, check};
 pub use entropy::scan_is_complete;
 pub use header::{
     Component, Damage, Header, HuffmanTable, MAX_PIXELS, Process, QuantizationTable, Scan,
     ScanComponent,
 };
 pub use image_end::{ImageEnd, first_image_end, holds_second_image};
+pub use recode::{NeedsPixels, RecodeError, Recoded, recode};
 pub use segments::{Segment, Segments, frame_size};
 pub use tables::{STANDARD_AC, STANDARD_DC};
 

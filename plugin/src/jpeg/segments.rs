@@ -54,6 +54,11 @@ impl<'a> Segments<'a> {
         Self { jpeg, next: Some(0) }
     }
 
+    /// A walk that goes on at `offset`, behind a scan's data, to the next SOS.
+    pub fn after_scan(jpeg: &'a [u8], offset: usize) -> Self {
+        Self { jpeg, next: Some(offset) }
+    }
+
     fn read(&self, offset: usize) -> Result<Segment<'a>, Damage> {
         let mut at = offset;
         match self.jpeg.get(at) {

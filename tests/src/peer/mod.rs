@@ -2,5 +2,6 @@
 //! Programs of others, one file each.
 
 pub mod ffmpeg;
+pub mod libjpeg;
 pub mod raw_rtsp;
 pub mod retina;

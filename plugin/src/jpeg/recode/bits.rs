@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Entropy-coded data as bits, with the stuffed bytes of T.81 section F.1.2.3 taken out and put in.
+
+use crate::jpeg::segments::marker;
+
+/// Reads the bits of a scan, up to the next marker.
+#[derive(Debug, Clone)]
+pub(crate) struct BitReader<'a> {
+    data: &'a [u8],
+    at: usize,
+    /// The next bits, from the highest on; zeros behind them.
+    bits: u64,
+    have: u32,
+}
+
+/// Whether one of four bytes is FF.
+fn holds_ff(word: u32) -> bool {
+    // A byte of the complement is zero: the usual test for a zero byte.
+    let inverted = !word;
+    inverted.wrapping_sub(0x0101_0101) & !inverted & 0x8080_8080 != 0
+}
+
+impl<'a> BitReader<'a> {
+    /// Reads `data` from the byte `at` on.
+    pub fn new(data: &'a [u8], at: usize) -> Self {
+        Self { data, at, bits: 0, have: 0 }
+    }
+
+    /// Bytes of the image that were not read yet.
+    pub fn bytes_left(&self) -> usize {
+        self.data.len().saturating_sub(self.at)
+    }
+
+    /// Makes 32 bits or more ready, unless a marker or the end comes first.
+    #[inline]
+    pub fn refill(&mut self) {
+        while self.have <= 32 {
+            let rest = self.data.get(self.at..).unwrap_or_default();
+            if let Some(four) = rest.first_chunk::<4>() {
+                let word = u32::from_be_bytes(*four);
+                if !holds_ff(word) {
+                    self.bits |= u64::from(word) << (32 - self.have);
+                    self.have += 32;
+                    self.at += 4;
+                    continue;
+                }
+            }
+            let (byte, length) = match rest {
+                [0xff, 0x00, ..] => (0xff, 2),
+                // A marker, or FF cut from what follows it: no more bits here.
+                [0xff, ..] | [] => return,
+                [byte, ..] => (*byte, 1),
+            };
+            self.bits |= u64::from(byte) << (56 - self.have);
+            self.have += 8;
+            self.at += length;
+        }
+    }
+
+    /// The next 16 bits, zeros where there are none.
+    #[inline]
+    pub fn peek16(&self) -> u16 {
+        // The shift leaves 16 bits.
+        (self.bits >> 48) as u16
+    }
+
+    /// Passes over `count` bits, 16 at most.
+    #[inline]
+    pub fn skip(&mut self, count: u32) -> Option<()> {
+        self.have = self.have.checked_sub(count)?;
+        self.bits <<= count;
+        Some(())
+    }
+
+    /// The next `count` bits as a number, 16 at most; [`Self::refill`] comes before.
+    #[inline]
+    pub fn take(&mut self, count: u32) -> Option<u32> {
+        let value = (self.bits >> 32) as u32;
+        self.skip(count)?;
+        Some(if count == 0 { 0 } else { value >> (32 - count) })
+    }
+
+    /// One bit.
+    #[inline]
+    pub fn bit(&mut self) -> Option<u32> {
+        if self.have == 0 {
+            self.refill();
+        }
+        self.take(1)
+    }
+
+    /// Passes over a restart marker, which stands on a byte's begin, and the padding before it.
+    pub fn restart(&mut self) -> Option<()> {
+        self.refill();
+        (self.bits, self.have) = (0, 0);
+        while self.data.get(self.at..)?.starts_with(&[0xff, 0xff]) {
+            self.at += 1;
+        }
+        match self.data.get(self.at..)? {
+            [0xff, marker::RST0..=marker::RST7, ..] => {
+                self.at += 2;
+                Some(())
+            }
+            _ => None,
+        }
+    }
+
+    /// Where the next marker stands that is no restart marker; the data's end if there is none.
+    pub fn next_marker(&self) -> usize {
+        let rest = self.data.get(self.at..).unwrap_or_default();
+        let ends = |at: &usize| {
+            let code = rest.get(at + 1);
+            code.is_some_and(|code| !matches!(code, 0 | 0xff | marker::RST0..=marker::RST7))
+        };
+        let found = memchr::memchr_iter(0xff, rest).find(ends);
+        found.map_or(self.data.len(), |found| self.at + found)
+    }
+}
+
+/// Writes bits, stuffing a zero byte behind each FF.
+#[derive(Debug)]
+pub(crate) struct BitWriter {
+    out: Vec<u8>,
+    /// The last bits, from the lowest on.
+    bits: u64,
+    have: u32,
+}
+
+impl BitWriter {
+    /// Goes on behind `out`.
+    pub fn new(out: Vec<u8>) -> Self {
+        Self { out, bits: 0, have: 0 }
+    }
+
+    /// Writes the `count` lowest bits of `value`, 32 at most, above which it has none.
+    #[inline]
+    pub fn put(&mut self, value: u32, count: u32) {
+        self.bits = (self.bits << count) | u64::from(value);
+        self.have += count;
+        if self.have >= 32 {
+            self.have -= 32;
+            // The shift leaves the 32 oldest bits, with older ones above that are cut off.
+            let word = (self.bits >> self.have) as u32;
+            if holds_ff(word) {
+                word.to_be_bytes().into_iter().for_each(|byte| self.byte(byte));
+            } else {
+                self.out.extend_from_slice(&word.to_be_bytes());
+            }
+        }
+    }
+
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        self.out.push(byte);
+        if byte == 0xff {
+            self.out.push(0);
+        }
+    }
+
+    /// Fills the last byte with ones, as T.81 section F.1.2.3 says, and writes it.
+    fn pad(&mut self) {
+        let missing = (8 - self.have % 8) % 8;
+        self.bits = (self.bits << missing) | ((1 << missing) - 1);
+        self.have += missing;
+        while self.have > 0 {
+            self.have -= 8;
+            self.byte((self.bits >> self.have) as u8);
+        }
+    }
+
+    /// Ends an interval with restart marker `number`, from 0 on.
+    pub fn restart(&mut self, number: u32) {
+        self.pad();
+        // Three bits fit a byte.
+        self.out.extend_from_slice(&[0xff, marker::RST0 + (number % 8) as u8]);
+    }
+
+    /// Ends the image.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.pad();
+        self.out.extend_from_slice(&[0xff, marker::EOI]);
+        self.out
+    }
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From scans to coefficients: sequential Huffman coding (T.81 section F.2), in one interleaved
+//! scan or several; progressive images are in `progressive.rs`.
+
+use super::bits::BitReader;
+use super::coefficients::Plane;
+use super::huffman::Decoder;
+use super::progressive::decode_progressive;
+use crate::jpeg::header::{Component, Damage, Header, Process};
+use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC};
+use crate::jpeg::{HuffmanTable, QuantizationTable};
+
+/// Sizes that follow from a frame header (T.81 section A.1.1 and A.2).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Geometry {
+    /// The largest sampling factors.
+    pub most: (u32, u32),
+    /// MCUs of an interleaved scan in a row, and rows of them.
+    pub mcus: (u32, u32),
+    size: (u32, u32),
+}
+
+impl Geometry {
+    pub fn of(header: &Header) -> Self {
+        let all = header.components();
+        let most = |factor: fn(&Component) -> u8| all.iter().map(factor).max().map_or(1, u32::from);
+        let most = (most(|c| c.horizontal), most(|c| c.vertical));
+        let size = (u32::from(header.width), u32::from(header.height));
+        let mcus = (size.0.div_ceil(8 * most.0), size.1.div_ceil(8 * most.1));
+        Self { most, mcus, size }
+    }
+
+    /// Blocks of a component across and down that hold its samples, without padding.
+    pub fn needed(self, component: Component) -> (u32, u32) {
+        let blocks = |size: u32, factor: u8, most: u32| {
+            (size * u32::from(factor)).div_ceil(most).div_ceil(8)
+        };
+        (
+            blocks(self.size.0, component.horizontal, self.most.0),
+            blocks(self.size.1, component.vertical, self.most.1),
+        )
+    }
+
+    /// The same with the padding to whole MCUs.
+    pub fn padded(self, component: Component) -> (u32, u32) {
+        (self.mcus.0 * u32::from(component.horizontal), self.mcus.1 * u32::from(component.vertical))
+    }
+}
+
+/// A Huffman table by its destination; an absent one means the standard one, as in AVI.
+pub(crate) fn huffman<'a>(
+    given: &[Option<HuffmanTable<'a>>; 4],
+    standard: &[HuffmanTable<'a>; 2],
+    which: u8,
+) -> Option<HuffmanTable<'a>> {
+    let which = usize::from(which);
+    given.get(which).copied().flatten().or_else(|| standard.get(which).copied())
+}
+
+/// A component's quantization table as numbers, in zigzag order.
+pub(crate) fn quantization(header: &Header, component: Component) -> Option<[u16; 64]> {
+    let table: QuantizationTable =
+        header.quantization.get(usize::from(component.quantization)).copied().flatten()?;
+    let mut values = [0; 64];
+    if table.wide {
+        for (to, from) in values.iter_mut().zip(table.values.chunks_exact(2)) {
+            *to = u16::from_be_bytes(*from.first_chunk()?);
+        }
+    } else {
+        for (to, from) in values.iter_mut().zip(table.values) {
+            *to = u16::from(*from);
+        }
+    }
+    // T.81 B.2.4.1: no value is 0.
+    (!values.contains(&0)).then_some(values)
+}
+
+/// One component's part in a scan.
+struct Part {
+    /// Its place in the frame.
+    index: usize,
+    /// Blocks of an MCU across and down.
+    blocks: (u32, u32),
+    dc: Decoder,
+    ac: Decoder,
+    prediction: i32,
+}
+
+/// The coefficients of every component of an image, in the frame's order.
+///
+/// # Errors
+/// [`Damage::ScanCut`] if not all of them are there, or what is there is no code.
+pub(crate) fn decode(jpeg: &[u8], header: &Header) -> Result<Vec<Plane>, Damage> {
+    if header.process == Process::Progressive {
+        return decode_progressive(jpeg, header);
+    }
+    let mut header = *header;
+    let geometry = Geometry::of(&header);
+    let mut planes: Vec<Option<Plane>> = vec![None; header.components().len()];
+    loop {
+        let mut bits = BitReader::new(jpeg, header.scan_data);
+        decode_scan(&mut bits, &header, geometry, &mut planes).ok_or(Damage::ScanCut)?;
+        if planes.iter().all(Option::is_some) {
+            break;
+        }
+        header.next_scan(jpeg, bits.next_marker())?;
+    }
+    Ok(planes.into_iter().flatten().collect())
+}
+
+fn parts(header: &Header) -> Option<Vec<Part>> {
+    let scan = header.scan.components();
+    let alone = scan.len() == 1;
+    let mut parts = Vec::with_capacity(scan.len());
+    for component in scan {
+        let index = header.components().iter().position(|frame| frame.id == component.id)?;
+        let frame = header.components().get(index)?;
+        let factors = (u32::from(frame.horizontal), u32::from(frame.vertical));
+        parts.push(Part {
+            index,
+            blocks: if alone { (1, 1) } else { factors },
+            dc: Decoder::new(huffman(&header.dc, &STANDARD_DC, component.dc)?),
+            ac: Decoder::new(huffman(&header.ac, &STANDARD_AC, component.ac)?),
+            prediction: 0,
+        });
+    }
+    Some(parts)
+}
+
+/// `None` as soon as the data end or hold no code.
+fn decode_scan(
+    bits: &mut BitReader,
+    header: &Header,
+    geometry: Geometry,
+    planes: &mut [Option<Plane>],
+) -> Option<()> {
+    let mut parts = parts(header)?;
+    let mcus = if let [part] = &parts[..] {
+        // A scan of one component has its own blocks only (T.81 A.2.2).
+        geometry.needed(*header.components().get(part.index)?)
+    } else {
+        geometry.mcus
+    };
+    // A block takes two bits at the least: nothing is allocated for blocks that cannot be there.
+    let blocks: u64 = parts.iter().map(|part| u64::from(part.blocks.0 * part.blocks.1)).sum();
+    if blocks * u64::from(mcus.0) * u64::from(mcus.1) > 4 * bits.bytes_left() as u64 {
+        return None;
+    }
+    for part in &parts {
+        let frame = header.components().get(part.index)?;
+        let slot = planes.get_mut(part.index)?;
+        if slot.is_some() {
+            return None;
+        }
+        let (across, down) = (mcus.0 * part.blocks.0, mcus.1 * part.blocks.1);
+        *slot = Some(Plane::new(across as usize, down as usize, quantization(header, *frame)?));
+    }
+    let interval = u32::from(header.restart_interval);
+    let mut until_restart = interval;
+    for row in 0..mcus.1 {
+        for column in 0..mcus.0 {
+            if interval > 0 {
+                if until_restart == 0 {
+                    bits.restart()?;
+                    for part in &mut parts {
+                        part.prediction = 0;
+                    }
+                    until_restart = interval;
+                }
+                until_restart -= 1;
+            }
+            for part in &mut parts {
+                let plane = planes.get_mut(part.index)?.as_mut()?;
+                for y in 0..part.blocks.1 {
+                    for x in 0..part.blocks.0 {
+                        let row = (row * part.blocks.1 + y) as usize;
+                        let column = (column * part.blocks.0 + x) as usize;
+                        decode_block(bits, part, plane, row, column)?;
+                    }
+                }
+            }
+        }
+    }
+    Some(())
+}
+
+#[inline]
+fn decode_block(
+    bits: &mut BitReader,
+    part: &mut Part,
+    plane: &mut Plane,
+    row: usize,
+    column: usize,
+) -> Option<()> {
+    let begin = plane.len();
+    let size = u32::from(part.dc.decode(bits)?);
+    if size > 15 {
+        return None;
+    }
+    let difference = extend(bits.take(size)?, size);
+    part.prediction += difference;
+    let dc = i16::try_from(part.prediction).ok()?;
+    let mut position = 1_u32;
+    while position < 64 {
+        let symbol = u32::from(part.ac.decode(bits)?);
+        let (run, size) = (symbol >> 4, symbol & 15);
+        if size == 0 {
+            if run < 15 {
+                return plane.end_block(row, column, dc, begin);
+            }
+            position += 16;
+            continue;
+        }
+        position += run;
+        let value = extend(bits.take(size)?, size);
+        if position > 63 {
+            return None;
+        }
+        // Below 64, and of 15 bits.
+        plane.push(position as u8, value as i16);
+        position += 1;
+    }
+    (position == 64).then_some(())?;
+    plane.end_block(row, column, dc, begin)
+}
+
+/// The number that `bits` of `size` bits mean (T.81 figure F.12).
+#[inline]
+pub(crate) fn extend(bits: u32, size: u32) -> i32 {
+    if size == 0 {
+        return 0;
+    }
+    // Below 2^16.
+    let bits = bits as i32;
+    if bits < 1 << (size - 1) { bits - (1 << size) + 1 } else { bits }
+}

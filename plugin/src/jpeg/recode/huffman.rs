@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Huffman tables made ready for decoding (T.81 section F.2.2.3) and for encoding (C.2).
+
+use super::bits::{BitReader, BitWriter};
+use crate::jpeg::HuffmanTable;
+use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC};
+use std::sync::LazyLock;
+
+/// Codes up to this length are looked up at once.
+const FAST_BITS: u32 = 9;
+
+/// Decodes one table's codes.
+#[derive(Debug, Clone)]
+pub(crate) struct Decoder {
+    /// By the next nine bits: the code's length in the upper byte, its value in the lower; 0 for
+    /// longer codes.
+    fast: [u16; 1 << FAST_BITS],
+    /// For each length, what the next 16 bits are below if the code has that length or less, and
+    /// what leads from the code to the place of its value.
+    longer: [(u32, i32); 17],
+    values: [u8; 256],
+}
+
+impl Decoder {
+    /// The header's check has made sure that there are no more than 256 values.
+    pub fn new(table: HuffmanTable) -> Self {
+        let mut decoder =
+            Self { fast: [0; 1 << FAST_BITS], longer: [(0, 0); 17], values: [0; 256] };
+        for (to, from) in decoder.values.iter_mut().zip(table.values) {
+            *to = *from;
+        }
+        let (mut code, mut place) = (0_u32, 0_u32);
+        for (length, count) in (1..=16_u32).zip(table.counts) {
+            for _ in 0..*count {
+                let value = table.values.get(place as usize).copied().unwrap_or_default();
+                if length <= FAST_BITS {
+                    let spread = FAST_BITS - length;
+                    let begin = (code << spread) as usize;
+                    let entries = decoder.fast.iter_mut().skip(begin).take(1 << spread);
+                    // The length is below 16.
+                    entries.for_each(|entry| *entry = ((length as u16) << 8) | u16::from(value));
+                }
+                code += 1;
+                place += 1;
+            }
+            if let Some(entry) = decoder.longer.get_mut(length as usize) {
+                // At most 256 values and codes of 16 bits fit.
+                *entry = (code << (16 - length), place as i32 - code as i32);
+            }
+            code <<= 1;
+        }
+        decoder
+    }
+
+    /// The next code's value. 32 bits are ready after it, less the code's, unless the scan ends.
+    #[inline]
+    pub fn decode(&self, bits: &mut BitReader) -> Option<u8> {
+        bits.refill();
+        let peek = bits.peek16();
+        let entry = self.fast.get(usize::from(peek >> (16 - FAST_BITS))).copied().unwrap_or(0);
+        if entry != 0 {
+            bits.skip(u32::from(entry >> 8))?;
+            return Some(entry as u8);
+        }
+        let peek = u32::from(peek);
+        for length in FAST_BITS + 1..=16 {
+            let (limit, offset) = *self.longer.get(length as usize)?;
+            if peek < limit {
+                bits.skip(length)?;
+                let place = (peek >> (16 - length)) as i32 + offset;
+                return self.values.get(usize::try_from(place).ok()?).copied();
+            }
+        }
+        None
+    }
+}
+
+/// Encodes with one table.
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    /// By value: the code above, its length in the lowest byte; 0 where there is none.
+    codes: [u32; 256],
+}
+
+impl Encoder {
+    fn new(table: HuffmanTable) -> Self {
+        let mut encoder = Self { codes: [0; 256] };
+        let (mut code, mut values) = (0_u32, table.values.iter());
+        for (length, count) in (1..=16_u32).zip(table.counts) {
+            for value in values.by_ref().take(usize::from(*count)) {
+                if let Some(entry) = encoder.codes.get_mut(usize::from(*value)) {
+                    *entry = (code << 8) | length;
+                }
+                code += 1;
+            }
+            code <<= 1;
+        }
+        encoder
+    }
+
+    /// Writes the code of `value`, and `extra`, which has `count` bits; `None` without a code.
+    #[inline]
+    pub fn put(&self, out: &mut BitWriter, value: u8, extra: u32, count: u32) -> Option<()> {
+        let entry = self.codes.get(usize::from(value)).copied().filter(|entry| *entry != 0)?;
+        let (code, length) = (entry >> 8, entry & 0xff);
+        // At most 16 bits of code, and of 11 that the standard tables have codes for.
+        out.put((code << count) | extra, length + count);
+        Some(())
+    }
+}
+
+/// Annex K's tables for encoding: DC and AC, luminance and chrominance.
+pub(crate) static STANDARD: LazyLock<[(Encoder, Encoder); 2]> = LazyLock::new(|| {
+    let [dc_luma, dc_chroma] = STANDARD_DC;
+    let [ac_luma, ac_chroma] = STANDARD_AC;
+    [
+        (Encoder::new(dc_luma), Encoder::new(ac_luma)),
+        (Encoder::new(dc_chroma), Encoder::new(ac_chroma)),
+    ]
+});

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Makes an image one that RFC 2435 carries, on its DCT coefficients: no pixel is decoded.
+//!
+//! | differs in | becomes |
+//! |---|---|
+//! | Huffman tables | Annex K's, with the same coefficients |
+//! | scans, their order, sampling factors of the same ratio | one scan, the same coefficients |
+//! | quantization tables of 16 bits, or for Cr | 8-bit ones, coefficients multiplied to match |
+//! | progressive | sequential, the same coefficients |
+//! | 4:4:4, 4:1:1 | 4:2:2; luma the same, chroma resampled in the frequency domain |
+//! | 4:4:0, 4:1:0 | 4:2:0; luma the same, chroma resampled |
+//! | grey | 4:2:0 with neutral chroma |
+//!
+//! Everything else needs its pixels, and is refused.
+
+// Bits, bytes and small counts are cut to size all over this module, each within its bounds.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss
+)]
+
+pub(crate) mod bits;
+mod coefficients;
+pub(crate) mod decode;
+mod encode;
+pub(crate) mod huffman;
+mod layout;
+mod progressive;
+mod resample;
+#[cfg(test)]
+mod tests;
+mod transcode;
+
+use super::header::{Component, Damage, Header, Process};
+use super::{MAX_SIDE, NotCarried};
+use coefficients::Plane;
+use decode::{Geometry, decode, quantization};
+use encode::Frame;
+use layout::Layout;
+use resample::{Resample, resample};
+use transcode::{Failed, transcode};
+
+/// An image that RFC 2435 carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recoded {
+    /// The whole image.
+    pub jpeg: Vec<u8>,
+    /// Whether it decodes to the same pixels. If not, only chroma differs.
+    pub exact: bool,
+}
+
+/// Why an image was not made into one that RFC 2435 carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecodeError {
+    /// Not all of it is there, or what is there makes no sense.
+    #[error("damaged: {0}")]
+    Damaged(#[from] Damage),
+    /// It takes its pixels: decode it and encode them again.
+    #[error("not by coefficients: {0}")]
+    NeedsPixels(NeedsPixels),
+}
+
+/// What cannot be done on coefficients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum NeedsPixels {
+    /// Another number of bits or components, another process, RGB, or a size over the limit.
+    #[error(transparent)]
+    NotCarried(#[from] NotCarried),
+    /// Sampling factors such as thirds.
+    #[error("sampling factors that neither 4:2:2 nor 4:2:0 can be made of")]
+    SamplingFactors,
+    /// A coefficient is larger than Annex K's tables have codes for.
+    #[error("a coefficient is larger than the standard Huffman tables can say")]
+    LargeCoefficient,
+}
+
+impl From<NeedsPixels> for RecodeError {
+    fn from(why: NeedsPixels) -> Self {
+        Self::NeedsPixels(why)
+    }
+}
+
+/// Recodes an image; see the module for what becomes of it.
+///
+/// # Errors
+/// See [`RecodeError`].
+pub fn recode(jpeg: &[u8]) -> Result<Recoded, RecodeError> {
+    let header = Header::parse(jpeg)?;
+    if let Some(reason) = needs_pixels(&header) {
+        return Err(NeedsPixels::NotCarried(reason).into());
+    }
+    let layout = Layout::of(header.components()).ok_or(NeedsPixels::SamplingFactors)?;
+    let size = (header.width, header.height);
+    let restart_interval = restart_interval(&header, layout);
+    let tables = header.components().iter().map(|component| {
+        let missing = Damage::NoQuantizationTable { table: component.quantization };
+        quantization(&header, *component).ok_or(missing)
+    });
+    let tables: Vec<[u16; 64]> = tables.collect::<Result<_, _>>()?;
+    if let [y, cb, cr] = &tables[..]
+        && cb == cr
+        && y.iter().chain(cb).all(|value| *value < 256)
+        && only_huffman_tables_differ(&header)
+    {
+        let quantization = [y, cb];
+        let frame = Frame { size, vertical: layout.vertical, quantization, restart_interval };
+        let jpeg = transcode(jpeg, &header, &frame).map_err(|failed| match failed {
+            Failed::Damaged => RecodeError::Damaged(Damage::ScanCut),
+            Failed::TooLarge => NeedsPixels::LargeCoefficient.into(),
+        })?;
+        return Ok(Recoded { jpeg, exact: true });
+    }
+
+    let mut planes = decode(jpeg, &header)?.into_iter();
+    let mut luma = planes.next().ok_or(Damage::ScanCut)?;
+    let to_bytes = luma.quantization.map(smallest_divisor);
+    let mut exact = luma.scale(&to_bytes);
+    let luma_quantization = divided(&luma.quantization, &to_bytes);
+    let frame = |chroma| Frame {
+        size,
+        vertical: layout.vertical,
+        quantization: [&luma_quantization, chroma],
+        restart_interval,
+    };
+    if !exact {
+        return Err(NeedsPixels::LargeCoefficient.into());
+    }
+    let capacity = jpeg.len() * 5 / 4 + 1024;
+    let (Some(how), Some(cb), Some(cr)) = (layout.chroma, planes.next(), planes.next()) else {
+        let neutral = Plane::new(1, 1, [1; 64]);
+        let whole = frame(&neutral.quantization).encode(&luma, [&neutral, &neutral], capacity);
+        let jpeg = whole.ok_or(NeedsPixels::LargeCoefficient)?;
+        return Ok(Recoded { jpeg, exact });
+    };
+    let (chroma, quantization);
+    (chroma, quantization, exact) = fit_chroma([cb, cr], how, frame(&[1; 64]).mcus());
+    let whole = frame(&quantization).encode(&luma, chroma.each_ref(), capacity);
+    Ok(Recoded { jpeg: whole.ok_or(NeedsPixels::LargeCoefficient)?, exact })
+}
+
+/// What rules coefficients out, read from the header.
+fn needs_pixels(header: &Header) -> Option<NotCarried> {
+    let (width, height) = (header.width, header.height);
+    if header.precision != 8 {
+        return Some(NotCarried::Precision(header.precision));
+    }
+    if matches!(header.process, Process::Other(_)) {
+        return Some(NotCarried::Process(header.process));
+    }
+    let components = header.components().len();
+    if !matches!(components, 1 | 3) {
+        return Some(NotCarried::Components(components));
+    }
+    if components == 3 && header.is_rgb() {
+        return Some(NotCarried::Rgb);
+    }
+    (width > MAX_SIDE || height > MAX_SIDE).then_some(NotCarried::Size { width, height })
+}
+
+/// Whether an image is 4:2:2 or 4:2:0 to the factor, in one scan of all components in order.
+fn only_huffman_tables_differ(header: &Header) -> bool {
+    let sequential = matches!(header.process, Process::Baseline | Process::ExtendedSequential);
+    let factors = |component: &Component| (component.horizontal, component.vertical);
+    let [y, cb, cr] = header.components() else { return false };
+    sequential
+        && matches!([y, cb, cr].map(factors), [(2, 1 | 2), (1, 1), (1, 1)])
+        && header.scan.is_of_all([y.id, cb.id, cr.id])
+}
+
+/// MCUs between restart markers of the result: the same points where they are on its MCUs too,
+/// otherwise one interval for each row of MCUs.
+fn restart_interval(header: &Header, layout: Layout) -> u16 {
+    if header.restart_interval == 0 {
+        return 0;
+    }
+    let Geometry { most, mcus, .. } = Geometry::of(header);
+    let alone = header.scan.components().len() < header.components().len();
+    let (from, to) = (most, (2, u32::from(layout.vertical)));
+    let row = u32::from(header.width).div_ceil(16);
+    let interval = u32::from(header.restart_interval);
+    let new = if alone || header.components().len() == 1 {
+        row
+    } else if from == to {
+        interval
+    } else if interval % mcus.0 == 0 && (interval / mcus.0 * from.1) % to.1 == 0 {
+        // Whole rows of both.
+        interval / mcus.0 * from.1 / to.1 * row
+    } else if from.1 == to.1 && (interval * from.0) % to.0 == 0 && mcus.0 * from.0 == row * to.0 {
+        // Runs of both in rows of the same height and length.
+        interval * from.0 / to.0
+    } else {
+        row
+    };
+    // A row has at most 128 MCUs.
+    u16::try_from(new).unwrap_or(row as u16)
+}
+
+/// Cb and Cr with one quantization table of 8 bits and the result's layout; whether both are
+/// what they were.
+fn fit_chroma(
+    [mut cb, mut cr]: [Plane; 2],
+    [how_cb, how_cr]: [Resample; 2],
+    mcus: (usize, usize),
+) -> ([Plane; 2], [u16; 64], bool) {
+    let both = |f: fn(u16, u16) -> u16| {
+        let mut table = cb.quantization;
+        table.iter_mut().zip(cr.quantization).for_each(|(a, b)| *a = f(*a, b));
+        table
+    };
+    if [how_cb, how_cr] == [Resample::Keep; 2] {
+        // Divided by a common divisor, tables are equal and coefficients stay whole.
+        let common = both(gcd);
+        let common = divided(&common, &common.map(smallest_divisor));
+        let factors = |plane: &Plane| divided(&plane.quantization, &common);
+        let (cb_factors, cr_factors) = (factors(&cb), factors(&cr));
+        let (mut exact_cb, mut exact_cr) = (cb.clone(), cr.clone());
+        if exact_cb.scale(&cb_factors) && exact_cr.scale(&cr_factors) {
+            (exact_cb.quantization, exact_cr.quantization) = (common, common);
+            return ([exact_cb, exact_cr], common, true);
+        }
+    }
+    let table = both(u16::min).map(|value| value.min(255));
+    for (plane, how) in [(&mut cb, how_cb), (&mut cr, how_cr)] {
+        if how != Resample::Keep || plane.quantization != table {
+            *plane = resample(plane, how, mcus, table);
+        }
+    }
+    ([cb, cr], table, false)
+}
+
+/// The smallest divisor that makes a value of a quantization table one of 8 bits.
+fn smallest_divisor(value: u16) -> u16 {
+    (1..=value.max(1)).find(|by| value.is_multiple_of(*by) && value / by < 256).unwrap_or(1)
+}
+
+fn divided(values: &[u16; 64], by: &[u16; 64]) -> [u16; 64] {
+    let mut out = *values;
+    out.iter_mut().zip(by).for_each(|(value, by)| *value /= (*by).max(1));
+    out
+}
+
+fn gcd(a: u16, b: u16) -> u16 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Chroma at half or twice the resolution along one axis, without leaving the frequency domain.
+//!
+//! Inverse transform, averaging (or repeating) samples, and forward transform are all linear, so
+//! that along one axis they are one 8x8 matrix for each source block; the other axis is not
+//! touched. Only coefficients that are not zero cost anything.
+
+use super::coefficients::Plane;
+use std::f64::consts::PI;
+use std::sync::LazyLock;
+
+/// What becomes of a plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resample {
+    /// Stays as it is.
+    Keep,
+    /// Two samples of a row become their mean.
+    HalveAcross,
+    /// Each sample of a row becomes two.
+    DoubleAcross,
+    /// Each sample of a column becomes two.
+    DoubleDown,
+}
+
+/// A matrix by columns: what one coefficient adds to the eight of a result.
+type Matrix = [[f32; 8]; 8];
+
+/// Halving: what the left and the right source block add. Doubling: the left and the right
+/// result of one source block.
+struct Matrices {
+    halve: [Matrix; 2],
+    double: [Matrix; 2],
+}
+
+static MATRICES: LazyLock<Matrices> = LazyLock::new(|| {
+    // Which part of sample `to` of a result is sample `from` of a source block.
+    let halve = |right: usize| {
+        move |to: usize, from: usize| {
+            if to == from / 2 + 4 * right { 0.5 } else { 0.0 }
+        }
+    };
+    let double = |right: usize| {
+        move |to: usize, from: usize| {
+            if from == to / 2 + 4 * right { 1.0 } else { 0.0 }
+        }
+    };
+    Matrices {
+        halve: [matrix(halve(0)), matrix(halve(1))],
+        double: [matrix(double(0)), matrix(double(1))],
+    }
+});
+
+/// The orthonormal DCT of eight samples (T.81 A.3.3 is two of them).
+fn dct(frequency: usize, sample: usize) -> f64 {
+    let scale = if frequency == 0 { 0.125_f64.sqrt() } else { 0.5 };
+    let angle = |n: usize| (2 * sample + 1) as f64 * n as f64 * PI / 16.0;
+    scale * angle(frequency).cos()
+}
+
+/// Inverse transform, `part`, forward transform as one matrix.
+fn matrix(part: impl Fn(usize, usize) -> f64) -> Matrix {
+    std::array::from_fn(|source| {
+        std::array::from_fn(|result| {
+            let mut sum = 0.0;
+            for to in 0..8 {
+                for from in 0..8 {
+                    sum += dct(result, to) * part(to, from) * dct(source, from);
+                }
+            }
+            // Coefficients have 11 bits, f32 has 24.
+            sum as f32
+        })
+    })
+}
+
+/// The place in a block, row by row, of each coefficient in zigzag order (T.81 figure A.6).
+#[rustfmt::skip]
+pub(crate) const NATURAL: [u8; 64] = [
+     0,  1,  8, 16,  9,  2,  3, 10, 17, 24, 32, 25, 18, 11,  4,  5,
+    12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13,  6,  7, 14, 21, 28,
+    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
+    58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+];
+
+/// A plane resampled to `across` and `down` blocks, quantized by `quantization`.
+pub(crate) fn resample(
+    plane: &Plane,
+    how: Resample,
+    (across, down): (usize, usize),
+    quantization: [u16; 64],
+) -> Plane {
+    let mut out = Plane::new(across, down, quantization);
+    let inverse = quantization.map(|q| 1.0 / f32::from(q));
+    let [left, right] = &MATRICES.halve;
+    let [first, second] = &MATRICES.double;
+    for row in 0..down {
+        for column in 0..across {
+            let mut sum = Sum::default();
+            match how {
+                Resample::Keep => sum.keep(plane, row, column),
+                Resample::HalveAcross => {
+                    sum.add_across(plane, row, 2 * column, left);
+                    sum.add_across(plane, row, 2 * column + 1, right);
+                }
+                Resample::DoubleAcross => {
+                    let matrix = if column % 2 == 0 { first } else { second };
+                    sum.add_across(plane, row, column / 2, matrix);
+                }
+                Resample::DoubleDown => {
+                    let matrix = if row % 2 == 0 { first } else { second };
+                    sum.add_down(plane, row / 2, column, matrix);
+                }
+            }
+            sum.quantize(&mut out, row, column, &inverse);
+        }
+    }
+    out
+}
+
+/// A block of coefficients that are not quantized.
+#[derive(Default)]
+struct Sum {
+    /// Row by row, or column by column if `transposed`.
+    lines: [[f32; 8]; 8],
+    transposed: bool,
+}
+
+impl Sum {
+    /// Calls `f` for each coefficient with its column and row among the frequencies.
+    #[inline]
+    fn each(plane: &Plane, row: usize, column: usize, mut f: impl FnMut(usize, usize, f32)) {
+        let (dc, rest) = plane.block(row, column);
+        let quantization = |position: u8| {
+            f32::from(plane.quantization.get(usize::from(position)).copied().unwrap_or(1))
+        };
+        f(0, 0, f32::from(dc) * quantization(0));
+        for ac in rest {
+            let natural = NATURAL.get(usize::from(ac.position)).copied().unwrap_or(0);
+            let value = f32::from(ac.value) * quantization(ac.position);
+            f(usize::from(natural & 7), usize::from(natural >> 3), value);
+        }
+    }
+
+    fn keep(&mut self, plane: &Plane, row: usize, column: usize) {
+        Self::each(plane, row, column, |u, v, value| {
+            if let Some(slot) = self.lines.get_mut(v).and_then(|line| line.get_mut(u)) {
+                *slot = value;
+            }
+        });
+    }
+
+    fn add_across(&mut self, plane: &Plane, row: usize, column: usize, matrix: &Matrix) {
+        Self::each(plane, row, column, |u, v, value| {
+            if let (Some(line), Some(part)) = (self.lines.get_mut(v), matrix.get(u)) {
+                line.iter_mut().zip(part).for_each(|(sum, part)| *sum += value * part);
+            }
+        });
+    }
+
+    fn add_down(&mut self, plane: &Plane, row: usize, column: usize, matrix: &Matrix) {
+        self.transposed = true;
+        Self::each(plane, row, column, |u, v, value| {
+            if let (Some(line), Some(part)) = (self.lines.get_mut(u), matrix.get(v)) {
+                line.iter_mut().zip(part).for_each(|(sum, part)| *sum += value * part);
+            }
+        });
+    }
+
+    fn quantize(&self, out: &mut Plane, row: usize, column: usize, inverse: &[f32; 64]) {
+        /// Added and taken away, it leaves the nearest whole number.
+        const ROUND: f32 = 12_582_912.0;
+        let begin = out.len();
+        let mut dc = 0;
+        for ((position, natural), inverse) in (0_u8..).zip(NATURAL).zip(inverse) {
+            let (mut line, mut place) = (natural >> 3, natural & 7);
+            if self.transposed {
+                (line, place) = (place, line);
+            }
+            let line = self.lines.get(usize::from(line));
+            let value = line.and_then(|line| line.get(usize::from(place))).copied();
+            let value = value.unwrap_or_default() * inverse + ROUND - ROUND;
+            if value != 0.0 {
+                // A baseline image has coefficients of up to 10 bits, and DC of 11.
+                let value = value.clamp(-1023.0, 1023.0) as i16;
+                if position == 0 {
+                    dc = value;
+                } else {
+                    out.push(position, value);
+                }
+            }
+        }
+        // Inside, by the loops.
+        let _ = out.end_block(row, column, dc, begin);
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! libjpeg-turbo's programs: an independent judge of images.
+
+use crate::programs::run;
+use anyhow::{Context, Result, ensure};
+use std::process::Command;
+use std::time::Duration;
+
+/// A picture as samples, row by row: 3 bytes a pixel, or 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// All samples.
+    pub samples: Vec<u8>,
+}
+
+impl Picture {
+    /// Shapes in colours with a little noise, as a camera's picture has: the same each time.
+    pub fn made(width: u32, height: u32) -> Self {
+        let mut samples = Vec::with_capacity((width * height * 3) as usize);
+        let mut noise = 1_u32;
+        for y in 0..height {
+            for x in 0..width {
+                noise ^= noise << 13;
+                noise ^= noise >> 17;
+                noise ^= noise << 5;
+                let grain = noise % 9;
+                let disc = (x % 97).abs_diff(48).pow(2) + (y % 83).abs_diff(41).pow(2) < 900;
+                let (r, g, b) = if disc { (200, 60, 40) } else { (x % 200, y % 180, 120) };
+                let sample = |value: u32| u8::try_from((value + grain).min(255)).unwrap_or(255);
+                samples.extend([sample(r), sample(g), sample(b)]);
+            }
+        }
+        Self { width, height, samples }
+    }
+
+    fn to_pnm(&self) -> Vec<u8> {
+        let header = format!("P6\n{} {}\n255\n", self.width, self.height);
+        [header.as_bytes(), &self.samples].concat()
+    }
+
+    fn from_pnm(pnm: &[u8]) -> Result<Self> {
+        // Three lines, the first of which djpeg ends without a comment.
+        let mut ends = pnm.iter().enumerate().filter(|(_, byte)| byte.is_ascii_whitespace());
+        let end = ends.nth(3).context("no header")?.0;
+        let header = std::str::from_utf8(&pnm[..end])?;
+        let words: Vec<&str> = header.split_ascii_whitespace().collect();
+        let [_, width, height, _] = words[..] else { anyhow::bail!("{header}") };
+        let samples = pnm[end + 1..].to_vec();
+        Ok(Self { width: width.parse()?, height: height.parse()?, samples })
+    }
+}
+
+/// Runs a program on a file's bytes; gives what it writes.
+fn convert(program: &str, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>> {
+    let folder = tempfile::tempdir()?;
+    let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+    std::fs::write(&from, input)?;
+    let mut command = Command::new(program);
+    command.args(arguments).arg("-outfile").arg(&to).arg(&from);
+    let done = run(&mut command, Duration::from_secs(30))?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    // cjpeg cautions against tables that are asked for; what others say is about the image.
+    let well = said.is_empty() || program == "cjpeg";
+    ensure!(done.status.success() && well, "{program} {arguments:?}: {said}");
+    Ok(std::fs::read(to)?)
+}
+
+/// Encodes a picture.
+///
+/// # Errors
+/// If cjpeg fails.
+pub fn cjpeg(picture: &Picture, arguments: &[&str]) -> Result<Vec<u8>> {
+    convert("cjpeg", arguments, &picture.to_pnm())
+}
+
+/// Another coding of the same coefficients.
+///
+/// # Errors
+/// If jpegtran fails.
+pub fn jpegtran(jpeg: &[u8], arguments: &[&str]) -> Result<Vec<u8>> {
+    convert("jpegtran", arguments, jpeg)
+}
+
+/// Decodes an image.
+///
+/// # Errors
+/// If djpeg fails, or warns.
+pub fn djpeg(jpeg: &[u8], arguments: &[&str]) -> Result<Picture> {
+    Picture::from_pnm(&convert("djpeg", &[&["-pnm"], arguments].concat(), jpeg)?)
+}
