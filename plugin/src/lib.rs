@@ -9,6 +9,7 @@ pub mod mjpegfilesrc;
 pub mod movie;
 pub mod movie_file;
 mod registration;
+pub mod rtpjpegprep;
 
 /// Registers the elements in this process, after `gst::init`.
 ///

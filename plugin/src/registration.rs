@@ -3,7 +3,8 @@
 #![allow(missing_docs)]
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
-    crate::mjpegfilesrc::register(Some(plugin))
+    crate::mjpegfilesrc::register(Some(plugin))?;
+    crate::rtpjpegprep::register(Some(plugin))
 }
 
 gst::plugin_define!(

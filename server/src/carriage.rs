@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How a movie gets onto RTP: as it is, or decoded and encoded again.
+//! Whether a movie can be shown, and how it gets onto RTP.
 
-use gstmjpegfile::jpeg::{Refusal, check};
+use gstmjpegfile::jpeg::{Reason, Unusable, Way, prepare};
 use gstmjpegfile::movie_file::{Lookup, MovieFile, OpenError};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,23 +12,6 @@ use std::time::{Duration, Instant};
 const FRAMES: u64 = 64;
 const TIME: Duration = Duration::from_millis(100);
 
-/// The largest side of a picture in RTP/JPEG (RFC 2435 section 3.1.5), in pixels.
-const MAX_SIDE: u32 = 2040;
-
-/// How a movie is carried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carriage {
-    /// Its JPEGs go to the payloader as they are.
-    AsIs,
-    /// They are decoded and encoded again as 4:2:2 of this size, in pixels.
-    Encoded {
-        /// At most 2040.
-        width: u16,
-        /// At most 2040.
-        height: u16,
-    },
-}
-
 /// Why a movie cannot be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum NotShown {
@@ -36,17 +19,27 @@ pub enum NotShown {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// No record of it is a frame.
-    #[error("no frame in it{0}")]
-    NoFrame(String),
+    #[error("{path}: no frame in it{advice}")]
+    NoFrame {
+        /// The file.
+        path: String,
+        /// What it probably is, or nothing.
+        advice: String,
+    },
     /// None of its first frames can be shown.
-    #[error("none of the first {looked} frames can be shown; frame 1 at byte {offset}: {refusal}")]
+    #[error(
+        "{path}: none of the first {looked} frames can be shown; \
+         frame 1 at byte {offset}: {reason}"
+    )]
     NoUsableFrame {
+        /// The file.
+        path: String,
         /// How many were looked at.
         looked: u64,
         /// Byte offset of the first one.
         offset: u64,
         /// What is wrong with the first one.
-        refusal: Refusal,
+        reason: Unusable,
     },
 }
 
@@ -55,14 +48,13 @@ pub enum NotShown {
 pub struct Shown {
     /// The opened movie.
     pub movie: Arc<MovieFile>,
-    /// How it is carried.
-    pub carriage: Carriage,
-    /// Why it is not carried as it is: the frame's number from 0, and the reason.
-    pub reason: Option<(u64, Refusal)>,
+    /// How its first frames are carried that are not carried as they are.
+    pub way: Way,
+    /// Why: the first such frame's number from 0, and the reason.
+    pub reason: Option<(u64, Reason)>,
 }
 
-/// Opens a movie and chooses the way for it from its first usable frames: as it is if all of
-/// them pass the check.
+/// Opens a movie and looks at its first frames.
 ///
 /// # Errors
 /// See [`NotShown`]; within about 100 ms.
@@ -70,7 +62,7 @@ pub fn choose(path: &Path) -> Result<Shown, NotShown> {
     let end = Instant::now() + TIME;
     let movie = MovieFile::open(path)?;
     let never = AtomicBool::new(false);
-    let (mut carried, mut encoded, mut refused) = (0_u64, None, None);
+    let (mut usable, mut other, mut refused) = (false, None, None);
     let mut bytes = Vec::new();
     let mut looked = 0;
     for frame in 0..FRAMES {
@@ -81,42 +73,33 @@ pub fn choose(path: &Path) -> Result<Shown, NotShown> {
             break;
         }
         looked += 1;
-        match check(&bytes) {
-            Ok(_) => carried += 1,
-            Err(refusal) if refusal.is_decodable() && encoded.is_none() => {
-                encoded = gstmjpegfile::jpeg::frame_size(&bytes).map(|size| (frame, refusal, size));
+        match prepare(&bytes, None) {
+            Ok(prepared) => {
+                usable = true;
+                other = prepared.reason().map(|reason| (prepared.way(), frame, reason));
+                // The others may be of another kind, but this one decides what is said.
+                if other.is_some() {
+                    break;
+                }
             }
-            Err(refusal) => {
-                refused.get_or_insert((location.offset, refusal));
+            Err(reason) => {
+                refused.get_or_insert((location.offset, reason));
             }
         }
     }
-    if let Some((frame, refusal, (width, height))) = encoded {
-        let (width, height) = fit(width, height);
-        let carriage = Carriage::Encoded { width, height };
-        return Ok(Shown { movie, carriage, reason: Some((frame, refusal)) });
-    }
-    if carried > 0 {
-        return Ok(Shown { movie, carriage: Carriage::AsIs, reason: None });
-    }
-    Err(match refused {
-        Some((offset, refusal)) => NotShown::NoUsableFrame { looked, offset, refusal },
-        None => {
+    let path = path.display().to_string();
+    match (usable, other, refused) {
+        (true, Some((way, frame, reason)), _) => {
+            Ok(Shown { movie, way, reason: Some((frame, reason)) })
+        }
+        (true, None, _) => Ok(Shown { movie, way: Way::AsIs, reason: None }),
+        (false, _, Some((offset, reason))) => {
+            Err(NotShown::NoUsableFrame { path, looked, offset, reason })
+        }
+        (false, _, None) => {
             let likely = movie.likely_format();
-            NotShown::NoFrame(likely.map_or_else(String::new, |it| format!(": {}", it.advice())))
+            let advice = likely.map_or_else(String::new, |it| format!(": {}", it.advice()));
+            Err(NotShown::NoFrame { path, advice })
         }
-    })
-}
-
-/// The size scaled down to what RTP/JPEG can say, with the same shape.
-fn fit(width: u16, height: u16) -> (u16, u16) {
-    let longest = u32::from(width.max(height));
-    if longest <= MAX_SIDE {
-        return (width, height);
     }
-    let scaled = |side: u16| {
-        let side = u32::from(side) * MAX_SIDE / longest;
-        u16::try_from(side.max(1)).unwrap_or(1)
-    };
-    (scaled(width), scaled(height))
 }

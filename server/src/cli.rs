@@ -40,6 +40,10 @@ pub struct Arguments {
     #[arg(long = "loop")]
     pub looping: bool,
 
+    /// Memory for frames that were prepared for RTP, in MB, shared by all viewers; 0 for none
+    #[arg(long, value_name = "MB", default_value = "64")]
+    pub prepare_cache: u32,
+
     /// How much is said on standard error
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log: LogLevel,

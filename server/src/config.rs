@@ -16,6 +16,8 @@ pub struct Config {
     pub framerate: FrameRate,
     /// Whether movies start over.
     pub looping: bool,
+    /// Bytes of prepared frames that are kept for all viewers.
+    pub prepare_cache: u64,
     /// The movies; `None` means the test card.
     pub catalog: Option<Catalog>,
 }
@@ -42,7 +44,8 @@ impl Config {
             [] => None,
             paths => Some(Catalog::scan(paths).context("cannot serve")?),
         };
-        Ok(Self { listen, framerate, looping: arguments.looping, catalog })
+        let prepare_cache = u64::from(arguments.prepare_cache) * 1_000_000;
+        Ok(Self { listen, framerate, looping: arguments.looping, prepare_cache, catalog })
     }
 }
 

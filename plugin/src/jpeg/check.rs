@@ -74,25 +74,20 @@ pub enum NotCarried {
     },
 }
 
-impl Refusal {
-    /// Whether an ordinary 8-bit JPEG decoder shows the image, so that it can be encoded anew.
-    pub fn is_decodable(&self) -> bool {
-        let Self::NotCarried(reason) = self else {
-            return false;
-        };
-        match reason {
-            NotCarried::Process(process) => {
-                matches!(process, Process::ExtendedSequential | Process::Progressive)
-            }
-            NotCarried::Components(count) => *count == 1,
-            NotCarried::Precision(_) => false,
-            NotCarried::Rgb
-            | NotCarried::SamplingFactors(_)
-            | NotCarried::Scan
-            | NotCarried::HuffmanTables
-            | NotCarried::WideQuantizationTable
-            | NotCarried::ChromaQuantizationTables
-            | NotCarried::Size { .. } => true,
+impl NotCarried {
+    /// The kind's name in statistics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Process(_) => "process",
+            Self::Precision(_) => "precision",
+            Self::Components(_) => "components",
+            Self::Rgb => "rgb",
+            Self::SamplingFactors(_) => "sampling-factors",
+            Self::Scan => "scan-order",
+            Self::HuffmanTables => "huffman-tables",
+            Self::WideQuantizationTable => "wide-quantization-table",
+            Self::ChromaQuantizationTables => "chroma-quantization-tables",
+            Self::Size { .. } => "size",
         }
     }
 }
@@ -111,9 +106,7 @@ pub fn check(jpeg: &[u8]) -> Result<Carried, Refusal> {
         if one_scan { first_image_end(jpeg, header.scan_data)? } else { ImageEnd::Eoi(jpeg.len()) };
     let (length, lacks_eoi) = match end {
         ImageEnd::Eoi(length) => (length, false),
-        ImageEnd::Missing if header.precision == 8 && scan_is_complete(jpeg, &header) => {
-            (jpeg.len(), true)
-        }
+        ImageEnd::Missing if scan_is_complete(jpeg, &header) => (jpeg.len(), true),
         ImageEnd::Missing => return Err(Damage::ScanCut.into()),
     };
     match not_carried(&header) {

@@ -92,6 +92,28 @@ pub enum Damage {
     ScanCut,
 }
 
+impl Damage {
+    /// The kind's name in statistics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoSoi => "no-soi",
+            Self::NotAMarker { .. } => "not-a-marker",
+            Self::SegmentCut { .. } => "segment-cut",
+            Self::SegmentTooShort { .. } => "segment-too-short",
+            Self::BadValue { .. } => "bad-value",
+            Self::NoFrameHeader => "no-frame-header",
+            Self::TwoFrameHeaders => "two-frame-headers",
+            Self::NoSize { .. } => "no-size",
+            Self::TooLarge { .. } => "too-large",
+            Self::NoQuantizationTable { .. } => "no-quantization-table",
+            Self::NoScan => "no-scan",
+            Self::EmptyScan => "empty-scan",
+            Self::MarkerInScan { .. } => "marker-in-scan",
+            Self::ScanCut => "scan-cut",
+        }
+    }
+}
+
 /// The coding process, by the frame header's marker (T.81 table B.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Process {

@@ -10,6 +10,8 @@ mod check;
 mod entropy;
 mod header;
 mod image_end;
+mod pixels;
+mod prepare;
 mod recode;
 mod segments;
 mod tables;
@@ -21,7 +23,8 @@ pub use header::{
     ScanComponent,
 };
 pub use image_end::{ImageEnd, first_image_end, holds_second_image};
-pub use recode::{NeedsPixels, RecodeError, Recoded, recode};
+pub use prepare::{Prepared, Reason, Unusable, Way, prepare, prepared_size};
+pub use recode::{Kept, NeedsPixels, RecodeError, Recoded, recode};
 pub use segments::{Segment, Segments, frame_size};
 pub use tables::{STANDARD_AC, STANDARD_DC};
 

@@ -58,6 +58,8 @@ pub enum Lookup {
 #[derive(Debug)]
 pub struct MovieFile {
     path: PathBuf,
+    /// Of the file by path, size and time of modification, as a number.
+    identity: u64,
     bytes: FileBytes,
     index: RwLock<Index>,
     /// Pairs with `grown`; holds nothing, since the index has its own lock.
@@ -119,7 +121,8 @@ impl MovieFile {
         regular(&metadata)?;
         let full = path.canonicalize().map_err(refused)?;
         let key = Key::new(full, &metadata).map_err(refused)?;
-        Ok(registry::get_or_insert(key, || Self::index(path, file, metadata.len())))
+        let identity = key.identity();
+        Ok(registry::get_or_insert(key, || Self::index(path, identity, file, metadata.len())))
     }
 
     /// The same file read anew if it has grown since it was opened.
@@ -131,13 +134,15 @@ impl MovieFile {
         if length == self.bytes.length {
             return Ok(None);
         }
-        Ok(Some(Self::index(&self.path, self.bytes.file.try_clone()?, length)))
+        let file = self.bytes.file.try_clone()?;
+        Ok(Some(Self::index(&self.path, self.identity, file, length)))
     }
 
     /// Starts to index: the first part here, the rest, if there is one, in a thread.
-    fn index(path: &Path, file: File, length: u64) -> Arc<Self> {
+    fn index(path: &Path, identity: u64, file: File, length: u64) -> Arc<Self> {
         let movie = Arc::new(Self {
             path: path.to_owned(),
+            identity,
             bytes: FileBytes { file, length },
             index: RwLock::default(),
             waiting: Mutex::default(),
@@ -202,6 +207,11 @@ impl MovieFile {
     pub fn wake(&self) {
         drop(self.waiting.lock());
         self.grown.notify_all();
+    }
+
+    /// A name for the file as it was when it was opened: another one if it was replaced since.
+    pub fn identity(&self) -> String {
+        format!("{:016x}", self.identity)
     }
 
     /// The path that it was opened with.

@@ -4,6 +4,7 @@
 use super::MovieFile;
 use std::collections::HashMap;
 use std::fs::Metadata;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
@@ -20,6 +21,15 @@ pub(super) struct Key {
 impl Key {
     pub fn new(path: PathBuf, metadata: &Metadata) -> io::Result<Self> {
         Ok(Self { path, length: metadata.len(), modified: metadata.modified()? })
+    }
+}
+
+impl Key {
+    /// The key as a number.
+    pub fn identity(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
     }
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! From a mount to a pipeline, one for each viewer.
 
-use super::frame_gate::FrameGate;
+use super::last_frame;
 use super::media::GuardedMedia;
-use crate::carriage::{self, Carriage, NotShown, Shown};
+use crate::carriage::{self, NotShown, Shown};
 use crate::catalog::Mount;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
@@ -11,13 +11,14 @@ use gst_rtsp::RTSPLowerTrans;
 use gst_rtsp_server::prelude::*;
 use gst_rtsp_server::subclass::prelude::*;
 use gstmjpegfile::movie::FrameRate;
-use std::sync::{Arc, OnceLock};
-
-/// High enough that encoding again is not seen: luma stays above 40 dB for camera pictures.
-const QUALITY: i32 = 95;
+use std::sync::OnceLock;
 
 /// The kernel's send buffer for a viewer: a burst of one 99 999-byte frame, several times.
 const SEND_BUFFER: u32 = 512 * 1024;
+
+/// The names of a media's elements, by which its messages are told apart.
+pub(super) const SOURCE: &str = "source";
+pub(super) const PREPARE: &str = "prepare";
 
 glib::wrapper! {
     /// Makes the media of one movie.
@@ -28,9 +29,7 @@ glib::wrapper! {
 impl MovieFactory {
     pub fn new(mount: &Mount, framerate: FrameRate, looping: bool) -> Self {
         let factory: Self = glib::Object::new();
-        let gate = Arc::new(FrameGate::new(&mount.point));
-        let movie =
-            imp::Movie { mount: mount.clone(), framerate, looping, gate, said: OnceLock::new() };
+        let movie = imp::Movie { mount: mount.clone(), framerate, looping, said: OnceLock::new() };
         // A new object's cell is empty.
         let _ = factory.imp().movie.set(movie);
         // Each viewer has a position of its own.
@@ -47,12 +46,12 @@ impl MovieFactory {
         let shown = carriage::choose(&movie.mount.file)?;
         movie.said.get_or_init(|| {
             let mount = &movie.mount.point;
-            match (&shown.carriage, &shown.reason) {
-                (Carriage::Encoded { width, height }, Some((frame, reason))) => tracing::info!(
-                    %mount, frame = frame + 1, width, height,
-                    "decoded and encoded again as 4:2:2 on the way: {reason}"
-                ),
-                _ => tracing::info!(%mount, "sent as it is in the file"),
+            let way = shown.way.describe();
+            match &shown.reason {
+                Some((frame, reason)) => {
+                    tracing::info!(%mount, frame = frame + 1, "{way}: {reason}");
+                }
+                None => tracing::info!(%mount, "{way}"),
             }
         });
         Ok(shown)
@@ -73,7 +72,6 @@ mod imp {
         pub mount: Mount,
         pub framerate: FrameRate,
         pub looping: bool,
-        pub gate: Arc<FrameGate>,
         pub said: OnceLock<()>,
     }
 
@@ -93,6 +91,7 @@ mod imp {
             let bin = gst::Bin::new();
             let part = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
             let source = gst::ElementFactory::make("mjpegfilesrc")
+                .name(SOURCE)
                 .property("location", movie.mount.file.to_string_lossy().as_ref())
                 .property(
                     "framerate",
@@ -108,27 +107,15 @@ mod imp {
                 // RFC 3551 table 5.
                 .property("pt", 26_u32)
                 .build()?;
-            let mut chain = vec![source.clone()];
-            if let Carriage::Encoded { width, height } = shown.carriage {
-                let caps = gst::Caps::builder("video/x-raw")
-                    .field("format", "Y42B")
-                    .field("width", i32::from(width))
-                    .field("height", i32::from(height))
-                    .build();
-                chain
-                    .push(gst::ElementFactory::make("jpegdec").property("max-errors", -1).build()?);
-                chain.push(gst::ElementFactory::make("videoconvert").build()?);
-                chain.push(gst::ElementFactory::make("videoscale").build()?);
-                chain.push(gst::ElementFactory::make("capsfilter").property("caps", caps).build()?);
-                chain.push(
-                    gst::ElementFactory::make("jpegenc").property("quality", QUALITY).build()?,
-                );
-            }
-            chain.push(pay);
-            bin.add_many(&chain)?;
-            gst::Element::link_many(&chain)?;
-            let pad = source.static_pad("src").ok_or_else(|| anyhow::anyhow!("no source pad"))?;
-            movie.gate.attach(&pad, shown.carriage);
+            let prepare = gst::ElementFactory::make("rtpjpegprep")
+                .name(PREPARE)
+                .property("keep-size", true)
+                .property("cache-key", shown.movie.identity())
+                .build()?;
+            bin.add_many([&source, &prepare, &pay])?;
+            gst::Element::link_many([&source, &prepare, &pay])?;
+            let pad = prepare.static_pad("src").ok_or_else(|| anyhow::anyhow!("no source pad"))?;
+            last_frame::let_last(&pad);
             Ok(bin.upcast())
         }
     }

@@ -71,7 +71,7 @@ fn usable(points: &MountPoints, context: &RTSPContext, describe: bool) -> Status
             tracing::warn!("cannot be shown: {reason}");
             match reason {
                 NotShown::Open(_) => Status::NotFound,
-                NotShown::NoFrame(_) | NotShown::NoUsableFrame { .. } => {
+                NotShown::NoFrame { .. } | NotShown::NoUsableFrame { .. } => {
                     Status::UnsupportedMediaType
                 }
             }

@@ -2,8 +2,8 @@
 //! Standard RTSP, by gst-rtsp-server with what it leaves open closed.
 
 mod factory;
-mod frame_gate;
 mod guards;
+mod last_frame;
 mod media;
 mod mount_points;
 mod play_request;
@@ -39,7 +39,7 @@ const SHUTDOWN: Duration = Duration::from_millis(1500);
 /// # Errors
 /// Names the first one that is missing.
 pub fn require_elements() -> Result<()> {
-    let needed = ["rtpjpegpay", "rtpbin", "jpegdec", "jpegenc", "videoconvert", "videoscale"];
+    let needed = ["rtpjpegpay", "rtpbin", "jpegenc"];
     for element in needed {
         if gst::ElementFactory::find(element).is_none() {
             bail!(
@@ -64,6 +64,7 @@ impl Server {
     /// # Errors
     /// If the port cannot be had.
     pub fn start(config: &Config, catalog: &Catalog) -> Result<Self> {
+        gstmjpegfile::rtpjpegprep::set_cache_capacity(config.prepare_cache);
         let server = RTSPServer::new();
         server.set_address(&config.listen.ip().to_string());
         server.set_service(&config.listen.port().to_string());

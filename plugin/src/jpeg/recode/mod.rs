@@ -10,6 +10,7 @@
 //! | 4:4:4, 4:1:1 | 4:2:2; luma the same, chroma resampled in the frequency domain |
 //! | 4:4:0, 4:1:0 | 4:2:0; luma the same, chroma resampled |
 //! | grey | 4:2:0 with neutral chroma |
+//! | 12 bits a sample | 8 bits, quantized anew |
 //!
 //! Everything else needs its pixels, and is refused.
 
@@ -47,8 +48,19 @@ use transcode::{Failed, transcode};
 pub struct Recoded {
     /// The whole image.
     pub jpeg: Vec<u8>,
-    /// Whether it decodes to the same pixels. If not, only chroma differs.
-    pub exact: bool,
+    /// What it has kept.
+    pub kept: Kept,
+}
+
+/// What a recoded image has kept of the original.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It decodes to the same pixels.
+    Everything,
+    /// It decodes to the same luma; chroma was resampled or quantized anew.
+    Luma,
+    /// 8 of 12 bits: all coefficients were quantized anew.
+    EightBits,
 }
 
 /// Why an image was not made into one that RFC 2435 carries.
@@ -110,40 +122,53 @@ pub fn recode(jpeg: &[u8]) -> Result<Recoded, RecodeError> {
             Failed::Damaged => RecodeError::Damaged(Damage::ScanCut),
             Failed::TooLarge => NeedsPixels::LargeCoefficient.into(),
         })?;
-        return Ok(Recoded { jpeg, exact: true });
+        return Ok(Recoded { jpeg, kept: Kept::Everything });
     }
 
     let mut planes = decode(jpeg, &header)?.into_iter();
     let mut luma = planes.next().ok_or(Damage::ScanCut)?;
-    let to_bytes = luma.quantization.map(smallest_divisor);
-    let mut exact = luma.scale(&to_bytes);
-    let luma_quantization = divided(&luma.quantization, &to_bytes);
+    let wide = header.precision == 12;
+    let luma_quantization;
+    if wide {
+        luma_quantization = luma.quantization.map(to_8_bits);
+        let size = (luma.across, luma.down);
+        luma = resample(&luma, Resample::Keep, size, luma_quantization, FROM_12_BITS);
+    } else {
+        let to_bytes = luma.quantization.map(smallest_divisor);
+        luma_quantization = divided(&luma.quantization, &to_bytes);
+        if !luma.scale(&to_bytes) {
+            return Err(NeedsPixels::LargeCoefficient.into());
+        }
+    }
     let frame = |chroma| Frame {
         size,
         vertical: layout.vertical,
         quantization: [&luma_quantization, chroma],
         restart_interval,
     };
-    if !exact {
-        return Err(NeedsPixels::LargeCoefficient.into());
-    }
     let capacity = jpeg.len() * 5 / 4 + 1024;
     let (Some(how), Some(cb), Some(cr)) = (layout.chroma, planes.next(), planes.next()) else {
         let neutral = Plane::new(1, 1, [1; 64]);
         let whole = frame(&neutral.quantization).encode(&luma, [&neutral, &neutral], capacity);
         let jpeg = whole.ok_or(NeedsPixels::LargeCoefficient)?;
-        return Ok(Recoded { jpeg, exact });
+        let kept = if wide { Kept::EightBits } else { Kept::Everything };
+        return Ok(Recoded { jpeg, kept });
     };
-    let (chroma, quantization);
-    (chroma, quantization, exact) = fit_chroma([cb, cr], how, frame(&[1; 64]).mcus());
+    let mcus = frame(&[1; 64]).mcus();
+    let (chroma, quantization, exact) = fit_chroma([cb, cr], how, mcus, wide);
     let whole = frame(&quantization).encode(&luma, chroma.each_ref(), capacity);
-    Ok(Recoded { jpeg: whole.ok_or(NeedsPixels::LargeCoefficient)?, exact })
+    let kept = match (wide, exact) {
+        (true, _) => Kept::EightBits,
+        (false, true) => Kept::Everything,
+        (false, false) => Kept::Luma,
+    };
+    Ok(Recoded { jpeg: whole.ok_or(NeedsPixels::LargeCoefficient)?, kept })
 }
 
 /// What rules coefficients out, read from the header.
 fn needs_pixels(header: &Header) -> Option<NotCarried> {
     let (width, height) = (header.width, header.height);
-    if header.precision != 8 {
+    if !matches!(header.precision, 8 | 12) {
         return Some(NotCarried::Precision(header.precision));
     }
     if matches!(header.process, Process::Other(_)) {
@@ -165,6 +190,7 @@ fn only_huffman_tables_differ(header: &Header) -> bool {
     let factors = |component: &Component| (component.horizontal, component.vertical);
     let [y, cb, cr] = header.components() else { return false };
     sequential
+        && header.precision == 8
         && matches!([y, cb, cr].map(factors), [(2, 1 | 2), (1, 1), (1, 1)])
         && header.scan.is_of_all([y.id, cb.id, cr.id])
 }
@@ -203,13 +229,14 @@ fn fit_chroma(
     [mut cb, mut cr]: [Plane; 2],
     [how_cb, how_cr]: [Resample; 2],
     mcus: (usize, usize),
+    wide: bool,
 ) -> ([Plane; 2], [u16; 64], bool) {
     let both = |f: fn(u16, u16) -> u16| {
         let mut table = cb.quantization;
         table.iter_mut().zip(cr.quantization).for_each(|(a, b)| *a = f(*a, b));
         table
     };
-    if [how_cb, how_cr] == [Resample::Keep; 2] {
+    if [how_cb, how_cr] == [Resample::Keep; 2] && !wide {
         // Divided by a common divisor, tables are equal and coefficients stay whole.
         let common = both(gcd);
         let common = divided(&common, &common.map(smallest_divisor));
@@ -221,13 +248,23 @@ fn fit_chroma(
             return ([exact_cb, exact_cr], common, true);
         }
     }
-    let table = both(u16::min).map(|value| value.min(255));
+    let finest = both(u16::min);
+    let table = if wide { finest.map(to_8_bits) } else { finest.map(|value| value.min(255)) };
+    let unit = if wide { FROM_12_BITS } else { 1.0 };
     for (plane, how) in [(&mut cb, how_cb), (&mut cr, how_cr)] {
-        if how != Resample::Keep || plane.quantization != table {
-            *plane = resample(plane, how, mcus, table);
+        if how != Resample::Keep || plane.quantization != table || wide {
+            *plane = resample(plane, how, mcus, table, unit);
         }
     }
     ([cb, cr], table, false)
+}
+
+/// What a sample of 8 bits is worth in one of 12.
+const FROM_12_BITS: f32 = 1.0 / 16.0;
+
+/// A value of a quantization table for samples of 12 bits as one for samples of 8 bits.
+fn to_8_bits(value: u16) -> u16 {
+    (value.saturating_add(8) / 16).clamp(1, 255)
 }
 
 /// The smallest divisor that makes a value of a quantization table one of 8 bits.

@@ -82,15 +82,17 @@ pub(crate) const NATURAL: [u8; 64] = [
     58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
-/// A plane resampled to `across` and `down` blocks, quantized by `quantization`.
+/// A plane resampled to `across` and `down` blocks, quantized by `quantization` after each value
+/// was multiplied by `unit`.
 pub(crate) fn resample(
     plane: &Plane,
     how: Resample,
     (across, down): (usize, usize),
     quantization: [u16; 64],
+    unit: f32,
 ) -> Plane {
     let mut out = Plane::new(across, down, quantization);
-    let inverse = quantization.map(|q| 1.0 / f32::from(q));
+    let inverse = quantization.map(|q| unit / f32::from(q));
     let [left, right] = &MATRICES.halve;
     let [first, second] = &MATRICES.double;
     for row in 0..down {
@@ -180,8 +182,9 @@ impl Sum {
             let value = line.and_then(|line| line.get(usize::from(place))).copied();
             let value = value.unwrap_or_default() * inverse + ROUND - ROUND;
             if value != 0.0 {
-                // A baseline image has coefficients of up to 10 bits, and DC of 11.
-                let value = value.clamp(-1023.0, 1023.0) as i16;
+                // T.81 tables F.1 and F.2: AC has up to 10 bits; DC, of 8-bit samples, this range.
+                let least = if position == 0 { -1024.0 } else { -1023.0 };
+                let value = value.clamp(least, 1023.0) as i16;
                 if position == 0 {
                     dc = value;
                 } else {

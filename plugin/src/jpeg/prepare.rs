@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Makes any image one that RFC 2435 carries, with as little loss as there is a way for.
+
+use super::check::{Carried, NotCarried, Refusal, check};
+use super::header::Damage;
+use super::pixels::{encode_again, fit};
+use super::recode::{Kept, NeedsPixels, RecodeError, recode};
+use super::segments::frame_size;
+
+/// How an image became one that RFC 2435 carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// It is one already.
+    AsIs,
+    /// Recoded: the same pixels.
+    Exact,
+    /// Recoded: the same luma, chroma resampled.
+    Luma,
+    /// Decoded and encoded again, or rounded from 12 bits to 8.
+    Lossy,
+}
+
+impl Way {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::AsIs, Self::Exact, Self::Luma, Self::Lossy];
+
+    /// Its name in statistics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AsIs => "as-is",
+            Self::Exact => "exact",
+            Self::Luma => "luma-exact",
+            Self::Lossy => "lossy",
+        }
+    }
+
+    /// What happens, in words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::AsIs => "sent as it is in the file",
+            Self::Exact => "recoded, every pixel the same",
+            Self::Luma => "recoded, luma the same, chroma resampled",
+            Self::Lossy => "decoded and encoded again",
+        }
+    }
+}
+
+/// Why an image is not one that RFC 2435 carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// RFC 2435 has no way to say it.
+    #[error(transparent)]
+    NotCarried(#[from] NotCarried),
+    /// The stream has another size, which its receivers have been told.
+    #[error("the picture is {width}x{height}, unlike those before it")]
+    OtherSize {
+        /// In pixels.
+        width: u16,
+        /// In pixels.
+        height: u16,
+    },
+}
+
+impl Reason {
+    /// The kind's name in statistics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NotCarried(reason) => reason.kind(),
+            Self::OtherSize { .. } => "other-size",
+        }
+    }
+}
+
+/// What is sent for an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Prepared {
+    /// The image itself, or its first bytes.
+    AsIs(Carried),
+    /// Another image.
+    Made {
+        /// All of it.
+        jpeg: Vec<u8>,
+        /// What it has kept.
+        way: Way,
+        /// Why it was made.
+        reason: Reason,
+    },
+}
+
+impl Prepared {
+    /// How the image became one that RFC 2435 carries.
+    pub fn way(&self) -> Way {
+        match self {
+            Self::AsIs(_) => Way::AsIs,
+            Self::Made { way, .. } => *way,
+        }
+    }
+
+    /// Why it was not carried as it is, if it was not.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::AsIs(_) => None,
+            Self::Made { reason, .. } => Some(*reason),
+        }
+    }
+}
+
+/// Why nothing can be sent for an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// Not all of it is there, or what is there makes no sense.
+    #[error("damaged: {0}")]
+    Damaged(#[from] Damage),
+    /// No decoder here takes it.
+    #[error("cannot be decoded: {0}")]
+    Undecodable(NotCarried),
+}
+
+impl Unusable {
+    /// The kind's name in statistics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Damaged(damage) => damage.kind(),
+            Self::Undecodable(reason) => reason.kind(),
+        }
+    }
+}
+
+/// The size in which an image of this size is sent, in pixels: 2040 a side at the most.
+pub fn prepared_size(width: u16, height: u16) -> (u16, u16) {
+    fit(width, height)
+}
+
+/// Prepares an image, in `size` if that is given.
+///
+/// # Errors
+/// See [`Unusable`].
+pub fn prepare(jpeg: &[u8], size: Option<(u16, u16)>) -> Result<Prepared, Unusable> {
+    let not_carried = match check(jpeg) {
+        Ok(carried) if size.is_none_or(|size| size == (carried.width, carried.height)) => {
+            return Ok(Prepared::AsIs(carried));
+        }
+        Ok(_) => None,
+        Err(Refusal::Damaged(damage)) => return Err(damage.into()),
+        Err(Refusal::NotCarried(reason)) => Some(reason),
+    };
+    let (width, height) = frame_size(jpeg).ok_or(Damage::NoFrameHeader)?;
+    let same_size = size.is_none_or(|size| size == (width, height));
+    let reason = not_carried.map_or(Reason::OtherSize { width, height }, Reason::NotCarried);
+    if same_size {
+        match recode(jpeg) {
+            Ok(recoded) => {
+                let way = match recoded.kept {
+                    Kept::Everything => Way::Exact,
+                    Kept::Luma => Way::Luma,
+                    Kept::EightBits => Way::Lossy,
+                };
+                return Ok(Prepared::Made { jpeg: recoded.jpeg, way, reason });
+            }
+            Err(RecodeError::Damaged(damage)) => return Err(damage.into()),
+            Err(RecodeError::NeedsPixels(NeedsPixels::NotCarried(
+                reason @ (NotCarried::Process(_) | NotCarried::Precision(_)),
+            ))) => return Err(Unusable::Undecodable(reason)),
+            Err(RecodeError::NeedsPixels(_)) => {}
+        }
+    }
+    let jpeg = encode_again(jpeg, size.unwrap_or_else(|| fit(width, height)));
+    match (jpeg, not_carried) {
+        (Some(jpeg), _) => Ok(Prepared::Made { jpeg, way: Way::Lossy, reason }),
+        (None, Some(reason)) => Err(Unusable::Undecodable(reason)),
+        (None, None) => Err(Damage::ScanCut.into()),
+    }
+}
