@@ -8,5 +8,6 @@ mod playback;
 mod player;
 mod recode;
 mod requests;
+mod rtpjpegprep;
 mod rtsp_peers;
 mod server_program;

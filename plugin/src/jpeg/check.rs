@@ -117,11 +117,11 @@ pub fn check(jpeg: &[u8]) -> Result<Carried, Refusal> {
 
 fn not_carried(header: &Header) -> Option<NotCarried> {
     // What no decoder takes comes first, so that the reason given is the one that decides.
-    if header.precision != 8 {
-        return Some(NotCarried::Precision(header.precision));
-    }
     if matches!(header.process, Process::Other(_)) {
         return Some(NotCarried::Process(header.process));
+    }
+    if header.precision != 8 {
+        return Some(NotCarried::Precision(header.precision));
     }
     if header.components().len() == 4 {
         return Some(NotCarried::Components(4));

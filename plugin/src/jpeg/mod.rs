@@ -10,7 +10,6 @@ mod check;
 mod entropy;
 mod header;
 mod image_end;
-mod pixels;
 mod prepare;
 mod recode;
 mod segments;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Makes any image one that RFC 2435 carries, with as little loss as there is a way for.
 
-use super::check::{Carried, NotCarried, Refusal, check};
-use super::header::Damage;
-use super::pixels::{encode_again, fit};
-use super::recode::{Kept, NeedsPixels, RecodeError, recode};
+use super::check::{Carried, MAX_SIDE, NotCarried, Refusal, check};
+use super::header::{Damage, Process};
+use super::recode::pixels::encode_again;
+use super::recode::{Kept, RecodeError, recode};
 use super::segments::frame_size;
 
 /// How an image became one that RFC 2435 carries.
@@ -111,7 +111,7 @@ pub enum Unusable {
     /// Not all of it is there, or what is there makes no sense.
     #[error("damaged: {0}")]
     Damaged(#[from] Damage),
-    /// No decoder here takes it.
+    /// It is not decoded here.
     #[error("cannot be decoded: {0}")]
     Undecodable(NotCarried),
 }
@@ -128,7 +128,21 @@ impl Unusable {
 
 /// The size in which an image of this size is sent, in pixels: 2040 a side at the most.
 pub fn prepared_size(width: u16, height: u16) -> (u16, u16) {
-    fit(width, height)
+    let (longest, most) = (u32::from(width.max(height)), u32::from(MAX_SIDE));
+    if longest <= most {
+        return (width, height);
+    }
+    let scaled = |side: u16| {
+        let side = (u32::from(side) * most + longest / 2) / longest;
+        u16::try_from(side.max(1)).unwrap_or(MAX_SIDE)
+    };
+    (scaled(width), scaled(height))
+}
+
+/// Arithmetic, lossless and hierarchical images are not decoded, nor other than 8 and 12 bits.
+fn is_decodable(reason: &NotCarried) -> bool {
+    !matches!(reason, NotCarried::Process(Process::Other(_)))
+        && !matches!(reason, NotCarried::Precision(bits) if *bits != 12)
 }
 
 /// Prepares an image, in `size` if that is given.
@@ -147,6 +161,9 @@ pub fn prepare(jpeg: &[u8], size: Option<(u16, u16)>) -> Result<Prepared, Unusab
     let (width, height) = frame_size(jpeg).ok_or(Damage::NoFrameHeader)?;
     let same_size = size.is_none_or(|size| size == (width, height));
     let reason = not_carried.map_or(Reason::OtherSize { width, height }, Reason::NotCarried);
+    if let Some(reason) = not_carried.filter(|reason| !is_decodable(reason)) {
+        return Err(Unusable::Undecodable(reason));
+    }
     if same_size {
         match recode(jpeg) {
             Ok(recoded) => {
@@ -158,16 +175,9 @@ pub fn prepare(jpeg: &[u8], size: Option<(u16, u16)>) -> Result<Prepared, Unusab
                 return Ok(Prepared::Made { jpeg: recoded.jpeg, way, reason });
             }
             Err(RecodeError::Damaged(damage)) => return Err(damage.into()),
-            Err(RecodeError::NeedsPixels(NeedsPixels::NotCarried(
-                reason @ (NotCarried::Process(_) | NotCarried::Precision(_)),
-            ))) => return Err(Unusable::Undecodable(reason)),
             Err(RecodeError::NeedsPixels(_)) => {}
         }
     }
-    let jpeg = encode_again(jpeg, size.unwrap_or_else(|| fit(width, height)));
-    match (jpeg, not_carried) {
-        (Some(jpeg), _) => Ok(Prepared::Made { jpeg, way: Way::Lossy, reason }),
-        (None, Some(reason)) => Err(Unusable::Undecodable(reason)),
-        (None, None) => Err(Damage::ScanCut.into()),
-    }
+    let jpeg = encode_again(jpeg, size.unwrap_or_else(|| prepared_size(width, height)))?;
+    Ok(Prepared::Made { jpeg, way: Way::Lossy, reason })
 }

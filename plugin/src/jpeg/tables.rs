@@ -1,7 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The Huffman tables of ITU-T T.81 Annex K.3, luminance first.
+//! The tables of ITU-T T.81 Annex K, luminance first.
 
 use super::HuffmanTable;
+
+/// Tables K.1 and K.2: quantization of luminance and of chrominance, in zigzag order.
+#[rustfmt::skip]
+pub const STANDARD_QUANTIZATION: [[u8; 64]; 2] = [
+    [
+        16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40,
+        26, 24, 22, 22, 24, 49, 35, 37, 29, 40, 58, 51, 61, 60, 57, 51,
+        56, 55, 64, 72, 92, 78, 64, 68, 87, 69, 55, 56, 80, 109, 81, 87,
+        95, 98, 103, 104, 103, 62, 77, 113, 121, 112, 100, 120, 92, 101, 103, 99,
+    ],
+    [
+        17, 18, 18, 24, 21, 24, 47, 26, 26, 47, 99, 66, 56, 66, 99, 99,
+        99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
+        99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
+        99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
+    ],
+];
 
 /// Tables K.3 and K.4: DC differences of luminance and of chrominance.
 pub const STANDARD_DC: [HuffmanTable<'static>; 2] = [

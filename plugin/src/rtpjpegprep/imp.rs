@@ -82,6 +82,14 @@ impl RtpJpegPrep {
         self.state().size.filter(|_| keep)
     }
 
+    /// Remembers the size of the first frame that is sent.
+    fn keep_first_size(&self, sent: &gst::Buffer) {
+        if self.state().size.is_none() {
+            let size = sent.map_readable().ok().and_then(|map| crate::jpeg::frame_size(&map));
+            self.state().size = size;
+        }
+    }
+
     /// What is sent for a buffer: from the cache, if it has a key and an offset.
     fn entry(&self, buffer: &gst::Buffer) -> Result<Entry, gst::FlowError> {
         let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
@@ -121,25 +129,26 @@ impl RtpJpegPrep {
                 *count == 1
             })
         };
-        match entry {
-            Entry::Dropped(why) if first => gst::element_imp_warning!(
-                self,
-                gst::StreamError::Decode,
-                ("frame {number} dropped, others like it are only counted: {why}")
-            ),
-            Entry::Made { way, reason, .. } if first => {
-                let structure = gst::Structure::builder("rtpjpegprep-kind")
-                    .field("frame", number)
-                    .field("kind", reason.kind())
-                    .field("way", way.describe())
-                    .field("reason", reason.to_string())
-                    .build();
-                let obj = self.obj();
-                let _ =
-                    obj.post_message(gst::message::Element::builder(structure).src(&*obj).build());
+        let (way, reason) = match entry {
+            Entry::Dropped(why) if first => {
+                gst::element_imp_warning!(
+                    self,
+                    gst::StreamError::Decode,
+                    ("frame {number} dropped, others like it are only counted: {why}")
+                );
+                ("dropped", why.to_string())
             }
-            _ => {}
-        }
+            Entry::Made { way, reason, .. } if first => (way.describe(), reason.to_string()),
+            _ => return,
+        };
+        let structure = gst::Structure::builder("rtpjpegprep-kind")
+            .field("frame", number)
+            .field("kind", kind.unwrap_or_default())
+            .field("way", way)
+            .field("reason", reason)
+            .build();
+        let obj = self.obj();
+        let _ = obj.post_message(gst::message::Element::builder(structure).src(&*obj).build());
     }
 }
 
@@ -303,14 +312,5 @@ impl BaseTransformImpl for RtpJpegPrep {
         let out = out.ok_or(gst::FlowError::Error)?;
         self.keep_first_size(&out);
         Ok(GenerateOutputSuccess::Buffer(out))
-    }
-}
-
-impl RtpJpegPrep {
-    fn keep_first_size(&self, sent: &gst::Buffer) {
-        if self.state().size.is_none() {
-            let size = sent.map_readable().ok().and_then(|map| crate::jpeg::frame_size(&map));
-            self.state().size = size;
-        }
     }
 }

@@ -37,6 +37,15 @@ impl Picture {
         Self { width, height, samples }
     }
 
+    /// A part of it, as wide as said, from column `left` on.
+    #[must_use]
+    pub fn part(&self, left: u32, width: u32) -> Self {
+        let row = 3 * self.width as usize;
+        let (begin, end) = (3 * left as usize, 3 * (left + width) as usize);
+        let samples = self.samples.chunks(row).flat_map(|row| &row[begin..end]).copied().collect();
+        Self { width, height: self.height, samples }
+    }
+
     fn to_pnm(&self) -> Vec<u8> {
         let header = format!("P6\n{} {}\n255\n", self.width, self.height);
         [header.as_bytes(), &self.samples].concat()
@@ -91,4 +100,14 @@ pub fn jpegtran(jpeg: &[u8], arguments: &[&str]) -> Result<Vec<u8>> {
 /// If djpeg fails, or warns.
 pub fn djpeg(jpeg: &[u8], arguments: &[&str]) -> Result<Picture> {
     Picture::from_pnm(&convert("djpeg", &[&["-pnm"], arguments].concat(), jpeg)?)
+}
+
+/// How near two pictures of one size are, in dB; 0 if their sizes differ.
+pub fn psnr(a: &Picture, b: &Picture) -> f64 {
+    if a.samples.len() != b.samples.len() {
+        return 0.0;
+    }
+    let squares = a.samples.iter().zip(&b.samples).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2));
+    let (sum, count) = squares.fold((0.0, 0.0), |(sum, count), square| (sum + square, count + 1.0));
+    10.0 * (255.0_f64.powi(2) * count / f64::max(sum, 1e-9)).log10()
 }

@@ -12,7 +12,7 @@
 //! | grey | 4:2:0 with neutral chroma |
 //! | 12 bits a sample | 8 bits, quantized anew |
 //!
-//! Everything else needs its pixels, and is refused.
+//! Everything else needs its pixels, and is refused; `pixels.rs` encodes them again.
 
 // Bits, bytes and small counts are cut to size all over this module, each within its bounds.
 #![allow(
@@ -28,6 +28,7 @@ pub(crate) mod decode;
 mod encode;
 pub(crate) mod huffman;
 mod layout;
+pub(crate) mod pixels;
 mod progressive;
 mod resample;
 #[cfg(test)]

@@ -51,7 +51,7 @@ static MATRICES: LazyLock<Matrices> = LazyLock::new(|| {
 });
 
 /// The orthonormal DCT of eight samples (T.81 A.3.3 is two of them).
-fn dct(frequency: usize, sample: usize) -> f64 {
+pub(crate) fn dct(frequency: usize, sample: usize) -> f64 {
     let scale = if frequency == 0 { 0.125_f64.sqrt() } else { 0.5 };
     let angle = |n: usize| (2 * sample + 1) as f64 * n as f64 * PI / 16.0;
     scale * angle(frequency).cos()

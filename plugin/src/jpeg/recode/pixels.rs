@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Decodes an image to pixels and encodes them again as 4:2:2, for what cannot be done on
+//! coefficients: RGB, CMYK, thirds, other sizes. It stands on the coefficient decoder, which
+//! takes no hostile image for a good one; decoders that are libraries were seen to panic.
+
+use super::coefficients::Plane;
+use super::decode::{Geometry, decode};
+use super::encode::Frame;
+use super::resample::{NATURAL, dct};
+use crate::jpeg::header::{Damage, Header};
+use crate::jpeg::tables::STANDARD_QUANTIZATION;
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{PixelType, Resizer};
+use std::sync::LazyLock;
+
+/// Annex K's quantization tables by a tenth, which others call quality 95: encoding again is not
+/// seen, luma stays above 40 dB for camera pictures.
+static QUANTIZATION: LazyLock<[[u16; 64]; 2]> = LazyLock::new(|| {
+    STANDARD_QUANTIZATION.map(|table| table.map(|value| ((u16::from(value) + 5) / 10).max(1)))
+});
+
+/// The transform's matrix: by frequency, what each sample has of it.
+static DCT: LazyLock<[[f32; 8]; 8]> = LazyLock::new(|| {
+    std::array::from_fn(|frequency| std::array::from_fn(|sample| dct(frequency, sample) as f32))
+});
+
+/// The image in `size`.
+///
+/// # Errors
+/// [`Damage::ScanCut`] if not all of it is there.
+pub(crate) fn encode_again(jpeg: &[u8], size: (u16, u16)) -> Result<Vec<u8>, Damage> {
+    let header = Header::parse(jpeg)?;
+    let planes = decode(jpeg, &header)?;
+    let pixels = pixels(&header, &planes);
+    let (width, height) = (u32::from(header.width), u32::from(header.height));
+    let pixels = if (header.width, header.height) == size {
+        pixels
+    } else {
+        scale(&pixels, (width, height), (u32::from(size.0), u32::from(size.1)))
+            .ok_or(Damage::NoSize { width: size.0, height: size.1 })?
+    };
+    // Coefficients of 8-bit samples always have codes.
+    encode(&pixels, size).ok_or(Damage::ScanCut)
+}
+
+fn scale(pixels: &[u8], from: (u32, u32), to: (u32, u32)) -> Option<Vec<u8>> {
+    let from = ImageRef::new(from.0, from.1, pixels, PixelType::U8x3).ok()?;
+    let mut out = Image::new(to.0, to.1, PixelType::U8x3);
+    Resizer::new().resize(&from, &mut out, None).ok()?;
+    Some(out.into_vec())
+}
+
+/// One component's samples.
+struct Samples {
+    across: usize,
+    bytes: Vec<u8>,
+    /// The component's factors, and the largest ones.
+    factors: (usize, usize),
+    most: (usize, usize),
+}
+
+impl Samples {
+    fn of(plane: &Plane, unit: f32, factors: (usize, usize), most: (usize, usize)) -> Self {
+        let across = plane.across * 8;
+        let mut bytes = vec![0; across * plane.down * 8];
+        for row in 0..plane.down {
+            for column in 0..plane.across {
+                let block = inverse(plane, unit, row, column);
+                let begin = row * 8 * across + column * 8;
+                for (line, samples) in block.iter().enumerate() {
+                    let to = begin + line * across;
+                    for (to, sample) in bytes.iter_mut().skip(to).take(8).zip(samples) {
+                        *to = sample.round_ties_even().clamp(0.0, 255.0) as u8;
+                    }
+                }
+            }
+        }
+        Self { across, bytes, factors, most }
+    }
+
+    #[inline]
+    fn at(&self, x: usize, y: usize) -> u8 {
+        let (x, y) = (x * self.factors.0 / self.most.0, y * self.factors.1 / self.most.1);
+        self.bytes.get(y * self.across + x).copied().unwrap_or(128)
+    }
+}
+
+/// A block's samples, by the inverse transform (T.81 A.3.3).
+fn inverse(plane: &Plane, unit: f32, row: usize, column: usize) -> [[f32; 8]; 8] {
+    let (dc, rest) = plane.block(row, column);
+    let [dc_step, ..] = plane.quantization;
+    let level = f32::from(dc) * f32::from(dc_step) * unit / 8.0 + 128.0;
+    let mut out = [[level; 8]; 8];
+    for ac in rest {
+        let position = usize::from(ac.position);
+        let natural = NATURAL.get(position).copied().map_or(0, usize::from);
+        let step = plane.quantization.get(position).copied().unwrap_or(1);
+        let value = f32::from(ac.value) * f32::from(step) * unit;
+        let (Some(across), Some(down)) = (DCT.get(natural % 8), DCT.get(natural / 8)) else {
+            continue;
+        };
+        for (line, down) in out.iter_mut().zip(down) {
+            line.iter_mut().zip(across).for_each(|(sum, across)| *sum += value * down * across);
+        }
+    }
+    out
+}
+
+/// Y, Cb and Cr of each pixel, row by row.
+fn pixels(header: &Header, planes: &[Plane]) -> Vec<u8> {
+    let unit = if header.precision == 12 { super::FROM_12_BITS } else { 1.0 };
+    let Geometry { most, .. } = Geometry::of(header);
+    let most = (most.0 as usize, most.1 as usize);
+    let samples: Vec<Samples> = header
+        .components()
+        .iter()
+        .zip(planes)
+        .map(|(component, plane)| {
+            let factors = (usize::from(component.horizontal), usize::from(component.vertical));
+            Samples::of(plane, unit, factors, most)
+        })
+        .collect();
+    let (width, height) = (usize::from(header.width), usize::from(header.height));
+    let mut out = Vec::with_capacity(width * height * 3);
+    for y in 0..height {
+        for x in 0..width {
+            out.extend(match &samples[..] {
+                [a, b, c] if header.is_rgb() => ycc([a, b, c].map(|it| it.at(x, y))),
+                [a, b, c] => [a, b, c].map(|it| it.at(x, y)),
+                [a, b, c, k] => inks([a, b, c].map(|it| it.at(x, y)), k.at(x, y), header),
+                [grey, ..] => [grey.at(x, y), 128, 128],
+                [] => [128; 3],
+            });
+        }
+    }
+    out
+}
+
+/// Cyan, magenta, yellow and black, or YCCK, as Y, Cb and Cr. With an Adobe segment the values
+/// are inverted, as Adobe's programs have always written them.
+fn inks(colours: [u8; 3], black: u8, header: &Header) -> [u8; 3] {
+    let colours = if header.adobe_transform == Some(2) { rgb(colours) } else { colours };
+    let inverted = header.adobe_transform.is_some();
+    let light = |ink: u8| u32::from(if inverted { ink } else { 255 - ink });
+    // A product of two bytes over 255 is a byte.
+    ycc(colours.map(|colour| (light(colour) * light(black) / 255) as u8))
+}
+
+/// Red, green and blue as Y, Cb and Cr (JFIF 1.02).
+fn ycc([r, g, b]: [u8; 3]) -> [u8; 3] {
+    let [r, g, b] = [r, g, b].map(f32::from);
+    [
+        0.299 * r + 0.587 * g + 0.114 * b,
+        -0.168_736 * r - 0.331_264 * g + 0.5 * b + 128.0,
+        0.5 * r - 0.418_688 * g - 0.081_312 * b + 128.0,
+    ]
+    .map(|value| (value + 0.5).clamp(0.0, 255.0) as u8)
+}
+
+/// Y, Cb and Cr as red, green and blue (JFIF 1.02).
+fn rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
+    let [y, cb, cr] = [f32::from(y), f32::from(cb) - 128.0, f32::from(cr) - 128.0];
+    [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb]
+        .map(|value| (value + 0.5).clamp(0.0, 255.0) as u8)
+}
+
+/// Encodes pixels of Y, Cb and Cr as 4:2:2.
+fn encode(pixels: &[u8], size: (u16, u16)) -> Option<Vec<u8>> {
+    let (width, height) = (usize::from(size.0), usize::from(size.1));
+    let [luma_table, chroma_table] = &*QUANTIZATION;
+    let quantization = [luma_table, chroma_table];
+    let frame = Frame { size, vertical: 1, quantization, restart_interval: 0 };
+    let at = |x: usize, y: usize, component: usize| {
+        let pixel = y.min(height - 1) * width + x.min(width - 1);
+        f32::from(pixels.get(pixel * 3 + component).copied().unwrap_or(128))
+    };
+    let (across, down) = frame.mcus();
+    let luma = forward((2 * across, down), luma_table, |x, y| at(x, y, 0));
+    let chroma = |component: usize| {
+        forward((across, down), chroma_table, |x, y| {
+            f32::midpoint(at(2 * x, y, component), at(2 * x + 1, y, component))
+        })
+    };
+    let (cb, cr) = (chroma(1), chroma(2));
+    frame.encode(&luma, [&cb, &cr], pixels.len() / 4)
+}
+
+/// Transforms and quantizes samples (T.81 A.3.3 and A.3.4).
+fn forward(
+    (across, down): (usize, usize),
+    quantization: &[u16; 64],
+    sample: impl Fn(usize, usize) -> f32,
+) -> Plane {
+    let mut plane = Plane::new(across, down, *quantization);
+    for row in 0..down {
+        for column in 0..across {
+            // Transformed along rows, then along columns.
+            let mut lines = [[0.0_f32; 8]; 8];
+            for (y, line) in lines.iter_mut().enumerate() {
+                let samples: [f32; 8] =
+                    std::array::from_fn(|x| sample(column * 8 + x, row * 8 + y) - 128.0);
+                for (to, wave) in line.iter_mut().zip(&*DCT) {
+                    *to = samples.iter().zip(wave).map(|(a, b)| a * b).sum();
+                }
+            }
+            let begin = plane.len();
+            let mut dc = 0;
+            for ((position, natural), step) in (0_u8..).zip(NATURAL).zip(quantization) {
+                let (u, v) = (usize::from(natural & 7), usize::from(natural >> 3));
+                let wave = DCT.get(v).copied().unwrap_or_default();
+                let column = lines.iter().map(|line| line.get(u).copied().unwrap_or_default());
+                let value: f32 = column.zip(wave).map(|(a, b)| a * b).sum();
+                let value = (value / f32::from(*step)).round_ties_even() as i16;
+                match position {
+                    0 => dc = value.clamp(-1024, 1023),
+                    _ if value != 0 => plane.push(position, value.clamp(-1023, 1023)),
+                    _ => {}
+                }
+            }
+            // Inside, by the loops.
+            let _ = plane.end_block(row, column, dc, begin);
+        }
+    }
+    plane
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The element that makes JPEGs fit RTP, and what arrives over RTSP of movies that need it.
+
+use anyhow::{Context, Result};
+use gst::prelude::*;
+use mjpeg_rtsp_tests::movies::{self, Folder};
+use mjpeg_rtsp_tests::peer::ffmpeg;
+use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, djpeg, psnr};
+use mjpeg_rtsp_tests::programs::Server;
+use std::time::Duration;
+
+/// What the element makes of images, its statistics, and the kinds that it told of.
+struct Run {
+    out: Vec<gst::Sample>,
+    stats: gst::Structure,
+    kinds: Vec<String>,
+    warnings: Vec<String>,
+}
+
+fn run(images: &[Vec<u8>], set: impl FnOnce(&gst::Element)) -> Result<Run> {
+    mjpeg_rtsp_tests::init();
+    let line =
+        "appsrc name=in format=time ! rtpjpegprep name=prepare ! appsink name=out sync=false";
+    let pipeline =
+        gst::parse::launch(line)?.downcast::<gst::Pipeline>().ok().context("pipeline")?;
+    let source = pipeline.by_name("in").and_downcast::<gst_app::AppSrc>().context("in")?;
+    let sink = pipeline.by_name("out").and_downcast::<gst_app::AppSink>().context("out")?;
+    let prepare = pipeline.by_name("prepare").context("prepare")?;
+    set(&prepare);
+    source.set_caps(Some(&gst::Caps::builder("image/jpeg").build()));
+    pipeline.set_state(gst::State::Playing)?;
+    for (number, image) in (0..).zip(images) {
+        let mut buffer = gst::Buffer::from_slice(image.clone());
+        let stamped = buffer.get_mut().context("shared")?;
+        stamped.set_pts(gst::ClockTime::from_mseconds(50 * number));
+        stamped.set_offset(number);
+        source.push_buffer(buffer)?;
+    }
+    source.end_of_stream()?;
+    let mut out = Vec::new();
+    while let Ok(sample) = sink.pull_sample() {
+        out.push(sample);
+    }
+    let (mut kinds, mut warnings) = (Vec::new(), Vec::new());
+    let bus = pipeline.bus().context("no bus")?;
+    for message in std::iter::from_fn(|| bus.pop()) {
+        match message.view() {
+            gst::MessageView::Element(element) => {
+                kinds.extend(element.structure().and_then(|it| it.get::<String>("kind").ok()));
+            }
+            gst::MessageView::Warning(warning) => warnings.push(warning.error().to_string()),
+            gst::MessageView::Error(error) => anyhow::bail!("{error:?}"),
+            _ => {}
+        }
+    }
+    let stats = prepare.property("stats");
+    pipeline.set_state(gst::State::Null)?;
+    Ok(Run { out, stats, kinds, warnings })
+}
+
+fn bytes(sample: &gst::Sample) -> Result<Vec<u8>> {
+    Ok(sample.buffer().context("no buffer")?.map_readable()?.to_vec())
+}
+
+#[test]
+fn one_bad_frame_costs_one_frame_and_each_kind_is_counted() -> Result<()> {
+    let picture = Picture::made(61, 43);
+    let carried = cjpeg(&picture, &["-sample", "2x2"])?;
+    let optimised = cjpeg(&picture, &["-sample", "2x2", "-optimize"])?;
+    let full = cjpeg(&picture, &["-sample", "1x1"])?;
+    let half = carried[..carried.len() - 40].to_vec();
+    let no_end = carried[..carried.len() - 2].to_vec();
+    let junk = [&carried[..], &[0; 9]].concat();
+    let arithmetic = cjpeg(&picture, &["-arithmetic"])?;
+    let rgb = cjpeg(&picture, &["-rgb"])?;
+    let images =
+        [&carried, &optimised, &half, &half, &full, &no_end, &junk, &arithmetic, &rgb, &carried]
+            .map(Clone::clone);
+    let run = run(&images, |_| {})?;
+    let offsets: Vec<u64> =
+        run.out.iter().filter_map(|it| it.buffer()).map(gst::BufferRef::offset).collect();
+    assert_eq!(offsets, [0, 1, 4, 5, 6, 8, 9]);
+    for place in [0, 3, 4, 6] {
+        assert!(bytes(&run.out[place])? == carried, "image {place} is the first one");
+    }
+    let count = |name: &str| run.stats.get::<u64>(name);
+    let counts = ["as-is", "exact", "luma-exact", "lossy", "dropped"].map(count);
+    assert_eq!(counts, [Ok(4), Ok(1), Ok(1), Ok(1), Ok(3)], "{}", run.stats);
+    let kinds = run.stats.get::<gst::Structure>("kinds")?;
+    assert_eq!(kinds.get::<u64>("scan-cut")?, 2, "{kinds}");
+    let want = ["huffman-tables", "scan-cut", "sampling-factors", "process", "rgb"];
+    assert_eq!(run.kinds, want);
+    assert_eq!(run.warnings.len(), 2, "{:?}", run.warnings);
+    assert!(run.warnings[0].starts_with("frame 3 dropped"), "{:?}", run.warnings);
+    for sample in &run.out {
+        let caps = sample.caps().context("no caps")?;
+        assert_eq!(caps.structure(0).and_then(|it| it.get::<bool>("parsed").ok()), Some(true));
+    }
+    Ok(())
+}
+
+#[test]
+fn what_takes_its_pixels_is_encoded_again_and_keeps_its_size() -> Result<()> {
+    let picture = Picture::made(384, 288);
+    let rows: &[(&str, &[&str])] =
+        &[("RGB", &["-rgb", "-quality", "95"]), ("thirds", &["-sample", "3x1", "-quality", "95"])];
+    for (name, arguments) in rows {
+        let jpeg = cjpeg(&picture, arguments)?;
+        let run = run(std::slice::from_ref(&jpeg), |_| {})?;
+        let got = djpeg(&bytes(run.out.first().context(*name)?)?, &["-grayscale"])?;
+        let want =
+            djpeg(&cjpeg(&picture, &["-quality", "100", "-sample", "1x1"])?, &["-grayscale"])?;
+        let psnr = psnr(&got, &want);
+        assert!(psnr > 35.0, "{name}: {psnr:.1} dB");
+    }
+    // Over 2040 pixels: scaled, in the same shape.
+    let wide = cjpeg(&Picture::made(2560, 1280), &["-sample", "2x2"])?;
+    let small = cjpeg(&picture, &["-sample", "2x2"])?;
+    let size = |run: &Run, place: usize| {
+        let sample = run.out.get(place)?;
+        gstmjpegfile::jpeg::frame_size(&bytes(sample).ok()?)
+    };
+    let free = run(&[wide.clone(), small.clone()], |_| {})?;
+    assert_eq!((size(&free, 0), size(&free, 1)), (Some((2040, 1020)), Some((384, 288))));
+    let kept = run(&[small, wide], |prepare| prepare.set_property("keep-size", true))?;
+    assert_eq!((size(&kept, 0), size(&kept, 1)), (Some((384, 288)), Some((384, 288))));
+    assert_eq!(kept.stats.get::<u64>("lossy"), Ok(1));
+    Ok(())
+}
+
+#[test]
+fn what_is_prepared_once_is_shared() -> Result<()> {
+    let images = vec![cjpeg(&Picture::made(64, 48), &["-sample", "1x1"])?; 5];
+    let memory = |run: &Run| -> Vec<usize> {
+        let buffers = run.out.iter().filter_map(|sample| sample.buffer());
+        let maps = buffers.filter_map(|buffer| buffer.map_readable().ok());
+        maps.map(|map| map.as_ptr() as usize).collect()
+    };
+    let with_key =
+        |key: &'static str| move |prepare: &gst::Element| prepare.set_property("cache-key", key);
+    let first = run(&images, with_key("a"))?;
+    let second = run(&images, with_key("a"))?;
+    let other = run(&images, with_key("b"))?;
+    assert_eq!(memory(&first), memory(&second), "the same bytes in memory");
+    assert_ne!(memory(&first), memory(&other));
+    assert_eq!(memory(&first).len(), 5);
+    Ok(())
+}
+
+/// A movie of pictures that differ, each made by cjpeg with `arguments`.
+fn cjpeg_movie(size: (u32, u32), count: u32, arguments: &[&str]) -> Result<Vec<Vec<u8>>> {
+    let whole = Picture::made(size.0 + count, size.1);
+    let image = |shift: u32| cjpeg(&whole.part(shift, size.0), arguments);
+    (0..count).map(image).collect()
+}
+
+#[test]
+fn movies_that_rtp_cannot_carry_arrive_with_all_that_it_can() -> Result<()> {
+    let folder = Folder::new()?;
+    // Whether every pixel must arrive, or the luma plane.
+    let rows: &[(&str, &[&str], bool)] = &[
+        ("optimised", &["-sample", "2x2", "-optimize"], true),
+        ("optimised422", &["-sample", "2x1", "-optimize", "-restart", "1"], true),
+        ("progressive", &["-sample", "2x2", "-progressive"], true),
+        ("ffmpeg422", &["-sample", "2x2,1x2,1x2", "-optimize"], true),
+        ("full", &["-sample", "1x1", "-optimize"], false),
+        ("ffmpeg444", &["-sample", "1x2,1x2,1x2", "-optimize"], false),
+        ("rows", &["-sample", "1x2"], false),
+        ("quarter", &["-sample", "4x1"], false),
+        ("grey", &["-grayscale"], false),
+    ];
+    let mut want = Vec::new();
+    for (name, arguments, exact) in rows {
+        let images = cjpeg_movie((384, 288), 12, arguments)?;
+        folder.file(&format!("{name}.mjpeg"), &movies::movie(&images)?)?;
+        let plain = folder.file(name, &images.concat())?;
+        want.push(if *exact {
+            (ffmpeg::file_checksums(&plain)?, Vec::new())
+        } else {
+            (Vec::new(), ffmpeg::file_luma(&plain)?)
+        });
+    }
+    let mut server = Server::start([folder.path()], rows.len())?;
+    for ((name, _, exact), (checksums, luma)) in rows.iter().zip(want) {
+        let url = format!("rtsp://{}/{name}.mjpeg", server.address()?);
+        for transport in ["tcp", "udp"] {
+            if *exact {
+                let got = ffmpeg::stream_checksums(&url, transport)?;
+                assert_eq!(got, checksums, "{name}, {transport}");
+            } else {
+                let got = ffmpeg::stream_luma(&url, transport)?;
+                assert!(got == luma, "{name}, {transport}: {} of {}", got.len(), luma.len());
+            }
+        }
+    }
+    server.is_well()
+}
+
+#[test]
+fn odd_and_large_sizes_arrive_whole() -> Result<()> {
+    let folder = Folder::new()?;
+    for (size, name) in [((61, 43), "small"), ((1920, 1080), "large")] {
+        for (sample, kind) in [("2x2", "420"), ("1x1", "444")] {
+            let images = cjpeg_movie(size, 5, &["-sample", sample, "-optimize", "-quality", "15"])?;
+            folder.file(&format!("{name}{kind}.mjpeg"), &movies::movie(&images)?)?;
+            folder.file(&format!("{name}{kind}"), &images.concat())?;
+        }
+    }
+    let mut server = Server::start([folder.path()], 4)?;
+    for (size, name) in [((61_usize, 43_usize), "small"), ((1920, 1080), "large")] {
+        for kind in ["420", "444"] {
+            let name = format!("{name}{kind}");
+            let url = format!("rtsp://{}/{name}.mjpeg", server.address()?);
+            let want = ffmpeg::file_luma(&folder.path().join(&name))?;
+            let got = ffmpeg::stream_luma(&url, "tcp")?;
+            // RFC 2435 says sizes in eights of pixels: receivers show the padding.
+            let wide = size.0.div_ceil(8) * 8;
+            let high = size.1.div_ceil(8) * 8;
+            assert_eq!((want.len(), got.len()), (5 * size.0 * size.1, 5 * wide * high), "{name}");
+            for (frame, (want, got)) in
+                want.chunks(size.0 * size.1).zip(got.chunks(wide * high)).enumerate()
+            {
+                let rows = want.chunks(size.0).zip(got.chunks(wide));
+                for (row, (want, got)) in rows.enumerate() {
+                    assert!(want == &got[..size.0], "{name}, frame {frame}, row {row}");
+                }
+            }
+        }
+    }
+    server.is_well()
+}
+
+#[test]
+fn the_log_says_the_way_once_and_each_dropped_kind_once() -> Result<()> {
+    let folder = Folder::new()?;
+    let mut images = cjpeg_movie((64, 48), 20, &["-sample", "1x1"])?;
+    for frame in [3, 7, 9] {
+        let cut = images[frame].len() - 40;
+        images[frame].truncate(cut);
+    }
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let mut server = Server::start([movie], 1)?;
+    let url = server.urls[0].clone();
+    for _ in 0..2 {
+        assert_eq!(ffmpeg::stream_luma(&url, "tcp")?.len(), 17 * 64 * 48);
+    }
+    server.wait_for_log("in all for a viewer", Duration::from_secs(10));
+    let log = server.log()?;
+    assert_eq!(log.matches("recoded, luma the same").count(), 1, "{log}");
+    assert_eq!(log.matches("dropped, others are only counted").count(), 1, "{log}");
+    assert!(log.contains("frame=4") && log.contains("offset="), "{log}");
+    server.is_well()
+}
