@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 use mjpeg_rtsp_tests::movies::{self, Folder};
+use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
 use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
 use mjpeg_rtsp_tests::programs::Server;
 use std::time::{Duration, Instant};
@@ -47,6 +48,7 @@ fn what_cannot_be_shown_is_refused_at_once() -> Result<()> {
     let plain = good.concat();
     let mut cut = good[0].clone();
     cut.truncate(cut.len() / 2);
+    let arithmetic = cjpeg(&Picture::made(64, 48), &["-arithmetic"])?;
     let text = b"00009not a jpg".repeat(100);
     let rows: Vec<(&str, Vec<u8>, u16)> = vec![
         ("empty", vec![], 415),
@@ -54,6 +56,7 @@ fn what_cannot_be_shown_is_refused_at_once() -> Result<()> {
         ("plain", plain, 415),
         ("noimage", text, 415),
         ("zeros", b"00000".repeat(20_000), 415),
+        ("arithmetic", movies::movie(&vec![arithmetic; 80])?, 415),
         ("cutframes", movies::movie(&vec![cut.clone(); 80])?, 415),
         ("firstcut", movies::movie(&[vec![cut], good.clone()].concat())?, 200),
         ("good", movies::movie(&good)?, 200),

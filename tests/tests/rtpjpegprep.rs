@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result};
 use gst::prelude::*;
+use jpeg_encoder::{ColorType, Encoder};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, djpeg, psnr};
@@ -192,6 +193,70 @@ fn movies_that_rtp_cannot_carry_arrive_with_all_that_it_can() -> Result<()> {
                 assert!(got == luma, "{name}, {transport}: {} of {}", got.len(), luma.len());
             }
         }
+        // GStreamer's receiver puts the images together again; ffmpeg decodes them.
+        let line = format!("rtspsrc location={url} protocols=tcp latency=200 ! rtpjpegdepay");
+        let received = movies::pull_all(&format!("{line} ! appsink name=out sync=false"))?;
+        let received = folder.file("received", &received.concat())?;
+        if *exact {
+            assert_eq!(ffmpeg::file_checksums(&received)?, checksums, "{name}, GStreamer");
+        } else {
+            assert!(ffmpeg::file_luma(&received)? == luma, "{name}, GStreamer");
+        }
+    }
+    server.is_well()
+}
+
+#[test]
+fn inks_become_colours() -> Result<()> {
+    let picture = Picture::made(64, 48);
+    let cmyk = |[r, g, b]: [u8; 3]| [255 - r, 255 - g, 255 - b, 0];
+    let pixels: Vec<u8> = picture.samples.as_chunks().0.iter().copied().flat_map(cmyk).collect();
+    for kind in [ColorType::Cmyk, ColorType::CmykAsYcck] {
+        let mut jpeg = Vec::new();
+        Encoder::new(&mut jpeg, 95).encode(&pixels, 64, 48, kind)?;
+        let run = run(std::slice::from_ref(&jpeg), |_| {})?;
+        let got = djpeg(&bytes(run.out.first().with_context(|| format!("{kind:?}"))?)?, &[])?;
+        for (judge, want) in [("djpeg", djpeg(&jpeg, &[])?), ("the picture", picture.clone())] {
+            let luma = psnr(&got.luma(), &want.luma());
+            assert!(luma > 35.0, "{kind:?}, {judge}: {luma:.1} dB");
+        }
+    }
+    Ok(())
+}
+
+/// Damages an image whose scan header begins at a place.
+type Harm = fn(&mut Vec<u8>, usize);
+
+#[test]
+fn what_crashes_a_payloader_alone_never_reaches_it() -> Result<()> {
+    let folder = Folder::new()?;
+    let good = cjpeg_movie((64, 48), 8, &["-sample", "2x2", "-optimize"])?;
+    let sos = |image: &[u8]| image.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap_or(0);
+    let harms: [(&str, Harm); 8] = [
+        ("scan header cut", |image, sos| image.truncate(sos + 6)),
+        ("scan header lies", |image, sos| image[sos + 3] = 200),
+        ("scan header of length 0", |image, sos| image[sos + 3] = 0),
+        ("scan of 9 components", |image, sos| image[sos + 4] = 9),
+        ("ends at the scan header", |image, sos| image.truncate(sos + 14)),
+        ("marker inside the scan", |image, sos| {
+            image[sos + 30..sos + 32].copy_from_slice(&[0xff, 0xdb]);
+        }),
+        ("cut", |image, _| image.truncate(image.len() - 60)),
+        ("no scan", |image, sos| image.truncate(sos)),
+    ];
+    let mut images = good.clone();
+    for (place, (_, harm)) in harms.iter().enumerate() {
+        let mut image = good[0].clone();
+        let at = sos(&image);
+        harm(&mut image, at);
+        images.insert(place * 2, image);
+    }
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let want = ffmpeg::file_checksums(&folder.file("good", &good.concat())?)?;
+    let mut server = Server::start([movie], 1)?;
+    for transport in ["tcp", "udp"] {
+        let got = ffmpeg::stream_checksums(&server.urls[0], transport)?;
+        assert_eq!(got, want, "{transport}: {}", server.log()?);
     }
     server.is_well()
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measures what docs/performance.md states, each beside its peer in the same run.
 //!
-//! `scripts/bench [source|huge|first-frame|recode]...` builds everything and runs this.
+//! `scripts/bench [source|huge|first-frame|recode|viewers]...` builds everything and runs this.
 #![allow(clippy::print_stdout, reason = "the tables are the product")]
 
 mod first_frame;
 mod huge;
 mod recode;
 mod source;
+mod viewers;
 
 use anyhow::{Result, bail};
 use std::path::Path;
@@ -20,14 +21,18 @@ fn main() -> Result<()> {
     if let Some(movie) = named.first().and_then(|name| name.strip_prefix(huge::ALONE)) {
         return huge::run_alone(Path::new(movie));
     }
-    let all = ["source", "huge", "first-frame", "recode"].map(ToOwned::to_owned).to_vec();
+    let all =
+        ["source", "huge", "first-frame", "recode", "viewers"].map(ToOwned::to_owned).to_vec();
     for name in if named.is_empty() { all } else { named } {
         match name.as_str() {
             "source" => source::run()?,
             "huge" => huge::run()?,
             "first-frame" => first_frame::run()?,
             "recode" => recode::run()?,
-            other => bail!("no bench {other}; there are source, huge, first-frame, recode"),
+            "viewers" => viewers::run()?,
+            other => {
+                bail!("no bench {other}; there are source, huge, first-frame, recode, viewers")
+            }
         }
     }
     Ok(())

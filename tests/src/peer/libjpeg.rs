@@ -46,6 +46,17 @@ impl Picture {
         Self { width, height: self.height, samples }
     }
 
+    /// Its luma (JFIF 1.02), rounded.
+    #[must_use]
+    pub fn luma(&self) -> Self {
+        let luma = |[r, g, b]: &[u8; 3]| {
+            let sum = 299 * u32::from(*r) + 587 * u32::from(*g) + 114 * u32::from(*b) + 500;
+            u8::try_from(sum / 1000).unwrap_or(255)
+        };
+        let samples = self.samples.as_chunks().0.iter().map(luma).collect();
+        Self { width: self.width, height: self.height, samples }
+    }
+
     fn to_pnm(&self) -> Vec<u8> {
         let header = format!("P6\n{} {}\n255\n", self.width, self.height);
         [header.as_bytes(), &self.samples].concat()

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One connection.
 pub struct RawRtsp {
@@ -90,6 +90,24 @@ impl RawRtsp {
             }
             self.fill(self.held.len() + 1)?;
         }
+    }
+
+    /// Receives packets until a time, or for as long as they come.
+    ///
+    /// # Errors
+    /// If the connection is closed.
+    pub fn receive_until(&mut self, end: Instant) -> Result<()> {
+        while Instant::now() < end {
+            self.fill(4)?;
+            let [b'$', _, high, low, ..] = self.held[..] else {
+                bail!("not a packet: {:?}", &self.held[..4]);
+            };
+            let length = 4 + usize::from(u16::from_be_bytes([high, low]));
+            self.fill(length)?;
+            self.held.drain(..length);
+            self.packets += 1;
+        }
+        Ok(())
     }
 
     /// Describes a stream; gives its `a=range` as SDP states it.

@@ -139,7 +139,9 @@ fn pixels(header: &Header, planes: &[Plane]) -> Vec<u8> {
 /// Cyan, magenta, yellow and black, or YCCK, as Y, Cb and Cr. With an Adobe segment the values
 /// are inverted, as Adobe's programs have always written them.
 fn inks(colours: [u8; 3], black: u8, header: &Header) -> [u8; 3] {
-    let colours = if header.adobe_transform == Some(2) { rgb(colours) } else { colours };
+    // YCCK is the YCbCr of the inks' complements.
+    let ycck = header.adobe_transform == Some(2);
+    let colours = if ycck { rgb(colours).map(|light| 255 - light) } else { colours };
     let inverted = header.adobe_transform.is_some();
     let light = |ink: u8| u32::from(if inverted { ink } else { 255 - ink });
     // A product of two bytes over 255 is a byte.
