@@ -137,7 +137,7 @@ pub fn recode(jpeg: &[u8]) -> Result<Recoded, RecodeError> {
     } else {
         let to_bytes = luma.quantization.map(smallest_divisor);
         luma_quantization = divided(&luma.quantization, &to_bytes);
-        if !luma.scale(&to_bytes) {
+        if to_bytes != [1; 64] && !luma.scale(&to_bytes) {
             return Err(NeedsPixels::LargeCoefficient.into());
         }
     }

@@ -92,105 +92,149 @@ pub(crate) fn resample(
     unit: f32,
 ) -> Plane {
     let mut out = Plane::new(across, down, quantization);
-    let inverse = quantization.map(|q| unit / f32::from(q));
+    let steps = Steps::new(&quantization, unit, how == Resample::DoubleDown);
     let [left, right] = &MATRICES.halve;
     let [first, second] = &MATRICES.double;
     for row in 0..down {
         for column in 0..across {
             let mut sum = Sum::default();
             match how {
-                Resample::Keep => sum.keep(plane, row, column),
+                Resample::Keep => sum.keep(plane, (row, column)),
                 Resample::HalveAcross => {
-                    sum.add_across(plane, row, 2 * column, left);
-                    sum.add_across(plane, row, 2 * column + 1, right);
+                    sum.add_across(plane, (row, 2 * column), left);
+                    sum.add_across(plane, (row, 2 * column + 1), right);
                 }
                 Resample::DoubleAcross => {
                     let matrix = if column % 2 == 0 { first } else { second };
-                    sum.add_across(plane, row, column / 2, matrix);
+                    sum.add_across(plane, (row, column / 2), matrix);
                 }
                 Resample::DoubleDown => {
                     let matrix = if row % 2 == 0 { first } else { second };
-                    sum.add_down(plane, row / 2, column, matrix);
+                    sum.add_down(plane, (row / 2, column), matrix);
                 }
             }
-            sum.quantize(&mut out, row, column, &inverse);
+            sum.quantize(&mut out, row, column, &steps);
         }
     }
     out
 }
 
+/// The place in zigzag order of each coefficient of a block, row by row.
+static ZIGZAG: LazyLock<[u8; 64]> = LazyLock::new(|| {
+    let mut places = [0; 64];
+    for (position, natural) in (0..).zip(NATURAL) {
+        if let Some(place) = places.get_mut(usize::from(natural)) {
+            *place = position;
+        }
+    }
+    places
+});
+
+/// Steps of a quantization table as factors, by line as a [`Sum`] has them; and the place in
+/// zigzag order of each coefficient.
+struct Steps {
+    lines: [([f32; 8], [u8; 8]); 8],
+}
+
+impl Steps {
+    fn new(quantization: &[u16; 64], unit: f32, transposed: bool) -> Self {
+        let place = |line: usize, at: usize| {
+            let natural = if transposed { at * 8 + line } else { line * 8 + at };
+            ZIGZAG.get(natural).copied().unwrap_or_default()
+        };
+        let factor = |position: u8| {
+            unit / quantization.get(usize::from(position)).copied().map_or(1.0, f32::from)
+        };
+        let lines = std::array::from_fn(|line| {
+            let places: [u8; 8] = std::array::from_fn(|at| place(line, at));
+            (places.map(factor), places)
+        });
+        Self { lines }
+    }
+}
+
 /// A block of coefficients that are not quantized.
 #[derive(Default)]
 struct Sum {
-    /// Row by row, or column by column if `transposed`.
+    /// Row by row, or column by column.
     lines: [[f32; 8]; 8],
-    transposed: bool,
+    /// Which lines are not zero, by bit.
+    used: u8,
 }
 
 impl Sum {
     /// Calls `f` for each coefficient with its column and row among the frequencies.
     #[inline]
-    fn each(plane: &Plane, row: usize, column: usize, mut f: impl FnMut(usize, usize, f32)) {
+    fn each(plane: &Plane, (row, column): (usize, usize), mut f: impl FnMut(usize, usize, f32)) {
         let (dc, rest) = plane.block(row, column);
-        let quantization = |position: u8| {
-            f32::from(plane.quantization.get(usize::from(position)).copied().unwrap_or(1))
-        };
-        f(0, 0, f32::from(dc) * quantization(0));
+        let [dc_step, ..] = plane.quantization;
+        f(0, 0, f32::from(dc) * f32::from(dc_step));
         for ac in rest {
-            let natural = NATURAL.get(usize::from(ac.position)).copied().unwrap_or(0);
-            let value = f32::from(ac.value) * quantization(ac.position);
+            let position = usize::from(ac.position & 63);
+            let step = plane.quantization.get(position).copied().unwrap_or(1);
+            let natural = NATURAL.get(position).copied().unwrap_or(0);
+            let value = f32::from(ac.value) * f32::from(step);
             f(usize::from(natural & 7), usize::from(natural >> 3), value);
         }
     }
 
-    fn keep(&mut self, plane: &Plane, row: usize, column: usize) {
-        Self::each(plane, row, column, |u, v, value| {
+    fn keep(&mut self, plane: &Plane, at: (usize, usize)) {
+        Self::each(plane, at, |u, v, value| {
             if let Some(slot) = self.lines.get_mut(v).and_then(|line| line.get_mut(u)) {
                 *slot = value;
+                self.used |= 1 << v;
             }
         });
     }
 
-    fn add_across(&mut self, plane: &Plane, row: usize, column: usize, matrix: &Matrix) {
-        Self::each(plane, row, column, |u, v, value| {
-            if let (Some(line), Some(part)) = (self.lines.get_mut(v), matrix.get(u)) {
-                line.iter_mut().zip(part).for_each(|(sum, part)| *sum += value * part);
-            }
-        });
+    /// Adds a block of which the matrix is applied to rows.
+    fn add_across(&mut self, plane: &Plane, at: (usize, usize), matrix: &Matrix) {
+        Self::each(plane, at, |u, v, value| self.add(v, value, matrix.get(u)));
     }
 
-    fn add_down(&mut self, plane: &Plane, row: usize, column: usize, matrix: &Matrix) {
-        self.transposed = true;
-        Self::each(plane, row, column, |u, v, value| {
-            if let (Some(line), Some(part)) = (self.lines.get_mut(u), matrix.get(v)) {
-                line.iter_mut().zip(part).for_each(|(sum, part)| *sum += value * part);
-            }
-        });
+    /// The same to columns, which are the lines then.
+    fn add_down(&mut self, plane: &Plane, at: (usize, usize), matrix: &Matrix) {
+        Self::each(plane, at, |u, v, value| self.add(u, value, matrix.get(v)));
     }
 
-    fn quantize(&self, out: &mut Plane, row: usize, column: usize, inverse: &[f32; 64]) {
+    #[inline]
+    fn add(&mut self, line: usize, value: f32, part: Option<&[f32; 8]>) {
+        if let (Some(sum), Some(part)) = (self.lines.get_mut(line), part) {
+            sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += value * part);
+            self.used |= 1 << line;
+        }
+    }
+
+    fn quantize(&self, out: &mut Plane, row: usize, column: usize, steps: &Steps) {
         /// Added and taken away, it leaves the nearest whole number.
         const ROUND: f32 = 12_582_912.0;
-        let begin = out.len();
-        let mut dc = 0;
-        for ((position, natural), inverse) in (0_u8..).zip(NATURAL).zip(inverse) {
-            let (mut line, mut place) = (natural >> 3, natural & 7);
-            if self.transposed {
-                (line, place) = (place, line);
+        // By place in zigzag order, and which of them are not zero.
+        let (mut values, mut there) = ([0_i16; 64], 0_u64);
+        for (line, (sums, (factors, places))) in self.lines.iter().zip(&steps.lines).enumerate() {
+            if self.used & (1 << line) == 0 {
+                continue;
             }
-            let line = self.lines.get(usize::from(line));
-            let value = line.and_then(|line| line.get(usize::from(place))).copied();
-            let value = value.unwrap_or_default() * inverse + ROUND - ROUND;
-            if value != 0.0 {
-                // T.81 tables F.1 and F.2: AC has up to 10 bits; DC, of 8-bit samples, this range.
-                let least = if position == 0 { -1024.0 } else { -1023.0 };
-                let value = value.clamp(least, 1023.0) as i16;
-                if position == 0 {
-                    dc = value;
-                } else {
-                    out.push(position, value);
+            let mut quantized = [0.0; 8];
+            for (to, (sum, factor)) in quantized.iter_mut().zip(sums.iter().zip(factors)) {
+                *to = sum * factor + ROUND - ROUND;
+            }
+            for (value, place) in quantized.iter().zip(places).filter(|(value, _)| **value != 0.0) {
+                // T.81 tables F.1 and F.2: AC has up to 10 bits; DC, of 8-bit samples, one more
+                // value.
+                let least = if *place == 0 { -1024.0 } else { -1023.0 };
+                if let Some(slot) = values.get_mut(usize::from(*place & 63)) {
+                    *slot = value.clamp(least, 1023.0) as i16;
+                    there |= 1 << (*place & 63);
                 }
             }
+        }
+        let begin = out.len();
+        let [dc, ..] = values;
+        there &= !1;
+        while there != 0 {
+            let position = there.trailing_zeros();
+            out.push(position as u8, values.get(position as usize).copied().unwrap_or_default());
+            there &= there - 1;
         }
         // Inside, by the loops.
         let _ = out.end_block(row, column, dc, begin);
