@@ -103,7 +103,7 @@ fn start(name: &str, folder: &Folder, port: (&str, u16)) -> Result<Guard> {
 #[test]
 fn rtp_that_is_sent_is_received() -> Result<()> {
     let folder = Folder::new()?;
-    folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
+    folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "Y444")?)?)?;
     let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
     let _receiver = start("receive-rtp.launch", &folder, ("5004", port))?;
     wait_until("the receiver's socket", Duration::from_secs(20), || {

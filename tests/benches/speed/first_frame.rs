@@ -12,7 +12,7 @@ const ROUNDS: usize = 20;
 pub fn run() -> Result<()> {
     let folder = Folder::new()?;
     folder.file("carried.mjpeg", &movies::movie(&movies::images(100, "I420")?)?)?;
-    folder.file("encoded.mjpeg", &movies::movie(&movies::images(100, "Y444")?)?)?;
+    folder.file("recoded.mjpeg", &movies::movie(&movies::images(100, "Y444")?)?)?;
     let mut server = Server::start([folder.path()], 2)?;
     println!("\nfirst rendered frame at the client, loopback, --latency 0, {ROUNDS} connections\n");
     println!("| movie | transport | median ms (least, most) |\n|---|---|---|");
