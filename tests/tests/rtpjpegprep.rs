@@ -296,6 +296,23 @@ fn odd_and_large_sizes_arrive_whole() -> Result<()> {
 }
 
 #[test]
+fn a_session_keeps_the_size_of_its_first_frame() -> Result<()> {
+    let folder = Folder::new()?;
+    let mut images = cjpeg_movie((192, 144), 5, &["-sample", "2x2"])?;
+    for (size, sample) in [((384, 288), "2x2"), ((97, 61), "1x1"), ((192, 144), "2x2")] {
+        images.extend(cjpeg_movie(size, 5, &["-sample", sample])?);
+    }
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let want = ffmpeg::file_luma(&folder.file("first", &images[..5].concat())?)?;
+    let mut server = Server::start([movie], 1)?;
+    let got = ffmpeg::stream_luma(&server.urls[0], "tcp")?;
+    assert_eq!(got.len(), 20 * 192 * 144);
+    assert!(got[..want.len()] == want, "the first five");
+    assert!(got[3 * want.len()..] == want, "the last five");
+    server.is_well()
+}
+
+#[test]
 fn the_log_says_the_way_once_and_each_dropped_kind_once() -> Result<()> {
     let folder = Folder::new()?;
     let mut images = cjpeg_movie((64, 48), 20, &["-sample", "1x1"])?;
@@ -304,14 +321,18 @@ fn the_log_says_the_way_once_and_each_dropped_kind_once() -> Result<()> {
         images[frame].truncate(cut);
     }
     let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
-    let mut server = Server::start([movie], 1)?;
+    let options = ["--log".into(), "debug".into(), movie.into_os_string()];
+    let mut server = Server::start(options, 1)?;
     let url = server.urls[0].clone();
     for _ in 0..2 {
         assert_eq!(ffmpeg::stream_luma(&url, "tcp")?.len(), 17 * 64 * 48);
     }
     server.wait_for_log("in all for a viewer", Duration::from_secs(10));
     let log = server.log()?;
-    assert_eq!(log.matches("recoded, luma the same").count(), 1, "{log}");
+    let ways: Vec<&str> = log.lines().filter(|it| it.contains("recoded, luma the same")).collect();
+    assert_eq!(ways.len(), 2, "{log}");
+    assert!(ways[0].contains("INFO") && ways[0].contains("mount=/movie.mjpeg"), "{ways:?}");
+    assert!(ways[1].contains("DEBUG") && ways[1].contains("kind=\"sampling-factors\""), "{ways:?}");
     assert_eq!(log.matches("dropped, others are only counted").count(), 1, "{log}");
     assert!(log.contains("frame=4") && log.contains("offset="), "{log}");
     server.is_well()
