@@ -113,6 +113,7 @@ fn ranges_and_rates_are_read_before_they_can_harm() -> Result<()> {
         ("Range: npt=0-\r\nSpeed: inf", 400),
         ("Range: npt=0-\r\nScale: -1", 200),
         ("Range: npt=0-\r\nScale: 1e300", 200),
+        ("Range: npt=0-\r\nSpeed: 2", 200),
         ("Range: npt=5-", 200),
         ("Range: npt=2-3", 200),
         ("Range: npt=4.99-", 200),
@@ -120,6 +121,11 @@ fn ranges_and_rates_are_read_before_they_can_harm() -> Result<()> {
     for (header, status) in rows {
         let reply = rtsp.ask(&format!("PLAY {url}/"), &format!("{session}{header}\r\n"))?;
         assert_eq!(reply.status, status, "{header}: {}", reply.text);
+        // Rates other than 1 are played, and answered, as 1.
+        for rate in ["Scale", "Speed"] {
+            let said = (status == 200 && header.contains(rate)).then_some("1");
+            assert_eq!(reply.header(rate), said, "{header}: {}", reply.text);
+        }
     }
     server.is_well()
 }

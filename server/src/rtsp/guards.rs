@@ -11,8 +11,8 @@ use gst_rtsp::RTSPHeaderField;
 use gst_rtsp::RTSPStatusCode as Status;
 use gst_rtsp_server::prelude::*;
 use gst_rtsp_server::{RTSPClient, RTSPContext, RTSPServer, RTSPSessionMedia};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long DESCRIBE waits for the movie's index, to state its duration.
@@ -93,8 +93,21 @@ fn guard_play(client: &RTSPClient, points: &MountPoints, watch: Arc<PlayWatch>) 
     client.connect_pause_request(move |_, _| flag.store(false, Ordering::SeqCst));
     let points = points.clone();
     let bounded = AtomicBool::new(false);
+    let rates = Arc::new(Rates::default());
+    let asked = rates.clone();
+    client.connect("send-message", false, move |_| {
+        let asked = std::mem::take(&mut *asked.lock().unwrap_or_else(PoisonError::into_inner));
+        RTSPContext::with_current_context(|context| {
+            let response = context.response()?;
+            for field in asked {
+                response.add_header(field, "1");
+            }
+            Some(())
+        });
+        None
+    });
     client.connect_pre_play_request(move |client, context| {
-        if let Err(refused) = check_play(&points, context, &bounded) {
+        if let Err(refused) = check_play(&points, context, &bounded, &rates) {
             return match refused {
                 Refused::BadRequest => Status::BadRequest,
                 Refused::InvalidRange => Status::InvalidRange,
@@ -118,19 +131,24 @@ fn guard_play(client: &RTSPClient, points: &MountPoints, watch: Arc<PlayWatch>) 
     });
 }
 
+/// Headers of a PLAY that ask for a rate, to be answered with the rate that is played.
+type Rates = Mutex<Vec<RTSPHeaderField>>;
+
 /// `bounded` says whether an earlier range of this connection had an end.
 fn check_play(
     points: &MountPoints,
     context: &RTSPContext,
     bounded: &AtomicBool,
+    rates: &Rates,
 ) -> Result<(), Refused> {
     let Some(request) = context.request() else { return Ok(()) };
     for field in [RTSPHeaderField::Scale, RTSPHeaderField::Speed] {
         if let Some(rate) = rtsp_message::get(request, field) {
             check_rate(&rate)?;
-            // Rates other than 1 come later; until then 1 is what is done, for any rate. The
-            // reply has no Scale then, which RFC 2326 section 12.34 reads as 1.
+            // Rates other than 1 come later; until then 1 is what is done, for any rate, and what
+            // the reply says (RFC 2326 sections 12.34 and 12.35).
             rtsp_message::remove(request, field);
+            rates.lock().unwrap_or_else(PoisonError::into_inner).push(field);
         }
     }
     if let Some(range) = rtsp_message::get(request, RTSPHeaderField::Range) {
