@@ -5,10 +5,12 @@
 //! the elements are thin around them. Programs call [`register`] and need no plugin path.
 
 pub mod jpeg;
+pub mod lab;
 pub mod mjpegfilesrc;
 pub mod movie;
 pub mod movie_file;
 mod registration;
+pub mod rtp;
 pub mod rtpjpegprep;
 
 /// Registers the elements in this process, after `gst::init`.

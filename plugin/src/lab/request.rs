@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Requests: every form that clients send, read; the forms that our client sends, written.
+
+use std::fmt::Write;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Open a movie.
+    Setup,
+    /// Begin or go on to send.
+    Play,
+    /// Stop sending.
+    Pause,
+    /// End; also written `STOP`.
+    Teardown,
+    /// Tell of a movie.
+    Describe,
+    /// Tell the methods.
+    Options,
+    /// Skip a tenth of the movie.
+    Forward,
+    /// Skip a tenth back.
+    Backward,
+    /// Go to a place, by `X-Seek`.
+    Seek,
+    /// Half, the usual, or twice the frame rate: in halves.
+    Speed(u8),
+    /// Tell the movies.
+    List,
+    /// Another movie.
+    Switch,
+}
+
+impl Method {
+    /// Its word; the first one where there are two.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Setup => "SETUP",
+            Self::Play => "PLAY",
+            Self::Pause => "PAUSE",
+            Self::Teardown => "TEARDOWN",
+            Self::Describe => "DESCRIBE",
+            Self::Options => "OPTIONS",
+            Self::Forward => "FORWARD",
+            Self::Backward => "BACKWARD",
+            Self::Seek => "SEEK",
+            Self::Speed(1) => "SPEED_0_5X",
+            Self::Speed(4) => "SPEED_2X",
+            Self::Speed(_) => "SPEED_1X",
+            Self::List => "LIST",
+            Self::Switch => "SWITCH",
+        }
+    }
+
+    /// The method of a word, in any case.
+    pub fn of(word: &str) -> Option<Self> {
+        const ALL: [Method; 14] = [
+            Method::Setup,
+            Method::Play,
+            Method::Pause,
+            Method::Teardown,
+            Method::Describe,
+            Method::Options,
+            Method::Forward,
+            Method::Backward,
+            Method::Seek,
+            Method::Speed(1),
+            Method::Speed(2),
+            Method::Speed(4),
+            Method::List,
+            Method::Switch,
+        ];
+        if word.eq_ignore_ascii_case("STOP") {
+            return Some(Self::Teardown);
+        }
+        ALL.into_iter().find(|method| word.eq_ignore_ascii_case(method.word()))
+    }
+}
+
+/// How lines end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LineEnd {
+    /// Line feed.
+    Lf,
+    /// Carriage return and line feed.
+    CrLf,
+}
+
+impl LineEnd {
+    /// Its bytes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lf => "\n",
+            Self::CrLf => "\r\n",
+        }
+    }
+}
+
+/// What of a request's form the reply follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Form {
+    /// The first line's end.
+    pub line_end: LineEnd,
+    /// Whether the request ended with a blank line.
+    pub blank_line: bool,
+}
+
+/// A request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// What is asked for.
+    pub method: Method,
+    /// The movie's name, without a path or host; always there for SETUP.
+    pub file: Option<String>,
+    /// The sequence number, CSeq.
+    pub cseq: u64,
+    /// The client's RTP port; there for SETUP.
+    pub rtp_port: Option<u16>,
+    /// The session, where one is stated and numeric.
+    pub session: Option<u64>,
+    /// `X-Seek`: the place in the movie, 0 to 1.
+    pub seek: Option<f64>,
+    /// `Startpoint`: the frame to begin with.
+    pub start_frame: Option<u64>,
+    /// What the reply follows.
+    pub form: Form,
+}
+
+/// Why bytes are no request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The first word is no method of the lab's.
+    #[error("no method that is known")]
+    Method,
+    /// Nowhere a sequence number.
+    #[error("no sequence number")]
+    SequenceNumber,
+    /// SETUP without a movie.
+    #[error("SETUP without a movie")]
+    File,
+    /// SETUP without a port, or with one that is none.
+    #[error("SETUP without an RTP port")]
+    Port,
+}
+
+impl Request {
+    /// Reads one request, as a [`super::Framer`] gives it.
+    ///
+    /// # Errors
+    /// See [`RequestError`]; with the form, and the sequence number if there is one, for the reply.
+    pub fn parse(text: &str) -> Result<Self, (RequestError, Form, Option<u64>)> {
+        let form = Form {
+            line_end: match text.split_once('\n') {
+                Some((first, _)) if first.ends_with('\r') => LineEnd::CrLf,
+                _ => LineEnd::Lf,
+            },
+            blank_line: text.ends_with("\n\n") || text.ends_with("\n\r\n"),
+        };
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let cseq = sequence_number(&lines);
+        Self::read(&lines, form, cseq).map_err(|error| (error, form, cseq))
+    }
+
+    fn read(lines: &[&str], form: Form, cseq: Option<u64>) -> Result<Self, RequestError> {
+        let mut words = lines.first().copied().unwrap_or_default().split_ascii_whitespace();
+        let method = words.next().and_then(Method::of).ok_or(RequestError::Method)?;
+        let file = words.next().and_then(file_name);
+        let cseq = cseq.ok_or(RequestError::SequenceNumber)?;
+        let rtp_port = (method == Method::Setup).then(|| port(lines)).flatten();
+        if method == Method::Setup {
+            if file.is_none() {
+                return Err(RequestError::File);
+            }
+            if rtp_port.is_none() {
+                return Err(RequestError::Port);
+            }
+        }
+        let value = |name: &str| header(lines, name);
+        Ok(Self {
+            method,
+            file,
+            cseq,
+            rtp_port,
+            session: value("session").and_then(|text| text.parse().ok()),
+            seek: value("x-seek")
+                .and_then(|text| text.parse().ok())
+                .filter(|at| (0.0..=1.0).contains(at)),
+            start_frame: value("startpoint").and_then(|text| text.parse().ok()),
+            form,
+        })
+    }
+}
+
+/// A header's value, by its name in any case.
+fn header<'a>(lines: &[&'a str], name: &str) -> Option<&'a str> {
+    let mut pairs = lines.iter().skip(1).filter_map(|line| line.split_once(':'));
+    let (_, value) = pairs.find(|(key, _)| key.trim().eq_ignore_ascii_case(name))?;
+    Some(value.trim())
+}
+
+/// The first word that is a movie's name: less a version glued to it, less a host and a path.
+fn file_name(word: &str) -> Option<String> {
+    let upper = word.to_ascii_uppercase();
+    let name = upper.find("RTSP/").and_then(|at| {
+        // `rtsp://` is no version.
+        let version = upper.get(at + 5..)?;
+        version.starts_with(|c: char| c.is_ascii_digit()).then(|| word.get(..at)).flatten()
+    });
+    let name = name.unwrap_or(word);
+    let name = name.rsplit('/').next().unwrap_or_default();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// All integers in a line.
+fn integers(line: &str) -> impl DoubleEndedIterator<Item = u64> {
+    line.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok())
+}
+
+/// The first integer of the first line that begins like CSeq, in any spelling that was seen;
+/// otherwise of the second line.
+fn sequence_number(lines: &[&str]) -> Option<u64> {
+    let like_cseq = |line: &&&str| {
+        let line = line.to_ascii_lowercase();
+        let rest = line.strip_prefix('c').unwrap_or(&line);
+        rest.starts_with("se") && !line.starts_with("session")
+    };
+    let named = lines.iter().skip(1).find(like_cseq).copied();
+    let line = named.or_else(|| lines.get(1).copied())?;
+    integers(line).next()
+}
+
+/// The port after `client_port` and `=`; otherwise the last integer of the third line.
+fn port(lines: &[&str]) -> Option<u16> {
+    let named = lines.iter().find_map(|line| {
+        let at = line.to_ascii_lowercase().find("client_port")?;
+        line.get(at..)?.split_once('=').map(|(_, value)| value)
+    });
+    let number = match named {
+        Some(value) => integers(value).next(),
+        None => lines.get(2).and_then(|line| integers(line).next_back()),
+    };
+    number.and_then(|port| u16::try_from(port).ok())
+}
+
+/// The forms in which our client asks; a server understands one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RequestForm {
+    /// Three CRLF lines, no blank line: what most servers take.
+    J,
+    /// The textbook's: LF between the lines.
+    Textbook,
+    /// Lines of the seed's course report, without names.
+    Seed,
+    /// `client_port=P` without a blank, and a blank line behind.
+    BlankLine,
+    /// The seed's with blanks around the numbers.
+    SeedBlanks,
+}
+
+impl RequestForm {
+    /// All of them, in the order in which they are tried.
+    pub const ALL: [Self; 5] =
+        [Self::J, Self::Seed, Self::BlankLine, Self::SeedBlanks, Self::Textbook];
+
+    /// Writes a request. `port` is for SETUP, `session` for what comes after it.
+    pub fn write(self, method: Method, file: &str, cseq: u64, port: u16, session: &str) -> String {
+        let word = method.word();
+        let mut out = String::new();
+        let setup = method == Method::Setup;
+        // Writing to a String does not fail.
+        let _ = match (self, setup) {
+            (Self::J, true) => write!(
+                out,
+                "{word} {file} RTSP/1.0\r\nCSeq: {cseq}\r\nTransport: RTP/UDP; client_port= {port}\r\n"
+            ),
+            (Self::J, false) => {
+                write!(out, "{word} {file} RTSP/1.0\r\nCSeq: {cseq}\r\nSession: {session}\r\n")
+            }
+            (Self::Textbook, true) => write!(
+                out,
+                "{word} {file} RTSP/1.0\nCSeq: {cseq}\nTransport: RTP/UDP; client_port= {port}"
+            ),
+            (Self::Textbook, false) => {
+                write!(out, "{word} {file} RTSP/1.0\nCSeq: {cseq}\nSession: {session}")
+            }
+            (Self::Seed, true) => {
+                write!(out, "{word} {file}\n{cseq}\n RTSP/1.0 RTP/UDP {port}")
+            }
+            (Self::Seed, false) => write!(out, "{word} \n{cseq}"),
+            (Self::BlankLine, true) => write!(
+                out,
+                "{word} {file} RTSP/1.0\r\nCSeq: {cseq}\r\nTransport: RTP/UDP;client_port={port}\r\n\r\n"
+            ),
+            (Self::BlankLine, false) => {
+                write!(out, "{word} {file} RTSP/1.0\r\nCSeq: {cseq}\r\nSession: {session}\r\n\r\n")
+            }
+            (Self::SeedBlanks, true) => {
+                write!(out, "{word} {file}\n {cseq} \n RTSP/1.0 RTP/UDP {port}")
+            }
+            (Self::SeedBlanks, false) => write!(out, "{word} \n {cseq}"),
+        };
+        out
+    }
+}

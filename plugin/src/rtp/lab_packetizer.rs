@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One frame, one packet: the lab's way to send JPEG, which no other RTP receiver understands.
+
+use super::{PAYLOAD_TYPE_JPEG, RtpHeader, VIDEO_CLOCK_RATE};
+
+/// The largest JPEG that one UDP datagram holds behind the header, in bytes: 65 507 less 12.
+pub const MAX_LAB_FRAME: usize = 65_495;
+
+/// Numbers and stamps the frames of a session.
+///
+/// Sequence numbers begin with 1, since clients never show 0, and after 65 535 go on with 1.
+#[derive(Debug, Clone)]
+pub struct LabPacketizer {
+    ssrc: u32,
+    next: u16,
+}
+
+impl LabPacketizer {
+    /// For a session; `ssrc` is constant for it, and should be random (RFC 3550 section 8.1).
+    pub fn new(ssrc: u32) -> Self {
+        Self { ssrc, next: 1 }
+    }
+
+    /// The header of the next frame, which is shown at `nanoseconds` of the movie. The packet is
+    /// it and the JPEG; a frame over [`MAX_LAB_FRAME`] bytes has none.
+    pub fn header(&mut self, jpeg: &[u8], nanoseconds: u64) -> Option<RtpHeader> {
+        if jpeg.len() > MAX_LAB_FRAME {
+            return None;
+        }
+        let sequence_number = self.next;
+        self.next = self.next.checked_add(1).unwrap_or(1);
+        let ticks = u128::from(nanoseconds) * u128::from(VIDEO_CLOCK_RATE) / 1_000_000_000;
+        Some(RtpHeader {
+            version: 2,
+            padding: false,
+            extension: false,
+            csrc_count: 0,
+            // One packet is one frame. Plain clients ignore it, those of fragments need it.
+            marker: true,
+            payload_type: PAYLOAD_TYPE_JPEG,
+            sequence_number,
+            // Timestamps wrap.
+            timestamp: u32::try_from(ticks & u128::from(u32::MAX)).unwrap_or(0),
+            ssrc: self.ssrc,
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_begin_with_1_and_are_never_0() {
+        let mut packetizer = LabPacketizer::new(7);
+        let mut numbers = (0..65_540_u32).map(|_| packetizer.header(b"", 0).unwrap());
+        assert_eq!(
+            numbers.by_ref().take(3).map(|h| h.sequence_number).collect::<Vec<_>>(),
+            [1, 2, 3]
+        );
+        let rest: Vec<u16> = numbers.map(|header| header.sequence_number).collect();
+        assert!(!rest.contains(&0));
+        assert!(rest.ends_with(&[65_534, 65_535, 1, 2, 3, 4, 5]));
+    }
+
+    #[test]
+    fn timestamps_are_of_90_khz() {
+        let mut packetizer = LabPacketizer::new(7);
+        let mut at = |nanoseconds| packetizer.header(b"", nanoseconds).unwrap().timestamp;
+        assert_eq!([at(0), at(50_000_000), at(1_000_000_000)], [0, 4_500, 90_000]);
+        // 2^32 ticks are over 13 hours.
+        assert_eq!(at(47_721_858_844_445), 0);
+        let header = packetizer.header(b"", 0).unwrap();
+        assert_eq!((header.version, header.payload_type, header.marker), (2, 26, true));
+        assert_eq!(header.ssrc, 7);
+    }
+
+    #[test]
+    fn what_no_datagram_holds_is_refused() {
+        let mut packetizer = LabPacketizer::new(7);
+        assert!(packetizer.header(&vec![0; MAX_LAB_FRAME], 0).is_some());
+        assert_eq!(packetizer.header(&vec![0; MAX_LAB_FRAME + 1], 0), None);
+        assert_eq!(packetizer.header(b"", 0).unwrap().sequence_number, 2, "no number is lost");
+    }
+}
