@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line, as given.
 
+use crate::config::{Fragments, LabMode, Oversize};
 use clap::{Parser, ValueEnum};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -43,6 +44,18 @@ pub struct Arguments {
     /// Memory for frames that were prepared for RTP, in MB, shared by all viewers; 0 for none
     #[arg(long, value_name = "MB", default_value = "64")]
     pub prepare_cache: u32,
+
+    /// Whether clients of the networking course's lab are served, on the same port
+    #[arg(long, value_name = "WHO", default_value = "on")]
+    pub lab: LabMode,
+
+    /// What lab clients get for a frame over 65495 bytes, which no UDP datagram holds
+    #[arg(long, value_name = "HOW", default_value = "shrink")]
+    pub lab_oversize: Oversize,
+
+    /// Cut frames into fragments, for the lab clients that want them
+    #[arg(long, value_name = "FORM", default_value = "off")]
+    pub lab_fragment: Fragments,
 
     /// How much is said on standard error
     #[arg(long, value_name = "LEVEL", default_value = "info")]

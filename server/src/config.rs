@@ -4,8 +4,40 @@
 use crate::catalog::Catalog;
 use crate::cli::Arguments;
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use gstmjpegfile::movie::FrameRate;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Who is served the lab's dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LabMode {
+    /// Lab clients and standard players, on the same port.
+    On,
+    /// Standard players only.
+    Off,
+    /// Lab clients only.
+    Only,
+}
+
+/// What is done with a frame that no UDP datagram holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Oversize {
+    /// It is encoded again at lower quality.
+    Shrink,
+    /// It is dropped.
+    Drop,
+}
+
+/// How frames are cut for lab clients that want fragments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Fragments {
+    /// Not at all: one frame, one packet, which suits most clients.
+    Off,
+    /// All fragments of a frame have one sequence number.
+    SameSeq,
+    /// Each fragment has the next sequence number.
+    NextSeq,
+}
 
 /// What the server serves and where.
 #[derive(Debug)]
@@ -18,6 +50,12 @@ pub struct Config {
     pub looping: bool,
     /// Bytes of prepared frames that are kept for all viewers.
     pub prepare_cache: u64,
+    /// Who is served the lab's dialect.
+    pub lab: LabMode,
+    /// What lab clients get for a frame that no datagram holds.
+    pub lab_oversize: Oversize,
+    /// Whether lab clients get fragments.
+    pub lab_fragment: Fragments,
     /// The movies; `None` means the test card.
     pub catalog: Option<Catalog>,
 }
@@ -45,7 +83,16 @@ impl Config {
             paths => Some(Catalog::scan(paths).context("cannot serve")?),
         };
         let prepare_cache = u64::from(arguments.prepare_cache) * 1_000_000;
-        Ok(Self { listen, framerate, looping: arguments.looping, prepare_cache, catalog })
+        Ok(Self {
+            listen,
+            framerate,
+            looping: arguments.looping,
+            prepare_cache,
+            lab: arguments.lab,
+            lab_oversize: arguments.lab_oversize,
+            lab_fragment: arguments.lab_fragment,
+            catalog,
+        })
     }
 }
 

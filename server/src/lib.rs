@@ -5,6 +5,8 @@ pub mod carriage;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod lab;
+mod listener;
 pub mod rtsp;
 mod test_card;
 

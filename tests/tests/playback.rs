@@ -149,7 +149,6 @@ fn sessions_that_vanish_are_cleaned_up() -> Result<()> {
 
 #[test]
 fn gst_play_seeks_twenty_times_in_two_seconds() -> Result<()> {
-    const RIGHT: &str = "\x1b[C";
     let folder = Folder::new()?;
     let images = vec![movies::images(100, "I420")?; 12].concat();
     let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
@@ -160,30 +159,25 @@ fn gst_play_seeks_twenty_times_in_two_seconds() -> Result<()> {
     wait_until("the first second", LIMIT, || {
         player.shown().is_ok_and(|shown| shown.contains("0:00:01"))
     });
-    // 0 seeks to the begin.
+    // 0 seeks to the begin. (Arrows will not do: gst-play reads keys in pieces of 16 bytes, and
+    // takes a piece of an arrow for Escape.)
     for _ in 0..20 {
         player.press("0")?;
         mjpeg_rtsp_tests::pace(Duration::from_millis(100));
     }
-    // Still playing: an arrow goes on by 8 % of the minute, to the end of the movie. The next one
-    // is pressed when pictures have come again: gst-play reads keys in pieces of 16 bytes, and
-    // takes a piece of an arrow for Escape.
-    let begin = Instant::now();
-    let mut seen = 0;
-    let status = loop {
-        match player.wait(Duration::from_millis(200)) {
-            Ok(status) => break status,
-            Err(running) => anyhow::ensure!(begin.elapsed() < 2 * LIMIT, running),
-        }
-        let shown = player.shown()?;
-        if shown.get(seen..).is_some_and(|new| new.contains("/ 0:01:00")) {
-            seen = shown.len();
-            player.press(RIGHT)?;
-        }
-    };
+    // From there it plays on.
+    let seen = player.shown()?.len();
+    wait_until("the begin, and two seconds more", LIMIT, || {
+        player.shown().is_ok_and(|shown| {
+            let new = shown.get(seen..).unwrap_or_default();
+            let begin = new.find("0:00:00.");
+            begin.is_some_and(|begin| new[begin..].contains("0:00:02."))
+        })
+    });
+    player.press("q")?;
+    let status = player.wait(LIMIT)?;
     let shown = player.shown()?;
-    assert!(status.success() && shown.contains("Reached end of play list"), "{shown}");
-    assert!(shown.contains("0:00:5") && !shown.contains("ERROR"), "{shown}");
+    assert!(status.success() && !shown.contains("ERROR"), "{shown}");
     let log = server.log()?;
     let plays = log.lines().filter(|line| line.contains("method=\"PLAY\""));
     let statuses: Vec<bool> = plays.map(|line| line.ends_with("status=200")).collect();

@@ -23,6 +23,7 @@ pub use header::{
 };
 pub use image_end::{ImageEnd, first_image_end, holds_second_image};
 pub use prepare::{Prepared, Reason, Unusable, Way, prepare, prepared_size};
+pub use recode::pixels::encode_within;
 pub use recode::{Kept, NeedsPixels, RecodeError, Recoded, recode};
 pub use segments::{Segment, Segments, frame_size};
 pub use tables::{STANDARD_AC, STANDARD_DC};

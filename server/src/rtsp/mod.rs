@@ -12,7 +12,9 @@ mod watchdog;
 
 use crate::catalog::{Catalog, Mount};
 use crate::config::Config;
-use anyhow::{Result, anyhow, bail};
+use crate::lab;
+use crate::listener::{Front, Listener};
+use anyhow::{Result, bail};
 use gst_rtsp_server::prelude::*;
 use gst_rtsp_server::{RTSPFilterResult, RTSPServer, RTSPSessionPool};
 use mount_points::MountPoints;
@@ -24,9 +26,6 @@ use watchdog::Watchdog;
 
 /// Threads that requests are answered on; a blocked one must not stop the others.
 const POOL_THREADS: i32 = 16;
-
-/// Connections that wait for being accepted.
-const BACKLOG: i32 = 1024;
 
 /// Bytes of a request's body; no method that we answer needs one.
 const CONTENT_LENGTH_LIMIT: u32 = 64 * 1024;
@@ -56,6 +55,8 @@ pub struct Server {
     main_loop: glib::MainLoop,
     address: SocketAddr,
     watchdog: Watchdog,
+    /// Accepts until it is dropped.
+    _listener: Listener,
 }
 
 impl Server {
@@ -66,9 +67,6 @@ impl Server {
     pub fn start(config: &Config, catalog: &Catalog) -> Result<Self> {
         gstmjpegfile::rtpjpegprep::set_cache_capacity(config.prepare_cache);
         let server = RTSPServer::new();
-        server.set_address(&config.listen.ip().to_string());
-        server.set_service(&config.listen.port().to_string());
-        server.set_backlog(BACKLOG);
         server.set_content_length_limit(CONTENT_LENGTH_LIMIT);
         server.set_session_pool(Some(&RTSPSessionPool::new()));
         if let Some(pool) = server.thread_pool() {
@@ -78,20 +76,21 @@ impl Server {
         server.set_mount_points(Some(&points));
         let watchdog = Watchdog::default();
         guards::install(&server, &points, &watchdog);
-        // Said by ourselves first, since attach only says that it failed.
-        drop(std::net::TcpListener::bind(config.listen).map_err(|error| {
-            anyhow!(
-                "cannot listen on {}: {error}; choose another port with --listen",
-                config.listen
-            )
-        })?);
-        server.attach(None).map_err(|_| {
-            anyhow!("cannot listen on {}; choose another with --listen", config.listen)
-        })?;
-        let port = u16::try_from(server.bound_port())?;
-        let address = SocketAddr::new(config.listen.ip(), port);
+        let front = Front {
+            rtsp: server.clone(),
+            lab: lab::Service::new(config, catalog),
+            mode: config.lab,
+        };
+        let listener = Listener::start(config.listen, front)?;
+        let address = listener.address();
         tracing::info!(%address, movies = catalog.mounts().count(), "serving");
-        Ok(Self { rtsp: server, main_loop: glib::MainLoop::new(None, false), address, watchdog })
+        Ok(Self {
+            rtsp: server,
+            main_loop: glib::MainLoop::new(None, false),
+            address,
+            watchdog,
+            _listener: listener,
+        })
     }
 
     /// The URL of a mount, as a viewer on this machine would type it.

@@ -13,11 +13,12 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{PixelType, Resizer};
 use std::sync::LazyLock;
 
-/// Annex K's quantization tables by a tenth, which others call quality 95: encoding again is not
-/// seen, luma stays above 40 dB for camera pictures.
-static QUANTIZATION: LazyLock<[[u16; 64]; 2]> = LazyLock::new(|| {
-    STANDARD_QUANTIZATION.map(|table| table.map(|value| ((u16::from(value) + 5) / 10).max(1)))
-});
+/// Annex K's quantization tables in tenths. One tenth is what others call quality 95: encoding
+/// again is not seen, luma stays above 40 dB for camera pictures.
+fn quantization(tenths: u16) -> [[u16; 64]; 2] {
+    let scaled = |value| ((u16::from(value) * tenths + 5) / 10).clamp(1, 255);
+    STANDARD_QUANTIZATION.map(|table| table.map(scaled))
+}
 
 /// The transform's matrix: by frequency, what each sample has of it.
 static DCT: LazyLock<[[f32; 8]; 8]> = LazyLock::new(|| {
@@ -40,7 +41,19 @@ pub(crate) fn encode_again(jpeg: &[u8], size: (u16, u16)) -> Result<Vec<u8>, Dam
             .ok_or(Damage::NoSize { width: size.0, height: size.1 })?
     };
     // Coefficients of 8-bit samples always have codes.
-    encode(&pixels, size).ok_or(Damage::ScanCut)
+    encode(&pixels, size, &quantization(1)).ok_or(Damage::ScanCut)
+}
+
+/// The image at the best quality with which it takes at most `most` bytes; `None` if there is
+/// none, or the image is damaged.
+pub fn encode_within(jpeg: &[u8], most: usize) -> Option<Vec<u8>> {
+    let header = Header::parse(jpeg).ok()?;
+    let planes = decode(jpeg, &header).ok()?;
+    let pixels = pixels(&header, &planes);
+    [1, 2, 4, 7, 10, 15, 25, 50, 100].into_iter().find_map(|tenths| {
+        let smaller = encode(&pixels, (header.width, header.height), &quantization(tenths))?;
+        (smaller.len() <= most).then_some(smaller)
+    })
 }
 
 fn scale(pixels: &[u8], from: (u32, u32), to: (u32, u32)) -> Option<Vec<u8>> {
@@ -167,9 +180,9 @@ fn rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
 }
 
 /// Encodes pixels of Y, Cb and Cr as 4:2:2.
-fn encode(pixels: &[u8], size: (u16, u16)) -> Option<Vec<u8>> {
+fn encode(pixels: &[u8], size: (u16, u16), tables: &[[u16; 64]; 2]) -> Option<Vec<u8>> {
     let (width, height) = (usize::from(size.0), usize::from(size.1));
-    let [luma_table, chroma_table] = &*QUANTIZATION;
+    let [luma_table, chroma_table] = tables;
     let quantization = [luma_table, chroma_table];
     let frame = Frame { size, vertical: 1, quantization, restart_interval: 0 };
     let at = |x: usize, y: usize, component: usize| {

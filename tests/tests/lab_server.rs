@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Lab clients' exact bytes against our server: replies to the byte, frames to the byte.
+
+use anyhow::{Context, Result};
+use gstmjpegfile::rtp::RtpHeader;
+use mjpeg_rtsp_tests::movies::{self, Folder};
+use mjpeg_rtsp_tests::peer::ffmpeg;
+use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
+use mjpeg_rtsp_tests::programs::Server;
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A student's client: one TCP connection, one UDP port.
+struct LabClient {
+    control: TcpStream,
+    rtp: UdpSocket,
+}
+
+impl LabClient {
+    fn connect(server: &Server) -> Result<Self> {
+        let control = TcpStream::connect(server.address()?)?;
+        control.set_read_timeout(Some(LIMIT))?;
+        let rtp = UdpSocket::bind("0.0.0.0:0")?;
+        rtp.set_read_timeout(Some(LIMIT))?;
+        Ok(Self { control, rtp })
+    }
+
+    fn port(&self) -> Result<u16> {
+        Ok(self.rtp.local_addr()?.port())
+    }
+
+    /// Sends bytes as they are and reads once, as the textbook's client does.
+    fn ask(&mut self, request: &str) -> Result<String> {
+        self.control.write_all(request.as_bytes())?;
+        let mut reply = [0; 1024];
+        let have = self.control.read(&mut reply)?;
+        Ok(String::from_utf8(reply[..have].to_vec())?)
+    }
+
+    /// The session number of a reply that is right to the byte.
+    fn ok(&mut self, request: &str, cseq: u32, end: &str) -> Result<String> {
+        let reply = self.ask(request)?;
+        let session = reply.split("Session: ").nth(1).map(str::trim).unwrap_or_default().to_owned();
+        let exact = format!("RTSP/1.0 200 OK{end}CSeq: {cseq}{end}Session: {session}{end}");
+        assert_eq!(reply, exact, "{request:?}");
+        let digits = session.len() == 6 && session.bytes().all(|byte| byte.is_ascii_digit());
+        assert!(digits, "{session}");
+        Ok(session)
+    }
+
+    /// The next packet.
+    fn packet(&self) -> Result<(RtpHeader, Vec<u8>)> {
+        let mut bytes = vec![0; 65_536];
+        let have = self.rtp.recv(&mut bytes).context("no packet")?;
+        let (header, payload) = RtpHeader::parse(&bytes[..have])?;
+        Ok((header, payload.to_vec()))
+    }
+
+    /// Fails if a packet comes within the time of several frames.
+    fn assert_silent(&self) -> Result<()> {
+        // What was under way when the reply was written.
+        self.rtp.set_read_timeout(Some(Duration::from_millis(100)))?;
+        while self.packet().is_ok() {}
+        self.rtp.set_read_timeout(Some(Duration::from_millis(300)))?;
+        assert!(self.packet().is_err(), "a packet after the stream was stopped");
+        Ok(self.rtp.set_read_timeout(Some(LIMIT))?)
+    }
+}
+
+fn server(images: &[Vec<u8>], options: &[&str]) -> Result<(Folder, Server)> {
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.Mjpeg", &movies::movie(images)?)?;
+    let options = options.iter().map(|it| (*it).into()).chain([movie.into_os_string()]);
+    let server = Server::start(options, 1)?;
+    Ok((folder, server))
+}
+
+#[test]
+fn the_textbooks_client_plays_while_ffmpeg_plays_on_the_same_port() -> Result<()> {
+    let images = movies::images(30, "Y444")?;
+    let (_folder, mut server) = server(&images, &[])?;
+    let url = server.urls[0].clone();
+    let other = std::thread::spawn(move || ffmpeg::stream_luma(&url, "tcp"));
+    let mut client = LabClient::connect(&server)?;
+    let port = client.port()?;
+    let setup =
+        format!("SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= {port}");
+    let session = client.ok(&setup, 1, "\n")?;
+    client.ok(&format!("PLAY movie.Mjpeg RTSP/1.0\nCSeq: 2\nSession: {session}"), 2, "\n")?;
+    let mut ssrc = None;
+    for (number, image) in (1..).zip(&images[..10]) {
+        let (header, jpeg) = client.packet()?;
+        assert_eq!(header.sequence_number, number);
+        assert_eq!((header.version, header.payload_type, header.marker), (2, 26, true));
+        assert_eq!(header.timestamp, u32::from(number - 1) * 4500);
+        assert_eq!(header.ssrc, *ssrc.get_or_insert(header.ssrc));
+        assert!(jpeg == *image, "frame {number}: the bytes of the file");
+    }
+    client.ok(&format!("PAUSE movie.Mjpeg RTSP/1.0\nCSeq: 3\nSession: {session}"), 3, "\n")?;
+    client.assert_silent()?;
+    client.ok(&format!("PLAY movie.Mjpeg RTSP/1.0\nCSeq: 4\nSession: {session}"), 4, "\n")?;
+    // At most one frame was on its way at the pause; then the movie goes on, to its end.
+    let (first, jpeg) = client.packet()?;
+    assert!((11..=12).contains(&first.sequence_number), "{first:?}");
+    assert!(jpeg == images[usize::from(first.sequence_number) - 1]);
+    for number in first.sequence_number + 1..=30 {
+        let (header, jpeg) = client.packet()?;
+        assert_eq!(header.sequence_number, number);
+        assert!(jpeg == images[usize::from(number) - 1], "frame {number}");
+    }
+    // READY again: PLAY starts from the first frame, numbers go on.
+    server.wait_for_log("end of the movie", LIMIT);
+    client.ok(&format!("PLAY movie.Mjpeg RTSP/1.0\nCSeq: 5\nSession: {session}"), 5, "\n")?;
+    let (header, jpeg) = client.packet()?;
+    assert_eq!(header.sequence_number, 31);
+    assert!(jpeg == images[0]);
+    client.ok(&format!("TEARDOWN movie.Mjpeg RTSP/1.0\nCSeq: 6\nSession: {session}"), 6, "\n")?;
+    client.assert_silent()?;
+    // A new SETUP on the same connection works.
+    let again = client.ok(&setup.replace("CSeq: 1", "CSeq: 7"), 7, "\n")?;
+    assert_eq!(again, session);
+    let luma = other.join().map_err(|_| anyhow::anyhow!("ffmpeg panicked"))??;
+    assert_eq!(luma.len(), 30 * 384 * 288, "standard RTSP beside it");
+    server.is_well()
+}
+
+#[test]
+fn every_dialect_is_answered_in_its_own_form() -> Result<()> {
+    let images = movies::images(10, "I420")?;
+    let (_folder, mut server) = server(&images, &["--loop"])?;
+    // SETUP with PORT for the port, PLAY with SESSION, and the reply's line end and last line.
+    let rows = [
+        (
+            "Java",
+            "SETUP movie.Mjpeg RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/UDP; client_port= PORT\r\n",
+            "PLAY movie.Mjpeg RTSP/1.0\r\nCSeq: 2\r\nSession: SESSION\r\n",
+            "\r\n",
+            "",
+        ),
+        ("seed", "SETUP movie.mjpeg\n1\n RTSP/1.0 RTP/UDP PORT", "PLAY \n2", "\n", ""),
+        ("seed, blanks", "SETUP movie.Mjpeg\n 1 \n RTSP/1.0 RTP/UDP PORT", "PLAY \n 2", "\n", ""),
+        (
+            "blank lines",
+            "SETUP movie.Mjpeg RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/UDP;client_port=PORT\r\n\r\n",
+            "PLAY movie.Mjpeg RTSP/1.0\r\nCSeq: 2\r\nSession: SESSION\r\n\r\n",
+            "\r\n",
+            "\r\n",
+        ),
+        (
+            "an address with lab line ends",
+            "SETUP rtsp://127.0.0.1/movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= PORT\n",
+            "PLAY rtsp://127.0.0.1/movie.Mjpeg RTSP/1.0\nCSeq: 2\nSession: SESSION\n",
+            "\n",
+            "",
+        ),
+    ];
+    for (name, setup, play, end, blank) in rows {
+        let mut client = LabClient::connect(&server)?;
+        let end_of_reply = format!("{end}{blank}");
+        let reply = client.ask(&setup.replace("PORT", &client.port()?.to_string()))?;
+        let session: String = reply.chars().filter(char::is_ascii_digit).skip(6).collect();
+        let want = format!("RTSP/1.0 200 OK{end}CSeq: 1{end}Session: {session}{end_of_reply}");
+        assert_eq!(reply, want, "{name}");
+        let reply = client.ask(&play.replace("SESSION", &session))?;
+        assert_eq!(reply, want.replace("CSeq: 1", "CSeq: 2"), "{name}");
+        for image in &images[..3] {
+            assert!(client.packet()?.1 == *image, "{name}");
+        }
+    }
+    // Two requests in one segment, and one in single bytes.
+    let mut client = LabClient::connect(&server)?;
+    let port = client.port()?;
+    let both = format!(
+        "SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= {port}\nPLAY x RTSP/1.0\nCSeq: 2\n\n"
+    );
+    for byte in both.as_bytes() {
+        client.control.write_all(&[*byte])?;
+    }
+    assert!(client.packet()?.1 == images[0]);
+    server.is_well()
+}
+
+#[test]
+fn what_cannot_be_done_is_said_and_the_connection_lives_on() -> Result<()> {
+    let (_folder, mut server) = server(&movies::images(10, "I420")?, &[])?;
+    let mut client = LabClient::connect(&server)?;
+    let port = client.port()?;
+    let setup = |file: &str, port: u16| {
+        format!("SETUP {file} RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= {port}")
+    };
+    let error = |line: &str, cseq: u32| format!("RTSP/1.0 {line}\nCSeq: {cseq}\nSession: 0\n");
+    let crlf = setup("none.Mjpeg", port).replace('\n', "\r\n") + "\r\n";
+    let rows = [
+        (setup("none.Mjpeg", port), error("404 Not Found", 1)),
+        (setup("../movie.Mjpeg.x", port), error("404 Not Found", 1)),
+        (crlf, "RTSP/1.0 404 Not Found\r\n".to_owned()),
+        (setup("movie.Mjpeg", 80), error("400 Bad Request", 1)),
+        ("SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\n\n".into(), error("400 Bad Request", 1) + "\n"),
+        (
+            "PLAY movie.Mjpeg RTSP/1.0\nCSeq: 2".into(),
+            error("455 Method Not Valid in This State", 2),
+        ),
+        (
+            "PAUSE movie.Mjpeg RTSP/1.0\nCSeq: 3".into(),
+            error("455 Method Not Valid in This State", 3),
+        ),
+        ("JUMP movie.Mjpeg RTSP/1.0\nCSeq: 4\n\n".into(), error("501 Not Implemented", 4) + "\n"),
+    ];
+    for (request, want) in rows {
+        assert_eq!(client.ask(&request)?, want, "{request:?}");
+    }
+    let session = client.ok(&setup("MOVIE.MJPEG", port), 1, "\n")?;
+    assert_eq!(client.ok(&setup("MOVIE.MJPEG", port), 1, "\n")?, session, "a double click");
+    assert_eq!(
+        client.ask("PLAY movie.Mjpeg RTSP/1.0\nCSeq: 2\nSession: 1")?,
+        error("454 Session Not Found", 2)
+    );
+    let described = client.ask("DESCRIBE movie.Mjpeg RTSP/1.0\nCSeq: 3")?;
+    assert!(described.contains("a=x-total-frames:10") && described.contains(" RTP/AVP 26\n"));
+    assert!(client.ask("LIST RTSP/1.0\nCSeq: 4")?.ends_with("\n\nmovie.Mjpeg\n"));
+    client.ok("SEEK movie.Mjpeg RTSP/1.0\nCSeq: 5\nX-Seek: 0.5", 5, "\n")?;
+    client.ok("PLAY movie.Mjpeg RTSP/1.0\nCSeq: 6", 6, "\n")?;
+    assert_eq!(client.packet()?.0.timestamp, 5 * 4500, "from the middle");
+    // No text: the connection is closed, and nobody else's.
+    let mut bad = LabClient::connect(&server)?;
+    bad.control.write_all(b"PLAY \n\0\0\0")?;
+    assert_eq!(bad.control.read(&mut [0; 10])?, 0);
+    client.ok("PAUSE movie.Mjpeg RTSP/1.0\nCSeq: 7", 7, "\n")?;
+    server.is_well()
+}
+
+#[test]
+fn a_frame_that_no_datagram_holds_is_encoded_smaller_or_dropped() -> Result<()> {
+    let large = cjpeg(&Picture::made(1200, 900), &["-sample", "2x2", "-quality", "60"])?;
+    assert!((65_496..99_999).contains(&large.len()), "{}", large.len());
+    let small = movies::images(1, "I420")?.remove(0);
+    for (how, numbers) in [("shrink", [1, 2, 3]), ("drop", [1, 2, 0])] {
+        let images = [small.clone(), large.clone(), small.clone()];
+        let (_folder, mut server) = server(&images, &["--lab-oversize", how])?;
+        let mut client = LabClient::connect(&server)?;
+        let port = client.port()?;
+        client.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
+        client.ok("PLAY \n2", 2, "\n")?;
+        assert!(client.packet()?.1 == small);
+        let (header, jpeg) = client.packet()?;
+        assert_eq!(header.sequence_number, numbers[1]);
+        if how == "shrink" {
+            assert_eq!(gstmjpegfile::jpeg::frame_size(&jpeg), Some((1200, 900)));
+            assert!(client.packet()?.1 == small);
+        } else {
+            assert!(jpeg == small);
+        }
+        server.wait_for_log("over what a datagram holds", LIMIT);
+        server.is_well()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn frames_come_at_their_time_and_vanish_with_the_connection() -> Result<()> {
+    let (_folder, mut server) = server(&movies::images(10, "I420")?, &["--loop"])?;
+    let mut client = LabClient::connect(&server)?;
+    let port = client.port()?;
+    client.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
+    client.ok("PLAY \n2", 2, "\n")?;
+    client.packet()?;
+    let begin = Instant::now();
+    for _ in 0..60 {
+        client.packet()?;
+    }
+    // 3 s, with room for a busy machine; drift would add up.
+    let off = begin.elapsed().as_secs_f64() - 3.0;
+    assert!(off.abs() < 0.5, "{off} s off");
+    let LabClient { control, rtp } = client;
+    drop(control);
+    server.wait_for_log("lab client gone", LIMIT);
+    let client = LabClient { control: TcpStream::connect(server.address()?)?, rtp };
+    client.assert_silent()?;
+    server.is_well()
+}
+
+#[test]
+fn the_lab_can_be_off_or_all_there_is() -> Result<()> {
+    let images = movies::images(10, "I420")?;
+    let (_folder, mut only) = server(&images, &["--lab", "only"])?;
+    assert!(ffmpeg::stream_luma(&only.urls[0].clone(), "tcp").is_err());
+    let mut client = LabClient::connect(&only)?;
+    let port = client.port()?;
+    client.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
+    only.is_well()?;
+    let (_folder, mut off) = server(&images, &["--lab", "off"])?;
+    assert_eq!(ffmpeg::stream_luma(&off.urls[0].clone(), "tcp")?.len(), 10 * 384 * 288);
+    let mut client = LabClient::connect(&off)?;
+    client.control.set_read_timeout(Some(Duration::from_secs(1)))?;
+    let reply = client.ask(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"));
+    assert!(!reply.is_ok_and(|reply| reply.contains("200 OK")));
+    off.is_well()
+}
