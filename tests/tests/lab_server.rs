@@ -170,6 +170,9 @@ fn every_dialect_is_answered_in_its_own_form() -> Result<()> {
             assert!(client.packet()?.1 == *image, "{name}");
         }
     }
+    for dialect in ["java", "seed", "textbook"] {
+        assert!(server.log()?.contains(&format!("dialect=\"{dialect}\"")), "{}", server.log()?);
+    }
     // Two requests in one segment, and one in single bytes.
     let mut client = LabClient::connect(&server)?;
     let port = client.port()?;

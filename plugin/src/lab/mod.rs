@@ -15,4 +15,4 @@ mod tests;
 
 pub use framer::{Framer, FramerError, MAX_REQUEST};
 pub use reply::{Reply, ReplyError, Status};
-pub use request::{Form, LineEnd, Method, Request, RequestError, RequestForm};
+pub use request::{Dialect, Form, LineEnd, Method, Request, RequestError, RequestForm};

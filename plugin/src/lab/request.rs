@@ -106,6 +106,50 @@ pub struct Form {
     pub blank_line: bool,
 }
 
+/// Whose form a request has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// The textbook's: named lines, in LF or with a blank line.
+    Textbook,
+    /// Java clients': named CRLF lines without a blank line.
+    Java,
+    /// The seed's: numbers without names.
+    Seed,
+}
+
+impl Dialect {
+    /// Of a request as it came.
+    pub fn of(text: &str) -> Self {
+        let second = text.lines().nth(1).unwrap_or_default();
+        if !second.contains(|c: char| c.is_ascii_alphabetic()) {
+            return Self::Seed;
+        }
+        match form_of(text) {
+            Form { line_end: LineEnd::CrLf, blank_line: false } => Self::Java,
+            _ => Self::Textbook,
+        }
+    }
+
+    /// Its name in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Textbook => "textbook",
+            Self::Java => "java",
+            Self::Seed => "seed",
+        }
+    }
+}
+
+fn form_of(text: &str) -> Form {
+    Form {
+        line_end: match text.split_once('\n') {
+            Some((first, _)) if first.ends_with('\r') => LineEnd::CrLf,
+            _ => LineEnd::Lf,
+        },
+        blank_line: text.ends_with("\n\n") || text.ends_with("\n\r\n"),
+    }
+}
+
 /// A request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
@@ -150,13 +194,7 @@ impl Request {
     /// # Errors
     /// See [`RequestError`]; with the form, and the sequence number if there is one, for the reply.
     pub fn parse(text: &str) -> Result<Self, (RequestError, Form, Option<u64>)> {
-        let form = Form {
-            line_end: match text.split_once('\n') {
-                Some((first, _)) if first.ends_with('\r') => LineEnd::CrLf,
-                _ => LineEnd::Lf,
-            },
-            blank_line: text.ends_with("\n\n") || text.ends_with("\n\r\n"),
-        };
+        let form = form_of(text);
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         let cseq = sequence_number(&lines);
         Self::read(&lines, form, cseq).map_err(|error| (error, form, cseq))

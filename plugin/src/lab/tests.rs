@@ -169,6 +169,20 @@ fn every_form_of_request_is_read() {
 }
 
 #[test]
+fn dialects_have_names() {
+    let rows = [
+        ("PLAY m RTSP/1.0\nCSeq: 2\nSession: 1", "textbook"),
+        ("PLAY m RTSP/1.0\r\nCSeq: 2\r\nSession: 1\r\n\r\n", "textbook"),
+        ("PLAY m RTSP/1.0\r\nCSeq: 2\r\nSession: 1\r\n", "java"),
+        ("PLAY \n2", "seed"),
+        ("SETUP m\n 1 \n RTSP/1.0 RTP/UDP 25000", "seed"),
+    ];
+    for (text, name) in rows {
+        assert_eq!(Dialect::of(text).name(), name, "{text:?}");
+    }
+}
+
+#[test]
 fn what_is_no_request_says_why() {
     let rows = [
         ("", RequestError::Method, None),

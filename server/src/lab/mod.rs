@@ -6,7 +6,7 @@ mod session;
 
 use crate::catalog::{Catalog, Mount};
 use crate::config::{Config, Fragments, Oversize};
-use gstmjpegfile::lab::{Framer, Request};
+use gstmjpegfile::lab::{Dialect, Framer, Request};
 use gstmjpegfile::movie::FrameRate;
 use session::Session;
 use std::net::SocketAddr;
@@ -111,8 +111,9 @@ async fn answer(session: &mut Session, text: &str, peer: SocketAddr) -> String {
         Ok(request) => session.answer(&request).await,
         Err((error, form, cseq)) => Session::refuse(error, form, cseq),
     };
-    let (asked, answered) = (text.lines().next(), reply.lines().next());
-    tracing::info!(%peer, ?asked, ?answered, "lab");
+    let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+    let (dialect, asked, answered) = (Dialect::of(text).name(), first(text), first(&reply));
+    tracing::info!(%peer, dialect, ?asked, ?answered, "lab");
     tracing::debug!(%peer, ?reply, "lab reply");
     reply
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measures what docs/performance.md states, each beside its peer in the same run.
 //!
-//! `scripts/bench [source|huge|first-frame|recode|viewers]...` builds everything and runs this.
+//! `scripts/bench [source|huge|first-frame|recode|viewers|lab]...` builds everything and runs this.
 #![allow(clippy::print_stdout, reason = "the tables are the product")]
 
 mod first_frame;
 mod huge;
+mod lab;
 mod recode;
 mod source;
 mod viewers;
@@ -21,8 +22,9 @@ fn main() -> Result<()> {
     if let Some(movie) = named.first().and_then(|name| name.strip_prefix(huge::ALONE)) {
         return huge::run_alone(Path::new(movie));
     }
-    let all =
-        ["source", "huge", "first-frame", "recode", "viewers"].map(ToOwned::to_owned).to_vec();
+    let all = ["source", "huge", "first-frame", "recode", "viewers", "lab"]
+        .map(ToOwned::to_owned)
+        .to_vec();
     for name in if named.is_empty() { all } else { named } {
         match name.as_str() {
             "source" => source::run()?,
@@ -30,8 +32,9 @@ fn main() -> Result<()> {
             "first-frame" => first_frame::run()?,
             "recode" => recode::run()?,
             "viewers" => viewers::run()?,
+            "lab" => lab::run()?,
             other => {
-                bail!("no bench {other}; there are source, huge, first-frame, recode, viewers")
+                bail!("no bench {other}; there are source, huge, first-frame, recode, viewers, lab")
             }
         }
     }

@@ -71,7 +71,7 @@ fn cpu(folder: &Folder, cache: &str, name: &str, viewers: usize) -> Result<f64> 
 }
 
 /// Of a process so far, in seconds (proc(5), /proc/PID/stat; 100 ticks a second).
-fn cpu_time(id: u32) -> Result<f64> {
+pub fn cpu_time(id: u32) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
     let after_name = stat.rsplit_once(')').context("no name")?.1;
     let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
