@@ -18,6 +18,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// Payload of a fragment, in bytes: with the headers it fits Ethernet's 1500.
 const FRAGMENT: usize = 1400;
 
+/// Bytes of the RTP header.
+const HEADER: usize = 12;
+
 /// Until the index has got further.
 const INDEX: Duration = Duration::from_millis(10);
 
@@ -55,9 +58,10 @@ pub(super) struct Sender {
 }
 
 enum Next {
-    Frame(RtpHeader, Vec<u8>),
-    /// This frame, which no datagram holds.
-    Oversize(u64, Vec<u8>),
+    /// It is in the packet.
+    Frame(RtpHeader),
+    /// This frame is, and no datagram holds it.
+    Oversize(u64),
     NotYet,
     End,
 }
@@ -74,10 +78,12 @@ impl Sender {
     pub async fn run(self) {
         let begin = Instant::now();
         let mut ticks = 0;
+        // Place for the header, and a JPEG: one buffer for all frames, sent as it is.
+        let mut packet = vec![0; HEADER];
         loop {
-            match self.next() {
-                Next::Frame(header, jpeg) => self.send(header, &jpeg).await,
-                Next::Oversize(frame, jpeg) => self.send_smaller(frame, jpeg).await,
+            match self.next(&mut packet) {
+                Next::Frame(header) => self.send(header, &mut packet).await,
+                Next::Oversize(frame) => self.send_smaller(frame, &packet).await,
                 Next::NotYet => {
                     sleep(INDEX).await;
                     continue;
@@ -95,29 +101,34 @@ impl Sender {
         }
     }
 
-    fn next(&self) -> Next {
+    /// Reads the next frame into the packet, behind the place for its header.
+    fn next(&self, packet: &mut Vec<u8>) -> Next {
         let mut position = self.position();
+        let look = |movie: &MovieFile, frame| {
+            movie.frame(frame, &AtomicBool::new(false), Some(Duration::ZERO))
+        };
+        let mut found = look(&position.movie, position.next);
+        if self.looping && matches!(found, Lookup::End(frames) if frames > 0) {
+            position.next = 0;
+            found = look(&position.movie, 0);
+        }
         let frame = position.next;
-        let found = position.movie.frame(frame, &AtomicBool::new(false), Some(Duration::ZERO));
         let location = match found {
             Lookup::Frame(location) => location,
             Lookup::Cancelled => return Next::NotYet,
-            Lookup::End(frames) if self.looping && frames > 0 => {
-                position.next = 0;
-                return Next::NotYet;
-            }
             Lookup::End(_) => return Next::End,
         };
-        let mut jpeg = vec![0; location.length as usize];
-        if !position.movie.read(location, &mut jpeg).unwrap_or(false) {
+        packet.resize(HEADER + location.length as usize, 0);
+        let jpeg = packet.get_mut(HEADER..).unwrap_or_default();
+        if !position.movie.read(location, jpeg).unwrap_or(false) {
             return Next::End;
         }
         position.next += 1;
-        let path = position.movie.path().display().to_string();
         let (number, bytes) = (frame + 1, jpeg.len());
         if bytes > CLIENT_BUFFER && !position.said_large {
             position.said_large = true;
-            tracing::warn!(path, frame = number, bytes, "most clients cut frames over 20468 bytes");
+            let path = position.movie.path().display();
+            tracing::warn!(%path, frame = number, bytes, "most clients cut frames over 20468 bytes");
         }
         if bytes > MAX_LAB_FRAME && self.fragments == Fragments::Off {
             if !position.said_oversize {
@@ -126,30 +137,35 @@ impl Sender {
                     Oversize::Shrink => "encoded again at lower quality",
                     Oversize::Drop => "dropped",
                 };
-                tracing::warn!(path, frame = number, bytes, "over what a datagram holds: {what}");
+                let path = position.movie.path().display();
+                tracing::warn!(%path, frame = number, bytes, "over what a datagram holds: {what}");
             }
-            return Next::Oversize(frame, jpeg);
+            return Next::Oversize(frame);
         }
         let time = self.framerate.start_of(frame);
-        Next::Frame(position.packetizer.header(time), jpeg)
+        Next::Frame(position.packetizer.header(time))
     }
 
-    async fn send_smaller(&self, frame: u64, jpeg: Vec<u8>) {
+    async fn send_smaller(&self, frame: u64, packet: &[u8]) {
         if self.oversize == Oversize::Drop {
             return;
         }
+        let jpeg = packet.get(HEADER..).unwrap_or_default().to_vec();
         // It takes as long as many frames of other sessions.
         let smaller = spawn_blocking(move || encode_within(&jpeg, MAX_LAB_FRAME)).await;
         if let Ok(Some(smaller)) = smaller {
             let header = self.position().packetizer.header(self.framerate.start_of(frame));
-            self.send(header, &smaller).await;
+            let mut packet = [&[0; HEADER][..], &smaller].concat();
+            self.send(header, &mut packet).await;
         }
     }
 
-    async fn send(&self, mut header: RtpHeader, jpeg: &[u8]) {
-        let whole = jpeg.len().max(1);
-        let size = if self.fragments == Fragments::Off { whole } else { FRAGMENT };
-        let mut parts = jpeg.chunks(size).peekable();
+    async fn send(&self, mut header: RtpHeader, packet: &mut [u8]) {
+        if self.fragments == Fragments::Off {
+            self.send_one(header, packet).await;
+            return;
+        }
+        let mut parts = packet.get(HEADER..).unwrap_or_default().chunks(FRAGMENT).peekable();
         let mut first = true;
         while let Some(part) = parts.next() {
             if !first && self.fragments == Fragments::NextSeq {
@@ -157,10 +173,17 @@ impl Sender {
             }
             first = false;
             header.marker = parts.peek().is_none();
-            let datagram = [&header.to_bytes()[..], part].concat();
-            if let Err(error) = self.socket.send_to(&datagram, self.to).await {
-                tracing::debug!(to = %self.to, "not sent: {error}");
-            }
+            self.send_one(header, &mut [&[0; HEADER][..], part].concat()).await;
+        }
+    }
+
+    /// Sends a packet that has place for its header.
+    async fn send_one(&self, header: RtpHeader, packet: &mut [u8]) {
+        if let Some(place) = packet.first_chunk_mut() {
+            *place = header.to_bytes();
+        }
+        if let Err(error) = self.socket.send_to(packet, self.to).await {
+            tracing::debug!(to = %self.to, "not sent: {error}");
         }
     }
 }
