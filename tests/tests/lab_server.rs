@@ -2,7 +2,7 @@
 //! Lab clients' exact bytes against our server: replies to the byte, frames to the byte.
 
 use anyhow::{Context, Result};
-use gstmjpegfile::rtp::RtpHeader;
+use gstmjpegfile::rtp::{LabDepacketizer, RtpHeader};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
@@ -257,6 +257,33 @@ fn a_frame_that_no_datagram_holds_is_encoded_smaller_or_dropped() -> Result<()> 
             assert!(jpeg == small);
         }
         server.wait_for_log("over what a datagram holds", LIMIT);
+        server.is_well()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn fragments_are_put_together_again() -> Result<()> {
+    let images = movies::images(10, "I420")?;
+    for form in ["same-seq", "next-seq"] {
+        let (_folder, mut server) = server(&images, &["--lab-fragment", form])?;
+        let mut client = LabClient::connect(&server)?;
+        let port = client.port()?;
+        client.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
+        client.ok("PLAY \n2", 2, "\n")?;
+        let mut depacketizer = LabDepacketizer::default();
+        let mut frames = Vec::new();
+        let mut packets = 0;
+        while frames.len() < images.len() {
+            let (header, payload) = client.packet()?;
+            assert!(payload.len() <= 1400, "{form}");
+            packets += 1;
+            frames.extend(depacketizer.push(&[&header.to_bytes()[..], &payload].concat())?);
+        }
+        assert!(packets > images.len(), "{form}: {packets} packets");
+        assert_eq!(depacketizer.packets().1, 0, "{form}: none lost");
+        let got: Vec<Vec<u8>> = frames.into_iter().map(|frame| frame.jpeg).collect();
+        assert!(got == images, "{form}");
         server.is_well()?;
     }
     Ok(())
