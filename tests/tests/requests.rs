@@ -108,6 +108,7 @@ fn ranges_and_rates_are_read_before_they_can_harm() -> Result<()> {
         ("Range: npt=10-5", 457),
         ("Range: npt=-", 457),
         ("Range: npt=nan-", 457),
+        ("Range: npt=70-\r\nScale: 2", 457),
         ("Range: npt=0-\r\nScale: 0", 400),
         ("Range: npt=0-\r\nScale: nan", 400),
         ("Range: npt=0-\r\nSpeed: inf", 400),

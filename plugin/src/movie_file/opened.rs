@@ -309,11 +309,7 @@ impl MovieFile {
     /// # Errors
     /// What the operating system says.
     pub fn read(&self, location: FrameLocation, buf: &mut [u8]) -> io::Result<bool> {
-        match self.bytes.file.read_exact_at(buf, location.offset) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(self.read_span(location.offset, buf)? == buf.len())
     }
 
     /// Reads the bytes from `offset` on into `buf`; gives how many there are.

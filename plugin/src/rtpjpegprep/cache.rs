@@ -82,17 +82,11 @@ pub fn set_capacity(bytes: u64) {
     }
 }
 
-/// The entry under `key`, made by `make` if there is none; and whether there was one.
-pub(super) fn get(key: &Key, make: impl FnOnce() -> Entry) -> (Entry, bool) {
+/// The entry under `key`, made by `make` if there is none.
+pub(super) fn get(key: &Key, make: impl FnOnce() -> Entry) -> Entry {
     if CAPACITY.load(Ordering::Relaxed) == 0 {
-        return (make(), false);
+        return make();
     }
-    let mut hit = true;
-    let entry = FRAMES.get_or_insert_with(key, || {
-        hit = false;
-        Ok::<_, Infallible>(make())
-    });
-    match entry {
-        Ok(entry) => (entry, hit),
-    }
+    let Ok(entry) = FRAMES.get_or_insert_with(key, || Ok::<_, Infallible>(make()));
+    entry
 }

@@ -104,7 +104,7 @@ impl RtpJpegPrep {
         let movie = self.settings().cache_key.clone();
         Ok(match (movie, buffer.offset()) {
             (Some(movie), frame) if frame != NO_OFFSET => {
-                cache::get(&Key { movie, frame, size }, make).0
+                cache::get(&Key { movie, frame, size }, make)
             }
             _ => make(),
         })

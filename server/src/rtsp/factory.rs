@@ -11,7 +11,8 @@ use gst_rtsp::RTSPLowerTrans;
 use gst_rtsp_server::prelude::*;
 use gst_rtsp_server::subclass::prelude::*;
 use gstmjpegfile::movie::FrameRate;
-use std::sync::OnceLock;
+use gstmjpegfile::movie_file::MovieFile;
+use std::sync::{Arc, OnceLock};
 
 /// The kernel's send buffer for a viewer: a burst of one 99 999-byte frame, several times.
 const SEND_BUFFER: u32 = 512 * 1024;
@@ -57,10 +58,15 @@ impl MovieFactory {
         Ok(shown)
     }
 
+    /// The opened movie, without a look at its frames.
+    pub fn open(&self) -> Option<Arc<MovieFile>> {
+        MovieFile::open(&self.imp().movie().mount.file).ok()
+    }
+
     /// The movie's time if its end is known and it does not loop.
-    pub fn duration(&self, shown: &Shown) -> Option<gst::ClockTime> {
+    pub fn duration(&self, opened: &MovieFile) -> Option<gst::ClockTime> {
         let movie = self.imp().movie();
-        let frames = shown.movie.total_frames().filter(|_| !movie.looping)?;
+        let frames = opened.total_frames().filter(|_| !movie.looping)?;
         Some(gst::ClockTime::from_nseconds(movie.framerate.start_of(frames)))
     }
 }

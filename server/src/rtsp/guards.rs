@@ -108,6 +108,7 @@ fn guard_play(client: &RTSPClient, points: &MountPoints, watch: Arc<PlayWatch>) 
     });
     client.connect_pre_play_request(move |client, context| {
         if let Err(refused) = check_play(&points, context, &bounded, &rates) {
+            rates.lock().unwrap_or_else(PoisonError::into_inner).clear();
             return match refused {
                 Refused::BadRequest => Status::BadRequest,
                 Refused::InvalidRange => Status::InvalidRange,
@@ -118,8 +119,7 @@ fn guard_play(client: &RTSPClient, points: &MountPoints, watch: Arc<PlayWatch>) 
         let media = media(client, context);
         if let Some(media) = media.as_ref().and_then(RTSPSessionMedia::media) {
             let factory = context.uri().and_then(|url| points.factory(url));
-            let movie = factory.and_then(|factory| factory.choose().ok());
-            watch.begin(&media, movie.map(|shown| shown.movie));
+            watch.begin(&media, factory.and_then(|factory| factory.open()));
         }
         if playing.swap(false, Ordering::SeqCst)
             && let Some(media) = media
@@ -155,7 +155,7 @@ fn check_play(
         let duration = context
             .uri()
             .and_then(|url| points.factory(url))
-            .and_then(|factory| factory.choose().ok().and_then(|shown| factory.duration(&shown)));
+            .and_then(|factory| factory.duration(factory.open()?.as_ref()));
         let duration = duration.map(gst::ClockTime::seconds_f64);
         let has_end = check_range(&range, duration)?;
         if !has_end && bounded.swap(has_end, Ordering::SeqCst) {
