@@ -278,10 +278,10 @@ fn fragments_are_put_together_again() -> Result<()> {
             let (header, payload) = client.packet()?;
             assert!(payload.len() <= 1400, "{form}");
             packets += 1;
-            frames.extend(depacketizer.push(&[&header.to_bytes()[..], &payload].concat())?);
+            frames.extend(depacketizer.push(&[&header.to_bytes()[..], &payload].concat(), 0)?);
         }
         assert!(packets > images.len(), "{form}: {packets} packets");
-        assert_eq!(depacketizer.packets().1, 0, "{form}: none lost");
+        assert_eq!(depacketizer.counts().lost, 0, "{form}: none lost");
         let got: Vec<Vec<u8>> = frames.into_iter().map(|frame| frame.jpeg).collect();
         assert!(got == images, "{form}");
         server.is_well()?;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Frames from what lab servers send: one JPEG a packet, or one of the fragment forms in use.
 
+use super::packet_order::{Packet, PacketCounts, PacketOrder};
 use super::{HeaderError, RtpHeader};
 use crate::jpeg::{Header, ImageEnd, first_image_end};
 use crate::movie::{EOI, PREFIX_LEN, SOI};
@@ -17,16 +18,23 @@ const PARITY: u8 = 127;
 /// A frame that has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// From SOI on; cut if fragments of it are missing.
+    /// From SOI on.
     pub jpeg: Vec<u8>,
+    /// Whether its end has come: EOI, or the packet with the marker.
+    pub whole: bool,
     /// Of its first packet; in the lab the frame's number, from 1.
     pub sequence_number: u16,
+    /// Of its first packet, as the server wrote it.
+    pub timestamp: u32,
+    /// What [`LabDepacketizer::push`] was told of its first packet.
+    pub arrival: u64,
 }
 
 /// What is known of the frame that is being gathered.
 #[derive(Debug)]
 struct Unit {
     first: RtpHeader,
+    arrival: u64,
     last: u16,
     /// Bytes before each fragment that are not the JPEG's.
     own_header: usize,
@@ -35,94 +43,103 @@ struct Unit {
     jpeg: Vec<u8>,
 }
 
+impl Unit {
+    fn received(self, whole: bool) -> Received {
+        Received {
+            jpeg: self.jpeg,
+            whole,
+            sequence_number: self.first.sequence_number,
+            timestamp: self.first.timestamp,
+            arrival: self.arrival,
+        }
+    }
+}
+
 /// Gathers frames from packets.
 #[derive(Debug, Default)]
 pub struct LabDepacketizer {
+    order: PacketOrder,
     unit: Option<Unit>,
-    last: Option<u16>,
-    packets: u64,
-    lost: u64,
 }
 
 impl LabDepacketizer {
-    /// Takes in one datagram; gives the frames that are whole now, two at the most.
+    /// Takes in one datagram; gives the frames that are whole now. `arrival` is given back with
+    /// the frame, as the caller's own time.
     ///
     /// # Errors
     /// If it is no RTP packet.
-    pub fn push(&mut self, packet: &[u8]) -> Result<Vec<Received>, HeaderError> {
-        let (header, payload) = RtpHeader::parse(packet)?;
-        let mut frames = Vec::new();
+    pub fn push(&mut self, packet: &[u8], arrival: u64) -> Result<Vec<Received>, HeaderError> {
+        let (header, _) = RtpHeader::parse(packet)?;
         if header.payload_type == PARITY {
-            return Ok(frames);
+            return Ok(Vec::new());
         }
-        self.count(header.sequence_number);
-        match image_begin(payload) {
-            Some(own_header) => {
-                frames.extend(self.flush());
-                let image = payload.get(own_header..).unwrap_or_default();
-                let end = image_end(image);
-                let jpeg = image.get(..end.unwrap_or(image.len())).unwrap_or_default().to_vec();
-                let sequence_number = header.sequence_number;
-                if end.is_some() || header.marker {
-                    frames.push(Received { jpeg, sequence_number });
-                } else {
-                    let own_header = if own_header == PREFIX_LEN { 0 } else { own_header };
-                    let (last, same_number) = (sequence_number, None);
-                    self.unit = Some(Unit { first: header, last, own_header, same_number, jpeg });
-                }
-            }
-            None => frames.extend(self.go_on(header, payload)),
+        let number = header.sequence_number;
+        let due = self.order.push(Packet { number, arrival, bytes: packet.to_vec() });
+        Ok(due.into_iter().flat_map(|packet| self.take(&packet)).collect())
+    }
+
+    /// A packet in its turn.
+    fn take(&mut self, packet: &Packet) -> Vec<Received> {
+        let Ok((header, payload)) = RtpHeader::parse(&packet.bytes) else { return Vec::new() };
+        let Some(own_header) = image_begin(payload) else {
+            return self.go_on(header, payload).into_iter().collect();
+        };
+        let mut frames: Vec<_> =
+            self.unit.take().map(|unit| unit.received(false)).into_iter().collect();
+        let image = payload.get(own_header..).unwrap_or_default();
+        let end = image_end(image);
+        let unit = Unit {
+            first: header,
+            arrival: packet.arrival,
+            last: header.sequence_number,
+            own_header: if own_header == PREFIX_LEN { 0 } else { own_header },
+            same_number: None,
+            jpeg: image.get(..end.unwrap_or(image.len())).unwrap_or_default().to_vec(),
+        };
+        if end.is_some() || header.marker {
+            frames.push(unit.received(true));
+        } else {
+            self.unit = Some(unit);
         }
-        Ok(frames)
+        frames
     }
 
     /// A packet without an image's begin: the next fragment of the frame that is gathered.
     fn go_on(&mut self, header: RtpHeader, payload: &[u8]) -> Option<Received> {
-        let unit = self.unit.as_mut()?;
+        let mut unit = self.unit.take()?;
         let same_number = header.sequence_number == unit.last;
         let other_form = unit.same_number.is_some_and(|it| it != same_number);
         if header.timestamp != unit.first.timestamp || other_form {
             // The begin of the next frame was lost.
-            return self.flush();
+            return Some(unit.received(false));
         }
         let fragment = payload.get(unit.own_header..).unwrap_or_default();
         if unit.jpeg.len() + fragment.len() > MAX_GATHERED {
-            self.unit = None;
             return None;
         }
         unit.jpeg.extend_from_slice(fragment);
         unit.last = header.sequence_number;
         unit.same_number = Some(same_number);
         // Fragments are cut anywhere, so that EOI may lie on both sides of a cut.
-        let ends = header.marker || unit.jpeg.ends_with(&EOI);
-        if ends { self.flush() } else { None }
-    }
-
-    /// The frame that is being gathered, as far as it has come: at the end of the stream.
-    pub fn flush(&mut self) -> Option<Received> {
-        let unit = self.unit.take()?;
-        Some(Received { jpeg: unit.jpeg, sequence_number: unit.first.sequence_number })
-    }
-
-    fn count(&mut self, number: u16) {
-        self.packets += 1;
-        if let Some(last) = self.last.replace(number) {
-            let ahead = number.wrapping_sub(last);
-            // Behind by less than half of all numbers: it has come late, and was counted as lost.
-            if ahead > u16::MAX / 2 {
-                self.last = Some(last);
-                self.lost = self.lost.saturating_sub(1);
-            } else if ahead > 1 {
-                // Our server and others go from 65 535 to 1.
-                let skipped_zero = u16::from(number < last && number > 0);
-                self.lost += u64::from(ahead - 1 - skipped_zero.min(ahead - 1));
-            }
+        if header.marker || unit.jpeg.ends_with(&EOI) {
+            return Some(unit.received(true));
         }
+        self.unit = Some(unit);
+        None
     }
 
-    /// Packets that have come, and packets that are missing between them, since the begin.
-    pub fn packets(&self) -> (u64, u64) {
-        (self.packets, self.lost)
+    /// What waits for packets that have not come, as far as it has: at the end of the stream, or
+    /// when none has come for the time of some frames.
+    pub fn flush(&mut self) -> Vec<Received> {
+        let due = self.order.flush();
+        let mut frames: Vec<_> = due.iter().flat_map(|packet| self.take(packet)).collect();
+        frames.extend(self.unit.take().map(|unit| unit.received(false)));
+        frames
+    }
+
+    /// What has become of the packets, since the begin.
+    pub fn counts(&self) -> PacketCounts {
+        self.order.counts()
     }
 
     /// Counts afresh, as at each PLAY: servers begin again, or go on, as they like.
@@ -187,11 +204,11 @@ mod tests {
         let mut depacketizer = LabDepacketizer::default();
         let mut frames = Vec::new();
         for packet in packets {
-            frames.extend(depacketizer.push(packet).unwrap());
+            frames.extend(depacketizer.push(packet, 0).unwrap());
         }
         frames.extend(depacketizer.flush());
         let frames = frames.into_iter().map(|it| (it.sequence_number, it.jpeg)).collect();
-        (frames, depacketizer.packets().1)
+        (frames, depacketizer.counts().lost)
     }
 
     #[test]
@@ -276,23 +293,6 @@ mod tests {
     #[test]
     fn what_is_lost_is_counted_and_costs_itself_only() {
         let plain = |number: u16| packet(|h| h.sequence_number = number, &image(1));
-        let lost = |numbers: &[u16]| {
-            let packets: Vec<_> = numbers.iter().map(|number| plain(*number)).collect();
-            receive(&packets).1
-        };
-        let rows: &[(&[u16], u64)] = &[
-            (&[1, 2, 3], 0),
-            (&[1, 4], 2),
-            (&[1, 3, 2, 4], 0),
-            (&[65_534, 65_535, 1, 2], 0),
-            (&[65_534, 65_535, 0, 1], 0),
-            (&[65_534, 2], 2),
-            (&[5, 5, 5], 0),
-            (&[], 0),
-        ];
-        for (numbers, want) in rows {
-            assert_eq!(lost(numbers), *want, "{numbers:?}");
-        }
         // A fragment whose begin is missing, between two whole frames.
         let one = image(1);
         let middle = packet(|h| (h.sequence_number, h.timestamp) = (2, 5), &one[20..]);
@@ -304,14 +304,14 @@ mod tests {
     #[test]
     fn what_never_ends_is_given_up() {
         let mut depacketizer = LabDepacketizer::default();
-        let fragment = packet(|_| {}, &vec![7; 60_000]);
-        depacketizer.push(&packet(|_| {}, &SOI)).unwrap();
-        for _ in 0..100 {
-            assert!(depacketizer.push(&fragment).unwrap().is_empty());
+        depacketizer.push(&packet(|_| {}, &SOI), 0).unwrap();
+        for number in 0..100 {
+            let fragment = packet(|_| {}, &vec![number; 60_000]);
+            assert!(depacketizer.push(&fragment, 0).unwrap().is_empty());
             let held = depacketizer.unit.as_ref().map_or(0, |unit| unit.jpeg.len());
             assert!(held <= MAX_GATHERED);
         }
-        assert_eq!(depacketizer.flush(), None);
+        assert_eq!(depacketizer.flush(), []);
     }
 
     proptest! {
@@ -321,7 +321,7 @@ mod tests {
         ) {
             let mut depacketizer = LabDepacketizer::default();
             for datagram in datagrams {
-                let _ = depacketizer.push(&datagram);
+                let _ = depacketizer.push(&datagram, 0);
             }
             depacketizer.flush();
         }

@@ -8,10 +8,12 @@
 mod header;
 mod lab_depacketizer;
 mod lab_packetizer;
+mod packet_order;
 
 pub use header::{HeaderError, RtpHeader};
 pub use lab_depacketizer::{LabDepacketizer, MAX_GATHERED, Received};
 pub use lab_packetizer::{LabPacketizer, MAX_LAB_FRAME};
+pub use packet_order::PacketCounts;
 
 /// The payload type of JPEG (RFC 3551 table 5).
 pub const PAYLOAD_TYPE_JPEG: u8 = 26;
