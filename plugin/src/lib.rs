@@ -6,12 +6,15 @@
 
 pub mod jpeg;
 pub mod lab;
+pub mod labrtspsrc;
 pub mod mjpegfilesrc;
 pub mod movie;
 pub mod movie_file;
 mod registration;
 pub mod rtp;
 pub mod rtpjpegprep;
+pub mod rtplabdepay;
+pub mod rtplabpay;
 
 /// Registers the elements in this process, after `gst::init`.
 ///

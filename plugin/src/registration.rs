@@ -4,7 +4,10 @@
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     crate::mjpegfilesrc::register(Some(plugin))?;
-    crate::rtpjpegprep::register(Some(plugin))
+    crate::rtpjpegprep::register(Some(plugin))?;
+    crate::rtplabpay::register(Some(plugin))?;
+    crate::rtplabdepay::register(Some(plugin))?;
+    crate::labrtspsrc::register(Some(plugin))
 }
 
 gst::plugin_define!(

@@ -14,5 +14,5 @@ mod request;
 mod tests;
 
 pub use framer::{Framer, FramerError, MAX_REQUEST};
-pub use reply::{Reply, ReplyError, Status};
+pub use reply::{Description, Reply, ReplyError, Status};
 pub use request::{Dialect, Form, LineEnd, Method, Request, RequestError, RequestForm};

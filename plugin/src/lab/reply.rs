@@ -131,3 +131,22 @@ impl Reply {
         Ok(reply)
     }
 }
+
+/// What the body of a reply to DESCRIBE tells of a movie.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Description {
+    /// `a=x-total-frames`: only our server writes it.
+    pub frames: u64,
+    /// `a=framerate`, in frames a second.
+    pub framerate: f64,
+}
+
+impl Description {
+    /// Reads a reply's text; `None` if it does not tell of both.
+    pub fn parse(text: &str) -> Option<Self> {
+        let value = |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name));
+        let framerate: f64 = value("a=framerate:")?.parse().ok()?;
+        let frames = value("a=x-total-frames:")?.parse().ok()?;
+        (framerate > 0.0 && framerate.is_finite()).then_some(Self { frames, framerate })
+    }
+}

@@ -286,20 +286,49 @@ fn port(lines: &[&str]) -> Option<u16> {
 pub enum RequestForm {
     /// Three CRLF lines, no blank line: what most servers take.
     J,
-    /// The textbook's: LF between the lines.
-    Textbook,
     /// Lines of the seed's course report, without names.
     Seed,
     /// `client_port=P` without a blank, and a blank line behind.
     BlankLine,
-    /// The seed's with blanks around the numbers.
+    /// The seed's with a blank before the number, and the number twice.
+    SeedTwice,
+    /// The textbook's: LF between the lines.
+    Textbook,
+    /// The seed's with blanks around the number.
     SeedBlanks,
 }
 
 impl RequestForm {
-    /// All of them, in the order in which they are tried.
-    pub const ALL: [Self; 5] =
-        [Self::J, Self::Seed, Self::BlankLine, Self::SeedBlanks, Self::Textbook];
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::J, Self::Seed, Self::BlankLine, Self::SeedTwice, Self::Textbook, Self::SeedBlanks];
+
+    /// Those that are tried, in this order, until a server sends RTP.
+    pub const SEARCH: [Self; 4] = [Self::J, Self::Seed, Self::BlankLine, Self::SeedTwice];
+
+    /// Its short name, for command lines and URIs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::J => "j",
+            Self::Seed => "s",
+            Self::BlankLine => "c",
+            Self::SeedTwice => "s1",
+            Self::Textbook => "a",
+            Self::SeedBlanks => "s2",
+        }
+    }
+
+    /// What it is, in a few words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::J => "three CRLF lines, as Java clients send",
+            Self::Seed => "the course report's lines without names",
+            Self::BlankLine => "CRLF lines and a blank line, as RFC 2326 asks",
+            Self::SeedTwice => "the course report's lines, the number twice",
+            Self::Textbook => "the textbook's LF lines",
+            Self::SeedBlanks => "the course report's lines, blanks around the number",
+        }
+    }
 
     /// Writes a request. `port` is for SETUP, `session` for what comes after it.
     pub fn write(self, method: Method, file: &str, cseq: u64, port: u16, session: &str) -> String {
@@ -333,11 +362,28 @@ impl RequestForm {
             (Self::BlankLine, false) => {
                 write!(out, "{word} {file} RTSP/1.0\r\nCSeq: {cseq}\r\nSession: {session}\r\n\r\n")
             }
+            (Self::SeedTwice, true) => {
+                write!(out, "{word} {file}\n {cseq} {cseq}\n RTSP/1.0 RTP/UDP {port}")
+            }
+            (Self::SeedTwice, false) => write!(out, "{word} \n {cseq} {cseq}"),
             (Self::SeedBlanks, true) => {
                 write!(out, "{word} {file}\n {cseq} \n RTSP/1.0 RTP/UDP {port}")
             }
             (Self::SeedBlanks, false) => write!(out, "{word} \n {cseq}"),
         };
         out
+    }
+
+    /// Writes SEEK with `X-Seek`, the place in the movie from 0 to 1: an extension, of servers that
+    /// read named lines.
+    pub fn write_seek(self, file: &str, cseq: u64, session: &str, place: f64) -> String {
+        let (end, blank) = match self {
+            Self::Textbook => ("\n", ""),
+            Self::BlankLine => ("\r\n", "\r\n"),
+            _ => ("\r\n", ""),
+        };
+        format!(
+            "SEEK {file} RTSP/1.0{end}CSeq: {cseq}{end}Session: {session}{end}X-Seek: {place:.9}{end}{blank}"
+        )
     }
 }

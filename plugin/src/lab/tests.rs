@@ -311,6 +311,21 @@ fn servers_replies_are_read() {
     }
 }
 
+#[test]
+fn what_our_server_tells_of_a_movie_is_read() {
+    let sdp = "RTSP/1.0 200 OK\r\nCSeq: 2\r\nSession: 539239\r\n\r\nv=0\r\nm=video 5 RTP/AVP 26\r\na=framerate:12.5\r\na=x-total-frames:500\r\n";
+    let rows = [
+        (sdp.to_owned(), Some(Description { frames: 500, framerate: 12.5 })),
+        (sdp.replace("12.5", "0"), None),
+        (sdp.replace("12.5", "inf"), None),
+        (sdp.replace("x-total-frames", "frames"), None),
+        (String::new(), None),
+    ];
+    for (text, want) in rows {
+        assert_eq!(Description::parse(&text), want, "{text:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_written_is_read_back(
@@ -332,6 +347,10 @@ proptest! {
             prop_assert_eq!(request.file.as_deref(), Some("movie.Mjpeg"));
             prop_assert_eq!(request.rtp_port, Some(port));
         }
+        let seek = form.write_seek("movie.Mjpeg", cseq, &session.to_string(), 0.25);
+        let read = Request::parse(&seek).unwrap();
+        prop_assert_eq!((read.method, read.cseq, read.seek), (Method::Seek, cseq, Some(0.25)));
+        prop_assert_eq!(read.session, Some(u64::from(session)));
         let reply = Status::Ok.write(cseq, session, request.form);
         let read = Reply::parse(&reply).unwrap();
         prop_assert_eq!((read.code, read.cseq), (200, Some(cseq)));

@@ -60,6 +60,8 @@ impl Unit {
 pub struct LabDepacketizer {
     order: PacketOrder,
     unit: Option<Unit>,
+    /// The server sends fragments.
+    fragments: bool,
 }
 
 impl LabDepacketizer {
@@ -84,8 +86,7 @@ impl LabDepacketizer {
         let Some(own_header) = image_begin(payload) else {
             return self.go_on(header, payload).into_iter().collect();
         };
-        let mut frames: Vec<_> =
-            self.unit.take().map(|unit| unit.received(false)).into_iter().collect();
+        let mut frames: Vec<_> = self.unfinished().into_iter().collect();
         let image = payload.get(own_header..).unwrap_or_default();
         let end = image_end(image);
         let unit = Unit {
@@ -104,6 +105,13 @@ impl LabDepacketizer {
         frames
     }
 
+    /// The frame that is gathered, behind which no end has come. Where no fragments are sent it
+    /// is whole, and lacks EOI in the file too.
+    fn unfinished(&mut self) -> Option<Received> {
+        let whole = !self.fragments;
+        self.unit.take().map(|unit| unit.received(whole))
+    }
+
     /// A packet without an image's begin: the next fragment of the frame that is gathered.
     fn go_on(&mut self, header: RtpHeader, payload: &[u8]) -> Option<Received> {
         let mut unit = self.unit.take()?;
@@ -117,6 +125,7 @@ impl LabDepacketizer {
         if unit.jpeg.len() + fragment.len() > MAX_GATHERED {
             return None;
         }
+        self.fragments = true;
         unit.jpeg.extend_from_slice(fragment);
         unit.last = header.sequence_number;
         unit.same_number = Some(same_number);
@@ -133,7 +142,7 @@ impl LabDepacketizer {
     pub fn flush(&mut self) -> Vec<Received> {
         let due = self.order.flush();
         let mut frames: Vec<_> = due.iter().flat_map(|packet| self.take(packet)).collect();
-        frames.extend(self.unit.take().map(|unit| unit.received(false)));
+        frames.extend(self.unfinished());
         frames
     }
 

@@ -6,11 +6,13 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod header;
+mod judge;
 mod lab_depacketizer;
 mod lab_packetizer;
 mod packet_order;
 
 pub use header::{HeaderError, RtpHeader};
+pub use judge::{Field, Finding, Judge};
 pub use lab_depacketizer::{LabDepacketizer, MAX_GATHERED, Received};
 pub use lab_packetizer::{LabPacketizer, MAX_LAB_FRAME};
 pub use packet_order::PacketCounts;

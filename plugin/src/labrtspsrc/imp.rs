@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use super::control::{Command, Control, Target};
+use super::location::{Dialect, Location, SCHEME};
+use super::shared::Shared;
+use crate::rtplabdepay::RtpLabDepay;
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const TIMEOUT: u32 = 5000;
+const LATENCY: u32 = 100;
+
+/// What may wait for its time to be shown; beyond, packets are lost in the kernel.
+const QUEUE_BYTES: u32 = 64 * 1024 * 1024;
+
+/// How long the end of the control thread is waited for: TEARDOWN's half second, and some.
+const END: Duration = Duration::from_millis(700);
+const LOOK: Duration = Duration::from_millis(5);
+
+#[derive(Debug, Clone)]
+struct Settings {
+    location: Option<Location>,
+    rtp_port: u16,
+    dialect: Dialect,
+    timeout: u32,
+    latency: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let dialect = Dialect::default();
+        Self { location: None, rtp_port: 0, dialect, timeout: TIMEOUT, latency: LATENCY }
+    }
+}
+
+/// What runs between READY and NULL.
+#[derive(Debug)]
+struct Running {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+pub struct LabRtspSrc {
+    receiver: super::Receiver,
+    depay: RtpLabDepay,
+    src: gst::GhostPad,
+    settings: Mutex<Settings>,
+    running: Mutex<Option<Running>>,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for LabRtspSrc {
+    const NAME: &'static str = "GstLabRtspSrc";
+    type Type = super::LabRtspSrc;
+    type ParentType = gst::Bin;
+    type Interfaces = (gst::URIHandler,);
+
+    fn with_class(class: &Self::Class) -> Self {
+        let template = class.pad_template("src").expect("declared");
+        Self {
+            receiver: glib::Object::builder().property("name", "receiver").build(),
+            depay: glib::Object::builder().property("name", "depay").build(),
+            src: gst::GhostPad::from_template(&template),
+            settings: Mutex::default(),
+            running: Mutex::default(),
+        }
+    }
+}
+
+impl LabRtspSrc {
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn count_afresh(&self) {
+        self.depay.reset();
+    }
+
+    /// Starts the control thread, which sends SETUP.
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        let settings = self.settings().clone();
+        let Some(location) = settings.location else {
+            return Err(gst::error_msg!(
+                gst::ResourceError::NotFound,
+                ["no location is set: labrtsp://HOST:PORT/FILE"]
+            ));
+        };
+        let target = Target {
+            rtp_port: location.rtp_port.unwrap_or(settings.rtp_port),
+            dialect: location.dialect.unwrap_or(settings.dialect),
+            timeout: Duration::from_millis(u64::from(settings.timeout)),
+            location,
+        };
+        let shared = Arc::new(Shared::default());
+        let (commands, inbox) = channel();
+        shared.set_commands(Some(commands));
+        self.receiver.imp().prepare(shared.clone(), self.obj().downgrade());
+        let control = Control::new(target, shared.clone(), self.obj().downgrade());
+        let thread = std::thread::Builder::new()
+            .name("labrtspsrc".to_owned())
+            .spawn(move || control.run(&inbox))
+            .map_err(|error| gst::error_msg!(gst::CoreError::Thread, ["no thread: {error}"]))?;
+        shared.command(Command::Setup);
+        *self.running() = Some(Running { shared, thread });
+        Ok(())
+    }
+
+    /// Hands a command to the control thread.
+    fn command(&self, command: Command) {
+        if let Some(running) = &*self.running() {
+            running.shared.command(command);
+        }
+    }
+
+    /// Sends TEARDOWN and ends the control thread; one that still connects is left behind, and
+    /// ends at its limit.
+    fn stop(&self) {
+        let Some(Running { shared, thread }) = self.running().take() else { return };
+        shared.cancelled.store(true, Ordering::SeqCst);
+        shared.command(Command::Teardown);
+        shared.set_commands(None);
+        let end = Instant::now() + END;
+        while !thread.is_finished() && Instant::now() < end {
+            std::thread::sleep(LOOK);
+        }
+        if thread.is_finished() {
+            // It holds no lock whose poisoning matters.
+            let _ = thread.join();
+        }
+        shared.set_socket(None);
+    }
+
+    fn set_location(&self, uri: &str) -> Result<(), glib::Error> {
+        let location = Location::parse(uri)
+            .map_err(|error| glib::Error::new(gst::URIError::BadUri, &format!("{uri}: {error}")))?;
+        if self.obj().current_state() > gst::State::Ready {
+            let text = "the location cannot be changed while it plays";
+            return Err(glib::Error::new(gst::URIError::BadState, text));
+        }
+        self.settings().location = Some(location);
+        Ok(())
+    }
+}
+
+impl ObjectImpl for LabRtspSrc {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            vec![
+                glib::ParamSpecString::builder("location")
+                    .nick("Location")
+                    .blurb("labrtsp://HOST:PORT/FILE?rtp-port=N&dialect=NAME")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt::builder("rtp-port")
+                    .nick("RTP port")
+                    .blurb("UDP port that the server sends to; 0 takes a free one")
+                    .maximum(65_535)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecEnum::builder_with_default("dialect", Dialect::default())
+                    .nick("Dialect")
+                    .blurb("In which form requests are written")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt::builder("timeout")
+                    .nick("Timeout")
+                    .blurb(
+                        "How long to wait for the connection, an answer, the first packet, in ms",
+                    )
+                    .minimum(1)
+                    .default_value(TIMEOUT)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt::builder("latency")
+                    .nick("Latency")
+                    .blurb("How long frames are kept before they are shown, in ms")
+                    .default_value(LATENCY)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+                    .nick("Statistics")
+                    .blurb("Counters: frames, packets, bytes, lost, repeated, late, damaged")
+                    .read_only()
+                    .build(),
+            ]
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let number = || value.get::<u32>().unwrap_or_default();
+        match pspec.name() {
+            "location" => match value.get::<Option<String>>().ok().flatten() {
+                Some(uri) => {
+                    if let Err(error) = self.set_location(&uri) {
+                        gst::element_imp_error!(self, gst::ResourceError::NotFound, ("{error}"));
+                    }
+                }
+                None => self.settings().location = None,
+            },
+            "rtp-port" => self.settings().rtp_port = u16::try_from(number()).unwrap_or_default(),
+            "dialect" => self.settings().dialect = value.get().unwrap_or_default(),
+            "timeout" => self.settings().timeout = number(),
+            "latency" => {
+                self.settings().latency = number();
+                let latency = gst::ClockTime::from_mseconds(u64::from(number()));
+                self.receiver.imp().set_latency(latency);
+            }
+            _ => {}
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        match pspec.name() {
+            "location" => self.settings().location.as_ref().map(ToString::to_string).to_value(),
+            "rtp-port" => u32::from(self.settings().rtp_port).to_value(),
+            "dialect" => self.settings().dialect.to_value(),
+            "timeout" => self.settings().timeout.to_value(),
+            "latency" => self.settings().latency.to_value(),
+            _ => self.depay.property_value("stats"),
+        }
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let obj = self.obj();
+        obj.set_suppressed_flags(gst::ElementFlags::SOURCE | gst::ElementFlags::SINK);
+        obj.set_element_flags(gst::ElementFlags::SOURCE);
+        self.receiver.imp().set_latency(gst::ClockTime::from_mseconds(u64::from(LATENCY)));
+        let build = || -> Result<(), glib::BoolError> {
+            // Packets are received, and stamped with their arrival, while frames wait.
+            let queue = gst::ElementFactory::make("queue")
+                .property("max-size-buffers", 0_u32)
+                .property("max-size-time", 0_u64)
+                .property("max-size-bytes", QUEUE_BYTES)
+                .build()?;
+            let parts = [self.receiver.upcast_ref(), self.depay.upcast_ref(), &queue];
+            obj.add_many(parts)?;
+            gst::Element::link_many(parts)?;
+            let target = queue.static_pad("src");
+            self.src.set_target(target.as_ref())?;
+            obj.add_pad(&self.src)
+        };
+        if let Err(error) = build() {
+            gst::element_imp_error!(self, gst::CoreError::Failed, ("{error}"));
+        }
+    }
+}
+
+impl GstObjectImpl for LabRtspSrc {}
+
+impl ElementImpl for LabRtspSrc {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Lab RTSP source",
+                "Source/Network",
+                "Plays movies from servers of the networking course's RTSP/RTP lab",
+                "The mjpeg-rtsp authors",
+            )
+        });
+        Some(&*METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let jpeg = gst::Caps::builder("image/jpeg").field("parsed", true).build();
+            let always = gst::PadPresence::Always;
+            gst::PadTemplate::new("src", gst::PadDirection::Src, always, &jpeg)
+                .into_iter()
+                .collect()
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        use gst::StateChange::{PausedToPlaying, PausedToReady, PlayingToPaused, ReadyToPaused};
+        if transition == ReadyToPaused
+            && let Err(error) = self.start()
+        {
+            self.post_error_message(error);
+            return Err(gst::StateChangeError);
+        }
+        if transition == PlayingToPaused {
+            self.command(Command::Pause);
+        }
+        let changed = self.parent_change_state(transition);
+        match transition {
+            ReadyToPaused if changed.is_err() => self.stop(),
+            PausedToPlaying => self.command(Command::Play),
+            PausedToReady => self.stop(),
+            _ => {}
+        }
+        changed
+    }
+}
+
+impl BinImpl for LabRtspSrc {}
+
+impl URIHandlerImpl for LabRtspSrc {
+    const URI_TYPE: gst::URIType = gst::URIType::Src;
+
+    fn protocols() -> &'static [&'static str] {
+        &[SCHEME]
+    }
+
+    fn uri(&self) -> Option<String> {
+        self.settings().location.as_ref().map(ToString::to_string)
+    }
+
+    fn set_uri(&self, uri: &str) -> Result<(), glib::Error> {
+        self.set_location(uri)
+    }
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What an application is told of the exchange, as element messages, and of what failed.
+
+use super::LabRtspSrc;
+use crate::lab::{Method, RequestForm};
+use crate::rtp::RtpHeader;
+use gst::prelude::*;
+use std::io;
+use std::time::Duration;
+
+/// Why a movie is not played.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("cannot connect to {0}: {1}; is the server running there?")]
+    Connect(String, io::Error),
+    #[error("cannot take RTP port {port}: another program has it; port {free} is free")]
+    PortTaken { port: u16, free: u16 },
+    #[error("cannot receive RTP on port {0}: {1}")]
+    Socket(u16, io::Error),
+    #[error("the server has no movie {file:?}: {status}")]
+    NotFound { file: String, status: String },
+    #[error("the server cannot send RTP: {0}")]
+    ServerError(String),
+    #[error("the server refuses {}: {status}", method.word())]
+    Refused { method: Method, status: String },
+    #[error("the server does not answer {} within {} s", method.word(), limit.as_secs_f64())]
+    NoAnswer { method: Method, limit: Duration },
+    #[error(
+        "no RTP came to port {port} within {} s, though PLAY was sent: the movie may be missing at \
+         the server (most answer 200 then), or something blocks UDP",
+        limit.as_secs_f64()
+    )]
+    NoRtp { port: u16, limit: Duration },
+    #[error("the connection to the server was lost")]
+    Closed,
+}
+
+impl Failure {
+    /// Posts it as an error of the element.
+    pub fn post(&self, element: &LabRtspSrc) {
+        let text = self.to_string();
+        match self {
+            Self::Connect(..) => {
+                gst::element_error!(element, gst::ResourceError::OpenReadWrite, ("{text}"));
+            }
+            Self::PortTaken { .. } => {
+                gst::element_error!(element, gst::ResourceError::Busy, ("{text}"));
+            }
+            Self::Socket(..) => {
+                gst::element_error!(element, gst::ResourceError::OpenRead, ("{text}"));
+            }
+            Self::NotFound { .. } => {
+                gst::element_error!(element, gst::ResourceError::NotFound, ("{text}"));
+            }
+            Self::ServerError(_) | Self::Refused { .. } => {
+                gst::element_error!(element, gst::ResourceError::Failed, ("{text}"));
+            }
+            Self::NoAnswer { .. } | Self::NoRtp { .. } | Self::Closed => {
+                gst::element_error!(element, gst::ResourceError::Read, ("{text}"));
+            }
+        }
+    }
+}
+
+fn post(element: &LabRtspSrc, structure: gst::Structure) {
+    let message = gst::message::Element::builder(structure).src(element).build();
+    let _ = element.post_message(message);
+}
+
+pub(super) fn request(
+    element: &LabRtspSrc,
+    method: Method,
+    cseq: u64,
+    form: RequestForm,
+    text: &str,
+) {
+    let structure = gst::Structure::builder("labrtspsrc-request")
+        .field("method", method.word())
+        .field("cseq", cseq)
+        .field("dialect", form.name())
+        .field("text", text)
+        .build();
+    post(element, structure);
+}
+
+/// `method` and `cseq` are the request's; both are missing for what nobody asked for.
+pub(super) fn reply(element: &LabRtspSrc, asked: Option<(Method, u64)>, text: &str) {
+    let mut structure = gst::Structure::builder("labrtspsrc-reply").field("text", text).build();
+    if let Some((method, cseq)) = asked {
+        structure.set("method", method.word());
+        structure.set("cseq", cseq);
+    }
+    post(element, structure);
+}
+
+pub(super) fn first_packet(element: &LabRtspSrc, packet: &[u8], header: &RtpHeader, from: &str) {
+    let structure = gst::Structure::builder("labrtspsrc-rtp")
+        .field("packet", gst::Buffer::from_slice(packet.to_vec()))
+        .field("sequence-number", u32::from(header.sequence_number))
+        .field("from", from)
+        .build();
+    post(element, structure);
+}
+
+pub(super) fn finding(element: &LabRtspSrc, name: &str, text: &str) {
+    let structure = gst::Structure::builder("labrtspsrc-finding")
+        .field("name", name)
+        .field("text", text)
+        .build();
+    post(element, structure);
+}
+
+pub(super) fn note(element: &LabRtspSrc, text: &str) {
+    let structure = gst::Structure::builder("labrtspsrc-note").field("text", text).build();
+    post(element, structure);
+}
+
+pub(super) fn progress(element: &LabRtspSrc, kind: gst::ProgressType, code: &str, text: &str) {
+    let message = gst::message::Progress::builder(kind, code, text).src(element).build();
+    let _ = element.post_message(message);
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! RTP explained: what each field of a header says, and what of a server's packets is unlike what
+//! the lab asks for. Made for students, by whom the servers are.
+
+use super::{PAYLOAD_TYPE_JPEG, RtpHeader, VIDEO_CLOCK_RATE};
+use std::time::Instant;
+
+/// One field of a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// As RFC 3550 section 5.1 calls it.
+    pub name: &'static str,
+    /// How many bits it has.
+    pub bits: u8,
+    /// What it holds.
+    pub value: u32,
+    /// What that says.
+    pub sentence: String,
+}
+
+impl RtpHeader {
+    /// Each field of the fixed header, in order, with a plain sentence.
+    pub fn explain(&self) -> [Field; 9] {
+        let field =
+            |name, bits, value: u32, sentence: String| Field { name, bits, value, sentence };
+        let flag = |set: bool, yes: &str, no: &str| (if set { yes } else { no }).to_owned();
+        let seconds = f64::from(self.timestamp) / f64::from(VIDEO_CLOCK_RATE);
+        [
+            field(
+                "V",
+                2,
+                self.version.into(),
+                match self.version {
+                    2 => "version 2, which is RTP's (RFC 3550)".to_owned(),
+                    other => format!(
+                        "version {other}; RTP's is 2: write V into the upper two bits of the first byte"
+                    ),
+                },
+            ),
+            field(
+                "P",
+                1,
+                self.padding.into(),
+                flag(self.padding, "padding follows the payload", "no padding"),
+            ),
+            field(
+                "X",
+                1,
+                self.extension.into(),
+                flag(self.extension, "one header extension follows", "no header extension"),
+            ),
+            field(
+                "CC",
+                4,
+                self.csrc_count.into(),
+                match self.csrc_count {
+                    0 => "no contributing sources".to_owned(),
+                    count => {
+                        format!("{count} contributing sources follow the header, 4 bytes each")
+                    }
+                },
+            ),
+            field(
+                "M",
+                1,
+                self.marker.into(),
+                flag(
+                    self.marker,
+                    "marker: this packet ends its frame",
+                    "no marker: the frame goes on, or the server does not use it, as the textbook's",
+                ),
+            ),
+            field(
+                "PT",
+                7,
+                self.payload_type.into(),
+                match self.payload_type {
+                    PAYLOAD_TYPE_JPEG => "payload type 26: JPEG (RFC 3551)".to_owned(),
+                    other => format!("payload type {other}; JPEG's is 26"),
+                },
+            ),
+            field(
+                "sequence number",
+                16,
+                self.sequence_number.into(),
+                match self.sequence_number {
+                    0 => {
+                        "frame 0, which the textbook's client never shows: count from 1".to_owned()
+                    }
+                    number => format!(
+                        "in the lab the number of the frame: {number}; gaps are lost packets"
+                    ),
+                },
+            ),
+            field(
+                "timestamp",
+                32,
+                self.timestamp,
+                format!(
+                    "{seconds:.3} s, if the clock has 90000 ticks a second, as video in RTP (RFC 3551)"
+                ),
+            ),
+            field(
+                "SSRC",
+                32,
+                self.ssrc,
+                format!(
+                    "the source's identifier, 0x{:08x}: the same in every packet of a stream",
+                    self.ssrc
+                ),
+            ),
+        ]
+    }
+}
+
+/// What is unlike the lab, or RTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Finding {
+    /// V is not 2.
+    #[error("V is {0}, the lab asks for version 2; it is played all the same")]
+    Version(u8),
+    /// PT is not 26.
+    #[error("PT is {0}, the lab asks for 26, JPEG; it is played all the same")]
+    PayloadType(u8),
+    /// The first number is 0.
+    #[error(
+        "the first sequence number is 0; the textbook's client never shows frame 0, so count from 1"
+    )]
+    FromZero,
+    /// Every packet has one timestamp.
+    #[error(
+        "the timestamp never changes; RTP asks for the frame's time, 4500 ticks later for each frame at 20 frames/s"
+    )]
+    TimestampStands,
+    /// Timestamps are seconds.
+    #[error(
+        "the timestamp counts whole seconds; RTP asks for ticks of a 90 kHz clock, 4500 a frame at 20 frames/s"
+    )]
+    TimestampInSeconds,
+    /// Packets of a stream have several SSRC.
+    #[error("the SSRC changes within the stream; RTP asks for one that stays, chosen at random")]
+    SsrcChanges,
+}
+
+impl Finding {
+    /// A word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Version(_) => "version",
+            Self::PayloadType(_) => "payload-type",
+            Self::FromZero => "from-zero",
+            Self::TimestampStands => "timestamp-stands",
+            Self::TimestampInSeconds => "timestamp-in-seconds",
+            Self::SsrcChanges => "ssrc-changes",
+        }
+    }
+}
+
+/// Frames that must have come before timestamps are judged.
+const FRAMES: u32 = 12;
+
+/// Looks at the headers of a stream, and tells each finding once.
+#[derive(Debug, Default)]
+pub struct Judge {
+    first: Option<(RtpHeader, Instant)>,
+    last_number: u16,
+    frames: u32,
+    timestamps_judged: bool,
+    ssrc_told: bool,
+}
+
+impl Judge {
+    /// What is new about a packet that came at a time.
+    pub fn look(&mut self, header: &RtpHeader, at: Instant) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let Some((first, begin)) = self.first else {
+            self.first = Some((*header, at));
+            self.last_number = header.sequence_number;
+            if header.version != 2 {
+                findings.push(Finding::Version(header.version));
+            }
+            if header.payload_type != PAYLOAD_TYPE_JPEG {
+                findings.push(Finding::PayloadType(header.payload_type));
+            }
+            if header.sequence_number == 0 {
+                findings.push(Finding::FromZero);
+            }
+            return findings;
+        };
+        if header.ssrc != first.ssrc && !self.ssrc_told {
+            self.ssrc_told = true;
+            findings.push(Finding::SsrcChanges);
+        }
+        // Fragments of a frame have one timestamp.
+        if header.sequence_number != self.last_number {
+            self.last_number = header.sequence_number;
+            self.frames += 1;
+        }
+        if self.frames >= FRAMES && !self.timestamps_judged {
+            self.timestamps_judged = true;
+            let ticks = u64::from(header.timestamp.wrapping_sub(first.timestamp));
+            let seconds = at.duration_since(begin).as_secs();
+            if ticks == 0 && seconds == 0 {
+                // Seconds that have not gone on, or a clock that stands: too soon to say.
+                self.timestamps_judged = self.frames >= 3 * FRAMES;
+            }
+            if self.timestamps_judged && ticks == 0 {
+                findings.push(Finding::TimestampStands);
+            } else if self.timestamps_judged && ticks <= seconds + 1 {
+                findings.push(Finding::TimestampInSeconds);
+            }
+        }
+        findings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn header(sequence_number: u16, timestamp: u32) -> RtpHeader {
+        RtpHeader {
+            version: 2,
+            padding: false,
+            extension: false,
+            csrc_count: 0,
+            marker: true,
+            payload_type: 26,
+            sequence_number,
+            timestamp,
+            ssrc: 0x1234,
+        }
+    }
+
+    #[test]
+    fn every_field_has_its_sentence() {
+        let fields = header(7, 4500).explain();
+        let row = |field: &Field| (field.name, field.bits, field.value);
+        let want = [
+            ("V", 2, 2),
+            ("P", 1, 0),
+            ("X", 1, 0),
+            ("CC", 4, 0),
+            ("M", 1, 1),
+            ("PT", 7, 26),
+            ("sequence number", 16, 7),
+            ("timestamp", 32, 4500),
+            ("SSRC", 32, 0x1234),
+        ];
+        assert_eq!(fields.each_ref().map(row), want);
+        assert_eq!(fields.iter().map(|field| u32::from(field.bits)).sum::<u32>(), 96);
+        assert!(fields.iter().all(|field| !field.sentence.is_empty()));
+        let wrong = RtpHeader { version: 0, ..header(0, 0) }.explain();
+        assert!(wrong.iter().any(|field| field.sentence.contains("RTP's is 2")));
+    }
+
+    /// What is found in 40 frames, 50 ms apart.
+    fn findings(change: impl Fn(u32, &mut RtpHeader)) -> Vec<Finding> {
+        let (mut judge, begin) = (Judge::default(), Instant::now());
+        let mut found = Vec::new();
+        for frame in 0..40_u16 {
+            let mut header = header(frame + 1, u32::from(frame) * 4500);
+            change(u32::from(frame), &mut header);
+            found.extend(judge.look(&header, begin + Duration::from_millis(50) * frame.into()));
+        }
+        found
+    }
+
+    #[test]
+    fn what_is_unlike_the_lab_is_told_once() {
+        assert_eq!(findings(|_, _| ()), []);
+        assert_eq!(findings(|_, it| it.version = 0), [Finding::Version(0)]);
+        assert_eq!(findings(|_, it| it.payload_type = 0), [Finding::PayloadType(0)]);
+        assert_eq!(findings(|_, it| it.sequence_number -= 1), [Finding::FromZero]);
+        assert_eq!(findings(|_, it| it.timestamp = 9), [Finding::TimestampStands]);
+        let seconds = |frame, it: &mut RtpHeader| it.timestamp = 1_700_000_000 + frame / 20;
+        assert_eq!(findings(seconds), [Finding::TimestampInSeconds]);
+        let late = |frame, it: &mut RtpHeader| it.timestamp = 1_700_000_000 + (frame + 3) / 20;
+        assert_eq!(findings(late), [Finding::TimestampInSeconds]);
+        assert_eq!(findings(|frame, it| it.ssrc = frame), [Finding::SsrcChanges]);
+    }
+}

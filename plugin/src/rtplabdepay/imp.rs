@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use crate::jpeg::frame_size;
+use crate::rtp::{LabDepacketizer, Received};
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "rtplabdepay",
+        gst::DebugColorFlags::empty(),
+        Some("Frames from lab RTP packets"),
+    )
+});
+
+/// The arrival of a buffer without a timestamp.
+const NO_TIME: u64 = u64::MAX;
+
+#[derive(Debug, Default)]
+struct State {
+    depacketizer: LabDepacketizer,
+    /// The size that the caps say.
+    size: Option<(u16, u16)>,
+    frames: u64,
+    bytes: u64,
+    /// Datagrams that are no RTP packets, and frames that are no pictures.
+    damaged: u64,
+    /// Of the last frame that was passed on.
+    last: Option<(u16, u32)>,
+    discont: bool,
+    /// Goes behind the caps, which come with the first frame.
+    segment: Option<gst::Event>,
+}
+
+pub struct RtpLabDepay {
+    sink: gst::Pad,
+    src: gst::Pad,
+    state: Mutex<State>,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for RtpLabDepay {
+    const NAME: &'static str = "GstRtpLabDepay";
+    type Type = super::RtpLabDepay;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        let sink = gst::Pad::builder_from_template(&class.pad_template("sink").expect("declared"))
+            .chain_function(|_, parent, buffer| {
+                Self::catch_panic_pad_function(
+                    parent,
+                    || Err(gst::FlowError::Error),
+                    |this| this.chain(&buffer),
+                )
+            })
+            .event_function(|pad, parent, event| {
+                Self::catch_panic_pad_function(parent, || false, |this| this.event(pad, event))
+            })
+            .build();
+        let template = class.pad_template("src").expect("declared");
+        let src = gst::Pad::builder_from_template(&template).build();
+        Self { sink, src, state: Mutex::default() }
+    }
+}
+
+/// A frame, with caps if it has another size than the one before.
+struct Ready {
+    caps: Option<gst::Caps>,
+    buffer: gst::Buffer,
+}
+
+impl RtpLabDepay {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn reset(&self) {
+        self.state().depacketizer.reset();
+    }
+
+    fn chain(&self, packet: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let received = {
+            let map = packet.map_readable().map_err(|_| gst::FlowError::Error)?;
+            let arrival = packet.pts().map_or(NO_TIME, gst::ClockTime::nseconds);
+            let mut state = self.state();
+            state.bytes += map.len() as u64;
+            let pushed = state.depacketizer.push(&map, arrival);
+            if pushed.is_err() {
+                state.damaged += 1;
+            }
+            pushed
+        };
+        match received {
+            Ok(frames) => self.push(frames),
+            Err(error) => {
+                gst::warning!(CAT, imp = self, "datagram left out: {error}");
+                Ok(gst::FlowSuccess::Ok)
+            }
+        }
+    }
+
+    fn push(&self, frames: Vec<Received>) -> Result<gst::FlowSuccess, gst::FlowError> {
+        for received in frames {
+            let number = received.sequence_number;
+            let Some(ready) = self.ready(received) else {
+                gst::warning!(CAT, imp = self, "frame {number} is damaged and left out");
+                continue;
+            };
+            if let Some(caps) = ready.caps {
+                self.src.push_event(gst::event::Caps::new(&caps));
+            }
+            if let Some(segment) = self.state().segment.take() {
+                self.src.push_event(segment);
+            }
+            gst::log!(CAT, imp = self, "frame {number}, {} bytes", ready.buffer.size());
+            self.src.push(ready.buffer)?;
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    fn ready(&self, received: Received) -> Option<Ready> {
+        let mut state = self.state();
+        let size = frame_size(&received.jpeg).filter(|_| received.whole);
+        let Some((width, height)) = size else {
+            state.damaged += 1;
+            state.discont = true;
+            return None;
+        };
+        let caps = (state.size.replace((width, height)) != Some((width, height))).then(|| {
+            gst::Caps::builder("image/jpeg")
+                .field("parsed", true)
+                .field("width", i32::from(width))
+                .field("height", i32::from(height))
+                .build()
+        });
+        state.frames += 1;
+        state.last = Some((received.sequence_number, received.timestamp));
+        let mut buffer = gst::Buffer::from_slice(received.jpeg);
+        let stamped = buffer.get_mut()?;
+        let arrival = Some(received.arrival).filter(|it| *it != NO_TIME);
+        stamped.set_pts(arrival.map(gst::ClockTime::from_nseconds));
+        if std::mem::take(&mut state.discont) {
+            stamped.set_flags(gst::BufferFlags::DISCONT);
+        }
+        Some(Ready { caps, buffer })
+    }
+
+    /// Passes on what waits for packets.
+    fn flush(&self) {
+        let frames = self.state().depacketizer.flush();
+        // What becomes of them, the next buffer will find out too.
+        let _ = self.push(frames);
+    }
+
+    fn event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        match event.view() {
+            // Ours follow with the first frame.
+            gst::EventView::Caps(_) => return true,
+            gst::EventView::Segment(_) => {
+                self.state().segment = Some(event);
+                return true;
+            }
+            gst::EventView::Gap(_) => {
+                self.flush();
+                if self.state().segment.is_some() {
+                    return true;
+                }
+            }
+            gst::EventView::Eos(_) => self.flush(),
+            gst::EventView::FlushStop(_) => {
+                let mut state = self.state();
+                state.depacketizer.reset();
+                state.discont = true;
+                state.segment = None;
+            }
+            _ => {}
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+
+    fn stats(&self) -> gst::Structure {
+        let state = self.state();
+        let counts = state.depacketizer.counts();
+        let (number, timestamp) = state.last.unwrap_or_default();
+        gst::Structure::builder("rtplabdepay-stats")
+            .field("frames", state.frames)
+            .field("packets", counts.received)
+            .field("bytes", state.bytes)
+            .field("lost", counts.lost)
+            .field("repeated", counts.repeated)
+            .field("late", counts.late)
+            .field("damaged", state.damaged)
+            .field("sequence-number", u32::from(number))
+            .field("timestamp", timestamp)
+            .build()
+    }
+}
+
+impl ObjectImpl for RtpLabDepay {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            vec![
+                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+                    .nick("Statistics")
+                    .blurb("Counters: frames, packets, bytes, lost, repeated, late, damaged")
+                    .read_only()
+                    .build(),
+            ]
+        });
+        &PROPERTIES
+    }
+
+    fn property(&self, _id: usize, _pspec: &glib::ParamSpec) -> glib::Value {
+        self.stats().to_value()
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let obj = self.obj();
+        for pad in [&self.sink, &self.src] {
+            // A new element has no pads of these names.
+            let _ = obj.add_pad(pad);
+        }
+    }
+}
+
+impl GstObjectImpl for RtpLabDepay {}
+
+impl ElementImpl for RtpLabDepay {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Lab RTP depayloader",
+                "Codec/Depayloader/Network/RTP",
+                "Frames from the RTP packets of servers of the networking course's lab",
+                "The mjpeg-rtsp authors",
+            )
+        });
+        Some(&*METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let jpeg = gst::Caps::builder("image/jpeg").field("parsed", true).build();
+            let always = gst::PadPresence::Always;
+            [
+                gst::PadTemplate::new("sink", gst::PadDirection::Sink, always, &super::rtp_caps()),
+                gst::PadTemplate::new("src", gst::PadDirection::Src, always, &jpeg),
+            ]
+            .into_iter()
+            .flatten()
+            .collect()
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::ReadyToPaused {
+            *self.state() = State::default();
+        }
+        self.parent_change_state(transition)
+    }
+}
