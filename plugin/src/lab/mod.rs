@@ -7,12 +7,14 @@
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod explain;
 mod framer;
 mod reply;
 mod request;
 #[cfg(test)]
 mod tests;
 
+pub use explain::{Explanation, explain_reply, explain_request, explain_rtp};
 pub use framer::{Framer, FramerError, MAX_REQUEST};
 pub use reply::{Description, Reply, ReplyError, Status};
 pub use request::{Dialect, Form, LineEnd, Method, Request, RequestError, RequestForm};

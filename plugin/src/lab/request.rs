@@ -140,7 +140,7 @@ impl Dialect {
     }
 }
 
-fn form_of(text: &str) -> Form {
+pub(super) fn form_of(text: &str) -> Form {
     Form {
         line_end: match text.split_once('\n') {
             Some((first, _)) if first.ends_with('\r') => LineEnd::CrLf,
