@@ -2,12 +2,13 @@
 //! Counts, saves, exits: the face for scripts.
 
 use crate::cli::Arguments;
-use crate::player::{Player, State};
+use crate::player::{Exchange, Player, State};
 use anyhow::{Context, Result};
 use gst::prelude::*;
 use gst_video::prelude::*;
+use gstmjpegfile::labrtspsrc::SCHEME;
 use serde::Serialize;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,9 @@ use std::time::{Duration, Instant};
 
 /// How often the limits are looked at.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// How much longer than the source's own limits a lab session may take.
+const LAB_SLACK: Duration = Duration::from_secs(1);
 
 /// What is known of the rendered frames.
 #[derive(Debug, Default)]
@@ -42,6 +46,7 @@ struct Summary {
 }
 
 pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
+    let source = arguments.source()?;
     if let Some(folder) = &arguments.save {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
@@ -63,17 +68,28 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
         }
     });
 
+    // A lab server is asked in several forms, each with its own time.
+    let asked = Rc::new(Cell::new(Instant::now()));
+    let (slot_asked, explain) = (asked.clone(), arguments.explain);
+    player.connect_exchange(move |exchange| {
+        slot_asked.set(Instant::now());
+        if explain {
+            say(exchange);
+        }
+    });
     let begin = Instant::now();
     let (quit, slot, watched) = (main_loop.clone(), error.clone(), seen.clone());
     let (frames, seconds) = (arguments.frames, arguments.seconds.map(Duration::from_secs_f64));
-    let timeout = arguments.timeout();
+    let timeout = Duration::from_secs_f64(arguments.timeout);
+    // The source's own limits, which say more, come first.
+    let patience = if source.starts_with(SCHEME) { timeout + LAB_SLACK } else { timeout };
     let look = glib::timeout_add_local(LOOK, move || {
         let seen = lock(&watched);
         let enough = frames.is_some_and(|frames| seen.frames >= frames)
             || seconds.zip(seen.first).is_some_and(|(limit, first)| first.elapsed() >= limit);
         if let Some(text) = &seen.failed {
             slot.replace(Some(text.clone()));
-        } else if seen.last.unwrap_or(begin).elapsed() > timeout && !enough {
+        } else if seen.last.unwrap_or(begin).max(asked.get()).elapsed() > patience && !enough {
             slot.replace(Some(format!("no new frame within {} s", timeout.as_secs_f64())));
         } else if !enough {
             return glib::ControlFlow::Continue;
@@ -105,10 +121,15 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
     summary.print(arguments.json).context("cannot write to standard output")?;
     let error = error.take().or_else(|| (seen.frames == 0).then(|| "no frame came".to_owned()));
     if let Some(text) = error {
-        tracing::error!("{}: {text}", arguments.source);
+        tracing::error!("{source}: {text}");
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[allow(clippy::print_stderr)] // The program's product, with --explain.
+fn say(exchange: &Exchange) {
+    eprintln!("{exchange}");
 }
 
 /// Bits a second; 0 where nothing was measured.

@@ -12,7 +12,6 @@ use anyhow::{Context, Result};
 use cli::Arguments;
 use player::{Player, Transport};
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Plays what the command line says.
 ///
@@ -21,17 +20,11 @@ use std::time::Duration;
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     gst::init().context("GStreamer does not start")?;
     gstmjpegfile::register().context("the movie elements do not register")?;
-    let player = Player::new(&arguments.source, arguments.transport, arguments.latency)?;
+    let player = Player::new(&arguments.source()?, &arguments.options())?;
     if arguments.headless {
         headless::run(&player, arguments)
     } else {
         terminal::run(&player, arguments)
-    }
-}
-
-impl Arguments {
-    fn timeout(&self) -> Duration {
-        Duration::from_secs_f64(self.timeout)
     }
 }
 

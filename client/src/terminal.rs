@@ -2,7 +2,7 @@
 //! Video in a window of GStreamer's, keys and a status line in the terminal.
 
 use crate::cli::Arguments;
-use crate::player::{Player, State};
+use crate::player::{Exchange, Player, State};
 use anyhow::{Context, Result};
 use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
@@ -38,6 +38,12 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
         say(text);
     });
     player.connect_refused(say);
+    let explain = arguments.explain;
+    player.connect_exchange(move |exchange| match exchange {
+        _ if explain => say(&exchange.to_string()),
+        Exchange::Note(text) => say(text),
+        _ => {}
+    });
     player.connect_end_of_movie(|| say("end of the movie: p plays it again"));
     let keys = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let raw = if keys { Some(RawMode::enter()?) } else { None };
@@ -107,7 +113,7 @@ fn read_keys(player: &Player) -> bool {
 
 #[allow(clippy::print_stderr)] // The program's face.
 fn say(text: &str) {
-    eprint!("\r\x1b[K{text}\r\n");
+    eprint!("\r\x1b[K{}\r\n", text.replace('\n', "\r\n"));
 }
 
 fn draw(player: &Player) {

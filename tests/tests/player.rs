@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use gst::prelude::*;
-use mjpeg_rtsp_client::player::{Player, State, Transport};
+use mjpeg_rtsp_client::player::{Options, Player, State, Transport};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::programs::Server;
 use mjpeg_rtsp_tests::wait_until;
@@ -32,7 +32,8 @@ fn the_states_are_the_labs_and_a_movie_plays_twice() -> Result<()> {
     let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
     let mut server = Server::start([movie], 1)?;
     for transport in [Transport::Tcp, Transport::Udp] {
-        let player = Player::new(&server.urls[0], transport, 0)?;
+        let player =
+            Player::new(&server.urls[0], &Options { transport, latency: 0, ..Options::default() })?;
         let sink = gst::ElementFactory::make("fakesink").property("sync", true).build()?;
         player.set_video_sink(&sink);
         let refused = Rc::new(RefCell::new(Vec::new()));
@@ -96,7 +97,7 @@ fn the_states_are_the_labs_and_a_movie_plays_twice() -> Result<()> {
 
 /// A player whose decoded pictures are told apart by a number made from their bytes.
 fn watched(url: &str, transport: Transport) -> Result<(Player, Arc<Mutex<Vec<u64>>>)> {
-    let player = Player::new(url, transport, 0)?;
+    let player = Player::new(url, &Options { transport, latency: 0, ..Options::default() })?;
     let sink = gst::ElementFactory::make("fakesink")
         .property("sync", true)
         .property("signal-handoffs", true)

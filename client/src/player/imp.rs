@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use super::State;
+use super::exchange::Exchange;
 use super::statistics::{Collector, Statistics};
+use super::{Options, State};
 use glib::prelude::*;
 use glib::subclass::Signal;
 use glib::subclass::prelude::*;
@@ -31,11 +32,38 @@ impl Pending {
     }
 }
 
+/// What the source speaks.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Rtsp,
+    Lab,
+    /// None: a file, or what else GStreamer plays.
+    #[default]
+    None,
+}
+
+impl Protocol {
+    fn of(uri: &str) -> Self {
+        match uri.split(':').next() {
+            Some(gstmjpegfile::labrtspsrc::SCHEME) => Self::Lab,
+            Some(scheme) if scheme.starts_with("rtsp") => Self::Rtsp,
+            _ => Self::None,
+        }
+    }
+
+    /// The source tells of each answer by a PROGRESS message.
+    fn tells_progress(self) -> bool {
+        self != Self::None
+    }
+}
+
+type OnExchange = Box<dyn Fn(&Exchange)>;
+
 #[derive(Default)]
 pub struct Player {
     playbin: OnceCell<gst::Element>,
     watch: OnceCell<gst::bus::BusWatchGuard>,
-    is_rtsp: Cell<bool>,
+    protocol: Cell<Protocol>,
     state: Cell<State>,
     pending: Cell<Option<Pending>>,
     /// The movie has ended: the next play starts from the first frame.
@@ -43,7 +71,7 @@ pub struct Player {
     seeking: Cell<bool>,
     next_seek: Cell<Option<gst::ClockTime>>,
     latency: Cell<u32>,
-    protocols: RefCell<String>,
+    on_exchange: RefCell<Vec<OnExchange>>,
     collector: Arc<Collector>,
 }
 
@@ -135,31 +163,24 @@ impl ObjectImpl for Player {
 
 impl Player {
     /// Builds the playbin; once.
-    pub fn open(&self, uri: &str, protocols: &str) {
-        self.is_rtsp.set(uri.starts_with("rtsp"));
-        self.protocols.replace(protocols.to_owned());
+    pub fn open(&self, uri: &str, options: &Options) {
+        self.protocol.set(Protocol::of(uri));
         let Ok(playbin) = gst::ElementFactory::make("playbin").property("uri", uri).build() else {
             return;
         };
-        let (latency, protocols) = (self.latency.get(), protocols.to_owned());
-        let collector = self.collector.clone();
+        let (options, collector) = (*options, self.collector.clone());
         playbin.connect("source-setup", false, move |values| {
             let source = values.get(1)?.get::<gst::Element>().ok()?;
-            if source.factory().is_some_and(|factory| factory.name() == "rtspsrc") {
-                source.set_property("latency", latency);
-                source.set_property_from_str("protocols", &protocols);
-                // Buffering by watermarks, which "auto" takes for movies, would stop and start.
-                source.set_property_from_str("buffer-mode", "slave");
-                let collector = collector.clone();
-                source.connect("new-manager", false, move |values| {
-                    let manager = values.get(1)?.get::<gst::Element>().ok()?;
-                    let collector = collector.clone();
-                    manager.connect("new-jitterbuffer", false, move |values| {
-                        Collector::watch(&collector, &values.get(1)?.get::<gst::Element>().ok()?);
-                        None
-                    });
-                    None
-                });
+            match source.factory()?.name().as_str() {
+                "rtspsrc" => set_up_rtsp(&source, &options, &collector),
+                "labrtspsrc" => {
+                    source.set_property("latency", options.latency);
+                    source.set_property("dialect", options.dialect);
+                    let timeout = u32::try_from(options.timeout.as_millis());
+                    source.set_property("timeout", timeout.unwrap_or(u32::MAX).max(1));
+                    collector.watch_lab(&source);
+                }
+                _ => {}
             }
             None
         });
@@ -217,6 +238,8 @@ impl Player {
         {
             // rtspsrc 1.22 has ended for good at the end of a stream: a seek would only bring the
             // end again. So the session is set up anew, and plays from the first frame.
+            let _ = playbin.set_state(gst::State::Ready);
+            self.tell_exchange();
             let _ = playbin.set_state(gst::State::Null);
         }
         self.start(Pending::Play, gst::State::Playing);
@@ -243,7 +266,8 @@ impl Player {
         self.ended.set(false);
         if let Some(playbin) = self.playbin() {
             let _ = playbin.set_state(gst::State::Ready);
-            if let Some(bus) = playbin.bus().filter(|_| self.is_rtsp.get()) {
+            self.tell_exchange();
+            if let Some(bus) = playbin.bus().filter(|_| self.protocol.get() == Protocol::Rtsp) {
                 let end = std::time::Instant::now() + Duration::from(TEARDOWN);
                 while let Some(message) =
                     bus.timed_pop_filtered(TEARDOWN, &[gst::MessageType::Progress])
@@ -260,6 +284,29 @@ impl Player {
             let _ = playbin.set_state(gst::State::Null);
         }
         self.set_state(State::Init);
+    }
+
+    pub fn connect_exchange(&self, f: OnExchange) {
+        self.on_exchange.borrow_mut().push(f);
+    }
+
+    fn emit_exchange(&self, exchange: &Exchange) {
+        for f in self.on_exchange.borrow().iter() {
+            f(exchange);
+        }
+    }
+
+    /// Tells what was exchanged while the source went to READY; the bus forgets it after that.
+    fn tell_exchange(&self) {
+        let Some(bus) = self.playbin().and_then(gst::Element::bus) else { return };
+        if self.protocol.get() != Protocol::Lab {
+            return;
+        }
+        while let Some(message) = bus.pop_filtered(&[gst::MessageType::Element]) {
+            if let Some(exchange) = message.structure().and_then(Exchange::of) {
+                self.emit_exchange(&exchange);
+            }
+        }
     }
 
     fn allowed(&self, command: &str, from: State) -> bool {
@@ -322,7 +369,7 @@ impl Player {
                     }
                 }
             }
-            MessageView::StateChanged(changed) if !self.is_rtsp.get() => {
+            MessageView::StateChanged(changed) if !self.protocol.get().tells_progress() => {
                 let ours = self.playbin().is_some_and(|p| message.src() == Some(p.upcast_ref()));
                 let there = match self.pending.get() {
                     Some(Pending::Play) => changed.current() == gst::State::Playing,
@@ -350,9 +397,15 @@ impl Player {
             }
             // rtspsrc warns of a closed connection, then ends the stream as if it were over.
             MessageView::Warning(warning)
-                if warning.error().matches(gst::ResourceError::Read) && self.is_rtsp.get() =>
+                if warning.error().matches(gst::ResourceError::Read)
+                    && self.protocol.get() == Protocol::Rtsp =>
             {
                 self.fail("the connection to the server was lost");
+            }
+            MessageView::Element(element) => {
+                if let Some(exchange) = element.structure().and_then(Exchange::of) {
+                    self.emit_exchange(&exchange);
+                }
             }
             MessageView::Error(_) => self.fail(&error_text(message)),
             _ => {}
@@ -378,12 +431,30 @@ impl Player {
     }
 }
 
+fn set_up_rtsp(source: &gst::Element, options: &Options, collector: &Arc<Collector>) {
+    source.set_property("latency", options.latency);
+    source.set_property_from_str("protocols", options.transport.protocols());
+    // Buffering by watermarks, which "auto" takes for movies, would stop and start.
+    source.set_property_from_str("buffer-mode", "slave");
+    let collector = collector.clone();
+    source.connect("new-manager", false, move |values| {
+        let manager = values.get(1)?.get::<gst::Element>().ok()?;
+        let collector = collector.clone();
+        manager.connect("new-jitterbuffer", false, move |values| {
+            Collector::watch(&collector, &values.get(1)?.get::<gst::Element>().ok()?);
+            None
+        });
+        None
+    });
+}
+
 /// What happened, as one line for a person.
 fn error_text(message: &gst::Message) -> String {
     let gst::MessageView::Error(error) = message.view() else { return "unknown error".to_owned() };
     let debug = error.debug().unwrap_or_default();
-    // The detail behind the last "): " or line end is the server's or system's own word.
-    let detail = debug.lines().last().unwrap_or_default().trim();
+    // Behind the first line, which is a place in a source file, stands the server's or system's
+    // own word.
+    let detail = debug.lines().skip(1).last().unwrap_or_default().trim();
     let text = error.error().to_string();
     if detail.is_empty() || detail.starts_with('.') || detail.contains("gst_") {
         text

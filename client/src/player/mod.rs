@@ -14,6 +14,7 @@
 //! Properties: `state`, `position` and `duration` in nanoseconds (-1: unknown), `latency` in
 //! milliseconds, `statistics`.
 
+mod exchange;
 mod imp;
 mod statistics;
 
@@ -21,7 +22,10 @@ use glib::prelude::*;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
 use std::path::Path;
+use std::time::Duration;
 
+pub use exchange::Exchange;
+pub use gstmjpegfile::labrtspsrc::Dialect;
 pub use statistics::Statistics;
 
 /// The lab's states.
@@ -63,6 +67,30 @@ pub enum Transport {
     Auto,
 }
 
+/// How a source is received.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Over standard RTSP.
+    pub transport: Transport,
+    /// The jitter buffer, in milliseconds.
+    pub latency: u32,
+    /// In which form lab requests are written, where the URI does not say.
+    pub dialect: Dialect,
+    /// How long a lab server may take for an answer, and for its first packet.
+    pub timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            transport: Transport::default(),
+            latency: 200,
+            dialect: Dialect::default(),
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
 /// Why there is no player.
 #[derive(Debug, thiserror::Error)]
 pub enum NewPlayerError {
@@ -74,6 +102,9 @@ pub enum NewPlayerError {
     /// The source is neither a URI nor a file.
     #[error("{0} is neither a URL (rtsp://HOST:PORT/MOVIE) nor a file")]
     Source(String),
+    /// The URL of a lab server is wrong.
+    #[error("{0}: {1}")]
+    Lab(String, gstmjpegfile::labrtspsrc::LocationError),
 }
 
 glib::wrapper! {
@@ -82,35 +113,19 @@ glib::wrapper! {
 }
 
 impl Player {
-    /// A player in INIT. `source` is a URI or a file; `latency` is the jitter buffer in
-    /// milliseconds.
+    /// A player in INIT. `source` is a URI or a file.
     ///
     /// # Errors
     /// See [`NewPlayerError`].
-    pub fn new(source: &str, transport: Transport, latency: u32) -> Result<Self, NewPlayerError> {
-        let uri = if let Some(rest) = source.strip_prefix("rtsp://") {
-            // The scheme is what makes rtspsrc tunnel through HTTP.
-            let scheme = if transport == Transport::Http { "rtsph" } else { "rtsp" };
-            format!("{scheme}://{rest}")
-        } else if source.contains("://") {
-            source.to_owned()
-        } else {
-            gst::glib::filename_to_uri(
-                Path::new(source)
-                    .canonicalize()
-                    .map_err(|_| NewPlayerError::Source(source.to_owned()))?,
-                None,
-            )
-            .map_err(|_| NewPlayerError::Source(source.to_owned()))?
-            .into()
-        };
+    pub fn new(source: &str, options: &Options) -> Result<Self, NewPlayerError> {
+        let uri = uri_of(source, options.transport)?;
         for element in ["playbin", "rtspsrc", "fakesink", "videoconvert"] {
             if gst::ElementFactory::find(element).is_none() {
                 return Err(NewPlayerError::Element(element));
             }
         }
-        let player: Self = glib::Object::builder().property("latency", latency).build();
-        player.imp().open(&uri, transport.protocols());
+        let player: Self = glib::Object::builder().property("latency", options.latency).build();
+        player.imp().open(&uri, options);
         Ok(player)
     }
 
@@ -168,6 +183,11 @@ impl Player {
         });
     }
 
+    /// Calls `f` at each step of the exchange with a lab server.
+    pub fn connect_exchange(&self, f: impl Fn(&Exchange) + 'static) {
+        self.imp().connect_exchange(Box::new(f));
+    }
+
     fn connect_text(&self, signal: &str, f: impl Fn(&str) + 'static) {
         self.connect_local(signal, false, move |values| {
             let text = values.get(1).and_then(|value| value.get::<String>().ok());
@@ -175,4 +195,23 @@ impl Player {
             None
         });
     }
+}
+
+fn uri_of(source: &str, transport: Transport) -> Result<String, NewPlayerError> {
+    if let Some(rest) = source.strip_prefix("rtsp://") {
+        // The scheme is what makes rtspsrc tunnel through HTTP.
+        let scheme = if transport == Transport::Http { "rtsph" } else { "rtsp" };
+        return Ok(format!("{scheme}://{rest}"));
+    }
+    if source.starts_with(gstmjpegfile::labrtspsrc::SCHEME) && source.contains("://") {
+        let location = gstmjpegfile::labrtspsrc::Location::parse(source);
+        let wrong = |error| NewPlayerError::Lab(source.to_owned(), error);
+        return Ok(location.map_err(wrong)?.to_string());
+    }
+    if source.contains("://") {
+        return Ok(source.to_owned());
+    }
+    let none = || NewPlayerError::Source(source.to_owned());
+    let path = Path::new(source).canonicalize().map_err(|_| none())?;
+    Ok(gst::glib::filename_to_uri(path, None).map_err(|_| none())?.into())
 }

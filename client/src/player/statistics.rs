@@ -34,12 +34,21 @@ impl Statistics {
     }
 }
 
+/// Who counts packets.
+#[derive(Debug, Default)]
+enum Source {
+    #[default]
+    None,
+    JitterBuffer(glib::WeakRef<gst::Element>),
+    Lab(glib::WeakRef<gst::Element>),
+}
+
 /// Collects them from the streaming threads.
 #[derive(Debug, Default)]
 pub(super) struct Collector {
     pub frames: AtomicU64,
     bytes: AtomicU64,
-    jitter_buffer: Mutex<Option<glib::WeakRef<gst::Element>>>,
+    source: Mutex<Source>,
     rate: Mutex<Rate>,
 }
 
@@ -70,8 +79,7 @@ impl Rate {
 
 impl Collector {
     pub fn watch(collector: &std::sync::Arc<Self>, jitter_buffer: &gst::Element) {
-        let mut slot = collector.jitter_buffer.lock().unwrap_or_else(PoisonError::into_inner);
-        *slot = Some(jitter_buffer.downgrade());
+        collector.set_source(Source::JitterBuffer(jitter_buffer.downgrade()));
         let Some(pad) = jitter_buffer.static_pad("sink") else { return };
         let collector = collector.clone();
         let data = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
@@ -88,6 +96,15 @@ impl Collector {
         });
     }
 
+    /// Takes the counts of a `labrtspsrc`.
+    pub fn watch_lab(&self, source: &gst::Element) {
+        self.set_source(Source::Lab(source.downgrade()));
+    }
+
+    fn set_source(&self, source: Source) {
+        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = source;
+    }
+
     pub fn reset(&self) {
         self.frames.store(0, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
@@ -95,20 +112,25 @@ impl Collector {
     }
 
     pub fn read(&self) -> Statistics {
-        let jitter_buffer = {
-            let slot = self.jitter_buffer.lock().unwrap_or_else(PoisonError::into_inner);
-            slot.as_ref().and_then(glib::WeakRef::upgrade)
+        let (element, names) = match &*self.source.lock().unwrap_or_else(PoisonError::into_inner) {
+            Source::JitterBuffer(buffer) => {
+                (buffer.upgrade(), ["num-pushed", "num-lost", "avg-jitter"])
+            }
+            Source::Lab(source) => (source.upgrade(), ["packets", "lost", "jitter"]),
+            Source::None => (None, [""; 3]),
         };
-        let stats = jitter_buffer.map(|buffer| buffer.property::<gst::Structure>("stats"));
+        let lab = names[0] == "packets";
+        let stats = element.map(|element| element.property::<gst::Structure>("stats"));
         let number =
             |name| stats.as_ref().and_then(|stats| stats.get::<u64>(name).ok()).unwrap_or(0);
-        let bytes = self.bytes.load(Ordering::Relaxed);
+        let [received, lost, jitter] = names.map(number);
+        let bytes = if lab { number("bytes") } else { self.bytes.load(Ordering::Relaxed) };
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         Statistics {
             frames: self.frames.load(Ordering::Relaxed),
-            received: number("num-pushed"),
-            lost: number("num-lost"),
-            jitter: number("avg-jitter"),
+            received,
+            lost,
+            jitter,
             bytes,
             bits_per_second: rate.read(bytes),
         }

@@ -164,7 +164,12 @@ pub fn explain_request(text: &str) -> Explanation {
         LineEnd::Lf => "LF",
         LineEnd::CrLf => "CRLF",
     };
-    let title = format!("request: {word}, in the {}'s form, {ends}", dialect.name());
+    let whose = match dialect {
+        Dialect::Textbook => "the textbook's client writes",
+        Dialect::Java => "Java clients write",
+        Dialect::Seed => "the course report's client writes",
+    };
+    let title = format!("request: {word}, as {whose}, with {ends}");
     Explanation { title, lines, remarks }
 }
 
@@ -192,6 +197,12 @@ pub fn explain_reply(text: &str, asked: Option<(Method, u64)>) -> Explanation {
     for (at, line) in text.split_inclusive('\n').enumerate() {
         let trimmed = line.trim();
         let sentence = match (at, &parsed) {
+            (0, Ok(Reply { code: 200, .. }))
+                if asked.is_some_and(|(method, _)| method == Method::Setup) =>
+            {
+                "OK_200; many lab servers say so of a missing movie too, only RTP proves it"
+                    .to_owned()
+            }
             (0, Ok(reply)) => status(reply.code).to_owned(),
             (0, Err(error)) => format!("no reply: {error}"),
             _ if body && !trimmed.contains('=') => "a name or a value".to_owned(),
@@ -234,13 +245,6 @@ pub fn explain_reply(text: &str, asked: Option<(Method, u64)>) -> Explanation {
                 .push("the lab asks for \"Session: S\" in the third line; none came".to_owned()),
             Some(_) => {}
         }
-        if asked.is_some_and(|(method, _)| method == Method::Setup) {
-            remarks.push(
-                "200 to SETUP proves nothing: most lab servers answer it for a missing movie too; \
-                 only RTP does"
-                    .to_owned(),
-            );
-        }
     }
     let to = asked.map_or("to nothing".to_owned(), |(method, cseq)| {
         format!("to {} (request {cseq})", method.word())
@@ -264,6 +268,9 @@ pub fn explain_rtp(header: &RtpHeader, payload: usize) -> Explanation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A reply, what it answers, what each line's sentence holds, and each remark.
+    type Row<'a> = (&'a str, Option<(Method, u64)>, &'a [&'a str], &'a [&'a str]);
 
     const NO_BLANK: &str = "RFC 2326 asks for a blank line";
 
@@ -307,10 +314,9 @@ mod tests {
         let ok = "RTSP/1.0 200 OK\nCSeq: 2\nSession: 123456\n";
         let done: &[&str] = &["OK_200", "answers request 2", "session 123456"];
         let play = Some((Method::Play, 2));
-        type Row<'a> = (&'a str, Option<(Method, u64)>, &'a [&'a str], &'a [&'a str]);
         let rows: [Row; 7] = [
             (ok, play, done, &[]),
-            (ok, Some((Method::Setup, 2)), done, &["proves nothing"]),
+            (ok, Some((Method::Setup, 2)), &["only RTP proves it", done[1], done[2]], &[]),
             (ok, Some((Method::Play, 3)), done, &["the request's, 3; 2 came"]),
             (ok, None, done, &["no request waits"]),
             (

@@ -24,6 +24,9 @@ const TEARDOWN: Duration = Duration::from_millis(500);
 /// How long a server may take for what only ours answers.
 const DESCRIBE: Duration = Duration::from_millis(300);
 
+/// How long an answer is waited for when the session shall end.
+const CANCELLED: Duration = Duration::from_millis(150);
+
 /// Without packets for this long behind the last frame, the movie is over.
 const END: Duration = Duration::from_millis(250);
 
@@ -476,7 +479,9 @@ impl Control {
     fn wait(&mut self, method: Method, limit: Duration) -> Answer {
         let shared = self.shared.clone();
         let Some(connection) = &mut self.connection else { return Answer::Closed };
-        let answer = connection.reply(limit, || shared.is_cancelled());
+        let begin = Instant::now();
+        let answer =
+            connection.reply(limit, || shared.is_cancelled() && begin.elapsed() > CANCELLED);
         if let Answer::Reply(text) = &answer {
             let asked = (method, self.cseq);
             self.tell(|element| messages::reply(element, Some(asked), text));
