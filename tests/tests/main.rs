@@ -2,6 +2,7 @@
 //! End-to-end tests, one binary.
 
 mod client;
+mod lab_client;
 mod lab_server;
 mod mjpegfilesrc;
 mod pipelines;

@@ -2,6 +2,7 @@
 //! Programs of others, one file each.
 
 pub mod ffmpeg;
+pub mod lab_server;
 pub mod libjpeg;
 pub mod raw_rtsp;
 pub mod retina;

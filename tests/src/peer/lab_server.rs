@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Servers as students write them: they read once, look at lines and words by position, and
+//! answer what is written here and nothing else.
+
+use anyhow::{Context, Result};
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How requests are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// The textbook's: the number is the second word of line 2, the port the fourth of line 3.
+    Textbook,
+    /// The course report's: the number is the first word of line 2.
+    Seed,
+    /// As [`Reads::Seed`], but what is no number ends the connection.
+    SeedStrict,
+    /// Nothing but requests with a blank line, and `client_port=P`.
+    BlankLine,
+    /// The second of the words that blanks make of line 2, which begins with one.
+    SecondWord,
+    /// Three lines, as Java's `readLine` gives them.
+    Java,
+}
+
+/// What it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// Three lines.
+    Lines,
+    /// The same, and `TotalFrames`.
+    TotalFrames,
+    /// CSeq is another number.
+    WrongCseq,
+    /// Nothing to PLAY.
+    NotPlay,
+    /// The status line of an error to SETUP.
+    Error(&'static str),
+}
+
+/// How frames are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sends {
+    /// One a packet.
+    Whole,
+    /// One a packet, V 0.
+    Version0,
+    /// One a packet, behind its five digits.
+    Digits,
+    /// One a packet, timestamps in seconds, numbers from 0.
+    Seconds,
+    /// In fragments of one sequence number.
+    SameNumber,
+    /// In fragments of rising sequence numbers, each behind six bytes.
+    NextNumber,
+    /// Every twentieth packet is lost.
+    Loss,
+    /// Every packet twice.
+    Twice,
+    /// Two packets in each ten change places.
+    Reordered,
+    /// Beside them empty, cut and foreign datagrams.
+    Noise,
+    /// No packet at all.
+    Nothing,
+}
+
+/// What a server does.
+#[derive(Debug, Clone, Copy)]
+pub struct Behaviour {
+    /// How requests are read.
+    pub reads: Reads,
+    /// What is answered.
+    pub answers: Answers,
+    /// How frames are sent.
+    pub sends: Sends,
+}
+
+/// One student's server; ends when dropped.
+pub struct LabServer {
+    address: SocketAddr,
+    ended: Arc<AtomicBool>,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+/// Between two frames: faster than the lab, so that tests are short.
+const PERIOD: Duration = Duration::from_millis(20);
+
+impl LabServer {
+    /// Serves the frames under any name on a free port.
+    ///
+    /// # Errors
+    /// If there is no port.
+    pub fn start(behaviour: Behaviour, frames: Vec<Vec<u8>>) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let ended = Arc::new(AtomicBool::new(false));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (end, log, frames) = (ended.clone(), requests.clone(), Arc::new(frames));
+        std::thread::spawn(move || {
+            while let Ok((stream, peer)) = listener.accept() {
+                if end.load(Ordering::SeqCst) {
+                    break;
+                }
+                let (end, log, frames) = (end.clone(), log.clone(), frames.clone());
+                std::thread::spawn(move || {
+                    let session = Session { behaviour, frames, end, log, peer: peer.ip(), port: 0 };
+                    // What cannot be read ends the connection, as an exception would.
+                    session.serve(stream)
+                });
+            }
+        });
+        Ok(Self { address, ended, requests })
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What has come so far, one string for each read.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for LabServer {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        // Wakes accept.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+struct Session {
+    behaviour: Behaviour,
+    frames: Arc<Vec<Vec<u8>>>,
+    end: Arc<AtomicBool>,
+    log: Arc<Mutex<Vec<String>>>,
+    peer: IpAddr,
+    port: u16,
+}
+
+impl Session {
+    fn serve(mut self, mut stream: TcpStream) -> Result<()> {
+        let playing = Arc::new(AtomicBool::new(false));
+        let mut bytes = [0; 256];
+        let mut next = 0;
+        loop {
+            let have = stream.read(&mut bytes)?;
+            if have == 0 {
+                // The textbook's goes on sending; ours has an end.
+                playing.store(false, Ordering::SeqCst);
+                return Ok(());
+            }
+            let text = String::from_utf8(bytes[..have].to_vec())?;
+            self.log.lock().unwrap_or_else(PoisonError::into_inner).push(text.clone());
+            let lines: Vec<&str> = text.split('\n').collect();
+            let method = lines[0].split(' ').next().context("no word")?;
+            let Some(number) = self.number(&text, &lines)? else { continue };
+            let answer = match method {
+                "SETUP" => {
+                    self.port = self.port_of(&text, &lines)?;
+                    true
+                }
+                "PLAY" => {
+                    if !playing.swap(true, Ordering::SeqCst) {
+                        self.play(&playing, &mut next);
+                    }
+                    self.behaviour.answers != Answers::NotPlay
+                }
+                "PAUSE" | "TEARDOWN" => {
+                    playing.store(false, Ordering::SeqCst);
+                    true
+                }
+                // What a student has not written is passed over.
+                _ => false,
+            };
+            if answer {
+                stream.write_all(self.reply(method, &number).as_bytes())?;
+            }
+        }
+    }
+
+    /// The sequence number; `None` if the request is passed over.
+    fn number(&self, text: &str, lines: &[&str]) -> Result<Option<String>> {
+        let second = lines.get(1).context("one line")?;
+        let word = |at| second.split(' ').nth(at).map(|it| it.trim().to_owned());
+        Ok(match self.behaviour.reads {
+            Reads::Textbook => Some(word(1).context("no second word")?),
+            Reads::Java => Some(word(1).context("no second word")?).filter(|_| lines.len() == 4),
+            Reads::Seed => word(0),
+            Reads::SeedStrict => Some(word(0).context("no word")?.parse::<u32>()?.to_string()),
+            Reads::BlankLine => word(1).filter(|_| text.ends_with("\r\n\r\n")),
+            Reads::SecondWord => {
+                let ours = second.starts_with(' ') && second.split(' ').count() == 3;
+                word(2).filter(|it| ours && !it.is_empty())
+            }
+        })
+    }
+
+    fn port_of(&self, text: &str, lines: &[&str]) -> Result<u16> {
+        let word = match self.behaviour.reads {
+            Reads::BlankLine => text.split("client_port=").nth(1).context("no port")?,
+            _ => lines.get(2).and_then(|line| line.split(' ').nth(3)).context("no fourth word")?,
+        };
+        Ok(word.trim().parse()?)
+    }
+
+    fn reply(&self, method: &str, number: &str) -> String {
+        let (end, last) = match self.behaviour.reads {
+            Reads::Java => ("\r\n", "\r\n"),
+            _ => ("\n", ""),
+        };
+        let number = match (self.behaviour.answers, number.parse::<u32>()) {
+            (Answers::WrongCseq, Ok(number)) => (number + 7).to_string(),
+            _ => number.to_owned(),
+        };
+        match self.behaviour.answers {
+            Answers::Error(status) if method == "SETUP" => {
+                format!("RTSP/1.0 {status}{end}CSeq: {number}{end}Session: 0{last}")
+            }
+            Answers::TotalFrames => format!(
+                "RTSP/1.0 200 OK{end}CSeq: {number}{end}Session: 123456{end}TotalFrames: {}{last}",
+                self.frames.len()
+            ),
+            _ => format!("RTSP/1.0 200 OK{end}CSeq: {number}{end}Session: 123456{last}"),
+        }
+    }
+
+    fn play(&self, playing: &Arc<AtomicBool>, next: &mut usize) {
+        let (sends, frames) = (self.behaviour.sends, self.frames.clone());
+        let (to, end, playing) =
+            (SocketAddr::new(self.peer, self.port), self.end.clone(), playing.clone());
+        let first = std::mem::replace(next, frames.len());
+        std::thread::spawn(move || -> Result<()> {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            let stranger = UdpSocket::bind("127.0.0.2:0")?;
+            let mut packets = Vec::new();
+            let mut number = 0;
+            for (at, frame) in frames.iter().enumerate().skip(first) {
+                packets.push(packets_of(sends, at, frame, &mut number));
+            }
+            if sends == Sends::Reordered {
+                for ten in packets.chunks_mut(10).filter(|ten| ten.len() > 4) {
+                    ten.swap(3, 4);
+                }
+            }
+            for (at, frame) in packets.iter().enumerate() {
+                for packet in frame {
+                    match sends {
+                        Sends::Loss if at % 20 == 10 => continue,
+                        Sends::Noise => {
+                            socket.send_to(&[], to)?;
+                            socket.send_to(&packet[..7], to)?;
+                            stranger.send_to(&packets[0][0], to)?;
+                        }
+                        Sends::Twice => {
+                            socket.send_to(packet, to)?;
+                        }
+                        _ => {}
+                    }
+                    socket.send_to(packet, to)?;
+                }
+                std::thread::sleep(PERIOD);
+                if end.load(Ordering::SeqCst) || !playing.load(Ordering::SeqCst) {
+                    break;
+                }
+            }
+            Ok(())
+        });
+    }
+}
+
+fn header(version: u8, marker: bool, number: u16, timestamp: u32) -> Vec<u8> {
+    let mut header = vec![version << 6, if marker { 128 + 26 } else { 26 }];
+    header.extend(number.to_be_bytes());
+    header.extend(timestamp.to_be_bytes());
+    header.extend([0; 4]);
+    header
+}
+
+/// Bytes of a fragment.
+const FRAGMENT: usize = 1400;
+
+fn packets_of(sends: Sends, at: usize, frame: &[u8], number: &mut u16) -> Vec<Vec<u8>> {
+    let whole = u16::try_from(at + 1).unwrap_or(1);
+    let time = u32::from(whole) * 4500;
+    let one = |header: Vec<u8>, before: &[u8]| vec![[&header[..], before, frame].concat()];
+    match sends {
+        Sends::Nothing => Vec::new(),
+        Sends::Version0 => one(header(0, false, whole, time), &[]),
+        Sends::Digits => {
+            one(header(2, false, whole, time), format!("{:05}", frame.len()).as_bytes())
+        }
+        Sends::Seconds => {
+            one(header(2, false, whole - 1, 1_700_000_000 + u32::from(whole) / 20), &[])
+        }
+        Sends::SameNumber | Sends::NextNumber => {
+            let last = frame.chunks(FRAGMENT).count() - 1;
+            let fragments = frame.chunks(FRAGMENT).enumerate().map(|(part, bytes)| {
+                *number += 1;
+                let (number, own) = match sends {
+                    Sends::SameNumber => (whole, &[][..]),
+                    _ => (*number, &[9; 6][..]),
+                };
+                [&header(2, part == last, number, time)[..], own, bytes].concat()
+            });
+            fragments.collect()
+        }
+        _ => one(header(2, false, whole, time), &[]),
+    }
+}
