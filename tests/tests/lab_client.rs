@@ -3,10 +3,14 @@
 
 use anyhow::{Context, Result, ensure};
 use gst::prelude::*;
-use mjpeg_rtsp_tests::movies;
+use mjpeg_rtsp_client::player::{Options, Player, State};
+use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::lab_server::{Answers, Behaviour, LabServer, Reads, Sends};
-use mjpeg_rtsp_tests::programs::{program, run};
+use mjpeg_rtsp_tests::programs::{Server, Terminal, program, run, target_folder};
+use mjpeg_rtsp_tests::wait_until;
+use std::cell::{Cell, RefCell};
 use std::net::UdpSocket;
+use std::rc::Rc;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -153,6 +157,139 @@ fn judge(
         };
         assert!(played.told.iter().any(found), "{name}: {:?}", played.told);
     }
+    Ok(())
+}
+
+/// The next frame within a time.
+fn next_frame(out: &gst_app::AppSink) -> Result<(gst::ClockTime, Vec<u8>)> {
+    let sample = out.try_pull_sample(gst::ClockTime::from_seconds(10)).context("no frame")?;
+    let buffer = sample.buffer().context("no buffer")?;
+    Ok((buffer.pts().context("no time")?, buffer.map_readable()?.to_vec()))
+}
+
+#[test]
+fn our_server_tells_the_duration_and_seeks_to_the_frame() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    let images = movies::images(100, "Y444")?;
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let mut server = Server::start([movie], 1)?;
+    let uri = format!("labrtsp://{}/movie.mjpeg", server.address()?);
+    let line = format!("labrtspsrc location={uri} ! appsink name=out sync=false");
+    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().ok().context("no bin")?;
+    let out = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
+    let out = out.context("no appsink")?;
+    pipeline.set_state(gst::State::Playing)?;
+    assert!(next_frame(&out)?.1 == images[0]);
+    let duration = pipeline.query_duration::<gst::ClockTime>();
+    assert_eq!(duration, Some(gst::ClockTime::from_seconds(5)));
+    let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
+    for frame in [60_u32, 7, 99, 0, 33] {
+        let time = gst::ClockTime::from_mseconds(u64::from(frame) * 50);
+        let sought = pipeline.seek_simple(flags, time);
+        sought.with_context(|| format!("{frame} {}", server.log().unwrap_or_default()))?;
+        let frame_log = || format!("{frame}: {}", server.log().unwrap_or_default());
+        let (pts, jpeg) = next_frame(&out).with_context(frame_log)?;
+        let at = images.iter().position(|image| *image == jpeg);
+        assert_eq!((at, pts), (Some(frame as usize), time));
+    }
+    // Paused and going on, nothing is skipped.
+    pipeline.set_state(gst::State::Paused)?;
+    server.wait_for_log("PAUSE movie.mjpeg", LIMIT);
+    let mut last = 33;
+    pipeline.set_state(gst::State::Playing)?;
+    while last < 99 {
+        let (_, jpeg) = next_frame(&out)?;
+        last += 1;
+        assert!(jpeg == images[last], "frame {last}");
+    }
+    let begin = std::time::Instant::now();
+    assert!(out.try_pull_sample(gst::ClockTime::from_seconds(10)).is_none() && out.is_eos());
+    assert!(begin.elapsed() < Duration::from_secs(3), "the end is known by the last frame");
+    pipeline.set_state(gst::State::Null)?;
+    server.wait_for_log("TEARDOWN movie.mjpeg", LIMIT);
+    server.is_well()
+}
+
+#[test]
+fn the_player_and_gst_play_play_labrtsp() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(40, "I420")?)?)?;
+    let mut server = Server::start([movie], 1)?;
+    let uri = format!("labrtsp://{}/movie.mjpeg", server.address()?);
+    let player = Player::new(&uri, &Options { latency: 50, ..Options::default() })?;
+    let sink = gst::ElementFactory::make("fakesink").property("sync", true).build()?;
+    player.set_video_sink(&sink);
+    let errors = Rc::new(RefCell::new(Vec::new()));
+    let (slot, ends) = (errors.clone(), Rc::new(Cell::new(0)));
+    player.connect_error(move |text| slot.borrow_mut().push(text.to_owned()));
+    let count = ends.clone();
+    player.connect_end_of_movie(move || count.set(count.get() + 1));
+    let context = gst::glib::MainContext::default();
+    let until = |what: &str, ready: &dyn Fn() -> bool| {
+        wait_until(what, LIMIT, || {
+            while context.iteration(false) {}
+            assert!(errors.borrow().is_empty(), "{errors:?}");
+            ready()
+        });
+    };
+    for round in 1..=2 {
+        player.command("setup");
+        until("READY", &|| player.state() == State::Ready);
+        player.command("play");
+        until("PLAYING", &|| player.state() == State::Playing);
+        until("10 frames", &|| player.statistics().frames > 10);
+        player.command("pause");
+        until("READY after PAUSE", &|| player.state() == State::Ready);
+        player.command("play");
+        until("the end", &|| ends.get() == 2 * round - 1);
+        assert_eq!(player.statistics().lost, 0);
+        // From the end it plays once more, from the first frame.
+        player.command("play");
+        until("the end again", &|| ends.get() == 2 * round);
+        player.command("teardown");
+        assert_eq!(player.state(), State::Init);
+    }
+    let mut gst_play = std::process::Command::new("gst-play-1.0");
+    gst_play.args(["--videosink=fakesink", "--no-interactive"]).arg(&uri);
+    let done = run(gst_play.env("GST_PLUGIN_PATH", target_folder()?), LIMIT)?;
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success() && said.contains("0:00:01.9 / 0:00:02.0"), "{said}");
+    assert!(!String::from_utf8_lossy(&done.stderr).contains("WARNING"), "{done:?}");
+    server.is_well()
+}
+
+#[test]
+fn a_server_that_vanishes_is_an_error_and_keys_play_in_the_terminal() -> Result<()> {
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(200, "I420")?)?)?;
+    let mut server = Server::start([movie], 1)?;
+    let uri = format!("labrtsp://{}/movie.mjpeg", server.address()?);
+    let path = program("mjpeg-rtsp-client")?.get_program().display().to_string();
+    let mut terminal = Terminal::start(&format!("{path} --no-play {uri}"))?;
+    let shows = |terminal: &Terminal, what: &str| {
+        wait_until(what, LIMIT, || terminal.status_line().is_ok_and(|line| line.contains(what)));
+    };
+    shows(&terminal, "[INIT]");
+    for (key, state) in [("s", "[READY]"), ("p", "[PLAYING]"), (" ", "[READY]"), ("p", "[PLAYING]")]
+    {
+        terminal.press(key)?;
+        shows(&terminal, state);
+    }
+    shows(&terminal, " / 0:10.0");
+    terminal.press("t")?;
+    shows(&terminal, "[INIT]");
+    terminal.press("q")?;
+    assert!(terminal.wait(LIMIT)?.success());
+    let uri_of_thread = uri.clone();
+    let playing = std::thread::spawn(move || client(&[&uri_of_thread]));
+    wait_until("the client's PLAY", LIMIT, || {
+        server.log().is_ok_and(|log| log.matches("PLAY movie.mjpeg").count() >= 3)
+    });
+    server.process().signal("KILL")?;
+    let (code, _, said) = playing.join().map_err(|_| anyhow::anyhow!("panicked"))??;
+    assert!(code == Some(1) && said.contains("the connection to the server was lost"), "{said}");
     Ok(())
 }
 

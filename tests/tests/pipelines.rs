@@ -64,8 +64,11 @@ fn every_pipeline_file_is_run_by_a_test() -> Result<()> {
     let known = [
         "README.md",
         "decode-to-png.launch",
+        "play-lab.launch",
         "play-server.launch",
+        "receive-lab.launch",
         "receive-rtp.launch",
+        "send-lab.launch",
         "send-rtp.launch",
         "serve-multipart.launch",
         "show.launch",
@@ -102,30 +105,40 @@ fn start(name: &str, folder: &Folder, port: (&str, u16)) -> Result<Guard> {
 
 #[test]
 fn rtp_that_is_sent_is_received() -> Result<()> {
-    let folder = Folder::new()?;
-    folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "Y444")?)?)?;
-    let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
-    let _receiver = start("receive-rtp.launch", &folder, ("5004", port))?;
-    wait_until("the receiver's socket", Duration::from_secs(20), || {
-        UdpSocket::bind(("0.0.0.0", port)).is_err()
-    });
-    let mut sender = start("send-rtp.launch", &folder, ("5004", port))?;
-    assert!(sender.wait(Duration::from_secs(20))?.success());
-    let last = folder.path().join("received-00019.png");
-    let whole = || last.exists() && decoded_frames(&last).is_ok_and(|frames| frames == 1);
-    wait_until("the last frame", Duration::from_secs(20), whole);
+    let rows = [
+        ("receive-rtp.launch", "send-rtp.launch", "5004", "received-00019.png"),
+        ("receive-lab.launch", "send-lab.launch", "25000", "lab-00019.png"),
+    ];
+    for (receive, send, usual, last) in rows {
+        let folder = Folder::new()?;
+        folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "Y444")?)?)?;
+        let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+        let _receiver = start(receive, &folder, (usual, port))?;
+        wait_until("the receiver's socket", Duration::from_secs(20), || {
+            UdpSocket::bind(("0.0.0.0", port)).is_err()
+        });
+        let mut sender = start(send, &folder, (usual, port))?;
+        assert!(sender.wait(Duration::from_secs(20))?.success(), "{send}");
+        let last = folder.path().join(last);
+        let whole = || last.exists() && decoded_frames(&last).is_ok_and(|frames| frames == 1);
+        wait_until("the last frame", Duration::from_secs(20), whole);
+    }
     Ok(())
 }
 
 #[test]
 fn the_servers_mount_is_played_to_its_end() -> Result<()> {
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
-    let server = Server::start([movie], 1)?;
-    let port = server.address()?.rsplit(':').next().context("no port")?.parse()?;
-    let mut player = start("play-server.launch", &folder, ("8554", port))?;
-    assert!(player.wait(Duration::from_secs(30))?.success());
-    assert_eq!(decoded_frames(&folder.path().join("mount-00019.png"))?, 1);
+    for (name, last) in
+        [("play-server.launch", "mount-00019.png"), ("play-lab.launch", "student-00019.png")]
+    {
+        let folder = Folder::new()?;
+        let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
+        let server = Server::start([movie], 1)?;
+        let port = server.address()?.rsplit(':').next().context("no port")?.parse()?;
+        let mut player = start(name, &folder, ("8554", port))?;
+        assert!(player.wait(Duration::from_secs(30))?.success(), "{name}");
+        assert_eq!(decoded_frames(&folder.path().join(last))?, 1, "{name}");
+    }
     Ok(())
 }
 

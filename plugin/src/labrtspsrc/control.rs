@@ -24,8 +24,8 @@ const TEARDOWN: Duration = Duration::from_millis(500);
 /// How long a server may take for what only ours answers.
 const DESCRIBE: Duration = Duration::from_millis(300);
 
-/// How long an answer is waited for when the session shall end.
-const CANCELLED: Duration = Duration::from_millis(150);
+/// How long an answer is waited for when RTP has come, or the session shall end.
+const GRACE: Duration = Duration::from_millis(150);
 
 /// Without packets for this long behind the last frame, the movie is over.
 const END: Duration = Duration::from_millis(250);
@@ -79,6 +79,8 @@ pub(super) struct Control {
     session: String,
     rtp_port: u16,
     stage: Stage,
+    /// The application wants frames.
+    plays: bool,
 }
 
 impl Control {
@@ -101,6 +103,7 @@ impl Control {
             session: "0".to_owned(),
             rtp_port: 0,
             stage: Stage::Idle,
+            plays: false,
         }
     }
 
@@ -114,7 +117,9 @@ impl Control {
                 Ok(Command::Seek { place, answer }) => {
                     let done = self.seek(place);
                     let _ = answer.send(done);
-                    Ok(())
+                    // At the movie's end the server has stopped by itself; ours takes PLAY twice.
+                    let stopped = self.stage == Stage::Ready || self.shared.movie().timed;
+                    if done && self.plays && stopped { self.send_play() } else { Ok(()) }
                 }
                 Ok(Command::Teardown) | Err(RecvTimeoutError::Disconnected) => {
                     self.tear_down(TEARDOWN);
@@ -297,19 +302,25 @@ impl Control {
     }
 
     fn play(&mut self) -> Result<(), Failure> {
+        self.plays = true;
         if self.stage == Stage::Idle {
             return Err(Failure::Closed);
         }
         self.shared.expect_first();
         self.tell(LabRtspSrc::count_afresh);
+        self.send_play()
+    }
+
+    fn send_play(&mut self) -> Result<(), Failure> {
         let shared = self.shared.clone();
         let limit = self.answer_limit();
         self.send(Method::Play)?;
+        let begin = Instant::now();
         let answer = match &mut self.connection {
             // No reply, but RTP, is success.
-            Some(connection) => {
-                connection.reply(limit, || shared.arrived().packets > 0 || shared.is_cancelled())
-            }
+            Some(connection) => connection.reply(limit, || {
+                shared.is_cancelled() || begin.elapsed() > GRACE && shared.arrived().packets > 0
+            }),
             None => Answer::Closed,
         };
         self.stage = Stage::Playing(Instant::now());
@@ -335,6 +346,7 @@ impl Control {
     }
 
     fn pause(&mut self) -> Result<(), Failure> {
+        self.plays = false;
         if self.stage == Stage::Idle {
             return Ok(());
         }
@@ -360,8 +372,11 @@ impl Control {
         };
         if done {
             // What is under way was sent before the seek.
-            if let Some((socket, _)) = self.shared.socket() {
-                receiver::drain(&socket);
+            let movie = self.shared.movie();
+            match (movie.timed, movie.frame_at(place), self.shared.socket()) {
+                (true, Some(frame), _) => self.shared.await_frame(frame),
+                (_, _, Some((socket, _))) => receiver::drain(&socket),
+                _ => {}
             }
             self.shared.expect_first();
             if let Stage::Playing(since) = &mut self.stage {
@@ -480,8 +495,7 @@ impl Control {
         let shared = self.shared.clone();
         let Some(connection) = &mut self.connection else { return Answer::Closed };
         let begin = Instant::now();
-        let answer =
-            connection.reply(limit, || shared.is_cancelled() && begin.elapsed() > CANCELLED);
+        let answer = connection.reply(limit, || shared.is_cancelled() && begin.elapsed() > GRACE);
         if let Answer::Reply(text) = &answer {
             let asked = (method, self.cseq);
             self.tell(|element| messages::reply(element, Some(asked), text));

@@ -157,6 +157,9 @@ impl Receiver {
                 return None;
             }
         };
+        if shared.is_before_seek(&header) {
+            return None;
+        }
         let first = shared.has_arrived(header);
         self.explain(packet, &header, from, first);
         let mut buffer = gst::Buffer::from_slice(packet.to_vec());
@@ -269,19 +272,24 @@ impl BaseSrcImpl for Receiver {
     }
 
     fn do_seek(&self, segment: &mut gst::Segment) -> bool {
-        let start = segment.downcast_ref::<gst::ClockTime>().and_then(gst::FormattedSegment::start);
-        let begun = std::mem::replace(&mut self.state().begun, true);
         // The first segment is not asked for by anybody.
-        if begun {
-            let shared = self.shared();
-            if segment.rate() <= 0.0 || !shared.seek(start.unwrap_or_default()) {
-                return false;
-            }
-            let base = self.obj().base_time();
-            let mut state = self.state();
-            (state.last, state.heard, state.old_base) = (None, None, base);
+        if !std::mem::replace(&mut self.state().begun, true) {
+            return self.parent_do_seek(segment);
         }
-        self.parent_do_seek(segment)
+        let forward = segment.rate() > 0.0;
+        let Some(segment) = segment.downcast_mut::<gst::ClockTime>().filter(|_| forward) else {
+            return false;
+        };
+        let start = segment.start().unwrap_or_default();
+        if !self.shared().seek(start) {
+            return false;
+        }
+        segment.set_position(start);
+        segment.set_time(start);
+        let base = self.obj().base_time();
+        let mut state = self.state();
+        (state.last, state.heard, state.old_base) = (None, None, base);
+        true
     }
 
     fn unlock(&self) -> Result<(), gst::ErrorMessage> {

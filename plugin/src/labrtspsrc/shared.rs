@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// How long a seek waits for the control thread.
 const SEEK: Duration = Duration::from_secs(3);
 
+/// How long packets that were sent before a seek may be under way.
+const UNDER_WAY: Duration = Duration::from_millis(500);
+
 /// Frames a second where the server tells none, as the lab has it.
 const FRAMERATE: f64 = 20.0;
 
@@ -46,15 +49,22 @@ impl Movie {
         Some((frame.min(frames - 1.0) + 0.5) / frames)
     }
 
+    /// The frame of a packet, from 0, where timestamps tell it.
+    pub fn frame_of(&self, header: &RtpHeader) -> Option<u64> {
+        let frame = f64::from(header.timestamp) / 90_000.0 * self.framerate();
+        self.timed.then(|| frame.round() as u64)
+    }
+
+    /// The frame at a place from 0 to 1.
+    pub fn frame_at(&self, place: f64) -> Option<u64> {
+        Some((self.frames? as f64 * place) as u64)
+    }
+
     /// Whether a packet is the last frame's, as far as that is known.
     pub fn ends_with(&self, header: &RtpHeader) -> bool {
         let Some(frames) = self.frames else { return false };
-        let number = if self.timed {
-            (f64::from(header.timestamp) / 90_000.0 * self.framerate()).round() as u64 + 1
-        } else {
-            u64::from(header.sequence_number)
-        };
-        number >= frames
+        let numbered = u64::from(header.sequence_number);
+        self.frame_of(header).map_or(numbered, |frame| frame + 1) >= frames
     }
 }
 
@@ -72,6 +82,8 @@ pub(super) struct Shared {
     arrived: Mutex<Arrived>,
     movie: Mutex<Movie>,
     commands: Mutex<Option<Sender<Command>>>,
+    /// After a seek, packets before this frame's are left out, until an instant.
+    awaited: Mutex<Option<(u64, Instant)>>,
     /// The stream is over.
     pub ended: AtomicBool,
     /// The control thread shall wait for nothing any more.
@@ -93,6 +105,22 @@ impl Shared {
 
     pub fn arrived(&self) -> Arrived {
         *lock(&self.arrived)
+    }
+
+    /// After a seek, from which frame on packets are taken.
+    pub fn await_frame(&self, frame: u64) {
+        *lock(&self.awaited) = Some((frame, Instant::now() + UNDER_WAY));
+    }
+
+    /// Whether a packet was sent before a seek.
+    pub fn is_before_seek(&self, header: &RtpHeader) -> bool {
+        let mut awaited = lock(&self.awaited);
+        let Some((frame, end)) = *awaited else { return false };
+        let before = Instant::now() < end && self.movie().frame_of(header) != Some(frame);
+        if !before {
+            *awaited = None;
+        }
+        before
     }
 
     /// Counts a packet of the server's; true for the first one since PLAY.
