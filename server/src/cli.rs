@@ -12,6 +12,7 @@ Examples:
   mjpeg-rtsp-server movie.mjpeg            rtsp://127.0.0.1:8554/movie.mjpeg
   mjpeg-rtsp-server --listen 127.0.0.1:0 --loop movies/
                                            every movie below a folder, on a free port
+  mjpeg-rtsp-server --explain movie.Mjpeg  for a student's client: what it says, explained
 
 Watch with: ffplay URL, vlc URL, gst-play-1.0 URL, mjpeg-rtsp-client URL
 
@@ -56,6 +57,11 @@ pub struct Arguments {
     /// Cut frames into fragments, for the lab clients that want them
     #[arg(long, value_name = "FORM", default_value = "off")]
     pub lab_fragment: Fragments,
+
+    /// Explain each message of a lab client and the first RTP header, line by line, on standard
+    /// error
+    #[arg(long)]
+    pub explain: bool,
 
     /// How much is said on standard error
     #[arg(long, value_name = "LEVEL", default_value = "info")]

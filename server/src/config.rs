@@ -56,6 +56,8 @@ pub struct Config {
     pub lab_oversize: Oversize,
     /// Whether lab clients get fragments.
     pub lab_fragment: Fragments,
+    /// Whether the exchange with lab clients is explained on standard error.
+    pub explain: bool,
     /// The movies; `None` means the test card.
     pub catalog: Option<Catalog>,
 }
@@ -91,6 +93,7 @@ impl Config {
             lab: arguments.lab,
             lab_oversize: arguments.lab_oversize,
             lab_fragment: arguments.lab_fragment,
+            explain: arguments.explain,
             catalog,
         })
     }

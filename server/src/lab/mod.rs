@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The lab's dialect: one connection, its states, its RTP.
 
-mod sender;
+mod explainer;
+mod pacer;
 mod session;
+mod stream;
 
 use crate::catalog::{Catalog, Mount};
-use crate::config::{Config, Fragments, Oversize};
+use crate::config::Config;
+use explainer::Explainer;
 use gstmjpegfile::lab::{Dialect, Framer, Request};
-use gstmjpegfile::movie::FrameRate;
+use pacer::Pacers;
 use session::Session;
+use socket2::{SockRef, TcpKeepalive};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use stream::Manner;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -22,28 +28,37 @@ const QUIET: Duration = Duration::from_millis(25);
 /// A request must be complete this long after its first byte.
 const COMPLETE: Duration = Duration::from_secs(10);
 
+/// A connection is probed when it has been idle for this long, so often, and is dead after so
+/// many probes without an answer: within a minute.
+const DEAD: Duration = Duration::from_secs(30);
+const PROBE: Duration = Duration::from_secs(10);
+const PROBES: u32 = 3;
+
 /// A connection that says nothing is a person who has not pressed Setup yet.
 const SILENT: Duration = Duration::from_hours(24);
 
 /// What all sessions share.
 pub struct Service {
     catalog: Catalog,
-    framerate: FrameRate,
-    looping: bool,
-    oversize: Oversize,
-    fragments: Fragments,
+    manner: Manner,
+    pacers: Pacers,
+    explain: bool,
 }
 
 impl Service {
     /// Serves the catalog's movies.
-    pub fn new(config: &Config, catalog: &Catalog) -> Arc<Self> {
-        Arc::new(Self {
-            catalog: catalog.clone(),
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub fn new(config: &Config, catalog: &Catalog) -> io::Result<Arc<Self>> {
+        let manner = Manner {
             framerate: config.framerate,
             looping: config.looping,
             oversize: config.lab_oversize,
             fragments: config.lab_fragment,
-        })
+        };
+        let pacers = Pacers::start()?;
+        Ok(Arc::new(Self { catalog: catalog.clone(), manner, pacers, explain: config.explain }))
     }
 
     /// The movie of a base name: exactly, else the only one that matches without case.
@@ -63,8 +78,12 @@ impl Service {
 pub async fn serve(service: Arc<Service>, mut stream: TcpStream, peer: SocketAddr) {
     // A reply is one segment.
     let _ = stream.set_nodelay(true);
+    // Nothing else finds out that a host which is PLAYING has died.
+    let probes = TcpKeepalive::new().with_time(DEAD).with_interval(PROBE).with_retries(PROBES);
+    let _ = SockRef::from(&stream).set_tcp_keepalive(&probes);
     tracing::info!(%peer, "lab client");
-    let mut session = Session::new(service, peer);
+    let explainer = Explainer::new(service.explain, peer);
+    let mut session = Session::new(service, peer, explainer.clone());
     let mut framer = Framer::default();
     let mut begun = None;
     let mut bytes = [0; 4096];
@@ -83,7 +102,7 @@ pub async fn serve(service: Arc<Service>, mut stream: TcpStream, peer: SocketAdd
         };
         let mut lost = None;
         while let Some(text) = framer.next_request(quiet) {
-            let reply = answer(&mut session, &text, peer).await;
+            let reply = answer(&mut session, &text, peer, &explainer);
             if let Err(error) = stream.write_all(reply.as_bytes()).await {
                 lost = Some(error.to_string());
                 break;
@@ -105,15 +124,24 @@ pub async fn serve(service: Arc<Service>, mut stream: TcpStream, peer: SocketAdd
     tracing::info!(%peer, "lab client gone: {why}");
 }
 
-async fn answer(session: &mut Session, text: &str, peer: SocketAddr) -> String {
+fn answer(session: &mut Session, text: &str, peer: SocketAddr, explainer: &Explainer) -> String {
     tracing::debug!(%peer, ?text, "lab request");
-    let reply = match Request::parse(text) {
-        Ok(request) => session.answer(&request).await,
+    explainer.request(text);
+    let request = Request::parse(text);
+    let asked = request.as_ref().ok().map(|request| (request.method, request.cseq));
+    let reply = match request {
+        Ok(request) => session.answer(&request),
         Err((error, form, cseq)) => Session::refuse(error, form, cseq),
     };
+    explainer.reply(&reply, asked);
     let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
     let (dialect, asked, answered) = (Dialect::of(text).name(), first(text), first(&reply));
     tracing::info!(%peer, dialect, ?asked, ?answered, "lab");
     tracing::debug!(%peer, ?reply, "lab reply");
     reply
+}
+
+fn random() -> u32 {
+    // Without random numbers the system has worse problems than a session that can be guessed.
+    getrandom::u32().unwrap_or(0x5eed)
 }

@@ -2,19 +2,23 @@
 //! The state machine of one connection: INIT, READY, PLAYING.
 
 use super::Service;
-use super::sender::{Position, Sender};
+use super::explainer::Explainer;
+use super::random;
+use super::stream::Stream;
 use crate::catalog::Mount;
 use gstmjpegfile::lab::{Form, Method, Request, RequestError, Status};
 use gstmjpegfile::movie_file::MovieFile;
+use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UdpSocket;
-use tokio::task::JoinHandle;
 
 /// Ports below are not a student's.
 const LEAST_PORT: u16 = 1024;
+
+/// What the kernel holds of packets that the network does not take: several of the largest.
+const SEND_BUFFER: usize = 1024 * 1024;
 
 /// How long DESCRIBE waits for the number of frames.
 const INDEX: Duration = Duration::from_millis(100);
@@ -24,17 +28,10 @@ fn session_number() -> u32 {
     100_000 + random() % 900_000
 }
 
-fn random() -> u32 {
-    // Without random numbers the system has worse problems than a session that can be guessed.
-    getrandom::u32().unwrap_or(0x5eed)
-}
-
 /// A movie that is set up.
-struct Stream {
+struct SetUp {
     file: String,
-    sender: Sender,
-    /// The task that sends, in PLAYING.
-    task: Option<JoinHandle<()>>,
+    stream: Arc<Stream>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +46,13 @@ pub(super) struct Session {
     service: Arc<Service>,
     peer: SocketAddr,
     number: u32,
-    stream: Option<Stream>,
+    explainer: Explainer,
+    set_up: Option<SetUp>,
 }
 
 impl Session {
-    pub fn new(service: Arc<Service>, peer: SocketAddr) -> Self {
-        Self { service, peer, number: session_number(), stream: None }
+    pub fn new(service: Arc<Service>, peer: SocketAddr, explainer: Explainer) -> Self {
+        Self { service, peer, explainer, number: session_number(), set_up: None }
     }
 
     /// The reply to what is no request.
@@ -70,19 +68,17 @@ impl Session {
     }
 
     fn state(&self) -> State {
-        match &self.stream {
+        match &self.set_up {
             None => State::Init,
-            // At the end of the movie the task has ended by itself.
-            Some(stream) if stream.task.as_ref().is_some_and(|task| !task.is_finished()) => {
-                State::Playing
-            }
+            // At the end of the movie it has stopped by itself.
+            Some(set_up) if set_up.stream.is_playing() => State::Playing,
             Some(_) => State::Ready,
         }
     }
 
     /// Does what is asked; gives the reply.
-    pub async fn answer(&mut self, request: &Request) -> String {
-        let (status, body) = self.act(request).await;
+    pub fn answer(&mut self, request: &Request) -> String {
+        let (status, body) = self.act(request);
         let mut reply = status.write(request.cseq, self.number, request.form);
         if let Some(body) = body.filter(|_| status == Status::Ok) {
             if !request.form.blank_line {
@@ -93,7 +89,7 @@ impl Session {
         reply
     }
 
-    async fn act(&mut self, request: &Request) -> (Status, Option<String>) {
+    fn act(&mut self, request: &Request) -> (Status, Option<String>) {
         let state = self.state();
         let other = request.session.is_some_and(|session| session != u64::from(self.number));
         if other && state != State::Init {
@@ -105,7 +101,7 @@ impl Session {
             _ => {}
         }
         let status = match (request.method, state) {
-            (Method::Setup, _) => self.set_up(request).await,
+            (Method::Setup, _) => self.answer_setup(request),
             (Method::Teardown, _) => {
                 self.end();
                 Status::Ok
@@ -115,7 +111,7 @@ impl Session {
             | (Method::Pause, State::Ready)
             | (Method::Options | Method::Describe | Method::List, _) => Status::Ok,
             (_, State::Init) => Status::MethodNotValidInThisState,
-            (Method::Switch, _) => self.switch(request).await,
+            (Method::Switch, _) => self.switch(request),
             (Method::Play, State::Ready) => {
                 if let Some(frame) = request.start_frame {
                     self.go_to(|_, _| frame);
@@ -142,61 +138,52 @@ impl Session {
                 }
                 None => Status::BadRequest,
             },
-            (Method::Speed(halves), state) => {
-                self.set_speed(halves, state);
+            (Method::Speed(halves), _) => {
+                self.set_speed(halves);
                 Status::Ok
             }
         };
         (status, None)
     }
 
-    async fn set_up(&mut self, request: &Request) -> Status {
+    fn answer_setup(&mut self, request: &Request) -> Status {
         let (Some(file), Some(port)) = (&request.file, request.rtp_port) else {
             return Status::BadRequest;
         };
         if port < LEAST_PORT {
             return Status::BadRequest;
         }
-        let same = |stream: &Stream| stream.file == *file && stream.sender.to.port() == port;
-        if self.stream.as_ref().is_some_and(same) {
+        let same = |it: &SetUp| it.file == *file && it.stream.to.port() == port;
+        if self.set_up.as_ref().is_some_and(same) {
             return Status::Ok;
         }
-        self.open(file, port).await
+        self.open(file, port)
     }
 
-    async fn switch(&mut self, request: &Request) -> Status {
-        let port = self.stream.as_ref().map(|stream| stream.sender.to.port());
+    fn switch(&mut self, request: &Request) -> Status {
+        let port = self.set_up.as_ref().map(|it| it.stream.to.port());
         match (&request.file, port) {
-            (Some(file), Some(port)) => self.open(file, port).await,
+            (Some(file), Some(port)) => self.open(file, port),
             _ => Status::BadRequest,
         }
     }
 
-    async fn open(&mut self, file: &str, port: u16) -> Status {
+    fn open(&mut self, file: &str, port: u16) -> Status {
         let Some((mount, movie)) = self.movie(file) else { return Status::NotFound };
         tracing::debug!(peer = %self.peer, mount = %mount.point, "lab set up");
-        let wildcard: IpAddr = match self.peer.ip() {
-            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let socket = match UdpSocket::bind((wildcard, 0)).await {
-            Ok(socket) => Arc::new(socket),
+        let socket = match rtp_socket(self.peer.ip()) {
+            Ok(socket) => socket,
             Err(error) => {
                 tracing::error!(peer = %self.peer, "no UDP socket: {error}");
                 return Status::InternalServerError;
             }
         };
+        let Some(pacer) = self.service.pacers.pick() else { return Status::InternalServerError };
         self.end();
-        let sender = Sender {
-            position: Arc::new(Mutex::new(Position::new(movie, random()))),
-            socket,
-            to: SocketAddr::new(self.peer.ip(), port),
-            framerate: self.service.framerate,
-            looping: self.service.looping,
-            oversize: self.service.oversize,
-            fragments: self.service.fragments,
-        };
-        self.stream = Some(Stream { file: file.to_owned(), sender, task: None });
+        let to = SocketAddr::new(self.peer.ip(), port);
+        let (manner, explainer) = (self.service.manner, self.explainer.clone());
+        let stream = Arc::new(Stream::new(movie, socket, to, manner, pacer, explainer));
+        self.set_up = Some(SetUp { file: file.to_owned(), stream });
         Status::Ok
     }
 
@@ -212,55 +199,45 @@ impl Session {
         (!empty).then_some((mount, movie))
     }
 
-    fn play(&mut self) {
-        if let Some(stream) = &mut self.stream {
-            stream.task = Some(tokio::spawn(stream.sender.clone().run()));
+    fn play(&self) {
+        if let Some(set_up) = &self.set_up {
+            set_up.stream.play();
         }
     }
 
-    fn stop(&mut self) {
-        if let Some(task) = self.stream.as_mut().and_then(|stream| stream.task.take()) {
-            task.abort();
+    fn stop(&self) {
+        if let Some(set_up) = &self.set_up {
+            set_up.stream.stop();
         }
     }
 
     /// Ends what is set up: INIT.
     pub fn end(&mut self) {
         self.stop();
-        self.stream = None;
+        self.set_up = None;
     }
 
-    /// Goes to the frame that `place` makes of the present one and the number of all.
-    fn go_to(&mut self, place: impl FnOnce(u64, u64) -> u64) {
-        if let Some(stream) = &self.stream {
-            let mut position =
-                stream.sender.position.lock().unwrap_or_else(PoisonError::into_inner);
-            let frames = position.movie.frames();
-            position.next = place(position.next, frames).min(frames.saturating_sub(1));
+    fn go_to(&self, place: impl FnOnce(u64, u64) -> u64) {
+        if let Some(set_up) = &self.set_up {
+            set_up.stream.go_to(place);
         }
     }
 
-    fn set_speed(&mut self, halves: u8, state: State) {
-        self.stop();
-        if let Some(stream) = &self.stream {
-            let mut position =
-                stream.sender.position.lock().unwrap_or_else(PoisonError::into_inner);
-            position.speed = halves;
-        }
-        if state == State::Playing {
-            self.play();
+    fn set_speed(&self, halves: u8) {
+        if let Some(set_up) = &self.set_up {
+            set_up.stream.set_speed(halves);
         }
     }
 
     /// An SDP, as far as the lab's clients look at one.
     fn describe(&self, request: &Request) -> (Status, Option<String>) {
-        let set_up = self.stream.as_ref().map(|stream| stream.file.clone());
+        let set_up = self.set_up.as_ref().map(|it| it.file.clone());
         let Some((_, movie)) = request.file.clone().or(set_up).and_then(|file| self.movie(&file))
         else {
             return (Status::NotFound, None);
         };
-        let port = self.stream.as_ref().map_or(0, |stream| stream.sender.to.port());
-        let rate = self.service.framerate;
+        let port = self.set_up.as_ref().map_or(0, |it| it.stream.to.port());
+        let rate = self.service.manner.framerate;
         let frames = movie.wait_total(INDEX).unwrap_or_else(|| movie.frames());
         let lines = [
             "v=0".to_owned(),
@@ -276,6 +253,20 @@ impl Session {
         let names = self.service.catalog.mounts().map(|mount| mount.point.trim_matches('/'));
         text_of(names.map(ToOwned::to_owned), form)
     }
+}
+
+/// The socket that a session's RTP is sent from. It never blocks who sends for many sessions.
+fn rtp_socket(peer: IpAddr) -> std::io::Result<Socket> {
+    let (domain, wildcard): (_, IpAddr) = match peer {
+        IpAddr::V4(_) => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
+        IpAddr::V6(_) => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
+    };
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    // The system may allow less.
+    let _ = socket.set_send_buffer_size(SEND_BUFFER);
+    socket.bind(&SocketAddr::new(wildcard, 0).into())?;
+    Ok(socket)
 }
 
 /// The frame at a place from 0 to 1. A number of frames is far below 2^52.

@@ -78,7 +78,7 @@ impl Server {
         guards::install(&server, &points, &watchdog);
         let front = Front {
             rtsp: server.clone(),
-            lab: lab::Service::new(config, catalog),
+            lab: lab::Service::new(config, catalog)?,
             mode: config.lab,
         };
         let listener = Listener::start(config.listen, front)?;

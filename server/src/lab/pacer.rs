@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One thread that sends the frames of many sessions, each at its time: a heap of what is due, a
+//! sleep until the first of it. A timer for each session would wake the system for each frame.
+
+use super::stream::Stream;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What is due this soon is sent with what is due now: fewer wakings, and no more than this is
+/// any frame early.
+const TOGETHER: Duration = Duration::from_micros(300);
+
+/// A stream whose next frame is due.
+struct Due {
+    at: Instant,
+    /// Which of the stream's plays it is of; those before have been stopped.
+    play: u64,
+    stream: Arc<Stream>,
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+impl Eq for Due {}
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.at.cmp(&other.at)
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    due: BinaryHeap<Reverse<Due>>,
+    ended: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Something earlier than what is slept for has come.
+    earlier: Condvar,
+}
+
+/// Sends frames at their times.
+#[derive(Clone)]
+pub(super) struct Pacer(Arc<Shared>);
+
+impl Pacer {
+    fn start(number: usize) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let of_thread = shared.clone();
+        let name = format!("lab-pacer-{number}");
+        std::thread::Builder::new().name(name).spawn(move || run(&of_thread))?;
+        Ok(Self(shared))
+    }
+
+    /// Lets a stream's play send its next frame at a time.
+    pub fn send_at(&self, at: Instant, play: u64, stream: Arc<Stream>) {
+        let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = queue.due.peek().is_none_or(|Reverse(first)| at < first.at);
+        queue.due.push(Reverse(Due { at, play, stream }));
+        if first {
+            self.0.earlier.notify_one();
+        }
+    }
+}
+
+fn run(shared: &Shared) {
+    let mut together = Vec::new();
+    // Place for a frame: one for all streams.
+    let mut frame = Vec::new();
+    loop {
+        {
+            let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            loop {
+                if queue.ended {
+                    return;
+                }
+                let now = Instant::now();
+                let wait =
+                    queue.due.peek().map(|Reverse(due)| due.at.saturating_duration_since(now));
+                queue = match wait {
+                    None => shared.earlier.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                    Some(wait) if !wait.is_zero() => {
+                        let waited = shared.earlier.wait_timeout(queue, wait);
+                        waited.unwrap_or_else(PoisonError::into_inner).0
+                    }
+                    Some(_) => {
+                        let until = now + TOGETHER;
+                        while queue.due.peek().is_some_and(|Reverse(due)| due.at <= until) {
+                            together.extend(queue.due.pop().map(|Reverse(due)| due));
+                        }
+                        break;
+                    }
+                };
+            }
+        }
+        for due in &mut together {
+            due.at = match due.stream.clone().send_next(due.play, &mut frame) {
+                Some(at) => at,
+                // It has been stopped, has ended, or goes on by itself.
+                None => continue,
+            };
+            let again = Due { at: due.at, play: due.play, stream: due.stream.clone() };
+            let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.due.push(Reverse(again));
+        }
+        together.clear();
+    }
+}
+
+/// The pacers of a server: some for each core, whatever the number of sessions.
+pub(super) struct Pacers {
+    all: Vec<Pacer>,
+    next: AtomicUsize,
+}
+
+impl Pacers {
+    /// Starts their threads.
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub fn start() -> io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let all = (0..cores.div_ceil(2)).map(Pacer::start).collect::<io::Result<_>>()?;
+        Ok(Self { all, next: AtomicUsize::new(0) })
+    }
+
+    /// The pacer of a new session.
+    pub fn pick(&self) -> Option<Pacer> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        self.all.get(turn % self.all.len().max(1)).cloned()
+    }
+}
+
+impl Drop for Pacers {
+    fn drop(&mut self) {
+        for Pacer(shared) in &self.all {
+            let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.ended = true;
+            queue.due.clear();
+            shared.earlier.notify_one();
+        }
+    }
+}

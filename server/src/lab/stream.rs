@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a session is sent: its movie from a place on, each frame at the begin plus n periods, so
+//! that nothing drifts.
+
+use super::explainer::Explainer;
+use super::pacer::Pacer;
+use crate::config::{Fragments, Oversize};
+use gstmjpegfile::jpeg::encode_within;
+use gstmjpegfile::movie::FrameRate;
+use gstmjpegfile::movie_file::{Lookup, MovieFile};
+use gstmjpegfile::rtp::{LabPacketizer, MAX_LAB_FRAME, RtpHeader};
+use socket2::{SockAddr, Socket};
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+
+/// Payload of a fragment, in bytes: with the headers it fits Ethernet's 1500.
+const FRAGMENT: usize = 1400;
+
+/// Until the index has got further.
+const INDEX: Duration = Duration::from_millis(10);
+
+/// Later than this, a frame's lateness is forgiven: the frames behind it are not sent in a rush.
+const LATE: Duration = Duration::from_secs(1);
+
+/// Clients cut what is longer than their buffer of 20 480 bytes.
+const CLIENT_BUFFER: usize = 20_480 - 12;
+
+/// How all sessions are sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    pub framerate: FrameRate,
+    pub looping: bool,
+    pub oversize: Oversize,
+    pub fragments: Fragments,
+}
+
+/// Where the sending stands.
+#[derive(Debug)]
+struct Position {
+    /// The frame that is sent next, from 0.
+    next: u64,
+    packetizer: LabPacketizer,
+    /// In halves of the usual frame rate.
+    speed: u8,
+    /// Which play is under way; `None` when it is stopped.
+    playing: Option<Play>,
+    plays: u64,
+    said: Said,
+}
+
+/// What the log has said of this session.
+#[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is said once, by itself")]
+struct Said {
+    large: bool,
+    oversize: bool,
+    wrap: bool,
+    not_sent: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Play {
+    number: u64,
+    /// When frame 0 of this play was due, and how many were sent since.
+    begin: Instant,
+    ticks: u64,
+    /// The first packet has been explained.
+    explained: bool,
+}
+
+/// A session's RTP.
+pub(super) struct Stream {
+    pub movie: Arc<MovieFile>,
+    pub to: SocketAddr,
+    address: SockAddr,
+    socket: Socket,
+    manner: Manner,
+    pacer: Pacer,
+    /// For what takes long.
+    workers: Handle,
+    explainer: Explainer,
+    position: Mutex<Position>,
+}
+
+enum Next {
+    /// It has been read.
+    Frame(RtpHeader, Option<Explainer>),
+    /// This frame has been read, and no datagram holds it.
+    Oversize(u64),
+    NotYet,
+    Stopped,
+}
+
+impl Stream {
+    pub fn new(
+        movie: Arc<MovieFile>,
+        socket: Socket,
+        to: SocketAddr,
+        manner: Manner,
+        pacer: Pacer,
+        explainer: Explainer,
+    ) -> Self {
+        let position = Position {
+            next: 0,
+            packetizer: LabPacketizer::new(super::random()),
+            speed: 2,
+            playing: None,
+            plays: 0,
+            said: Said::default(),
+        };
+        Self {
+            movie,
+            to,
+            address: to.into(),
+            socket,
+            manner,
+            pacer,
+            workers: Handle::current(),
+            explainer,
+            position: Mutex::new(position),
+        }
+    }
+
+    fn position(&self) -> MutexGuard<'_, Position> {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn is_playing(&self) -> bool {
+        self.position().playing.is_some()
+    }
+
+    /// Begins to send, from where it stands.
+    pub fn play(self: &Arc<Self>) {
+        let begin = Instant::now();
+        let number = {
+            let mut position = self.position();
+            position.plays += 1;
+            let number = position.plays;
+            position.playing = Some(Play { number, begin, ticks: 0, explained: false });
+            number
+        };
+        self.pacer.send_at(begin, number, self.clone());
+    }
+
+    /// Sends no more.
+    pub fn stop(&self) {
+        self.position().playing = None;
+    }
+
+    /// Goes to the frame that `place` makes of the present one and the number of all.
+    pub fn go_to(&self, place: impl FnOnce(u64, u64) -> u64) {
+        let frames = self.movie.frames();
+        let mut position = self.position();
+        position.next = place(position.next, frames).min(frames.saturating_sub(1));
+    }
+
+    /// Goes on at another speed, in halves of the usual frame rate.
+    pub fn set_speed(&self, halves: u8) {
+        let mut position = self.position();
+        position.speed = halves.max(1);
+        if let Some(play) = &mut position.playing {
+            (play.begin, play.ticks) = (Instant::now(), 0);
+        }
+    }
+
+    /// Sends the next frame of a play; gives the time of the one after it, if the pacer shall
+    /// send it.
+    pub fn send_next(self: Arc<Self>, play: u64, frame: &mut Vec<u8>) -> Option<Instant> {
+        match self.next(play, frame) {
+            Next::Frame(header, explainer) => {
+                if let Some(explainer) = explainer {
+                    explainer.rtp(&header, frame.len());
+                }
+                self.send(header, frame);
+                self.due(play)
+            }
+            Next::Oversize(number) => self.send_smaller(play, number, frame),
+            Next::NotYet => Some(Instant::now() + INDEX),
+            Next::Stopped => None,
+        }
+    }
+
+    /// When the frame behind the present one is due.
+    fn due(&self, play: u64) -> Option<Instant> {
+        let now = Instant::now();
+        let mut position = self.position();
+        let halves = u64::from(position.speed);
+        let play = position.playing.as_mut().filter(|it| it.number == play)?;
+        play.ticks += 1;
+        let due = Duration::from_nanos(self.manner.framerate.start_of(play.ticks) * 2 / halves);
+        let late = now.saturating_duration_since(play.begin + due);
+        if late > LATE {
+            play.begin += late;
+        }
+        Some(play.begin + due)
+    }
+
+    /// Reads the next frame and numbers it.
+    fn next(&self, play: u64, frame: &mut Vec<u8>) -> Next {
+        let mut position = self.position();
+        if position.playing.is_none_or(|it| it.number != play) {
+            return Next::Stopped;
+        }
+        let look = |number| self.movie.frame(number, &AtomicBool::new(false), Some(Duration::ZERO));
+        let mut found = look(position.next);
+        if self.manner.looping && matches!(found, Lookup::End(frames) if frames > 0) {
+            position.next = 0;
+            found = look(0);
+        }
+        let location = match found {
+            Lookup::Frame(location) => location,
+            Lookup::Cancelled => return Next::NotYet,
+            Lookup::End(_) => return self.end(&mut position),
+        };
+        frame.resize(location.length as usize, 0);
+        if !self.movie.read(location, frame).unwrap_or(false) {
+            return self.end(&mut position);
+        }
+        let number = position.next;
+        position.next += 1;
+        if frame.len() > CLIENT_BUFFER {
+            self.say_large(&mut position.said, number, frame.len());
+        }
+        if frame.len() > MAX_LAB_FRAME && self.manner.fragments == Fragments::Off {
+            return Next::Oversize(number);
+        }
+        let header = self.header(&mut position, number);
+        let explainer = position.playing.as_mut().and_then(|play| {
+            let first = !std::mem::replace(&mut play.explained, true);
+            first.then(|| self.explainer.clone())
+        });
+        Next::Frame(header, explainer)
+    }
+
+    fn end(&self, position: &mut Position) -> Next {
+        position.next = 0;
+        position.playing = None;
+        tracing::info!(to = %self.to, "end of the movie");
+        Next::Stopped
+    }
+
+    fn header(&self, position: &mut Position, number: u64) -> RtpHeader {
+        let header = position.packetizer.header(self.manner.framerate.start_of(number));
+        self.say_wrap(position, header.sequence_number);
+        header
+    }
+
+    fn say_wrap(&self, position: &mut Position, number: u16) {
+        if number == u16::MAX && !std::mem::replace(&mut position.said.wrap, true) {
+            tracing::info!(
+                to = %self.to,
+                "sequence numbers go on with 1 behind 65535: clients that do not expect it freeze"
+            );
+        }
+    }
+
+    fn say_large(&self, said: &mut Said, frame: u64, bytes: usize) {
+        let (path, number) = (self.movie.path().display(), frame + 1);
+        if !std::mem::replace(&mut said.large, true) {
+            tracing::warn!(%path, frame = number, bytes, "most clients cut frames over 20468 bytes");
+        }
+        let whole = self.manner.fragments == Fragments::Off;
+        if whole && bytes > MAX_LAB_FRAME && !std::mem::replace(&mut said.oversize, true) {
+            let what = match self.manner.oversize {
+                Oversize::Shrink => "encoded again at lower quality",
+                Oversize::Drop => "dropped",
+            };
+            tracing::warn!(%path, frame = number, bytes, "over what a datagram holds: {what}");
+        }
+    }
+
+    /// Encodes a frame smaller, which takes as long as many frames of other sessions, elsewhere;
+    /// then the stream goes on.
+    fn send_smaller(self: Arc<Self>, play: u64, number: u64, jpeg: &[u8]) -> Option<Instant> {
+        if self.manner.oversize == Oversize::Drop {
+            return self.due(play);
+        }
+        let (jpeg, workers) = (jpeg.to_vec(), self.workers.clone());
+        workers.spawn_blocking(move || {
+            if let Some(smaller) = encode_within(&jpeg, MAX_LAB_FRAME) {
+                let header = {
+                    let mut position = self.position();
+                    let on = position.playing.is_some_and(|it| it.number == play);
+                    on.then(|| self.header(&mut position, number))
+                };
+                if let Some(header) = header {
+                    self.send(header, &smaller);
+                }
+            }
+            if let Some(at) = self.due(play) {
+                self.pacer.clone().send_at(at, play, self);
+            }
+        });
+        None
+    }
+
+    fn send(&self, mut header: RtpHeader, jpeg: &[u8]) {
+        if self.manner.fragments == Fragments::Off {
+            self.send_one(header, jpeg);
+            return;
+        }
+        let mut parts = jpeg.chunks(FRAGMENT).peekable();
+        let mut first = true;
+        while let Some(part) = parts.next() {
+            if !first && self.manner.fragments == Fragments::NextSeq {
+                let mut position = self.position();
+                header.sequence_number = position.packetizer.next_number();
+                self.say_wrap(&mut position, header.sequence_number);
+            }
+            first = false;
+            header.marker = parts.peek().is_none();
+            self.send_one(header, part);
+        }
+    }
+
+    /// One datagram, gathered by the kernel.
+    fn send_one(&self, header: RtpHeader, payload: &[u8]) {
+        let header = header.to_bytes();
+        let parts = [IoSlice::new(&header), IoSlice::new(payload)];
+        if let Err(error) = self.socket.send_to_vectored(&parts, &self.address) {
+            let said = std::mem::replace(&mut self.position().said.not_sent, true);
+            if said {
+                tracing::debug!(to = %self.to, "not sent: {error}");
+            } else {
+                tracing::warn!(to = %self.to, "a packet was not sent, others are not told: {error}");
+            }
+        }
+    }
+}
