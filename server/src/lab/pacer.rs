@@ -3,16 +3,35 @@
 //! sleep until the first of it. A timer for each session would wake the system for each frame.
 
 use super::stream::Stream;
+use gstmjpegfile::movie::FrameRate;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What is due this soon is sent with what is due now: fewer wakings, and no more than this is
-/// any frame early.
+/// What is due this soon is sent with what is due now, and no frame is earlier than this.
 const TOGETHER: Duration = Duration::from_micros(300);
+
+/// Plays begin at these parts of a frame's time, all on one clock: the frames of all sessions of
+/// a rate are due together, at so many wakings for a frame's time. Gaps between the frames of a
+/// session are not touched by it.
+const SLOTS: u64 = 10;
+
+/// Where the clock of the slots begins.
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// The first begin of a slot that is not past.
+pub(super) fn next_slot(now: Instant, rate: FrameRate) -> Instant {
+    let elapsed = now.saturating_duration_since(*EPOCH).as_nanos();
+    let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX / 2);
+    let frame = rate.frame_at(elapsed);
+    let (start, end) = (rate.start_of(frame), rate.start_of(frame + 1));
+    let period = end.saturating_sub(start).max(1);
+    let slot = ((elapsed - start) * SLOTS).div_ceil(period);
+    *EPOCH + Duration::from_nanos(start + period * slot / SLOTS)
+}
 
 /// A stream whose next frame is due.
 struct Due {
@@ -24,7 +43,7 @@ struct Due {
 
 impl PartialEq for Due {
     fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
+        self.cmp(other).is_eq()
     }
 }
 impl Eq for Due {}
@@ -35,7 +54,8 @@ impl PartialOrd for Due {
 }
 impl Ord for Due {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.at.cmp(&other.at)
+        // Those of one time always in one order, so that gaps stay even.
+        self.at.cmp(&other.at).then(self.stream.id.cmp(&other.stream.id))
     }
 }
 
@@ -151,6 +171,38 @@ impl Drop for Pacers {
             queue.ended = true;
             queue.due.clear();
             shared.earlier.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_parts_of_a_frames_time_for_all() {
+        for (numerator, denominator) in [(20, 1), (30_000, 1001), (25, 2)] {
+            let Some(rate) = FrameRate::new(numerator, denominator) else { continue };
+            let begin = *EPOCH + Duration::from_hours(1);
+            let slots: Vec<Duration> = (0..100_u32)
+                .map(|step| begin + Duration::from_micros(1700) * step)
+                .map(|now| {
+                    let slot = next_slot(now, rate);
+                    assert!(
+                        slot >= now
+                            && slot - now <= Duration::from_nanos(rate.start_of(1) / 10 + 2)
+                    );
+                    slot - *EPOCH
+                })
+                .collect();
+            // A frame later there is a slot again, to a few nanoseconds.
+            for slot in slots {
+                let later = *EPOCH + slot + Duration::from_nanos(rate.start_of(1));
+                let near = later.checked_sub(Duration::from_nanos(10)).unwrap_or(later);
+                let again = next_slot(near, rate);
+                let off = again.max(later) - again.min(later);
+                assert!(off < Duration::from_nanos(20), "{rate:?} {slot:?} {off:?}");
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! that nothing drifts.
 
 use super::explainer::Explainer;
-use super::pacer::Pacer;
+use super::pacer::{Pacer, next_slot};
 use crate::config::{Fragments, Oversize};
 use gstmjpegfile::jpeg::encode_within;
 use gstmjpegfile::movie::FrameRate;
@@ -12,7 +12,7 @@ use gstmjpegfile::rtp::{LabPacketizer, MAX_LAB_FRAME, RtpHeader};
 use socket2::{SockAddr, Socket};
 use std::io::IoSlice;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -74,6 +74,8 @@ struct Play {
 
 /// A session's RTP.
 pub(super) struct Stream {
+    /// No other stream's.
+    pub id: u64,
     pub movie: Arc<MovieFile>,
     pub to: SocketAddr,
     address: SockAddr,
@@ -85,6 +87,8 @@ pub(super) struct Stream {
     explainer: Explainer,
     position: Mutex<Position>,
 }
+
+static IDS: AtomicU64 = AtomicU64::new(0);
 
 enum Next {
     /// It has been read.
@@ -113,6 +117,7 @@ impl Stream {
             said: Said::default(),
         };
         Self {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
             movie,
             to,
             address: to.into(),
@@ -135,7 +140,7 @@ impl Stream {
 
     /// Begins to send, from where it stands.
     pub fn play(self: &Arc<Self>) {
-        let begin = Instant::now();
+        let begin = next_slot(Instant::now(), self.manner.framerate);
         let number = {
             let mut position = self.position();
             position.plays += 1;
@@ -163,7 +168,7 @@ impl Stream {
         let mut position = self.position();
         position.speed = halves.max(1);
         if let Some(play) = &mut position.playing {
-            (play.begin, play.ticks) = (Instant::now(), 0);
+            (play.begin, play.ticks) = (next_slot(Instant::now(), self.manner.framerate), 0);
         }
     }
 
