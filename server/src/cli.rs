@@ -58,6 +58,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FORM", default_value = "off")]
     pub lab_fragment: Fragments,
 
+    /// Connections at once; beyond, the one that has been silent longest is closed
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: u32,
+
     /// Explain each message of a lab client and the first RTP header, line by line, on standard
     /// error
     #[arg(long)]

@@ -56,6 +56,8 @@ pub struct Config {
     pub lab_oversize: Oversize,
     /// Whether lab clients get fragments.
     pub lab_fragment: Fragments,
+    /// Connections at once.
+    pub max_connections: usize,
     /// Whether the exchange with lab clients is explained on standard error.
     pub explain: bool,
     /// The movies; `None` means the test card.
@@ -93,6 +95,7 @@ impl Config {
             lab: arguments.lab,
             lab_oversize: arguments.lab_oversize,
             lab_fragment: arguments.lab_fragment,
+            max_connections: arguments.max_connections as usize,
             explain: arguments.explain,
             catalog,
         })

@@ -5,6 +5,7 @@ pub mod carriage;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+mod connections;
 pub mod lab;
 mod listener;
 pub mod rtsp;
@@ -19,6 +20,10 @@ use std::io::Write;
 /// # Errors
 /// If GStreamer is not usable or the port cannot be had.
 pub fn run(config: &Config) -> Result<()> {
+    // Each viewer takes several; what the system allows without asking is little.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!("the limit of open files stays as it is: {error}");
+    }
     gst::init().context("GStreamer does not start")?;
     gstmjpegfile::register().context("the movie elements do not register")?;
     rtsp::require_elements()?;

@@ -4,13 +4,15 @@
 //! for the first bytes takes no thread, since lab clients stay silent until a person acts.
 
 use crate::config::LabMode;
+use crate::connections::{Connections, Open};
 use crate::lab;
 use anyhow::{Context, Result};
 use gst_rtsp_server::RTSPServer;
 use gst_rtsp_server::prelude::*;
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
@@ -48,6 +50,13 @@ pub struct Front {
     pub lab: Arc<lab::Service>,
     /// Which of them are served.
     pub mode: LabMode,
+    /// All that are open.
+    pub connections: Connections,
+}
+
+thread_local! {
+    /// The connection that is handed over in this thread.
+    static HANDED_OVER: RefCell<Option<Open>> = const { RefCell::new(None) };
 }
 
 /// A listening port.
@@ -77,6 +86,12 @@ impl Listener {
             })?
         };
         let address = listener.local_addr().context("no address")?;
+        front.rtsp.connect_client_connected(|_, client| {
+            let open = Mutex::new(HANDED_OVER.take());
+            client.connect_closed(move |_| {
+                drop(open.lock().unwrap_or_else(PoisonError::into_inner).take());
+            });
+        });
         runtime.spawn(accept(listener, Arc::new(front)));
         Ok(Self { runtime: Some(runtime), address })
     }
@@ -106,12 +121,16 @@ async fn accept(listener: TcpListener, front: Arc<Front>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let front = front.clone();
-                tokio::spawn(async move {
-                    // From an IPv6 socket that takes IPv4 too.
-                    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                    serve(&front, stream, peer).await;
+                // From an IPv6 socket that takes IPv4 too.
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                let of_task = front.clone();
+                let admitted = front.connections.admit(|open| {
+                    tokio::spawn(async move { serve(&of_task, stream, peer, open).await })
+                        .abort_handle()
                 });
+                if admitted.is_none() {
+                    tracing::warn!(%peer, "closed: --max-connections are open, and none is silent");
+                }
             }
             Err(error) => {
                 tracing::error!("cannot accept a connection: {error}");
@@ -121,14 +140,15 @@ async fn accept(listener: TcpListener, front: Arc<Front>) {
     }
 }
 
-async fn serve(front: &Front, stream: TcpStream, peer: SocketAddr) {
+async fn serve(front: &Front, stream: TcpStream, peer: SocketAddr, open: Open) {
     let language = match front.mode {
         LabMode::Off => Some(Language::Standard),
         LabMode::On | LabMode::Only => first_language(&stream).await,
     };
+    open.has_spoken();
     match language {
         Some(Language::Standard) if front.mode != LabMode::Only => {
-            if let Err(error) = hand_over(&front.rtsp, stream, peer) {
+            if let Err(error) = hand_over(&front.rtsp, stream, peer, open) {
                 tracing::warn!(%peer, "connection not taken: {error:#}");
             }
         }
@@ -137,7 +157,7 @@ async fn serve(front: &Front, stream: TcpStream, peer: SocketAddr) {
             tracing::warn!(%peer, "closed: standard RTSP, and --lab only is set");
         }
         Some(Language::Tls) => tracing::warn!(%peer, "closed: TLS is not served"),
-        None => tracing::debug!(%peer, "closed before its first line was complete"),
+        None => tracing::info!(%peer, "closed before its first line was complete"),
     }
 }
 
@@ -180,11 +200,15 @@ fn language_of(head: &[u8]) -> Option<Language> {
     Some(if standard { Language::Standard } else { Language::Lab })
 }
 
-fn hand_over(server: &RTSPServer, stream: TcpStream, peer: SocketAddr) -> Result<()> {
+fn hand_over(server: &RTSPServer, stream: TcpStream, peer: SocketAddr, open: Open) -> Result<()> {
     let fd = OwnedFd::from(stream.into_std()?);
     let socket = gio::Socket::from_fd(fd)?;
-    server.transfer_connection(socket, &peer.ip().to_string(), i32::from(peer.port()), None)?;
-    Ok(())
+    HANDED_OVER.set(Some(open));
+    let (ip, port) = (peer.ip().to_string(), i32::from(peer.port()));
+    let handed_over = server.transfer_connection(socket, &ip, port, None);
+    // Not taken by a client, if it failed.
+    HANDED_OVER.take();
+    Ok(handed_over?)
 }
 
 #[cfg(test)]

@@ -329,3 +329,107 @@ fn the_lab_can_be_off_or_all_there_is() -> Result<()> {
     assert!(!reply.is_ok_and(|reply| reply.contains("200 OK")));
     off.is_well()
 }
+
+#[test]
+fn silent_connections_cost_no_thread_and_make_room() -> Result<()> {
+    let images = movies::images(10, "I420")?;
+    let (_folder, mut server) = server(&images, &["--loop", "--max-connections", "1001"])?;
+    let play = |server: &Server| -> Result<LabClient> {
+        let mut client = LabClient::connect(server)?;
+        let port = client.port()?;
+        client.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
+        client.ok("PLAY \n2", 2, "\n")?;
+        Ok(client)
+    };
+    let playing = play(&server)?;
+    playing.packet()?;
+    let threads = server.threads()?;
+    let silent: Vec<TcpStream> =
+        (0..1000).map(|_| Ok(TcpStream::connect(server.address()?)?)).collect::<Result<_>>()?;
+    for _ in 0..20 {
+        playing.packet()?;
+    }
+    assert_eq!(server.threads()?, threads);
+    // The limit is reached: the oldest silent one makes room, and no other.
+    let other = play(&server)?;
+    other.packet()?;
+    let closed = |mut stream: &TcpStream| -> Result<bool> {
+        stream.set_read_timeout(Some(Duration::from_millis(200)))?;
+        Ok(matches!(stream.read(&mut [0]), Ok(0)))
+    };
+    assert!(closed(&silent[0])? && !closed(&silent[1])? && !closed(&silent[999])?);
+    // One of them speaks after all.
+    let mut late =
+        LabClient { control: silent[500].try_clone()?, rtp: UdpSocket::bind("0.0.0.0:0")? };
+    late.rtp.set_read_timeout(Some(LIMIT))?;
+    late.control.set_read_timeout(Some(LIMIT))?;
+    let port = late.port()?;
+    late.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
+    late.ok("PLAY \n2", 2, "\n")?;
+    assert!(late.packet()?.1 == images[0]);
+    // ffmpeg has its place too, and gives it back.
+    for _ in 0..3 {
+        let other = TcpStream::connect(server.address()?)?;
+        drop(other);
+    }
+    playing.packet()?;
+    server.is_well()
+}
+
+#[test]
+fn bad_input_is_answered_or_closed_and_disturbs_nobody() -> Result<()> {
+    let images = movies::images(10, "I420")?;
+    let (_folder, mut server) = server(&images, &["--loop", "--explain"])?;
+    let mut playing = LabClient::connect(&server)?;
+    let port = playing.port()?;
+    playing.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
+    playing.ok("PLAY \n2", 2, "\n")?;
+    let setup = |file: &str, port: &str| {
+        format!("SETUP {file} RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= {port}\n\n")
+    };
+    let long = "a".repeat(255);
+    let rows: Vec<(String, &str)> = vec![
+        (setup("../movie.Mjpeg", "25000"), "200"),
+        (setup("/etc/passwd", "25000"), "404"),
+        (setup("..", "25000"), "404"),
+        (setup("/", "25000"), "400"),
+        (setup("%2e%2e%2fmovie.Mjpeg", "25000"), "404"),
+        (setup("%s%n", "25000"), "404"),
+        (setup(&long, "25000"), "404"),
+        (setup("movie.Mjpeg", "0"), "400"),
+        (setup("movie.Mjpeg", "80"), "400"),
+        (setup("movie.Mjpeg", "65536"), "400"),
+        (setup("movie.Mjpeg", "99999999999999999999"), "400"),
+        (setup("movie.Mjpeg", "text"), "400"),
+        ("PLAY movie.Mjpeg RTSP/1.0\nCSeq: 1\n\n".into(), "455"),
+        ("PAUSE\n\n".into(), "400"),
+        ("\u{fffd}\u{fffd}\n\n".into(), "501"),
+    ];
+    for (request, status) in rows {
+        let mut client = LabClient::connect(&server)?;
+        let reply = client.ask(&request)?;
+        assert!(reply.starts_with(&format!("RTSP/1.0 {status} ")), "{request:?}: {reply:?}");
+    }
+    // What is no text, or does not end, closes its own connection and says why.
+    for (noise, why) in [(vec![0; 10], "no text"), (vec![b'a'; 5000], "more than 4096 bytes")] {
+        let mut client = LabClient::connect(&server)?;
+        client.control.write_all(&noise)?;
+        client.control.write_all(b"\n")?;
+        // A reset, where bytes were left unread.
+        assert!(!matches!(client.control.read(&mut [0; 10]), Ok(1..)));
+        server.wait_for_log(why, LIMIT);
+    }
+    playing.packet()?;
+    // Gone within a second of its closing.
+    let LabClient { control, rtp } = playing;
+    drop(control);
+    let end = Instant::now() + Duration::from_secs(1);
+    server.wait_for_log("closed by the client", Duration::from_secs(1));
+    let client = LabClient { control: TcpStream::connect(server.address()?)?, rtp };
+    client.assert_silent()?;
+    assert!(Instant::now() < end + Duration::from_secs(1));
+    for part in ["> server: request: SETUP", "the lab asks for", "first RTP packet"] {
+        assert!(server.log()?.contains(part), "{part}");
+    }
+    server.is_well()
+}

@@ -12,6 +12,7 @@ mod watchdog;
 
 use crate::catalog::{Catalog, Mount};
 use crate::config::Config;
+use crate::connections::Connections;
 use crate::lab;
 use crate::listener::{Front, Listener};
 use anyhow::{Result, bail};
@@ -80,6 +81,7 @@ impl Server {
             rtsp: server.clone(),
             lab: lab::Service::new(config, catalog)?,
             mode: config.lab,
+            connections: Connections::new(config.max_connections),
         };
         let listener = Listener::start(config.listen, front)?;
         let address = listener.address();
