@@ -6,7 +6,7 @@ use gst::prelude::*;
 use mjpeg_rtsp_client::player::{Options, Player, State};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::lab_server::{Answers, Behaviour, LabServer, Reads, Sends};
-use mjpeg_rtsp_tests::programs::{Server, Terminal, program, run, target_folder};
+use mjpeg_rtsp_tests::programs::{Guard, Server, Terminal, program, run, target_folder};
 use mjpeg_rtsp_tests::wait_until;
 use std::cell::{Cell, RefCell};
 use std::net::UdpSocket;
@@ -366,4 +366,48 @@ fn what_fails_is_one_clear_line_and_exit_code_1() -> Result<()> {
         }
         Ok(())
     })
+}
+
+fn python(name: &str) -> std::process::Command {
+    let mut command = std::process::Command::new("python3");
+    command.arg(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/peer").join(name));
+    command
+}
+
+#[test]
+fn the_course_reports_client_gets_the_files_frames_from_our_server() -> Result<()> {
+    let images = movies::images(30, "Y444")?;
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let mut server = Server::start([movie], 1)?;
+    let (host, port) = server.address()?.split_once(':').context("no port")?;
+    let rtp = UdpSocket::bind("0.0.0.0:0")?.local_addr()?.port().to_string();
+    let mut client = python("seed_client.py");
+    client.args([host, port, &rtp, "movie.mjpeg", "30"]).arg(folder.path());
+    let done = run(&mut client, LIMIT)?;
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    for (number, image) in (1..).zip(&images) {
+        let got = std::fs::read(folder.path().join(format!("{number}.jpg")))?;
+        assert!(got == *image, "frame {number}");
+    }
+    server.is_well()
+}
+
+#[test]
+fn the_course_reports_server_plays_in_our_client() -> Result<()> {
+    use std::io::BufRead;
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(30, "Y444")?)?)?;
+    let mut server = python("seed_server.py");
+    let mut server = server.arg(movie).stdout(std::process::Stdio::piped()).spawn()?;
+    let out = server.stdout.take().context("no standard output")?;
+    let _server = Guard::new(server);
+    let mut port = String::new();
+    std::io::BufReader::new(out).read_line(&mut port)?;
+    let (code, summary, said) =
+        client(&["--explain", "--timeout", "2", "127.0.0.1", port.trim(), "0", "movie.mjpeg"])?;
+    assert_eq!((code, &summary["frames"], &summary["lost"]), (Some(0), &30.into(), &0.into()));
+    assert!(said.contains("the course report's lines"), "{said}");
+    assert!(said.contains("the timestamp counts whole seconds"), "{said}");
+    Ok(())
 }

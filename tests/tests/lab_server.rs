@@ -223,7 +223,14 @@ fn what_cannot_be_done_is_said_and_the_connection_lives_on() -> Result<()> {
     );
     let described = client.ask("DESCRIBE movie.Mjpeg RTSP/1.0\nCSeq: 3")?;
     assert!(described.contains("a=x-total-frames:10") && described.contains(" RTP/AVP 26\n"));
-    assert!(client.ask("LIST RTSP/1.0\nCSeq: 4")?.ends_with("\n\nmovie.Mjpeg\n"));
+    let names = |cseq: u32, end: &str| {
+        format!("RTSP/1.0 200 OK\nCSeq: {cseq}\nSession: {session}\nmovie.Mjpeg\n{end}")
+    };
+    assert_eq!(client.ask("LIST RTSP/1.0\nCSeq: 4")?, names(4, ""));
+    assert_eq!(client.ask("LIST RTSP/1.0\nCSeq: 4\n\n")?, names(4, "\n"));
+    assert_eq!(client.ask("SWITCH movie.Mjpeg RTSP/1.0\nCSeq: 5")?, names(5, ""));
+    let unknown = client.ask("SWITCH none.Mjpeg RTSP/1.0\nCSeq: 5")?;
+    assert_eq!(unknown, error("404 Not Found", 5));
     client.ok("SEEK movie.Mjpeg RTSP/1.0\nCSeq: 5\nX-Seek: 0.5", 5, "\n")?;
     client.ok("PLAY movie.Mjpeg RTSP/1.0\nCSeq: 6", 6, "\n")?;
     assert_eq!(client.packet()?.0.timestamp, 5 * 4500, "from the middle");

@@ -78,29 +78,32 @@ impl Session {
 
     /// Does what is asked; gives the reply.
     pub fn answer(&mut self, request: &Request) -> String {
-        let (status, body) = self.act(request);
-        let mut reply = status.write(request.cseq, self.number, request.form);
-        if let Some(body) = body.filter(|_| status == Status::Ok) {
-            if !request.form.blank_line {
-                reply.push_str(request.form.line_end.as_str());
-            }
-            reply.push_str(&body);
+        let status = self.act(request);
+        let blank = request.form.line_end.as_str();
+        let lines = Form { blank_line: false, ..request.form };
+        let names = matches!(request.method, Method::List | Method::Switch);
+        if names && status == Status::Ok {
+            // The names follow the three lines.
+            let reply = status.write(request.cseq, self.number, lines);
+            let last = if request.form.blank_line { blank } else { "" };
+            return reply + &self.list(request.form) + last;
         }
-        reply
+        if request.method == Method::Describe && status == Status::Ok {
+            let Some(description) = self.describe(request) else {
+                return Status::NotFound.write(request.cseq, self.number, request.form);
+            };
+            return status.write(request.cseq, self.number, lines) + blank + &description;
+        }
+        status.write(request.cseq, self.number, request.form)
     }
 
-    fn act(&mut self, request: &Request) -> (Status, Option<String>) {
+    fn act(&mut self, request: &Request) -> Status {
         let state = self.state();
         let other = request.session.is_some_and(|session| session != u64::from(self.number));
         if other && state != State::Init {
-            return (Status::SessionNotFound, None);
+            return Status::SessionNotFound;
         }
-        match request.method {
-            Method::Describe => return self.describe(request),
-            Method::List => return (Status::Ok, Some(self.list(request.form))),
-            _ => {}
-        }
-        let status = match (request.method, state) {
+        match (request.method, state) {
             (Method::Setup, _) => self.answer_setup(request),
             (Method::Teardown, _) => {
                 self.end();
@@ -109,7 +112,8 @@ impl Session {
             // What leads to the state that there is changes nothing.
             (Method::Play, State::Playing)
             | (Method::Pause, State::Ready)
-            | (Method::Options | Method::Describe | Method::List, _) => Status::Ok,
+            | (Method::Options | Method::Describe | Method::List, _)
+            | (Method::Switch, State::Init) => Status::Ok,
             (_, State::Init) => Status::MethodNotValidInThisState,
             (Method::Switch, _) => self.switch(request),
             (Method::Play, State::Ready) => {
@@ -142,8 +146,7 @@ impl Session {
                 self.set_speed(halves);
                 Status::Ok
             }
-        };
-        (status, None)
+        }
     }
 
     fn answer_setup(&mut self, request: &Request) -> Status {
@@ -160,11 +163,12 @@ impl Session {
         self.open(file, port)
     }
 
+    /// Another movie, where one is named; otherwise its reply's names are what is asked for.
     fn switch(&mut self, request: &Request) -> Status {
-        let port = self.set_up.as_ref().map(|it| it.stream.to.port());
-        match (&request.file, port) {
-            (Some(file), Some(port)) => self.open(file, port),
-            _ => Status::BadRequest,
+        let present = self.set_up.as_ref().map(|it| (it.file.clone(), it.stream.to.port()));
+        match (&request.file, present) {
+            (Some(file), Some((present, port))) if *file != present => self.open(file, port),
+            _ => Status::Ok,
         }
     }
 
@@ -229,13 +233,10 @@ impl Session {
         }
     }
 
-    /// An SDP, as far as the lab's clients look at one.
-    fn describe(&self, request: &Request) -> (Status, Option<String>) {
+    /// An SDP, as far as the lab's clients look at one; `None` without a movie.
+    fn describe(&self, request: &Request) -> Option<String> {
         let set_up = self.set_up.as_ref().map(|it| it.file.clone());
-        let Some((_, movie)) = request.file.clone().or(set_up).and_then(|file| self.movie(&file))
-        else {
-            return (Status::NotFound, None);
-        };
+        let (_, movie) = self.movie(&request.file.clone().or(set_up)?)?;
         let port = self.set_up.as_ref().map_or(0, |it| it.stream.to.port());
         let rate = self.service.manner.framerate;
         let frames = movie.wait_total(INDEX).unwrap_or_else(|| movie.frames());
@@ -246,7 +247,7 @@ impl Session {
             format!("a=framerate:{}", f64::from(rate.numerator()) / f64::from(rate.denominator())),
             format!("a=x-total-frames:{frames}"),
         ];
-        (Status::Ok, Some(text_of(lines.into_iter(), request.form)))
+        Some(text_of(lines.into_iter(), request.form))
     }
 
     fn list(&self, form: Form) -> String {
