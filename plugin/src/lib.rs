@@ -7,6 +7,7 @@
 pub mod jpeg;
 pub mod lab;
 pub mod labrtspsrc;
+pub mod mjpegfileparse;
 pub mod mjpegfilesrc;
 pub mod movie;
 pub mod movie_file;
@@ -15,6 +16,7 @@ pub mod rtp;
 pub mod rtpjpegprep;
 pub mod rtplabdepay;
 pub mod rtplabpay;
+mod typefind;
 
 /// Registers the elements in this process, after `gst::init`.
 ///

@@ -7,7 +7,9 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     crate::rtpjpegprep::register(Some(plugin))?;
     crate::rtplabpay::register(Some(plugin))?;
     crate::rtplabdepay::register(Some(plugin))?;
-    crate::labrtspsrc::register(Some(plugin))
+    crate::labrtspsrc::register(Some(plugin))?;
+    crate::typefind::register(Some(plugin))?;
+    crate::mjpegfileparse::register(Some(plugin))
 }
 
 gst::plugin_define!(

@@ -15,7 +15,7 @@
 //! | `stats` | read-only | structure of counters |
 
 mod imp;
-mod properties;
+pub(crate) mod properties;
 mod queries;
 mod read_ahead;
 mod reader;

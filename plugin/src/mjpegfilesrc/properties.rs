@@ -14,14 +14,7 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .blurb("Path of the movie: records of five ASCII digits and one JPEG")
             .mutable_ready()
             .build(),
-        gst::ParamSpecFraction::builder("framerate")
-            .nick("Frame rate")
-            .blurb("Frames a second; the file does not tell")
-            .minimum(gst::Fraction::new(1, i32::MAX))
-            .maximum(gst::Fraction::new(i32::MAX, 1))
-            .default_value(gst::Fraction::new(20, 1))
-            .mutable_ready()
-            .build(),
+        framerate_spec(),
         glib::ParamSpecBoolean::builder("loop")
             .nick("Loop")
             .blurb("Start over at the end of the movie, with timestamps that go on rising")
@@ -48,8 +41,27 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
     ]
 }
 
+/// The property `framerate`, of whoever reads movies.
+pub(crate) fn framerate_spec() -> glib::ParamSpec {
+    gst::ParamSpecFraction::builder("framerate")
+        .nick("Frame rate")
+        .blurb("Frames a second; the file does not tell")
+        .minimum(gst::Fraction::new(1, i32::MAX))
+        .maximum(gst::Fraction::new(i32::MAX, 1))
+        .default_value(gst::Fraction::new(20, 1))
+        .mutable_ready()
+        .build()
+}
+
+/// The frame rate of a property's value, if it is one.
+pub(crate) fn framerate_of(value: &glib::Value) -> Option<FrameRate> {
+    let fraction = value.get::<gst::Fraction>().ok()?;
+    let part = |part: i32| u32::try_from(part).ok();
+    FrameRate::new(part(fraction.numer())?, part(fraction.denom())?)
+}
+
 /// A frame rate as GStreamer has it.
-pub(super) fn fraction(rate: FrameRate) -> gst::Fraction {
+pub(crate) fn fraction(rate: FrameRate) -> gst::Fraction {
     let part = |part: u32| i32::try_from(part).unwrap_or(i32::MAX);
     gst::Fraction::new(part(rate.numerator()), part(rate.denominator()))
 }
@@ -61,11 +73,7 @@ impl Settings {
                 self.location = value.get::<Option<String>>().ok().flatten().map(PathBuf::from);
             }
             "framerate" => {
-                let rate = value.get::<gst::Fraction>().ok().and_then(|fraction| {
-                    let part = |part: i32| u32::try_from(part).ok();
-                    FrameRate::new(part(fraction.numer())?, part(fraction.denom())?)
-                });
-                self.framerate = rate.unwrap_or(self.framerate);
+                self.framerate = framerate_of(value).unwrap_or(self.framerate);
             }
             "loop" => self.looping = value.get().unwrap_or_default(),
             "bad-frames" => self.bad_frames = value.get().unwrap_or_default(),

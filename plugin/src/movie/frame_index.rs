@@ -68,6 +68,12 @@ impl FrameIndex {
         })
     }
 
+    /// The frame whose JPEG begins at a byte offset.
+    pub fn frame_at_offset(&self, offset: u64) -> Option<u64> {
+        let at = self.entries.binary_search_by_key(&offset, |entry| entry >> LENGTH_BITS).ok()?;
+        u64::try_from(at).ok()
+    }
+
     /// The bad spans found, each with the number of the frame that it stands before, in order;
     /// at most [`MAX_LISTED_BAD_SPANS`].
     pub fn bad_spans(&self) -> &[(u64, BadSpan)] {

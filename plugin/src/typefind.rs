@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The type finder: movies are known by their first records, whatever their name.
+
+use crate::movie::{Recognised, recognise};
+use gst::glib;
+
+/// What movies are called in caps. The name is ours: nobody else has given one.
+pub(crate) fn movie_caps() -> gst::Caps {
+    gst::Caps::new_empty_simple("application/x-mjpegfile")
+}
+
+pub(crate) fn register(plugin: Option<&gst::Plugin>) -> Result<(), glib::BoolError> {
+    let caps = movie_caps();
+    let suggest = caps.clone();
+    gst::TypeFind::register(
+        plugin,
+        "application/x-mjpegfile",
+        gst::Rank::PRIMARY,
+        Some("mjpeg,mjpg"),
+        Some(&caps),
+        move |type_find| {
+            let length = type_find.length();
+            let peek = |offset: u64, place: &mut [u8]| {
+                let at = i64::try_from(offset).ok().zip(u32::try_from(place.len()).ok());
+                let bytes = at.and_then(|(offset, count)| type_find.peek(offset, count));
+                let fits = bytes.filter(|bytes| bytes.len() == place.len());
+                fits.map(|bytes| place.copy_from_slice(bytes)).is_some()
+            };
+            let found = recognise(peek, length);
+            let probability = match found {
+                Some(Recognised::Sure) => gst::TypeFindProbability::Maximum,
+                Some(Recognised::Likely) => gst::TypeFindProbability::Likely,
+                None => return,
+            };
+            type_find.suggest(probability, &suggest);
+        },
+    )
+}
