@@ -62,8 +62,9 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
     });
     let quit = main_loop.clone();
     player.connect_end_of_movie(move || quit.quit());
-    player.connect_notify_local(Some("state"), |player, _| {
-        if player.state() == State::Ready && player.statistics().frames == 0 {
+    let first = Cell::new(true);
+    player.connect_notify_local(Some("state"), move |player, _| {
+        if player.state() == State::Ready && first.replace(false) {
             player.command("play");
         }
     });

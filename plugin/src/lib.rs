@@ -7,6 +7,7 @@
 pub mod jpeg;
 pub mod lab;
 pub mod labrtspsrc;
+pub mod mjpegfilemux;
 pub mod mjpegfileparse;
 pub mod mjpegfilesrc;
 pub mod movie;

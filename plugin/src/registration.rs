@@ -9,7 +9,8 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     crate::rtplabdepay::register(Some(plugin))?;
     crate::labrtspsrc::register(Some(plugin))?;
     crate::typefind::register(Some(plugin))?;
-    crate::mjpegfileparse::register(Some(plugin))
+    crate::mjpegfileparse::register(Some(plugin))?;
+    crate::mjpegfilemux::register(Some(plugin))
 }
 
 gst::plugin_define!(

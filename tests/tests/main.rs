@@ -4,6 +4,7 @@
 mod client;
 mod lab_client;
 mod lab_server;
+mod mjpegfile;
 mod mjpegfilesrc;
 mod pipelines;
 mod playback;

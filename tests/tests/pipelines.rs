@@ -42,10 +42,23 @@ fn decoded_frames(file: &Path) -> Result<usize> {
 fn decode_to_png_writes_every_frame() -> Result<()> {
     let folder = Folder::new()?;
     launch("decode-to-png.launch", &folder)?;
+    launch("parse.launch", &folder)?;
     for number in 0..20 {
-        let file = folder.path().join(format!("frame-{number:05}.png"));
-        assert_eq!(decoded_frames(&file)?, 1, "{}", file.display());
+        for name in ["frame", "parsed"] {
+            let file = folder.path().join(format!("{name}-{number:05}.png"));
+            assert_eq!(decoded_frames(&file)?, 1, "{}", file.display());
+        }
     }
+    Ok(())
+}
+
+#[test]
+fn write_makes_a_movie() -> Result<()> {
+    let folder = Folder::new()?;
+    launch("write.launch", &folder)?;
+    let written = folder.path().join("written.mjpeg");
+    let line = format!("mjpegfilesrc location={} ! appsink name=out", written.display());
+    assert_eq!(movies::pull_all(&line)?.len(), 40);
     Ok(())
 }
 
@@ -64,6 +77,7 @@ fn every_pipeline_file_is_run_by_a_test() -> Result<()> {
     let known = [
         "README.md",
         "decode-to-png.launch",
+        "parse.launch",
         "play-lab.launch",
         "play-server.launch",
         "receive-lab.launch",
@@ -74,6 +88,7 @@ fn every_pipeline_file_is_run_by_a_test() -> Result<()> {
         "show.launch",
         "to-avi.launch",
         "to-matroska.launch",
+        "write.launch",
     ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines");
     let mut names: Vec<_> =

@@ -14,6 +14,7 @@ mod prepare;
 mod recode;
 mod segments;
 mod tables;
+mod writable;
 
 pub use check::{Carried, MAX_SIDE, NotCarried, Refusal, check};
 pub use entropy::scan_is_complete;
@@ -27,6 +28,7 @@ pub use recode::pixels::encode_within;
 pub use recode::{Kept, NeedsPixels, RecodeError, Recoded, recode};
 pub use segments::{Segment, Segments, frame_size};
 pub use tables::{STANDARD_AC, STANDARD_DC};
+pub use writable::{Unwritable, writable};
 
 #[cfg(test)]
 mod test_images;

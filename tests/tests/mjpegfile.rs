@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The type finder, `mjpegfileparse` and `mjpegfilemux`: movies recognised, parsed, written.
+
+use anyhow::{Context, Result, ensure};
+use gst::prelude::*;
+use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
+use mjpeg_rtsp_tests::programs::{Guard, program, run, target_folder};
+use mjpeg_rtsp_tests::wait_until;
+use std::process::Command;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// What came out of a launch line with an appsink `out`: timestamps in ms and bytes, warnings,
+/// the error.
+struct Out {
+    frames: Vec<(Option<u64>, Vec<u8>)>,
+    warnings: Vec<String>,
+    error: Option<String>,
+}
+
+fn launch(line: &str) -> Result<Out> {
+    mjpeg_rtsp_tests::init();
+    let pipeline = gst::parse::launch(line)?.downcast::<gst::Bin>().ok().context("no bin")?;
+    let sink = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
+    let sink = sink.context("no appsink")?;
+    pipeline.set_state(gst::State::Playing)?;
+    let mut out = Out { frames: Vec::new(), warnings: Vec::new(), error: None };
+    let bus = pipeline.bus().context("no bus")?;
+    while let Ok(sample) = sink.pull_sample() {
+        let buffer = sample.buffer().context("no buffer")?;
+        let pts = buffer.pts().map(gst::ClockTime::mseconds);
+        out.frames.push((pts, buffer.map_readable()?.to_vec()));
+        ensure!(out.frames.len() < 10_000, "without end");
+    }
+    let wait = gst::ClockTime::from_seconds(10);
+    let kinds = [gst::MessageType::Warning, gst::MessageType::Error, gst::MessageType::Eos];
+    while let Some(message) = bus.timed_pop_filtered(wait, &kinds) {
+        match message.view() {
+            gst::MessageView::Warning(warning) => out.warnings.push(warning.error().to_string()),
+            gst::MessageView::Error(error) => {
+                out.error = Some(error.error().to_string());
+                break;
+            }
+            _ => break,
+        }
+    }
+    pipeline.set_state(gst::State::Null)?;
+    Ok(out)
+}
+
+/// A file of a movie with bad spans in it, and its images.
+fn damaged(images: &[Vec<u8>]) -> Result<Vec<u8>> {
+    let part = |range: std::ops::Range<usize>| movies::movie(&images[range]);
+    Ok([
+        part(0..2)?,
+        b"garbage that is no record".to_vec(),
+        part(2..3)?,
+        b"0000000000".to_vec(),
+        part(3..5)?,
+        b"00500\xff\xd8 cut".to_vec(),
+    ]
+    .concat())
+}
+
+#[test]
+fn a_movie_is_parsed_the_same_whatever_pieces_it_comes_in() -> Result<()> {
+    let images = movies::images(30, "Y444")?;
+    let folder = Folder::new()?;
+    let movie = folder.file("movie", &movies::movie(&images)?)?;
+    let path = movie.display();
+    let lines = [
+        format!("filesrc location={path}"),
+        format!("filesrc location={path} blocksize=1000 ! queue"),
+        format!("filesrc location={path} blocksize=7 ! queue"),
+        format!("filesrc location={path} blocksize=3000000 ! queue"),
+    ];
+    for source in lines {
+        let out = launch(&format!("{source} ! mjpegfileparse ! appsink name=out sync=false"))?;
+        let want: Vec<_> =
+            (0..).zip(&images).map(|(n, image)| (Some(n * 50), image.clone())).collect();
+        assert!(out.frames == want, "{source}: {} frames", out.frames.len());
+        assert_eq!((out.warnings.len(), out.error), (0, None), "{source}");
+    }
+    let rate = launch(&format!(
+        "filesrc location={path} ! mjpegfileparse framerate=10/1 ! appsink name=out sync=false"
+    ))?;
+    assert_eq!(rate.frames[29].0, Some(2900));
+    Ok(())
+}
+
+#[test]
+fn bad_records_cost_themselves_only() -> Result<()> {
+    let images = movies::images(5, "I420")?;
+    let folder = Folder::new()?;
+    let movie = folder.file("movie", &damaged(&images)?)?;
+    for way in ["", "blocksize=500 ! queue"] {
+        let line = format!(
+            "filesrc location={} {way} ! mjpegfileparse ! appsink name=out sync=false",
+            movie.display()
+        );
+        let out = launch(&line)?;
+        let got: Vec<_> = out.frames.into_iter().map(|(_, image)| image).collect();
+        assert!(got == images, "{way}: {} frames", got.len());
+        assert_eq!(out.error, None);
+        for part in
+            ["before frame 3: length prefix \"garba\"", "before frame 4", "states 500 bytes"]
+        {
+            let said = out.warnings.iter().any(|warning| warning.contains(part));
+            assert!(said, "{way} {part}: {:?}", out.warnings);
+        }
+    }
+    // Nothing good at all is an error.
+    for bytes in [&b"hello world, this is no movie at all"[..], &[b'0'; 100], &[]] {
+        let file = folder.file("none", bytes)?;
+        let line = format!(
+            "filesrc location={} ! mjpegfileparse ! appsink name=out sync=false",
+            file.display()
+        );
+        let out = launch(&line)?;
+        assert!(out.frames.is_empty() && out.error.is_some(), "{bytes:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn seeks_in_a_parsed_movie_find_their_frame() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    let images = movies::images(100, "I420")?;
+    let folder = Folder::new()?;
+    let movie = folder.file("movie", &movies::movie(&images)?)?;
+    let line = format!(
+        "filesrc location={} ! mjpegfileparse ! appsink name=out sync=false max-buffers=2",
+        movie.display()
+    );
+    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().ok().context("no bin")?;
+    let out = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
+    let out = out.context("no appsink")?;
+    pipeline.set_state(gst::State::Playing)?;
+    out.pull_sample()?;
+    let duration = pipeline.query_duration::<gst::ClockTime>();
+    assert_eq!(duration, Some(gst::ClockTime::from_seconds(5)));
+    for accurate in [gst::SeekFlags::ACCURATE, gst::SeekFlags::empty()] {
+        for frame in [60_usize, 7, 99, 0, 33] {
+            let time = gst::ClockTime::from_mseconds(frame as u64 * 50);
+            pipeline.seek_simple(gst::SeekFlags::FLUSH | accurate, time)?;
+            let sample = out.pull_sample()?;
+            let buffer = sample.buffer().context("no buffer")?;
+            assert_eq!(buffer.pts(), Some(time), "{accurate:?} {frame}");
+            assert!(buffer.map_readable()?.as_slice() == images[frame], "{accurate:?} {frame}");
+        }
+    }
+    pipeline.set_state(gst::State::Null)?;
+    Ok(())
+}
+
+#[test]
+fn programs_open_movies_by_themselves() -> Result<()> {
+    let folder = Folder::new()?;
+    // The name does not matter.
+    let movie = folder.file("movie.bin", &movies::movie(&movies::images(40, "Y444")?)?)?;
+    let path = movie.display().to_string();
+    let with_plugin = |name: &str| -> Result<Command> {
+        let mut command = Command::new(name);
+        command.env("GST_PLUGIN_PATH", target_folder()?);
+        Ok(command)
+    };
+    let done = run(with_plugin("gst-discoverer-1.0")?.args(["-v", &path]), LIMIT)?;
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    for part in
+        ["Duration: 0:00:02.0", "Width: 384", "Height: 288", "Frame rate: 20/1", "Seekable: yes"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let quiet = ["--videosink=fakesink", "--no-interactive"];
+    let done = run(with_plugin("gst-play-1.0")?.args(quiet).arg(&path), LIMIT)?;
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(text.contains(" / 0:00:02.0") && !text.contains("FAILED"), "{text}");
+    // Our client, by the path and over HTTP.
+    let mut server = Command::new("python3");
+    server.args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1"]).current_dir(folder.path());
+    let log = folder.path().join("http.log");
+    let file = std::fs::File::create(&log)?;
+    let _server = Guard::new(server.stdout(file.try_clone()?).stderr(file).spawn()?);
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    wait_until("the HTTP server", LIMIT, || said().contains("port "));
+    let port = said().split("port ").nth(1).and_then(|it| it.split(' ').next().map(String::from));
+    let url = format!("http://127.0.0.1:{}/movie.bin", port.context("no port")?);
+    for source in [path, url] {
+        let mut client = program("mjpeg-rtsp-client")?;
+        let done = run(client.args(["--headless", "--json", &source]), LIMIT)?;
+        let summary: serde_json::Value = serde_json::from_slice(&done.stdout)?;
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(
+            (done.status.code(), &summary["frames"]),
+            (Some(0), &40.into()),
+            "{source} {said}"
+        );
+        assert_eq!((&summary["width"], &summary["height"]), (&SIZE.0.into(), &SIZE.1.into()));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_type_finder_takes_no_other_file() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    let folder = Folder::new()?;
+    let images = movies::images(5, "I420")?;
+    let muxed = |name: &str, muxer: &str| -> Result<()> {
+        let path = folder.path().join(name);
+        let line = format!(
+            "videotestsrc num-buffers=5 ! jpegenc ! {muxer} ! filesink location={}",
+            path.display()
+        );
+        let pipeline = gst::parse::launch(&line)?;
+        pipeline.set_state(gst::State::Playing)?;
+        let bus = pipeline.bus().context("no bus")?;
+        let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
+        bus.timed_pop_filtered(gst::ClockTime::from_seconds(20), &kinds);
+        pipeline.set_state(gst::State::Null)?;
+        Ok(())
+    };
+    muxed("movie.mp4", "qtmux")?;
+    muxed("movie.mkv", "matroskamux")?;
+    muxed("movie.avi", "avimux")?;
+    muxed("movie.multipart", "multipartmux")?;
+    folder.file("one.jpg", &images[0])?;
+    folder.file("plain.mjpeg", &images.concat())?;
+    folder.file("digits.txt", "12345\n".repeat(1000).as_bytes())?;
+    folder.file("digits.mjpeg", "00012345670001234567".repeat(500).as_bytes())?;
+    folder.file("movie.xyz", &movies::movie(&images)?)?;
+    folder.file("one.xyz", &movies::movie(&images[..1])?)?;
+    let rows = [
+        ("movie.mp4", "video/quicktime"),
+        ("movie.mkv", "video/x-matroska"),
+        ("movie.avi", "video/x-msvideo"),
+        ("movie.multipart", "multipart/x-mixed-replace"),
+        ("one.jpg", "image/jpeg"),
+        ("plain.mjpeg", "image/jpeg"),
+        ("digits.txt", "text/plain"),
+        ("digits.mjpeg", ""),
+        ("movie.xyz", "application/x-mjpegfile"),
+        ("one.xyz", "application/x-mjpegfile"),
+    ];
+    for (name, want) in rows {
+        let mut command = Command::new("gst-typefind-1.0");
+        command.env("GST_PLUGIN_PATH", target_folder()?).arg(folder.path().join(name));
+        let done = run(&mut command, LIMIT)?;
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
+        let ours = text.contains("application/x-mjpegfile");
+        assert!(
+            text.contains(want) && ours == (want == "application/x-mjpegfile"),
+            "{name}: {text}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_written_is_read_back_byte_for_byte() -> Result<()> {
+    let images = movies::images(30, "I420")?;
+    let folder = Folder::new()?;
+    let movie = folder.file("movie", &movies::movie(&images)?)?;
+    let out = launch(&format!(
+        "mjpegfilesrc location={} ! mjpegfilemux ! appsink name=out sync=false",
+        movie.display()
+    ))?;
+    let written: Vec<u8> = out.frames.into_iter().flat_map(|(_, record)| record).collect();
+    assert!(written == movies::movie(&images)?, "{} bytes", written.len());
+    let again = folder.file("again", &written)?;
+    let line = format!("mjpegfilesrc location={} ! appsink name=out sync=false", again.display());
+    let read: Vec<_> = launch(&line)?.frames.into_iter().map(|(_, image)| image).collect();
+    assert!(read == images);
+    Ok(())
+}
+
+#[test]
+fn what_a_movie_cannot_hold_is_an_error_or_left_out() -> Result<()> {
+    let images = movies::images(3, "I420")?;
+    let large = mjpeg_rtsp_tests::peer::libjpeg::cjpeg(
+        &mjpeg_rtsp_tests::peer::libjpeg::Picture::made(1600, 1200),
+        &["-quality", "75"],
+    )?;
+    assert!(large.len() > 99_999, "{}", large.len());
+    let progressive = mjpeg_rtsp_tests::peer::libjpeg::cjpeg(
+        &mjpeg_rtsp_tests::peer::libjpeg::Picture::made(384, 288),
+        &["-progressive"],
+    )?;
+    let mut cut = images[1].clone();
+    cut.truncate(cut.len() / 2);
+    let rows = [
+        ("oversize", large, "frame 2: a frame of "),
+        ("bad-frames", progressive, "frame 2: the image is Progressive"),
+        ("bad-frames", cut, "frame 2: the image is damaged"),
+    ];
+    for (property, bad, says) in rows {
+        let folder = Folder::new()?;
+        for (number, image) in [&images[0], &bad, &images[2]].into_iter().enumerate() {
+            folder.file(&format!("{number}.jpg"), image)?;
+        }
+        let line = |how: &str| {
+            format!(
+                "multifilesrc location={}/%d.jpg start-index=0 stop-index=2 caps=image/jpeg \
+                 ! mjpegfilemux {property}={how} ! appsink name=out sync=false",
+                folder.path().display()
+            )
+        };
+        let out = launch(&line("error"))?;
+        let error = out.error.unwrap_or_default();
+        assert!(out.frames.len() == 1 && error.starts_with(says), "{says}: {error}");
+        let out = launch(&line("drop"))?;
+        assert_eq!((out.frames.len(), out.error), (2, None), "{says}");
+        assert!(out.warnings[0].starts_with("frame 2 is left out"), "{:?}", out.warnings);
+    }
+    Ok(())
+}
