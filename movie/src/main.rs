@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `mjpeg-movie`: makes, describes, checks, repairs and takes apart movies.
+#![forbid(unsafe_code)]
+
+mod check;
+mod cli;
+mod extract;
+mod info;
+mod make;
+mod pictures;
+mod repair;
+mod salvage;
+mod walk;
+
+use clap::Parser;
+use cli::{Arguments, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Make(arguments) => make::run(&arguments),
+        Command::Info(arguments) => info::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Repair(arguments) => repair::run(&arguments),
+        Command::Extract(arguments) => extract::run(&arguments),
+    };
+    done.unwrap_or_else(|error| {
+        say(&format!("mjpeg-movie: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// A line on standard error.
+#[allow(clippy::print_stderr, reason = "where a program says what goes wrong")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+/// A line of the program's product.
+fn product(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    Ok(writeln!(std::io::stdout().lock(), "{text}")?)
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Images in bytes that are no movie: wherever one begins, and ends.
+
+use gstmjpegfile::jpeg::{Damage, Header, ImageEnd, Process, first_image_end, scan_is_complete};
+use memchr::memmem;
+
+const SOI: [u8; 2] = [0xff, 0xd8];
+const EOI: [u8; 2] = [0xff, 0xd9];
+
+/// What was found from an offset on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// An image, from `begin` to `end`; without its EOI, if it lacks that.
+    Image { begin: usize, end: usize, lacks_eoi: bool },
+    /// Bytes that begin like an image at `begin` and are none; the search goes on behind them.
+    Damaged { begin: usize, damage: Damage },
+    /// No image begins there.
+    Nothing,
+}
+
+/// The next image in `bytes` at `from` or behind it.
+pub fn next_image(bytes: &[u8], from: usize) -> Found {
+    let rest = bytes.get(from..).unwrap_or_default();
+    let Some(at) = memmem::find(rest, &SOI) else { return Found::Nothing };
+    let begin = from + at;
+    let image = bytes.get(begin..).unwrap_or_default();
+    match length_of(image) {
+        Ok((length, lacks_eoi)) => Found::Image { begin, end: begin + length, lacks_eoi },
+        Err(damage) => Found::Damaged { begin, damage },
+    }
+}
+
+/// Bytes of the image that begins here, and whether its EOI is missing.
+fn length_of(image: &[u8]) -> Result<(usize, bool), Damage> {
+    let header = Header::parse(image)?;
+    let one_scan = matches!(header.process, Process::Baseline | Process::ExtendedSequential)
+        && header.scan.components().len() == header.components().len();
+    if !one_scan {
+        // Its scans are not followed: it ends at the EOI before the next image's begin, or the last.
+        let limit =
+            memmem::find(image.get(2..).unwrap_or_default(), &SOI).map_or(image.len(), |at| at + 2);
+        let part = image.get(..limit).unwrap_or_default();
+        let end = memmem::rfind(part, &EOI).ok_or(Damage::ScanCut)?;
+        return Ok((end + EOI.len(), false));
+    }
+    match first_image_end(image, header.scan_data) {
+        Ok(ImageEnd::Eoi(end)) => Ok((end, false)),
+        // The next image's begin is no part of the scan.
+        Ok(ImageEnd::Missing) | Err(Damage::MarkerInScan { .. }) => {
+            let scan = image.get(header.scan_data..).unwrap_or_default();
+            let limit = memmem::find(scan, &SOI).map_or(image.len(), |at| header.scan_data + at);
+            let part = image.get(..limit).unwrap_or_default();
+            if scan_is_complete(part, &header) { Ok((limit, true)) } else { Err(Damage::ScanCut) }
+        }
+        Err(damage) => Err(damage),
+    }
+}
