@@ -2,6 +2,7 @@
 //! Images in bytes that are no movie: wherever one begins, and ends.
 
 use gstmjpegfile::jpeg::{Damage, Header, ImageEnd, Process, first_image_end, scan_is_complete};
+use gstmjpegfile::movie::PREFIX_LEN;
 use memchr::memmem;
 
 const SOI: [u8; 2] = [0xff, 0xd8];
@@ -49,8 +50,14 @@ fn length_of(image: &[u8]) -> Result<(usize, bool), Damage> {
         Ok(ImageEnd::Missing) | Err(Damage::MarkerInScan { .. }) => {
             let scan = image.get(header.scan_data..).unwrap_or_default();
             let limit = memmem::find(scan, &SOI).map_or(image.len(), |at| header.scan_data + at);
-            let part = image.get(..limit).unwrap_or_default();
-            if scan_is_complete(part, &header) { Ok((limit, true)) } else { Err(Damage::ScanCut) }
+            // The next record's length may stand before it.
+            let short = limit.saturating_sub(PREFIX_LEN);
+            let digits = image.get(short..limit).unwrap_or_default();
+            let prefixed = limit < image.len() && digits.iter().all(u8::is_ascii_digit);
+            let ends = [short, limit].into_iter().skip(usize::from(!prefixed));
+            let whole =
+                |end: &usize| scan_is_complete(image.get(..*end).unwrap_or_default(), &header);
+            ends.into_iter().find(whole).map(|end| (end, true)).ok_or(Damage::ScanCut)
         }
         Err(damage) => Err(damage),
     }

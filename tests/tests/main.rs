@@ -6,6 +6,7 @@ mod lab_client;
 mod lab_server;
 mod mjpegfile;
 mod mjpegfilesrc;
+mod movie_program;
 mod pipelines;
 mod playback;
 mod player;
