@@ -155,6 +155,32 @@ fn seeks_in_a_parsed_movie_find_their_frame() -> Result<()> {
 }
 
 #[test]
+fn a_parsed_movie_is_decoded_backwards() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    let folder = Folder::new()?;
+    let movie = folder.file("movie", &movies::movie(&movies::images(100, "I420")?)?)?;
+    let line = format!(
+        "filesrc location={} ! mjpegfileparse ! jpegdec ! appsink name=out sync=false max-buffers=2",
+        movie.display()
+    );
+    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().ok().context("no bin")?;
+    let out = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
+    let out = out.context("no appsink")?;
+    pipeline.set_state(gst::State::Playing)?;
+    out.pull_sample()?;
+    let (set, ms) = (gst::SeekType::Set, gst::ClockTime::from_mseconds);
+    pipeline.seek(-1.0, gst::SeekFlags::FLUSH, set, ms(0), set, ms(4000))?;
+    let mut times = Vec::new();
+    while let Ok(sample) = out.pull_sample() {
+        times.push(sample.buffer().and_then(gst::BufferRef::pts));
+    }
+    let want: Vec<_> = (0..80).rev().map(|frame| Some(ms(frame * 50))).collect();
+    assert_eq!(times, want);
+    pipeline.set_state(gst::State::Null)?;
+    Ok(())
+}
+
+#[test]
 fn programs_open_movies_by_themselves() -> Result<()> {
     let folder = Folder::new()?;
     // The name does not matter.

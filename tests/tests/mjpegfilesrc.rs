@@ -141,12 +141,75 @@ fn seeks_are_exact_in_time_and_in_frames() -> Result<()> {
     let frame = gst::format::Default::from_u64(7);
     playing.source.seek_simple(flags, frame)?;
     assert_eq!(playing.frames(100)?, expected(&images, 7..30), "frame 7");
-    assert!(
-        playing
-            .source
-            .seek(-1.0, flags, gst::SeekType::Set, ms(0), gst::SeekType::Set, ms(500))
-            .is_err()
+    Ok(())
+}
+
+/// Rate, flags, start and stop in ms, the frames.
+type Row = (f64, gst::SeekFlags, u64, Option<u64>, Vec<u64>);
+
+#[test]
+fn rates_leave_out_repeat_and_reverse_frames() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = frames(30);
+    let movie = folder.file("movie", &movies::movie(&images)?)?;
+    let playing = Playing::new(&movie, |_| {})?;
+    playing.start()?;
+    let (ms, set) = (gst::ClockTime::from_mseconds, gst::SeekType::Set);
+    let key_units = gst::SeekFlags::TRICKMODE | gst::SeekFlags::TRICKMODE_KEY_UNITS;
+    let none = gst::SeekFlags::empty();
+    let rows: Vec<Row> = vec![
+        (2.0, none, 1000, None, (20..30).collect()),
+        (0.5, key_units, 1300, None, (26..30).collect()),
+        (4.0, key_units, 500, None, vec![10, 14, 18, 22, 26]),
+        (8.0, key_units, 0, Some(900), vec![0, 8, 16]),
+        (-1.0, none, 0, Some(500), (0..10).rev().collect()),
+        (-1.0, none, 220, Some(460), (4..10).rev().collect()),
+        (-1.0, none, 1200, None, (24..30).rev().collect()),
+        (-0.5, none, 1350, Some(99_999), (27..30).rev().collect()),
+        (-4.0, key_units, 0, Some(800), vec![15, 11, 7, 3, 0]),
+        (1.0, none, 1400, None, vec![28, 29]),
+    ];
+    for (rate, flags, start, stop, want) in rows {
+        let flags = flags | gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
+        playing.source.seek(rate, flags, set, ms(start), set, stop.map(ms))?;
+        let got = playing.frames(100)?;
+        assert!(got == expected(&images, want.clone()), "{rate} {start} {stop:?}: {want:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_decoder_shows_it_backwards_and_frames_step_one_by_one() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    let folder = Folder::new()?;
+    let movie = folder.file("movie", &movies::movie(&movies::images(30, "I420")?)?)?;
+    let line = format!(
+        "mjpegfilesrc location={} ! jpegdec ! appsink name=out sync=false max-buffers=4",
+        movie.display()
     );
+    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().ok().context("no bin")?;
+    let out = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
+    let out = out.context("no appsink")?;
+    pipeline.set_state(gst::State::Paused)?;
+    pipeline.state(gst::ClockTime::from_seconds(10)).0?;
+    let time = |sample: gst::Sample| sample.buffer().and_then(gst::BufferRef::pts);
+    let at = |frame: u64| Some(gst::ClockTime::from_mseconds(frame * 50));
+    assert_eq!(time(out.pull_preroll()?), at(0));
+    for frame in [1, 2, 3] {
+        let step = gst::event::Step::new(gst::format::Buffers::from_u64(1), 1.0, true, false);
+        assert!(pipeline.send_event(step));
+        pipeline.state(gst::ClockTime::from_seconds(10)).0?;
+        assert_eq!(time(out.pull_preroll()?), at(frame));
+    }
+    let set = gst::SeekType::Set;
+    let end = gst::ClockTime::from_mseconds(500);
+    pipeline.seek(-1.0, gst::SeekFlags::FLUSH, set, gst::ClockTime::ZERO, set, end)?;
+    pipeline.set_state(gst::State::Playing)?;
+    for frame in (0..10).rev() {
+        assert_eq!(time(out.pull_sample()?), at(frame));
+    }
+    assert!(out.pull_sample().is_err(), "the end");
+    pipeline.set_state(gst::State::Null)?;
     Ok(())
 }
 

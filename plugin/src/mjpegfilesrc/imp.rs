@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use super::read_ahead::Block;
-use super::reader::{Next, Reader, Ready, Stats};
+use super::reader::{Next, Reader, Ready, Stats, Stride};
 use super::settings::{BadFrames, Settings};
 use super::{properties, queries, reports};
 use crate::movie::{FrameLocation, FrameRate, LikelyFormat, MAX_LISTED_BAD_SPANS};
@@ -322,21 +322,31 @@ impl BaseSrcImpl for MjpegFileSrc {
     /// Also called before the first buffer, for the segment that playback starts with.
     fn do_seek(&self, segment: &mut gst::Segment) -> bool {
         let Some(segment) = segment.downcast_mut::<gst::ClockTime>() else { return false };
-        if segment.rate() <= 0.0 {
-            gst::warning!(CAT, imp = self, "rate {} is not supported", segment.rate());
-            return false;
-        }
-        let Some(frame) = self.frame_for(segment.start().unwrap_or_default()) else {
-            return false;
+        let stride = Stride::of(segment.rate(), segment.flags());
+        let rate = self.framerate();
+        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame));
+        // Backwards, the segment's end is played first, and the movie's is its latest.
+        let first = if stride.backwards {
+            segment.stop().unwrap_or(gst::ClockTime::MAX).saturating_sub(gst::ClockTime::NSECOND)
+        } else {
+            segment.start().unwrap_or_default()
         };
-        let start = gst::ClockTime::from_nseconds(self.framerate().start_of(frame));
-        segment.set_start(start);
-        segment.set_time(start);
-        segment.set_position(start);
+        let Some(frame) = self.frame_for(first) else { return false };
+        if stride.backwards {
+            let end = time(frame + 1);
+            let stop = segment.stop().map_or(end, |stop| stop.min(end));
+            segment.set_stop(stop);
+            segment.set_time(segment.start());
+            segment.set_position(stop);
+        } else {
+            segment.set_start(time(frame));
+            segment.set_time(time(frame));
+            segment.set_position(time(frame));
+        }
         segment.set_duration(self.duration().map(|(_, time)| time));
-        gst::debug!(CAT, imp = self, "seek to frame {frame}, {segment:?}");
+        gst::debug!(CAT, imp = self, "seek to frame {frame}, {stride:?}, {segment:?}");
         if let Some(reader) = self.state().as_mut() {
-            reader.seek(frame);
+            reader.seek(frame, stride);
         }
         true
     }

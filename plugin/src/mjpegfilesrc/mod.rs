@@ -13,6 +13,10 @@
 //! | `bad-frames` | `skip` | what to do at a bad record: `skip` or `error` |
 //! | `frames` | read-only | frames found so far; all, once the file is indexed |
 //! | `stats` | read-only | structure of counters |
+//!
+//! Seeks are exact, in TIME and in DEFAULT (frames), with a stop, at any rate, backwards too. With
+//! the flag TRICKMODE or TRICKMODE_KEY_UNITS frames are left out at rates above 1, so that about
+//! as many a second are shown as at the normal rate.
 
 mod imp;
 pub(crate) mod properties;

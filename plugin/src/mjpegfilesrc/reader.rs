@@ -77,12 +77,41 @@ pub(super) struct Ready {
     pub end: gst::ClockTime,
 }
 
+/// How frames follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stride {
+    pub backwards: bool,
+    /// 1, or more if frames between are left out.
+    pub step: u64,
+}
+
+impl Stride {
+    pub const NORMAL: Self = Self { backwards: false, step: 1 };
+
+    /// Of a segment: in trick mode frames are left out, so that as many a second are shown as at
+    /// the normal rate.
+    pub fn of(rate: f64, flags: gst::SegmentFlags) -> Self {
+        let trick = gst::SegmentFlags::TRICKMODE | gst::SegmentFlags::TRICKMODE_KEY_UNITS;
+        let times = rate.abs().round().clamp(1.0, 1e6);
+        // A whole number from 1 to a million.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let step = if flags.intersects(trick) { times as u64 } else { 1 };
+        Self { backwards: rate < 0.0, step }
+    }
+
+    /// The frame behind one. Backwards the base class ends at the segment's start.
+    fn after(self, frame: u64) -> u64 {
+        if self.backwards { frame.saturating_sub(self.step) } else { frame + self.step }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Reader {
     pub settings: Settings,
     pub movie: Arc<MovieFile>,
     /// The frame that is pushed next, from 0.
     pub next: u64,
+    stride: Stride,
     /// Frames of the passes before this one.
     passed: u64,
     /// Where the frames from `run_begin` on lie: looked up together, since other readers and the
@@ -105,6 +134,7 @@ impl Reader {
             settings,
             movie,
             next: 0,
+            stride: Stride::NORMAL,
             passed: 0,
             run: Vec::new(),
             run_begin: 0,
@@ -136,7 +166,11 @@ impl Reader {
         if run.is_empty() {
             return Next::LookUp;
         }
-        let count = self.ahead.plan(run, self.settings.framerate);
+        // What lies behind the next frame is not shown next, unless all frames are, in order.
+        let count = match self.stride {
+            Stride::NORMAL => self.ahead.plan(run, self.settings.framerate),
+            _ => 1,
+        };
         let locations = run.iter().copied().take(count).collect();
         // Freed before the next one is taken, so that the allocator gives the same bytes, which
         // are in the processor's cache.
@@ -157,8 +191,9 @@ impl Reader {
     }
 
     /// Continues at `frame` of the first pass.
-    pub fn seek(&mut self, frame: u64) {
+    pub fn seek(&mut self, frame: u64, stride: Stride) {
         self.next = frame;
+        self.stride = stride;
         self.passed = 0;
         self.block = None;
         self.ahead.reset();
@@ -178,7 +213,7 @@ impl Reader {
 
     /// Counts a frame that is pushed now; gives what is new about it.
     pub fn pushed(&mut self, frame: u64, seen: Seen) -> News {
-        self.next = frame + 1;
+        self.next = self.stride.after(frame);
         self.stats.pushed += 1;
         self.stats.missing_eoi += u64::from(seen.lacks_eoi);
         self.stats.several_images += u64::from(seen.several_images);
