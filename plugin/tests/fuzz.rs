@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whatever the bytes say: no panic, and what must hold, holds. A moment each in the tests; for as
+//! long as one likes by `scripts/fuzz`.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use bolero::check;
+use gstmjpegfile::jpeg::{Header, check as check_jpeg, encode_within, first_image_end, prepare};
+use gstmjpegfile::lab::{Framer, Reply, Request, explain_reply, explain_request};
+use gstmjpegfile::movie::{FrameSplitter, SplitItem, recognise};
+use gstmjpegfile::rtp::LabDepacketizer;
+use std::sync::LazyLock;
+
+/// Images to change bytes of: random bytes are hardly ever an image.
+static IMAGES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let mut images = Vec::new();
+    for sampling in [jpeg_encoder::SamplingFactor::R_4_2_0, jpeg_encoder::SamplingFactor::R_4_4_4] {
+        for (progressive, optimised) in [(false, false), (false, true), (true, true)] {
+            let mut image = Vec::new();
+            let mut encoder = jpeg_encoder::Encoder::new(&mut image, 60);
+            encoder.set_sampling_factor(sampling);
+            encoder.set_progressive(progressive);
+            encoder.set_optimized_huffman_tables(optimised);
+            let pixels: Vec<u8> = (0..48 * 32 * 3_u32).map(|at| (at * 7 % 251) as u8).collect();
+            encoder.encode(&pixels, 48, 32, jpeg_encoder::ColorType::Rgb).unwrap();
+            images.push(image);
+        }
+    }
+    images
+});
+
+/// One of the images with changes: the first byte chooses it, each three that follow set a byte,
+/// the last ones cut it.
+fn changed(input: &[u8]) -> Vec<u8> {
+    let Some((which, changes)) = input.split_first() else { return Vec::new() };
+    let mut image = IMAGES[usize::from(*which) % IMAGES.len()].clone();
+    for change in changes.chunks_exact(3) {
+        let at = usize::from(u16::from_be_bytes([change[0], change[1]])) % image.len();
+        image[at] = change[2];
+    }
+    if let [cut] = changes.chunks_exact(3).remainder() {
+        image.truncate(image.len() * usize::from(*cut) / 255);
+    }
+    image
+}
+
+#[test]
+fn splitter() {
+    check!().for_each(|input: &[u8]| {
+        let whole = split(input, input.len().max(1));
+        assert_eq!(split(input, 1 + input.len() / 3), whole);
+        let _ = recognise(
+            |offset, place| {
+                let begin = usize::try_from(offset).unwrap_or(usize::MAX);
+                let seen = input.get(begin..begin.saturating_add(place.len()));
+                seen.map(|seen| place.copy_from_slice(seen)).is_some()
+            },
+            None,
+        );
+    });
+}
+
+fn split(input: &[u8], piece: usize) -> Vec<SplitItem> {
+    let mut splitter = FrameSplitter::new();
+    let mut items = Vec::new();
+    for piece in input.chunks(piece) {
+        splitter.push(piece);
+        items.extend(std::iter::from_fn(|| splitter.next_item()));
+    }
+    splitter.finish();
+    items.extend(std::iter::from_fn(|| splitter.next_item()));
+    items
+}
+
+#[test]
+fn jpeg_walk() {
+    check!().for_each(|input: &[u8]| {
+        for image in [input, &changed(input)] {
+            if let Ok(header) = Header::parse(image) {
+                assert!(header.scan_data <= image.len());
+                let _ = first_image_end(image, header.scan_data);
+            }
+            let _ = check_jpeg(image);
+        }
+    });
+}
+
+#[test]
+fn recoder() {
+    check!().for_each(|input: &[u8]| {
+        let image = changed(input);
+        if let Ok(gstmjpegfile::jpeg::Prepared::Made { jpeg, .. }) = prepare(&image, None) {
+            assert!(check_jpeg(&jpeg).is_ok(), "what is made is carried");
+        }
+        if let Some(smaller) = encode_within(&image, 700) {
+            assert!(smaller.len() <= 700);
+        }
+    });
+}
+
+#[test]
+fn rtp() {
+    check!().for_each(|input: &[u8]| {
+        let mut depacketizer = LabDepacketizer::default();
+        for (arrival, packet) in (0..).zip(input.split(|byte| *byte == 0xaa)) {
+            for frame in depacketizer.push(packet, arrival).unwrap_or_default() {
+                assert!(frame.jpeg.len() <= input.len());
+            }
+        }
+        depacketizer.flush();
+    });
+}
+
+#[test]
+fn lab_messages() {
+    check!().for_each(|input: &[u8]| {
+        let mut framer = Framer::default();
+        for piece in input.chunks(7) {
+            if framer.push(piece).is_err() {
+                break;
+            }
+            while let Some(text) = framer.next_request(false) {
+                let _ = explain_request(&text).to_string();
+            }
+        }
+        while let Some(text) = framer.next_request(true) {
+            assert!(Request::parse(&text).is_ok(), "silence ends what makes a request");
+        }
+        let text = String::from_utf8_lossy(input);
+        let _ = (Reply::parse(&text), explain_request(&text), explain_reply(&text, None));
+    });
+}
