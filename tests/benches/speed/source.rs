@@ -5,6 +5,7 @@ use crate::{ms, spread};
 use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use mjpeg_rtsp_tests::movies::{self, Folder};
+use mjpeg_rtsp_tests::programs::program;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -30,6 +31,7 @@ pub fn run() -> Result<()> {
 
     let lines = [
         format!("mjpegfilesrc location={movie} ! fakesink"),
+        format!("filesrc location={movie} ! mjpegfileparse ! fakesink"),
         format!("filesrc location={plain} ! jpegparse ! fakesink"),
         format!("filesrc location={matroska} ! matroskademux ! fakesink"),
     ];
@@ -45,6 +47,7 @@ pub fn run() -> Result<()> {
     println!("|---|---|---|---|");
     let names = [
         "`mjpegfilesrc ! fakesink`",
+        "`filesrc ! mjpegfileparse ! fakesink`",
         "`filesrc ! jpegparse ! fakesink`",
         "`filesrc ! matroskademux ! fakesink`",
         "the limit: one pread for each frame, nothing else",
@@ -58,6 +61,55 @@ pub fn run() -> Result<()> {
         let (median, least, most) = (ms(median), ms(least), ms(most));
         println!("| {name} | {median:.0} ({least:.0}, {most:.0}) | {rate:.0} | {ratio:.2} |");
     }
+    check(Path::new(&movie))?;
+    make()
+}
+
+/// How fast `mjpeg-movie check` goes over the movie.
+fn check(movie: &Path) -> Result<()> {
+    let bytes = std::fs::metadata(movie)?.len();
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let begin = Instant::now();
+        let status = program("mjpeg-movie")?.args(["check", "--quiet"]).arg(movie).status()?;
+        anyhow::ensure!(status.success(), "check: {status}");
+        times.push(begin.elapsed());
+    }
+    let (median, ..) = spread(&mut times).context("no rounds")?;
+    // Far below 2^52.
+    #[allow(clippy::cast_precision_loss)]
+    let rate = bytes as f64 / median.as_secs_f64() / 1e9;
+    println!("\n`mjpeg-movie check`, the same movie, cached: {rate:.1} GB/s");
+    Ok(())
+}
+
+/// `mjpeg-movie make` beside the same encoder with nothing behind it.
+fn make() -> Result<()> {
+    const COUNT: u32 = 600;
+    let folder = Folder::new()?;
+    let raw = folder.path().join("raw.avi");
+    let caps = "video/x-raw,format=I420,width=1280,height=720,framerate=20/1";
+    let source = format!("videotestsrc num-buffers={COUNT} pattern=ball ! {caps}");
+    play(&format!("{source} ! avimux ! filesink location={}", text(&raw)))?;
+    let (mut limit, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let input = format!("filesrc location={} ! avidemux", text(&raw));
+        limit.push(play(&format!("{input} ! queue ! jpegenc quality=85 ! fakesink"))?);
+        let begin = Instant::now();
+        let out = folder.path().join("out.mjpeg");
+        let mut make = program("mjpeg-movie")?;
+        make.args(["make", "--force"]).arg(&raw).arg(out).stderr(std::process::Stdio::null());
+        anyhow::ensure!(make.status()?.success(), "make");
+        ours.push(begin.elapsed());
+    }
+    let (limit, ..) = spread(&mut limit).context("no rounds")?;
+    let (ours, ..) = spread(&mut ours).context("no rounds")?;
+    println!(
+        "\n`mjpeg-movie make`, {COUNT} raw frames of 1280x720: {:.0} ms, the encoder alone {:.0} ms ({:.2} times)",
+        ms(ours),
+        ms(limit),
+        ours.as_secs_f64() / limit.as_secs_f64()
+    );
     Ok(())
 }
 
