@@ -2,6 +2,7 @@
 //! What the end-to-end tests share: movies made by code, our programs, and the peers.
 #![forbid(unsafe_code)]
 
+pub mod broken;
 pub mod movies;
 pub mod peer;
 pub mod programs;

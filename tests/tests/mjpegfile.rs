@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use gst::prelude::*;
+use mjpeg_rtsp_tests::broken::{self, Broken};
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
 use mjpeg_rtsp_tests::programs::{Guard, program, run, target_folder};
 use mjpeg_rtsp_tests::wait_until;
@@ -119,6 +120,35 @@ fn bad_records_cost_themselves_only() -> Result<()> {
         );
         let out = launch(&line)?;
         assert!(out.frames.is_empty() && out.error.is_some(), "{bytes:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_broken_movie_gives_what_is_whole_in_it() -> Result<()> {
+    let images = movies::images(4, "I420")?;
+    let folder = Folder::new()?;
+    for Broken { name, bytes, delivered, .. } in broken::movies(&images)? {
+        let movie = folder.file("movie", &bytes)?;
+        let path = movie.display();
+        for source in [
+            format!("mjpegfilesrc location={path}"),
+            format!("filesrc location={path} ! mjpegfileparse"),
+            format!("filesrc location={path} blocksize=777 ! queue ! mjpegfileparse"),
+        ] {
+            let begin = std::time::Instant::now();
+            let out = launch(&format!("{source} ! appsink name=out sync=false"));
+            assert!(begin.elapsed() < Duration::from_secs(5), "{name}: {source}");
+            // A source that cannot start is an error too.
+            let Ok(out) = out else {
+                assert!(delivered.is_empty(), "{name}: {source}");
+                continue;
+            };
+            let got: Vec<_> = out.frames.into_iter().map(|(_, image)| image).collect();
+            assert!(got == delivered, "{name}: {source}: {} frames", got.len());
+            assert_eq!(out.error.is_some(), delivered.is_empty(), "{name}: {source}");
+            assert!(out.warnings.len() < 10, "{name}: {source}: the log is bounded");
+        }
     }
     Ok(())
 }

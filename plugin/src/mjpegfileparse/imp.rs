@@ -418,6 +418,18 @@ impl BaseParseImpl for MjpegFileParse {
         Ok((gst::FlowSuccess::Ok, u32::try_from(bytes).unwrap_or(1)))
     }
 
+    fn sink_event(&self, event: gst::Event) -> bool {
+        // The base class tells of bytes without a frame, not of no bytes.
+        if matches!(event.view(), gst::EventView::Eos(_)) && !self.state().looked {
+            gst::element_imp_error!(
+                self,
+                gst::StreamError::WrongType,
+                ("the stream ends before the first frame: it holds no movie")
+            );
+        }
+        self.parent_sink_event(event)
+    }
+
     /// Times to bytes by the index: what is sought then begins with its frame.
     fn convert(
         &self,
