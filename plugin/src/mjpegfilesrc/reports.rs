@@ -48,7 +48,7 @@ pub(super) fn news(element: &super::MjpegFileSrc, news: &News, frame: u64, offse
     if news.first_several {
         let text = format!(
             "frame {number} at byte {offset} holds two or more images under one length; decoders \
-             show the first (mjpeg-movie repair will split them), others like it are only counted"
+             show the first (mjpeg-movie repair IN OUT splits them), others like it are only counted"
         );
         warn(element, &text);
     }

@@ -3,17 +3,11 @@
 
 use super::SOI;
 
-/// Turns any file that ffmpeg reads into a movie, in a POSIX shell.
-macro_rules! convert {
-    ($input:literal) => {
-        concat!(
-            "ffmpeg ",
-            $input,
-            "-i INPUT -huffman default f%06d.jpg && for f in f*.jpg; \
-             do printf %05d $(wc -c <$f); cat $f; done > OUTPUT.mjpeg"
-        )
-    };
-}
+/// For what GStreamer decodes.
+const MAKE: &str = "mjpeg-movie make INPUT OUTPUT.mjpeg";
+
+/// For images that are there, and only lack their lengths.
+const REPAIR: &str = "mjpeg-movie repair INPUT OUTPUT.mjpeg";
 
 /// A format that is mistaken for a movie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,28 +63,23 @@ impl LikelyFormat {
     /// What it is, and the command that makes a movie of it, as one sentence.
     pub fn advice(self) -> String {
         let (what, command) = match self {
-            Self::PlainJpeg => (
-                "plain concatenated JPEG images without length prefixes".to_owned(),
-                convert!("-f mjpeg "),
-            ),
-            Self::Avi => ("an AVI file".to_owned(), convert!("")),
-            Self::QuickTime => ("a QuickTime or MP4 file".to_owned(), convert!("")),
-            Self::Matroska => ("a Matroska or WebM file".to_owned(), convert!("")),
-            Self::Multipart => {
-                ("a multipart/x-mixed-replace dump".to_owned(), convert!("-f mpjpeg "))
+            Self::PlainJpeg => {
+                ("plain concatenated JPEG images without length prefixes".to_owned(), REPAIR)
             }
-            Self::OtherDigits(n) => (
-                format!("a movie with {n} digits for each length instead of 5"),
-                convert!("-f mjpeg "),
-            ),
-            Self::BinaryLength(n) => (
-                format!("a movie with binary lengths of {n} bytes instead of 5 digits"),
-                convert!("-f mjpeg "),
-            ),
+            Self::Avi => ("an AVI file".to_owned(), MAKE),
+            Self::QuickTime => ("a QuickTime or MP4 file".to_owned(), MAKE),
+            Self::Matroska => ("a Matroska or WebM file".to_owned(), MAKE),
+            Self::Multipart => ("a multipart/x-mixed-replace dump".to_owned(), REPAIR),
+            Self::OtherDigits(n) => {
+                (format!("a movie with {n} digits for each length instead of 5"), REPAIR)
+            }
+            Self::BinaryLength(n) => {
+                (format!("a movie with binary lengths of {n} bytes instead of 5 digits"), REPAIR)
+            }
             Self::ByteOrderMark => (
                 "a file that a text editor has rewritten (it begins with a byte order mark)"
                     .to_owned(),
-                convert!("-f mjpeg "),
+                REPAIR,
             ),
         };
         format!("it looks like {what}; to convert it: {command}")
