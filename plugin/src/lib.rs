@@ -12,6 +12,7 @@ pub mod mjpegfileparse;
 pub mod mjpegfilesrc;
 pub mod movie;
 pub mod movie_file;
+mod pads;
 mod registration;
 pub mod rtp;
 pub mod rtpjpegprep;

@@ -96,6 +96,20 @@ impl Drop for Guard {
     }
 }
 
+/// Runs our client without a face: its exit code, its summary, what it says.
+///
+/// # Errors
+/// If it does not end, or prints no summary.
+pub fn headless(arguments: &[&str]) -> Result<(Option<i32>, serde_json::Value, String)> {
+    const LIMIT: Duration = Duration::from_mins(1);
+    let mut command = program("mjpeg-rtsp-client")?;
+    command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+    let done = run(command.args(["--headless", "--json"]).args(arguments), LIMIT)?;
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    let summary = serde_json::from_slice(&done.stdout).with_context(|| said.clone())?;
+    Ok((done.status.code(), summary, said))
+}
+
 /// A program in a terminal of its own, by util-linux's `script`.
 pub struct Terminal {
     process: Guard,

@@ -1,23 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Our client, headless, against our server.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
-use mjpeg_rtsp_tests::programs::{Guard, Server, Terminal, program, run, target_folder};
+use mjpeg_rtsp_tests::programs::{Guard, Server, Terminal, headless, program, target_folder};
 use mjpeg_rtsp_tests::wait_until;
 use std::net::TcpListener;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(40);
-
-fn headless(arguments: &[&str]) -> Result<(Option<i32>, serde_json::Value, String)> {
-    let mut command = program("mjpeg-rtsp-client")?;
-    command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
-    let done = run(command.args(["--headless", "--json"]).args(arguments), LIMIT)?;
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    let summary = serde_json::from_slice(&done.stdout).with_context(|| said.clone())?;
-    Ok((done.status.code(), summary, said))
-}
 
 #[test]
 fn it_counts_what_it_shows_over_every_transport() -> Result<()> {

@@ -6,7 +6,7 @@ use gst::prelude::*;
 use mjpeg_rtsp_client::player::{Options, Player, State};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::lab_server::{Answers, Behaviour, LabServer, Reads, Sends};
-use mjpeg_rtsp_tests::programs::{Guard, Server, Terminal, program, run, target_folder};
+use mjpeg_rtsp_tests::programs::{Guard, Server, Terminal, headless, program, run, target_folder};
 use mjpeg_rtsp_tests::wait_until;
 use std::cell::{Cell, RefCell};
 use std::net::UdpSocket;
@@ -285,22 +285,12 @@ fn a_server_that_vanishes_is_an_error_and_keys_play_in_the_terminal() -> Result<
     let plays = |server: &Server| server.log().map_or(0, |log| log.matches("asked=\"PLAY").count());
     let before = plays(&server);
     let uri_of_thread = uri.clone();
-    let playing = std::thread::spawn(move || client(&[&uri_of_thread]));
+    let playing = std::thread::spawn(move || headless(&[&uri_of_thread]));
     wait_until("the client's PLAY", LIMIT, || plays(&server) > before);
     server.process().signal("KILL")?;
     let (code, _, said) = playing.join().map_err(|_| anyhow::anyhow!("panicked"))??;
     assert!(code == Some(1) && said.contains("the connection to the server was lost"), "{said}");
     Ok(())
-}
-
-/// The client's exit code, its summary, and what it says.
-fn client(arguments: &[&str]) -> Result<(Option<i32>, serde_json::Value, String)> {
-    let mut command = program("mjpeg-rtsp-client")?;
-    command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
-    let done = run(command.args(["--headless", "--json"]).args(arguments), LIMIT)?;
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    let summary = serde_json::from_slice(&done.stdout).with_context(|| said.clone())?;
-    Ok((done.status.code(), summary, said))
 }
 
 #[test]
@@ -311,7 +301,7 @@ fn the_labs_command_line_plays_and_explains() -> Result<()> {
     let port = server.address().port().to_string();
     let rtp = UdpSocket::bind("0.0.0.0:0")?.local_addr()?.port().to_string();
     let (code, summary, said) =
-        client(&["--explain", "--timeout", "2", "127.0.0.1", &port, &rtp, "movie.Mjpeg"])?;
+        headless(&["--explain", "--timeout", "2", "127.0.0.1", &port, &rtp, "movie.Mjpeg"])?;
     assert_eq!((code, &summary["frames"]), (Some(0), &FRAMES.into()), "{said}");
     let transport = format!("client_port= {rtp}\\r\\n");
     for part in [
@@ -354,7 +344,7 @@ fn what_fails_is_one_clear_line_and_exit_code_1() -> Result<()> {
                 scope.spawn(move || -> Result<()> {
                     let (host, server) = ("127.0.0.1", address.port().to_string());
                     let (code, summary, said) =
-                        client(&["--timeout", "1", host, &server, rtp, "movie.Mjpeg"])?;
+                        headless(&["--timeout", "1", host, &server, rtp, "movie.Mjpeg"])?;
                     assert_eq!((code, &summary["frames"]), (Some(1), &0.into()), "{name}: {said}");
                     assert!(said.contains(want) && said.lines().count() == 1, "{name}: {said}");
                     Ok(())
@@ -405,7 +395,7 @@ fn the_course_reports_server_plays_in_our_client() -> Result<()> {
     let mut port = String::new();
     std::io::BufReader::new(out).read_line(&mut port)?;
     let (code, summary, said) =
-        client(&["--explain", "--timeout", "2", "127.0.0.1", port.trim(), "0", "movie.mjpeg"])?;
+        headless(&["--explain", "--timeout", "2", "127.0.0.1", port.trim(), "0", "movie.mjpeg"])?;
     assert_eq!((code, &summary["frames"], &summary["lost"]), (Some(0), &30.into(), &0.into()));
     assert!(said.contains("the course report's lines"), "{said}");
     assert!(said.contains("the timestamp counts whole seconds"), "{said}");

@@ -64,7 +64,7 @@ fn purpose(method: Method, file: Option<&str>) -> String {
         Method::Speed(4) => "twice the frame rate".to_owned(),
         Method::Speed(_) => "the usual frame rate".to_owned(),
         Method::List => "tell which movies there are".to_owned(),
-        Method::Switch => format!("go on with {file}, in READY"),
+        Method::Switch => "tell which movies there are, and take the one that is named".to_owned(),
     }
 }
 
@@ -80,6 +80,8 @@ fn header_line(line: &str, reply: bool) -> String {
     let digits = number(line).unwrap_or("none");
     if line.is_empty() {
         "a blank line ends the message, as in RFC 2326".to_owned()
+    } else if lower.starts_with("session") && reply && value == "0" {
+        "no session: an error opens none".to_owned()
     } else if lower.starts_with("session") {
         if reply {
             format!("session {value}: the client repeats it in every request from now on")
@@ -192,6 +194,7 @@ fn status(code: u16) -> &'static str {
 pub fn explain_reply(text: &str, asked: Option<(Method, u64)>) -> Explanation {
     let parsed = Reply::parse(text);
     let mut remarks = Vec::new();
+    let names = asked.is_some_and(|(method, _)| matches!(method, Method::List | Method::Switch));
     let mut body = false;
     let mut lines = Vec::new();
     for (at, line) in text.split_inclusive('\n').enumerate() {
@@ -205,6 +208,7 @@ pub fn explain_reply(text: &str, asked: Option<(Method, u64)>) -> Explanation {
             }
             (0, Ok(reply)) => status(reply.code).to_owned(),
             (0, Err(error)) => format!("no reply: {error}"),
+            _ if names && at > 2 && !trimmed.is_empty() => "a movie of the server's".to_owned(),
             _ if body && !trimmed.contains('=') => "a name or a value".to_owned(),
             _ => header_line(trimmed, true),
         };
@@ -314,7 +318,19 @@ mod tests {
         let ok = "RTSP/1.0 200 OK\nCSeq: 2\nSession: 123456\n";
         let done: &[&str] = &["OK_200", "answers request 2", "session 123456"];
         let play = Some((Method::Play, 2));
-        let rows: [Row; 7] = [
+        let rows: [Row; 9] = [
+            (
+                "RTSP/1.0 455 Method Not Valid in This State\nCSeq: 2\nSession: 0\n",
+                play,
+                &["need a SETUP before", "answers request 2", "no session"],
+                &[],
+            ),
+            (
+                "RTSP/1.0 200 OK\nCSeq: 2\nSession: 123456\nmovie.Mjpeg\n",
+                Some((Method::List, 2)),
+                &[done[0], done[1], done[2], "a movie of the server's"],
+                &[],
+            ),
             (ok, play, done, &[]),
             (ok, Some((Method::Setup, 2)), &["only RTP proves it", done[1], done[2]], &[]),
             (ok, Some((Method::Play, 3)), done, &["the request's, 3; 2 came"]),

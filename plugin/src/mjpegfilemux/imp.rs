@@ -226,14 +226,7 @@ impl ElementImpl for MjpegFileMux {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let jpeg = gst::Caps::new_empty_simple("image/jpeg");
             let movie = crate::typefind::movie_caps();
-            let always = gst::PadPresence::Always;
-            [
-                gst::PadTemplate::new("sink", gst::PadDirection::Sink, always, &jpeg),
-                gst::PadTemplate::new("src", gst::PadDirection::Src, always, &movie),
-            ]
-            .into_iter()
-            .flatten()
-            .collect()
+            crate::pads::templates(&jpeg, &movie)
         });
         &TEMPLATES
     }

@@ -369,14 +369,7 @@ impl ElementImpl for MjpegFileParse {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let jpeg = gst::Caps::builder("image/jpeg").field("parsed", true).build();
             let movie = crate::typefind::movie_caps();
-            let always = gst::PadPresence::Always;
-            [
-                gst::PadTemplate::new("sink", gst::PadDirection::Sink, always, &movie),
-                gst::PadTemplate::new("src", gst::PadDirection::Src, always, &jpeg),
-            ]
-            .into_iter()
-            .flatten()
-            .collect()
+            crate::pads::templates(&movie, &jpeg)
         });
         &TEMPLATES
     }

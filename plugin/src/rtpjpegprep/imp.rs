@@ -238,14 +238,7 @@ impl ElementImpl for RtpJpegPrep {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let any = gst::Caps::new_empty_simple("image/jpeg");
             let parsed = gst::Caps::builder("image/jpeg").field("parsed", true).build();
-            let always = gst::PadPresence::Always;
-            [
-                gst::PadTemplate::new("sink", gst::PadDirection::Sink, always, &any),
-                gst::PadTemplate::new("src", gst::PadDirection::Src, always, &parsed),
-            ]
-            .into_iter()
-            .flatten()
-            .collect()
+            crate::pads::templates(&any, &parsed)
         });
         &TEMPLATES
     }

@@ -244,14 +244,7 @@ impl ElementImpl for RtpLabDepay {
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let jpeg = gst::Caps::builder("image/jpeg").field("parsed", true).build();
-            let always = gst::PadPresence::Always;
-            [
-                gst::PadTemplate::new("sink", gst::PadDirection::Sink, always, &super::rtp_caps()),
-                gst::PadTemplate::new("src", gst::PadDirection::Src, always, &jpeg),
-            ]
-            .into_iter()
-            .flatten()
-            .collect()
+            crate::pads::templates(&super::rtp_caps(), &jpeg)
         });
         &TEMPLATES
     }

@@ -284,19 +284,7 @@ impl ElementImpl for RtpLabPay {
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let jpeg = gst::Caps::new_empty_simple("image/jpeg");
-            let always = gst::PadPresence::Always;
-            [
-                gst::PadTemplate::new("sink", gst::PadDirection::Sink, always, &jpeg),
-                gst::PadTemplate::new(
-                    "src",
-                    gst::PadDirection::Src,
-                    always,
-                    &crate::rtplabdepay::rtp_caps(),
-                ),
-            ]
-            .into_iter()
-            .flatten()
-            .collect()
+            crate::pads::templates(&jpeg, &crate::rtplabdepay::rtp_caps())
         });
         &TEMPLATES
     }

@@ -3,27 +3,39 @@
 
 use gstmjpegfile::lab::{Method, explain_reply, explain_request, explain_rtp};
 use gstmjpegfile::rtp::RtpHeader;
+use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Explains one connection, or nothing.
 #[derive(Debug, Clone)]
-pub(super) struct Explainer(Option<SocketAddr>);
+pub(super) struct Explainer(Option<Arc<Connection>>);
+
+#[derive(Debug)]
+struct Connection {
+    peer: SocketAddr,
+    /// Remarks are made once: most requests have the same.
+    remarked: Mutex<HashSet<String>>,
+}
 
 impl Explainer {
     pub fn new(on: bool, peer: SocketAddr) -> Self {
-        Self(on.then_some(peer))
+        Self(on.then(|| Arc::new(Connection { peer, remarked: Mutex::default() })))
     }
 
     /// A request as it came, with what is otherwise than the lab asks.
     pub fn request(&self, text: &str) {
-        if let Some(peer) = self.0 {
-            print(&format!("{peer} > server: {}", explain_request(text)));
+        if let Some(Connection { peer, remarked }) = self.0.as_deref() {
+            let mut explained = explain_request(text);
+            let mut remarked = remarked.lock().unwrap_or_else(PoisonError::into_inner);
+            explained.remarks.retain(|remark| remarked.insert(remark.clone()));
+            print(&format!("{peer} > server: {explained}"));
         }
     }
 
     /// Our reply to it.
     pub fn reply(&self, text: &str, asked: Option<(Method, u64)>) {
-        if let Some(peer) = self.0 {
+        if let Some(Connection { peer, .. }) = self.0.as_deref() {
             let mut explained = explain_reply(text, asked);
             // They are about the other end's programs.
             explained.remarks.clear();
@@ -33,7 +45,7 @@ impl Explainer {
 
     /// The first packet of a PLAY.
     pub fn rtp(&self, header: &RtpHeader, payload: usize) {
-        if let Some(peer) = self.0 {
+        if let Some(Connection { peer, .. }) = self.0.as_deref() {
             print(&format!("{peer} < server: {}", explain_rtp(header, payload)));
         }
     }
