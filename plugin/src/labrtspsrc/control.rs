@@ -81,6 +81,10 @@ pub(super) struct Control {
     stage: Stage,
     /// The application wants frames.
     plays: bool,
+    /// The application was told of an error; what it asks for until TEARDOWN is not done.
+    failed: bool,
+    /// Why the form before this one was given up.
+    gave_up: Option<String>,
 }
 
 impl Control {
@@ -88,9 +92,13 @@ impl Control {
         let server = (target.location.host.clone(), target.location.port);
         let known =
             UNDERSTANDS.lock().unwrap_or_else(PoisonError::into_inner).get(&server).copied();
-        let forms = match target.dialect.form().or(known) {
+        let forms = match target.dialect.form() {
             Some(form) => vec![form],
-            None => RequestForm::SEARCH.to_vec(),
+            // Another server may have taken the place of the one that was known.
+            None => {
+                let others = RequestForm::SEARCH.into_iter().filter(|form| Some(*form) != known);
+                known.into_iter().chain(others).collect()
+            }
         };
         Self {
             target,
@@ -104,6 +112,8 @@ impl Control {
             rtp_port: 0,
             stage: Stage::Idle,
             plays: false,
+            failed: false,
+            gave_up: None,
         }
     }
 
@@ -112,6 +122,7 @@ impl Control {
         loop {
             let done = match commands.recv_timeout(LOOK) {
                 Ok(Command::Setup) => self.step("open", "SETUP", Self::set_up),
+                Ok(Command::Play | Command::Pause) if self.failed => Ok(()),
                 Ok(Command::Play) => self.step("request", "PLAY", Self::play),
                 Ok(Command::Pause) => self.step("request", "PAUSE", Self::pause),
                 Ok(Command::Seek { place, answer }) => {
@@ -129,6 +140,7 @@ impl Control {
             };
             if let Err(failure) = done {
                 self.stage = Stage::Idle;
+                self.failed = true;
                 if let Some(element) =
                     self.element.upgrade().filter(|_| !self.shared.is_cancelled())
                 {
@@ -177,6 +189,7 @@ impl Control {
         self.forms.remove(0);
         let form = self.form();
         self.note(&format!("{why}: connecting again, with {} ({})", form.describe(), form.name()));
+        self.gave_up = Some(why.to_owned());
         true
     }
 
@@ -185,12 +198,21 @@ impl Control {
         loop {
             self.tear_down(Duration::ZERO);
             let (host, port) = (&self.target.location.host, self.target.location.port);
-            let connection = Connection::open(host, port, self.target.timeout)
-                .map_err(|error| Failure::Connect(format!("{host}:{port}"), error))?;
+            let connection = match Connection::open(host, port, self.target.timeout) {
+                Ok(connection) => connection,
+                Err(error) => {
+                    let server = format!("{host}:{port}");
+                    return Err(match self.gave_up.take() {
+                        Some(why) => Failure::ConnectAgain { server, why, error },
+                        None => Failure::Connect(server, error),
+                    });
+                }
+            };
             self.bind(connection.server())?;
             self.connection = Some(connection);
             self.cseq = 0;
-            let why = match self.ask(Method::Setup, self.answer_limit())? {
+            let answer = self.ask(Method::Setup, self.answer_limit());
+            let why = match answer.unwrap_or(Answer::Closed) {
                 Answer::Reply(text) => match self.judge_setup(&text)? {
                     None => {
                         self.stage = Stage::Ready;
@@ -455,6 +477,12 @@ impl Control {
         }
         if closed {
             return Err(Failure::Closed);
+        }
+        if self.understood {
+            // It has sent before: it has come to its end while it was paused.
+            self.note("no packet after PLAY: taken for the end of the movie");
+            self.end();
+            return Ok(());
         }
         Err(Failure::NoRtp { port: self.rtp_port, limit })
     }

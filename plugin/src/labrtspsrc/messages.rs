@@ -13,6 +13,8 @@ use std::time::Duration;
 pub(super) enum Failure {
     #[error("cannot connect to {0}: {1}; is the server running there?")]
     Connect(String, io::Error),
+    #[error("{why}, and {server} takes no second connection to try another form: {error}")]
+    ConnectAgain { server: String, why: String, error: io::Error },
     #[error("cannot take RTP port {port}: another program has it; port {free} is free")]
     PortTaken { port: u16, free: u16 },
     #[error("cannot receive RTP on port {0}: {1}")]
@@ -40,7 +42,7 @@ impl Failure {
     pub fn post(&self, element: &LabRtspSrc) {
         let text = self.to_string();
         match self {
-            Self::Connect(..) => {
+            Self::Connect(..) | Self::ConnectAgain { .. } => {
                 gst::element_error!(element, gst::ResourceError::OpenReadWrite, ("{text}"));
             }
             Self::PortTaken { .. } => {
