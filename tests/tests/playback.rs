@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a viewer does with a movie: pauses, seeks, loops; and what becomes of the file meanwhile.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use gst::prelude::*;
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
 use mjpeg_rtsp_tests::peer::{ffmpeg, retina};
@@ -178,5 +179,59 @@ fn gst_play_seeks_twenty_times_in_two_seconds() -> Result<()> {
     let plays = log.lines().filter(|line| line.contains("method=\"PLAY\""));
     let statuses: Vec<bool> = plays.map(|line| line.ends_with("status=200")).collect();
     assert!(statuses.len() > 5 && !statuses.contains(&false), "{log}");
+    server.is_well()
+}
+
+/// Where each decoded frame that comes stands among `known`.
+fn places(out: &gst_app::AppSink, known: &[Vec<u8>]) -> Result<Vec<Option<usize>>> {
+    let mut places = Vec::new();
+    while let Some(sample) = out.try_pull_sample(gst::ClockTime::from_seconds(5)) {
+        let buffer = sample.buffer().context("no buffer")?;
+        let map = buffer.map_readable()?;
+        places.push(known.iter().position(|frame| frame == map.as_slice()));
+    }
+    Ok(places)
+}
+
+#[test]
+fn gstreamer_plays_a_mount_faster_slower_and_backwards() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(60, "I420")?)?)?;
+    let known = movies::pull_all(&format!(
+        "mjpegfilesrc location={} ! jpegdec ! appsink name=out sync=false",
+        movie.display()
+    ))?;
+    let mut server = Server::start([movie], 1)?;
+    let none = gst::SeekFlags::empty();
+    let trick = gst::SeekFlags::TRICKMODE | gst::SeekFlags::TRICKMODE_KEY_UNITS;
+    let range = |range: std::ops::Range<usize>| range.collect::<Vec<_>>();
+    // Rate, flags, start and stop in ms, the frames, how many seconds they take.
+    let rows = [
+        (2.0, none, 1000, None, range(20..60), 1.0),
+        (4.0, trick, 0, None, (0..60).step_by(4).collect(), 0.75),
+        (-1.0, none, 0, Some(2000), range(0..40).into_iter().rev().collect(), 2.0),
+    ];
+    for (rate, flags, start, stop, want, seconds) in rows {
+        let line = format!(
+            "rtspsrc location={} protocols=tcp latency=50 buffer-mode=slave ! rtpjpegdepay ! jpegdec \
+             ! appsink name=out sync=false",
+            server.urls[0]
+        );
+        let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().ok().context("no bin")?;
+        let out = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
+        let out = out.context("no appsink")?;
+        pipeline.set_state(gst::State::Playing)?;
+        out.pull_sample()?;
+        let (set, ms) = (gst::SeekType::Set, gst::ClockTime::from_mseconds);
+        let begin = std::time::Instant::now();
+        pipeline.seek(rate, flags | gst::SeekFlags::FLUSH, set, ms(start), set, stop.map(ms))?;
+        let got = places(&out, &known)?;
+        let took = begin.elapsed().as_secs_f64();
+        pipeline.set_state(gst::State::Null)?;
+        let want: Vec<_> = want.into_iter().map(Some).collect();
+        assert_eq!(got, want, "{rate}");
+        assert!(took > 0.7 * seconds && took < seconds + 3.0, "{rate}: {took} s");
+    }
     server.is_well()
 }

@@ -112,20 +112,47 @@ fn ranges_and_rates_are_read_before_they_can_harm() -> Result<()> {
         ("Range: npt=0-\r\nScale: 0", 400),
         ("Range: npt=0-\r\nScale: nan", 400),
         ("Range: npt=0-\r\nSpeed: inf", 400),
-        ("Range: npt=0-\r\nScale: -1", 200),
-        ("Range: npt=0-\r\nScale: 1e300", 200),
-        ("Range: npt=0-\r\nSpeed: 2", 200),
         ("Range: npt=5-", 200),
         ("Range: npt=2-3", 200),
         ("Range: npt=4.99-", 200),
+        ("Range: npt=2-3\r\nScale: -1", 457),
     ];
     for (header, status) in rows {
         let reply = rtsp.ask(&format!("PLAY {url}/"), &format!("{session}{header}\r\n"))?;
         assert_eq!(reply.status, status, "{header}: {}", reply.text);
-        // Rates other than 1 are played, and answered, as 1.
-        for rate in ["Scale", "Speed"] {
-            let said = (status == 200 && header.contains(rate)).then_some("1");
-            assert_eq!(reply.header(rate), said, "{header}: {}", reply.text);
+    }
+    server.is_well()
+}
+
+#[test]
+fn rates_are_kept_within_bounds_and_reported() -> Result<()> {
+    let (_folder, mut server) = server(100)?;
+    let url = server.urls[0].clone();
+    // The request's headers, and Scale and Speed of the reply.
+    let rows = [
+        ("Range: npt=0-\r\nScale: 4", Some("4.000"), Some("1.000")),
+        ("Range: npt=0-\r\nScale: 1e300", Some("8.000"), Some("1.000")),
+        ("Range: npt=0-\r\nScale: 0.1", Some("0.250"), Some("1.000")),
+        ("Range: npt=0-\r\nScale: 1", Some("1.000"), None),
+        ("Range: npt=4-1\r\nScale: -2", Some("-2.000"), Some("1.000")),
+        ("Range: npt=4-\r\nScale: -1.5", Some("-1.500"), Some("1.000")),
+        ("Scale: -99", Some("-8.000"), Some("1.000")),
+        ("Range: npt=0-\r\nSpeed: 2", None, Some("2.000")),
+        ("Range: npt=0-\r\nSpeed: -2", None, Some("0.250")),
+        ("Range: npt=0-\r\nSpeed: 100", None, Some("8.000")),
+        ("Range: npt=0-\r\nScale: 2\r\nSpeed: 8", Some("2.000"), Some("1.000")),
+    ];
+    for transport in ["tcp", "udp"] {
+        for (headers, scale, speed) in rows {
+            let mut rtsp = RawRtsp::connect(server.address()?)?;
+            let session = rtsp.set_up(&url, transport)?;
+            let started =
+                rtsp.ask(&format!("PLAY {url}/"), &format!("{session}Range: npt=2-\r\n"))?;
+            assert_eq!(started.status, 200);
+            let reply = rtsp.ask(&format!("PLAY {url}/"), &format!("{session}{headers}\r\n"))?;
+            assert_eq!(reply.status, 200, "{transport} {headers}: {}", reply.text);
+            assert_eq!(reply.header("Scale"), scale, "{transport} {headers}: {}", reply.text);
+            assert_eq!(reply.header("Speed"), speed, "{transport} {headers}: {}", reply.text);
         }
     }
     server.is_well()

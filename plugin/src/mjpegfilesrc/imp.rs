@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use super::read_ahead::Block;
-use super::reader::{Next, Reader, Ready, Stats, Stride};
+use super::reader::{Applied, Next, Reader, Ready, Stats, Stride};
 use super::settings::{BadFrames, Settings};
 use super::{properties, queries, reports};
 use crate::movie::{FrameLocation, FrameRate, LikelyFormat, MAX_LISTED_BAD_SPANS};
@@ -197,6 +197,44 @@ impl MjpegFileSrc {
     }
 }
 
+impl MjpegFileSrc {
+    /// Makes the rate of a trick mode segment its applied rate, where that is wanted.
+    fn apply_scale(
+        &self,
+        segment: &mut gst::FormattedSegment<gst::ClockTime>,
+        frame: u64,
+        stride: Stride,
+    ) -> Option<Applied> {
+        let rate = segment.rate();
+        // gst-rtsp-server marks every Scale so, but not -1.
+        let scaled = rate < 0.0 || segment.flags().intersects(gst::SegmentFlags::TRICKMODE);
+        let wanted = self.settings().apply_scale && scaled;
+        if !wanted {
+            return None;
+        }
+        let period = self.framerate().start_of(1);
+        let applied = Applied::new(gst::ClockTime::from_nseconds(period), stride, rate);
+        let start = segment.start().unwrap_or_default();
+        let played = match segment.stop() {
+            Some(stop) => Some(stop.saturating_sub(start)),
+            None => self.duration().map(|(_, end)| end.saturating_sub(start)),
+        };
+        let begin = gst::ClockTime::from_nseconds(self.framerate().start_of(frame));
+        // Backwards, stream time counts from the segment's end (gst_segment_to_stream_time).
+        let time = if stride.backwards { start } else { begin };
+        let scaled = |time: gst::ClockTime| {
+            gst::ClockTime::from_seconds_f64(time.seconds_f64() / rate.abs())
+        };
+        segment.set_rate(1.0);
+        segment.set_applied_rate(rate);
+        segment.set_start(gst::ClockTime::ZERO);
+        segment.set_stop(played.map(scaled));
+        segment.set_time(time);
+        segment.set_position(gst::ClockTime::ZERO);
+        Some(applied)
+    }
+}
+
 impl ObjectImpl for MjpegFileSrc {
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(properties::specs);
@@ -334,7 +372,9 @@ impl BaseSrcImpl for MjpegFileSrc {
         let Some(frame) = self.frame_for(first) else { return false };
         if stride.backwards {
             let end = time(frame + 1);
-            let stop = segment.stop().map_or(end, |stop| stop.min(end));
+            // A seek without a buffer after it would abort gst-rtsp-server 1.22.
+            let least = segment.start().unwrap_or_default() + gst::ClockTime::NSECOND;
+            let stop = segment.stop().map_or(end, |stop| stop.min(end)).max(least);
             segment.set_stop(stop);
             segment.set_time(segment.start());
             segment.set_position(stop);
@@ -344,9 +384,10 @@ impl BaseSrcImpl for MjpegFileSrc {
             segment.set_position(time(frame));
         }
         segment.set_duration(self.duration().map(|(_, time)| time));
+        let applied = self.apply_scale(segment, frame, stride);
         gst::debug!(CAT, imp = self, "seek to frame {frame}, {stride:?}, {segment:?}");
         if let Some(reader) = self.state().as_mut() {
-            reader.seek(frame, stride);
+            reader.seek(frame, stride, applied);
         }
         true
     }

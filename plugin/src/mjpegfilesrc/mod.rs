@@ -11,6 +11,7 @@
 //! | `framerate` | frames a second, 20/1 | changed only in NULL or READY |
 //! | `loop` | false | start over at the end, with timestamps that go on rising |
 //! | `bad-frames` | `skip` | what to do at a bad record: `skip` or `error` |
+//! | `apply-scale` | false | in trick mode go at the rate here, with a segment of rate 1 and the rate as applied rate, as RTSP's Scale asks |
 //! | `frames` | read-only | frames found so far; all, once the file is indexed |
 //! | `stats` | read-only | structure of counters |
 //!

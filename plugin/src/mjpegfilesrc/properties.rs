@@ -26,6 +26,12 @@ pub(super) fn specs() -> Vec<glib::ParamSpec> {
             .blurb("What to do at a record that holds no frame")
             .mutable_ready()
             .build(),
+        glib::ParamSpecBoolean::builder("apply-scale")
+            .nick("Apply scale")
+            .blurb("In trick mode go at the rate here: the segment's rate is then 1, its applied rate what was asked for, as RTSP's Scale")
+            .default_value(false)
+            .mutable_ready()
+            .build(),
         glib::ParamSpecUInt64::builder("frames")
             .nick("Frames")
             .blurb("Frames found so far; all of the movie, once it is indexed")
@@ -77,6 +83,7 @@ impl Settings {
             }
             "loop" => self.looping = value.get().unwrap_or_default(),
             "bad-frames" => self.bad_frames = value.get().unwrap_or_default(),
+            "apply-scale" => self.apply_scale = value.get().unwrap_or_default(),
             _ => {}
         }
     }
@@ -91,6 +98,7 @@ impl Settings {
             "framerate" => fraction(self.framerate).to_value(),
             "loop" => self.looping.to_value(),
             "bad-frames" => self.bad_frames.to_value(),
+            "apply-scale" => self.apply_scale.to_value(),
             _ => return None,
         })
     }

@@ -105,6 +105,23 @@ impl Stride {
     }
 }
 
+/// Timestamps of a rate that is applied here: they count from 0, so far apart each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Applied {
+    spacing: gst::ClockTime,
+    pushed: u64,
+}
+
+impl Applied {
+    /// Frames of `period`, each `stride.step` of them at `rate`.
+    pub fn new(period: gst::ClockTime, stride: Stride, rate: f64) -> Self {
+        // A step is a million at the most.
+        #[allow(clippy::cast_precision_loss)]
+        let spacing = period.seconds_f64() * stride.step as f64 / rate.abs();
+        Self { spacing: gst::ClockTime::from_seconds_f64(spacing), pushed: 0 }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Reader {
     pub settings: Settings,
@@ -112,6 +129,7 @@ pub(super) struct Reader {
     /// The frame that is pushed next, from 0.
     pub next: u64,
     stride: Stride,
+    applied: Option<Applied>,
     /// Frames of the passes before this one.
     passed: u64,
     /// Where the frames from `run_begin` on lie: looked up together, since other readers and the
@@ -135,6 +153,7 @@ impl Reader {
             movie,
             next: 0,
             stride: Stride::NORMAL,
+            applied: None,
             passed: 0,
             run: Vec::new(),
             run_begin: 0,
@@ -151,15 +170,8 @@ impl Reader {
         if let Some((buffer, location, seen)) =
             self.block.as_ref().and_then(|block| block.frame(self.next))
         {
-            let (rate, timeline) = (self.settings.framerate, self.passed + self.next);
-            return Next::Push(Ready {
-                buffer,
-                frame: self.next,
-                location,
-                seen,
-                start: gst::ClockTime::from_nseconds(rate.start_of(timeline)),
-                end: gst::ClockTime::from_nseconds(rate.start_of(timeline + 1)),
-            });
+            let (start, end) = self.times();
+            return Next::Push(Ready { buffer, frame: self.next, location, seen, start, end });
         }
         let at = self.next.checked_sub(self.run_begin).and_then(|at| usize::try_from(at).ok());
         let run = at.and_then(|at| self.run.get(at..)).unwrap_or_default();
@@ -178,6 +190,16 @@ impl Reader {
         Next::Read { movie: self.movie.clone(), frame: self.next, locations }
     }
 
+    /// When the next frame begins, and ends.
+    fn times(&self) -> (gst::ClockTime, gst::ClockTime) {
+        if let Some(Applied { spacing, pushed }) = self.applied {
+            return (spacing * pushed, spacing * (pushed + 1));
+        }
+        let (rate, timeline) = (self.settings.framerate, self.passed + self.next);
+        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame));
+        (time(timeline), time(timeline + 1))
+    }
+
     /// Takes in frames that were read; false if there is not one of them.
     pub fn has_read(&mut self, block: Block) -> bool {
         let block = self.block.insert(block);
@@ -191,9 +213,10 @@ impl Reader {
     }
 
     /// Continues at `frame` of the first pass.
-    pub fn seek(&mut self, frame: u64, stride: Stride) {
+    pub fn seek(&mut self, frame: u64, stride: Stride, applied: Option<Applied>) {
         self.next = frame;
         self.stride = stride;
+        self.applied = applied;
         self.passed = 0;
         self.block = None;
         self.ahead.reset();
@@ -214,6 +237,9 @@ impl Reader {
     /// Counts a frame that is pushed now; gives what is new about it.
     pub fn pushed(&mut self, frame: u64, seen: Seen) -> News {
         self.next = self.stride.after(frame);
+        if let Some(applied) = &mut self.applied {
+            applied.pushed += 1;
+        }
         self.stats.pushed += 1;
         self.stats.missing_eoi += u64::from(seen.lacks_eoi);
         self.stats.several_images += u64::from(seen.several_images);

@@ -25,6 +25,7 @@ pub(super) struct Settings {
     pub framerate: FrameRate,
     pub looping: bool,
     pub bad_frames: BadFrames,
+    pub apply_scale: bool,
 }
 
 impl Default for Settings {
@@ -34,6 +35,7 @@ impl Default for Settings {
             framerate: FrameRate::DEFAULT,
             looping: false,
             bad_frames: BadFrames::Skip,
+            apply_scale: false,
         }
     }
 }

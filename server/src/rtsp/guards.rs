@@ -3,7 +3,7 @@
 //! get their status at once, and requests that abort or stall the library never reach it.
 
 use super::mount_points::MountPoints;
-use super::play_request::{MAX_NPT, Refused, check_range, check_rate};
+use super::play_request::{MAX_NPT, Refused, check_range, read_rate};
 use super::rtsp_message;
 use super::watchdog::{PlayWatch, Watchdog};
 use crate::carriage::NotShown;
@@ -11,8 +11,8 @@ use gst_rtsp::RTSPHeaderField;
 use gst_rtsp::RTSPStatusCode as Status;
 use gst_rtsp_server::prelude::*;
 use gst_rtsp_server::{RTSPClient, RTSPContext, RTSPServer, RTSPSessionMedia};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long DESCRIBE waits for the movie's index, to state its duration.
@@ -93,27 +93,12 @@ fn guard_play(client: &RTSPClient, points: &MountPoints, watch: Arc<PlayWatch>) 
     client.connect_pause_request(move |_, _| flag.store(false, Ordering::SeqCst));
     let points = points.clone();
     let bounded = AtomicBool::new(false);
-    let rates = Arc::new(Rates::default());
-    let asked = rates.clone();
-    client.connect("send-message", false, move |_| {
-        let asked = std::mem::take(&mut *asked.lock().unwrap_or_else(PoisonError::into_inner));
-        RTSPContext::with_current_context(|context| {
-            let response = context.response()?;
-            for field in asked {
-                response.add_header(field, "1");
-            }
-            Some(())
-        });
-        None
-    });
     client.connect_pre_play_request(move |client, context| {
-        if let Err(refused) = check_play(&points, context, &bounded, &rates) {
-            rates.lock().unwrap_or_else(PoisonError::into_inner).clear();
-            return match refused {
-                Refused::BadRequest => Status::BadRequest,
-                Refused::InvalidRange => Status::InvalidRange,
-            };
-        }
+        let backwards = match check_play(&points, context, &bounded) {
+            Ok(backwards) => backwards,
+            Err(Refused::BadRequest) => return Status::BadRequest,
+            Err(Refused::InvalidRange) => return Status::InvalidRange,
+        };
         // A seek while the sender thread of an interleaved stream holds its lock deadlocks the
         // thread for ever: pause first, as a player should have done, and let the sender drain.
         let media = media(client, context);
@@ -127,38 +112,68 @@ fn guard_play(client: &RTSPClient, points: &MountPoints, watch: Arc<PlayWatch>) 
             let _ = media.set_state(gst::State::Paused);
             std::thread::sleep(SENDER_STOPS);
         }
+        if backwards {
+            state_reverse_range(client, context, &bounded);
+        }
         Status::Ok
     });
 }
 
-/// Headers of a PLAY that ask for a rate, to be answered with the rate that is played.
-type Rates = Mutex<Vec<RTSPHeaderField>>;
+/// Backwards, a range without an end ends at the movie's begin, and one without a begin begins at
+/// the present position: the library would keep what an earlier range left behind.
+fn state_reverse_range(client: &RTSPClient, context: &RTSPContext, bounded: &AtomicBool) {
+    let Some(request) = context.request() else { return };
+    let range = rtsp_message::get(request, RTSPHeaderField::Range).unwrap_or_default();
+    let range = range.split(';').next().unwrap_or_default().trim().to_owned();
+    let (begin, end) =
+        range.strip_prefix("npt=").and_then(|npt| npt.split_once('-')).unwrap_or_default();
+    let present = || {
+        let media = media(client, context)?.media()?;
+        media.element().query_position::<gst::ClockTime>()
+    };
+    let begin = match begin {
+        "" | "now" => format!("{:.9}", present().unwrap_or_default().seconds_f64()),
+        begin => begin.to_owned(),
+    };
+    let end = if end.is_empty() { "0" } else { end };
+    rtsp_message::remove(request, RTSPHeaderField::Range);
+    request.add_header(RTSPHeaderField::Range, &format!("npt={begin}-{end}"));
+    bounded.store(true, Ordering::SeqCst);
+}
 
-/// `bounded` says whether an earlier range of this connection had an end.
+/// Checks a PLAY, and states rates that are played; gives whether it goes backwards. `bounded`
+/// says whether an earlier range of this connection had an end.
 fn check_play(
     points: &MountPoints,
     context: &RTSPContext,
     bounded: &AtomicBool,
-    rates: &Rates,
-) -> Result<(), Refused> {
-    let Some(request) = context.request() else { return Ok(()) };
-    for field in [RTSPHeaderField::Scale, RTSPHeaderField::Speed] {
-        if let Some(rate) = rtsp_message::get(request, field) {
-            check_rate(&rate)?;
-            // Rates other than 1 come later; until then 1 is what is done, for any rate, and what
-            // the reply says (RFC 2326 sections 12.34 and 12.35).
+) -> Result<bool, Refused> {
+    let Some(request) = context.request() else { return Ok(false) };
+    let read = |field, backwards| {
+        let header = rtsp_message::get(request, field);
+        header.map(|header| read_rate(&header, backwards)).transpose()
+    };
+    let scale = read(RTSPHeaderField::Scale, true)?;
+    let speed = read(RTSPHeaderField::Speed, false)?;
+    // The library multiplies them: one at a time, so that the bounds hold. Speed is answered with
+    // every Scale, since rtspsrc 1.22 takes a Scale alone for how fast it has to show frames.
+    let scaled = scale.is_some_and(|scale| (scale - 1.0).abs() > f64::EPSILON);
+    let speed = if scaled { Some(1.0) } else { speed };
+    for (field, rate) in [(RTSPHeaderField::Scale, scale), (RTSPHeaderField::Speed, speed)] {
+        if let Some(rate) = rate {
             rtsp_message::remove(request, field);
-            rates.lock().unwrap_or_else(PoisonError::into_inner).push(field);
+            request.add_header(field, &format!("{rate:.3}"));
         }
     }
+    let backwards = scale.is_some_and(|scale| scale < 0.0);
     if let Some(range) = rtsp_message::get(request, RTSPHeaderField::Range) {
         let duration = context
             .uri()
             .and_then(|url| points.factory(url))
             .and_then(|factory| factory.duration(factory.open()?.as_ref()));
         let duration = duration.map(gst::ClockTime::seconds_f64);
-        let has_end = check_range(&range, duration)?;
-        if !has_end && bounded.swap(has_end, Ordering::SeqCst) {
+        let has_end = check_range(&range, duration, backwards)?;
+        if !backwards && !has_end && bounded.swap(has_end, Ordering::SeqCst) {
             // gst-rtsp-server keeps the end of the range before, which may lie before the new
             // start (a GLib critical), or would end the movie early: state the movie's own.
             let range = range.split(';').next().unwrap_or_default();
@@ -168,5 +183,5 @@ fn check_play(
         }
         bounded.fetch_or(has_end, Ordering::SeqCst);
     }
-    Ok(())
+    Ok(backwards)
 }

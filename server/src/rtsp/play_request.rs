@@ -21,11 +21,12 @@ enum Npt {
 }
 
 /// Checks a `Range` header (RFC 2326 sections 3.6 and 12.29) against the movie's `duration` in
-/// seconds, if that is known. Gives whether the range has an end.
+/// seconds, if that is known. Gives whether the range has an end. Backwards the end lies before
+/// the begin.
 ///
 /// # Errors
 /// [`Refused::InvalidRange`].
-pub fn check_range(header: &str, duration: Option<f64>) -> Result<bool, Refused> {
+pub fn check_range(header: &str, duration: Option<f64>, backwards: bool) -> Result<bool, Refused> {
     // What follows a semicolon is a time to begin at, which is not supported and ignored.
     let range = header.split(';').next().unwrap_or_default().trim();
     let npt = range.strip_prefix("npt=").ok_or(Refused::InvalidRange)?;
@@ -42,7 +43,9 @@ pub fn check_range(header: &str, duration: Option<f64>) -> Result<bool, Refused>
     }
     match (start, stop) {
         (_, Some(Npt::Now)) => Err(Refused::InvalidRange),
-        (Npt::Seconds(start), Some(Npt::Seconds(stop))) if stop <= start => {
+        (Npt::Seconds(start), Some(Npt::Seconds(stop)))
+            if if backwards { stop > start } else { stop <= start } =>
+        {
             Err(Refused::InvalidRange)
         }
         (_, stop) => Ok(stop.is_some()),
@@ -69,13 +72,25 @@ fn parse_npt(text: &str) -> Result<Npt, Refused> {
     (seconds < MAX_NPT).then_some(Npt::Seconds(seconds)).ok_or(Refused::InvalidRange)
 }
 
-/// Checks a `Scale` or `Speed` header. Every rate that is one is played at 1 so far.
+/// The slowest and the fastest that a mount plays.
+const RATES: (f64, f64) = (0.25, 8.0);
+
+/// Reads a `Scale` (RFC 2326 section 12.34) or `Speed` (12.35) header; what a mount does not do
+/// becomes the nearest that it does. Only `Scale` goes backwards.
 ///
 /// # Errors
 /// [`Refused::BadRequest`] for 0 and for what is no finite number.
-pub fn check_rate(header: &str) -> Result<(), Refused> {
+pub fn read_rate(header: &str, backwards: bool) -> Result<f64, Refused> {
     let rate: f64 = header.trim().parse().map_err(|_| Refused::BadRequest)?;
-    if rate.is_finite() && rate != 0.0 { Ok(()) } else { Err(Refused::BadRequest) }
+    if !rate.is_finite() || rate == 0.0 {
+        return Err(Refused::BadRequest);
+    }
+    let (least, most) = RATES;
+    Ok(match rate > 0.0 {
+        true => rate.clamp(least, most),
+        false if backwards => rate.clamp(-most, -least),
+        false => least,
+    })
 }
 
 #[cfg(test)]
@@ -112,28 +127,48 @@ mod tests {
         for (header, good) in rows {
             let ends = header.split(';').next().unwrap_or_default().ends_with('0');
             let want = if good { Ok(ends) } else { Err(Refused::InvalidRange) };
-            assert_eq!(check_range(header, Some(60.0)), want, "{header}");
+            assert_eq!(check_range(header, Some(60.0), false), want, "{header}");
         }
-        assert_eq!(check_range("npt=70-", None), Ok(false));
+        assert_eq!(check_range("npt=70-", None, false), Ok(false));
+    }
+
+    #[test]
+    fn backwards_ranges_end_before_they_begin() {
+        let rows = [
+            ("npt=10-5", Ok(true)),
+            ("npt=10-", Ok(false)),
+            ("npt=now-", Ok(false)),
+            ("npt=5-10", Err(Refused::InvalidRange)),
+            ("npt=0-0", Ok(true)),
+            ("npt=70-5", Err(Refused::InvalidRange)),
+        ];
+        for (header, want) in rows {
+            assert_eq!(check_range(header, Some(60.0), true), want, "{header}");
+        }
     }
 
     #[test]
     fn rates() {
-        for (header, good) in [
-            ("1", true),
-            ("1.0", true),
-            ("-1", true),
-            ("1e300", true),
-            ("0", false),
-            ("-0.0", false),
-            ("nan", false),
-            ("inf", false),
-            ("1e999", false),
-            ("fast", false),
-            ("", false),
-        ] {
-            let want = if good { Ok(()) } else { Err(Refused::BadRequest) };
-            assert_eq!(check_rate(header), want, "{header}");
+        // As Scale, and as Speed, which does not go backwards.
+        let rows = [
+            ("1", Some((1.0, 1.0))),
+            ("2.5", Some((2.5, 2.5))),
+            ("0.1", Some((0.25, 0.25))),
+            ("1e300", Some((8.0, 8.0))),
+            ("-1", Some((-1.0, 0.25))),
+            ("-0.1", Some((-0.25, 0.25))),
+            ("-99", Some((-8.0, 0.25))),
+            ("0", None),
+            ("-0.0", None),
+            ("nan", None),
+            ("inf", None),
+            ("1e999", None),
+            ("fast", None),
+            ("", None),
+        ];
+        for (header, want) in rows {
+            assert_eq!(read_rate(header, true).ok(), want.map(|it| it.0), "{header}");
+            assert_eq!(read_rate(header, false).ok(), want.map(|it| it.1), "{header}");
         }
     }
 }
