@@ -158,6 +158,53 @@ fn rates_are_kept_within_bounds_and_reported() -> Result<()> {
     server.is_well()
 }
 
+/// Numbers that look random and are the same in each run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll<T: Copy>(&mut self, faces: &[T]) -> T {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let at = usize::try_from(self.0 >> 40).unwrap_or(0) % faces.len();
+        faces[at]
+    }
+}
+
+#[test]
+fn any_sequence_of_rates_and_ranges_is_answered() -> Result<()> {
+    let (_folder, mut server) = server(100)?;
+    let url = server.urls[0].clone();
+    let ranges = [
+        "", "npt=0-", "npt=2-", "npt=now-", "npt=3-1", "npt=1-3", "npt=4.9-", "npt=70-", "npt=2-0",
+    ];
+    let rates = ["", "1", "2", "0.5", "8", "100", "-1", "-4", "-0.01", "0", "nan", "1e300"];
+    let mut dice = Dice(7);
+    let mut done = 0;
+    for round in 0..16 {
+        let mut rtsp = RawRtsp::connect(server.address()?)?;
+        let session = rtsp.set_up(&url, dice.roll(&["tcp", "udp"]))?;
+        for _ in 0..20 {
+            let header = |name: &str, value: &str| match value {
+                "" => String::new(),
+                value => format!("{name}: {value}\r\n"),
+            };
+            let headers = [
+                header("Range", dice.roll(&ranges)),
+                header("Scale", dice.roll(&rates)),
+                header("Speed", dice.roll(&rates)),
+            ]
+            .concat();
+            let method = dice.roll(&["PLAY", "PLAY", "PLAY", "PAUSE"]);
+            let reply = rtsp.ask(&format!("{method} {url}/"), &format!("{session}{headers}"))?;
+            let known = [200, 400, 455, 457].contains(&reply.status);
+            assert!(known, "round {round}: {method} {headers}: {}", reply.text);
+            done += u32::from(method == "PLAY" && reply.status == 200);
+        }
+    }
+    assert!(done > 50, "{done} were played");
+    server.is_well()
+}
+
 #[test]
 fn pipelined_seeks_are_all_answered() -> Result<()> {
     let (_folder, mut server) = server(200)?;

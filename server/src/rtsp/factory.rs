@@ -113,9 +113,6 @@ mod imp {
                 .name("pay0")
                 // RFC 3551 table 5.
                 .property("pt", 26_u32)
-                // RTSP's Speed changes when packets are sent, not what they say (RFC 2326
-                // section 12.35).
-                .property("scale-rtptime", false)
                 .build()?;
             let prepare = gst::ElementFactory::make("rtpjpegprep")
                 .name(PREPARE)

@@ -2,6 +2,7 @@
 //! What is looked at before gst-rtsp-server 1.22 handles a request: missing and unusable movies
 //! get their status at once, and requests that abort or stall the library never reach it.
 
+use super::factory;
 use super::mount_points::MountPoints;
 use super::play_request::{MAX_NPT, Refused, check_range, read_rate};
 use super::rtsp_message;
@@ -94,8 +95,8 @@ fn guard_play(client: &RTSPClient, points: &MountPoints, watch: Arc<PlayWatch>) 
     let points = points.clone();
     let bounded = AtomicBool::new(false);
     client.connect_pre_play_request(move |client, context| {
-        let backwards = match check_play(&points, context, &bounded) {
-            Ok(backwards) => backwards,
+        let asked = match check_play(&points, context) {
+            Ok(asked) => asked,
             Err(Refused::BadRequest) => return Status::BadRequest,
             Err(Refused::InvalidRange) => return Status::InvalidRange,
         };
@@ -112,43 +113,59 @@ fn guard_play(client: &RTSPClient, points: &MountPoints, watch: Arc<PlayWatch>) 
             let _ = media.set_state(gst::State::Paused);
             std::thread::sleep(SENDER_STOPS);
         }
-        if backwards {
-            state_reverse_range(client, context, &bounded);
+        // What gst-rtsp-server keeps of the range before may lie before the new start (a GLib
+        // critical), would end the movie early, or is of a segment with another rate.
+        if asked.rated || asked.ranged && bounded.load(Ordering::SeqCst) {
+            state_range(client, context, &asked);
         }
+        bounded.fetch_or(asked.rated || asked.ends, Ordering::SeqCst);
         Status::Ok
     });
 }
 
-/// Backwards, a range without an end ends at the movie's begin, and one without a begin begins at
-/// the present position: the library would keep what an earlier range left behind.
-fn state_reverse_range(client: &RTSPClient, context: &RTSPContext, bounded: &AtomicBool) {
-    let Some(request) = context.request() else { return };
-    let range = rtsp_message::get(request, RTSPHeaderField::Range).unwrap_or_default();
-    let range = range.split(';').next().unwrap_or_default().trim().to_owned();
-    let (begin, end) =
-        range.strip_prefix("npt=").and_then(|npt| npt.split_once('-')).unwrap_or_default();
-    let present = || {
-        let media = media(client, context)?.media()?;
-        media.element().query_position::<gst::ClockTime>()
-    };
-    let begin = match begin {
-        "" | "now" => format!("{:.9}", present().unwrap_or_default().seconds_f64()),
-        begin => begin.to_owned(),
-    };
-    let end = if end.is_empty() { "0" } else { end };
-    rtsp_message::remove(request, RTSPHeaderField::Range);
-    request.add_header(RTSPHeaderField::Range, &format!("npt={begin}-{end}"));
-    bounded.store(true, Ordering::SeqCst);
+/// What a PLAY asks for.
+#[allow(clippy::struct_excessive_bools, reason = "headers that are there or not")]
+struct Asked {
+    /// It has a Scale or a Speed.
+    rated: bool,
+    backwards: bool,
+    /// It has a Range, with an end.
+    ranged: bool,
+    ends: bool,
+    /// The movie's time in seconds, if that is known.
+    duration: Option<f64>,
 }
 
-/// Checks a PLAY, and states rates that are played; gives whether it goes backwards. `bounded`
-/// says whether an earlier range of this connection had an end.
-fn check_play(
-    points: &MountPoints,
-    context: &RTSPContext,
-    bounded: &AtomicBool,
-) -> Result<bool, Refused> {
-    let Some(request) = context.request() else { return Ok(false) };
+/// States both ends of what is to be played: from the present position, where no begin is asked
+/// for, and to the movie's end, backwards to its begin.
+fn state_range(client: &RTSPClient, context: &RTSPContext, asked: &Asked) {
+    let Some(request) = context.request() else { return };
+    let range = rtsp_message::get(request, RTSPHeaderField::Range).unwrap_or_default();
+    let range = range.split(';').next().unwrap_or_default().trim();
+    let stated = range.strip_prefix("npt=").and_then(|npt| npt.split_once('-'));
+    let present = || {
+        let media = media(client, context)?.media()?.element().downcast::<gst::Bin>().ok()?;
+        media.by_name(factory::SOURCE)?.query_position::<gst::ClockTime>()
+    };
+    let begin = match stated.map(|(begin, _)| begin) {
+        None | Some("now") => format!("{:.9}", present().unwrap_or_default().seconds_f64()),
+        Some("") => "0".to_owned(),
+        Some(begin) => begin.to_owned(),
+    };
+    let end = match stated.map(|(_, end)| end) {
+        Some(end) if !end.is_empty() => end.to_owned(),
+        _ if asked.backwards => "0".to_owned(),
+        _ => asked.duration.unwrap_or(MAX_NPT).to_string(),
+    };
+    rtsp_message::remove(request, RTSPHeaderField::Range);
+    request.add_header(RTSPHeaderField::Range, &format!("npt={begin}-{end}"));
+}
+
+/// Checks a PLAY, and states rates that are played.
+fn check_play(points: &MountPoints, context: &RTSPContext) -> Result<Asked, Refused> {
+    let mut asked =
+        Asked { rated: false, backwards: false, ranged: false, ends: false, duration: None };
+    let Some(request) = context.request() else { return Ok(asked) };
     let read = |field, backwards| {
         let header = rtsp_message::get(request, field);
         header.map(|header| read_rate(&header, backwards)).transpose()
@@ -165,23 +182,14 @@ fn check_play(
             request.add_header(field, &format!("{rate:.3}"));
         }
     }
-    let backwards = scale.is_some_and(|scale| scale < 0.0);
+    asked.rated = scale.is_some() || speed.is_some();
+    asked.backwards = scale.is_some_and(|scale| scale < 0.0);
+    let factory = context.uri().and_then(|url| points.factory(url));
+    let duration = factory.and_then(|factory| factory.duration(factory.open()?.as_ref()));
+    asked.duration = duration.map(gst::ClockTime::seconds_f64);
     if let Some(range) = rtsp_message::get(request, RTSPHeaderField::Range) {
-        let duration = context
-            .uri()
-            .and_then(|url| points.factory(url))
-            .and_then(|factory| factory.duration(factory.open()?.as_ref()));
-        let duration = duration.map(gst::ClockTime::seconds_f64);
-        let has_end = check_range(&range, duration, backwards)?;
-        if !backwards && !has_end && bounded.swap(has_end, Ordering::SeqCst) {
-            // gst-rtsp-server keeps the end of the range before, which may lie before the new
-            // start (a GLib critical), or would end the movie early: state the movie's own.
-            let range = range.split(';').next().unwrap_or_default();
-            let end = duration.unwrap_or(MAX_NPT);
-            rtsp_message::remove(request, RTSPHeaderField::Range);
-            request.add_header(RTSPHeaderField::Range, &format!("{range}{end}"));
-        }
-        bounded.fetch_or(has_end, Ordering::SeqCst);
+        asked.ranged = true;
+        asked.ends = check_range(&range, asked.duration, asked.backwards)?;
     }
-    Ok(backwards)
+    Ok(asked)
 }
