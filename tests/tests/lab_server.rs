@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result};
 use gstmjpegfile::rtp::{LabDepacketizer, RtpHeader};
+use mjpeg_rtsp_tests::broken;
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
@@ -437,6 +438,33 @@ fn bad_input_is_answered_or_closed_and_disturbs_nobody() -> Result<()> {
     assert!(Instant::now() < end + Duration::from_secs(1));
     for part in ["> server: request: SETUP", "the lab asks for", "first RTP packet"] {
         assert!(server.log()?.contains(part), "{part}");
+    }
+    server.is_well()
+}
+
+#[test]
+fn every_broken_movie_is_sent_as_far_as_it_is_whole() -> Result<()> {
+    let folder = Folder::new()?;
+    let rows = broken::movies(&movies::images(4, "I420")?)?;
+    for (number, row) in rows.iter().enumerate() {
+        folder.file(&format!("{number}.mjpeg"), &row.bytes)?;
+    }
+    let mut server = Server::start([folder.path()], rows.len())?;
+    for (number, row) in rows.iter().enumerate() {
+        let mut client = LabClient::connect(&server)?;
+        let port = client.port()?;
+        let setup = format!("SETUP {number}.mjpeg\n1\n RTSP/1.0 RTP/UDP {port}");
+        if row.delivered.is_empty() {
+            let reply = client.ask(&setup)?;
+            assert_eq!(reply, "RTSP/1.0 404 Not Found\nCSeq: 1\nSession: 0\n", "{}", row.name);
+            continue;
+        }
+        client.ok(&setup, 1, "\n")?;
+        client.ok("PLAY \n2", 2, "\n")?;
+        for image in &row.delivered {
+            assert!(client.packet()?.1 == *image, "{}", row.name);
+        }
+        client.assert_silent()?;
     }
     server.is_well()
 }

@@ -331,6 +331,27 @@ fn what_is_written_is_read_back_byte_for_byte() -> Result<()> {
 }
 
 #[test]
+fn of_broken_movies_only_what_players_show_is_written() -> Result<()> {
+    let images = movies::images(4, "I420")?;
+    let folder = Folder::new()?;
+    for Broken { name, bytes, delivered, .. } in broken::movies(&images)? {
+        let movie = folder.file("movie", &bytes)?;
+        let out = launch(&format!(
+            "filesrc location={} ! mjpegfileparse ! mjpegfilemux bad-frames=drop \
+             ! appsink name=out sync=false",
+            movie.display()
+        ))?;
+        let good = delivered.iter().filter(|image| gstmjpegfile::jpeg::writable(image).is_ok());
+        let want: Vec<Vec<u8>> = good.cloned().collect();
+        let written: Vec<u8> = out.frames.into_iter().flat_map(|(_, record)| record).collect();
+        assert!(written == movies::movie(&want)?, "{name}: {} bytes", written.len());
+        // One image of each row at the most is bad.
+        assert!(want.len() + 1 >= delivered.len(), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_a_movie_cannot_hold_is_an_error_or_left_out() -> Result<()> {
     let images = movies::images(3, "I420")?;
     let large = mjpeg_rtsp_tests::peer::libjpeg::cjpeg(
