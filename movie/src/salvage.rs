@@ -25,7 +25,11 @@ pub fn next_image(bytes: &[u8], from: usize) -> Found {
     let Some(at) = memmem::find(rest, &SOI) else { return Found::Nothing };
     let begin = from + at;
     let image = bytes.get(begin..).unwrap_or_default();
-    match length_of(image) {
+    // What seems to go on into the next image may be nothing by itself.
+    let judged = length_of(image).and_then(|(length, lacks_eoi)| {
+        Header::parse(image.get(..length).unwrap_or_default()).map(|_| (length, lacks_eoi))
+    });
+    match judged {
         Ok((length, lacks_eoi)) => Found::Image { begin, end: begin + length, lacks_eoi },
         Err(damage) => Found::Damaged { begin, damage },
     }

@@ -136,3 +136,46 @@ pub fn movies(images: &[Vec<u8>]) -> Result<Vec<Broken>> {
     }
     Ok(rows)
 }
+
+/// Images that no decoder should be given, made from a good one: what is the matter, and the
+/// bytes.
+///
+/// # Errors
+/// If the image lacks a segment that is to be broken.
+pub fn images(good: &[u8]) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    let find = |marker: u8| {
+        let at = good.windows(2).position(|pair| pair == [0xff, marker]);
+        at.ok_or_else(|| anyhow::anyhow!("no marker {marker:02x}"))
+    };
+    let (dqt, sof, sos) = (find(0xdb)?, find(0xc0)?, find(0xda)?);
+    let length = |at: usize| usize::from(u16::from_be_bytes([good[at + 2], good[at + 3]]));
+    let scan = sos + 2 + length(sos);
+    let with = |at: usize, bytes: &[u8]| {
+        let mut image = good.to_vec();
+        image[at..at + bytes.len()].copy_from_slice(bytes);
+        image
+    };
+    let without = |at: usize| {
+        let mut image = good.to_vec();
+        image.drain(at..at + 2 + length(at));
+        image
+    };
+    let twice = |at: usize| [&good[..at + 2 + length(at)], &good[at..]].concat();
+    let eoi = [0xff, 0xd9];
+    Ok(vec![
+        ("SOS lies about its length", with(sos + 2, &[0, 3])),
+        ("SOS of nine components", with(sos + 4, &[9])),
+        ("SOS of length 0", with(sos + 2, &[0, 0])),
+        ("no SOS", [&good[..sos], &eoi].concat()),
+        ("the image ends at SOS", [&good[..scan], &eoi].concat()),
+        ("DQT of length 0", with(dqt + 2, &[0, 0])),
+        ("DQT of length 1", with(dqt + 2, &[0, 1])),
+        ("DQT past the end", with(dqt + 2, &[0xff, 0xff])),
+        ("DQT of table 15", with(dqt + 4, &[15])),
+        ("no SOF", without(sof)),
+        ("two SOF", twice(sof)),
+        ("0x0", with(sof + 5, &[0, 0, 0, 0])),
+        ("65535x65535", with(sof + 5, &[0xff; 4])),
+        ("a marker inside the scan", with(scan + 20, &[0xff, 0xc4])),
+    ])
+}

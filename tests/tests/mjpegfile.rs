@@ -331,6 +331,42 @@ fn what_is_written_is_read_back_byte_for_byte() -> Result<()> {
 }
 
 #[test]
+fn damaged_images_pass_as_they_are_and_are_found_and_left_out() -> Result<()> {
+    let images = movies::images(2, "I420")?;
+    let folder = Folder::new()?;
+    for (name, bad) in broken::images(&images[0])? {
+        let all = [images[0].clone(), bad, images[1].clone()];
+        let movie = folder.file("movie", &movies::movie(&all)?)?;
+        let path = movie.display();
+        for source in [
+            format!("mjpegfilesrc location={path}"),
+            format!("filesrc location={path} ! mjpegfileparse"),
+        ] {
+            let out = launch(&format!("{source} ! appsink name=out sync=false"))?;
+            let got: Vec<_> = out.frames.into_iter().map(|(_, image)| image).collect();
+            assert!(got == all, "{name}: {source}");
+        }
+        let out = launch(&format!(
+            "mjpegfilesrc location={path} ! mjpegfilemux bad-frames=drop ! appsink name=out sync=false"
+        ))?;
+        assert_eq!(out.frames.len(), 2, "{name}: the muxer leaves it out");
+        let done = run(program("mjpeg-movie")?.arg("check").arg(&movie), LIMIT)?;
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(
+            done.status.code() == Some(1) && said.starts_with("frame 2, byte "),
+            "{name}: {said}"
+        );
+        assert_eq!(said.lines().count(), 1, "{name}: {said}");
+        let repaired = folder.path().join("repaired");
+        let mut repair = program("mjpeg-movie")?;
+        let done = run(repair.args(["repair", "--force"]).arg(&movie).arg(&repaired), LIMIT)?;
+        assert!(done.status.success(), "{name}");
+        assert!(std::fs::read(&repaired)? == movies::movie(&images)?, "{name}: repaired");
+    }
+    Ok(())
+}
+
+#[test]
 fn of_broken_movies_only_what_players_show_is_written() -> Result<()> {
     let images = movies::images(4, "I420")?;
     let folder = Folder::new()?;
