@@ -6,7 +6,7 @@ use crate::walk::{Item, Source, walk};
 use crate::{product, say};
 use anyhow::Result;
 use gstmjpegfile::jpeg::{Header, ImageEnd, Process, first_image_end};
-use gstmjpegfile::movie::LikelyFormat;
+use gstmjpegfile::movie::{EOI, LikelyFormat, SOI};
 use std::process::ExitCode;
 
 /// Said one by one; what comes after them is counted.
@@ -81,7 +81,7 @@ fn wrong_with(jpeg: &[u8]) -> Option<String> {
     };
     if !matches!(header.process, Process::Baseline | Process::ExtendedSequential) {
         // Its scans are not followed; its end is.
-        return (!jpeg.ends_with(&[0xff, 0xd9])).then(|| "the image has no end (FF D9)".to_owned());
+        return (!jpeg.ends_with(&EOI)).then(|| "the image has no end (FF D9)".to_owned());
     }
     if header.scan.components().len() != header.components().len() {
         return None;
@@ -93,7 +93,7 @@ fn wrong_with(jpeg: &[u8]) -> Option<String> {
         }
         Ok(ImageEnd::Eoi(end)) => {
             let behind = jpeg.get(end..).unwrap_or_default();
-            if behind.starts_with(&[0xff, 0xd8]) {
+            if behind.starts_with(&SOI) {
                 Some(format!("another image follows at byte {end} of the record"))
             } else if behind.iter().any(|byte| *byte != 0) {
                 Some(format!("{} bytes follow the image's end", behind.len()))

@@ -7,7 +7,7 @@ use crate::say;
 use crate::walk::{Source, bar};
 use anyhow::{Context, Result, bail};
 use gstmjpegfile::jpeg::encode_within;
-use gstmjpegfile::movie::{FrameWriter, MAX_FRAME_LEN};
+use gstmjpegfile::movie::{EOI, FrameWriter, MAX_FRAME_LEN};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -146,7 +146,7 @@ fn images_of<W: Write>(
             Found::Image { begin, end, lacks_eoi } => {
                 let mut image = bytes.get(begin..end).unwrap_or_default().to_vec();
                 if lacks_eoi {
-                    image.extend([0xff, 0xd9]);
+                    image.extend(EOI);
                     counts.ended += 1;
                 }
                 write(&image, offset + begin as u64, writer, counts)?;

@@ -2,11 +2,8 @@
 //! Images in bytes that are no movie: wherever one begins, and ends.
 
 use gstmjpegfile::jpeg::{Damage, Header, ImageEnd, Process, first_image_end, scan_is_complete};
-use gstmjpegfile::movie::PREFIX_LEN;
+use gstmjpegfile::movie::{EOI, PREFIX_LEN, SOI};
 use memchr::memmem;
-
-const SOI: [u8; 2] = [0xff, 0xd8];
-const EOI: [u8; 2] = [0xff, 0xd9];
 
 /// What was found from an offset on.
 #[derive(Debug, PartialEq, Eq)]

@@ -74,6 +74,8 @@ impl Listener {
     pub fn start(listen: SocketAddr, front: Front) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
+            // For frames that no datagram holds, however many sessions have them.
+            .max_blocking_threads(2)
             .thread_name("lab")
             .enable_all()
             .build()?;

@@ -112,19 +112,19 @@ impl Collector {
     }
 
     pub fn read(&self) -> Statistics {
-        let (element, names) = match &*self.source.lock().unwrap_or_else(PoisonError::into_inner) {
-            Source::JitterBuffer(buffer) => {
-                (buffer.upgrade(), ["num-pushed", "num-lost", "avg-jitter"])
-            }
-            Source::Lab(source) => (source.upgrade(), ["packets", "lost", "jitter"]),
-            Source::None => (None, [""; 3]),
-        };
-        let lab = names[0] == "packets";
+        // Where each count stands in the element's statistics; a lab session's jitter in none.
+        let (element, [received, lost, jitter, bytes]) =
+            match &*self.source.lock().unwrap_or_else(PoisonError::into_inner) {
+                Source::JitterBuffer(it) => {
+                    (it.upgrade(), ["num-pushed", "num-lost", "avg-jitter", ""])
+                }
+                Source::Lab(it) => (it.upgrade(), ["packets", "lost", "", "bytes"]),
+                Source::None => (None, [""; 4]),
+            };
         let stats = element.map(|element| element.property::<gst::Structure>("stats"));
-        let number =
-            |name| stats.as_ref().and_then(|stats| stats.get::<u64>(name).ok()).unwrap_or(0);
-        let [received, lost, jitter] = names.map(number);
-        let bytes = if lab { number("bytes") } else { self.bytes.load(Ordering::Relaxed) };
+        let count = |name| stats.as_ref().and_then(|stats| stats.get::<u64>(name).ok());
+        let bytes = count(bytes).unwrap_or_else(|| self.bytes.load(Ordering::Relaxed));
+        let [received, lost, jitter] = [received, lost, jitter].map(|it| count(it).unwrap_or(0));
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         Statistics {
             frames: self.frames.load(Ordering::Relaxed),

@@ -2,7 +2,7 @@
 //! The exchange explained: a plain sentence for each line, and for what a peer does otherwise than
 //! the lab asks. Made for students, who write one of the two ends.
 
-use super::request::{Request, form_of};
+use super::request::{Request, form_of, integers, is_like_cseq};
 use super::{Dialect, LineEnd, Method, Reply};
 use crate::rtp::RtpHeader;
 use std::fmt;
@@ -68,16 +68,12 @@ fn purpose(method: Method, file: Option<&str>) -> String {
     }
 }
 
-/// The first number in a line.
-fn number(line: &str) -> Option<&str> {
-    line.split(|c: char| !c.is_ascii_digit()).find(|digits| !digits.is_empty())
-}
-
 /// What a line behind the first says, by its name.
 fn header_line(line: &str, reply: bool) -> String {
     let lower = line.to_ascii_lowercase();
     let value = line.split_once(':').map_or("", |(_, value)| value.trim());
-    let digits = number(line).unwrap_or("none");
+    let number = |number: Option<u64>| number.map_or("none".to_owned(), |it| it.to_string());
+    let digits = number(integers(line).next());
     if line.is_empty() {
         "a blank line ends the message, as in RFC 2326".to_owned()
     } else if lower.starts_with("session") && reply && value == "0" {
@@ -90,16 +86,16 @@ fn header_line(line: &str, reply: bool) -> String {
         }
     } else if lower.contains("client_port") {
         format!("RTP in UDP datagrams, to port {digits} of the client")
-    } else if lower.starts_with("cse") || lower.starts_with("se") {
+    } else if is_like_cseq(line) {
         if reply {
             format!("answers request {digits}")
         } else {
             format!("request number {digits}: the reply repeats it")
         }
     } else if lower.starts_with("rtsp/") {
-        let port = line.split(|c: char| !c.is_ascii_digit()).rfind(|it| !it.is_empty());
-        format!("RTP in UDP datagrams, to port {} of the client", port.unwrap_or("none"))
-    } else if !line.contains(|c: char| c.is_ascii_alphabetic()) && number(line).is_some() {
+        let port = number(integers(line).next_back());
+        format!("RTP in UDP datagrams, to port {port} of the client")
+    } else if !line.contains(|c: char| c.is_ascii_alphabetic()) && integers(line).next().is_some() {
         if reply {
             format!("the number {digits}, without a name: the size or the frames")
         } else {

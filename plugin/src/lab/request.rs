@@ -251,21 +251,23 @@ fn file_name(word: &str) -> Option<String> {
 }
 
 /// All integers in a line.
-fn integers(line: &str) -> impl DoubleEndedIterator<Item = u64> {
+pub(super) fn integers(line: &str) -> impl DoubleEndedIterator<Item = u64> {
     line.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok())
 }
 
 /// The first integer of the first line that begins like CSeq, in any spelling that was seen;
 /// otherwise of the second line.
 fn sequence_number(lines: &[&str]) -> Option<u64> {
-    let like_cseq = |line: &&&str| {
-        let line = line.to_ascii_lowercase();
-        let rest = line.strip_prefix('c').unwrap_or(&line);
-        rest.starts_with("se") && !line.starts_with("session")
-    };
-    let named = lines.iter().skip(1).find(like_cseq).copied();
+    let named = lines.iter().skip(1).find(|line| is_like_cseq(line)).copied();
     let line = named.or_else(|| lines.get(1).copied())?;
     integers(line).next()
+}
+
+/// Whether a line begins like CSeq, as people type it.
+pub(super) fn is_like_cseq(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    let rest = line.strip_prefix('c').unwrap_or(&line);
+    rest.starts_with("se") && !line.starts_with("session")
 }
 
 /// The port after `client_port` and `=`; otherwise the last integer of the third line.

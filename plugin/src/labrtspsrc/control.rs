@@ -33,6 +33,9 @@ const END: Duration = Duration::from_millis(250);
 /// Most servers read this much of a request, once.
 const SERVERS_READ: usize = 256;
 
+/// Why another form is tried.
+const CLOSED: &str = "the server closed the connection";
+
 /// What the thread is asked to do.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -212,23 +215,20 @@ impl Control {
             self.connection = Some(connection);
             self.cseq = 0;
             let answer = self.ask(Method::Setup, self.answer_limit());
-            let why = match answer.unwrap_or(Answer::Closed) {
+            let silent = Failure::NoAnswer { method: Method::Setup, limit: self.answer_limit() };
+            let (why, failure) = match answer.unwrap_or(Answer::Closed) {
                 Answer::Reply(text) => match self.judge_setup(&text)? {
                     None => {
                         self.stage = Stage::Ready;
-                        self.describe(&text)?;
-                        return Ok(());
+                        return self.describe(&text);
                     }
-                    Some(why) => why,
+                    Some(why) => (why, silent),
                 },
-                Answer::Nothing => "no answer to SETUP",
-                Answer::Closed => "the server closed the connection",
+                Answer::Nothing => ("no answer to SETUP", silent),
+                Answer::Closed => (CLOSED, Failure::Closed),
             };
             if !self.next_form(why) {
-                return Err(match why {
-                    "the server closed the connection" => Failure::Closed,
-                    _ => Failure::NoAnswer { method: Method::Setup, limit: self.answer_limit() },
-                });
+                return Err(failure);
             }
         }
     }
@@ -356,7 +356,7 @@ impl Control {
                 }
             }
             Answer::Nothing => Ok(()),
-            Answer::Closed if self.next_form("the server closed the connection") => self.again(),
+            Answer::Closed if self.next_form(CLOSED) => self.again(),
             Answer::Closed => Err(Failure::Closed),
         }
     }

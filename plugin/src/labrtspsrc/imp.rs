@@ -8,10 +8,10 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const TIMEOUT: u32 = 5000;
 const LATENCY: u32 = 100;
@@ -21,7 +21,6 @@ const QUEUE_BYTES: u32 = 64 * 1024 * 1024;
 
 /// How long the end of the control thread is waited for: TEARDOWN's half second, and some.
 const END: Duration = Duration::from_millis(700);
-const LOOK: Duration = Duration::from_millis(5);
 
 #[derive(Debug, Clone)]
 struct Settings {
@@ -44,6 +43,8 @@ impl Default for Settings {
 struct Running {
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
+    /// Disconnected when the thread's work has ended.
+    ended: Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -107,12 +108,16 @@ impl LabRtspSrc {
         shared.set_commands(Some(commands));
         self.receiver.imp().prepare(shared.clone(), self.obj().downgrade());
         let control = Control::new(target, shared.clone(), self.obj().downgrade());
+        let (ends, ended) = channel();
         let thread = std::thread::Builder::new()
             .name("labrtspsrc".to_owned())
-            .spawn(move || control.run(&inbox))
+            .spawn(move || {
+                control.run(&inbox);
+                drop(ends);
+            })
             .map_err(|error| gst::error_msg!(gst::CoreError::Thread, ["no thread: {error}"]))?;
         shared.command(Command::Setup);
-        *self.running() = Some(Running { shared, thread });
+        *self.running() = Some(Running { shared, thread, ended });
         Ok(())
     }
 
@@ -126,15 +131,11 @@ impl LabRtspSrc {
     /// Sends TEARDOWN and ends the control thread; one that still connects is left behind, and
     /// ends at its limit.
     fn stop(&self) {
-        let Some(Running { shared, thread }) = self.running().take() else { return };
+        let Some(Running { shared, thread, ended }) = self.running().take() else { return };
         shared.cancelled.store(true, Ordering::SeqCst);
         shared.command(Command::Teardown);
         shared.set_commands(None);
-        let end = Instant::now() + END;
-        while !thread.is_finished() && Instant::now() < end {
-            std::thread::sleep(LOOK);
-        }
-        if thread.is_finished() {
+        if ended.recv_timeout(END) == Err(RecvTimeoutError::Disconnected) {
             // It holds no lock whose poisoning matters.
             let _ = thread.join();
         }

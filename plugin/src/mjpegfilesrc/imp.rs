@@ -208,8 +208,7 @@ impl MjpegFileSrc {
         let rate = segment.rate();
         // gst-rtsp-server marks every Scale so, but not -1.
         let scaled = rate < 0.0 || segment.flags().intersects(gst::SegmentFlags::TRICKMODE);
-        let wanted = self.settings().apply_scale && scaled;
-        if !wanted {
+        if !scaled || !self.settings().apply_scale {
             return None;
         }
         let period = self.framerate().start_of(1);

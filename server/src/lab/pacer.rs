@@ -126,21 +126,17 @@ fn run(shared: &Shared) {
                 };
             }
         }
-        for due in &mut together {
-            due.at = match due.stream.clone().send_next(due.play, &mut frame) {
-                Some(at) => at,
-                // It has been stopped, has ended, or goes on by itself.
-                None => continue,
-            };
-            let again = Due { at: due.at, play: due.play, stream: due.stream.clone() };
-            let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.due.push(Reverse(again));
+        for Due { play, stream, .. } in together.drain(..) {
+            // Otherwise it has been stopped, has ended, or goes on by itself.
+            if let Some(at) = stream.clone().send_next(play, &mut frame) {
+                let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+                queue.due.push(Reverse(Due { at, play, stream }));
+            }
         }
-        together.clear();
     }
 }
 
-/// The pacers of a server: some for each core, whatever the number of sessions.
+/// The pacers of a server: one for two cores, whatever the number of sessions.
 pub(super) struct Pacers {
     all: Vec<Pacer>,
     next: AtomicUsize,
