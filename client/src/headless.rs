@@ -2,16 +2,15 @@
 //! Counts, saves, exits: the face for scripts.
 
 use crate::cli::Arguments;
-use crate::player::{Exchange, Player, State};
+use crate::player::{Exchange, Player, State, save_rgb};
 use anyhow::{Context, Result};
 use gst::prelude::*;
 use gst_video::prelude::*;
 use gstmjpegfile::labrtspsrc::SCHEME;
 use serde::Serialize;
 use std::cell::{Cell, RefCell};
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -56,8 +55,8 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
     let main_loop = glib::MainLoop::new(None, false);
     let error = Rc::new(RefCell::new(None));
     let (quit, slot) = (main_loop.clone(), error.clone());
-    player.connect_error(move |text| {
-        slot.replace(Some(text.to_owned()));
+    player.connect_error(move |failure| {
+        slot.replace(Some(failure.text.clone()));
         quit.quit();
     });
     let quit = main_loop.clone();
@@ -74,7 +73,8 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
     let (slot_asked, explain) = (asked.clone(), arguments.explain);
     player.connect_exchange(move |exchange| {
         slot_asked.set(Instant::now());
-        if explain {
+        // A standard request is shown whole by its reply.
+        if explain && !matches!(exchange, Exchange::RtspRequest(_)) {
             say(exchange);
         }
     });
@@ -213,16 +213,11 @@ fn sink(seen: &Arc<Mutex<Seen>>, arguments: &Arguments) -> Result<gst::Element> 
 fn write_png(path: &Path, buffer: &gst::Buffer, info: &gst_video::VideoInfo) -> Result<()> {
     let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info)
         .map_err(|_| anyhow::anyhow!("the frame cannot be read"))?;
-    let file = BufWriter::new(File::create(PathBuf::from(path))?);
-    let mut encoder = png::Encoder::new(file, info.width(), info.height());
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header()?;
     let row = info.width() as usize * 3;
     let stride = usize::try_from(frame.plane_stride().first().copied().unwrap_or(0))?.max(row);
     let plane = frame.plane_data(0)?;
     let rows = plane.chunks(stride).take(info.height() as usize);
     let packed: Vec<u8> = rows.flat_map(|line| line.iter().take(row)).copied().collect();
-    writer.write_image_data(&packed)?;
+    save_rgb(path, info.width(), info.height(), &packed)?;
     Ok(())
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A player for RTSP streams that is driven as the course lab's client is: setup, play, pause,
 //! teardown; INIT, READY, PLAYING.
-#![forbid(unsafe_code)]
 
 pub mod cli;
 mod headless;
@@ -20,6 +19,7 @@ use std::process::ExitCode;
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     gst::init().context("GStreamer does not start")?;
     gstmjpegfile::register().context("the movie elements do not register")?;
+    player::listen_to_rtsp().context("the RTSP listener does not register")?;
     let player = Player::new(&arguments.source()?, &arguments.options())?;
     if arguments.headless {
         headless::run(&player, arguments)

@@ -33,13 +33,15 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
     let main_loop = glib::MainLoop::new(None, false);
     let failed = Rc::new(std::cell::Cell::new(false));
     let flag = failed.clone();
-    player.connect_error(move |text| {
+    player.connect_error(move |failure| {
         flag.set(true);
-        say(text);
+        say(&failure.text);
     });
     player.connect_refused(say);
     let explain = arguments.explain;
     player.connect_exchange(move |exchange| match exchange {
+        // Its reply shows it whole.
+        Exchange::RtspRequest(_) => {}
         _ if explain => say(&exchange.to_string()),
         Exchange::Note(text) => say(text),
         _ => {}

@@ -223,7 +223,7 @@ fn the_player_and_gst_play_play_labrtsp() -> Result<()> {
     player.set_video_sink(&sink);
     let errors = Rc::new(RefCell::new(Vec::new()));
     let (slot, ends) = (errors.clone(), Rc::new(Cell::new(0)));
-    player.connect_error(move |text| slot.borrow_mut().push(text.to_owned()));
+    player.connect_error(move |failure| slot.borrow_mut().push(failure.text.clone()));
     let count = ends.clone();
     player.connect_end_of_movie(move || count.set(count.get() + 1));
     let context = gst::glib::MainContext::default();

@@ -41,8 +41,8 @@ fn the_states_are_the_labs_and_a_movie_plays_twice() -> Result<()> {
         player.connect_refused(move |text| slot.borrow_mut().push(text.to_owned()));
         let error = Rc::new(RefCell::new(None));
         let slot = error.clone();
-        player.connect_error(move |text| {
-            slot.replace(Some(text.to_owned()));
+        player.connect_error(move |failure| {
+            slot.replace(Some(failure.text.clone()));
         });
         let ends = Rc::new(Cell::new(0));
         let count = ends.clone();

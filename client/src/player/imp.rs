@@ -1,61 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use super::exchange::Exchange;
+use super::failure::{Failure, FailureKind};
+use super::recorder::Recorder;
+use super::sources::{self, Protocol};
 use super::statistics::{Collector, Statistics};
-use super::{Options, State};
+use super::{Command, Options, State};
 use glib::prelude::*;
 use glib::subclass::Signal;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+/// Above this rate frames may be left out.
+const TRICK_MODE: f64 = 2.0;
+
 /// How long TEARDOWN may wait for its answer.
 const TEARDOWN: gst::ClockTime = gst::ClockTime::from_mseconds(500);
-
-/// A command whose answer has not come yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pending {
-    Setup,
-    Play,
-    Pause,
-}
-
-impl Pending {
-    fn leads_to(self) -> State {
-        match self {
-            Self::Setup | Self::Pause => State::Ready,
-            Self::Play => State::Playing,
-        }
-    }
-}
-
-/// What the source speaks.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    Rtsp,
-    Lab,
-    /// None: a file, or what else GStreamer plays.
-    #[default]
-    None,
-}
-
-impl Protocol {
-    fn of(uri: &str) -> Self {
-        match uri.split(':').next() {
-            Some(gstmjpegfile::labrtspsrc::SCHEME) => Self::Lab,
-            Some(scheme) if scheme.starts_with("rtsp") => Self::Rtsp,
-            _ => Self::None,
-        }
-    }
-
-    /// The source tells of each answer by a PROGRESS message.
-    fn tells_progress(self) -> bool {
-        self != Self::None
-    }
-}
 
 type OnExchange = Box<dyn Fn(&Exchange)>;
 
@@ -65,15 +29,34 @@ pub struct Player {
     watch: OnceCell<gst::bus::BusWatchGuard>,
     protocol: Cell<Protocol>,
     state: Cell<State>,
-    pending: Cell<Option<Pending>>,
+    pending: Cell<Option<Command>>,
     /// The movie has ended: the next play starts from the first frame.
     ended: Cell<bool>,
     seeking: Cell<bool>,
     next_seek: Cell<Option<gst::ClockTime>>,
     latency: Cell<u32>,
+    rate: Cell<Rate>,
+    /// One frame is to be shown, then PAUSE.
+    stepping: Arc<AtomicBool>,
+    /// It has been shown before PLAY's answer was seen.
+    pause_at_once: Cell<bool>,
     on_exchange: RefCell<Vec<OnExchange>>,
     collector: Arc<Collector>,
+    recorder: Arc<Recorder>,
 }
+
+/// How fast it plays.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Rate(f64);
+
+impl Default for Rate {
+    fn default() -> Self {
+        Self(1.0)
+    }
+}
+
+/// Name of the application message that a step's frame has been shown.
+const STEPPED: &str = "mjpeg-rtsp-stepped";
 
 #[glib::object_subclass]
 impl ObjectSubclass for Player {
@@ -104,7 +87,7 @@ impl ObjectImpl for Player {
                 action("play", Player::play),
                 action("pause", Player::pause),
                 action("teardown", Player::teardown),
-                text("error"),
+                Signal::builder("error").param_types([Failure::static_type()]).build(),
                 text("refused"),
                 Signal::builder("end-of-movie").build(),
             ]
@@ -171,17 +154,13 @@ impl Player {
         let (options, collector) = (*options, self.collector.clone());
         playbin.connect("source-setup", false, move |values| {
             let source = values.get(1)?.get::<gst::Element>().ok()?;
-            match source.factory()?.name().as_str() {
-                "rtspsrc" => set_up_rtsp(&source, &options, &collector),
-                "labrtspsrc" => {
-                    source.set_property("latency", options.latency);
-                    source.set_property("dialect", options.dialect);
-                    let timeout = u32::try_from(options.timeout.as_millis());
-                    source.set_property("timeout", timeout.unwrap_or(u32::MAX).max(1));
-                    collector.watch_lab(&source);
-                }
-                _ => {}
-            }
+            sources::set_up(&source, &options, &collector);
+            None
+        });
+        let (recorder, collector) = (self.recorder.clone(), self.collector.clone());
+        playbin.connect("deep-element-added", false, move |values| {
+            let element = values.get(2)?.get::<gst::Element>().ok()?;
+            Recorder::watch(&recorder, &collector, &element);
             None
         });
         let weak = self.obj().downgrade();
@@ -213,19 +192,46 @@ impl Player {
         if let Some(playbin) = self.playbin() {
             playbin.set_property("video-sink", sink);
         }
-        if let Some(pad) = sink.static_pad("sink") {
-            let collector = self.collector.clone();
-            pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-                collector.frames.fetch_add(1, Ordering::Relaxed);
-                gst::PadProbeReturn::Ok
-            });
-        }
+        let Some(pad) = sink.static_pad("sink") else { return };
+        let (collector, stepping) = (self.collector.clone(), self.stepping.clone());
+        let bus = self.playbin().and_then(gst::Element::bus);
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            collector.frames.fetch_add(1, Ordering::Relaxed);
+            if stepping.swap(false, Ordering::Relaxed)
+                && let Some(bus) = &bus
+            {
+                let stepped = gst::Structure::new_empty(STEPPED);
+                let _ = bus.post(gst::message::Application::new(stepped));
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+
+    pub fn protocol(&self) -> Protocol {
+        self.protocol.get()
+    }
+
+    pub fn pending(&self) -> Option<Command> {
+        self.pending.get()
+    }
+
+    pub(super) fn collector(&self) -> &Arc<Collector> {
+        &self.collector
+    }
+
+    pub(super) fn recorder(&self) -> &Arc<Recorder> {
+        &self.recorder
+    }
+
+    pub fn rate(&self) -> f64 {
+        self.rate.get().0
     }
 
     fn setup(&self) {
         if self.allowed("setup", State::Init) {
             self.collector.reset();
-            self.start(Pending::Setup, gst::State::Paused);
+            self.rate.set(Rate::default());
+            self.start(Command::Setup, gst::State::Paused);
         }
     }
 
@@ -242,12 +248,13 @@ impl Player {
             self.tell_exchange();
             let _ = playbin.set_state(gst::State::Null);
         }
-        self.start(Pending::Play, gst::State::Playing);
+        self.start(Command::Play, gst::State::Playing);
     }
 
     fn pause(&self) {
         if self.allowed("pause", State::Playing) {
-            self.start(Pending::Pause, gst::State::Paused);
+            self.collector.pause();
+            self.start(Command::Pause, gst::State::Paused);
         }
     }
 
@@ -264,15 +271,20 @@ impl Player {
         self.seeking.set(false);
         self.next_seek.set(None);
         self.ended.set(false);
+        self.stepping.store(false, Ordering::Relaxed);
         if let Some(playbin) = self.playbin() {
             let _ = playbin.set_state(gst::State::Ready);
             self.tell_exchange();
             if let Some(bus) = playbin.bus().filter(|_| self.protocol.get() == Protocol::Rtsp) {
                 let end = std::time::Instant::now() + Duration::from(TEARDOWN);
-                while let Some(message) =
-                    bus.timed_pop_filtered(TEARDOWN, &[gst::MessageType::Progress])
-                {
-                    let gst::MessageView::Progress(progress) = message.view() else { break };
+                while let Some(message) = bus.timed_pop_filtered(
+                    TEARDOWN,
+                    &[gst::MessageType::Progress, gst::MessageType::Element],
+                ) {
+                    if let Some(exchange) = message.structure().and_then(Exchange::of) {
+                        self.emit_exchange(&exchange);
+                    }
+                    let gst::MessageView::Progress(progress) = message.view() else { continue };
                     let (kind, code, _) = progress.get();
                     let ended =
                         kind != gst::ProgressType::Start && kind != gst::ProgressType::Continue;
@@ -299,7 +311,7 @@ impl Player {
     /// Tells what was exchanged while the source went to READY; the bus forgets it after that.
     fn tell_exchange(&self) {
         let Some(bus) = self.playbin().and_then(gst::Element::bus) else { return };
-        if self.protocol.get() != Protocol::Lab {
+        if !self.protocol.get().tells_progress() {
             return;
         }
         while let Some(message) = bus.pop_filtered(&[gst::MessageType::Element]) {
@@ -322,22 +334,24 @@ impl Player {
         false
     }
 
-    fn start(&self, pending: Pending, target: gst::State) {
+    fn start(&self, pending: Command, target: gst::State) {
         self.pending.set(Some(pending));
         let Some(playbin) = self.playbin() else { return };
         if playbin.set_state(target).is_err() {
             // The reason is on the bus, if there is one.
-            let text = playbin
-                .bus()
-                .and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]))
-                .map_or_else(|| "the source cannot be opened".to_owned(), |m| error_text(&m));
-            self.fail(&text);
+            let message =
+                playbin.bus().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
+            let failure = match message.as_ref().map(|message| message.view()) {
+                Some(gst::MessageView::Error(error)) => Failure::of(error),
+                _ => Failure::new(FailureKind::Other, "the source cannot be opened"),
+            };
+            self.fail(&failure);
         }
     }
 
-    fn fail(&self, text: &str) {
+    fn fail(&self, failure: &Failure) {
         self.close();
-        self.obj().emit_by_name::<()>("error", &[&text]);
+        self.obj().emit_by_name::<()>("error", &[failure]);
     }
 
     fn set_state(&self, state: State) {
@@ -351,6 +365,9 @@ impl Player {
         if let Some(pending) = self.pending.take() {
             self.set_state(pending.leads_to());
         }
+        if self.pause_at_once.take() {
+            self.pause();
+        }
     }
 
     fn message(&self, message: &gst::Message) {
@@ -360,8 +377,8 @@ impl Player {
                 let (kind, code, _) = progress.get();
                 if kind == gst::ProgressType::Complete {
                     let awaited = match self.pending.get() {
-                        Some(Pending::Setup) => code == "open",
-                        Some(Pending::Play | Pending::Pause) => code == "request",
+                        Some(Command::Setup) => code == "open",
+                        Some(_) => code == "request",
                         None => false,
                     };
                     if awaited {
@@ -372,7 +389,7 @@ impl Player {
             MessageView::StateChanged(changed) if !self.protocol.get().tells_progress() => {
                 let ours = self.playbin().is_some_and(|p| message.src() == Some(p.upcast_ref()));
                 let there = match self.pending.get() {
-                    Some(Pending::Play) => changed.current() == gst::State::Playing,
+                    Some(Command::Play) => changed.current() == gst::State::Playing,
                     Some(_) => changed.current() == gst::State::Paused,
                     None => false,
                 };
@@ -400,14 +417,20 @@ impl Player {
                 if warning.error().matches(gst::ResourceError::Read)
                     && self.protocol.get() == Protocol::Rtsp =>
             {
-                self.fail("the connection to the server was lost");
+                let text = "the connection to the server was lost";
+                self.fail(&Failure::new(FailureKind::Lost, text));
             }
             MessageView::Element(element) => {
                 if let Some(exchange) = element.structure().and_then(Exchange::of) {
                     self.emit_exchange(&exchange);
                 }
             }
-            MessageView::Error(_) => self.fail(&error_text(message)),
+            MessageView::Application(application)
+                if application.structure().is_some_and(|it| it.name() == STEPPED) =>
+            {
+                self.stepped();
+            }
+            MessageView::Error(error) => self.fail(&Failure::of(error)),
             _ => {}
         }
     }
@@ -426,39 +449,42 @@ impl Player {
 
     fn start_seek(&self, position: gst::ClockTime) {
         let Some(playbin) = self.playbin() else { return };
-        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
-        self.seeking.set(playbin.seek_simple(flags, position).is_ok());
+        let rate = self.rate.get().0;
+        let mut flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
+        if rate > TRICK_MODE {
+            flags |= gst::SeekFlags::TRICKMODE;
+        }
+        let none = gst::ClockTime::NONE;
+        let (set, keep) = (gst::SeekType::Set, gst::SeekType::None);
+        let sought = playbin.seek(rate, flags, set, Some(position), keep, none);
+        self.seeking.set(sought.is_ok());
     }
-}
 
-fn set_up_rtsp(source: &gst::Element, options: &Options, collector: &Arc<Collector>) {
-    source.set_property("latency", options.latency);
-    source.set_property_from_str("protocols", options.transport.protocols());
-    // Buffering by watermarks, which "auto" takes for movies, would stop and start.
-    source.set_property_from_str("buffer-mode", "slave");
-    let collector = collector.clone();
-    source.connect("new-manager", false, move |values| {
-        let manager = values.get(1)?.get::<gst::Element>().ok()?;
-        let collector = collector.clone();
-        manager.connect("new-jitterbuffer", false, move |values| {
-            Collector::watch(&collector, &values.get(1)?.get::<gst::Element>().ok()?);
-            None
-        });
-        None
-    });
-}
+    /// Plays on at `rate`, from where it is.
+    pub fn set_rate(&self, rate: f64, position: gst::ClockTime) {
+        self.rate.set(Rate(rate));
+        self.seek(position);
+    }
 
-/// What happened, as one line for a person.
-fn error_text(message: &gst::Message) -> String {
-    let gst::MessageView::Error(error) = message.view() else { return "unknown error".to_owned() };
-    let debug = error.debug().unwrap_or_default();
-    // Behind the first line, which is a place in a source file, stands the server's or system's
-    // own word.
-    let detail = debug.lines().skip(1).last().unwrap_or_default().trim();
-    let text = error.error().to_string();
-    if detail.is_empty() || detail.starts_with('.') || detail.contains("gst_") {
-        text
-    } else {
-        format!("{} ({detail})", text.trim_end_matches('.'))
+    /// Shows the frame at `position` and stays there, in READY.
+    pub fn step_to(&self, position: gst::ClockTime) {
+        if self.state.get() != State::Ready || self.pending.get().is_some() {
+            return;
+        }
+        self.seek(position);
+        // A file's frame comes by the seek. A server sends only while it plays.
+        if self.protocol.get().tells_progress() {
+            self.stepping.store(true, Ordering::Relaxed);
+            self.start(Command::Play, gst::State::Playing);
+        }
+    }
+
+    fn stepped(&self) {
+        if self.state.get() == State::Playing {
+            self.pause();
+        } else if self.pending.get() == Some(Command::Play) {
+            // Its answer is behind in the bus.
+            self.pause_at_once.set(true);
+        }
     }
 }

@@ -10,12 +10,23 @@
 //! | `teardown` | any | INIT |
 //!
 //! The state changes when the server's answer has come, not when a signal is emitted. Signals:
-//! `error` (text), `refused` (text: a command in the wrong state), `end-of-movie`.
+//! `error` ([`Failure`]), `refused` (text: a command in the wrong state), `end-of-movie`.
 //! Properties: `state`, `position` and `duration` in nanoseconds (-1: unknown), `latency` in
 //! milliseconds, `statistics`.
 
+pub mod engine;
 mod exchange;
+mod explain;
+mod failure;
+mod history;
 mod imp;
+pub mod movies;
+mod packets;
+mod pictures;
+mod protocol_log;
+mod recorder;
+mod rtsp_tap;
+mod sources;
 mod statistics;
 
 use glib::prelude::*;
@@ -25,7 +36,15 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use exchange::Exchange;
+pub use failure::{Failure, FailureKind};
 pub use gstmjpegfile::labrtspsrc::Dialect;
+pub use history::{History, Sample};
+pub use packets::Packet;
+pub(crate) use pictures::save_rgb;
+pub use pictures::{Picture, Pictures, SaveError};
+pub use protocol_log::{Entry, ProtocolLog};
+pub use recorder::Recording;
+pub use sources::Protocol;
 pub use statistics::Statistics;
 
 /// The lab's states.
@@ -50,6 +69,58 @@ impl State {
             Self::Ready => "READY",
             Self::Playing => "PLAYING",
         }
+    }
+}
+
+/// What a person asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Open the session.
+    Setup,
+    /// Send frames.
+    Play,
+    /// Stop sending, keep the place.
+    Pause,
+    /// End the session.
+    Teardown,
+}
+
+impl Command {
+    /// All, in the order in which a session uses them.
+    pub const ALL: [Self; 4] = [Self::Setup, Self::Play, Self::Pause, Self::Teardown];
+
+    /// Its action signal.
+    pub fn signal(self) -> &'static str {
+        match self {
+            Self::Setup => "setup",
+            Self::Play => "play",
+            Self::Pause => "pause",
+            Self::Teardown => "teardown",
+        }
+    }
+
+    /// The state that it needs; `None`: any but INIT.
+    pub fn needs(self) -> Option<State> {
+        match self {
+            Self::Setup => Some(State::Init),
+            Self::Play => Some(State::Ready),
+            Self::Pause => Some(State::Playing),
+            Self::Teardown => None,
+        }
+    }
+
+    /// The state that its answer leads to.
+    pub fn leads_to(self) -> State {
+        match self {
+            Self::Setup | Self::Pause => State::Ready,
+            Self::Play => State::Playing,
+            Self::Teardown => State::Init,
+        }
+    }
+
+    /// Whether `state` allows it.
+    pub fn allowed_in(self, state: State) -> bool {
+        self.needs().map_or(state != State::Init, |needed| needed == state)
     }
 }
 
@@ -108,7 +179,7 @@ pub enum NewPlayerError {
 }
 
 glib::wrapper! {
-    /// Plays one source.
+    /// Plays one source. Its bus is watched in the thread's main context in which it is made.
     pub struct Player(ObjectSubclass<imp::Player>);
 }
 
@@ -165,9 +236,78 @@ impl Player {
         self.imp().seek(position);
     }
 
-    /// Calls `f` at each error that ends the stream.
-    pub fn connect_error(&self, f: impl Fn(&str) + 'static) {
-        self.connect_text("error", f);
+    /// What it speaks.
+    pub fn protocol(&self) -> Protocol {
+        self.imp().protocol()
+    }
+
+    /// The command whose answer has not come yet.
+    pub fn pending(&self) -> Option<Command> {
+        self.imp().pending()
+    }
+
+    /// Whether the source can go to a place; `None` while it does not say.
+    pub fn seekable(&self) -> Option<bool> {
+        let mut query = gst::query::Seeking::new(gst::Format::Time);
+        self.imp().playbin()?.query(&mut query).then(|| query.result().0)
+    }
+
+    /// How fast it plays: 1 is as it was taken.
+    pub fn rate(&self) -> f64 {
+        self.imp().rate()
+    }
+
+    /// Plays on at `rate`, above 0, from `position`.
+    pub fn set_rate(&self, rate: f64, position: gst::ClockTime) {
+        self.imp().set_rate(rate, position);
+    }
+
+    /// In READY: shows the frame at `position` and stays there.
+    pub fn step_to(&self, position: gst::ClockTime) {
+        self.imp().step_to(position);
+    }
+
+    /// Records the frames as they are received into the movie `path`.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn start_recording(&self, path: &Path) -> std::io::Result<()> {
+        self.imp().recorder().start(path)
+    }
+
+    /// Ends the recording.
+    pub fn stop_recording(&self) -> Option<Recording> {
+        self.imp().recorder().stop()
+    }
+
+    /// The recording under way.
+    pub fn recording(&self) -> Option<Recording> {
+        self.imp().recorder().state()
+    }
+
+    /// The packet that arrived last.
+    pub fn last_packet(&self) -> Option<Packet> {
+        self.imp().collector().last_packet()
+    }
+
+    /// When the last packet arrived.
+    pub fn last_arrival(&self) -> Option<std::time::Instant> {
+        self.imp().collector().arrived()
+    }
+
+    /// The longest time between two frames' arrivals since this was asked last.
+    pub fn longest_gap(&self) -> Duration {
+        self.imp().collector().take_longest_gap()
+    }
+
+    /// Calls `f` at each failure that ends the stream.
+    pub fn connect_error(&self, f: impl Fn(&Failure) + 'static) {
+        self.connect_local("error", false, move |values| {
+            if let Some(failure) = values.get(1).and_then(|value| value.get::<&Failure>().ok()) {
+                f(failure);
+            }
+            None
+        });
     }
 
     /// Calls `f` when a command is refused in the present state.
@@ -183,7 +323,7 @@ impl Player {
         });
     }
 
-    /// Calls `f` at each step of the exchange with a lab server.
+    /// Calls `f` at each step of the exchange with a server.
     pub fn connect_exchange(&self, f: impl Fn(&Exchange) + 'static) {
         self.imp().connect_exchange(Box::new(f));
     }
@@ -195,6 +335,14 @@ impl Player {
             None
         });
     }
+}
+
+/// Lets players tell of standard RTSP's exchange too; before the process's first rtspsrc.
+///
+/// # Errors
+/// If GStreamer refuses the listening element.
+pub fn listen_to_rtsp() -> Result<(), glib::BoolError> {
+    rtsp_tap::register()
 }
 
 fn uri_of(source: &str, transport: Transport) -> Result<String, NewPlayerError> {

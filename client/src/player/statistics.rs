@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What has been received and lost.
 
+use super::packets::{Packet, Packets};
 use gst::prelude::*;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Counts of the present set-up.
@@ -12,26 +12,35 @@ use std::time::{Duration, Instant};
 pub struct Statistics {
     /// Frames that the sink rendered.
     pub frames: u64,
+    /// Frames that no picture came of: damaged, or too late.
+    pub undecoded: u64,
     /// RTP packets that the jitter buffer passed on.
     pub received: u64,
     /// RTP packets lost.
     pub lost: u64,
-    /// Inter-arrival jitter, in nanoseconds.
+    /// Inter-arrival jitter, in nanoseconds (RFC 3550 section 6.4.1).
     pub jitter: u64,
     /// RTP bytes received, headers included.
     pub bytes: u64,
     /// Bits received a second, over the last second or so.
     pub bits_per_second: f64,
+    /// From a frame's arrival to its rendering, in nanoseconds: the last one's.
+    pub playout_delay: u64,
 }
 
 impl Statistics {
     /// Lost packets of all that were sent, 0 to 1.
     pub fn loss_ratio(&self) -> f64 {
-        let all = self.received + self.lost;
-        // Counts of packets are far below 2^52.
-        #[allow(clippy::cast_precision_loss)]
-        if all == 0 { 0.0 } else { self.lost as f64 / all as f64 }
+        loss_ratio(self.lost, self.received)
     }
+}
+
+/// Lost packets of all that were sent, 0 to 1.
+pub(super) fn loss_ratio(lost: u64, received: u64) -> f64 {
+    let all = received + lost;
+    // Counts of packets are far below 2^52.
+    #[allow(clippy::cast_precision_loss)]
+    if all == 0 { 0.0 } else { lost as f64 / all as f64 }
 }
 
 /// Who counts packets.
@@ -47,7 +56,12 @@ enum Source {
 #[derive(Debug, Default)]
 pub(super) struct Collector {
     pub frames: AtomicU64,
+    pub playout_delay: AtomicU64,
+    /// Frames that went into the decoder, and came out.
+    pub into_decoder: AtomicU64,
+    pub out_of_decoder: AtomicU64,
     bytes: AtomicU64,
+    packets: Mutex<Packets>,
     source: Mutex<Source>,
     rate: Mutex<Rate>,
 }
@@ -77,62 +91,108 @@ impl Rate {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Collector {
-    pub fn watch(collector: &std::sync::Arc<Self>, jitter_buffer: &gst::Element) {
-        collector.set_source(Source::JitterBuffer(jitter_buffer.downgrade()));
-        let Some(pad) = jitter_buffer.static_pad("sink") else { return };
+    /// Follows the packets of rtspsrc.
+    pub fn watch(collector: &Arc<Self>, jitter_buffer: &gst::Element) {
+        *lock(&collector.source) = Source::JitterBuffer(jitter_buffer.downgrade());
+        Self::watch_packets(collector, jitter_buffer);
+    }
+
+    /// Follows the packets of a `labrtspsrc`, and takes its counts.
+    pub fn watch_lab(collector: &Arc<Self>, source: &gst::Element) {
+        *lock(&collector.source) = Source::Lab(source.downgrade());
+        let Some(bin) = source.downcast_ref::<gst::Bin>() else { return };
+        let depayloaders = bin.iterate_all_by_element_factory_name("rtplabdepay");
+        for depayloader in depayloaders.into_iter().flatten() {
+            Self::watch_packets(collector, &depayloader);
+        }
+    }
+
+    fn watch_packets(collector: &Arc<Self>, element: &gst::Element) {
+        let Some(pad) = element.static_pad("sink") else { return };
         let collector = collector.clone();
         let data = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
         pad.add_probe(data, move |_, info| {
-            let bytes = match &info.data {
-                Some(gst::PadProbeData::Buffer(buffer)) => buffer.size(),
+            match &info.data {
+                Some(gst::PadProbeData::Buffer(buffer)) => collector.arrive(buffer),
                 Some(gst::PadProbeData::BufferList(list)) => {
-                    list.iter().map(gst::BufferRef::size).sum()
+                    list.iter().for_each(|buffer| collector.arrive(buffer));
                 }
-                _ => 0,
-            };
-            collector.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+                _ => {}
+            }
             gst::PadProbeReturn::Ok
         });
     }
 
-    /// Takes the counts of a `labrtspsrc`.
-    pub fn watch_lab(&self, source: &gst::Element) {
-        self.set_source(Source::Lab(source.downgrade()));
-    }
-
-    fn set_source(&self, source: Source) {
-        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = source;
+    fn arrive(&self, buffer: &gst::BufferRef) {
+        self.bytes.fetch_add(buffer.size() as u64, Ordering::Relaxed);
+        if let Ok(packet) = buffer.map_readable() {
+            lock(&self.packets).arrive(&packet, Instant::now());
+        }
     }
 
     pub fn reset(&self) {
-        self.frames.store(0, Ordering::Relaxed);
-        self.bytes.store(0, Ordering::Relaxed);
-        *self.rate.lock().unwrap_or_else(PoisonError::into_inner) = Rate::default();
+        for count in [
+            &self.frames,
+            &self.bytes,
+            &self.playout_delay,
+            &self.into_decoder,
+            &self.out_of_decoder,
+        ] {
+            count.store(0, Ordering::Relaxed);
+        }
+        *lock(&self.rate) = Rate::default();
+        *lock(&self.packets) = Packets::default();
+    }
+
+    /// The packets stop on purpose.
+    pub fn pause(&self) {
+        lock(&self.packets).pause();
+    }
+
+    /// The packet that arrived last.
+    pub fn last_packet(&self) -> Option<Packet> {
+        lock(&self.packets).last()
+    }
+
+    /// When the last packet arrived.
+    pub fn arrived(&self) -> Option<Instant> {
+        lock(&self.packets).arrived()
+    }
+
+    /// See [`Packets::take_longest_gap`].
+    pub fn take_longest_gap(&self) -> Duration {
+        lock(&self.packets).take_longest_gap()
     }
 
     pub fn read(&self) -> Statistics {
-        // Where each count stands in the element's statistics; a lab session's jitter in none.
-        let (element, [received, lost, jitter, bytes]) =
-            match &*self.source.lock().unwrap_or_else(PoisonError::into_inner) {
-                Source::JitterBuffer(it) => {
-                    (it.upgrade(), ["num-pushed", "num-lost", "avg-jitter", ""])
-                }
-                Source::Lab(it) => (it.upgrade(), ["packets", "lost", "", "bytes"]),
-                Source::None => (None, [""; 4]),
-            };
+        // Where each count stands in the element's statistics.
+        let (element, received, lost) = match &*lock(&self.source) {
+            Source::JitterBuffer(it) => (it.upgrade(), "num-pushed", "num-lost"),
+            Source::Lab(it) => (it.upgrade(), "packets", "lost"),
+            Source::None => (None, "", ""),
+        };
         let stats = element.map(|element| element.property::<gst::Structure>("stats"));
         let count = |name| stats.as_ref().and_then(|stats| stats.get::<u64>(name).ok());
-        let bytes = count(bytes).unwrap_or_else(|| self.bytes.load(Ordering::Relaxed));
-        let [received, lost, jitter] = [received, lost, jitter].map(|it| count(it).unwrap_or(0));
-        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let bytes = read(&self.bytes);
+        // In this order: a frame in between is no loss.
+        let (out, into) = (read(&self.out_of_decoder), read(&self.into_decoder));
+        let jitter = lock(&self.packets).jitter();
         Statistics {
-            frames: self.frames.load(Ordering::Relaxed),
-            received,
-            lost,
-            jitter,
+            frames: read(&self.frames),
+            // One may be in the decoder.
+            undecoded: into.saturating_sub(out).saturating_sub(1),
+            received: count(received).unwrap_or(0),
+            lost: count(lost).unwrap_or(0),
+            jitter: u64::try_from(jitter.as_nanos()).unwrap_or(u64::MAX),
             bytes,
-            bits_per_second: rate.read(bytes),
+            bits_per_second: lock(&self.rate).read(bytes),
+            playout_delay: read(&self.playout_delay),
         }
     }
 }

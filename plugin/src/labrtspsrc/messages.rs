@@ -45,8 +45,10 @@ impl Failure {
             Self::Connect(..) | Self::ConnectAgain { .. } => {
                 gst::element_error!(element, gst::ResourceError::OpenReadWrite, ("{text}"));
             }
-            Self::PortTaken { .. } => {
-                gst::element_error!(element, gst::ResourceError::Busy, ("{text}"));
+            Self::PortTaken { free, .. } => {
+                let details =
+                    gst::Structure::builder("details").field("free-port", u32::from(*free)).build();
+                gst::element_error!(element, gst::ResourceError::Busy, ("{text}"), details: details);
             }
             Self::Socket(..) => {
                 gst::element_error!(element, gst::ResourceError::OpenRead, ("{text}"));

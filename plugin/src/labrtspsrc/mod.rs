@@ -33,6 +33,8 @@
 //! `labrtspsrc-finding` (`name`, `text`: what is unlike the lab in the RTP), `labrtspsrc-note`
 //! (`text`: what the element does about it).
 //!
+//! The error about an RTP port that is taken has the detail `free-port`.
+//!
 //! The movie's duration is known where the server tells it. Seeking works where the server has
 //! the request SEEK, as ours does. The stream ends when packets stop after the last frame, or,
 //! where its number is unknown, stop for `timeout`.
