@@ -7,10 +7,12 @@ use gstmjpegfile::labrtspsrc::{Location, LocationError};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
+use tracing_subscriber::prelude::*;
 
 const EXAMPLES: &str = "\
 Examples:
   mjpeg-rtsp-client rtsp://127.0.0.1:8554/movie.mjpeg
+  mjpeg-rtsp-client --simple      the window with three buttons; choose a movie there
   mjpeg-rtsp-client 127.0.0.1 1025 25000 movie.Mjpeg
                                   a server of the networking course's lab: its host, its port,
                                   the port that RTP comes to, the movie
@@ -19,12 +21,13 @@ Examples:
   mjpeg-rtsp-client --headless --frames 100 --json rtsp://127.0.0.1:8554/test
   mjpeg-rtsp-client --headless --save frames/ --transport tcp rtsp://127.0.0.1:8554/test
 
-Keys in the terminal: s setup, p play, space play or pause, t teardown, q quit,
-left and right seek 5 s
+Without --headless or --terminal a window opens; where there is no display, the terminal face.
+Keys in both: s setup, p play, space play or pause, t teardown, q quit, left and right seek 5 s;
+the window lists its others by ?
 
 Exit codes: 0 frames were decoded; 1 none, or the connection failed or was lost; 2 wrong usage";
 
-const USAGE: &str = "mjpeg-rtsp-client [OPTIONS] <SOURCE>
+const USAGE: &str = "mjpeg-rtsp-client [OPTIONS] [SOURCE]
        mjpeg-rtsp-client [OPTIONS] <HOST> <PORT> <RTP_PORT> <FILE>";
 
 /// Plays an RTSP stream, or a movie of a lab server, by the course lab's commands.
@@ -34,8 +37,8 @@ const USAGE: &str = "mjpeg-rtsp-client [OPTIONS] <SOURCE>
 pub struct Arguments {
     /// URL of the stream (rtsp://…, labrtsp://HOST:PORT/FILE), or another URI or file that
     /// GStreamer plays; in the lab's form the server's host
-    #[arg(value_name = "SOURCE")]
-    pub source: String,
+    #[arg(value_name = "SOURCE", required_if_eq_any([("headless", "true"), ("terminal", "true")]))]
+    pub source: Option<String>,
 
     /// In the lab's form, the server's port
     #[arg(value_name = "PORT", requires = "file")]
@@ -52,6 +55,36 @@ pub struct Arguments {
     /// Show no window; count frames and print a summary
     #[arg(long)]
     pub headless: bool,
+
+    /// Be driven by keys in the terminal; GStreamer shows the pictures
+    #[arg(long, conflicts_with = "headless")]
+    pub terminal: bool,
+
+    /// The window with three buttons: Play, Pause, Stop; setup happens by itself
+    #[arg(long, conflicts_with_all = ["headless", "terminal"])]
+    pub simple: bool,
+
+    /// Save the window as PNG into this file, and close it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["headless", "terminal"])]
+    pub screenshot: Option<PathBuf>,
+
+    /// When this many frames have been shown
+    #[arg(long, value_name = "FRAMES", default_value_t = 0, requires = "screenshot")]
+    pub after: u64,
+
+    /// The window's size in points
+    #[arg(long, value_name = "WxH", value_parser = size, conflicts_with_all = ["headless", "terminal"])]
+    pub size: Option<[u16; 2]>,
+
+    /// The window's colours: system, dark or light
+    #[cfg(feature = "gui")]
+    #[arg(long, value_name = "COLOURS", conflicts_with_all = ["headless", "terminal"])]
+    pub theme: Option<crate::window::Theme>,
+
+    /// The window's side panel: none, protocol or statistics
+    #[cfg(feature = "gui")]
+    #[arg(long, value_name = "PAGE", conflicts_with_all = ["headless", "terminal"])]
+    pub panel: Option<crate::window::Panel>,
 
     /// Stop after this many frames
     #[arg(long, value_name = "N", requires = "headless", value_parser = clap::value_parser!(u64).range(1..))]
@@ -86,7 +119,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FORM", default_value = "auto", value_parser = dialect)]
     pub dialect: Dialect,
 
-    /// Explain each message of a lab session and the first RTP header, line by line
+    /// Explain each request and reply, and a lab session's first RTP header, line by line; in the
+    /// window the protocol view does
     #[arg(long)]
     pub explain: bool,
 
@@ -104,6 +138,15 @@ fn rtp_port(text: &str) -> Result<u16, String> {
     port.ok_or_else(|| "neither 0 (a free one) nor from 1024 to 65535".to_owned())
 }
 
+/// From 480x360, where no control is clipped.
+fn size(text: &str) -> Result<[u16; 2], String> {
+    let sides = text.split_once(['x', 'X']).map(|(width, height)| (width.parse(), height.parse()));
+    match sides {
+        Some((Ok(width), Ok(height))) if width >= 480 && height >= 360 => Ok([width, height]),
+        _ => Err("not two numbers as in 1280x800, 480x360 at least".to_owned()),
+    }
+}
+
 fn dialect(text: &str) -> Result<Dialect, String> {
     Dialect::of(text).ok_or_else(|| "none of auto, j, a, c, s, s1, s2".to_owned())
 }
@@ -115,16 +158,16 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 impl Arguments {
-    /// What is to be played, as a URI or file.
+    /// What is to be played, as a URI or file; the window may begin without.
     ///
     /// # Errors
     /// If the lab's form names no movie.
-    pub fn source(&self) -> Result<String, LocationError> {
-        let (Some(port), Some(file)) = (self.port, &self.file) else {
+    pub fn source(&self) -> Result<Option<String>, LocationError> {
+        let (Some(host), Some(port), Some(file)) = (&self.source, self.port, &self.file) else {
             return Ok(self.source.clone());
         };
-        let location = Location::new(&self.source, port, file)?;
-        Ok(Location { rtp_port: self.rtp_port, ..location }.to_string())
+        let location = Location::new(host, port, file)?;
+        Ok(Some(Location { rtp_port: self.rtp_port, ..location }.to_string()))
     }
 
     /// How it is received.
@@ -139,12 +182,17 @@ impl Arguments {
 
     /// Sends the log to standard error, coloured only on a terminal.
     pub fn start_log(&self) {
-        tracing_subscriber::fmt()
-            .with_max_level(self.log)
+        // What the window's libraries warn of is for their developers.
+        let others = if self.log > tracing::Level::INFO { self.log } else { tracing::Level::ERROR };
+        let targets = tracing_subscriber::filter::Targets::new()
+            .with_default(others)
+            .with_target("mjpeg_rtsp_client", self.log)
+            .with_target("gstmjpegfile", self.log);
+        let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_ansi(std::io::stderr().is_terminal())
             .with_target(false)
-            .without_time()
-            .init();
+            .without_time();
+        tracing_subscriber::registry().with(lines.with_filter(targets)).init();
     }
 }

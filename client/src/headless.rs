@@ -44,8 +44,7 @@ struct Summary {
     bits_per_second: f64,
 }
 
-pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
-    let source = arguments.source()?;
+pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitCode> {
     if let Some(folder) = &arguments.save {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;

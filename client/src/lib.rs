@@ -6,6 +6,8 @@ pub mod cli;
 mod headless;
 pub mod player;
 mod terminal;
+#[cfg(feature = "gui")]
+pub mod window;
 
 use anyhow::{Context, Result};
 use cli::Arguments;
@@ -20,12 +22,29 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     gst::init().context("GStreamer does not start")?;
     gstmjpegfile::register().context("the movie elements do not register")?;
     player::listen_to_rtsp().context("the RTSP listener does not register")?;
-    let player = Player::new(&arguments.source()?, &arguments.options())?;
+    if !arguments.headless && !arguments.terminal {
+        #[cfg(feature = "gui")]
+        match window::run(arguments)? {
+            Ok(code) => return Ok(code),
+            Err(no_window) => say_fallback(&no_window.to_string()),
+        }
+        #[cfg(not(feature = "gui"))]
+        say_fallback("built without the window (feature gui)");
+    }
+    let source = arguments.source()?.context(
+        "there is nothing to play: state a source, as in mjpeg-rtsp-client rtsp://HOST:PORT/MOVIE",
+    )?;
+    let player = Player::new(&source, &arguments.options())?;
     if arguments.headless {
-        headless::run(&player, arguments)
+        headless::run(&player, &source, arguments)
     } else {
         terminal::run(&player, arguments)
     }
+}
+
+#[allow(clippy::print_stderr)] // The program's face.
+fn say_fallback(why: &str) {
+    eprintln!("{why}: the terminal is the face now");
 }
 
 impl Transport {

@@ -410,9 +410,16 @@ impl Session {
         if let (State::Playing, Some(set_up)) = (player.state(), self.set_up.get()) {
             let gap = player.longest_gap();
             let at = set_up.elapsed().as_secs_f64();
-            lock(&self.shared.history).take(at, player.statistics(), gap);
+            let statistics = self.statistics(&player);
+            lock(&self.shared.history).take(at, statistics, gap);
         }
         self.publish();
+    }
+
+    fn statistics(&self, player: &Player) -> Statistics {
+        let newest = self.shared.pictures.newest().filter(|_| player.protocol() != Protocol::None);
+        let delay = newest.map(|(_, picture)| picture.playout_delay.nseconds());
+        Statistics { playout_delay: delay.unwrap_or(0), ..player.statistics() }
     }
 
     /// Whether packets should come and do not.
@@ -434,7 +441,7 @@ impl Session {
                 duration: player.duration().map(Duration::from),
                 seekable: player.seekable(),
                 rate: player.rate(),
-                statistics: player.statistics(),
+                statistics: self.statistics(&player),
                 last_packet: player.last_packet(),
                 recording: player.recording(),
                 silent: self.is_silent(&player),

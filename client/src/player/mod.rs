@@ -17,6 +17,7 @@
 pub mod engine;
 mod exchange;
 mod explain;
+pub use explain::password_blanked;
 mod failure;
 mod history;
 mod imp;
@@ -42,7 +43,7 @@ pub use history::{History, Sample};
 pub use packets::Packet;
 pub(crate) use pictures::save_rgb;
 pub use pictures::{Picture, Pictures, SaveError};
-pub use protocol_log::{Entry, ProtocolLog};
+pub use protocol_log::{Direction, Entry, ProtocolLog};
 pub use recorder::Recording;
 pub use sources::Protocol;
 pub use statistics::Statistics;
@@ -125,7 +126,17 @@ impl Command {
 }
 
 /// How RTP is carried.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(
+    Debug,
+    Default,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    clap::ValueEnum,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 pub enum Transport {
     /// In datagrams.
     Udp,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which movies a server has: the lab's request LIST, on the server's port.
 
+use super::Protocol;
 use gstmjpegfile::lab::{Method, Reply, RequestForm};
 use gstmjpegfile::labrtspsrc::Location;
 use std::io::{Read, Write};
@@ -31,6 +32,24 @@ pub fn server_of(source: &str) -> Option<(String, u16)> {
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     (!host.is_empty()).then(|| (host.to_owned(), port))
+}
+
+/// The addresses of the movies of the server that `source` is of, in the same language.
+pub fn addresses(source: &str) -> Vec<String> {
+    let Some((host, port)) = server_of(source) else { return Vec::new() };
+    let names = list(&host, port).unwrap_or_default();
+    if Protocol::of(source) == Protocol::Lab {
+        let of = |name: &String| Location::new(&host, port, name).ok().map(|it| it.to_string());
+        return names.iter().filter_map(of).collect();
+    }
+    // As it was, with what stands before the host.
+    let authority = source.split_once("://").map_or(source, |(_, rest)| rest);
+    let authority = authority.split(['/', '?']).next().unwrap_or_default();
+    let of = |name: &String| {
+        let name = glib::Uri::escape_string(name, Some("/"), false);
+        format!("rtsp://{authority}/{name}")
+    };
+    names.iter().map(of).collect()
 }
 
 /// The movies' names. Empty where the server does not know LIST, or does not answer within

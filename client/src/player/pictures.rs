@@ -14,6 +14,8 @@ pub struct Picture {
     pub position: Option<gst::ClockTime>,
     /// Pictures a second, where the stream says it.
     pub frame_rate: Option<f64>,
+    /// From its frame's arrival to now, when it is to be shown; zero where frames do not arrive.
+    pub playout_delay: gst::ClockTime,
 }
 
 impl fmt::Debug for Picture {
@@ -35,14 +37,17 @@ pub enum SaveError {
 }
 
 impl Picture {
-    fn of(sample: &gst::Sample) -> Option<Self> {
+    fn of(sample: &gst::Sample, now: Option<gst::ClockTime>) -> Option<Self> {
         let info = gst_video::VideoInfo::from_caps(sample.caps()?).ok()?;
         let buffer = sample.buffer_owned()?;
         let segment = sample.segment().and_then(|it| it.downcast_ref::<gst::ClockTime>());
         let position = segment.and_then(|segment| segment.to_stream_time(buffer.pts()));
+        let arrival = segment.and_then(|segment| segment.to_running_time(buffer.pts()));
+        let playout_delay = now.zip(arrival).map(|(now, then)| now.saturating_sub(then));
         let frame_rate = fraction(info.fps()).filter(|rate| *rate > 0.0);
         let frame = gst_video::VideoFrame::from_buffer_readable(buffer, &info).ok()?;
-        Some(Self { frame, position, frame_rate })
+        let playout_delay = playout_delay.unwrap_or_default();
+        Some(Self { frame, position, frame_rate, playout_delay })
     }
 
     /// Width and height in pixels.
@@ -129,8 +134,8 @@ impl Pictures {
     ) -> Result<gst::Element, glib::BoolError> {
         let caps = gst_video::VideoCapsBuilder::new().format(gst_video::VideoFormat::Rgba).build();
         let take = |pictures: Arc<Self>, wake: Arc<dyn Fn() + Send + Sync>| {
-            move |sample: gst::Sample| {
-                if let Some(picture) = Picture::of(&sample) {
+            move |sample: gst::Sample, now: Option<gst::ClockTime>| {
+                if let Some(picture) = Picture::of(&sample, now) {
                     pictures.put(picture);
                     wake();
                 }
@@ -141,9 +146,12 @@ impl Pictures {
             (take(pictures.clone(), wake.clone()), take(pictures.clone(), wake));
         let callbacks = gst_app::AppSinkCallbacks::builder()
             .new_preroll(move |sink| {
-                at_pause(sink.pull_preroll().map_err(|_| gst::FlowError::Eos)?)
+                at_pause(sink.pull_preroll().map_err(|_| gst::FlowError::Eos)?, None)
             })
-            .new_sample(move |sink| at_time(sink.pull_sample().map_err(|_| gst::FlowError::Eos)?))
+            .new_sample(move |sink| {
+                let now = sink.current_running_time();
+                at_time(sink.pull_sample().map_err(|_| gst::FlowError::Eos)?, now)
+            })
             .build();
         let sink = gst_app::AppSink::builder().caps(&caps).sync(true).callbacks(callbacks).build();
         // Nobody asks it for the last sample, which it would keep.

@@ -61,6 +61,37 @@ impl Entry {
         }
     }
 
+    /// What it means, in one line; empty for what is a sentence itself.
+    pub fn summary(&self) -> String {
+        let Some(explanation) = self.exchange.explanation() else { return String::new() };
+        let mut lines = explanation.lines.iter();
+        let Some((_, first)) = lines.next() else { return String::new() };
+        let mut out = match &self.exchange {
+            Exchange::FirstPacket { header, .. } => {
+                return format!(
+                    "sequence number {}, timestamp {}, payload type {}",
+                    header.sequence_number, header.timestamp, header.payload_type
+                );
+            }
+            _ => first.clone(),
+        };
+        if self.direction() == Direction::In {
+            for (line, sentence) in lines {
+                let name = line.split(':').next().unwrap_or_default();
+                if name.eq_ignore_ascii_case("cseq") || name.eq_ignore_ascii_case("session") {
+                    // Up to where the sentence goes into particulars.
+                    let short = sentence.split([':', ';']).next().unwrap_or_default();
+                    out = if name.eq_ignore_ascii_case("cseq") {
+                        format!("{short}; {out}")
+                    } else {
+                        format!("{out}; {short}")
+                    };
+                }
+            }
+        }
+        out
+    }
+
     /// What in it breaks a rule.
     pub fn remarks(&self) -> Vec<String> {
         match &self.exchange {
@@ -143,12 +174,44 @@ mod tests {
         let directions = entries.iter().map(Entry::direction).collect::<Vec<_>>();
         assert_eq!(directions, [Direction::Out, Direction::In, Direction::Own]);
         assert_eq!(entries[1].first_line(), "RTSP/1.0 200 OK");
+        assert_eq!(
+            (entries[1].summary(), entries[2].summary()),
+            ("done".to_owned(), String::new())
+        );
         assert!(entries[1].remarks()[0].contains("CSeq"));
         let text = log.text();
         assert!(
             text.contains("0.005 s > request: OPTIONS") && text.contains("0.007 s - n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_reply_is_summed_up() {
+        let rows = [
+            (
+                Exchange::RtspReply {
+                    request: "SETUP rtsp://h/m RTSP/1.0\r\nCSeq: 3\r\n\r\n".to_owned(),
+                    reply: "RTSP/1.0 200 OK\r\nCSeq: 3\r\nSession: 4821;timeout=60\r\n\r\n"
+                        .to_owned(),
+                },
+                "answers request 3; done; session 4821",
+            ),
+            (
+                Exchange::Reply {
+                    text: "RTSP/1.0 404 Not Found\nCSeq: 1\nSession: 0\n".to_owned(),
+                    asked: None,
+                },
+                "answers request 1; FILE_NOT_FOUND_404: the server has no such movie; no session",
+            ),
+            (
+                Exchange::Request("PLAY m RTSP/1.0\nCSeq: 2\nSession: 1".to_owned()),
+                "send frames: READY to PLAYING",
+            ),
+        ];
+        for (exchange, want) in rows {
+            assert_eq!(Entry { at_ms: 0, exchange }.summary(), want);
+        }
     }
 
     #[test]

@@ -24,7 +24,10 @@ pub struct Statistics {
     pub bytes: u64,
     /// Bits received a second, over the last second or so.
     pub bits_per_second: f64,
-    /// From a frame's arrival to its rendering, in nanoseconds: the last one's.
+    /// From a frame's arrival to its rendering, in nanoseconds: the last one's, as an [`Engine`]
+    /// measures it.
+    ///
+    /// [`Engine`]: super::engine::Engine
     pub playout_delay: u64,
 }
 
@@ -56,7 +59,6 @@ enum Source {
 #[derive(Debug, Default)]
 pub(super) struct Collector {
     pub frames: AtomicU64,
-    pub playout_delay: AtomicU64,
     /// Frames that went into the decoder, and came out.
     pub into_decoder: AtomicU64,
     pub out_of_decoder: AtomicU64,
@@ -136,13 +138,7 @@ impl Collector {
     }
 
     pub fn reset(&self) {
-        for count in [
-            &self.frames,
-            &self.bytes,
-            &self.playout_delay,
-            &self.into_decoder,
-            &self.out_of_decoder,
-        ] {
+        for count in [&self.frames, &self.bytes, &self.into_decoder, &self.out_of_decoder] {
             count.store(0, Ordering::Relaxed);
         }
         *lock(&self.rate) = Rate::default();
@@ -192,7 +188,7 @@ impl Collector {
             jitter: u64::try_from(jitter.as_nanos()).unwrap_or(u64::MAX),
             bytes,
             bits_per_second: lock(&self.rate).read(bytes),
-            playout_delay: read(&self.playout_delay),
+            playout_delay: 0,
         }
     }
 }

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The window: the picture, the lab's buttons and states, and what the protocol does meanwhile.
+//!
+//! [`view`] draws a [`model::Model`] and collects [`model::Action`]s; [`app`] makes the one of the
+//! engine's state and carries out the others. No widget knows GStreamer, and none waits.
+
+mod address;
+mod advice;
+mod app;
+mod controls;
+mod dialogs;
+mod keys;
+mod model;
+mod picture;
+mod protocol;
+mod screenshot;
+mod settings;
+mod statistics;
+mod style;
+mod view;
+
+pub use settings::{Panel, Settings, Theme};
+
+use crate::cli::Arguments;
+use crate::player::engine::Engine;
+use anyhow::{Context, Result};
+use app::App;
+use eframe::egui;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Why there is no window.
+#[derive(Debug, thiserror::Error)]
+#[error("no window: {0}")]
+pub struct NoWindow(String);
+
+/// Shows the window until it is closed.
+///
+/// # Errors
+/// If the player's thread does not start. The inner error means that there is no display; nothing
+/// has been played.
+pub fn run(arguments: &Arguments) -> Result<Result<ExitCode, NoWindow>> {
+    let there = ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|it| !it.is_empty()));
+    if !there {
+        let why = "no display (DISPLAY and WAYLAND_DISPLAY are not set)";
+        return Ok(Err(NoWindow(why.to_owned())));
+    }
+    let mut settings = Settings::load();
+    if let Some(theme) = arguments.theme {
+        settings.theme = theme;
+    }
+    if let Some(panel) = arguments.panel {
+        settings.panel = panel;
+    }
+    if let Some([width, height]) = arguments.size {
+        settings.size = [f32::from(width), f32::from(height)];
+    }
+    settings.simple |= arguments.simple;
+
+    let ctx = egui::Context::default();
+    style::install(&ctx);
+    style::choose(&ctx, settings.theme);
+    // Connecting and opening the window take their time side by side.
+    let wake = ctx.clone();
+    let engine = Engine::start(move || wake.request_repaint()).context("no thread")?;
+    if let Some(source) = arguments.source()? {
+        let play = settings.play_on_open && !arguments.no_play;
+        engine.open(&source, arguments.options(), play);
+    }
+    let failed = Arc::new(AtomicBool::new(false));
+    let app = App::new(&ctx, engine, settings, arguments, failed.clone())?;
+    stop_cleanly(&ctx);
+    let options = eframe::NativeOptions {
+        viewport: egui::ViewportBuilder::default()
+            .with_app_id("mjpeg-rtsp-client")
+            .with_title("mjpeg-rtsp")
+            .with_inner_size(app.size())
+            .with_min_inner_size([480.0, 360.0])
+            .with_drag_and_drop(true),
+        renderer: eframe::Renderer::Glow,
+        ..Default::default()
+    };
+    let ran = eframe::run_native_ext(
+        "mjpeg-rtsp-client",
+        options,
+        Some(ctx),
+        Box::new(|_| Ok(Box::new(app))),
+    );
+    match ran {
+        Ok(()) if failed.load(Ordering::Relaxed) => Ok(Ok(ExitCode::FAILURE)),
+        Ok(()) => Ok(Ok(ExitCode::SUCCESS)),
+        Err(error) => Ok(Err(NoWindow(error.to_string()))),
+    }
+}
+
+/// Ctrl-C and SIGTERM close the window, and with it the session.
+fn stop_cleanly(ctx: &egui::Context) {
+    let ctx = ctx.clone();
+    let handled = ctrlc::set_handler(move || {
+        ctx.send_viewport_cmd(egui::ViewportCommand::Close);
+        ctx.request_repaint();
+    });
+    if let Err(error) = handled {
+        tracing::warn!("Ctrl-C ends without TEARDOWN: {error}");
+    }
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The protocol as a table: who said what when, unfolded line by line with a sentence each; and
+//! the last RTP header as RFC 3550 section 5.1 draws it.
+
+use super::model::{Action, Local, Model};
+use super::style::{accent_text, warning};
+use crate::player::{Direction, Entry, Packet, Protocol, ProtocolLog};
+use eframe::egui::text::{LayoutJob, TextWrapping};
+use eframe::egui::{
+    self, Align2, Button, Color32, FontId, Pos2, Rect, RichText, Role, ScrollArea, Sense, Stroke,
+    StrokeKind, Ui, WidgetInfo, pos2, vec2,
+};
+
+/// Where a row's first line begins.
+const LINE_BEGINS: f32 = 100.0;
+
+/// Height of the last header's drawing.
+const HEADER: f32 = 176.0;
+
+/// The page.
+pub fn show(
+    ui: &mut Ui,
+    model: &Model,
+    log: &ProtocolLog,
+    local: &mut Local,
+    actions: &mut Vec<Action>,
+) {
+    let rows =
+        ui.available_height() - if model.status.last_packet.is_some() { HEADER } else { 0.0 };
+    ui.allocate_ui(vec2(ui.available_width(), rows), |ui| {
+        ui.set_min_height(rows);
+        table(ui, model, log, local, actions);
+    });
+    if let Some(packet) = &model.status.last_packet {
+        last_header(ui, packet);
+    }
+}
+
+fn table(
+    ui: &mut Ui,
+    model: &Model,
+    log: &ProtocolLog,
+    local: &mut Local,
+    actions: &mut Vec<Action>,
+) {
+    ui.horizontal(|ui| {
+        let full = log.entries().len() > 0;
+        if ui.add_enabled(full, Button::new("Copy")).on_hover_text("All of it, explained").clicked()
+        {
+            actions.push(Action::CopyProtocol);
+        }
+        if ui.add_enabled(full, Button::new("Save\u{2026}")).clicked() {
+            actions.push(Action::SaveProtocol);
+        }
+        let folded = local.unfolded.is_empty();
+        if ui
+            .add_enabled(full, Button::new(if folded { "Unfold all" } else { "Fold all" }))
+            .clicked()
+        {
+            if folded {
+                local.unfolded = log.entries().map(|(number, _)| number).collect();
+            } else {
+                local.unfolded.clear();
+            }
+        }
+    });
+    if log.entries().len() == 0 {
+        let text = match (model.is_open(), model.status.protocol) {
+            (true, Protocol::None) => "A file is played without a protocol.",
+            _ => {
+                "What the client sends (\u{2192}) and the server answers (\u{2190}) appears here, \
+                  with a sentence for every line."
+            }
+        };
+        ui.label(RichText::new(text).weak());
+        return;
+    }
+    ScrollArea::vertical().id_salt("log").auto_shrink(false).stick_to_bottom(true).show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 2.0;
+        for (number, entry) in log.entries() {
+            row(ui, number, entry, local);
+        }
+    });
+}
+
+fn row(ui: &mut Ui, number: usize, entry: &Entry, local: &mut Local) {
+    let dark = ui.visuals().dark_mode;
+    let open = local.unfolded.contains(&number);
+    let (arrow, who) = match entry.direction() {
+        Direction::Out => ("\u{2192}", "sent"),
+        Direction::In => ("\u{2190}", "received"),
+        Direction::Own => ("\u{2022}", "note"),
+    };
+    let remarks = entry.remarks();
+    let time = format!("{}.{:03}", entry.at_ms / 1000, entry.at_ms % 1000);
+    let line = entry.first_line();
+    // A finding or a note is its own sentence.
+    let unfolds = entry.exchange.explanation().is_some();
+
+    let summary = entry.summary();
+    let height = if summary.is_empty() { 26.0 } else { 42.0 };
+    let (area, response) = ui.allocate_exact_size(
+        vec2(ui.available_width(), height),
+        if unfolds { Sense::click() } else { Sense::hover() },
+    );
+    let label = format!("{who} after {time} s: {line} {summary}");
+    response.widget_info(|| {
+        let role = if unfolds { Role::DisclosureTriangle } else { Role::Label };
+        WidgetInfo::labeled(role, true, label.trim_end())
+    });
+    if response.hovered() && unfolds {
+        ui.painter().rect_filled(area, 3.0, ui.visuals().widgets.hovered.bg_fill);
+    }
+    if response.has_focus() {
+        let stroke = ui.visuals().widgets.hovered.bg_stroke;
+        ui.painter().rect_stroke(area, 3.0, stroke, StrokeKind::Inside);
+    }
+    let (weak, text) = (ui.visuals().weak_text_color(), ui.visuals().text_color());
+    let ink = if entry.direction() == Direction::Out { accent_text(dark) } else { text };
+    let fold = if !unfolds {
+        ""
+    } else if open {
+        "\u{25be}"
+    } else {
+        "\u{25b8}"
+    };
+    let mono = FontId::monospace(13.0);
+    let painter = ui.painter();
+    let at = |x: f32| pos2(area.left() + x, area.top() + 13.0);
+    painter.text(at(4.0), Align2::LEFT_CENTER, fold, mono.clone(), weak);
+    painter.text(at(18.0), Align2::LEFT_CENTER, arrow, FontId::monospace(15.0), ink);
+    painter.text(at(88.0), Align2::RIGHT_CENTER, time, mono.clone(), weak);
+    let mut left = LINE_BEGINS;
+    if !remarks.is_empty() {
+        let mark = FontId::proportional(16.0);
+        painter.text(at(left), Align2::LEFT_CENTER, "!", mark, warning(dark));
+        left += 12.0;
+    }
+    let font = if unfolds { mono } else { FontId::proportional(13.0) };
+    let room = area.width() - 4.0;
+    one_line(ui, &line, font, ink, pos2(area.left() + left, area.top() + 4.0), room - left);
+    let below = pos2(area.left() + LINE_BEGINS, area.top() + 22.0);
+    one_line(ui, &summary, FontId::proportional(13.0), weak, below, room - LINE_BEGINS);
+    if response.clicked() {
+        if open {
+            local.unfolded.remove(&number);
+        } else {
+            local.unfolded.insert(number);
+        }
+    }
+    if !unfolds {
+        response.on_hover_text(&line);
+    }
+    if open {
+        unfolded(ui, number, entry);
+    }
+}
+
+/// Text that ends with an ellipsis where the row does.
+fn one_line(ui: &Ui, text: &str, font: FontId, ink: Color32, at: Pos2, room: f32) {
+    let mut job = LayoutJob::simple_singleline(text.to_owned(), font, ink);
+    job.wrap = TextWrapping::truncate_at_width(room);
+    let galley = ui.fonts_mut(|fonts| fonts.layout_job(job));
+    ui.painter().galley(at, galley, ink);
+}
+
+/// The bytes on the left, the sentences on the right.
+fn unfolded(ui: &mut Ui, number: usize, entry: &Entry) {
+    let Some(explanation) = entry.exchange.explanation() else { return };
+    let dark = ui.visuals().dark_mode;
+    egui::Frame::new().fill(ui.visuals().faint_bg_color).inner_margin(8).show(ui, |ui| {
+        let width = ui.available_width();
+        let half = (width - 12.0) / 2.0;
+        egui::Grid::new(("unfolded", number)).num_columns(2).spacing([12.0, 4.0]).show(ui, |ui| {
+            for (line, sentence) in &explanation.lines {
+                for text in [RichText::new(line).monospace(), RichText::new(sentence)] {
+                    ui.vertical(|ui| {
+                        ui.set_width(half);
+                        ui.add(egui::Label::new(text).wrap());
+                    });
+                }
+                ui.end_row();
+            }
+        });
+        for remark in &explanation.remarks {
+            ui.horizontal_wrapped(|ui| {
+                ui.label(RichText::new("!").strong().color(warning(dark)));
+                ui.label(RichText::new(remark).color(warning(dark)));
+            });
+        }
+    });
+}
+
+/// 32 bits wide.
+fn last_header(ui: &mut Ui, packet: &Packet) {
+    ui.separator();
+    ui.horizontal(|ui| {
+        ui.label(RichText::new("Last RTP header").strong());
+        ui.label(RichText::new(format!("before {} bytes of payload", packet.payload)).weak());
+    });
+    let header = &packet.header;
+    let width = ui.available_width();
+    let bit = width / 32.0;
+    let height = 38.0;
+    let (area, response) = ui.allocate_exact_size(vec2(width, 3.0 * height + 12.0), Sense::hover());
+    let flag = |set: bool| u8::from(set).to_string();
+    let fields: [(usize, u8, u8, &str, String); 9] = [
+        (0, 0, 2, "V", header.version.to_string()),
+        (0, 2, 1, "P", flag(header.padding)),
+        (0, 3, 1, "X", flag(header.extension)),
+        (0, 4, 4, "CC", header.csrc_count.to_string()),
+        (0, 8, 1, "M", flag(header.marker)),
+        (0, 9, 7, "PT", header.payload_type.to_string()),
+        (0, 16, 16, "sequence number", header.sequence_number.to_string()),
+        (1, 0, 32, "timestamp", header.timestamp.to_string()),
+        (2, 0, 32, "SSRC", format!("{:08x}", header.ssrc)),
+    ];
+    let told = fields.iter().map(|(.., name, value)| format!("{name} {value}"));
+    let told = format!("Last RTP header: {}", told.collect::<Vec<_>>().join(", "));
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &told));
+    let (visuals, painter) = (ui.visuals(), ui.painter());
+    let line: Stroke = visuals.widgets.noninteractive.bg_stroke;
+    let (weak, ink) = (visuals.weak_text_color(), visuals.text_color());
+    for number in [0u8, 8, 16, 24, 31] {
+        let x = area.left() + (f32::from(number) + 0.5) * bit;
+        let font = FontId::monospace(10.0);
+        painter.text(pos2(x, area.top() + 5.0), Align2::CENTER_CENTER, number, font, weak);
+    }
+    for (row, begin, bits, name, value) in fields {
+        // Three rows.
+        #[allow(clippy::cast_precision_loss)]
+        let top = area.top() + 12.0 + row as f32 * height;
+        let left = area.left() + f32::from(begin) * bit;
+        let cell = Rect::from_min_size(pos2(left, top), vec2(f32::from(bits) * bit, height));
+        painter.rect_stroke(cell, 0.0, line, StrokeKind::Inside);
+        let x = cell.center().x;
+        let small = FontId::proportional(11.0);
+        painter.text(pos2(x, top + 10.0), Align2::CENTER_CENTER, name, small, weak);
+        let value_font = FontId::monospace(13.0);
+        painter.text(pos2(x, top + 26.0), Align2::CENTER_CENTER, value, value_font, ink);
+    }
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Colours and sizes: neutral but for one accent, which marks what is on.
+
+use super::settings;
+use eframe::egui::{
+    self, Color32, CornerRadius, FontFamily, FontId, Stroke, Style, TextStyle, Visuals,
+};
+
+/// What is on: the current state, the played part, the next step. With white on it 5.5 to 1.
+pub const ACCENT: Color32 = Color32::from_rgb(0x1a, 0x6c, 0xbe);
+/// Text on the accent.
+pub const ON_ACCENT: Color32 = Color32::WHITE;
+/// Height of buttons and fields.
+pub const ROW: f32 = 30.0;
+/// Round corners of buttons and boxes.
+pub const CORNER: CornerRadius = CornerRadius::same(5);
+
+/// Marks of what breaks a rule, and of failures.
+pub fn warning(dark: bool) -> Color32 {
+    if dark { Color32::from_rgb(0xf0, 0xb4, 0x4c) } else { Color32::from_rgb(0x8f, 0x50, 0x00) }
+}
+
+/// Lines and names that are the accent's colour on the panel's ground.
+pub fn accent_text(dark: bool) -> Color32 {
+    if dark { Color32::from_rgb(0x6c, 0xb2, 0xf5) } else { Color32::from_rgb(0x12, 0x5a, 0xa3) }
+}
+
+fn visuals(dark: bool) -> Visuals {
+    let (ground, field, button, hover, line, text, weak) = if dark {
+        let [ground, field, button, hover, line] =
+            [0x1c, 0x12, 0x31, 0x3d, 0x40].map(Color32::from_gray);
+        (ground, field, button, hover, line, Color32::from_gray(0xe8), Color32::from_gray(0xa4))
+    } else {
+        let [ground, field, button, hover, line] =
+            [0xf6, 0xff, 0xe4, 0xd6, 0xc4].map(Color32::from_gray);
+        (ground, field, button, hover, line, Color32::from_gray(0x1c), Color32::from_gray(0x58))
+    };
+    let mut visuals = if dark { Visuals::dark() } else { Visuals::light() };
+    visuals.panel_fill = ground;
+    visuals.window_fill = ground;
+    visuals.extreme_bg_color = field;
+    visuals.faint_bg_color = if dark { Color32::from_gray(0x23) } else { Color32::from_gray(0xed) };
+    visuals.weak_text_color = Some(weak);
+    visuals.selection.bg_fill = ACCENT;
+    visuals.selection.stroke = Stroke::new(1.0, ON_ACCENT);
+    visuals.hyperlink_color = accent_text(dark);
+    visuals.window_stroke = Stroke::new(1.0, line);
+    visuals.slider_trailing_fill = true;
+    let widgets = &mut visuals.widgets;
+    for (state, fill, stroke) in [
+        (&mut widgets.noninteractive, ground, line),
+        (&mut widgets.inactive, button, line),
+        (&mut widgets.hovered, hover, accent_text(dark)),
+        (&mut widgets.active, hover, accent_text(dark)),
+        (&mut widgets.open, hover, line),
+    ] {
+        state.bg_fill = fill;
+        state.weak_bg_fill = fill;
+        state.bg_stroke = Stroke::new(1.0, stroke);
+        state.fg_stroke = Stroke::new(1.0, text);
+        state.corner_radius = CORNER;
+        state.expansion = 0.0;
+    }
+    visuals
+}
+
+fn sizes(style: &mut Style) {
+    style.text_styles = [
+        (TextStyle::Small, FontId::new(12.0, FontFamily::Proportional)),
+        (TextStyle::Body, FontId::new(14.0, FontFamily::Proportional)),
+        (TextStyle::Button, FontId::new(14.0, FontFamily::Proportional)),
+        (TextStyle::Monospace, FontId::new(13.0, FontFamily::Monospace)),
+        (TextStyle::Heading, FontId::new(20.0, FontFamily::Proportional)),
+    ]
+    .into();
+    style.spacing.item_spacing = egui::vec2(8.0, 6.0);
+    style.spacing.button_padding = egui::vec2(10.0, 4.0);
+    style.spacing.interact_size.y = ROW;
+    style.spacing.slider_rail_height = 6.0;
+    // Beside what it scrolls, never over it.
+    style.spacing.scroll = egui::style::ScrollStyle::solid();
+    style.spacing.scroll.bar_width = 6.0;
+    style.animation_time = 0.15;
+}
+
+/// Gives the context both themes' colours, and the sizes.
+pub fn install(ctx: &egui::Context) {
+    for (theme, dark) in [(egui::Theme::Dark, true), (egui::Theme::Light, false)] {
+        ctx.set_visuals_of(theme, visuals(dark));
+    }
+    ctx.all_styles_mut(sizes);
+}
+
+/// Takes the theme that a person chose.
+pub fn choose(ctx: &egui::Context, theme: settings::Theme) {
+    ctx.set_theme(match theme {
+        settings::Theme::System => egui::ThemePreference::System,
+        settings::Theme::Dark => egui::ThemePreference::Dark,
+        settings::Theme::Light => egui::ThemePreference::Light,
+    });
+}
