@@ -97,19 +97,22 @@ fn the_states_are_the_labs_and_a_movie_plays_twice() -> Result<()> {
 
 /// A player whose decoded pictures are told apart by a number made from their bytes.
 fn watched(url: &str, transport: Transport) -> Result<(Player, Arc<Mutex<Vec<u64>>>)> {
-    let player = Player::new(url, &Options { transport, latency: 0, ..Options::default() })?;
-    let sink = gst::ElementFactory::make("fakesink")
-        .property("sync", true)
-        .property("signal-handoffs", true)
-        .build()?;
+    watched_with(url, Options { transport, latency: 0, ..Options::default() })
+}
+
+fn watched_with(url: &str, options: Options) -> Result<(Player, Arc<Mutex<Vec<u64>>>)> {
+    let player = Player::new(url, &options)?;
+    let sink = gst::ElementFactory::make("fakesink").property("sync", true).build()?;
     let pictures = Arc::new(Mutex::new(Vec::new()));
     let seen = pictures.clone();
-    sink.connect("handoff", false, move |values| {
-        let buffer = values.get(1)?.get::<gst::Buffer>().ok()?;
-        let mut hasher = DefaultHasher::new();
-        buffer.map_readable().ok()?.hash(&mut hasher);
-        seen.lock().ok()?.push(hasher.finish());
-        None
+    let pad = sink.static_pad("sink").expect("every sink has one");
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if let Some(picture) = info.buffer().and_then(|buffer| buffer.map_readable().ok()) {
+            let mut hasher = DefaultHasher::new();
+            picture.hash(&mut hasher);
+            seen.lock().expect("no panic").push(hasher.finish());
+        }
+        gst::PadProbeReturn::Ok
     });
     player.set_video_sink(&sink);
     player.connect_error(|text| panic!("{text}"));
@@ -179,6 +182,81 @@ fn of_twenty_seeks_in_two_seconds_the_last_target_wins() -> Result<()> {
         until("frames from there", || player.statistics().frames >= frames + 10);
         assert!(player.position().is_some_and(|at| at >= last), "{transport:?}");
         player.command("teardown");
+    }
+    server.is_well()
+}
+
+#[test]
+fn a_paused_player_shows_the_frame_that_is_stepped_to() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(60, "I420")?)?)?;
+    let mut server = Server::start([&movie], 1)?;
+    let file = movie.to_str().expect("a plain path").to_owned();
+    let rtsp = server.urls[0].clone();
+    let lab = rtsp.replace("rtsp://", "labrtsp://");
+    let whole = {
+        let (player, pictures) = watched(&file, Transport::Auto)?;
+        let ended = Rc::new(Cell::new(false));
+        let end = ended.clone();
+        player.connect_end_of_movie(move || end.set(true));
+        player.command("setup");
+        until("READY", || player.state() == State::Ready);
+        player.command("play");
+        until("the end", || ended.get());
+        player.command("teardown");
+        pictures.lock().expect("no panic").clone()
+    };
+    assert_eq!(whole.len(), 60);
+    let rows = [
+        ("file", &file, Transport::Auto, 0),
+        ("tcp", &rtsp, Transport::Tcp, 0),
+        ("tcp, late", &rtsp, Transport::Tcp, 200),
+        ("udp", &rtsp, Transport::Udp, 0),
+        ("udp, late", &rtsp, Transport::Udp, 200),
+        ("lab", &lab, Transport::Auto, 0),
+        ("lab, late", &lab, Transport::Auto, 200),
+    ];
+    for (name, source, transport, latency) in rows {
+        let options = Options { transport, latency, ..Options::default() };
+        let (player, pictures) = watched_with(source, options)?;
+        player.command("setup");
+        until("READY", || player.state() == State::Ready);
+        player.command("play");
+        until("PLAYING", || player.state() == State::Playing);
+        until("ten frames", || player.statistics().frames >= 10);
+        player.command("pause");
+        until("READY", || player.state() == State::Ready);
+        for frame in [20_u64, 21, 22, 21, 5, 55, 0] {
+            // A quarter into it.
+            player.step_to(gst::ClockTime::from_mseconds(frame * 50 + 12));
+            let want = whole[usize::try_from(frame)?];
+            until(&format!("{name}: frame {frame}"), || {
+                let last = pictures.lock().expect("no panic").last().copied();
+                last == Some(want) && player.state() == State::Ready && player.pending().is_none()
+            });
+        }
+        // Of many that come quickly the last one is shown.
+        for frame in 30_u64..40 {
+            player.step_to(gst::ClockTime::from_mseconds(frame * 50 + 12));
+        }
+        until(&format!("{name}: the last one"), || {
+            pictures.lock().expect("no panic").last() == Some(&whole[39])
+                && player.state() == State::Ready
+        });
+        // And it plays on from there.
+        player.seek(gst::ClockTime::from_mseconds(45 * 50 + 12));
+        player.command("play");
+        let before = pictures.lock().expect("no panic").len();
+        until(&format!("{name}: playing on"), || {
+            pictures
+                .lock()
+                .expect("no panic")
+                .get(before..)
+                .is_some_and(|it| it.contains(&whole[50]))
+        });
+        player.command("teardown");
+        assert_eq!(player.state(), State::Init, "{name}");
     }
     server.is_well()
 }

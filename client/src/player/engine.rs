@@ -46,6 +46,8 @@ pub struct Status {
     pub pending: Option<Command>,
     /// The movie's length, where the source tells.
     pub duration: Option<Duration>,
+    /// The movie's frames, where the source tells.
+    pub frames: Option<u64>,
     /// Whether the source can go to a place; `None` while it does not say.
     pub seekable: Option<bool>,
     /// How fast it plays.
@@ -373,6 +375,10 @@ impl Session {
         match order {
             Order::Command(command) => player.command(command.signal()),
             Order::SetUpAndPlay => self.set_up_and_play(),
+            // What was paused shows the frame of the new place too.
+            Order::Seek(position) if player.state() == State::Ready => {
+                player.step_to(clock(position));
+            }
             Order::Seek(position) => player.seek(clock(position)),
             Order::Step { position } => player.step_to(clock(position)),
             Order::Rate { rate, position } => player.set_rate(rate, clock(position)),
@@ -439,6 +445,7 @@ impl Session {
                 state: player.state(),
                 pending: player.pending(),
                 duration: player.duration().map(Duration::from),
+                frames: player.frames(),
                 seekable: player.seekable(),
                 rate: player.rate(),
                 statistics: self.statistics(&player),

@@ -5,13 +5,14 @@ use super::failure::{Failure, FailureKind};
 use super::recorder::Recorder;
 use super::sources::{self, Protocol};
 use super::statistics::{Collector, Statistics};
+use super::stepping::{self, Stepper};
 use super::{Command, Options, State};
 use glib::prelude::*;
 use glib::subclass::Signal;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -36,10 +37,7 @@ pub struct Player {
     next_seek: Cell<Option<gst::ClockTime>>,
     latency: Cell<u32>,
     rate: Cell<Rate>,
-    /// One frame is to be shown, then PAUSE.
-    stepping: Arc<AtomicBool>,
-    /// It has been shown before PLAY's answer was seen.
-    pause_at_once: Cell<bool>,
+    stepper: Stepper,
     on_exchange: RefCell<Vec<OnExchange>>,
     collector: Arc<Collector>,
     recorder: Arc<Recorder>,
@@ -54,9 +52,6 @@ impl Default for Rate {
         Self(1.0)
     }
 }
-
-/// Name of the application message that a step's frame has been shown.
-const STEPPED: &str = "mjpeg-rtsp-stepped";
 
 #[glib::object_subclass]
 impl ObjectSubclass for Player {
@@ -193,18 +188,24 @@ impl Player {
             playbin.set_property("video-sink", sink);
         }
         let Some(pad) = sink.static_pad("sink") else { return };
-        let (collector, stepping) = (self.collector.clone(), self.stepping.clone());
-        let bus = self.playbin().and_then(gst::Element::bus);
+        let collector = self.collector.clone();
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
             collector.frames.fetch_add(1, Ordering::Relaxed);
-            if stepping.swap(false, Ordering::Relaxed)
-                && let Some(bus) = &bus
-            {
-                let stepped = gst::Structure::new_empty(STEPPED);
-                let _ = bus.post(gst::message::Application::new(stepped));
-            }
             gst::PadProbeReturn::Ok
         });
+        self.stepper.watch(&pad, self.playbin().and_then(gst::Element::bus));
+    }
+
+    pub fn state(&self) -> State {
+        self.state.get()
+    }
+
+    pub fn is_seeking(&self) -> bool {
+        self.seeking.get()
+    }
+
+    pub(super) fn stepper(&self) -> &Stepper {
+        &self.stepper
     }
 
     pub fn protocol(&self) -> Protocol {
@@ -251,9 +252,10 @@ impl Player {
         self.start(Command::Play, gst::State::Playing);
     }
 
-    fn pause(&self) {
+    pub fn pause(&self) {
         if self.allowed("pause", State::Playing) {
             self.collector.pause();
+            self.stepper.cancel();
             self.start(Command::Pause, gst::State::Paused);
         }
     }
@@ -271,7 +273,7 @@ impl Player {
         self.seeking.set(false);
         self.next_seek.set(None);
         self.ended.set(false);
-        self.stepping.store(false, Ordering::Relaxed);
+        self.stepper.reset();
         if let Some(playbin) = self.playbin() {
             let _ = playbin.set_state(gst::State::Ready);
             self.tell_exchange();
@@ -334,7 +336,7 @@ impl Player {
         false
     }
 
-    fn start(&self, pending: Command, target: gst::State) {
+    pub fn start(&self, pending: Command, target: gst::State) {
         self.pending.set(Some(pending));
         let Some(playbin) = self.playbin() else { return };
         if playbin.set_state(target).is_err() {
@@ -365,12 +367,14 @@ impl Player {
         if let Some(pending) = self.pending.take() {
             self.set_state(pending.leads_to());
         }
-        if self.pause_at_once.take() {
-            self.pause();
-        }
     }
 
     fn message(&self, message: &gst::Message) {
+        self.take_in(message);
+        self.advance();
+    }
+
+    fn take_in(&self, message: &gst::Message) {
         use gst::MessageView;
         match message.view() {
             MessageView::Progress(progress) => {
@@ -426,9 +430,9 @@ impl Player {
                 }
             }
             MessageView::Application(application)
-                if application.structure().is_some_and(|it| it.name() == STEPPED) =>
+                if application.structure().is_some_and(|it| it.name() == stepping::SHOWN) =>
             {
-                self.stepped();
+                self.shown();
             }
             MessageView::Error(error) => self.fail(&Failure::of(error)),
             _ => {}
@@ -439,6 +443,8 @@ impl Player {
         if self.state.get() == State::Init {
             let why = "seek needs READY or PLAYING, the state is INIT".to_owned();
             self.obj().emit_by_name::<()>("refused", &[&why]);
+        } else if self.state.get() == State::Ready && self.protocol.get() != Protocol::None {
+            self.stepper.set_place(position);
         } else if self.seeking.get() {
             self.next_seek.set(Some(position));
         } else {
@@ -447,7 +453,7 @@ impl Player {
         }
     }
 
-    fn start_seek(&self, position: gst::ClockTime) {
+    pub fn start_seek(&self, position: gst::ClockTime) {
         let Some(playbin) = self.playbin() else { return };
         let rate = self.rate.get().0;
         let mut flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
@@ -464,27 +470,5 @@ impl Player {
     pub fn set_rate(&self, rate: f64, position: gst::ClockTime) {
         self.rate.set(Rate(rate));
         self.seek(position);
-    }
-
-    /// Shows the frame at `position` and stays there, in READY.
-    pub fn step_to(&self, position: gst::ClockTime) {
-        if self.state.get() != State::Ready || self.pending.get().is_some() {
-            return;
-        }
-        self.seek(position);
-        // A file's frame comes by the seek. A server sends only while it plays.
-        if self.protocol.get().tells_progress() {
-            self.stepping.store(true, Ordering::Relaxed);
-            self.start(Command::Play, gst::State::Playing);
-        }
-    }
-
-    fn stepped(&self) {
-        if self.state.get() == State::Playing {
-            self.pause();
-        } else if self.pending.get() == Some(Command::Play) {
-            // Its answer is behind in the bus.
-            self.pause_at_once.set(true);
-        }
     }
 }

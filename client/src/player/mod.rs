@@ -29,6 +29,7 @@ mod recorder;
 mod rtsp_tap;
 mod sources;
 mod statistics;
+mod stepping;
 
 use glib::prelude::*;
 use glib::subclass::prelude::*;
@@ -221,14 +222,20 @@ impl Player {
         self.property("state")
     }
 
-    /// Where playback is.
+    /// Where playback is, or will be when it goes on.
     pub fn position(&self) -> Option<gst::ClockTime> {
-        self.imp().playbin()?.query_position()
+        self.imp().stepper().place().or_else(|| self.imp().playbin()?.query_position())
     }
 
     /// How long the movie is, if the source tells.
     pub fn duration(&self) -> Option<gst::ClockTime> {
         self.imp().playbin()?.query_duration()
+    }
+
+    /// How many frames the movie has, if the source tells.
+    pub fn frames(&self) -> Option<u64> {
+        let frames = self.imp().playbin()?.query_duration::<gst::format::Default>();
+        frames.map(|frames| *frames).filter(|frames| *frames > 0)
     }
 
     /// What has been received and lost.
@@ -273,7 +280,8 @@ impl Player {
         self.imp().set_rate(rate, position);
     }
 
-    /// In READY: shows the frame at `position` and stays there.
+    /// In READY: shows the frame at `position` and stays there. While one is under way only the
+    /// last target of those that follow is kept.
     pub fn step_to(&self, position: gst::ClockTime) {
         self.imp().step_to(position);
     }

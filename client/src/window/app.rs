@@ -230,7 +230,12 @@ impl App {
         let size = [width as f32, height as f32];
         self.model.picture = self.texture.as_ref().map(|it| Shown { texture: it.id(), size });
         self.model.position = picture.position.map(Duration::from);
-        self.model.frame_rate = picture.frame_rate;
+        let status = &self.model.status;
+        let counted = status.frames.zip(status.duration).filter(|(_, it)| !it.is_zero());
+        // Counts of frames are far below 2^52.
+        #[allow(clippy::cast_precision_loss)]
+        let counted = counted.map(|(frames, whole)| frames as f64 / whole.as_secs_f64());
+        self.model.frame_rate = picture.frame_rate.or(counted);
         self.picture = Some(picture);
         let pressed = ctx.input(|input| input.pointer.any_down());
         if !pressed {

@@ -57,10 +57,9 @@ fn seek_bar(ui: &mut Ui, model: &Model, local: &mut Local, actions: &mut Vec<Act
     ui.horizontal(|ui| {
         ui.set_min_height(24.0);
         if let Some(why) = model.no_seeking() {
+            // A lab server's movie is known when it plays.
             if model.position.is_some() && model.status.state != State::Init {
                 ui.monospace(clock(elapsed));
-            }
-            if model.is_open() && model.status.state != State::Init {
                 ui.label(RichText::new(why).weak());
             } else {
                 ui.label(RichText::new("\u{2013}:\u{2013}\u{2013}.\u{2013}").weak().monospace());

@@ -5,6 +5,7 @@ use super::address;
 use super::advice::Advice;
 use super::model::{Action, Banner, Local, Model};
 use super::style::{ACCENT, CORNER, ON_ACCENT, ROW, warning};
+use crate::player::State;
 use eframe::egui::{
     self, Align, Button, Color32, Frame, Layout, Margin, Rect, RichText, Role, Sense, TextEdit,
     TextStyle, Ui, WidgetInfo, pos2, vec2,
@@ -37,8 +38,8 @@ pub fn show(ui: &mut Ui, model: &Model, local: &mut Local, actions: &mut Vec<Act
         ui.painter().rect_filled(area, 0.0, Color32::BLACK);
         let text = match model.status.pending {
             Some(_) => "Waiting for the server\u{2026}",
-            None if model.settings.simple => "Press Play",
-            None => "Set up, then play",
+            None if model.settings.simple || model.status.state == State::Ready => "Press Play",
+            None => "Press Setup, then Play",
         };
         ui.painter().text(
             area.center(),
@@ -78,7 +79,7 @@ fn column(ui: &mut Ui, salt: &str, add: impl FnOnce(&mut Ui)) {
         let width = area.width().min(600.0) - 32.0;
         let side = ((area.width() - width) / 2.0).max(0.0);
         ui.horizontal(|ui| {
-            ui.add_space(side - ui.spacing().item_spacing.x);
+            ui.add_space(side);
             ui.vertical(|ui| {
                 ui.set_width(width);
                 ui.add_space((area.height() * 0.12).min(80.0));
@@ -197,8 +198,8 @@ fn show_banner(ui: &mut Ui, area: Rect, banner: &Banner, actions: &mut Vec<Actio
         pos2(area.center().x - width / 2.0, area.top() + 12.0),
         vec2(width, area.height() - 24.0),
     );
-    let mut child =
-        ui.new_child(egui::UiBuilder::new().max_rect(place).layout(Layout::top_down(Align::Min)));
+    let mut child = ui
+        .new_child(egui::UiBuilder::new().max_rect(place).layout(Layout::top_down(Align::Center)));
     Frame::new()
         .fill(child.visuals().window_fill)
         .stroke(child.visuals().window_stroke)

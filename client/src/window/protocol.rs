@@ -68,7 +68,7 @@ fn table(
         let text = match (model.is_open(), model.status.protocol) {
             (true, Protocol::None) => "A file is played without a protocol.",
             _ => {
-                "What the client sends (\u{2192}) and the server answers (\u{2190}) appears here, \
+                "What the client sends and the server answers appears here, \
                   with a sentence for every line."
             }
         };

@@ -35,7 +35,7 @@
 //!
 //! The error about an RTP port that is taken has the detail `free-port`.
 //!
-//! The movie's duration is known where the server tells it. Seeking works where the server has
+//! The movie's duration (TIME, and DEFAULT: frames) is known where the server tells it. Seeking works where the server has
 //! the request SEEK, as ours does. The stream ends when packets stop after the last frame, or,
 //! where its number is unknown, stop for `timeout`.
 

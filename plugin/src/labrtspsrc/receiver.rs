@@ -317,6 +317,15 @@ impl BaseSrcImpl for Receiver {
                     None => false,
                 }
             }
+            gst::QueryViewMut::Duration(query) if query.format() == gst::Format::Default => {
+                match self.shared().movie().frames {
+                    Some(frames) => {
+                        query.set(gst::format::Default::from_u64(frames));
+                        true
+                    }
+                    None => false,
+                }
+            }
             gst::QueryViewMut::Seeking(query) if query.format() == gst::Format::Time => {
                 let movie = self.shared().movie();
                 query.set(movie.seekable, gst::ClockTime::ZERO, movie.duration());

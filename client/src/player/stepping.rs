@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Places and single frames in READY.
+//!
+//! A server sends only while it plays, so a frame is shown by PLAY from its place, and PAUSE when
+//! it has come. GStreamer's pipeline wants one thing at a time: a flush while rtspsrc is paused
+//! leaves the sink waiting for a frame that comes only with PLAY, which is sent only when that
+//! frame has come; and a change of state before the last one has been completed is lost. So each
+//! step waits until the pipeline has settled.
+
+use super::imp::Player;
+use super::{Command, Protocol, State};
+use gst::prelude::*;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Name of the application message that the awaited frame has reached the sink.
+pub(super) const SHOWN: &str = "mjpeg-rtsp-shown";
+
+const IDLE: u8 = 0;
+/// What comes before the next flush is of the old place.
+const AFTER_FLUSH: u8 = 1;
+const NEXT: u8 = 2;
+
+/// What the sink's pad waits for.
+#[derive(Debug, Default)]
+struct Watch(AtomicU8);
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// None is under way.
+    #[default]
+    None,
+    /// The frame has not come.
+    Coming,
+    /// It has; PAUSE is next.
+    Shown,
+}
+
+/// Where to go when PLAY has been answered, and the single frame that is under way.
+#[derive(Debug, Default)]
+pub(super) struct Stepper {
+    place: Cell<Option<gst::ClockTime>>,
+    phase: Cell<Phase>,
+    next: Cell<Option<gst::ClockTime>>,
+    watch: Arc<Watch>,
+}
+
+impl Stepper {
+    /// Where playing will begin.
+    pub fn place(&self) -> Option<gst::ClockTime> {
+        self.place.get()
+    }
+
+    /// Playing will begin there.
+    pub fn set_place(&self, position: gst::ClockTime) {
+        self.place.set(Some(position));
+    }
+
+    /// No frame is waited for any more.
+    pub fn cancel(&self) {
+        self.phase.set(Phase::None);
+        self.watch.0.store(IDLE, Ordering::Relaxed);
+    }
+
+    /// The session ends.
+    pub fn reset(&self) {
+        self.place.set(None);
+        self.next.set(None);
+        self.cancel();
+    }
+
+    /// Follows the frames that come to the sink.
+    pub fn watch(&self, pad: &gst::Pad, bus: Option<gst::Bus>) {
+        let watch = self.watch.clone();
+        let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
+        pad.add_probe(what, move |_, info| {
+            let turn = |from, to| {
+                watch.0.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            };
+            match &info.data {
+                Some(gst::PadProbeData::Event(event))
+                    if event.type_() == gst::EventType::FlushStop =>
+                {
+                    turn(AFTER_FLUSH, NEXT);
+                }
+                Some(gst::PadProbeData::Buffer(_)) if turn(NEXT, IDLE) => {
+                    if let Some(bus) = &bus {
+                        let shown = gst::Structure::new_empty(SHOWN);
+                        let _ = bus.post(gst::message::Application::new(shown));
+                    }
+                }
+                _ => {}
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+}
+
+impl Player {
+    /// Shows the frame at `position` and stays there, in READY.
+    pub fn step_to(&self, position: gst::ClockTime) {
+        let stepper = self.stepper();
+        if stepper.phase.get() != Phase::None {
+            stepper.next.set(Some(position));
+            return;
+        }
+        if self.state() != State::Ready || self.pending().is_some() {
+            return;
+        }
+        self.seek(position);
+        // A file's frame comes by the seek.
+        if self.protocol() != Protocol::None {
+            stepper.phase.set(Phase::Coming);
+            self.start(Command::Play, gst::State::Playing);
+        }
+    }
+
+    /// The awaited frame has come.
+    pub(super) fn shown(&self) {
+        if self.stepper().phase.get() == Phase::Coming {
+            self.stepper().phase.set(Phase::Shown);
+        }
+    }
+
+    /// Does what was waiting for the pipeline; at each of its messages.
+    pub(super) fn advance(&self) {
+        let stepper = self.stepper();
+        match self.state() {
+            State::Playing if self.is_settled() => {
+                if let Some(place) = stepper.place.take() {
+                    let stepping = stepper.phase.get() == Phase::Coming;
+                    stepper
+                        .watch
+                        .0
+                        .store(if stepping { AFTER_FLUSH } else { IDLE }, Ordering::Relaxed);
+                    self.start_seek(place);
+                } else if stepper.phase.get() == Phase::Shown {
+                    self.pause();
+                }
+            }
+            State::Ready if self.pending().is_none() && stepper.phase.get() == Phase::None => {
+                if let Some(position) = stepper.next.take() {
+                    self.step_to(position);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// No command, no seek and no change of state is under way.
+    fn is_settled(&self) -> bool {
+        let settled = self.playbin().is_some_and(|playbin| {
+            let (_, current, pending) = playbin.state(gst::ClockTime::ZERO);
+            current == gst::State::Playing && pending == gst::State::VoidPending
+        });
+        settled && self.pending().is_none() && !self.is_seeking()
+    }
+}
