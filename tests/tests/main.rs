@@ -15,3 +15,4 @@ mod requests;
 mod rtpjpegprep;
 mod rtsp_peers;
 mod server_program;
+mod window;

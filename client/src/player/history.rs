@@ -47,7 +47,7 @@ pub struct History {
 impl History {
     /// Takes the counts `at` seconds after the set-up, and the longest gap between two frames
     /// since the last time.
-    pub(super) fn take(&mut self, at: f64, now: Statistics, longest_gap: Duration) {
+    pub(crate) fn take(&mut self, at: f64, now: Statistics, longest_gap: Duration) {
         if self.counts.len() > WINDOW {
             self.counts.pop_front();
         }

@@ -109,7 +109,7 @@ pub struct ProtocolLog {
 }
 
 impl ProtocolLog {
-    pub(super) fn take(&mut self, at_ms: u64, exchange: &Exchange) {
+    pub(crate) fn take(&mut self, at_ms: u64, exchange: &Exchange) {
         if let Exchange::RtspReply { request, .. } = exchange {
             let sent = self.entries.iter_mut().rev();
             let sent = sent

@@ -9,11 +9,14 @@ use super::settings::{Panel, Settings};
 use super::{style, view};
 use crate::cli::Arguments;
 use crate::player::engine::{Engine, Event, Status};
-use crate::player::{Command, Options, Picture, Protocol, State, Transport, movies};
+use crate::player::{
+    Command, History, Options, Picture, Protocol, ProtocolLog, State, Transport, movies,
+};
 use anyhow::Result;
 use eframe::egui::{self, Color32, ColorImage, TextureHandle, TextureOptions, ViewportCommand};
 use gstmjpegfile::labrtspsrc::Location;
-use std::path::PathBuf;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
@@ -41,6 +44,8 @@ pub struct App {
     /// The picture on show, for a snapshot.
     picture: Option<Arc<Picture>>,
     banner_until: Option<Instant>,
+    /// Where a seek goes whose picture has not come.
+    target: Option<Duration>,
     movies: Option<mpsc::Receiver<Vec<String>>>,
     screenshot: Option<Screenshot>,
     title: String,
@@ -80,6 +85,7 @@ impl App {
             shown: 0,
             picture: None,
             banner_until: None,
+            target: None,
             movies: None,
             screenshot,
             title: String::new(),
@@ -144,12 +150,13 @@ impl App {
             }
             Event::Recorded(recording) => {
                 let path = recording.path.display();
+                // Writing to a string does not fail.
                 let mut text = format!("Recorded {} frames into {path}", recording.frames);
                 if recording.left_out > 0 {
-                    text += &format!("; {} were too large for a movie", recording.left_out);
+                    let _ = write!(text, "; {} were too large for a movie", recording.left_out);
                 }
                 if let Some(error) = recording.error {
-                    text += &format!("; it ended early: {error}");
+                    let _ = write!(text, "; it ended early: {error}");
                 }
                 self.tell(&text);
             }
@@ -162,7 +169,7 @@ impl App {
         for answer in answers {
             match answer {
                 Answer::Chosen(Purpose::Open, path) => self.open(&path.to_string_lossy()),
-                Answer::Chosen(Purpose::Save(text), path) => self.write(path, &text),
+                Answer::Chosen(Purpose::Save(text), path) => self.write(&path, &text),
                 Answer::NoDialog(Purpose::Open) => {
                     self.tell("The system shows no file dialog: write the path into the address, or drop the file here");
                     self.local.focus_address = true;
@@ -170,14 +177,14 @@ impl App {
                 Answer::NoDialog(Purpose::Save(text)) => {
                     let kind = if text.starts_with("seconds,") { "csv" } else { "txt" };
                     let path = free_path(kind, "exchange");
-                    self.write(path, &text);
+                    self.write(&path, &text);
                 }
             }
         }
     }
 
-    fn write(&mut self, path: PathBuf, text: &str) {
-        match std::fs::write(&path, text) {
+    fn write(&mut self, path: &Path, text: &str) {
+        match std::fs::write(path, text) {
             Ok(()) => self.tell(&format!("Saved {}", path.display())),
             Err(error) => self.tell(&format!("Cannot write {}: {error}", path.display())),
         }
@@ -208,6 +215,7 @@ impl App {
             self.picture = None;
             self.model.picture = None;
             self.model.position = None;
+            self.target = None;
             self.local.dragged = None;
             return;
         };
@@ -215,6 +223,7 @@ impl App {
             return;
         }
         self.shown = number;
+        self.target = None;
         let (width, height) = picture.size();
         let size = [width as usize, height as usize];
         fill(Arc::make_mut(&mut self.image), &picture, size);
@@ -249,7 +258,7 @@ impl App {
     }
 
     fn open_as(&mut self, address: &str, options: Options, play: bool) {
-        self.local.address = address.to_owned();
+        address.clone_into(&mut self.local.address);
         if address.contains(":***@") {
             self.pass_on("Write the password into the address, in place of ***");
             self.local.focus_address = true;
@@ -320,9 +329,9 @@ impl App {
             Action::TogglePanel(page) => self.toggle_panel(ctx, page),
             Action::ListMovies => self.list_movies(ctx, &source),
             Action::FocusAddress => self.local.focus_address = true,
-            Action::CopyProtocol => ctx.copy_text(self.engine.with_log(|log| log.text())),
+            Action::CopyProtocol => ctx.copy_text(self.engine.with_log(ProtocolLog::text)),
             Action::SaveProtocol => {
-                let text = self.engine.with_log(|log| log.text());
+                let text = self.engine.with_log(ProtocolLog::text);
                 self.dialogs.ask(Purpose::Save(text), "exchange.txt");
             }
             Action::CopyStatistics => {
@@ -331,7 +340,7 @@ impl App {
                 ctx.copy_text(text);
             }
             Action::SaveStatistics => {
-                let text = self.engine.with_history(|history| history.csv());
+                let text = self.engine.with_history(History::csv);
                 self.dialogs.ask(Purpose::Save(text), "statistics.csv");
             }
             Action::Dismiss => self.dismiss(),
@@ -381,6 +390,7 @@ impl App {
 
     fn seek(&mut self, position: Duration) {
         if self.can_seek() {
+            self.target = Some(position);
             self.engine.seek(position);
         }
     }
@@ -388,7 +398,7 @@ impl App {
     fn skip(&mut self, seconds: i8) {
         let whole = self.model.status.duration.unwrap_or_default();
         let by = Duration::from_secs(u64::from(seconds.unsigned_abs()));
-        let at = self.model.position.unwrap_or_default();
+        let at = self.target.or(self.model.position).unwrap_or_default();
         let to = if seconds < 0 { at.saturating_sub(by) } else { (at + by).min(whole) };
         self.seek(to);
     }

@@ -17,6 +17,8 @@ mod screenshot;
 mod settings;
 mod statistics;
 mod style;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use settings::{Panel, Settings, Theme};

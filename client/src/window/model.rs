@@ -220,6 +220,7 @@ pub fn word(command: Command) -> &'static str {
 
 /// What the widgets keep between two passes.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "what is unfolded, each by itself")]
 pub struct Local {
     /// The address as it is being typed.
     pub address: String,
@@ -299,7 +300,7 @@ mod tests {
             (State::Playing, None, None, Protocol::None, Some("cannot be sought")),
         ];
         for (state, seekable, duration, protocol, want) in rows {
-            let status = Status { state, seekable, duration, protocol, ..Status::default() };
+            let status = Status { protocol, state, duration, seekable, ..Status::default() };
             let got = Model { status, ..Model::default() }.no_seeking();
             assert_eq!(got.is_some(), want.is_some(), "{state:?}");
             assert!(got.is_none_or(|got| got.contains(want.unwrap_or_default())), "{got:?}");

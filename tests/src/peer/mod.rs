@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Programs of others, one file each.
 
+pub mod display;
 pub mod ffmpeg;
 pub mod lab_server;
 pub mod libjpeg;

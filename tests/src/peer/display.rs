@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A display of the test's own (Xvfb), with a person's keys and clicks (xdotool) and eyes
+//! (GStreamer's ximagesrc).
+
+use crate::programs::{Guard, program, run};
+use crate::{movies, wait_until};
+use anyhow::{Context, Result, ensure};
+use std::fs::File;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// How long the display and a window may take to be there.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The screen's width and height.
+pub const SCREEN: (usize, usize) = (1280, 800);
+
+/// A display that ends when dropped.
+pub struct Display {
+    name: String,
+    home: tempfile::TempDir,
+    _server: Guard,
+}
+
+impl Display {
+    /// Starts it on a free number.
+    ///
+    /// # Errors
+    /// If Xvfb does not start.
+    pub fn start() -> Result<Self> {
+        let home = tempfile::tempdir()?;
+        let numbers = home.path().join("display");
+        let screen = format!("{}x{}x24", SCREEN.0, SCREEN.1);
+        let server = Command::new("Xvfb")
+            .args(["-displayfd", "1", "-screen", "0", &screen, "-nolisten", "tcp"])
+            .stdin(Stdio::null())
+            .stdout(File::create(&numbers)?)
+            .stderr(Stdio::null())
+            .spawn()
+            .context("Xvfb")?;
+        let server = Guard::new(server);
+        let mut name = String::new();
+        wait_until("a display", LIMIT, || {
+            name.clear();
+            let read = File::open(&numbers).and_then(|mut file| file.read_to_string(&mut name));
+            read.is_ok() && name.ends_with('\n')
+        });
+        Ok(Self { name: format!(":{}", name.trim()), home, _server: server })
+    }
+
+    /// A command on this display, with a home of its own.
+    pub fn prepare(&self, command: &mut Command) {
+        command
+            .env("DISPLAY", &self.name)
+            .env_remove("WAYLAND_DISPLAY")
+            .env("LIBGL_ALWAYS_SOFTWARE", "1")
+            .env("HOME", self.home.path())
+            .env("XDG_CONFIG_HOME", self.home.path().join("config"));
+    }
+
+    /// The home folder of what runs here.
+    pub fn home(&self) -> &std::path::Path {
+        self.home.path()
+    }
+
+    fn xdotool(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new("xdotool");
+        self.prepare(&mut command);
+        let done = run(command.args(arguments), LIMIT)?;
+        ensure!(done.status.success(), "xdotool {arguments:?}: {}", done.status);
+        Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
+    }
+
+    /// What is to be seen now: three bytes a pixel.
+    ///
+    /// # Errors
+    /// If the screen cannot be read.
+    pub fn look(&self) -> Result<Screen> {
+        let line = format!(
+            "ximagesrc display-name={} num-buffers=1 use-damage=false show-pointer=false \
+             ! videoconvert ! video/x-raw,format=RGB ! appsink name=out sync=false",
+            self.name
+        );
+        let pixels = movies::pull_all(&line)?.pop().context("no picture of the screen")?;
+        ensure!(pixels.len() == SCREEN.0 * SCREEN.1 * 3, "{} bytes", pixels.len());
+        Ok(Screen { pixels, width: SCREEN.0 })
+    }
+}
+
+/// An image of three bytes a pixel.
+#[derive(Debug)]
+pub struct Screen {
+    pixels: Vec<u8>,
+    width: usize,
+}
+
+impl Screen {
+    /// Of rows of that width.
+    pub fn new(pixels: Vec<u8>, width: usize) -> Self {
+        Self { pixels, width }
+    }
+
+    /// The colour at a place.
+    pub fn at(&self, x: usize, y: usize) -> [u8; 3] {
+        let at = (y * self.width + x) * 3;
+        [self.pixels[at], self.pixels[at + 1], self.pixels[at + 2]]
+    }
+}
+
+/// Whether two colours are the same to the eye, after JPEG.
+pub fn is_near(one: [u8; 3], other: [u8; 3]) -> bool {
+    one.iter().zip(other).all(|(a, b)| a.abs_diff(b) <= 16)
+}
+
+/// The player's window on a display.
+pub struct Window<'a> {
+    display: &'a Display,
+    process: Guard,
+}
+
+impl<'a> Window<'a> {
+    /// Opens it with these arguments, and gives it the keyboard.
+    ///
+    /// # Errors
+    /// If it does not open.
+    pub fn open(display: &'a Display, arguments: &[&str]) -> Result<Self> {
+        let mut command = program("mjpeg-rtsp-client")?;
+        display.prepare(&mut command);
+        let log = File::create(display.home().join("client.log"))?;
+        let child = command.args(arguments).stdin(Stdio::null()).stderr(log).spawn()?;
+        let process = Guard::new(child);
+        let mut window = String::new();
+        wait_until("the window", LIMIT, || {
+            let found = display.xdotool(&["search", "--onlyvisible", "--name", "mjpeg-rtsp"]);
+            window =
+                found.ok().and_then(|it| it.lines().last().map(str::to_owned)).unwrap_or_default();
+            !window.is_empty()
+        });
+        display.xdotool(&["windowfocus", "--sync", &window])?;
+        Ok(Self { display, process })
+    }
+
+    /// Presses a key, by X's name for it.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn key(&self, name: &str) -> Result<()> {
+        self.display.xdotool(&["key", name]).map(drop)
+    }
+
+    /// Clicks at a place.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn click(&self, x: usize, y: usize) -> Result<()> {
+        let (x, y) = (x.to_string(), y.to_string());
+        self.display.xdotool(&["mousemove", &x, &y, "click", "1"]).map(drop)
+    }
+
+    /// The process.
+    pub fn process(&mut self) -> &mut Guard {
+        &mut self.process
+    }
+}
