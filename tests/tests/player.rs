@@ -3,8 +3,10 @@
 
 use anyhow::Result;
 use gst::prelude::*;
-use mjpeg_rtsp_client::player::{Options, Player, State, Transport};
+use mjpeg_rtsp_client::player::engine::{Engine, Event};
+use mjpeg_rtsp_client::player::{FailureKind, Options, Player, State, Transport, movies as lists};
 use mjpeg_rtsp_tests::movies::{self, Folder};
+use mjpeg_rtsp_tests::peer::lab_server::{Answers, Behaviour, LabServer, Reads, Sends};
 use mjpeg_rtsp_tests::programs::Server;
 use mjpeg_rtsp_tests::wait_until;
 use std::cell::{Cell, RefCell};
@@ -258,5 +260,138 @@ fn a_paused_player_shows_the_frame_that_is_stepped_to() -> Result<()> {
         player.command("teardown");
         assert_eq!(player.state(), State::Init, "{name}");
     }
+    server.is_well()
+}
+
+/// An engine that plays `source`.
+fn playing(source: &str, options: Options) -> Result<Engine> {
+    let engine = Engine::start(|| {})?;
+    engine.open(source, options, true);
+    wait_until(source, LIMIT, || engine.status().statistics.frames >= 5);
+    Ok(engine)
+}
+
+#[test]
+fn silence_is_told_while_it_lasts_and_a_lost_server_by_its_kind() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    mjpeg_rtsp_client::player::listen_to_rtsp()?;
+    let folder = Folder::new()?;
+    let images = vec![movies::images(100, "I420")?; 6].concat();
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let rows: [(&str, Transport); 3] =
+        [("rtsp", Transport::Udp), ("rtsp", Transport::Tcp), ("labrtsp", Transport::Auto)];
+    for (scheme, transport) in rows {
+        let mut server = Server::start([&movie], 1)?;
+        let source = server.urls[0].replace("rtsp", scheme);
+        let timeout = Duration::from_secs(10);
+        let engine = playing(&source, Options { transport, timeout, ..Options::default() })?;
+        let status = engine.status();
+        assert_eq!((status.state, status.silent), (State::Playing, false), "{source}");
+        assert!(status.last_packet.is_some() && status.statistics.playout_delay > 0, "{source}");
+        assert!(engine.with_log(|log| log.entries().len()) >= 4, "{source}");
+        server.process().signal("STOP")?;
+        wait_until("silence", LIMIT, || engine.status().silent);
+        server.process().signal("CONT")?;
+        wait_until("packets again", LIMIT, || !engine.status().silent);
+        wait_until("samples", LIMIT, || engine.with_history(|it| it.samples().len() > 4));
+        server.process().signal("KILL")?;
+        let mut kind = None;
+        wait_until("a failure", LIMIT, || {
+            kind = engine.events().find_map(|event| match event {
+                Event::Failed(failure) => Some(failure.kind),
+                _ => None,
+            });
+            kind.is_some()
+        });
+        assert_eq!(kind, Some(FailureKind::Lost), "{source}");
+        assert_eq!(engine.status().state, State::Init);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_fails_has_its_kind() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
+    let mut server = Server::start([movie], 1)?;
+    let address = server.address()?.to_owned();
+    let taken = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    let port = taken.local_addr()?.port();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let failing = Behaviour {
+        reads: Reads::Java,
+        answers: Answers::Error("RTSP/1.0 500 CON_ERR"),
+        sends: Sends::Whole,
+    };
+    let failing = LabServer::start(failing, movies::images(2, "I420")?)?;
+    let rows = [
+        (format!("rtsp://{address}/missing"), FailureKind::NotFound),
+        (format!("labrtsp://{address}/missing"), FailureKind::NotFound),
+        (format!("rtsp://{nobody}/movie.mjpeg"), FailureKind::NoConnection),
+        (format!("labrtsp://{nobody}/movie.mjpeg"), FailureKind::NoConnection),
+        (format!("labrtsp://{}/movie.mjpeg", failing.address()), FailureKind::Refused),
+        ("/no/such/movie.mjpeg".to_owned(), FailureKind::Other),
+    ];
+    let engine = Engine::start(|| {})?;
+    let mut fails = |source: &str, want: &dyn Fn(FailureKind) -> bool| {
+        engine.open(source, Options::default(), true);
+        wait_until(source, LIMIT, || {
+            engine.events().any(|event| match event {
+                Event::Failed(failure) => {
+                    assert!(want(failure.kind), "{source}: {failure:?}");
+                    assert!(!failure.text.contains('\n'), "{failure:?}");
+                    true
+                }
+                _ => false,
+            })
+        });
+    };
+    for (source, kind) in &rows {
+        fails(source, &|it| it == *kind);
+    }
+    fails(&format!("labrtsp://{address}/movie.mjpeg?rtp-port={port}"), &|it| match it {
+        FailureKind::PortTaken { free } => free.is_some_and(|free| free != port),
+        _ => false,
+    });
+    server.is_well()
+}
+
+#[test]
+fn frames_that_cannot_be_decoded_are_counted_and_the_others_shown() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    let mut images = movies::images(60, "I420")?;
+    for image in images.iter_mut().skip(9).step_by(10) {
+        // A component count that no decoder takes.
+        let sof = image.windows(2).position(|it| it == [0xff, 0xc0]).expect("it is baseline");
+        image[sof + 9] = 0;
+    }
+    let behaviour = Behaviour { reads: Reads::Java, answers: Answers::Lines, sends: Sends::Whole };
+    let server = LabServer::start(behaviour, images)?;
+    let source = format!("labrtsp://{}/movie.mjpeg", server.address());
+    let engine = playing(&source, Options::default())?;
+    wait_until("damaged ones", LIMIT, || engine.status().statistics.undecoded >= 3);
+    wait_until("others", LIMIT, || engine.status().statistics.frames >= 45);
+    let statistics = engine.status().statistics;
+    assert!(statistics.undecoded <= 6 && statistics.frames <= 54, "{statistics:?}");
+    Ok(())
+}
+
+#[test]
+fn a_servers_movies_are_listed_in_its_language() -> Result<()> {
+    let folder = Folder::new()?;
+    let movie = movies::movie(&movies::images(2, "I420")?)?;
+    folder.file("b c.mjpeg", &movie)?;
+    folder.file("a.mjpeg", &movie)?;
+    let mut server = Server::start([folder.path()], 2)?;
+    let address = server.address()?.to_owned();
+    let source = format!("rtsp://{address}/x");
+    let want = ["a.mjpeg", "b%20c.mjpeg"].map(|it| format!("rtsp://{address}/{it}"));
+    assert_eq!(lists::addresses(&source), want);
+    let lab = lists::addresses(&format!("labrtsp://{address}/x"));
+    assert_eq!(lab, want.map(|it| it.replace("rtsp://", "labrtsp://")));
+    // Silent for a second: no list.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+    assert_eq!(lists::addresses(&format!("rtsp://{}/x", silent.local_addr()?)), [""; 0]);
     server.is_well()
 }

@@ -56,7 +56,10 @@ impl Failure {
 
 fn kind(message: &gst::message::Error) -> FailureKind {
     let error = message.error();
-    // labrtspsrc states which port is free.
+    // labrtspsrc states that a connection was lost, and which port is free.
+    if message.details().is_some_and(|it| it.get::<bool>("connection-lost") == Ok(true)) {
+        return FailureKind::Lost;
+    }
     let free = message.details().and_then(|it| it.get::<u32>("free-port").ok());
     // rtspsrc states the server's answer.
     match message.details().and_then(|it| it.get::<u32>("rtsp-status-code").ok()) {

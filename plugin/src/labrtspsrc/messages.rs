@@ -59,8 +59,13 @@ impl Failure {
             Self::ServerError(_) | Self::Refused { .. } => {
                 gst::element_error!(element, gst::ResourceError::Failed, ("{text}"));
             }
-            Self::NoAnswer { .. } | Self::NoRtp { .. } | Self::Closed => {
+            Self::NoAnswer { .. } | Self::NoRtp { .. } => {
                 gst::element_error!(element, gst::ResourceError::Read, ("{text}"));
+            }
+            Self::Closed => {
+                let details =
+                    gst::Structure::builder("details").field("connection-lost", true).build();
+                gst::element_error!(element, gst::ResourceError::Read, ("{text}"), details: details);
             }
         }
     }

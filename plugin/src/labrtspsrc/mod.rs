@@ -33,7 +33,8 @@
 //! `labrtspsrc-finding` (`name`, `text`: what is unlike the lab in the RTP), `labrtspsrc-note`
 //! (`text`: what the element does about it).
 //!
-//! The error about an RTP port that is taken has the detail `free-port`.
+//! The error about an RTP port that is taken has the detail `free-port`, that about a connection
+//! that was lost `connection-lost`.
 //!
 //! The movie's duration (TIME, and DEFAULT: frames) is known where the server tells it. Seeking works where the server has
 //! the request SEEK, as ours does. The stream ends when packets stop after the last frame, or,

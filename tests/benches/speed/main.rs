@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measures what docs/performance.md states, each beside its peer in the same run.
 //!
-//! `scripts/bench [source|huge|first-frame|recode|viewers|lab]...` builds everything and runs this.
+//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|window]...` builds everything and runs this.
 #![allow(clippy::print_stdout, reason = "the tables are the product")]
 
 mod first_frame;
@@ -10,6 +10,7 @@ mod lab;
 mod recode;
 mod source;
 mod viewers;
+mod window;
 
 use anyhow::{Result, bail};
 use std::path::Path;
@@ -22,7 +23,7 @@ fn main() -> Result<()> {
     if let Some(movie) = named.first().and_then(|name| name.strip_prefix(huge::ALONE)) {
         return huge::run_alone(Path::new(movie));
     }
-    let all = ["source", "huge", "first-frame", "recode", "viewers", "lab"]
+    let all = ["source", "huge", "first-frame", "recode", "viewers", "lab", "window"]
         .map(ToOwned::to_owned)
         .to_vec();
     for name in if named.is_empty() { all } else { named } {
@@ -33,9 +34,10 @@ fn main() -> Result<()> {
             "recode" => recode::run()?,
             "viewers" => viewers::run()?,
             "lab" => lab::run()?,
-            other => {
-                bail!("no bench {other}; there are source, huge, first-frame, recode, viewers, lab")
-            }
+            "window" => window::run()?,
+            other => bail!(
+                "no bench {other}; there are source, huge, first-frame, recode, viewers, lab, window"
+            ),
         }
     }
     Ok(())

@@ -49,6 +49,11 @@ impl Display {
         Ok(Self { name: format!(":{}", name.trim()), home, _server: server })
     }
 
+    /// `:N`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A command on this display, with a home of its own.
     pub fn prepare(&self, command: &mut Command) {
         command
@@ -156,6 +161,11 @@ impl<'a> Window<'a> {
     pub fn click(&self, x: usize, y: usize) -> Result<()> {
         let (x, y) = (x.to_string(), y.to_string());
         self.display.xdotool(&["mousemove", &x, &y, "click", "1"]).map(drop)
+    }
+
+    /// The process's number.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// The process.
