@@ -321,7 +321,7 @@ fn what_fails_has_its_kind() -> Result<()> {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let failing = Behaviour {
         reads: Reads::Java,
-        answers: Answers::Error("RTSP/1.0 500 CON_ERR"),
+        answers: Answers::Error("500 CONNECTION ERROR"),
         sends: Sends::Whole,
     };
     let failing = LabServer::start(failing, movies::images(2, "I420")?)?;
@@ -334,7 +334,7 @@ fn what_fails_has_its_kind() -> Result<()> {
         ("/no/such/movie.mjpeg".to_owned(), FailureKind::Other),
     ];
     let engine = Engine::start(|| {})?;
-    let mut fails = |source: &str, want: &dyn Fn(FailureKind) -> bool| {
+    let fails = |source: &str, want: &dyn Fn(FailureKind) -> bool| {
         engine.open(source, Options::default(), true);
         wait_until(source, LIMIT, || {
             engine.events().any(|event| match event {
@@ -389,7 +389,8 @@ fn a_servers_movies_are_listed_in_its_language() -> Result<()> {
     let want = ["a.mjpeg", "b%20c.mjpeg"].map(|it| format!("rtsp://{address}/{it}"));
     assert_eq!(lists::addresses(&source), want);
     let lab = lists::addresses(&format!("labrtsp://{address}/x"));
-    assert_eq!(lab, want.map(|it| it.replace("rtsp://", "labrtsp://")));
+    // The lab's requests are words between blanks: a name that has one cannot be asked for.
+    assert_eq!(lab, [format!("labrtsp://{address}/a.mjpeg")]);
     // Silent for a second: no list.
     let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
     assert_eq!(lists::addresses(&format!("rtsp://{}/x", silent.local_addr()?)), [""; 0]);

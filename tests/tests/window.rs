@@ -118,6 +118,12 @@ fn keys_and_clicks_drive_a_lab_server_and_closing_tears_down() -> Result<()> {
     assert!(window.process().wait(LIMIT)?.success());
     let last = server.requests().pop().context("no request")?;
     assert!(last.starts_with("TEARDOWN movie.Mjpeg RTSP/1.0\r\n"), "{last:?}");
+    // What is remembered lies under the XDG directories.
+    let kept = std::fs::read(display.home().join("config/mjpeg-rtsp/window.json"))?;
+    let kept: serde_json::Value = serde_json::from_slice(&kept)?;
+    let address = kept["history"][0].as_str().context("no history")?;
+    assert!(address.starts_with(&format!("labrtsp://{host}:{port}/movie.Mjpeg")), "{address}");
+    assert_eq!(kept["size"], serde_json::json!([800.0, 600.0]));
     Ok(())
 }
 

@@ -122,6 +122,7 @@ fn menu(ui: &mut Ui, model: &Model, actions: &mut Vec<Action>) {
     ui.set_min_width(250.0);
     let (there, settings) = (model.picture.is_some(), &model.settings);
     entry(ui, "Open a file\u{2026}", true, Action::OpenFile, actions);
+    entry(ui, "Lab server\u{2026}", true, Action::LabForm, actions);
     entry(ui, "Movies of this server", model.is_open(), Action::ListMovies, actions);
     ui.separator();
     entry(ui, "Save the picture as PNG", there, Action::Snapshot, actions);

@@ -106,7 +106,7 @@ impl App {
         let now = ctx.input(|input| input.time);
         let status = self.engine.status();
         if status.state != self.model.status.state {
-            self.model.changed_at = now;
+            self.model.changed = Some((self.model.status.state, now));
             if self.banner_until.is_some() || status.state == State::Playing {
                 self.dismiss();
             }
@@ -303,6 +303,7 @@ impl App {
                 Err(error) => self.tell(&error.to_string()),
             },
             Action::OpenFile => self.dialogs.ask(Purpose::Open, ""),
+            Action::LabForm => self.local.lab_dialog = true,
             Action::OpenLab => self.open_lab(),
             Action::Setup => self.command(Command::Setup),
             Action::Play if self.model.settings.simple => self.engine.set_up_and_play(),
@@ -323,6 +324,7 @@ impl App {
             Action::FullScreen => self.full_screen(ctx, !self.model.full_screen),
             Action::Leave => {
                 self.local.help = false;
+                self.local.lab_dialog = false;
                 self.full_screen(ctx, false);
             }
             Action::Help => self.local.help = !self.local.help,
@@ -490,6 +492,7 @@ impl App {
             Ok(location) => {
                 let address = Location { rtp_port: Some(rtp_port), ..location }.to_string();
                 self.model.settings.lab = form;
+                self.local.lab_dialog = false;
                 self.open(&address);
             }
             Err(error) => self.pass_on(&error.to_string()),

@@ -196,8 +196,8 @@ fn state_diagram(ui: &mut Ui, model: &Model, whole: bool) {
          The state changes when the server's answer has come.",
     );
     let now = ui.input(|input| input.time);
-    let flash = now - model.changed_at < FLASH;
-    if flash {
+    let from = model.changed.filter(|(_, at)| now - at < FLASH).map(|(from, _)| from);
+    if from.is_some() {
         ui.ctx().request_repaint_after(Duration::from_secs_f64(FLASH));
     }
     let (visuals, painter) = (ui.visuals(), ui.painter());
@@ -210,7 +210,14 @@ fn state_diagram(ui: &mut Ui, model: &Model, whole: bool) {
             continue;
         }
         if whole && at > 0 {
-            let stroke = if flash { Stroke::new(2.0, ACCENT) } else { line };
+            // The lines on the way from the state before.
+            let place = |of: State| states.iter().position(|it| *it == of).unwrap_or(0);
+            let passed = from.is_some_and(|from| {
+                let (low, high) =
+                    (place(from).min(place(current)), place(from).max(place(current)));
+                (low + 1..=high).contains(&at)
+            });
+            let stroke = if passed { Stroke::new(2.0, ACCENT) } else { line };
             painter.hline(left..=left + LINE, rect.center().y, stroke);
             left += LINE;
         }

@@ -21,6 +21,8 @@ pub enum Action {
     AgainOnPort(u16),
     /// Choose a file.
     OpenFile,
+    /// Show the lab's form.
+    LabForm,
     /// Open what the lab's form says.
     OpenLab,
     /// The lab's four.
@@ -132,8 +134,8 @@ pub struct Model {
     pub movies: Movies,
     /// Only the picture is shown.
     pub full_screen: bool,
-    /// When the state changed, in the context's seconds.
-    pub changed_at: f64,
+    /// The state before the present one, and when it changed, in the context's seconds.
+    pub changed: Option<(State, f64)>,
     /// A file is held over the window.
     pub hovering: bool,
 }
@@ -232,6 +234,8 @@ pub struct Local {
     pub lab: LabForm,
     /// The lab's form is unfolded.
     pub lab_open: bool,
+    /// The lab's form is on show over everything.
+    pub lab_dialog: bool,
     /// The list of keys is on show.
     pub help: bool,
     /// Where the seek bar is being dragged to, in seconds.

@@ -137,7 +137,7 @@ fn welcome(ui: &mut Ui, model: &Model, local: &mut Local, actions: &mut Vec<Acti
 }
 
 /// The lab client's four arguments.
-fn lab_form(ui: &mut Ui, local: &mut Local, actions: &mut Vec<Action>) {
+pub fn lab_form(ui: &mut Ui, local: &mut Local, actions: &mut Vec<Action>) {
     Frame::group(ui.style()).show(ui, |ui| {
         let mut entered = false;
         let form = &mut local.lab;

@@ -61,6 +61,14 @@ pub fn show(
     if local.help {
         help(ui, local);
     }
+    if local.lab_dialog {
+        let shown = Modal::new(egui::Id::unique("lab dialog")).show(ui.ctx(), |ui| {
+            ui.set_width(360.0);
+            ui.heading("Lab server");
+            picture::lab_form(ui, local, actions);
+        });
+        local.lab_dialog &= !shown.should_close();
+    }
 }
 
 /// The panel: its two pages.
