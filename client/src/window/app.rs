@@ -574,6 +574,13 @@ impl eframe::App for App {
         }
     }
 
+    /// Black beside the picture. Each pixel is drawn once: with software GL a fill below the
+    /// picture costs as much as the picture.
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        let colour = if self.model.shows_picture() { Color32::BLACK } else { visuals.panel_fill };
+        colour.to_normalized_gamma_f32()
+    }
+
     fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
         self.keep();
     }

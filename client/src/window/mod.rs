@@ -83,6 +83,8 @@ pub fn run(arguments: &Arguments) -> Result<Result<ExitCode, NoWindow>> {
             .with_min_inner_size([480.0, 360.0])
             .with_drag_and_drop(true),
         renderer: eframe::Renderer::Glow,
+        // Colours are the movie's, and cost nothing more.
+        dithering: false,
         ..Default::default()
     };
     let ran = eframe::run_native_ext(

@@ -151,6 +151,11 @@ impl Model {
         !self.is_open() && self.failure.is_none()
     }
 
+    /// The picture is in its place, with nothing but black beside it.
+    pub fn shows_picture(&self) -> bool {
+        self.picture.is_some() && self.failure.is_none()
+    }
+
     /// The frame's number in the movie, from 0.
     pub fn frame(&self) -> Option<u64> {
         let frame = self.position?.as_secs_f64() * self.frame_rate?;

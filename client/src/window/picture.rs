@@ -23,7 +23,6 @@ pub fn show(ui: &mut Ui, model: &Model, local: &mut Local, actions: &mut Vec<Act
     if let Some(advice) = &model.failure {
         failure(ui, advice, actions);
     } else if let Some(picture) = &model.picture {
-        ui.painter().rect_filled(area, 0.0, Color32::BLACK);
         let [width, height] = picture.size;
         let place = fitted(area, width, height);
         let response = ui.allocate_rect(area, Sense::click());

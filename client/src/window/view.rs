@@ -5,7 +5,7 @@ use super::model::{Action, Local, Model};
 use super::settings::Panel;
 use super::{address, controls, keys, picture, protocol, statistics};
 use crate::player::{History, ProtocolLog};
-use eframe::egui::{self, CentralPanel, Color32, Frame, Margin, Modal, RichText, Ui, vec2};
+use eframe::egui::{self, CentralPanel, Frame, Margin, Modal, RichText, Ui, vec2};
 
 /// Below this width the side panel takes the picture's place, if it is asked for.
 pub const NARROW: f32 = 800.0;
@@ -25,10 +25,8 @@ pub fn show(
     let typing = std::mem::take(&mut local.typing);
     actions.extend(keys::pressed(ui.ctx(), typing));
     if model.full_screen && model.picture.is_some() {
-        let plain = Frame::new().fill(Color32::BLACK);
-        CentralPanel::default()
-            .frame(plain)
-            .show(ui, |ui| picture::show(ui, model, local, actions));
+        let bare = CentralPanel::default().frame(Frame::NONE);
+        bare.show(ui, |ui| picture::show(ui, model, local, actions));
         return;
     }
     let bar = Frame::new().fill(ui.visuals().panel_fill).inner_margin(Margin::symmetric(12, 8));
@@ -51,7 +49,13 @@ pub fn show(
     });
     let over = narrow && local.panel_over_picture && page != Panel::None;
     let plain = Frame::new().fill(ui.visuals().panel_fill);
-    CentralPanel::default().frame(if over { bar } else { plain }).show(ui, |ui| {
+    let frame = match over {
+        true => bar,
+        // What is beside the picture is the colour that the window is cleared with.
+        false if model.shows_picture() => Frame::NONE,
+        false => plain,
+    };
+    CentralPanel::default().frame(frame).show(ui, |ui| {
         if over {
             side(ui, model, log, history, local, actions);
         } else {
