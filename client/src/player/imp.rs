@@ -237,9 +237,14 @@ impl Player {
     }
 
     fn play(&self) {
-        if !self.allowed("play", State::Ready) {
-            return;
+        if self.allowed("play", State::Ready) {
+            self.start_playing();
         }
+    }
+
+    /// Asks for frames; anew, if the movie has ended.
+    pub fn start_playing(&self) {
+        self.stepper.release();
         if self.ended.replace(false)
             && let Some(playbin) = self.playbin()
         {
@@ -409,6 +414,7 @@ impl Player {
             }
             MessageView::Eos(_) => {
                 self.pending.set(None);
+                self.stepper.cancel();
                 self.ended.set(true);
                 if let Some(playbin) = self.playbin() {
                     let _ = playbin.set_state(gst::State::Paused);

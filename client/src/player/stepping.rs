@@ -8,7 +8,7 @@
 //! step waits until the pipeline has settled.
 
 use super::imp::Player;
-use super::{Command, Protocol, State};
+use super::{Protocol, State};
 use gst::prelude::*;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -21,6 +21,9 @@ const IDLE: u8 = 0;
 /// What comes before the next flush is of the old place.
 const AFTER_FLUSH: u8 = 1;
 const NEXT: u8 = 2;
+/// It has come. What the server sent before it was paused is not shown: the sink would take it for
+/// the picture of its pause.
+const HOLD: u8 = 3;
 
 /// What the sink's pad waits for.
 #[derive(Debug, Default)]
@@ -43,6 +46,8 @@ pub(super) struct Stepper {
     place: Cell<Option<gst::ClockTime>>,
     phase: Cell<Phase>,
     next: Cell<Option<gst::ClockTime>>,
+    /// The frame on show, from which playing goes on.
+    resume: Cell<Option<gst::ClockTime>>,
     watch: Arc<Watch>,
 }
 
@@ -57,17 +62,31 @@ impl Stepper {
         self.place.set(Some(position));
     }
 
-    /// No frame is waited for any more.
+    /// No frame is waited for any more; the one on show stays.
     pub fn cancel(&self) {
         self.phase.set(Phase::None);
+        if self.watch.0.load(Ordering::Relaxed) != HOLD {
+            self.watch.0.store(IDLE, Ordering::Relaxed);
+        }
+    }
+
+    /// Frames are shown again. They go on from the one on show, since the server is ahead of it.
+    pub fn release(&self) {
         self.watch.0.store(IDLE, Ordering::Relaxed);
+        if let Some(resume) = self.resume.take()
+            && self.place.get().is_none()
+        {
+            self.place.set(Some(resume));
+        }
     }
 
     /// The session ends.
     pub fn reset(&self) {
         self.place.set(None);
         self.next.set(None);
-        self.cancel();
+        self.resume.set(None);
+        self.phase.set(Phase::None);
+        self.watch.0.store(IDLE, Ordering::Relaxed);
     }
 
     /// Follows the frames that come to the sink.
@@ -84,7 +103,10 @@ impl Stepper {
                 {
                     turn(AFTER_FLUSH, NEXT);
                 }
-                Some(gst::PadProbeData::Buffer(_)) if turn(NEXT, IDLE) => {
+                Some(gst::PadProbeData::Buffer(_)) if watch.0.load(Ordering::Relaxed) == HOLD => {
+                    return gst::PadProbeReturn::Drop;
+                }
+                Some(gst::PadProbeData::Buffer(_)) if turn(NEXT, HOLD) => {
                     if let Some(bus) = &bus {
                         let shown = gst::Structure::new_empty(SHOWN);
                         let _ = bus.post(gst::message::Application::new(shown));
@@ -112,7 +134,7 @@ impl Player {
         // A file's frame comes by the seek.
         if self.protocol() != Protocol::None {
             stepper.phase.set(Phase::Coming);
-            self.start(Command::Play, gst::State::Playing);
+            self.start_playing();
         }
     }
 
@@ -130,10 +152,9 @@ impl Player {
             State::Playing if self.is_settled() => {
                 if let Some(place) = stepper.place.take() {
                     let stepping = stepper.phase.get() == Phase::Coming;
-                    stepper
-                        .watch
-                        .0
-                        .store(if stepping { AFTER_FLUSH } else { IDLE }, Ordering::Relaxed);
+                    let watch = if stepping { AFTER_FLUSH } else { IDLE };
+                    stepper.watch.0.store(watch, Ordering::Relaxed);
+                    stepper.resume.set(stepping.then_some(place));
                     self.start_seek(place);
                 } else if stepper.phase.get() == Phase::Shown {
                     self.pause();
