@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measures what docs/performance.md states, each beside its peer in the same run.
 //!
-//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|window]...` builds everything and runs this.
+//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|window|window-soak]...` builds
+//! everything and runs this.
 #![allow(clippy::print_stdout, reason = "the tables are the product")]
 
 mod first_frame;
@@ -35,8 +36,11 @@ fn main() -> Result<()> {
             "viewers" => viewers::run()?,
             "lab" => lab::run()?,
             "window" => window::run()?,
+            // Eleven minutes: only if it is named.
+            "window-soak" => window::soak()?,
             other => bail!(
-                "no bench {other}; there are source, huge, first-frame, recode, viewers, lab, window"
+                "no bench {other}; there are source, huge, first-frame, recode, viewers, lab, window, \
+                 window-soak"
             ),
         }
     }

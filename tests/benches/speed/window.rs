@@ -42,6 +42,35 @@ pub fn run() -> Result<()> {
     server.is_well()
 }
 
+/// Memory of the window over ten minutes, with the statistics open.
+pub fn soak() -> Result<()> {
+    const MINUTES: u64 = 11;
+    let images = movies::images(100, "I420")?;
+    let seconds = usize::try_from(MINUTES * 60 + 30)?;
+    let movie = images.into_iter().cycle().take(seconds * 20).collect::<Vec<_>>();
+    let folder = Folder::new()?;
+    let movie = folder.file("long.mjpeg", &movies::movie(&movie)?)?;
+    let mut server = Server::start([movie], 1)?;
+    let display = Display::start()?;
+    let url = &server.urls[0];
+    let line = ["mjpeg-rtsp-client", "--size", "1280x800", "--panel", "statistics", url];
+    let player = play_with(&display, &line)?;
+    println!("\nresident memory of the window, 384x288 at 20 frames/s, statistics open\n");
+    println!("| minutes | KiB |\n|---|---|");
+    for minute in 1..=MINUTES {
+        pace(Duration::from_mins(1));
+        println!("| {minute} | {} |", resident(player.id())?);
+    }
+    server.is_well()
+}
+
+/// Resident memory in KiB (proc(5), /proc/PID/status).
+fn resident(id: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+}
+
 /// Colours that take the decoder's time, and the number in the upper eighth.
 fn image(number: u16) -> Result<Vec<u8>> {
     let (width, height) = SIZE;
