@@ -367,6 +367,11 @@ fn what_fails_has_its_kind() -> Result<()> {
     for (source, kind) in &rows {
         fails(source, &|it| it == *kind);
     }
+    // What could not be opened says so again, and does not wait for ever.
+    engine.command(mjpeg_rtsp_client::player::Command::Setup);
+    wait_until("the same again", LIMIT, || {
+        engine.events().any(|event| matches!(event, Event::Failed(_)))
+    });
     fails(&format!("labrtsp://{address}/movie.mjpeg?rtp-port={port}"), &|it| match it {
         FailureKind::PortTaken { free } => free.is_some_and(|free| free != port),
         _ => false,

@@ -178,7 +178,8 @@ fn a_screenshot_shows_the_movie_and_its_state_in_both_colours() -> Result<()> {
 fn a_taken_rtp_port_is_mended_by_a_click() -> Result<()> {
     let folder = Folder::new()?;
     let movie = folder.file("bars.mjpeg", &movies::movie(&bars(200)?)?)?;
-    let mut server = Server::start([movie], 1)?;
+    let movie = movie.to_str().context("a plain path")?;
+    let mut server = Server::start(["--log", "info", movie], 1)?;
     let display = Display::start()?;
     let taken = std::net::UdpSocket::bind("0.0.0.0:0")?;
     let port = taken.local_addr()?.port();
@@ -193,8 +194,10 @@ fn a_taken_rtp_port_is_mended_by_a_click() -> Result<()> {
     });
     window.click(120, offer.context("it was found")? + 6)?;
     wait_until("the bars", LIMIT, || display.look().is_ok_and(|it| shows_the_bars(&it)));
-    window.key("q")?;
+    // A signal closes the window as a person does.
+    window.process().signal("TERM")?;
     assert!(window.process().wait(LIMIT)?.success());
+    server.wait_for_log("TEARDOWN", LIMIT);
     server.is_well()
 }
 

@@ -232,6 +232,8 @@ struct Session {
     playing: Cell<Option<Instant>>,
     /// READY is to be followed by PLAY.
     play_when_ready: Cell<bool>,
+    /// Why there is no player.
+    not_opened: RefCell<Option<Failure>>,
 }
 
 impl Session {
@@ -244,6 +246,7 @@ impl Session {
             set_up: Cell::default(),
             playing: Cell::default(),
             play_when_ready: Cell::default(),
+            not_opened: RefCell::default(),
         })
     }
 
@@ -297,14 +300,16 @@ impl Session {
             Status { source: source.to_owned(), rate: 1.0, ..Status::default() };
         match self.new_player(source, options) {
             Ok(player) => {
+                self.not_opened.replace(None);
                 self.player.replace(Some(player));
                 if play {
                     self.set_up_and_play();
                 }
             }
             Err(error) => {
-                let text = format!("{error:#}");
-                self.tell(Event::Failed(Failure::new(FailureKind::Other, &text)));
+                let failure = Failure::new(FailureKind::Other, &format!("{error:#}"));
+                self.not_opened.replace(Some(failure.clone()));
+                self.tell(Event::Failed(failure));
             }
         }
     }
@@ -371,7 +376,12 @@ impl Session {
     }
 
     fn act(&self, order: Order) {
-        let Some(player) = self.player() else { return };
+        let Some(player) = self.player() else {
+            if let Some(failure) = self.not_opened.borrow().clone() {
+                self.tell(Event::Failed(failure));
+            }
+            return;
+        };
         match order {
             Order::Command(command) => player.command(command.signal()),
             Order::SetUpAndPlay => self.set_up_and_play(),

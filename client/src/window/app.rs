@@ -306,7 +306,10 @@ impl App {
             Action::LabForm => self.local.lab_dialog = true,
             Action::OpenLab => self.open_lab(),
             Action::Setup => self.command(Command::Setup),
-            Action::Play if self.model.settings.simple => self.engine.set_up_and_play(),
+            Action::Play if self.model.settings.simple => {
+                self.model.failure = None;
+                self.engine.set_up_and_play();
+            }
             Action::Play => self.command(Command::Play),
             Action::Pause => self.command(Command::Pause),
             Action::Teardown => self.command(Command::Teardown),

@@ -29,11 +29,8 @@ pub fn show(ui: &mut Ui, model: &Model, local: &mut Local, actions: &mut Vec<Act
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let states = 3.0 * BOX.x + 2.0 * LINE;
             let text = frame_text(model);
-            let width = ui.painter().layout_no_wrap(
-                text.clone(),
-                FontId::proportional(14.0),
-                Color32::WHITE,
-            );
+            let width =
+                ui.painter().layout_no_wrap(text.clone(), FontId::monospace(13.0), Color32::WHITE);
             // The counter goes first where there is no place, then two of the boxes.
             if ui.available_width() > states + width.size().x + 24.0 {
                 ui.label(RichText::new(text).monospace());
