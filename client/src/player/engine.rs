@@ -386,7 +386,7 @@ impl Session {
             Order::Command(command) => player.command(command.signal()),
             Order::SetUpAndPlay => self.set_up_and_play(),
             // What was paused shows the frame of the new place too.
-            Order::Seek(position) if player.state() == State::Ready => {
+            Order::Seek(position) if player.is_still() => {
                 player.step_to(clock(position));
             }
             Order::Seek(position) => player.seek(clock(position)),

@@ -280,6 +280,11 @@ impl Player {
         self.imp().set_rate(rate, position);
     }
 
+    /// It shows one frame, or will: in READY, on the way there, and during a step.
+    pub fn is_still(&self) -> bool {
+        self.imp().is_still()
+    }
+
     /// In READY: shows the frame at `position` and stays there. While one is under way only the
     /// last target of those that follow is kept.
     pub fn step_to(&self, position: gst::ClockTime) {

@@ -8,14 +8,19 @@
 //! step waits until the pipeline has settled.
 
 use super::imp::Player;
-use super::{Protocol, State};
+use super::{Command, Protocol, State};
+use glib::subclass::prelude::*;
 use gst::prelude::*;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 /// Name of the application message that the awaited frame has reached the sink.
 pub(super) const SHOWN: &str = "mjpeg-rtsp-shown";
+
+/// A pipeline whose sink has taken a frame plays by then.
+const SETTLES: Duration = Duration::from_millis(300);
 
 const IDLE: u8 = 0;
 /// What comes before the next flush is of the old place.
@@ -101,10 +106,11 @@ impl Stepper {
                 Some(gst::PadProbeData::Event(event))
                     if event.type_() == gst::EventType::FlushStop =>
                 {
-                    turn(AFTER_FLUSH, NEXT);
+                    // What was held back for is flushed as well.
+                    let _ = turn(AFTER_FLUSH, NEXT) || turn(HOLD, NEXT);
                 }
                 Some(gst::PadProbeData::Buffer(_)) if watch.0.load(Ordering::Relaxed) == HOLD => {
-                    return gst::PadProbeReturn::Drop;
+                    return gst::PadProbeReturn::Handled;
                 }
                 Some(gst::PadProbeData::Buffer(_)) if turn(NEXT, HOLD) => {
                     if let Some(bus) = &bus {
@@ -123,11 +129,11 @@ impl Player {
     /// Shows the frame at `position` and stays there, in READY.
     pub fn step_to(&self, position: gst::ClockTime) {
         let stepper = self.stepper();
-        if stepper.phase.get() != Phase::None {
-            stepper.next.set(Some(position));
+        if !self.is_still() {
             return;
         }
-        if self.state() != State::Ready || self.pending().is_some() {
+        if stepper.phase.get() != Phase::None || self.pending().is_some() {
+            stepper.next.set(Some(position));
             return;
         }
         self.seek(position);
@@ -138,11 +144,35 @@ impl Player {
         }
     }
 
+    /// It shows one frame, or will: in READY, on the way there, and during a step.
+    pub fn is_still(&self) -> bool {
+        match self.state() {
+            State::Init => false,
+            State::Ready => true,
+            State::Playing => {
+                self.stepper().phase.get() != Phase::None || self.pending() == Some(Command::Pause)
+            }
+        }
+    }
+
     /// The awaited frame has come.
     pub(super) fn shown(&self) {
-        if self.stepper().phase.get() == Phase::Coming {
-            self.stepper().phase.set(Phase::Shown);
+        let stepper = self.stepper();
+        if stepper.phase.get() != Phase::Coming {
+            return;
         }
+        stepper.phase.set(Phase::Shown);
+        // If the sink did not take it, as of a frame before the segment, the pipeline does not
+        // settle: the next one is taken.
+        let weak = self.obj().downgrade();
+        glib::timeout_add_local_once(SETTLES, move || {
+            let Some(player) = weak.upgrade() else { return };
+            let stepper = player.imp().stepper();
+            if stepper.phase.get() == Phase::Shown {
+                stepper.phase.set(Phase::Coming);
+                stepper.watch.0.store(NEXT, Ordering::Relaxed);
+            }
+        });
     }
 
     /// Does what was waiting for the pipeline; at each of its messages.

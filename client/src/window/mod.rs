@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The window: the picture, the lab's buttons and states, and what the protocol does meanwhile.
 //!
-//! [`view`] draws a [`model::Model`] and collects [`model::Action`]s; [`app`] makes the one of the
-//! engine's state and carries out the others. No widget knows GStreamer, and none waits.
+//! `view` draws a `Model` and collects `Action`s; `app` makes the one of the engine's state and
+//! carries out the others. No widget knows GStreamer, and none waits.
 
 mod address;
 mod advice;
