@@ -449,14 +449,19 @@ impl Session {
         let Some(player) = self.player() else { return };
         let changed = {
             let mut status = lock(&self.shared.status);
+            // Queries find no answer while the pipeline is flushed; the movie is the same.
+            let same = player.state() != State::Init;
             let now = Status {
                 source: status.source.clone(),
                 protocol: player.protocol(),
                 state: player.state(),
                 pending: player.pending(),
-                duration: player.duration().map(Duration::from),
-                frames: player.frames(),
-                seekable: player.seekable(),
+                duration: player
+                    .duration()
+                    .map(Duration::from)
+                    .or(status.duration.filter(|_| same)),
+                frames: player.frames().or(status.frames.filter(|_| same)),
+                seekable: player.seekable().or(status.seekable.filter(|_| same)),
                 rate: player.rate(),
                 statistics: self.statistics(&player),
                 last_packet: player.last_packet(),

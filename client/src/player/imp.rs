@@ -245,6 +245,7 @@ impl Player {
     /// Asks for frames; anew, if the movie has ended.
     pub fn start_playing(&self) {
         self.stepper.release();
+        self.look_after();
         if self.ended.replace(false)
             && let Some(playbin) = self.playbin()
         {
@@ -449,7 +450,10 @@ impl Player {
         if self.state.get() == State::Init {
             let why = "seek needs READY or PLAYING, the state is INIT".to_owned();
             self.obj().emit_by_name::<()>("refused", &[&why]);
-        } else if self.state.get() == State::Ready && self.protocol.get() != Protocol::None {
+        } else if self.protocol.get() != Protocol::None
+            && (self.state.get() == State::Ready || self.stepper.place().is_some())
+        {
+            // The last one counts, also of those that wait for PLAY's answer.
             self.stepper.set_place(position);
         } else if self.seeking.get() {
             self.next_seek.set(Some(position));

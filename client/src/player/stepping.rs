@@ -22,6 +22,10 @@ pub(super) const SHOWN: &str = "mjpeg-rtsp-shown";
 /// A pipeline whose sink has taken a frame plays by then.
 const SETTLES: Duration = Duration::from_millis(300);
 
+/// How often a step under way is looked at beside the bus: the pipeline may settle behind its last
+/// message.
+const LOOK: Duration = Duration::from_millis(50);
+
 const IDLE: u8 = 0;
 /// What comes before the next flush is of the old place.
 const AFTER_FLUSH: u8 = 1;
@@ -50,9 +54,12 @@ enum Phase {
 pub(super) struct Stepper {
     place: Cell<Option<gst::ClockTime>>,
     phase: Cell<Phase>,
+    /// Counts the frames that have come, so that each one's patience is its own.
+    shown: Cell<u64>,
     next: Cell<Option<gst::ClockTime>>,
     /// The frame on show, from which playing goes on.
     resume: Cell<Option<gst::ClockTime>>,
+    looking: Cell<bool>,
     watch: Arc<Watch>,
 }
 
@@ -144,6 +151,29 @@ impl Player {
         }
     }
 
+    /// Looks after a step until it is done.
+    pub(super) fn look_after(&self) {
+        let is_busy = |player: &Player| {
+            let stepper = player.stepper();
+            let waits = stepper.place.get().is_some() || stepper.next.get().is_some();
+            player.state() != State::Init && (waits || stepper.phase.get() != Phase::None)
+        };
+        if !is_busy(self) || self.stepper().looking.replace(true) {
+            return;
+        }
+        let weak = self.obj().downgrade();
+        glib::timeout_add_local(LOOK, move || {
+            let Some(player) = weak.upgrade() else { return glib::ControlFlow::Break };
+            let player = player.imp();
+            player.advance();
+            if is_busy(player) {
+                return glib::ControlFlow::Continue;
+            }
+            player.stepper().looking.set(false);
+            glib::ControlFlow::Break
+        });
+    }
+
     /// It shows one frame, or will: in READY, on the way there, and during a step.
     pub fn is_still(&self) -> bool {
         match self.state() {
@@ -162,13 +192,15 @@ impl Player {
             return;
         }
         stepper.phase.set(Phase::Shown);
+        let this = stepper.shown.get() + 1;
+        stepper.shown.set(this);
         // If the sink did not take it, as of a frame before the segment, the pipeline does not
         // settle: the next one is taken.
         let weak = self.obj().downgrade();
         glib::timeout_add_local_once(SETTLES, move || {
             let Some(player) = weak.upgrade() else { return };
             let stepper = player.imp().stepper();
-            if stepper.phase.get() == Phase::Shown {
+            if stepper.phase.get() == Phase::Shown && stepper.shown.get() == this {
                 stepper.phase.set(Phase::Coming);
                 stepper.watch.0.store(NEXT, Ordering::Relaxed);
             }
