@@ -165,6 +165,7 @@ impl Player {
         glib::timeout_add_local(LOOK, move || {
             let Some(player) = weak.upgrade() else { return glib::ControlFlow::Break };
             let player = player.imp();
+            player.nudge();
             player.advance();
             if is_busy(player) {
                 return glib::ControlFlow::Continue;
@@ -172,6 +173,17 @@ impl Player {
             player.stepper().looking.set(false);
             glib::ControlFlow::Break
         });
+    }
+
+    /// A flush that meets the end of a change to PLAYING leaves the pipeline at rest in PAUSED, with
+    /// the frame in its sink: it is asked for PLAYING again.
+    fn nudge(&self) {
+        let Some(playbin) = self.playbin() else { return };
+        let (_, current, pending) = playbin.state(gst::ClockTime::ZERO);
+        let rests = current == gst::State::Paused && pending == gst::State::VoidPending;
+        if rests && self.state() == State::Playing && self.pending().is_none() {
+            let _ = playbin.set_state(gst::State::Playing);
+        }
     }
 
     /// It shows one frame, or will: in READY, on the way there, and during a step.
