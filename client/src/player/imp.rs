@@ -200,10 +200,6 @@ impl Player {
         self.state.get()
     }
 
-    pub fn is_seeking(&self) -> bool {
-        self.seeking.get()
-    }
-
     pub(super) fn stepper(&self) -> &Stepper {
         &self.stepper
     }
@@ -260,6 +256,7 @@ impl Player {
 
     pub fn pause(&self) {
         if self.allowed("pause", State::Playing) {
+            self.seeking.set(false);
             self.collector.pause();
             self.stepper.cancel();
             self.start(Command::Pause, gst::State::Paused);

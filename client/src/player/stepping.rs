@@ -243,12 +243,13 @@ impl Player {
         }
     }
 
-    /// No command, no seek and no change of state is under way.
+    /// No command and no change of state is under way; so no seek either, since a flush takes the
+    /// sink, and with it the pipeline, out of PLAYING at once. Its ASYNC_DONE may be missing.
     fn is_settled(&self) -> bool {
         let settled = self.playbin().is_some_and(|playbin| {
             let (_, current, pending) = playbin.state(gst::ClockTime::ZERO);
             current == gst::State::Playing && pending == gst::State::VoidPending
         });
-        settled && self.pending().is_none() && !self.is_seeking()
+        settled && self.pending().is_none()
     }
 }
