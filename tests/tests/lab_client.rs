@@ -282,14 +282,14 @@ fn a_server_that_vanishes_is_an_error_and_keys_play_in_the_terminal() -> Result<
     shows(&terminal, "[INIT]");
     terminal.press("q")?;
     assert!(terminal.wait(LIMIT)?.success());
-    let plays = |server: &Server| server.log().map_or(0, |log| log.matches("asked=\"PLAY").count());
-    let before = plays(&server);
-    let uri_of_thread = uri.clone();
-    let playing = std::thread::spawn(move || headless(&[&uri_of_thread]));
-    wait_until("the client's PLAY", LIMIT, || plays(&server) > before);
+    let mut terminal = Terminal::start(&format!("{path} --terminal {uri}"))?;
+    shows(&terminal, "[PLAYING] 0:01");
     server.process().signal("KILL")?;
-    let (code, _, said) = playing.join().map_err(|_| anyhow::anyhow!("panicked"))??;
-    assert!(code == Some(1) && said.contains("the connection to the server was lost"), "{said}");
+    let lost = "the connection to the server was lost";
+    wait_until(lost, LIMIT, || terminal.shown().is_ok_and(|shown| shown.contains(lost)));
+    shows(&terminal, "[INIT]");
+    terminal.press("q")?;
+    assert_eq!(terminal.wait(LIMIT)?.code(), Some(1));
     Ok(())
 }
 
