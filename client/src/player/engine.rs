@@ -91,9 +91,6 @@ enum Order {
     /// Play, with what must come before it.
     SetUpAndPlay,
     Seek(Duration),
-    Step {
-        position: Duration,
-    },
     Rate {
         rate: f64,
         position: Duration,
@@ -161,14 +158,10 @@ impl Engine {
         self.order(Order::SetUpAndPlay);
     }
 
-    /// Goes to a place; of many that follow quickly only the last one counts.
+    /// Goes to a place, in READY to its single frame; of many that follow quickly only the last one
+    /// counts.
     pub fn seek(&self, position: Duration) {
         self.order(Order::Seek(position));
-    }
-
-    /// In READY: shows the frame at a place.
-    pub fn step_to(&self, position: Duration) {
-        self.order(Order::Step { position });
     }
 
     /// Plays on from `position` at another rate, above 0.
@@ -390,7 +383,6 @@ impl Session {
                 player.step_to(clock(position));
             }
             Order::Seek(position) => player.seek(clock(position)),
-            Order::Step { position } => player.step_to(clock(position)),
             Order::Rate { rate, position } => player.set_rate(rate, clock(position)),
             Order::Record(path) => match player.start_recording(&path) {
                 Ok(()) => {}
@@ -447,31 +439,26 @@ impl Session {
 
     fn publish(&self) {
         let Some(player) = self.player() else { return };
-        let changed = {
-            let mut status = lock(&self.shared.status);
-            // Queries find no answer while the pipeline is flushed; the movie is the same.
-            let same = player.state() != State::Init;
-            let now = Status {
-                source: status.source.clone(),
-                protocol: player.protocol(),
-                state: player.state(),
-                pending: player.pending(),
-                duration: player
-                    .duration()
-                    .map(Duration::from)
-                    .or(status.duration.filter(|_| same)),
-                frames: player.frames().or(status.frames.filter(|_| same)),
-                seekable: player.seekable().or(status.seekable.filter(|_| same)),
-                rate: player.rate(),
-                statistics: self.statistics(&player),
-                last_packet: player.last_packet(),
-                recording: player.recording(),
-                silent: self.is_silent(&player),
-            };
-            let changed = *status != now;
-            *status = now;
-            changed
+        // The face must not wait for GStreamer's queries; nobody but this thread writes.
+        let before = lock(&self.shared.status).clone();
+        // Queries find no answer while the pipeline is flushed; the movie is the same.
+        let known = if player.state() == State::Init { Status::default() } else { before.clone() };
+        let now = Status {
+            source: before.source.clone(),
+            protocol: player.protocol(),
+            state: player.state(),
+            pending: player.pending(),
+            duration: player.duration().map(Duration::from).or(known.duration),
+            frames: player.frames().or(known.frames),
+            seekable: player.seekable().or(known.seekable),
+            rate: player.rate(),
+            statistics: self.statistics(&player),
+            last_packet: player.last_packet(),
+            recording: player.recording(),
+            silent: self.is_silent(&player),
         };
+        let changed = before != now;
+        *lock(&self.shared.status) = now;
         if changed {
             (self.shared.wake)();
         }
@@ -479,5 +466,5 @@ impl Session {
 }
 
 fn clock(time: Duration) -> gst::ClockTime {
-    gst::ClockTime::from_nseconds(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX - 1))
+    gst::ClockTime::try_from(time).unwrap_or(gst::ClockTime::MAX)
 }

@@ -250,6 +250,7 @@ impl Player {
             let _ = playbin.set_state(gst::State::Ready);
             self.tell_exchange();
             let _ = playbin.set_state(gst::State::Null);
+            self.rate.set(Rate::default());
         }
         self.start(Command::Play, gst::State::Playing);
     }

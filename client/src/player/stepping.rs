@@ -12,31 +12,33 @@ use super::{Command, Protocol, State};
 use glib::subclass::prelude::*;
 use gst::prelude::*;
 use std::cell::Cell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Name of the application message that the awaited frame has reached the sink.
 pub(super) const SHOWN: &str = "mjpeg-rtsp-shown";
 
-/// A pipeline whose sink has taken a frame plays by then.
-const SETTLES: Duration = Duration::from_millis(300);
-
 /// How often a step under way is looked at beside the bus: the pipeline may settle behind its last
 /// message.
 const LOOK: Duration = Duration::from_millis(50);
 
-const IDLE: u8 = 0;
-/// What comes before the next flush is of the old place.
-const AFTER_FLUSH: u8 = 1;
-const NEXT: u8 = 2;
-/// It has come. What the server sent before it was paused is not shown: the sink would take it for
-/// the picture of its pause.
-const HOLD: u8 = 3;
+/// A pipeline that is still on its way to PLAYING after so many looks gets its seek all the same.
+const PATIENCE: u32 = 3;
 
 /// What the sink's pad waits for.
 #[derive(Debug, Default)]
-struct Watch(AtomicU8);
+enum Watch {
+    /// Nothing: all frames pass.
+    #[default]
+    Idle,
+    /// The next flush; what comes before it is of the old place.
+    Flush,
+    /// The frame.
+    Frame,
+    /// It has come. In place of what the server sent before it was paused it is shown again: a sink
+    /// takes a frame for its pause, and without one the pipeline could not go on.
+    Hold(gst::Buffer),
+}
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -54,13 +56,11 @@ enum Phase {
 pub(super) struct Stepper {
     place: Cell<Option<gst::ClockTime>>,
     phase: Cell<Phase>,
-    /// Counts the frames that have come, so that each one's patience is its own.
-    shown: Cell<u64>,
     next: Cell<Option<gst::ClockTime>>,
     /// The frame on show, from which playing goes on.
     resume: Cell<Option<gst::ClockTime>>,
     looking: Cell<bool>,
-    watch: Arc<Watch>,
+    watch: Arc<Mutex<Watch>>,
 }
 
 impl Stepper {
@@ -77,14 +77,15 @@ impl Stepper {
     /// No frame is waited for any more; the one on show stays.
     pub fn cancel(&self) {
         self.phase.set(Phase::None);
-        if self.watch.0.load(Ordering::Relaxed) != HOLD {
-            self.watch.0.store(IDLE, Ordering::Relaxed);
+        let mut watch = lock(&self.watch);
+        if !matches!(*watch, Watch::Hold(_)) {
+            *watch = Watch::Idle;
         }
     }
 
     /// Frames are shown again. They go on from the one on show, since the server is ahead of it.
     pub fn release(&self) {
-        self.watch.0.store(IDLE, Ordering::Relaxed);
+        *lock(&self.watch) = Watch::Idle;
         if let Some(resume) = self.resume.take()
             && self.place.get().is_none()
         {
@@ -98,7 +99,7 @@ impl Stepper {
         self.next.set(None);
         self.resume.set(None);
         self.phase.set(Phase::None);
-        self.watch.0.store(IDLE, Ordering::Relaxed);
+        *lock(&self.watch) = Watch::Idle;
     }
 
     /// Follows the frames that come to the sink.
@@ -106,20 +107,19 @@ impl Stepper {
         let watch = self.watch.clone();
         let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
         pad.add_probe(what, move |_, info| {
-            let turn = |from, to| {
-                watch.0.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-            };
-            match &info.data {
-                Some(gst::PadProbeData::Event(event))
+            let mut watch = lock(&watch);
+            match (&mut info.data, &*watch) {
+                (Some(gst::PadProbeData::Event(event)), Watch::Flush | Watch::Hold(_))
                     if event.type_() == gst::EventType::FlushStop =>
                 {
-                    // What was held back for is flushed as well.
-                    let _ = turn(AFTER_FLUSH, NEXT) || turn(HOLD, NEXT);
+                    *watch = Watch::Frame;
                 }
-                Some(gst::PadProbeData::Buffer(_)) if watch.0.load(Ordering::Relaxed) == HOLD => {
-                    return gst::PadProbeReturn::Handled;
+                (Some(gst::PadProbeData::Buffer(frame)), Watch::Hold(shown)) => {
+                    *frame = shown.clone();
                 }
-                Some(gst::PadProbeData::Buffer(_)) if turn(NEXT, HOLD) => {
+                (Some(gst::PadProbeData::Buffer(frame)), Watch::Frame) => {
+                    *watch = Watch::Hold(frame.clone());
+                    drop(watch);
                     if let Some(bus) = &bus {
                         let shown = gst::Structure::new_empty(SHOWN);
                         let _ = bus.post(gst::message::Application::new(shown));
@@ -130,6 +130,10 @@ impl Stepper {
             gst::PadProbeReturn::Ok
         });
     }
+}
+
+fn lock(watch: &Mutex<Watch>) -> MutexGuard<'_, Watch> {
+    watch.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Player {
@@ -162,16 +166,27 @@ impl Player {
             return;
         }
         let weak = self.obj().downgrade();
-        glib::timeout_add_local(LOOK, move || {
-            let Some(player) = weak.upgrade() else { return glib::ControlFlow::Break };
-            let player = player.imp();
-            player.nudge();
-            player.advance();
-            if is_busy(player) {
-                return glib::ControlFlow::Continue;
+        // The player's own context; glib's local timers are the program's default one's.
+        glib::MainContext::ref_thread_default().spawn_local(async move {
+            let mut unsettled = 0;
+            loop {
+                glib::timeout_future(LOOK).await;
+                let Some(player) = weak.upgrade() else { return };
+                let player = player.imp();
+                player.nudge();
+                player.advance();
+                let hangs = player.state() == State::Playing
+                    && player.pending().is_none()
+                    && player.stepper().place.get().is_some();
+                unsettled = if hangs { unsettled + 1 } else { 0 };
+                if unsettled > PATIENCE {
+                    player.go();
+                }
+                if !is_busy(player) {
+                    player.stepper().looking.set(false);
+                    return;
+                }
             }
-            player.stepper().looking.set(false);
-            glib::ControlFlow::Break
         });
     }
 
@@ -199,24 +214,9 @@ impl Player {
 
     /// The awaited frame has come.
     pub(super) fn shown(&self) {
-        let stepper = self.stepper();
-        if stepper.phase.get() != Phase::Coming {
-            return;
+        if self.stepper().phase.get() == Phase::Coming {
+            self.stepper().phase.set(Phase::Shown);
         }
-        stepper.phase.set(Phase::Shown);
-        let this = stepper.shown.get() + 1;
-        stepper.shown.set(this);
-        // If the sink did not take it, as of a frame before the segment, the pipeline does not
-        // settle: the next one is taken.
-        let weak = self.obj().downgrade();
-        glib::timeout_add_local_once(SETTLES, move || {
-            let Some(player) = weak.upgrade() else { return };
-            let stepper = player.imp().stepper();
-            if stepper.phase.get() == Phase::Shown && stepper.shown.get() == this {
-                stepper.phase.set(Phase::Coming);
-                stepper.watch.0.store(NEXT, Ordering::Relaxed);
-            }
-        });
     }
 
     /// Does what was waiting for the pipeline; at each of its messages.
@@ -224,12 +224,8 @@ impl Player {
         let stepper = self.stepper();
         match self.state() {
             State::Playing if self.is_settled() => {
-                if let Some(place) = stepper.place.take() {
-                    let stepping = stepper.phase.get() == Phase::Coming;
-                    let watch = if stepping { AFTER_FLUSH } else { IDLE };
-                    stepper.watch.0.store(watch, Ordering::Relaxed);
-                    stepper.resume.set(stepping.then_some(place));
-                    self.start_seek(place);
+                if stepper.place.get().is_some() {
+                    self.go();
                 } else if stepper.phase.get() == Phase::Shown {
                     self.pause();
                 }
@@ -241,6 +237,16 @@ impl Player {
             }
             _ => {}
         }
+    }
+
+    /// Seeks to the place that waits for the pipeline.
+    fn go(&self) {
+        let stepper = self.stepper();
+        let Some(place) = stepper.place.take() else { return };
+        let stepping = stepper.phase.get() == Phase::Coming;
+        *lock(&stepper.watch) = if stepping { Watch::Flush } else { Watch::Idle };
+        stepper.resume.set(stepping.then_some(place));
+        self.start_seek(place);
     }
 
     /// No command and no change of state is under way; so no seek either, since a flush takes the

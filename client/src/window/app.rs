@@ -423,7 +423,7 @@ impl App {
         // A quarter into the frame: places are rounded on the way to the server.
         #[allow(clippy::cast_precision_loss)] // Frame numbers are far below 2^52.
         let at = frame.saturating_add_signed(i64::from(frames)) as f64 + 0.25;
-        self.engine.step_to(Duration::from_secs_f64(at / rate));
+        self.engine.seek(Duration::from_secs_f64(at / rate));
     }
 
     fn speed(&mut self, steps: isize) {
