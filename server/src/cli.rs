@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line, as given.
 
-use crate::config::{Fragments, LabMode, Oversize};
+use crate::config::{Fragments, LabMode, Oversize, UdpOffload};
 use clap::{Parser, ValueEnum};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ Examples:
   mjpeg-rtsp-server movie.mjpeg            rtsp://127.0.0.1:8554/movie.mjpeg
   mjpeg-rtsp-server --listen 127.0.0.1:0 --loop movies/
                                            every movie below a folder, on a free port
+  mjpeg-rtsp-server --live movies/         the same movies as cameras
   mjpeg-rtsp-server --explain movie.Mjpeg  for a student's client: what it says, explained
 
 Watch with: ffplay URL, vlc URL, gst-play-1.0 URL, mjpeg-rtsp-client URL
@@ -41,6 +42,15 @@ pub struct Arguments {
     /// Start movies over at their end, without end
     #[arg(long = "loop")]
     pub looping: bool,
+
+    /// Make each movie a camera: all viewers see the same of it, it has no end, and nobody seeks
+    #[arg(long)]
+    pub live: bool,
+
+    /// Whether the kernel cuts frames into datagrams (UDP segmentation offload), which costs a
+    /// quarter; off is for measuring, and for networks that lose such packets
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub udp_offload: UdpOffload,
 
     /// Memory for frames that were prepared for RTP, in MB, shared by all viewers; 0 for none
     #[arg(long, value_name = "MB", default_value = "64")]

@@ -39,6 +39,15 @@ pub enum Fragments {
     NextSeq,
 }
 
+/// Whether the kernel cuts a frame into its datagrams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum UdpOffload {
+    /// Where it can.
+    Auto,
+    /// Never: each datagram is handed over by itself.
+    Off,
+}
+
 /// What the server serves and where.
 #[derive(Debug)]
 pub struct Config {
@@ -48,6 +57,10 @@ pub struct Config {
     pub framerate: FrameRate,
     /// Whether movies start over.
     pub looping: bool,
+    /// Whether all viewers of a movie see the same of it, which starts over without end.
+    pub live: bool,
+    /// Whether the kernel cuts a frame into its datagrams.
+    pub udp_offload: UdpOffload,
     /// Bytes of prepared frames that are kept for all viewers.
     pub prepare_cache: u64,
     /// Who is served the lab's dialect.
@@ -91,6 +104,8 @@ impl Config {
             listen,
             framerate,
             looping: arguments.looping,
+            live: arguments.live,
+            udp_offload: arguments.udp_offload,
             prepare_cache,
             lab: arguments.lab,
             lab_oversize: arguments.lab_oversize,

@@ -8,8 +8,10 @@ pub mod config;
 mod connections;
 pub mod lab;
 mod listener;
+mod pacer;
 pub mod rtsp;
 mod test_card;
+mod udp;
 
 use anyhow::{Context, Result};
 use config::Config;
@@ -47,4 +49,10 @@ fn print_urls(server: &rtsp::Server, catalog: &catalog::Catalog) -> std::io::Res
         writeln!(out, "{}", server.url(mount))?;
     }
     out.flush()
+}
+
+/// A number that cannot be guessed.
+fn random() -> u32 {
+    // Without random numbers the system has worse problems than a session that can be guessed.
+    getrandom::u32().unwrap_or(0x5eed)
 }

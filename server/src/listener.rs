@@ -15,7 +15,8 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 /// Connections that wait for being accepted.
@@ -61,8 +62,8 @@ thread_local! {
 
 /// A listening port.
 pub struct Listener {
-    /// Its threads end when it is dropped.
-    runtime: Option<Runtime>,
+    /// It accepts until this is aborted.
+    accepts: AbortHandle,
     address: SocketAddr,
 }
 
@@ -71,14 +72,7 @@ impl Listener {
     ///
     /// # Errors
     /// If the port cannot be had.
-    pub fn start(listen: SocketAddr, front: Front) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            // For frames that no datagram holds, however many sessions have them.
-            .max_blocking_threads(2)
-            .thread_name("lab")
-            .enable_all()
-            .build()?;
+    pub fn start(listen: SocketAddr, front: Front, runtime: &Handle) -> Result<Self> {
         let listener = {
             let _entered = runtime.enter();
             bind(listen).map_err(|error| {
@@ -94,8 +88,8 @@ impl Listener {
                 drop(open.lock().unwrap_or_else(PoisonError::into_inner).take());
             });
         });
-        runtime.spawn(accept(listener, Arc::new(front)));
-        Ok(Self { runtime: Some(runtime), address })
+        let accepts = runtime.spawn(accept(listener, Arc::new(front))).abort_handle();
+        Ok(Self { accepts, address })
     }
 
     /// Where it listens, with the real port.
@@ -106,9 +100,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.accepts.abort();
     }
 }
 

@@ -67,6 +67,9 @@ fn before_the_index_is_complete_the_range_is_open_and_a_seek_waits() -> Result<(
     let play = rtsp.ask(&format!("PLAY {url}/"), &format!("{session}Range: npt=0.2-\r\n"))?;
     assert_eq!(play.status, 200, "{}", play.text);
     assert!(play.header("Range").is_some_and(|range| range.starts_with("npt=0.2-")), "{play:?}");
+    while rtsp.packets == 0 {
+        assert_eq!(rtsp.ask(&format!("OPTIONS {url}"), &session)?.status, 200);
+    }
     assert_eq!(RawRtsp::connect(server.address()?)?.described_range(&url)?, "npt=0-0.3");
     server.is_well()
 }

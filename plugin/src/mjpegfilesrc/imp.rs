@@ -105,7 +105,7 @@ impl MjpegFileSrc {
                 (found, reader.reported_spans, reader.settings.bad_frames)
             };
             let Some((before, span)) = found else { return Ok(()) };
-            let text = reports::describe(movie, before, &span);
+            let text = movie.describe_bad_span(before, &span);
             if policy == BadFrames::Error {
                 gst::element_imp_error!(self, gst::StreamError::Decode, ("{}", text));
                 return Err(gst::FlowError::Error);

@@ -2,29 +2,10 @@
 //! What the element says on the bus about a movie's damage.
 
 use super::reader::News;
-use crate::movie::BadSpan;
-use crate::movie_file::MovieFile;
 use std::path::Path;
 
 fn warn(element: &super::MjpegFileSrc, text: &str) {
     gst::element_warning!(element, gst::StreamError::Decode, ("{}", text));
-}
-
-/// A bad span in words: what, where, how much.
-pub(super) fn describe(movie: &MovieFile, before: u64, span: &BadSpan) -> String {
-    let records = match span.records {
-        1 => String::new(),
-        several => format!(" ({several} records)"),
-    };
-    format!(
-        "{}: bad record before frame {} at byte {}: {}; {} bytes passed over{}",
-        movie.path().display(),
-        before + 1,
-        span.offset,
-        span.first,
-        span.bytes,
-        records
-    )
 }
 
 /// A bad span that was passed over.

@@ -214,6 +214,11 @@ impl MovieFile {
         format!("{:016x}", self.identity)
     }
 
+    /// The number behind [`Self::identity`].
+    pub fn number(&self) -> u64 {
+        self.identity
+    }
+
     /// The path that it was opened with.
     pub fn path(&self) -> &Path {
         &self.path
@@ -246,6 +251,22 @@ impl MovieFile {
     pub fn bad_span(&self, which: usize, frame: u64) -> Option<(u64, BadSpan)> {
         let index = self.read_index();
         index.frames.bad_spans().get(which).copied().filter(|(before, _)| *before <= frame)
+    }
+
+    /// A bad span in words: what, where, how much; `before` is the frame that it stands before.
+    pub fn describe_bad_span(&self, before: u64, span: &BadSpan) -> String {
+        let records = match span.records {
+            1 => String::new(),
+            several => format!(" ({several} records)"),
+        };
+        format!(
+            "{}: bad record before frame {} at byte {}: {}; {} bytes passed over{records}",
+            self.path.display(),
+            before + 1,
+            span.offset,
+            span.first,
+            span.bytes,
+        )
     }
 
     /// Where `frame` lies; waits for the index to reach it, until `cancelled` is set (and

@@ -17,7 +17,7 @@
 //! ```
 
 /// Bytes of the fixed part.
-const FIXED_LEN: usize = 12;
+pub const FIXED_LEN: usize = 12;
 
 /// A packet's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! RTP as the course lab uses it: the fixed header of RFC 3550, and one whole JPEG behind it.
+//! RTP as the course lab uses it: the fixed header of RFC 3550, and one whole JPEG behind it; and
+//! the payloads of RFC 2435.
 //!
 //! Code in here takes slices; it opens no socket and asks no clock.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod header;
+mod jpeg_payloads;
 mod judge;
 mod lab_depacketizer;
 mod lab_packetizer;
 mod packet_order;
 
-pub use header::{HeaderError, RtpHeader};
+pub use header::{FIXED_LEN, HeaderError, RtpHeader};
+pub use jpeg_payloads::JpegPayloads;
 pub use judge::{Field, Finding, Judge};
 pub use lab_depacketizer::{LabDepacketizer, MAX_GATHERED, Received};
 pub use lab_packetizer::{LabPacketizer, MAX_LAB_FRAME};

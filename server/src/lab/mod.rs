@@ -2,18 +2,16 @@
 //! The lab's dialect: one connection, its states, its RTP.
 
 mod explainer;
-mod pacer;
 mod session;
 mod stream;
 
 use crate::catalog::{Catalog, Mount};
 use crate::config::Config;
+use crate::pacer::Pacers;
 use explainer::Explainer;
 use gstmjpegfile::lab::{Dialect, Framer, Request};
-use pacer::Pacers;
 use session::Session;
 use socket2::{SockRef, TcpKeepalive};
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,24 +39,20 @@ const SILENT: Duration = Duration::from_hours(24);
 pub struct Service {
     catalog: Catalog,
     manner: Manner,
-    pacers: Pacers,
+    pacers: Arc<Pacers>,
     explain: bool,
 }
 
 impl Service {
-    /// Serves the catalog's movies.
-    ///
-    /// # Errors
-    /// If the system has no thread left.
-    pub fn new(config: &Config, catalog: &Catalog) -> io::Result<Arc<Self>> {
+    /// Serves the catalog's movies, each frame sent by one of the `pacers`.
+    pub(crate) fn new(config: &Config, catalog: &Catalog, pacers: Arc<Pacers>) -> Arc<Self> {
         let manner = Manner {
             framerate: config.framerate,
             looping: config.looping,
             oversize: config.lab_oversize,
             fragments: config.lab_fragment,
         };
-        let pacers = Pacers::start()?;
-        Ok(Arc::new(Self { catalog: catalog.clone(), manner, pacers, explain: config.explain }))
+        Arc::new(Self { catalog: catalog.clone(), manner, pacers, explain: config.explain })
     }
 
     /// The movie of a base name: exactly, else the only one that matches without case.
@@ -139,9 +133,4 @@ fn answer(session: &mut Session, text: &str, peer: SocketAddr, explainer: &Expla
     tracing::info!(%peer, dialect, ?asked, ?answered, "lab");
     tracing::debug!(%peer, ?reply, "lab reply");
     reply
-}
-
-fn random() -> u32 {
-    // Without random numbers the system has worse problems than a session that can be guessed.
-    getrandom::u32().unwrap_or(0x5eed)
 }

@@ -3,9 +3,9 @@
 
 use super::Service;
 use super::explainer::Explainer;
-use super::random;
 use super::stream::Stream;
 use crate::catalog::Mount;
+use crate::random;
 use gstmjpegfile::lab::{Form, Method, Request, RequestError, Status};
 use gstmjpegfile::movie_file::MovieFile;
 use socket2::{Domain, Protocol, Socket, Type};

@@ -3,8 +3,8 @@
 //! that nothing drifts.
 
 use super::explainer::Explainer;
-use super::pacer::{Pacer, next_slot};
 use crate::config::{Fragments, Oversize};
+use crate::pacer::{Paced, Pacer, new_id, next_slot};
 use gstmjpegfile::jpeg::encode_within;
 use gstmjpegfile::movie::FrameRate;
 use gstmjpegfile::movie_file::{Lookup, MovieFile};
@@ -12,7 +12,7 @@ use gstmjpegfile::rtp::{LabPacketizer, MAX_LAB_FRAME, RtpHeader};
 use socket2::{SockAddr, Socket};
 use std::io::IoSlice;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -74,8 +74,7 @@ struct Play {
 
 /// A session's RTP.
 pub(super) struct Stream {
-    /// No other stream's.
-    pub id: u64,
+    id: u64,
     pub movie: Arc<MovieFile>,
     pub to: SocketAddr,
     address: SockAddr,
@@ -87,8 +86,6 @@ pub(super) struct Stream {
     explainer: Explainer,
     position: Mutex<Position>,
 }
-
-static IDS: AtomicU64 = AtomicU64::new(0);
 
 enum Next {
     /// It has been read.
@@ -110,14 +107,14 @@ impl Stream {
     ) -> Self {
         let position = Position {
             next: 0,
-            packetizer: LabPacketizer::new(super::random()),
+            packetizer: LabPacketizer::new(crate::random()),
             speed: 2,
             playing: None,
             plays: 0,
             said: Said::default(),
         };
         Self {
-            id: IDS.fetch_add(1, Ordering::Relaxed),
+            id: new_id(),
             movie,
             to,
             address: to.into(),
@@ -169,23 +166,6 @@ impl Stream {
         position.speed = halves.max(1);
         if let Some(play) = &mut position.playing {
             (play.begin, play.ticks) = (next_slot(Instant::now(), self.manner.framerate), 0);
-        }
-    }
-
-    /// Sends the next frame of a play; gives the time of the one after it, if the pacer shall
-    /// send it.
-    pub fn send_next(self: Arc<Self>, play: u64, frame: &mut Vec<u8>) -> Option<Instant> {
-        match self.next(play, frame) {
-            Next::Frame(header, explainer) => {
-                if let Some(explainer) = explainer {
-                    explainer.rtp(&header, frame.len());
-                }
-                self.send(header, frame);
-                self.due(play)
-            }
-            Next::Oversize(number) => self.send_smaller(play, number, frame),
-            Next::NotYet => Some(Instant::now() + INDEX),
-            Next::Stopped => None,
         }
     }
 
@@ -333,6 +313,27 @@ impl Stream {
             } else {
                 tracing::warn!(to = %self.to, "a packet was not sent, others are not told: {error}");
             }
+        }
+    }
+}
+
+impl Paced for Stream {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn send_next(self: Arc<Self>, play: u64, frame: &mut Vec<u8>) -> Option<Instant> {
+        match self.next(play, frame) {
+            Next::Frame(header, explainer) => {
+                if let Some(explainer) = explainer {
+                    explainer.rtp(&header, frame.len());
+                }
+                self.send(header, frame);
+                self.due(play)
+            }
+            Next::Oversize(number) => self.send_smaller(play, number, frame),
+            Next::NotYet => Some(Instant::now() + INDEX),
+            Next::Stopped => None,
         }
     }
 }

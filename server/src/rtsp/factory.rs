@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From a mount to a pipeline, one for each viewer.
+//! From a mount to what gst-rtsp-server knows of its movie.
 
-use super::last_frame;
-use super::media::GuardedMedia;
+use super::media::MovieMedia;
+use super::stream::Manner;
 use crate::carriage::{self, NotShown, Shown};
 use crate::catalog::Mount;
 use glib::subclass::prelude::*;
@@ -12,14 +12,15 @@ use gst_rtsp_server::prelude::*;
 use gst_rtsp_server::subclass::prelude::*;
 use gstmjpegfile::movie::FrameRate;
 use gstmjpegfile::movie_file::MovieFile;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-/// The kernel's send buffer for a viewer: a burst of one 99 999-byte frame, several times.
-const SEND_BUFFER: u32 = 512 * 1024;
+/// The kernel's send buffer for the viewers of a movie: what a card takes a moment for.
+const SEND_BUFFER: u32 = 4 * 1024 * 1024;
 
-/// The names of a media's elements, by which its messages are told apart.
-pub(super) const SOURCE: &str = "source";
-pub(super) const PREPARE: &str = "prepare";
+/// A movie that nobody has asked for is kept ready for so long.
+const IDLE: Duration = Duration::from_secs(10);
 
 glib::wrapper! {
     /// Makes the media of one movie.
@@ -28,17 +29,79 @@ glib::wrapper! {
 }
 
 impl MovieFactory {
-    pub fn new(mount: &Mount, framerate: FrameRate, looping: bool) -> Self {
+    pub(super) fn new(mount: &Mount, framerate: FrameRate, manner: Manner) -> Self {
         let factory: Self = glib::Object::new();
-        let movie = imp::Movie { mount: mount.clone(), framerate, looping, said: OnceLock::new() };
+        let (mount, Manner { looping, live }) = (mount.clone(), manner);
+        let movie = imp::Movie { mount, framerate, endless: looping, live, said: OnceLock::new() };
         // A new object's cell is empty.
         let _ = factory.imp().movie.set(movie);
-        // Each viewer has a position of its own.
-        factory.set_shared(false);
+        // Viewers have positions of their own, but not here.
+        factory.set_shared(true);
         factory.set_protocols(RTSPLowerTrans::UDP | RTSPLowerTrans::TCP);
         factory.set_buffer_size(SEND_BUFFER);
-        factory.set_media_gtype(GuardedMedia::static_type());
+        factory.set_media_gtype(MovieMedia::static_type());
         factory
+    }
+
+    /// The mount that it is of.
+    pub fn mount(&self) -> &Mount {
+        &self.imp().movie().mount
+    }
+
+    /// Frames a second of the movie.
+    pub fn framerate(&self) -> FrameRate {
+        self.imp().movie().framerate
+    }
+
+    /// Keeps a media that has been prepared, beside the sessions that do.
+    ///
+    /// Otherwise it would end with its last session, and a request that finds it while it ends is
+    /// refused by gst-rtsp-server 1.22.
+    pub(super) fn keep(&self, media: &MovieMedia) {
+        // The lock is not held while the library takes its own: it calls `ends` with that.
+        if self.imp().kept().media.as_ref() == Some(media) || media.prepare(None).is_err() {
+            return;
+        }
+        let before = self.imp().kept().media.replace(media.clone());
+        if let Some(before) = before {
+            let _ = before.unprepare();
+        }
+    }
+
+    /// Lets the media go if nobody has asked for it lately. Who asks from now on gets another one.
+    pub(super) fn let_go(&self) {
+        let media = {
+            let mut kept = self.imp().kept();
+            if kept.asked.is_some_and(|asked| asked.elapsed() < IDLE) {
+                return;
+            }
+            let media = kept.media.take();
+            kept.generation += u64::from(media.is_some());
+            media
+        };
+        if let Some(media) = media {
+            let _ = media.unprepare();
+        }
+    }
+
+    /// The media is ending: who asks from now on gets another one.
+    pub(super) fn ends(&self, media: &MovieMedia) {
+        let mut kept = self.imp().kept();
+        kept.generation += 1;
+        if kept.media.as_ref() == Some(media) {
+            kept.media = None;
+        }
+    }
+
+    /// The range of an SDP (RFC 2326 section C.1.5).
+    pub(super) fn range(&self) -> String {
+        let movie = self.imp().movie();
+        if movie.live {
+            return "npt=now-".to_owned();
+        }
+        let duration = self.open().and_then(|opened| self.duration(&opened));
+        let end = duration.map_or_else(String::new, |it| it.seconds_f64().to_string());
+        format!("npt=0-{end}")
     }
 
     /// Opens the movie and chooses the way for it; says once which way and why.
@@ -66,9 +129,19 @@ impl MovieFactory {
     /// The movie's time if its end is known and it does not loop.
     pub fn duration(&self, opened: &MovieFile) -> Option<gst::ClockTime> {
         let movie = self.imp().movie();
-        let frames = opened.total_frames().filter(|_| !movie.looping)?;
+        let frames = opened.total_frames().filter(|_| !movie.endless)?;
         Some(gst::ClockTime::from_nseconds(movie.framerate.start_of(frames)))
     }
+}
+
+/// Lets the first frame through, which tells what the movie is, and holds the next one.
+fn stay_at_first(pad: &gst::Pad) {
+    let come = AtomicBool::new(false);
+    let what = gst::PadProbeType::BUFFER | gst::PadProbeType::BLOCK;
+    pad.add_probe(what, move |_, _| {
+        let is_next = come.swap(true, Ordering::Relaxed);
+        if is_next { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Pass }
+    });
 }
 
 mod imp {
@@ -77,27 +150,42 @@ mod imp {
     pub struct Movie {
         pub mount: Mount,
         pub framerate: FrameRate,
-        pub looping: bool,
+        /// It has no end: it starts over.
+        pub endless: bool,
+        /// All viewers see the same of it.
+        pub live: bool,
         pub said: OnceLock<()>,
+    }
+
+    #[derive(Default)]
+    pub struct Kept {
+        pub media: Option<MovieMedia>,
+        /// When somebody asked for it last.
+        pub asked: Option<Instant>,
+        pub generation: u64,
     }
 
     #[derive(Default)]
     pub struct MovieFactory {
         pub movie: OnceLock<Movie>,
+        kept: Mutex<Kept>,
     }
 
     impl MovieFactory {
+        pub fn kept(&self) -> MutexGuard<'_, Kept> {
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
         pub fn movie(&self) -> &Movie {
             self.movie.get().expect("set by MovieFactory::new")
         }
 
         fn pipeline(&self) -> Result<gst::Element, anyhow::Error> {
             let movie = self.movie();
-            let shown = self.obj().choose()?;
+            self.obj().choose()?;
             let bin = gst::Bin::new();
             let part = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
             let source = gst::ElementFactory::make("mjpegfilesrc")
-                .name(SOURCE)
                 .property("location", movie.mount.file.to_string_lossy().as_ref())
                 .property(
                     "framerate",
@@ -106,23 +194,18 @@ mod imp {
                         part(movie.framerate.denominator()),
                     ),
                 )
-                .property("loop", movie.looping)
-                .property("apply-scale", true)
+                .property("loop", movie.endless)
                 .build()?;
             let pay = gst::ElementFactory::make("rtpjpegpay")
                 .name("pay0")
                 // RFC 3551 table 5.
                 .property("pt", 26_u32)
                 .build()?;
-            let prepare = gst::ElementFactory::make("rtpjpegprep")
-                .name(PREPARE)
-                .property("keep-size", true)
-                .property("cache-key", shown.movie.identity())
-                .build()?;
+            let prepare = gst::ElementFactory::make("rtpjpegprep").build()?;
             bin.add_many([&source, &prepare, &pay])?;
             gst::Element::link_many([&source, &prepare, &pay])?;
             let pad = prepare.static_pad("src").ok_or_else(|| anyhow::anyhow!("no source pad"))?;
-            last_frame::let_last(&pad);
+            stay_at_first(&pad);
             Ok(bin.upcast())
         }
     }
@@ -137,6 +220,21 @@ mod imp {
     impl ObjectImpl for MovieFactory {}
 
     impl RTSPMediaFactoryImpl for MovieFactory {
+        /// Another file in its place is another movie.
+        fn gen_key(&self, _url: &gst_rtsp::RTSPUrl) -> Option<glib::GString> {
+            let movie = MovieFile::open(&self.movie().mount.file).ok()?;
+            let mut kept = self.kept();
+            kept.asked = Some(Instant::now());
+            Some(format!("{} {}", kept.generation, movie.identity()).into())
+        }
+
+        fn configure(&self, media: &gst_rtsp_server::RTSPMedia) {
+            self.parent_configure(media);
+            if let Some(media) = media.downcast_ref::<MovieMedia>() {
+                media.is_of(&self.obj());
+            }
+        }
+
         fn create_element(&self, _url: &gst_rtsp::RTSPUrl) -> Option<gst::Element> {
             match self.pipeline() {
                 Ok(element) => Some(element),

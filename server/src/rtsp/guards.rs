@@ -1,29 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is looked at before gst-rtsp-server 1.22 handles a request: missing and unusable movies
-//! get their status at once, and requests that abort or stall the library never reach it.
+//! get their status at once, requests that abort the library never reach it, and what PLAY, PAUSE
+//! and TEARDOWN mean is done by [`Sessions`].
 
-use super::factory;
 use super::mount_points::MountPoints;
-use super::play_request::{MAX_NPT, Refused, check_range, read_rate};
+use super::play_request::{Asked, Refused};
 use super::rtsp_message;
-use super::watchdog::{PlayWatch, Watchdog};
+use super::sessions::{Answer, NotPlayed, Prepared, Sessions};
 use crate::carriage::NotShown;
 use gst_rtsp::RTSPHeaderField;
 use gst_rtsp::RTSPStatusCode as Status;
 use gst_rtsp_server::prelude::*;
 use gst_rtsp_server::{RTSPClient, RTSPContext, RTSPServer, RTSPSessionMedia};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long DESCRIBE waits for the movie's index, to state its duration.
 const WAIT_FOR_INDEX: Duration = Duration::from_millis(100);
 
-/// The sender thread of an interleaved stream stops within this after a pause.
-const SENDER_STOPS: Duration = Duration::from_millis(5);
-
-pub(super) fn install(server: &RTSPServer, points: &MountPoints, watchdog: &Watchdog) {
-    let (points, watchdog) = (points.clone(), watchdog.clone());
+pub(super) fn install(server: &RTSPServer, points: &MountPoints, sessions: &Arc<Sessions>) {
+    let (points, sessions) = (points.clone(), sessions.clone());
     let connections = AtomicU64::new(0);
     server.connect_client_connected(move |_, client| {
         log_replies(client, connections.fetch_add(1, Ordering::Relaxed) + 1);
@@ -35,7 +32,7 @@ pub(super) fn install(server: &RTSPServer, points: &MountPoints, watchdog: &Watc
             Some(_) => Status::MethodNotValidInThisState,
             None => usable(&setup, context, false),
         });
-        guard_play(client, &points, watchdog.watch(client));
+        play(client, &points, &sessions);
     });
 }
 
@@ -86,110 +83,125 @@ fn media(client: &RTSPClient, context: &RTSPContext) -> Option<RTSPSessionMedia>
     context.session()?.media(&path).0
 }
 
-fn guard_play(client: &RTSPClient, points: &MountPoints, watch: Arc<PlayWatch>) {
-    let playing = Arc::new(AtomicBool::new(false));
-    let flag = playing.clone();
-    client.connect_play_request(move |_, _| flag.store(true, Ordering::SeqCst));
-    let flag = playing.clone();
-    client.connect_pause_request(move |_, _| flag.store(false, Ordering::SeqCst));
-    let points = points.clone();
-    let bounded = AtomicBool::new(false);
-    client.connect_pre_play_request(move |client, context| {
-        let asked = match check_play(&points, context) {
-            Ok(asked) => asked,
-            Err(Refused::BadRequest) => return Status::BadRequest,
-            Err(Refused::InvalidRange) => return Status::InvalidRange,
-        };
-        // A seek while the sender thread of an interleaved stream holds its lock deadlocks the
-        // thread for ever: pause first, as a player should have done, and let the sender drain.
-        let media = media(client, context);
-        if let Some(media) = media.as_ref().and_then(RTSPSessionMedia::media) {
-            let factory = context.uri().and_then(|url| points.factory(url));
-            watch.begin(&media, factory.and_then(|factory| factory.open()));
+/// The session and the mount that a request is for.
+fn target(points: &MountPoints, context: &RTSPContext) -> Option<(String, String)> {
+    let session = context.session()?.sessionid()?.to_string();
+    Some((session, points.find(context.uri()?)?.point))
+}
+
+/// Does what the client's PLAY, PAUSE and TEARDOWN requests mean. The library handles them too, and
+/// answers.
+fn play(client: &RTSPClient, points: &MountPoints, sessions: &Arc<Sessions>) {
+    // Between a PLAY and its answer; requests of a connection are handled one by one.
+    let prepared = Arc::new(Mutex::new(None::<Prepared>));
+    let take = |prepared: &Mutex<Option<Prepared>>| {
+        prepared.lock().unwrap_or_else(PoisonError::into_inner).take()
+    };
+    client.connect_pre_play_request({
+        let (points, sessions, prepared) = (points.clone(), sessions.clone(), prepared.clone());
+        move |client, context| match prepare(&points, &sessions, client, context) {
+            Ok(next) => {
+                *prepared.lock().unwrap_or_else(PoisonError::into_inner) = next;
+                Status::Ok
+            }
+            Err(status) => {
+                take(&prepared);
+                status
+            }
         }
-        if playing.swap(false, Ordering::SeqCst)
-            && let Some(media) = media
-        {
-            let _ = media.set_state(gst::State::Paused);
-            std::thread::sleep(SENDER_STOPS);
+    });
+    // The bindings leave this signal out for its arguments, which are not looked at here.
+    client.connect("send-message", false, {
+        let prepared = prepared.clone();
+        move |_| {
+            RTSPContext::with_current_context(|context| {
+                let prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(prepared) = &*prepared {
+                    tell(context, &prepared.answer);
+                }
+            });
+            None
         }
-        // What gst-rtsp-server keeps of the range before may lie before the new start (a GLib
-        // critical), would end the movie early, or is of a segment with another rate.
-        if asked.rated || asked.ranged && bounded.load(Ordering::SeqCst) {
-            state_range(client, context, &asked);
+    });
+    client.connect_play_request(move |_, _| {
+        if let Some(prepared) = take(&prepared) {
+            prepared.start();
         }
-        bounded.fetch_or(asked.rated || asked.ends, Ordering::SeqCst);
-        Status::Ok
+    });
+    client.connect_pre_pause_request({
+        let (points, sessions) = (points.clone(), sessions.clone());
+        move |_, context| {
+            if let Some((session, mount)) = target(&points, context) {
+                sessions.pause(&session, &mount);
+            }
+            Status::Ok
+        }
+    });
+    client.connect_pre_teardown_request({
+        let (points, sessions) = (points.clone(), sessions.clone());
+        move |_, context| {
+            if let Some((session, mount)) = target(&points, context) {
+                sessions.end(&session, Some(&mount));
+            }
+            Status::Ok
+        }
     });
 }
 
-/// What a PLAY asks for.
-#[allow(clippy::struct_excessive_bools, reason = "headers that are there or not")]
-struct Asked {
-    /// It has a Scale or a Speed.
-    rated: bool,
-    backwards: bool,
-    /// It has a Range, with an end.
-    ranged: bool,
-    ends: bool,
-    /// The movie's time in seconds, if that is known.
-    duration: Option<f64>,
+/// Reads a PLAY, and takes out of it what the library is not to act on.
+fn prepare(
+    points: &MountPoints,
+    sessions: &Sessions,
+    client: &RTSPClient,
+    context: &RTSPContext,
+) -> Result<Option<Prepared>, Status> {
+    let Some(request) = context.request() else { return Ok(None) };
+    let Some(factory) = context.uri().and_then(|url| points.factory(url)) else { return Ok(None) };
+    let Some(session) = context.session().and_then(RTSPSessionExt::sessionid) else {
+        return Ok(None);
+    };
+    let Some(media) = media(client, context) else { return Ok(None) };
+    let header = |field| rtsp_message::get(request, field);
+    let duration = factory.open().and_then(|movie| factory.duration(&movie));
+    let asked = Asked::read(
+        header(RTSPHeaderField::Range).as_deref(),
+        header(RTSPHeaderField::Scale).as_deref(),
+        header(RTSPHeaderField::Speed).as_deref(),
+        duration.map(gst::ClockTime::seconds_f64),
+    );
+    let asked = asked.map_err(|refused| match refused {
+        Refused::BadRequest => Status::BadRequest,
+        Refused::InvalidRange => Status::InvalidRange,
+    })?;
+    for field in [RTSPHeaderField::Range, RTSPHeaderField::Scale, RTSPHeaderField::Speed] {
+        rtsp_message::remove(request, field);
+    }
+    let prepared = sessions.prepare(client, &factory, (&session, &media), &asked);
+    prepared.map(Some).map_err(|reason| match reason {
+        NotPlayed::NoMovie => Status::NotFound,
+        NotPlayed::NoTransport => Status::UnsupportedTransport,
+    })
 }
 
-/// States both ends of what is to be played: from the present position, where no begin is asked
-/// for, and to the movie's end, backwards to its begin.
-fn state_range(client: &RTSPClient, context: &RTSPContext, asked: &Asked) {
-    let Some(request) = context.request() else { return };
-    let range = rtsp_message::get(request, RTSPHeaderField::Range).unwrap_or_default();
-    let range = range.split(';').next().unwrap_or_default().trim();
-    let stated = range.strip_prefix("npt=").and_then(|npt| npt.split_once('-'));
-    let present = || {
-        let media = media(client, context)?.media()?.element().downcast::<gst::Bin>().ok()?;
-        media.by_name(factory::SOURCE)?.query_position::<gst::ClockTime>()
-    };
-    let begin = match stated.map(|(begin, _)| begin) {
-        None | Some("now") => format!("{:.9}", present().unwrap_or_default().seconds_f64()),
-        Some("") => "0".to_owned(),
-        Some(begin) => begin.to_owned(),
-    };
-    let end = match stated.map(|(_, end)| end) {
-        Some(end) if !end.is_empty() => end.to_owned(),
-        _ if asked.backwards => "0".to_owned(),
-        _ => asked.duration.unwrap_or(MAX_NPT).to_string(),
-    };
-    rtsp_message::remove(request, RTSPHeaderField::Range);
-    request.add_header(RTSPHeaderField::Range, &format!("npt={begin}-{end}"));
-}
-
-/// Checks a PLAY, and states rates that are played.
-fn check_play(points: &MountPoints, context: &RTSPContext) -> Result<Asked, Refused> {
-    let mut asked =
-        Asked { rated: false, backwards: false, ranged: false, ends: false, duration: None };
-    let Some(request) = context.request() else { return Ok(asked) };
-    let read = |field, backwards| {
-        let header = rtsp_message::get(request, field);
-        header.map(|header| read_rate(&header, backwards)).transpose()
-    };
-    let scale = read(RTSPHeaderField::Scale, true)?;
-    let speed = read(RTSPHeaderField::Speed, false)?;
-    // The library multiplies them: one at a time, so that the bounds hold. Speed is answered with
-    // every Scale, since rtspsrc 1.22 takes a Scale alone for how fast it has to show frames.
-    let scaled = scale.is_some_and(|scale| (scale - 1.0).abs() > f64::EPSILON);
-    let speed = if scaled { Some(1.0) } else { speed };
-    for (field, rate) in [(RTSPHeaderField::Scale, scale), (RTSPHeaderField::Speed, speed)] {
-        if let Some(rate) = rate {
-            rtsp_message::remove(request, field);
-            request.add_header(field, &format!("{rate:.3}"));
+/// Says in a PLAY's reply what is played.
+fn tell(context: &RTSPContext, answer: &Answer) {
+    let Some(response) = context.response() else { return };
+    let asked = context.request().and_then(rtsp_message::request_line);
+    let is_play = asked.is_some_and(|(method, _)| method == "PLAY");
+    if !is_play || rtsp_message::status(response) != Some(200) {
+        return;
+    }
+    let library = rtsp_message::get(response, RTSPHeaderField::RtpInfo).unwrap_or_default();
+    let rows = [
+        (RTSPHeaderField::RtpInfo, Some(answer.rtp_info(&library))),
+        (RTSPHeaderField::Range, Some(answer.range.clone())),
+        (RTSPHeaderField::Scale, answer.scale.clone()),
+        (RTSPHeaderField::Speed, answer.speed.clone()),
+    ];
+    for (field, value) in rows {
+        rtsp_message::remove(response, field);
+        if let Some(value) = value {
+            response.add_header(field, &value);
         }
     }
-    asked.rated = scale.is_some() || speed.is_some();
-    asked.backwards = scale.is_some_and(|scale| scale < 0.0);
-    let factory = context.uri().and_then(|url| points.factory(url));
-    let duration = factory.and_then(|factory| factory.duration(factory.open()?.as_ref()));
-    asked.duration = duration.map(gst::ClockTime::seconds_f64);
-    if let Some(range) = rtsp_message::get(request, RTSPHeaderField::Range) {
-        asked.ranged = true;
-        asked.ends = check_range(&range, asked.duration, asked.backwards)?;
-    }
-    Ok(asked)
 }

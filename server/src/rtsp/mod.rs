@@ -1,32 +1,43 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Standard RTSP, by gst-rtsp-server with what it leaves open closed.
+//! Standard RTSP: spoken by gst-rtsp-server, with what it leaves open closed; what is sent is ours.
 
+mod delivery;
 mod factory;
+mod frames;
 mod guards;
-mod last_frame;
 mod media;
 mod mount_points;
+mod plan;
 mod play_request;
+mod reports;
+mod rtcp;
 mod rtsp_message;
-mod watchdog;
+mod sessions;
+mod stream;
+mod transport;
 
 use crate::catalog::{Catalog, Mount};
-use crate::config::Config;
+use crate::config::{Config, UdpOffload};
 use crate::connections::Connections;
 use crate::lab;
 use crate::listener::{Front, Listener};
+use crate::pacer::Pacers;
 use anyhow::{Result, bail};
+use frames::Frames;
 use gst_rtsp_server::prelude::*;
 use gst_rtsp_server::{RTSPFilterResult, RTSPServer, RTSPSessionPool};
 use mount_points::MountPoints;
+use sessions::Sessions;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
-use watchdog::Watchdog;
+use stream::{Manner, Means};
+use tokio::runtime::Runtime;
 
-/// Threads that requests are answered on; a blocked one must not stop the others.
-const POOL_THREADS: i32 = 16;
+/// Threads for each core that requests are answered on; a blocked one must not stop the others.
+const POOL_THREADS: usize = 2;
 
 /// Bytes of a request's body; no method that we answer needs one.
 const CONTENT_LENGTH_LIMIT: u32 = 64 * 1024;
@@ -53,11 +64,14 @@ pub fn require_elements() -> Result<()> {
 /// A server that accepts connections.
 pub struct Server {
     rtsp: RTSPServer,
+    points: MountPoints,
+    sessions: Arc<Sessions>,
     main_loop: glib::MainLoop,
     address: SocketAddr,
-    watchdog: Watchdog,
     /// Accepts until it is dropped.
     _listener: Listener,
+    /// Its threads end when it is shut down.
+    runtime: Option<Runtime>,
 }
 
 impl Server {
@@ -66,32 +80,58 @@ impl Server {
     /// # Errors
     /// If the port cannot be had.
     pub fn start(config: &Config, catalog: &Catalog) -> Result<Self> {
-        gstmjpegfile::rtpjpegprep::set_cache_capacity(config.prepare_cache);
         let server = RTSPServer::new();
         server.set_content_length_limit(CONTENT_LENGTH_LIMIT);
         server.set_session_pool(Some(&RTSPSessionPool::new()));
         if let Some(pool) = server.thread_pool() {
-            pool.set_max_threads(POOL_THREADS);
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            pool.set_max_threads(i32::try_from(POOL_THREADS * cores).unwrap_or(i32::MAX));
         }
-        let points = MountPoints::new(catalog, config.framerate, config.looping);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            // For frames that have to be encoded anew, however many sessions have them.
+            .max_blocking_threads(2)
+            .thread_name("worker")
+            .enable_all()
+            .build()?;
+        let pacers = Arc::new(Pacers::start()?);
+        let means = Means {
+            frames: Frames::new(config.prepare_cache),
+            workers: runtime.handle().clone(),
+            name: format!("{:08x}{:08x}", crate::random(), crate::random()),
+        };
+        let manner = Manner { looping: config.looping || config.live, live: config.live };
+        let offload = config.udp_offload == UdpOffload::Auto;
+        let sessions = Arc::new(Sessions::new(manner, offload, Arc::new(means), pacers.clone()));
+        let points = MountPoints::new(catalog, config.framerate, manner);
         server.set_mount_points(Some(&points));
-        let watchdog = Watchdog::default();
-        guards::install(&server, &points, &watchdog);
+        if let Some(pool) = server.session_pool() {
+            // Before any client hears of it, so that nothing is sent to one that is gone.
+            let sessions = sessions.clone();
+            pool.connect_session_removed(move |_, session| {
+                if let Some(id) = session.sessionid() {
+                    sessions.end(&id, None);
+                }
+            });
+        }
+        guards::install(&server, &points, &sessions);
         let front = Front {
             rtsp: server.clone(),
-            lab: lab::Service::new(config, catalog)?,
+            lab: lab::Service::new(config, catalog, pacers),
             mode: config.lab,
             connections: Connections::new(config.max_connections),
         };
-        let listener = Listener::start(config.listen, front)?;
+        let listener = Listener::start(config.listen, front, runtime.handle())?;
         let address = listener.address();
         tracing::info!(%address, movies = catalog.mounts().count(), "serving");
         Ok(Self {
             rtsp: server,
+            points,
+            sessions,
             main_loop: glib::MainLoop::new(None, false),
             address,
-            watchdog,
             _listener: listener,
+            runtime: Some(runtime),
         })
     }
 
@@ -119,9 +159,10 @@ impl Server {
                 main_loop.quit();
             }
         });
-        let (pool, watchdog) = (self.rtsp.session_pool(), self.watchdog.clone());
+        let (pool, points) = (self.rtsp.session_pool(), self.points.clone());
+        let sessions = self.sessions.clone();
         glib::timeout_add_seconds(1, move || {
-            watchdog.look();
+            points.let_go(&sessions.used());
             if let Some(pool) = &pool {
                 let ended = pool.cleanup();
                 if ended > 0 {
@@ -144,5 +185,13 @@ impl Server {
             pool.filter(Some(&mut |_, _| RTSPFilterResult::Remove));
         }
         Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }

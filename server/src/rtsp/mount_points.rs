@@ -2,12 +2,14 @@
 //! URLs to mounts: decoded once, aliases led to the one mount point that a movie has.
 
 use super::factory::MovieFactory;
+use super::stream::Manner;
 use crate::catalog::{Catalog, Mount};
 use glib::subclass::prelude::*;
 use gst_rtsp::RTSPUrl;
 use gst_rtsp_server::prelude::*;
 use gst_rtsp_server::subclass::prelude::*;
 use gstmjpegfile::movie::FrameRate;
+use std::collections::HashSet;
 use std::sync::OnceLock;
 
 glib::wrapper! {
@@ -17,10 +19,10 @@ glib::wrapper! {
 }
 
 impl MountPoints {
-    pub fn new(catalog: &Catalog, framerate: FrameRate, looping: bool) -> Self {
+    pub(super) fn new(catalog: &Catalog, framerate: FrameRate, manner: Manner) -> Self {
         let points: Self = glib::Object::new();
         for mount in catalog.mounts() {
-            points.add_factory(&mount.point, MovieFactory::new(mount, framerate, looping));
+            points.add_factory(&mount.point, MovieFactory::new(mount, framerate, manner));
         }
         // A new object's cell is empty.
         let _ = points.imp().catalog.set(catalog.clone());
@@ -32,6 +34,17 @@ impl MountPoints {
         let path = decoded_path(url)?;
         let catalog = self.imp().catalog.get()?;
         catalog.find_with_control(&path).map(|(mount, _)| mount.clone())
+    }
+
+    /// Lets the movies go that are kept ready for nobody; `used` tells who is being watched.
+    pub(super) fn let_go(&self, used: &HashSet<String>) {
+        let Some(catalog) = self.imp().catalog.get() else { return };
+        for mount in catalog.mounts().filter(|mount| !used.contains(&mount.point)) {
+            let (factory, _) = self.match_(&mount.point);
+            if let Ok(factory) = factory.downcast::<MovieFactory>() {
+                factory.let_go();
+            }
+        }
     }
 
     /// The factory of the mount that a URL means.

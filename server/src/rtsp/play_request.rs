@@ -11,7 +11,51 @@ pub enum Refused {
 }
 
 /// Seconds whose nanoseconds fit 63 bits.
-pub const MAX_NPT: f64 = 9e9;
+const MAX_NPT: f64 = 9e9;
+
+/// What a PLAY asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Asked {
+    /// Where it begins, in nanoseconds; `None` is the present place.
+    pub begin: Option<u64>,
+    /// Where it ends, in nanoseconds; `None` is the movie's end, backwards its begin.
+    pub end: Option<u64>,
+    /// As it is played, and reported: 1 where there is no header.
+    pub scale: Option<f64>,
+    /// The same.
+    pub speed: Option<f64>,
+}
+
+impl Asked {
+    /// Reads the headers Range, Scale and Speed. The movie's `duration` is in seconds.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn read(
+        range: Option<&str>,
+        scale: Option<&str>,
+        speed: Option<&str>,
+        duration: Option<f64>,
+    ) -> Result<Self, Refused> {
+        let scale = scale.map(|header| read_rate(header, true)).transpose()?;
+        let speed = speed.map(|header| read_rate(header, false)).transpose()?;
+        // One at a time, so that the bounds hold. Speed is answered with every Scale, since rtspsrc
+        // 1.22 takes a Scale alone for how fast it has to show frames.
+        let scaled = scale.is_some_and(|scale| (scale - 1.0).abs() > f64::EPSILON);
+        let speed = if scaled { Some(1.0) } else { speed };
+        let backwards = scale.is_some_and(|scale| scale < 0.0);
+        let (begin, end) = match range {
+            Some(range) => read_range(range, duration, backwards)?,
+            None => (None, None),
+        };
+        Ok(Self { begin, end, scale, speed })
+    }
+
+    /// It asks for nothing but to play.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 /// A point of a range in normal play time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,13 +64,25 @@ enum Npt {
     Seconds(f64),
 }
 
-/// Checks a `Range` header (RFC 2326 sections 3.6 and 12.29) against the movie's `duration` in
-/// seconds, if that is known. Gives whether the range has an end. Backwards the end lies before
-/// the begin.
-///
-/// # Errors
-/// [`Refused::InvalidRange`].
-pub fn check_range(header: &str, duration: Option<f64>, backwards: bool) -> Result<bool, Refused> {
+impl Npt {
+    fn nanoseconds(self) -> Option<u64> {
+        match self {
+            Self::Now => None,
+            // Below MAX_NPT, and not negative.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            Self::Seconds(seconds) => Some((seconds * 1e9).round() as u64),
+        }
+    }
+}
+
+/// Reads a `Range` header (RFC 2326 sections 3.6 and 12.29) and checks it against the movie's
+/// `duration` in seconds, if that is known. Gives begin and end in nanoseconds; no begin is the
+/// present place. Backwards the end lies before the begin.
+fn read_range(
+    header: &str,
+    duration: Option<f64>,
+    backwards: bool,
+) -> Result<(Option<u64>, Option<u64>), Refused> {
     // What follows a semicolon is a time to begin at, which is not supported and ignored.
     let range = header.split(';').next().unwrap_or_default().trim();
     let npt = range.strip_prefix("npt=").ok_or(Refused::InvalidRange)?;
@@ -48,7 +104,7 @@ pub fn check_range(header: &str, duration: Option<f64>, backwards: bool) -> Resu
         {
             Err(Refused::InvalidRange)
         }
-        (_, stop) => Ok(stop.is_some()),
+        (start, stop) => Ok((start.nanoseconds(), stop.and_then(Npt::nanoseconds))),
     }
 }
 
@@ -76,11 +132,9 @@ fn parse_npt(text: &str) -> Result<Npt, Refused> {
 const RATES: (f64, f64) = (0.25, 8.0);
 
 /// Reads a `Scale` (RFC 2326 section 12.34) or `Speed` (12.35) header; what a mount does not do
-/// becomes the nearest that it does. Only `Scale` goes backwards.
-///
-/// # Errors
-/// [`Refused::BadRequest`] for 0 and for what is no finite number.
-pub fn read_rate(header: &str, backwards: bool) -> Result<f64, Refused> {
+/// becomes the nearest that it does. Only `Scale` goes backwards. 0 and what is no finite number is
+/// refused.
+fn read_rate(header: &str, backwards: bool) -> Result<f64, Refused> {
     let rate: f64 = header.trim().parse().map_err(|_| Refused::BadRequest)?;
     if !rate.is_finite() || rate == 0.0 {
         return Err(Refused::BadRequest);
@@ -99,52 +153,67 @@ mod tests {
 
     #[test]
     fn ranges() {
+        // Begin and end in milliseconds.
         let rows = [
-            ("npt=0-", true),
-            ("npt=0.000-", true),
-            ("npt=now-", true),
-            ("npt=10-20", true),
-            ("npt=-20", true),
-            ("npt=0:00:10.5-", true),
-            ("npt=60-", true),
-            ("npt=10-;time=19970123T143720Z", true),
-            ("npt=70-", false),
-            ("npt=60.001-", false),
-            ("npt=10-5", false),
-            ("npt=10-10", false),
-            ("npt=10-now", false),
-            ("npt=-", false),
-            ("npt=", false),
-            ("npt=nan-", false),
-            ("npt=inf-", false),
-            ("npt=1e3-", false),
-            ("npt=99999999999999999999-", false),
-            ("npt=1:2-", false),
-            ("smpte=0:10:00-", false),
-            ("clock=19961108T143720.25Z-", false),
-            ("", false),
+            ("npt=0-", Some((Some(0), None))),
+            ("npt=0.000-", Some((Some(0), None))),
+            ("npt=now-", Some((None, None))),
+            ("npt=now-20", Some((None, Some(20_000)))),
+            ("npt=10-20", Some((Some(10_000), Some(20_000)))),
+            ("npt=-20", Some((Some(0), Some(20_000)))),
+            ("npt=0:00:10.5-", Some((Some(10_500), None))),
+            ("npt=60-", Some((Some(60_000), None))),
+            ("npt=10-;time=19970123T143720Z", Some((Some(10_000), None))),
+            ("npt=70-", None),
+            ("npt=60.001-", None),
+            ("npt=10-5", None),
+            ("npt=10-10", None),
+            ("npt=10-now", None),
+            ("npt=-", None),
+            ("npt=", None),
+            ("npt=nan-", None),
+            ("npt=inf-", None),
+            ("npt=1e3-", None),
+            ("npt=99999999999999999999-", None),
+            ("npt=1:2-", None),
+            ("smpte=0:10:00-", None),
+            ("clock=19961108T143720.25Z-", None),
+            ("", None),
         ];
-        for (header, good) in rows {
-            let ends = header.split(';').next().unwrap_or_default().ends_with('0');
-            let want = if good { Ok(ends) } else { Err(Refused::InvalidRange) };
-            assert_eq!(check_range(header, Some(60.0), false), want, "{header}");
+        let ns = |ms: u64| ms * 1_000_000;
+        for (header, want) in rows {
+            let want =
+                want.map(|(begin, end): (Option<u64>, Option<u64>)| (begin.map(ns), end.map(ns)));
+            assert_eq!(read_range(header, Some(60.0), false).ok(), want, "{header}");
         }
-        assert_eq!(check_range("npt=70-", None, false), Ok(false));
+        assert_eq!(read_range("npt=70-", None, false), Ok((Some(ns(70_000)), None)));
     }
 
     #[test]
     fn backwards_ranges_end_before_they_begin() {
         let rows = [
-            ("npt=10-5", Ok(true)),
-            ("npt=10-", Ok(false)),
-            ("npt=now-", Ok(false)),
-            ("npt=5-10", Err(Refused::InvalidRange)),
-            ("npt=0-0", Ok(true)),
-            ("npt=70-5", Err(Refused::InvalidRange)),
+            ("npt=10-5", true),
+            ("npt=10-", true),
+            ("npt=now-", true),
+            ("npt=5-10", false),
+            ("npt=0-0", true),
+            ("npt=70-5", false),
         ];
-        for (header, want) in rows {
-            assert_eq!(check_range(header, Some(60.0), true), want, "{header}");
+        for (header, good) in rows {
+            assert_eq!(read_range(header, Some(60.0), true).is_ok(), good, "{header}");
         }
+    }
+
+    #[test]
+    fn a_scale_is_played_at_speed_1() {
+        let read = |scale, speed| Asked::read(None, scale, speed, None);
+        let rates = |scale, speed| Ok(Asked { scale, speed, ..Asked::default() });
+        assert_eq!(read(None, None), rates(None, None));
+        assert_eq!(read(Some("1"), None), rates(Some(1.0), None));
+        assert_eq!(read(Some("2"), None), rates(Some(2.0), Some(1.0)));
+        assert_eq!(read(Some("2"), Some("4")), rates(Some(2.0), Some(1.0)));
+        assert_eq!(read(None, Some("4")), rates(None, Some(4.0)));
+        assert_eq!(read(Some("x"), None), Err(Refused::BadRequest));
     }
 
     #[test]

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One thread that sends the frames of many sessions, each at its time: a heap of what is due, a
-//! sleep until the first of it. A timer for each session would wake the system for each frame.
+//! Threads that send the frames of many sessions, each at its time: a heap of what is due, a sleep
+//! until the first of it. A timer for each session would wake the system for each frame.
 
-use super::stream::Stream;
 use gstmjpegfile::movie::FrameRate;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,18 +18,40 @@ const TOGETHER: Duration = Duration::from_micros(300);
 /// session are not touched by it.
 const SLOTS: u64 = 10;
 
+/// Where frames last longer than usual, nobody waits longer than this for a slot.
+const SLOT: u64 = 5_000_000;
+
+/// What has frames to send.
+pub(crate) trait Paced: Send + Sync {
+    /// No other's.
+    fn id(&self) -> u64;
+
+    /// Sends the next frame of a play, with place for one; gives the time of the one after it, or
+    /// `None` if it has been stopped, has ended, or goes on by itself.
+    fn send_next(self: Arc<Self>, play: u64, room: &mut Vec<u8>) -> Option<Instant>;
+}
+
+/// A number that nothing else that is paced has.
+pub(crate) fn new_id() -> u64 {
+    static IDS: AtomicU64 = AtomicU64::new(0);
+    IDS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Where the clock of the slots begins.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The first begin of a slot that is not past.
-pub(super) fn next_slot(now: Instant, rate: FrameRate) -> Instant {
+pub(crate) fn next_slot(now: Instant, rate: FrameRate) -> Instant {
     let elapsed = now.saturating_duration_since(*EPOCH).as_nanos();
     let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX / 2);
     let frame = rate.frame_at(elapsed);
     let (start, end) = (rate.start_of(frame), rate.start_of(frame + 1));
     let period = end.saturating_sub(start).max(1);
-    let slot = ((elapsed - start) * SLOTS).div_ceil(period);
-    *EPOCH + Duration::from_nanos(start + period * slot / SLOTS)
+    let slots = SLOTS.max(period.div_ceil(SLOT));
+    let within = u128::from(elapsed - start) * u128::from(slots);
+    let slot = within.div_ceil(u128::from(period));
+    let begin = u64::try_from(u128::from(period) * slot / u128::from(slots)).unwrap_or(period);
+    *EPOCH + Duration::from_nanos(start + begin)
 }
 
 /// A stream whose next frame is due.
@@ -38,7 +59,7 @@ struct Due {
     at: Instant,
     /// Which of the stream's plays it is of; those before have been stopped.
     play: u64,
-    stream: Arc<Stream>,
+    stream: Arc<dyn Paced>,
 }
 
 impl PartialEq for Due {
@@ -55,7 +76,7 @@ impl PartialOrd for Due {
 impl Ord for Due {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         // Those of one time always in one order, so that gaps stay even.
-        self.at.cmp(&other.at).then(self.stream.id.cmp(&other.stream.id))
+        self.at.cmp(&other.at).then(self.stream.id().cmp(&other.stream.id()))
     }
 }
 
@@ -74,19 +95,19 @@ struct Shared {
 
 /// Sends frames at their times.
 #[derive(Clone)]
-pub(super) struct Pacer(Arc<Shared>);
+pub(crate) struct Pacer(Arc<Shared>);
 
 impl Pacer {
     fn start(number: usize) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let of_thread = shared.clone();
-        let name = format!("lab-pacer-{number}");
+        let name = format!("pacer-{number}");
         std::thread::Builder::new().name(name).spawn(move || run(&of_thread))?;
         Ok(Self(shared))
     }
 
     /// Lets a stream's play send its next frame at a time.
-    pub fn send_at(&self, at: Instant, play: u64, stream: Arc<Stream>) {
+    pub fn send_at(&self, at: Instant, play: u64, stream: Arc<dyn Paced>) {
         let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let first = queue.due.peek().is_none_or(|Reverse(first)| at < first.at);
         queue.due.push(Reverse(Due { at, play, stream }));
@@ -127,7 +148,6 @@ fn run(shared: &Shared) {
             }
         }
         for Due { play, stream, .. } in together.drain(..) {
-            // Otherwise it has been stopped, has ended, or goes on by itself.
             if let Some(at) = stream.clone().send_next(play, &mut frame) {
                 let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
                 queue.due.push(Reverse(Due { at, play, stream }));
@@ -137,7 +157,7 @@ fn run(shared: &Shared) {
 }
 
 /// The pacers of a server: one for two cores, whatever the number of sessions.
-pub(super) struct Pacers {
+pub(crate) struct Pacers {
     all: Vec<Pacer>,
     next: AtomicUsize,
 }
@@ -155,8 +175,13 @@ impl Pacers {
 
     /// The pacer of a new session.
     pub fn pick(&self) -> Option<Pacer> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        self.all.get(turn % self.all.len().max(1)).cloned()
+        self.pick_numbered().map(|(_, pacer)| pacer)
+    }
+
+    /// The same, with its number.
+    pub fn pick_numbered(&self) -> Option<(usize, Pacer)> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.all.len().max(1);
+        Some((turn, self.all.get(turn)?.clone()))
     }
 }
 
