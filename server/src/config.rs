@@ -103,7 +103,7 @@ impl Config {
         Ok(Self {
             listen,
             framerate,
-            looping: arguments.looping,
+            looping: arguments.looping || arguments.live,
             live: arguments.live,
             udp_offload: arguments.udp_offload,
             prepare_cache,

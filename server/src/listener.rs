@@ -195,6 +195,8 @@ fn language_of(head: &[u8]) -> Option<Language> {
 }
 
 fn hand_over(server: &RTSPServer, stream: TcpStream, peer: SocketAddr, open: Open) -> Result<()> {
+    // Interleaved packets right behind a reply would wait for its acknowledgement.
+    let _ = stream.set_nodelay(true);
     let fd = OwnedFd::from(stream.into_std()?);
     let socket = gio::Socket::from_fd(fd)?;
     HANDED_OVER.set(Some(open));

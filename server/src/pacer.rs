@@ -59,6 +59,8 @@ struct Due {
     at: Instant,
     /// Which of the stream's plays it is of; those before have been stopped.
     play: u64,
+    /// The stream's, here: what is compared lies together.
+    id: u64,
     stream: Arc<dyn Paced>,
 }
 
@@ -76,7 +78,7 @@ impl PartialOrd for Due {
 impl Ord for Due {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         // Those of one time always in one order, so that gaps stay even.
-        self.at.cmp(&other.at).then(self.stream.id().cmp(&other.stream.id()))
+        self.at.cmp(&other.at).then(self.id.cmp(&other.id))
     }
 }
 
@@ -110,7 +112,8 @@ impl Pacer {
     pub fn send_at(&self, at: Instant, play: u64, stream: Arc<dyn Paced>) {
         let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let first = queue.due.peek().is_none_or(|Reverse(first)| at < first.at);
-        queue.due.push(Reverse(Due { at, play, stream }));
+        let id = stream.id();
+        queue.due.push(Reverse(Due { at, play, id, stream }));
         if first {
             self.0.earlier.notify_one();
         }
@@ -147,10 +150,10 @@ fn run(shared: &Shared) {
                 };
             }
         }
-        for Due { play, stream, .. } in together.drain(..) {
+        for Due { play, id, stream, .. } in together.drain(..) {
             if let Some(at) = stream.clone().send_next(play, &mut frame) {
                 let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-                queue.due.push(Reverse(Due { at, play, stream }));
+                queue.due.push(Reverse(Due { at, play, id, stream }));
             }
         }
     }

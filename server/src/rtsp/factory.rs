@@ -3,7 +3,7 @@
 
 use super::media::MovieMedia;
 use super::stream::Manner;
-use crate::carriage::{self, NotShown, Shown};
+use crate::carriage::{self, NotShown};
 use crate::catalog::Mount;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
@@ -32,7 +32,14 @@ impl MovieFactory {
     pub(super) fn new(mount: &Mount, framerate: FrameRate, manner: Manner) -> Self {
         let factory: Self = glib::Object::new();
         let (mount, Manner { looping, live }) = (mount.clone(), manner);
-        let movie = imp::Movie { mount, framerate, endless: looping, live, said: OnceLock::new() };
+        let movie = imp::Movie {
+            mount,
+            framerate,
+            endless: looping,
+            live,
+            said: OnceLock::new(),
+            chosen: Mutex::default(),
+        };
         // A new object's cell is empty.
         let _ = factory.imp().movie.set(movie);
         // Viewers have positions of their own, but not here.
@@ -104,10 +111,17 @@ impl MovieFactory {
         format!("npt=0-{end}")
     }
 
-    /// Opens the movie and chooses the way for it; says once which way and why.
-    pub fn choose(&self) -> Result<Shown, NotShown> {
+    /// Opens the movie and chooses the way for it, once for a file; says which way and why.
+    pub fn choose(&self) -> Result<Arc<MovieFile>, NotShown> {
         let movie = self.imp().movie();
+        let opened = MovieFile::open(&movie.mount.file)?;
+        let mut chosen = movie.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        if chosen.as_ref().is_some_and(|before| Arc::ptr_eq(before, &opened)) {
+            return Ok(opened);
+        }
         let shown = carriage::choose(&movie.mount.file)?;
+        *chosen = Some(shown.movie.clone());
+        drop(chosen);
         movie.said.get_or_init(|| {
             let mount = &movie.mount.point;
             let way = shown.way.describe();
@@ -118,7 +132,7 @@ impl MovieFactory {
                 None => tracing::info!(%mount, "{way}"),
             }
         });
-        Ok(shown)
+        Ok(shown.movie)
     }
 
     /// The opened movie, without a look at its frames.
@@ -155,6 +169,8 @@ mod imp {
         /// All viewers see the same of it.
         pub live: bool,
         pub said: OnceLock<()>,
+        /// The file that was chosen a way for.
+        pub chosen: Mutex<Option<Arc<MovieFile>>>,
     }
 
     #[derive(Default)]

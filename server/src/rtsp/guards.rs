@@ -59,9 +59,9 @@ fn usable(points: &MountPoints, context: &RTSPContext, describe: bool) -> Status
         return Status::NotFound;
     };
     match factory.choose() {
-        Ok(shown) => {
+        Ok(movie) => {
             if describe {
-                shown.movie.wait_total(WAIT_FOR_INDEX);
+                movie.wait_total(WAIT_FOR_INDEX);
             }
             Status::Ok
         }

@@ -25,14 +25,13 @@ use crate::pacer::Pacers;
 use anyhow::{Result, bail};
 use frames::Frames;
 use gst_rtsp_server::prelude::*;
-use gst_rtsp_server::{RTSPFilterResult, RTSPServer, RTSPSessionPool};
+use gst_rtsp_server::{RTSPServer, RTSPSessionPool};
 use mount_points::MountPoints;
 use sessions::Sessions;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use stream::{Manner, Means};
 use tokio::runtime::Runtime;
 
@@ -41,9 +40,6 @@ const POOL_THREADS: usize = 2;
 
 /// Bytes of a request's body; no method that we answer needs one.
 const CONTENT_LENGTH_LIMIT: u32 = 64 * 1024;
-
-/// How long ending all sessions may take.
-const SHUTDOWN: Duration = Duration::from_millis(1500);
 
 /// Looks for the GStreamer elements that serving needs.
 ///
@@ -100,7 +96,7 @@ impl Server {
             workers: runtime.handle().clone(),
             name: format!("{:08x}{:08x}", crate::random(), crate::random()),
         };
-        let manner = Manner { looping: config.looping || config.live, live: config.live };
+        let manner = Manner { looping: config.looping, live: config.live };
         let offload = config.udp_offload == UdpOffload::Auto;
         let sessions = Arc::new(Sessions::new(manner, offload, Arc::new(means), pacers.clone()));
         let points = MountPoints::new(catalog, config.framerate, manner);
@@ -172,18 +168,9 @@ impl Server {
             glib::ControlFlow::Continue
         });
         self.main_loop.run();
-        // A viewer that blocks the end of its session must not block ours.
-        std::thread::spawn(|| {
-            std::thread::sleep(SHUTDOWN);
-            std::process::exit(0);
-        });
-        self.rtsp.client_filter(Some(&mut |_, client| {
-            client.close();
-            RTSPFilterResult::Remove
-        }));
-        if let Some(pool) = self.rtsp.session_pool() {
-            pool.filter(Some(&mut |_, _| RTSPFilterResult::Remove));
-        }
+        // Viewers hear of it by RTCP; their connections end with the process. To close them here
+        // would be beside the threads that read them.
+        self.sessions.end_all();
         Ok(())
     }
 }

@@ -133,6 +133,14 @@ impl Sessions {
         }
     }
 
+    /// Stops all that is sent, and says so to who is sent it.
+    pub fn end_all(&self) {
+        let all = std::mem::take(&mut *self.all());
+        for (_, stream) in all.into_values().flatten() {
+            stream.say_goodbye();
+        }
+    }
+
     /// Stops for a PAUSE.
     pub fn pause(&self, session: &str, mount: &str) {
         let Some(stream) = self.stream(session, mount) else { return };

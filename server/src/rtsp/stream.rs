@@ -223,6 +223,15 @@ impl Stream {
         stop(&mut self.position());
     }
 
+    /// Sends no more, and says so.
+    pub fn say_goodbye(&self) {
+        let mut position = self.position();
+        if let Some(play) = position.play {
+            self.report(&position, play.timestamp_now(Instant::now()), true);
+        }
+        stop(&mut position);
+    }
+
     /// The frame's number in the movie, and where it lies.
     fn look_up(
         &self,
