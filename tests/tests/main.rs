@@ -4,6 +4,7 @@
 mod client;
 mod lab_client;
 mod lab_server;
+mod many_viewers;
 mod mjpegfile;
 mod mjpegfilesrc;
 mod movie_program;

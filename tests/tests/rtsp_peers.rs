@@ -15,12 +15,16 @@ fn ffmpeg_gets_every_frame_exactly_and_ends() -> Result<()> {
     let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
     let want = ffmpeg::file_checksums(&folder.file("plain", &images.concat())?)?;
     assert_eq!(want.len(), 60);
-    let mut server = Server::start([movie], 1)?;
-    for transport in ["tcp", "udp", "http"] {
-        let got = ffmpeg::stream_checksums(&server.urls[0], transport)?;
-        assert_eq!(got, want, "{transport}");
+    for offload in ["auto", "off"] {
+        let options = ["--udp-offload".into(), offload.into(), movie.clone().into_os_string()];
+        let mut server = Server::start::<std::ffi::OsString>(options, 1)?;
+        for transport in ["tcp", "udp", "http"] {
+            let got = ffmpeg::stream_checksums(&server.urls[0], transport)?;
+            assert_eq!(got, want, "{transport}, offload {offload}");
+        }
+        server.is_well()?;
     }
-    server.is_well()
+    Ok(())
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use gstmjpegfile::rtp::RtpHeader;
+use mjpeg_rtsp_load::{cpu, thread_cpu};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
 use mjpeg_rtsp_tests::programs::Server;
@@ -39,13 +40,13 @@ pub fn run() -> Result<()> {
             .map(|_| start(&server, rtp.local_addr()?.port()))
             .collect::<Result<_>>()?;
         let id = server.process().id();
-        let before = cpu_of(id)?;
+        let before = cpu(id)?;
         let seen = receive(&rtp)?;
-        let cpu = cpu_of(id)?.saturating_sub(before).as_secs_f64();
+        let taken = cpu(id)?.saturating_sub(before).as_secs_f64();
         let threads = server.threads()?;
         drop(clients);
         ensure!(seen.sources == sessions, "{} of {sessions} sessions", seen.sources);
-        let frame = cpu / f64::from(seen.sent);
+        let frame = taken / f64::from(seen.sent);
         println!(
             "| {sessions} | {:.1} µs | {:.2} | {:.2} ms | {} of {} | {threads} |",
             frame * 1e6,
@@ -73,29 +74,12 @@ fn bare_sendto(bytes: usize) -> Result<Duration> {
     for _ in 0..BARE {
         from.send_to(&frame, address)?;
     }
-    let cpu = thread_cpu()?.saturating_sub(before);
+    let taken = thread_cpu()?.saturating_sub(before);
     while !reader.is_finished() {
         from.send_to(&[], address)?;
         std::thread::sleep(Duration::from_millis(1));
     }
-    Ok(cpu / BARE)
-}
-
-/// CPU time of this thread so far, to the microsecond or better.
-fn thread_cpu() -> Result<Duration> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
-    let nanoseconds = text.split(' ').next().context("empty")?.parse()?;
-    Ok(Duration::from_nanos(nanoseconds))
-}
-
-/// CPU time of all threads of a process.
-fn cpu_of(process: u32) -> Result<Duration> {
-    let mut nanoseconds = 0;
-    for thread in std::fs::read_dir(format!("/proc/{process}/task"))? {
-        let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
-        nanoseconds += text.split(' ').next().context("empty")?.parse::<u64>()?;
-    }
-    Ok(Duration::from_nanos(nanoseconds))
+    Ok(taken / BARE)
 }
 
 /// A socket with room for the frames of a moment.

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measures what docs/performance.md states, each beside its peer in the same run.
 //!
-//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|window|window-soak]...` builds
+//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|many|window|window-soak]...` builds
 //! everything and runs this.
 #![allow(clippy::print_stdout, reason = "the tables are the product")]
 
 mod first_frame;
 mod huge;
 mod lab;
+mod many;
 mod recode;
 mod source;
 mod viewers;
@@ -24,7 +25,7 @@ fn main() -> Result<()> {
     if let Some(movie) = named.first().and_then(|name| name.strip_prefix(huge::ALONE)) {
         return huge::run_alone(Path::new(movie));
     }
-    let all = ["source", "huge", "first-frame", "recode", "viewers", "lab", "window"]
+    let all = ["source", "huge", "first-frame", "recode", "viewers", "lab", "many", "window"]
         .map(ToOwned::to_owned)
         .to_vec();
     for name in if named.is_empty() { all } else { named } {
@@ -35,12 +36,13 @@ fn main() -> Result<()> {
             "recode" => recode::run()?,
             "viewers" => viewers::run()?,
             "lab" => lab::run()?,
+            "many" => many::run()?,
             "window" => window::run()?,
             // Eleven minutes: only if it is named.
             "window-soak" => window::soak()?,
             other => bail!(
-                "no bench {other}; there are source, huge, first-frame, recode, viewers, lab, window, \
-                 window-soak"
+                "no bench {other}; there are source, huge, first-frame, recode, viewers, lab, many, \
+                 window, window-soak"
             ),
         }
     }
@@ -55,4 +57,20 @@ fn spread<T: Copy + Ord>(values: &mut [T]) -> Option<(T, T, T)> {
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
+}
+
+/// Waits for the machine to have nothing else to do, for a while; says so if it goes on.
+fn quiet() {
+    const BUSY: f64 = 0.5;
+    let load = || {
+        let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
+    };
+    for _ in 0..24 {
+        if load() <= BUSY {
+            return;
+        }
+        std::thread::sleep(Duration::from_secs(5));
+    }
+    println!("\nThe machine is not quiet: load average {}. Figures are worse for it.", load());
 }

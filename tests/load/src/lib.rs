@@ -24,9 +24,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tally::Tally;
 
-/// Viewers that come while the others watch, one after the other.
-const NEWCOMERS: usize = 50;
-
 /// How long a newcomer waits for its first packet.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -41,6 +38,8 @@ pub struct Load {
     pub transport: Transport,
     /// How many watch.
     pub sessions: usize,
+    /// Viewers that come while they watch, one after the other.
+    pub newcomers: usize,
     /// How long they are watched.
     pub time: Duration,
     /// The time between a stream's frames.
@@ -73,7 +72,7 @@ impl Load {
         // Lab clients name a port, which one socket has for all.
         let receiver = Receiver::bind(self.uncut)?;
         let port = receiver.port();
-        let tally = Arc::new(Mutex::new(Tally::new(self.sessions + NEWCOMERS, self.period)));
+        let tally = Arc::new(Mutex::new(Tally::new(self.sessions + self.newcomers, self.period)));
         let connections = Connections::new()?;
         let ended = Arc::new(AtomicBool::new(false));
         let reading = std::thread::spawn({
@@ -126,7 +125,7 @@ impl Load {
         let seen = lock().seen(self.sessions, from.elapsed());
         let after = process.map(Usage::of).transpose()?;
         let mut waits = Vec::new();
-        for which in self.sessions..self.sessions + NEWCOMERS {
+        for which in self.sessions..self.sessions + self.newcomers {
             let begin = Instant::now();
             let session = self.open(which, port, connections)?;
             let first = loop {

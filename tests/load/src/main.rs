@@ -26,6 +26,10 @@ struct Arguments {
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     sessions: u32,
 
+    /// Viewers that come while they watch, one after the other
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    newcomers: u32,
+
     /// Seconds that they watch
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
@@ -50,6 +54,7 @@ fn main() -> Result<()> {
         movie: arguments.movie,
         transport: arguments.transport,
         sessions: arguments.sessions as usize,
+        newcomers: arguments.newcomers as usize,
         time: Duration::from_secs(arguments.seconds),
         period: Duration::from_secs(1) / arguments.framerate,
         uncut: arguments.uncut,

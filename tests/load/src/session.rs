@@ -108,7 +108,7 @@ impl Session {
             }
             reply.extend(byte);
             // A lab server's reply has three lines.
-            let lines = reply.iter().filter(|byte| **byte == b'\n').count();
+            let lines = reply.split(|byte| *byte == b'\n').count() - 1;
             if reply.ends_with(b"\r\n\r\n") || lab && lines == 3 {
                 break;
             }

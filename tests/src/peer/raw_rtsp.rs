@@ -12,6 +12,10 @@ pub struct RawRtsp {
     held: Vec<u8>,
     /// Interleaved packets passed over so far.
     pub packets: u64,
+    /// RTP packets that are missing among them, by sequence numbers.
+    pub missing: u64,
+    /// The last one's sequence number.
+    number: Option<u16>,
 }
 
 /// A reply.
@@ -42,7 +46,7 @@ impl RawRtsp {
     pub fn connect(address: &str) -> Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        Ok(Self { stream, held: Vec::new(), packets: 0 })
+        Ok(Self { stream, held: Vec::new(), packets: 0, missing: 0, number: None })
     }
 
     /// Sends bytes as they are.
@@ -69,10 +73,7 @@ impl RawRtsp {
     pub fn reply(&mut self) -> Result<Reply> {
         loop {
             while let [b'$', _, high, low, ..] = self.held[..] {
-                let length = 4 + usize::from(u16::from_be_bytes([high, low]));
-                self.fill(length)?;
-                self.held.drain(..length);
-                self.packets += 1;
+                self.take(u16::from_be_bytes([high, low]))?;
             }
             if let Some(end) = self.held.windows(4).position(|four| four == b"\r\n\r\n") {
                 let text = String::from_utf8_lossy(&self.held[..end + 4]).into_owned();
@@ -102,11 +103,23 @@ impl RawRtsp {
             let [b'$', _, high, low, ..] = self.held[..] else {
                 bail!("not a packet: {:?}", &self.held[..4]);
             };
-            let length = 4 + usize::from(u16::from_be_bytes([high, low]));
-            self.fill(length)?;
-            self.held.drain(..length);
-            self.packets += 1;
+            self.take(u16::from_be_bytes([high, low]))?;
         }
+        Ok(())
+    }
+
+    /// Takes an interleaved packet of so many bytes.
+    fn take(&mut self, length: u16) -> Result<()> {
+        let length = 4 + usize::from(length);
+        self.fill(length)?;
+        if let [b'$', 0, _, _, _, _, high, low, ..] = self.held[..] {
+            let number = u16::from_be_bytes([high, low]);
+            let before = self.number.replace(number);
+            self.missing +=
+                before.map_or(0, |it| u64::from(number.wrapping_sub(it)).saturating_sub(1));
+        }
+        self.held.drain(..length);
+        self.packets += 1;
         Ok(())
     }
 

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Many viewers at once: what each costs the server, beside gst-rtsp-server as it comes and beside
+//! what the kernel takes for the same datagrams.
+
+use crate::quiet;
+use anyhow::{Context, Result, ensure};
+use gst::prelude::*;
+use gstmjpegfile::rtp::JpegPayloads;
+use mjpeg_rtsp_load::{Load, Outcome, Transport, thread_cpu};
+use mjpeg_rtsp_tests::movies::{self, Folder};
+use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
+use mjpeg_rtsp_tests::programs::{Guard, Server, program};
+use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, sendmmsg, sendmsg};
+use nix::sys::socket::{setsockopt, sockopt};
+use std::io::{BufRead, BufReader, IoSlice};
+use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+/// Of each measurement.
+const TIME: Duration = Duration::from_secs(10);
+
+/// Frames a second.
+const RATE: u32 = 20;
+
+/// The issue's frame is 15.8 KB in 12 packets.
+const BYTES: usize = 15_700;
+
+/// Longer than any measurement: stock gst-rtsp-server does not start over.
+const FRAMES: usize = 3000;
+
+/// Frames of a measurement without a server.
+const BARE: u32 = 30_000;
+
+/// The viewers that stock gst-rtsp-server is given: 250 threads.
+const STOCK: usize = 50;
+const OURS: usize = 500;
+
+struct Movie {
+    _folder: Folder,
+    file: PathBuf,
+    matroska: PathBuf,
+    image: Vec<u8>,
+}
+
+impl Movie {
+    fn made() -> Result<Self> {
+        let folder = Folder::new()?;
+        let whole = Picture::made(384 + 100, 288);
+        let image = |shift, quality: u32| {
+            let quality = quality.to_string();
+            cjpeg(&whole.part(shift, 384), &["-sample", "2x2", "-quality", &quality])
+        };
+        let mut quality = 60;
+        while quality < 100 && image(0, quality)?.len() < BYTES {
+            quality += 1;
+        }
+        let images: Vec<Vec<u8>> = (0..100).map(|it| image(it, quality)).collect::<Result<_>>()?;
+        let first = images.first().context("no image")?.clone();
+        let images: Vec<_> = images.into_iter().cycle().take(FRAMES).collect();
+        let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+        let matroska = folder.path().join("movie.mkv");
+        let line = format!(
+            "mjpegfilesrc location={} ! matroskamux ! filesink location={}",
+            movie.display(),
+            matroska.display()
+        );
+        let pipeline = gst::parse::launch(&line)?;
+        pipeline.set_state(gst::State::Playing)?;
+        let bus = pipeline.bus().context("no bus")?;
+        let ends = [gst::MessageType::Eos, gst::MessageType::Error];
+        let end = bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &ends);
+        pipeline.set_state(gst::State::Null)?;
+        ensure!(end.is_some_and(|end| end.type_() == gst::MessageType::Eos), "no Matroska file");
+        Ok(Self { _folder: folder, file: movie, matroska, image: first })
+    }
+}
+
+/// What serves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Stock,
+    Ours,
+    OursWithoutOffload,
+}
+
+fn load(
+    movie: &Movie,
+    who: Who,
+    live: bool,
+    transport: Transport,
+    sessions: usize,
+    uncut: bool,
+) -> Result<Outcome> {
+    let load = |server, name: &str| Load {
+        server,
+        movie: name.to_owned(),
+        transport,
+        sessions,
+        newcomers: 50,
+        time: TIME,
+        period: Duration::from_secs(1) / RATE,
+        uncut,
+    };
+    let outcome = if who == Who::Stock {
+        let (server, address) = stock(&movie.matroska, live)?;
+        load(address, "movie").run(Some(server.id()))?
+    } else {
+        let mut options = vec!["--loop".to_owned(), "--log".into(), "warn".into()];
+        if live {
+            options.push("--live".into());
+        }
+        if who == Who::OursWithoutOffload {
+            options.extend(["--udp-offload".into(), "off".into()]);
+        }
+        options.push(movie.file.display().to_string());
+        let mut server = Server::start(options, 1)?;
+        let address = server.address()?.parse()?;
+        let outcome = load(address, "movie.mjpeg").run(Some(server.process().id()))?;
+        server.is_well()?;
+        outcome
+    };
+    ensure!(outcome.seen.sessions == sessions, "{} of {sessions} saw it", outcome.seen.sessions);
+    Ok(outcome)
+}
+
+/// gst-rtsp-server as it comes, and where.
+fn stock(matroska: &Path, shared: bool) -> Result<(Guard, SocketAddr)> {
+    let mut command = program("stock-rtsp-server")?;
+    command.arg(matroska).arg(if shared { "shared" } else { "on-demand" });
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let out = child.stdout.take().context("no standard output")?;
+    let guard = Guard::new(child);
+    let mut line = String::new();
+    BufReader::new(out).read_line(&mut line)?;
+    Ok((guard, SocketAddr::from(([127, 0, 0, 1], line.trim().parse()?))))
+}
+
+/// Microseconds of CPU for each frame and viewer.
+fn cost(outcome: &Outcome) -> Result<f64> {
+    let usage = outcome.usage.context("no usage")?;
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let frames = outcome.seen.frames as f64;
+    Ok(usage.cpu / frames * 1e6)
+}
+
+/// How a frame is put on the wire by a thread that does nothing else.
+#[derive(Debug, Clone, Copy)]
+enum Wire {
+    /// As the lab has it: one datagram, which IP cuts.
+    Whole,
+    Each,
+    Offload,
+}
+
+/// Microseconds of CPU of the sending thread for each frame, to a socket that is read.
+fn wire(image: &[u8], wire: Wire, uncut: bool) -> Result<f64> {
+    let to = UdpSocket::bind("127.0.0.1:0")?;
+    setsockopt(&to, sockopt::UdpGroSegment, &uncut)?;
+    setsockopt(&to, sockopt::RcvBufForce, &(64 << 20))?;
+    let SocketAddr::V4(address) = to.local_addr()? else { anyhow::bail!("no IPv4") };
+    let reader = std::thread::spawn(move || {
+        let mut datagram = vec![0; 65_536];
+        // An empty one is the end.
+        while to.recv(&mut datagram).is_ok_and(|have| have > 0) {}
+    });
+    let from = UdpSocket::bind("127.0.0.1:0")?;
+    let payloads = JpegPayloads::cut(image, 1400)?;
+    let before = thread_cpu()?;
+    for _ in 0..BARE {
+        send(&from, address, image, &payloads, wire)?;
+    }
+    let cpu = thread_cpu()?.saturating_sub(before);
+    while !reader.is_finished() {
+        from.send_to(&[], address)?;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(cpu.as_secs_f64() * 1e6 / f64::from(BARE))
+}
+
+fn send(
+    from: &UdpSocket,
+    to: SocketAddrV4,
+    image: &[u8],
+    payloads: &JpegPayloads,
+    wire: Wire,
+) -> Result<()> {
+    let (header, flags, address) = ([0; 12], MsgFlags::empty(), SockaddrIn::from(to));
+    let parts: Vec<[IoSlice; 2]> =
+        payloads.iter().map(|payload| [IoSlice::new(&header), IoSlice::new(payload)]).collect();
+    match wire {
+        Wire::Whole => {
+            let whole = [IoSlice::new(&header), IoSlice::new(image)];
+            sendmsg(from.as_raw_fd(), &whole, &[], flags, Some(&address))?;
+        }
+        Wire::Offload => {
+            let length = u16::try_from(12 + payloads.length())?;
+            let cut = [ControlMessage::UdpGsoSegments(&length)];
+            sendmsg(from.as_raw_fd(), parts.as_flattened(), &cut, flags, Some(&address))?;
+        }
+        Wire::Each => {
+            let mut headers = MultiHeaders::preallocate(parts.len(), None);
+            let to = vec![Some(address); parts.len()];
+            sendmmsg(from.as_raw_fd(), &mut headers, &parts, &to, [], flags)?;
+        }
+    }
+    Ok(())
+}
+
+pub fn run() -> Result<()> {
+    quiet();
+    let movie = Movie::made()?;
+    let packets = JpegPayloads::cut(&movie.image, 1400)?.iter().count();
+    println!(
+        "\nframes of {} bytes, {packets} packets, {RATE} a second; {} s each\n",
+        movie.image.len(),
+        TIME.as_secs()
+    );
+    println!("| the wire: one thread that only sends | receiver takes them cut | uncut |");
+    println!("|---|---|---|");
+    let mut limit = [0.0; 2];
+    let rows = [
+        ("one datagram (the lab's)", Wire::Whole),
+        ("sendmmsg", Wire::Each),
+        ("segmentation offload", Wire::Offload),
+    ];
+    let mut whole = 0.0;
+    for (name, way) in rows {
+        let both = [wire(&movie.image, way, false)?, wire(&movie.image, way, true)?];
+        println!("| {name} | {:.1} µs | {:.1} µs |", both[0], both[1]);
+        match way {
+            Wire::Whole => whole = both[0],
+            Wire::Offload => limit = both,
+            Wire::Each => {}
+        }
+    }
+    goals(&movie, limit, whole)?;
+    growth(&movie)
+}
+
+fn goals(movie: &Movie, limit: [f64; 2], whole: f64) -> Result<()> {
+    println!(
+        "\n| CPU for each frame and viewer | stock, {STOCK} viewers | ours, {OURS} viewers | ours \
+         to stock | ours to the wire |"
+    );
+    println!("|---|---|---|---|---|");
+    let rows = [
+        ("live, UDP", true, Transport::Udp, false, limit[0]),
+        ("live, UDP, receivers take it uncut", true, Transport::Udp, true, limit[1]),
+        ("on demand, UDP", false, Transport::Udp, false, limit[0]),
+        ("on demand, UDP, uncut", false, Transport::Udp, true, limit[1]),
+        ("on demand, TCP", false, Transport::Tcp, false, 0.0),
+        ("the lab's dialect", false, Transport::Lab, false, whole),
+    ];
+    for (name, live, transport, uncut, wire) in rows {
+        let ours = cost(&load(movie, Who::Ours, live, transport, OURS, uncut)?)?;
+        let beside = if wire > 0.0 { format!("{:.2}", ours / wire) } else { "–".to_owned() };
+        if transport == Transport::Lab {
+            println!("| {name} | – | {ours:.1} µs | – | {beside} |");
+            continue;
+        }
+        let stock = cost(&load(movie, Who::Stock, live, transport, STOCK, uncut)?)?;
+        println!("| {name} | {stock:.1} µs | {ours:.1} µs | {:.2} | {beside} |", ours / stock);
+    }
+    let off = load(movie, Who::OursWithoutOffload, false, Transport::Udp, OURS, false)?;
+    println!("| on demand, UDP, `--udp-offload off` | – | {:.1} µs | – | – |", cost(&off)?);
+    Ok(())
+}
+
+fn growth(movie: &Movie) -> Result<()> {
+    println!(
+        "\n| viewers | CPU for each frame | threads | memory for each viewer | first packet, median \
+         and 99th percentile | gap off {} ms, 99th percentile | packets lost |",
+        1000 / RATE
+    );
+    println!("|---|---|---|---|---|---|---|");
+    let ways = [
+        ("stock on demand", Who::Stock, false, Transport::Udp, vec![1, STOCK]),
+        ("on demand, UDP", Who::Ours, false, Transport::Udp, vec![1, 10, 100, 500, 1000, 2000]),
+        ("on demand, TCP", Who::Ours, false, Transport::Tcp, vec![1, 10, 100, 500, 1000]),
+        ("live, UDP", Who::Ours, true, Transport::Udp, vec![1, 10, 100, 500, 1000, 2000]),
+        ("lab", Who::Ours, false, Transport::Lab, vec![1, 10, 100, 500, 1000, 2000]),
+    ];
+    for (name, who, live, transport, numbers) in ways {
+        let mut alone = None;
+        for viewers in numbers {
+            let outcome = load(movie, who, live, transport, viewers, true)?;
+            let usage = outcome.usage.context("no usage")?;
+            let alone = *alone.get_or_insert(usage.memory);
+            let others = u64::try_from(viewers - 1)?;
+            let memory = usage.memory.saturating_sub(alone).checked_div(others);
+            let memory = memory.map_or_else(|| "–".to_owned(), |each| format!("{each} KiB"));
+            let (median, late) = outcome.first_packet.context("no newcomers")?;
+            println!(
+                "| {name}, {viewers} | {:.1} µs | {} | {memory} | {median:.1}, {late:.1} ms | {:.2} ms \
+                 | {} of {} |",
+                cost(&outcome)?,
+                usage.threads,
+                outcome.seen.off,
+                outcome.seen.lost,
+                outcome.seen.packets + outcome.seen.lost
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Many viewers at once, live movies, and what the server says of itself by RTCP.
+
+use anyhow::{Context, Result};
+use gstmjpegfile::rtp::RtpHeader;
+use mjpeg_rtsp_load::{Load, Transport};
+use mjpeg_rtsp_tests::movies::{self, Folder};
+use mjpeg_rtsp_tests::peer::ffmpeg;
+use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
+use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
+use mjpeg_rtsp_tests::programs::Server;
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A movie of so many frames, served with options.
+fn server(frames: u32, options: &[&str]) -> Result<(Folder, Server)> {
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(frames, "I420")?)?)?;
+    let options = options.iter().map(std::ffi::OsString::from).chain([movie.into_os_string()]);
+    let server = Server::start(options, 1)?;
+    Ok((folder, server))
+}
+
+#[test]
+fn threads_do_not_grow_with_viewers_and_nothing_is_lost() -> Result<()> {
+    let rows = [
+        (Transport::Udp, &["--loop"][..]),
+        (Transport::Udp, &["--loop", "--udp-offload", "off"]),
+        (Transport::Tcp, &["--loop"]),
+        (Transport::Lab, &["--loop"]),
+        (Transport::Udp, &["--live"]),
+        (Transport::Tcp, &["--live"]),
+    ];
+    for (transport, options) in rows {
+        let (_folder, mut server) = server(100, options)?;
+        let load = |sessions| Load {
+            server: "127.0.0.1:0".parse().expect("an address"),
+            movie: "movie.mjpeg".to_owned(),
+            transport,
+            sessions,
+            newcomers: 2,
+            time: Duration::from_secs(1),
+            period: Duration::from_millis(50),
+            uncut: false,
+        };
+        let address = server.address()?.parse()?;
+        let id = server.process().id();
+        let mut threads = Vec::new();
+        for sessions in [8, 80] {
+            let outcome = Load { server: address, ..load(sessions) }.run(Some(id))?;
+            let seen = outcome.seen;
+            assert_eq!((seen.sessions, seen.lost), (sessions, 0), "{transport:?} {options:?}");
+            // A busy machine may be late, but frames are not left out.
+            assert!(seen.frames >= sessions as u64 * 10, "{transport:?} {options:?}: {seen:?}");
+            threads.push(outcome.usage.context("no usage")?.threads);
+        }
+        assert_eq!(threads[0], threads[1], "{transport:?} {options:?}");
+        server.is_well()?;
+    }
+    Ok(())
+}
+
+/// Where `part` stands in the endless repetition of `whole`.
+fn place(whole: &[String], part: &[String]) -> Option<usize> {
+    (0..whole.len()).find(|at| {
+        part.iter().enumerate().all(|(n, one)| whole.get((at + n) % whole.len()) == Some(one))
+    })
+}
+
+#[test]
+fn a_live_movie_goes_on_whoever_watches() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = movies::images(200, "I420")?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let want = ffmpeg::file_checksums(&folder.file("plain", &images.concat())?)?;
+    let mut server = Server::start([&"--live".into(), &movie.into_os_string()], 1)?;
+    let url = server.urls[0].clone();
+    assert_eq!(RawRtsp::connect(server.address()?)?.described_range(&url)?, "npt=now-");
+    let mut last = 0;
+    for transport in ["tcp", "udp"] {
+        let got = ffmpeg::stream_checksums_of_first(&url, transport, 8)?;
+        let at = place(&want, &got).with_context(|| format!("{transport}: {got:?}"))?;
+        // Ten seconds are not over.
+        assert!(at >= last, "{transport}: {at} behind {last}");
+        last = at + 8;
+    }
+    // Two at a time see the same.
+    let other = url.clone();
+    let beside = std::thread::spawn(move || ffmpeg::stream_checksums_of_first(&other, "tcp", 40));
+    let one = ffmpeg::stream_checksums_of_first(&url, "udp", 40)?;
+    let two = beside.join().map_err(|_| anyhow::anyhow!("panicked"))??;
+    assert!(one.iter().any(|frame| two.contains(frame)), "nothing in common");
+    // Nobody seeks, and rates are its own.
+    let mut rtsp = RawRtsp::connect(server.address()?)?;
+    let session = rtsp.set_up(&url, "tcp")?;
+    let headers = format!("{session}Range: npt=3-\r\nScale: 2\r\n");
+    let reply = rtsp.ask(&format!("PLAY {url}/"), &headers)?;
+    assert_eq!((reply.status, reply.header("Range")), (200, Some("npt=now-")), "{}", reply.text);
+    assert_eq!(reply.header("Scale"), Some("1.000"), "{}", reply.text);
+    server.is_well()
+}
+
+/// Two sockets at neighbouring ports, the first one even.
+fn sockets() -> Result<(UdpSocket, UdpSocket)> {
+    for _ in 0..100 {
+        let rtp = UdpSocket::bind("127.0.0.1:0")?;
+        let port = rtp.local_addr()?.port();
+        if port % 2 == 0
+            && let Ok(rtcp) = UdpSocket::bind(("127.0.0.1", port + 1))
+        {
+            for socket in [&rtp, &rtcp] {
+                socket.set_read_timeout(Some(LIMIT))?;
+            }
+            return Ok((rtp, rtcp));
+        }
+    }
+    anyhow::bail!("no two ports")
+}
+
+/// A sender report.
+#[derive(Debug)]
+struct Report {
+    ssrc: u32,
+    /// Seconds on the wall clock, of any epoch.
+    now: f64,
+    timestamp: u32,
+    packets: u32,
+    octets: u32,
+    goodbye: bool,
+}
+
+fn report(rtcp: &UdpSocket) -> Result<Report> {
+    let mut bytes = [0; 1500];
+    let have = rtcp.recv(&mut bytes)?;
+    let word =
+        |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    assert_eq!((bytes[0], bytes[1], bytes[28], bytes[29]), (0x80, 200, 0x81, 202));
+    Ok(Report {
+        ssrc: word(4),
+        now: f64::from(word(8)) + f64::from(word(12)) / 4_294_967_296.0,
+        timestamp: word(16),
+        packets: word(20),
+        octets: word(24),
+        goodbye: bytes[have - 8..have - 4] == [0x81, 203, 0, 1],
+    })
+}
+
+#[test]
+fn reports_and_rtp_info_tell_what_is_sent() -> Result<()> {
+    let (_folder, mut server) = server(30, &[])?;
+    let url = server.urls[0].clone();
+    let (rtp, rtcp) = sockets()?;
+    let port = rtp.local_addr()?.port();
+    let mut rtsp = RawRtsp::connect(server.address()?)?;
+    assert_eq!(rtsp.ask(&format!("DESCRIBE {url}"), "")?.status, 200);
+    let ports = format!("Transport: RTP/AVP;unicast;client_port={port}-{}\r\n", port + 1);
+    let reply = rtsp.ask(&format!("SETUP {url}/stream=0"), &ports)?;
+    let id = reply.header("Session").and_then(|it| it.split(';').next()).context("no session")?;
+    let session = format!("Session: {id}\r\n");
+    let (mut packets, mut octets, mut first) = (0, 0, None::<Report>);
+    // From the begin for a moment, then from 1 s to the end.
+    for (range, until) in [("npt=0-", Some(5)), ("npt=1-", None)] {
+        let play = format!("{session}Range: {range}\r\n");
+        let reply = rtsp.ask(&format!("PLAY {url}/"), &play)?;
+        let info = reply.header("RTP-Info").context("no RTP-Info")?.to_owned();
+        let field = |name: &str| -> Result<u32> {
+            let value = info.split(';').find_map(|it| it.strip_prefix(name));
+            Ok(value.with_context(|| info.clone())?.parse()?)
+        };
+        let (mut next, begin) = (field("seq=")?, field("rtptime=")?);
+        let mut frames = 0;
+        let mut bytes = [0; 2000];
+        while until.is_none_or(|until| frames < until) && (until.is_some() || frames < 10) {
+            let have = rtp.recv(&mut bytes)?;
+            let (header, payload) = RtpHeader::parse(&bytes[..have])?;
+            assert_eq!(u32::from(header.sequence_number), next % 65_536, "{range}");
+            // 50 ms are 4500 ticks.
+            assert_eq!(header.timestamp, begin.wrapping_add(frames * 4500), "{range}");
+            (next, frames) = (next + 1, frames + u32::from(header.marker));
+            packets += 1;
+            octets += u32::try_from(payload.len())?;
+        }
+        if until.is_some() {
+            first = Some(report(&rtcp)?);
+            assert_eq!(rtsp.ask(&format!("PAUSE {url}/"), &session)?.status, 200);
+            // What was on its way belongs to the first part.
+            rtp.set_nonblocking(true)?;
+            while let Ok(have) = rtp.recv(&mut bytes) {
+                packets += 1;
+                octets += u32::try_from(RtpHeader::parse(&bytes[..have])?.1.len())?;
+            }
+            rtp.set_nonblocking(false)?;
+        }
+    }
+    let first = first.context("no report")?;
+    let end = Instant::now() + LIMIT;
+    let last = loop {
+        let report = report(&rtcp)?;
+        if report.goodbye || Instant::now() > end {
+            break report;
+        }
+    };
+    assert!(last.goodbye && !first.goodbye, "{last:?}");
+    assert_eq!((last.ssrc, last.packets, last.octets), (first.ssrc, packets, octets));
+    assert!(first.packets > 0 && first.packets < last.packets, "{first:?}");
+    server.is_well()
+}
+
+#[test]
+fn the_clock_of_the_reports_is_that_of_the_timestamps() -> Result<()> {
+    let (_folder, mut server) = server(20, &["--loop"])?;
+    let url = server.urls[0].clone();
+    let (rtp, rtcp) = sockets()?;
+    let port = rtp.local_addr()?.port();
+    let mut rtsp = RawRtsp::connect(server.address()?)?;
+    rtsp.ask(&format!("DESCRIBE {url}"), "")?;
+    let ports = format!("Transport: RTP/AVP;unicast;client_port={port}-{}\r\n", port + 1);
+    let reply = rtsp.ask(&format!("SETUP {url}/stream=0"), &ports)?;
+    let id = reply.header("Session").and_then(|it| it.split(';').next()).context("no session")?;
+    rtsp.ask(&format!("PLAY {url}/"), &format!("Session: {id}\r\n"))?;
+    let (one, two) = (report(&rtcp)?, report(&rtcp)?);
+    let ticks = f64::from(two.timestamp.wrapping_sub(one.timestamp));
+    let off = ticks / 90_000.0 - (two.now - one.now);
+    assert!(off.abs() < 0.01, "{off} s: {one:?} {two:?}");
+    server.is_well()
+}
+
+#[test]
+fn a_viewer_that_does_not_read_is_waited_for_and_disturbs_nobody() -> Result<()> {
+    // In all far more than what the kernel holds for a connection.
+    let image = cjpeg(&Picture::made(640, 480), &["-sample", "2x2", "-quality", "90"])?;
+    let movie = movies::movie(&vec![image.clone(); 400])?;
+    assert!(movie.len() > 16_000_000, "{}", movie.len());
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movie)?;
+    let options = ["--framerate".into(), "100".into(), movie.into_os_string()];
+    let mut server = Server::start::<std::ffi::OsString>(options, 1)?;
+    let url = server.urls[0].clone();
+    let play = || -> Result<(RawRtsp, String)> {
+        let mut rtsp = RawRtsp::connect(server.address()?)?;
+        let session = rtsp.set_up(&url, "tcp")?;
+        assert_eq!(rtsp.ask(&format!("PLAY {url}/"), &session)?.status, 200);
+        Ok((rtsp, session))
+    };
+    let (mut slow, _) = play()?;
+    let (mut quick, _) = play()?;
+    let mut late = Duration::ZERO;
+    let most = 390 * (image.len() as u64 / 1400);
+    while quick.packets < most {
+        let before = Instant::now();
+        quick.receive_until(before + Duration::from_millis(1))?;
+        late = late.max(before.elapsed());
+    }
+    assert!(late < Duration::from_secs(1), "{late:?}");
+    while slow.packets < most {
+        slow.receive_until(Instant::now() + Duration::from_millis(10))?;
+    }
+    assert_eq!((slow.missing, quick.missing), (0, 0));
+    server.is_well()
+}
