@@ -43,7 +43,8 @@ pub struct Arguments {
     #[arg(long = "loop")]
     pub looping: bool,
 
-    /// Make each movie a camera: all viewers see the same of it, it has no end, and nobody seeks
+    /// Make each movie a camera: all viewers see the same of it, it has no end, and nobody seeks;
+    /// lab clients keep places of their own
     #[arg(long)]
     pub live: bool,
 

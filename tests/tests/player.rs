@@ -175,7 +175,9 @@ fn of_twenty_seeks_in_two_seconds_the_last_target_wins() -> Result<()> {
             // Back and forth over the minute; the last target is 41 s.
             player.seek(gst::ClockTime::from_seconds(n * 29 % 51));
             let begin = Instant::now();
-            until("the next key", || begin.elapsed() >= Duration::from_millis(100));
+            // No multiple of a frame's time: a frame that comes while GStreamer 1.22's receiver
+            // flushes is taken for the first one of the new place, and the others are lost.
+            until("the next key", || begin.elapsed() >= Duration::from_millis(85));
         }
         let last = gst::ClockTime::from_seconds(19 * 29 % 51);
         let near = last..last + gst::ClockTime::from_seconds(4);

@@ -102,3 +102,60 @@ impl<'a> IntoIterator for &'a JpegPayloads {
         self.iter()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    /// An image of 20x10 pixels, as far as it is looked at.
+    fn image(vertical: u8, restarts: u16, scan: &[u8]) -> Vec<u8> {
+        let mut jpeg = vec![0xff, 0xd8];
+        for (table, value) in [(0, 7), (1, 9)] {
+            jpeg.extend([0xff, 0xdb, 0, 67, table]);
+            jpeg.extend([value; 64]);
+        }
+        let luma = 0x20 | vertical;
+        jpeg.extend([0xff, 0xc0, 0, 17, 8, 0, 10, 0, 20, 3, 1, luma, 0, 2, 0x11, 1, 3, 0x11, 1]);
+        if restarts > 0 {
+            jpeg.extend([0xff, 0xdd, 0, 4]);
+            jpeg.extend(restarts.to_be_bytes());
+        }
+        jpeg.extend([0xff, 0xda, 0, 12, 3, 1, 0, 2, 0x11, 3, 0x11, 0, 63, 0]);
+        jpeg.extend(scan);
+        jpeg
+    }
+
+    #[test]
+    fn fields_lie_where_the_standard_has_them() {
+        let scan: Vec<u8> = (0..700_u16).map(|at| at.to_be_bytes()[1]).collect();
+        // Main header and restart header of each packet: type, Q, width and height in blocks.
+        let rows: [(u8, u16, &[u8]); 3] = [
+            (1, 0, &[0, 255, 3, 2]),
+            (2, 0, &[1, 255, 3, 2]),
+            (2, 0x102, &[65, 255, 3, 2, 1, 2, 0xff, 0xff]),
+        ];
+        for (vertical, restarts, fixed) in rows {
+            let payloads = JpegPayloads::cut(&image(vertical, restarts, &scan), 412).unwrap();
+            let tables = [&[0, 0, 0, 128][..], &[7; 64], &[9; 64]].concat();
+            let mut got = Vec::new();
+            for (number, payload) in payloads.iter().enumerate() {
+                let offset = u16::try_from(got.len()).unwrap().to_be_bytes();
+                let want = [&[0, 0, offset[0], offset[1]], fixed].concat();
+                let want = if number == 0 { [want, tables.clone()].concat() } else { want };
+                assert!(payload.starts_with(&want), "{number}: {payload:?}");
+                got.extend(&payload[want.len()..]);
+                let last = number + 1 == payloads.iter().len();
+                assert!(payload.len() == 400 || last, "{number}: {}", payload.len());
+            }
+            assert!(got == scan);
+            assert_eq!(payloads.iter().map(<[u8]>::len).sum::<usize>(), payloads.bytes());
+        }
+    }
+
+    #[test]
+    fn what_has_no_three_components_is_refused() {
+        assert!(JpegPayloads::cut(b"", 1400).is_err());
+        assert!(JpegPayloads::cut(&[0xff, 0xd8], 1400).is_err());
+    }
+}

@@ -94,8 +94,8 @@ impl MovieFactory {
     /// The media is ending: who asks from now on gets another one.
     pub(super) fn ends(&self, media: &MovieMedia) {
         let mut kept = self.imp().kept();
-        kept.generation += 1;
-        if kept.media.as_ref() == Some(media) {
+        if kept.media.as_ref().is_none_or(|it| it == media) {
+            kept.generation += 1;
             kept.media = None;
         }
     }

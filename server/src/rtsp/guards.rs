@@ -191,9 +191,9 @@ fn tell(context: &RTSPContext, answer: &Answer) {
     if !is_play || rtsp_message::status(response) != Some(200) {
         return;
     }
-    let library = rtsp_message::get(response, RTSPHeaderField::RtpInfo).unwrap_or_default();
+    let library = rtsp_message::get(response, RTSPHeaderField::RtpInfo);
     let rows = [
-        (RTSPHeaderField::RtpInfo, Some(answer.rtp_info(&library))),
+        (RTSPHeaderField::RtpInfo, library.map(|library| answer.rtp_info(&library))),
         (RTSPHeaderField::Range, Some(answer.range.clone())),
         (RTSPHeaderField::Scale, answer.scale.clone()),
         (RTSPHeaderField::Speed, answer.speed.clone()),

@@ -193,17 +193,19 @@ impl Sessions {
             stream.stop();
         }
         let (place, number, timestamp) = stream.stands();
-        let duration = factory.duration(stream.movie()).map(gst::ClockTime::nseconds);
+        let duration = factory.duration(&stream.movie()).map(gst::ClockTime::nseconds);
         let begin = asked.begin.unwrap_or(place);
         let (scale, speed) = (asked.scale.unwrap_or(1.0), asked.speed.unwrap_or(1.0));
         let mut plan = Plan::new(factory.framerate(), begin, asked.end, scale, speed);
         if let Some(frames) = stream.movie().total_frames() {
             plan.first = plan.first.min(frames.saturating_sub(1));
         }
+        // The movie's own end is left open: rtspsrc 1.22 would estimate when it comes, from packets
+        // of before a seek too, and stop there. It is told by RTCP BYE.
         let end = match (asked.end, plan.backwards) {
-            (Some(end), _) => Some(end),
             (None, true) => Some(0),
-            (None, false) => duration,
+            (end, true) => end,
+            (end, false) => end.filter(|end| duration.is_none_or(|duration| *end < duration)),
         };
         let seconds = |place: u64| gst::ClockTime::from_nseconds(place).seconds_f64();
         let end = end.map_or_else(String::new, |end| seconds(end).to_string());

@@ -93,8 +93,11 @@ enum Ahead {
     Made(u64, Arc<Ready>),
 }
 
-#[derive(Default)]
 struct Position {
+    /// Read anew behind its end, if it starts over and has grown.
+    movie: Arc<MovieFile>,
+    /// Frames of the passes before this one, if it starts over.
+    passed: u64,
     viewers: Vec<Viewer>,
     /// The place from which the next play goes on, in nanoseconds.
     place: u64,
@@ -129,7 +132,6 @@ pub(super) struct Manner {
 /// A movie that is sent.
 pub(super) struct Stream {
     id: u64,
-    movie: Arc<MovieFile>,
     manner: Manner,
     ssrc: u32,
     means: Arc<Means>,
@@ -147,12 +149,25 @@ impl Stream {
     ) -> Self {
         let [high, low, ..] = crate::random().to_be_bytes();
         let position = Position {
+            movie,
+            passed: 0,
+            viewers: Vec::new(),
+            place: 0,
+            play: None,
+            plays: 0,
             // Not near the end: some players take a wrap for a loss.
             sequence_number: u16::from_be_bytes([high & 0x7f, low]),
             timestamp: crate::random(),
-            ..Position::default()
+            size: None,
+            packets: 0,
+            octets: 0,
+            dropped: BTreeMap::new(),
+            made: BTreeSet::new(),
+            spans: 0,
+            ahead: Ahead::Nothing,
+            headers: Vec::new(),
         };
-        Self { id: new_id(), movie, manner, ssrc, means, pacer, position: Mutex::new(position) }
+        Self { id: new_id(), manner, ssrc, means, pacer, position: Mutex::new(position) }
     }
 
     fn position(&self) -> MutexGuard<'_, Position> {
@@ -160,8 +175,8 @@ impl Stream {
     }
 
     /// The movie that is sent.
-    pub fn movie(&self) -> &Arc<MovieFile> {
-        &self.movie
+    pub fn movie(&self) -> Arc<MovieFile> {
+        self.position().movie.clone()
     }
 
     /// The place from which it goes on, in nanoseconds, and the sequence number and RTP timestamp
@@ -209,6 +224,7 @@ impl Stream {
         let number = {
             let mut position = self.position();
             stop(&mut position);
+            position.passed = 0;
             position.plays += 1;
             let (number, timestamp) = (position.plays, position.timestamp);
             let play = Play { number, plan, begin, ticks: 0, timestamp, report: now, waits: false };
@@ -235,25 +251,36 @@ impl Stream {
     /// The frame's number in the movie, and where it lies.
     fn look_up(
         &self,
+        position: &mut Position,
         play: &mut Play,
         frame: u64,
     ) -> Result<(u64, FrameLocation), Option<Instant>> {
-        let look = |number| self.movie.frame(number, &AtomicBool::new(false), Some(Duration::ZERO));
-        let again = |number| match look(number) {
+        let look = |movie: &MovieFile, number| {
+            movie.frame(number, &AtomicBool::new(false), Some(Duration::ZERO))
+        };
+        let again = |movie: &MovieFile, number| match look(movie, number) {
             Lookup::Frame(location) => Ok((number, location)),
             Lookup::End(_) | Lookup::Cancelled => Err(None),
         };
-        match look(frame) {
-            Lookup::Frame(location) => Ok((frame, location)),
+        let within = frame.saturating_sub(position.passed);
+        match look(&position.movie, within) {
+            Lookup::Frame(location) => Ok((within, location)),
             Lookup::Cancelled => {
                 play.waits = true;
                 Err(Some(Instant::now() + INDEX))
             }
-            Lookup::End(frames) if frames > 0 && self.manner.looping => again(frame % frames),
+            Lookup::End(frames) if frames > 0 && self.manner.looping => {
+                position.passed += within - within % frames;
+                // Growth is taken in between passes only, so that a pass has one length.
+                if let Ok(Some(grown)) = position.movie.if_grown() {
+                    position.movie = grown;
+                }
+                again(&position.movie, within % frames)
+            }
             // The place lies behind the last frame: that one is shown.
             Lookup::End(frames) if frames > 0 && play.ticks == 0 => {
                 play.plan.first = frames - 1;
-                again(frames - 1)
+                again(&position.movie, frames - 1)
             }
             Lookup::End(_) => Err(None),
         }
@@ -274,35 +301,37 @@ impl Stream {
             }
             _ => {}
         }
-        let key = self.key(position, frame);
-        match self.means.frames.now(&self.movie, location, key, room) {
+        let key = key(position, frame);
+        match self.means.frames.now(&position.movie, location, key, room) {
             Ok(Found::Ready(ready)) => Ok(ready),
             Ok(Found::TakesLong) => {
                 position.ahead = Ahead::Making(frame, true);
-                self.make(frame, location, key);
+                self.make(position.movie.clone(), frame, location, key);
                 Err(Some(Found::TakesLong))
             }
             Ok(Found::Shrunk) => {
-                reports::shrunk(&self.movie, frame, location.offset);
+                reports::shrunk(&position.movie, frame, location.offset);
                 Err(None)
             }
             Err(error) => {
-                let path = self.movie.path().display();
+                let path = position.movie.path().display();
                 tracing::warn!(%path, frame = frame + 1, "cannot be read: {error}");
                 Err(None)
             }
         }
     }
 
-    fn key(&self, position: &Position, frame: u64) -> Key {
-        Key { movie: self.movie.number(), frame, size: position.size }
-    }
-
     /// Makes a frame elsewhere, and goes on then if it is waited for.
-    fn make(self: &Arc<Self>, frame: u64, location: FrameLocation, key: Key) {
+    fn make(
+        self: &Arc<Self>,
+        movie: Arc<MovieFile>,
+        frame: u64,
+        location: FrameLocation,
+        key: Key,
+    ) {
         let stream = self.clone();
         self.means.workers.spawn_blocking(move || {
-            let ready = stream.means.frames.slowly(&stream.movie, location, key).ok().flatten();
+            let ready = stream.means.frames.slowly(&movie, location, key).ok().flatten();
             let mut position = stream.position();
             let waited = match position.ahead {
                 Ahead::Making(making, waited) if making == frame => waited,
@@ -327,9 +356,9 @@ impl Stream {
             return;
         }
         let Some(frame) = play.plan.frame(play.ticks) else { return };
-        if let Ok((frame, location)) = self.look_up(play, frame) {
+        if let Ok((frame, location)) = self.look_up(position, play, frame) {
             position.ahead = Ahead::Making(frame, false);
-            self.make(frame, location, self.key(position, frame));
+            self.make(position.movie.clone(), frame, location, key(position, frame));
         }
     }
 
@@ -402,7 +431,7 @@ impl Stream {
         room: &mut Vec<u8>,
     ) -> Option<Instant> {
         let found = match play.plan.frame(play.ticks) {
-            Some(frame) => self.look_up(play, frame),
+            Some(frame) => self.look_up(position, play, frame),
             None => Err(None),
         };
         let (frame, location) = match found {
@@ -410,7 +439,7 @@ impl Stream {
             Err(None) => return self.end(position, play),
             Err(again) => return again,
         };
-        position.spans = reports::bad_spans(&self.movie, position.spans, frame);
+        position.spans = reports::bad_spans(&position.movie, position.spans, frame);
         let now = Instant::now();
         if std::mem::take(&mut play.waits) {
             play.begin += now.saturating_duration_since(play.due());
@@ -426,14 +455,14 @@ impl Stream {
                 let count = position.dropped.entry(why.kind()).or_default();
                 *count += 1;
                 if *count == 1 {
-                    reports::dropped(&self.movie, frame, location.offset, why);
+                    reports::dropped(&position.movie, frame, location.offset, why);
                 }
             }
             Ready::Sent { payloads, size, way, reason } => {
                 if let Some(reason) = reason
                     && position.made.insert(reason.kind())
                 {
-                    reports::made(&self.movie, frame, *way, reason);
+                    reports::made(&position.movie, frame, *way, reason);
                 }
                 if self.send(position, play, payloads) == Sent::Busy {
                     position.ahead = Ahead::Made(frame, ready);
@@ -456,6 +485,10 @@ impl Stream {
         }
         Some(play.due())
     }
+}
+
+fn key(position: &Position, frame: u64) -> Key {
+    Key { movie: position.movie.number(), frame, size: position.size }
 }
 
 /// Stops what is played; the next play goes on from there.
@@ -486,9 +519,10 @@ impl Paced for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let kinds = std::mem::take(&mut self.position().dropped);
+        let position = self.position();
+        let kinds = &position.dropped;
         if !kinds.is_empty() {
-            let (path, dropped) = (self.movie.path().display(), kinds.values().sum::<u64>());
+            let (path, dropped) = (position.movie.path().display(), kinds.values().sum::<u64>());
             tracing::info!(%path, dropped, ?kinds, "frames dropped in all for a viewer");
         }
     }
