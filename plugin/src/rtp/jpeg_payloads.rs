@@ -138,7 +138,7 @@ mod tests {
         for (vertical, restarts, fixed) in rows {
             let payloads = JpegPayloads::cut(&image(vertical, restarts, &scan), 412).unwrap();
             let tables = [&[0, 0, 0, 128][..], &[7; 64], &[9; 64]].concat();
-            let mut got = Vec::new();
+            let mut got: Vec<u8> = Vec::new();
             for (number, payload) in payloads.iter().enumerate() {
                 let offset = u16::try_from(got.len()).unwrap().to_be_bytes();
                 let want = [&[0, 0, offset[0], offset[1]], fixed].concat();
