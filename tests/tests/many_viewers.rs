@@ -9,6 +9,7 @@ use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
 use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
 use mjpeg_rtsp_tests::programs::Server;
+use mjpeg_rtsp_tests::wait_until;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
@@ -145,6 +146,40 @@ fn report(rtcp: &UdpSocket) -> Result<Report> {
         octets: word(24),
         goodbye: bytes[have - 8..have - 4] == [0x81, 203, 0, 1],
     })
+}
+
+#[test]
+fn what_a_closed_connection_played_is_sent_no_more() -> Result<()> {
+    for options in [&["--loop"], &["--live"]] {
+        let (_folder, mut server) = server(30, options)?;
+        let before = server.threads()?;
+        let url = server.urls[0].clone();
+        let (rtp, _rtcp) = sockets()?;
+        let port = rtp.local_addr()?.port();
+        let udp = format!("RTP/AVP;unicast;client_port={port}-{}", port + 1);
+        let mut connections = Vec::new();
+        for transport in ["tcp", &udp] {
+            let mut rtsp = RawRtsp::connect(server.address()?)?;
+            let session = rtsp.set_up(&url, transport)?;
+            let reply = rtsp.ask(&format!("PLAY {url}/"), &session)?;
+            assert_eq!(reply.status, 200, "{options:?} {transport}: {}", reply.text);
+            connections.push(rtsp);
+        }
+        let mut bytes = [0; 2000];
+        rtp.recv(&mut bytes)?;
+        drop(connections);
+        rtp.set_read_timeout(Some(Duration::from_millis(500)))?;
+        let end = Instant::now() + LIMIT;
+        while rtp.recv(&mut bytes).is_ok() {
+            assert!(Instant::now() < end, "{options:?}: it is still sent");
+        }
+        // Nobody watches: what the library has for the movie ends, but for some pool threads.
+        wait_until("the movie's threads end", Duration::from_secs(30), || {
+            server.threads().is_ok_and(|now| now <= before + 3)
+        });
+        server.is_well()?;
+    }
+    Ok(())
 }
 
 #[test]

@@ -151,7 +151,7 @@ fn play(client: &RTSPClient, points: &MountPoints, sessions: &Arc<Sessions>) {
 /// Reads a PLAY, and takes out of it what the library is not to act on.
 fn prepare(
     points: &MountPoints,
-    sessions: &Sessions,
+    sessions: &Arc<Sessions>,
     client: &RTSPClient,
     context: &RTSPContext,
 ) -> Result<Option<Prepared>, Status> {

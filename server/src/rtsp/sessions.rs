@@ -133,6 +133,32 @@ impl Sessions {
         }
     }
 
+    /// Stops a session's stream when the library lets the session's media go: at TEARDOWN, when
+    /// the session times out, and when its connection closes.
+    ///
+    /// Behind a connection that has closed, gst-rtsp-server 1.22 says of all packets that they were
+    /// sent, and keeps the session alive for it.
+    fn end_with(
+        self: &Arc<Self>,
+        (session, media): (&str, &RTSPSessionMedia),
+        stream: &Arc<Stream>,
+    ) {
+        let (sessions, stream) = (Arc::downgrade(self), Arc::downgrade(stream));
+        let session = session.to_owned();
+        media.add_weak_ref_notify(move || {
+            let Some(stream) = stream.upgrade() else { return };
+            stream.leave(&session);
+            let Some(sessions) = sessions.upgrade() else { return };
+            let mut all = sessions.all();
+            if let Some(of_session) = all.get_mut(&session) {
+                of_session.retain(|(_, it)| !Arc::ptr_eq(it, &stream));
+                if of_session.is_empty() {
+                    all.remove(&session);
+                }
+            }
+        });
+    }
+
     /// Stops all that is sent, and says so to who is sent it.
     pub fn end_all(&self) {
         let all = std::mem::take(&mut *self.all());
@@ -153,7 +179,7 @@ impl Sessions {
 
     /// Stops what is played and makes ready what a PLAY asks for.
     pub fn prepare(
-        &self,
+        self: &Arc<Self>,
         client: &RTSPClient,
         factory: &MovieFactory,
         (session, media): (&str, &RTSPSessionMedia),
@@ -169,7 +195,11 @@ impl Sessions {
         if self.manner.live {
             let stream = match present {
                 Some(stream) => stream,
-                None => self.live_stream(factory, mount, ssrc())?,
+                None => {
+                    let stream = self.live_stream(factory, mount, ssrc())?;
+                    self.end_with((session, media), &stream);
+                    stream
+                }
             };
             let joins = Some(delivery()?);
             self.remember(session, mount, &stream);
@@ -184,6 +214,7 @@ impl Sessions {
                 let stream = Stream::new(movie, self.manner, ssrc(), means, pacer);
                 let stream = Arc::new(stream);
                 stream.join(session, delivery()?);
+                self.end_with((session, media), &stream);
                 self.remember(session, mount, &stream);
                 stream
             }

@@ -134,7 +134,8 @@ impl RawRtsp {
         Ok(range.with_context(|| reply.body.clone())?.to_owned())
     }
 
-    /// Sets a stream up over TCP interleaved or UDP; gives the session's header.
+    /// Sets a stream up over TCP interleaved, UDP or the Transport given; gives the session's
+    /// header.
     ///
     /// # Errors
     /// If the reply is not 200.
@@ -143,7 +144,8 @@ impl RawRtsp {
         let transport = match transport {
             "tcp" => "RTP/AVP/TCP;unicast;interleaved=0-1",
             // Nobody reads there; the server sends all the same.
-            _ => "RTP/AVP;unicast;client_port=9-10",
+            "udp" => "RTP/AVP;unicast;client_port=9-10",
+            other => other,
         };
         let header = format!("Transport: {transport}\r\n");
         let reply = self.ask(&format!("SETUP {url}/stream=0"), &header)?;
