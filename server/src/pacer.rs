@@ -40,18 +40,47 @@ pub(crate) fn new_id() -> u64 {
 /// Where the clock of the slots begins.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// The first begin of a slot that is not past.
-pub(crate) fn next_slot(now: Instant, rate: FrameRate) -> Instant {
+/// A frame's time on the clock of the slots, and its parts.
+struct Slots {
+    start: u64,
+    period: u64,
+    count: u64,
+}
+
+impl Slots {
+    fn at(elapsed: u64, rate: FrameRate) -> Self {
+        let frame = rate.frame_at(elapsed);
+        let (start, end) = (rate.start_of(frame), rate.start_of(frame + 1));
+        let period = end.saturating_sub(start).max(1);
+        Self { start, period, count: SLOTS.max(period.div_ceil(SLOT)) }
+    }
+
+    fn begin(&self, slot: u64) -> u64 {
+        let within = u128::from(self.period) * u128::from(slot) / u128::from(self.count);
+        self.start + u64::try_from(within).unwrap_or(self.period)
+    }
+
+    /// The first that is not past.
+    fn next(&self, elapsed: u64) -> u64 {
+        let within = u128::from(elapsed - self.start) * u128::from(self.count);
+        u64::try_from(within.div_ceil(u128::from(self.period))).unwrap_or(self.count)
+    }
+}
+
+/// The first begin of a slot that is not past: of any, or of one.
+fn next_slot(now: Instant, rate: FrameRate, slot: Option<u64>) -> Instant {
     let elapsed = now.saturating_duration_since(*EPOCH).as_nanos();
     let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX / 2);
-    let frame = rate.frame_at(elapsed);
-    let (start, end) = (rate.start_of(frame), rate.start_of(frame + 1));
-    let period = end.saturating_sub(start).max(1);
-    let slots = SLOTS.max(period.div_ceil(SLOT));
-    let within = u128::from(elapsed - start) * u128::from(slots);
-    let slot = within.div_ceil(u128::from(period));
-    let begin = u64::try_from(u128::from(period) * slot / u128::from(slots)).unwrap_or(period);
-    *EPOCH + Duration::from_nanos(start + begin)
+    let slots = Slots::at(elapsed, rate);
+    let begin = match slot {
+        None => slots.begin(slots.next(elapsed)),
+        Some(slot) => {
+            let begin = slots.begin(slot % slots.count);
+            let later = || Slots::at(slots.start + slots.period, rate).begin(slot % slots.count);
+            if begin < elapsed { later() } else { begin }
+        }
+    };
+    *EPOCH + Duration::from_nanos(begin)
 }
 
 /// A stream whose next frame is due.
@@ -97,7 +126,11 @@ struct Shared {
 
 /// Sends frames at their times.
 #[derive(Clone)]
-pub(crate) struct Pacer(Arc<Shared>);
+pub(crate) struct Pacer {
+    shared: Arc<Shared>,
+    /// The slot that plays begin at, if it is one.
+    slot: Option<u64>,
+}
 
 impl Pacer {
     fn start(number: usize) -> io::Result<Self> {
@@ -105,17 +138,22 @@ impl Pacer {
         let of_thread = shared.clone();
         let name = format!("pacer-{number}");
         std::thread::Builder::new().name(name).spawn(move || run(&of_thread))?;
-        Ok(Self(shared))
+        Ok(Self { shared, slot: None })
+    }
+
+    /// When a play can begin.
+    pub fn next_slot(&self, rate: FrameRate) -> Instant {
+        next_slot(Instant::now(), rate, self.slot)
     }
 
     /// Lets a stream's play send its next frame at a time.
     pub fn send_at(&self, at: Instant, play: u64, stream: Arc<dyn Paced>) {
-        let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let first = queue.due.peek().is_none_or(|Reverse(first)| at < first.at);
         let id = stream.id();
         queue.due.push(Reverse(Due { at, play, id, stream }));
         if first {
-            self.0.earlier.notify_one();
+            self.shared.earlier.notify_one();
         }
     }
 }
@@ -178,19 +216,22 @@ impl Pacers {
 
     /// The pacer of a new session.
     pub fn pick(&self) -> Option<Pacer> {
-        self.pick_numbered().map(|(_, pacer)| pacer)
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.all.len().max(1);
+        self.all.get(turn).cloned()
     }
 
-    /// The same, with its number.
-    pub fn pick_numbered(&self) -> Option<(usize, Pacer)> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.all.len().max(1);
-        Some((turn, self.all.get(turn)?.clone()))
+    /// The pacers, each with each of a rate's slots: who takes them in turn spreads what it sends
+    /// over threads, then over a frame's time.
+    pub fn places(&self, rate: FrameRate) -> impl Iterator<Item = Pacer> {
+        (0..Slots::at(0, rate).count).flat_map(|slot| {
+            self.all.iter().map(move |pacer| Pacer { slot: Some(slot), ..pacer.clone() })
+        })
     }
 }
 
 impl Drop for Pacers {
     fn drop(&mut self) {
-        for Pacer(shared) in &self.all {
+        for Pacer { shared, .. } in &self.all {
             let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
             queue.ended = true;
             queue.due.clear();
@@ -211,7 +252,7 @@ mod tests {
             let slots: Vec<Duration> = (0..100_u32)
                 .map(|step| begin + Duration::from_micros(1700) * step)
                 .map(|now| {
-                    let slot = next_slot(now, rate);
+                    let slot = next_slot(now, rate, None);
                     assert!(
                         slot >= now
                             && slot - now <= Duration::from_nanos(rate.start_of(1) / 10 + 2)
@@ -223,9 +264,21 @@ mod tests {
             for slot in slots {
                 let later = *EPOCH + slot + Duration::from_nanos(rate.start_of(1));
                 let near = later.checked_sub(Duration::from_nanos(10)).unwrap_or(later);
-                let again = next_slot(near, rate);
+                let again = next_slot(near, rate, None);
                 let off = again.max(later) - again.min(later);
                 assert!(off < Duration::from_nanos(20), "{rate:?} {slot:?} {off:?}");
+            }
+            // One slot comes once in a frame's time, and is one of them.
+            let period = Duration::from_nanos(rate.start_of(1) + 2);
+            for slot in 0..Slots::at(0, rate).count {
+                let at = next_slot(begin, rate, Some(slot));
+                assert!(at >= begin && at - begin <= period, "{rate:?} {slot}");
+                assert_eq!(next_slot(at, rate, None), at, "{rate:?} {slot}");
+                let next = next_slot(at + Duration::from_nanos(1), rate, Some(slot)) - at;
+                assert!(
+                    next.abs_diff(period) < Duration::from_nanos(20),
+                    "{rate:?} {slot} {next:?}"
+                );
             }
         }
     }

@@ -4,7 +4,7 @@
 
 use super::explainer::Explainer;
 use crate::config::{Fragments, Oversize};
-use crate::pacer::{Paced, Pacer, new_id, next_slot};
+use crate::pacer::{Paced, Pacer, new_id};
 use gstmjpegfile::jpeg::encode_within;
 use gstmjpegfile::movie::FrameRate;
 use gstmjpegfile::movie_file::{Lookup, MovieFile};
@@ -137,7 +137,7 @@ impl Stream {
 
     /// Begins to send, from where it stands.
     pub fn play(self: &Arc<Self>) {
-        let begin = next_slot(Instant::now(), self.manner.framerate);
+        let begin = self.pacer.next_slot(self.manner.framerate);
         let number = {
             let mut position = self.position();
             position.plays += 1;
@@ -165,7 +165,7 @@ impl Stream {
         let mut position = self.position();
         position.speed = halves.max(1);
         if let Some(play) = &mut position.playing {
-            (play.begin, play.ticks) = (next_slot(Instant::now(), self.manner.framerate), 0);
+            (play.begin, play.ticks) = (self.pacer.next_slot(self.manner.framerate), 0);
         }
     }
 

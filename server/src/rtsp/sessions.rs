@@ -57,13 +57,18 @@ impl Answer {
 /// A session's streams, by mount point.
 type OfSession = Vec<(String, Arc<Stream>)>;
 
-/// A live movie: its mount point, the file, and which of the streams that share its viewers.
-type LiveKey = (String, u64, usize);
+/// A live movie: its mount point and the file.
+type LiveKey = (String, u64);
+
+/// A stream of a live movie has so many viewers before there is another one: what is sent within a
+/// millisecond or so.
+const FULL: usize = 32;
 
 /// All sessions.
 pub(super) struct Sessions {
     all: Mutex<HashMap<String, OfSession>>,
-    live: Mutex<HashMap<LiveKey, Weak<Stream>>>,
+    /// The streams that share a live movie's viewers, each at a time of its own within a frame's.
+    live: Mutex<HashMap<LiveKey, Vec<Weak<Stream>>>>,
     manner: Manner,
     offload: bool,
     means: Arc<Means>,
@@ -260,7 +265,8 @@ impl Sessions {
         Delivery::new(transport, client, self.offload, |ip| media.sockets(&stream, ip))
     }
 
-    /// One of the streams that share a live movie's viewers, one for each pacer.
+    /// The stream of a live movie for one more viewer: the emptiest, or a new one if all are full
+    /// and there is a place for one. All at once, they would be in one another's way.
     fn live_stream(
         &self,
         factory: &MovieFactory,
@@ -268,16 +274,35 @@ impl Sessions {
         ssrc: u32,
     ) -> Result<Arc<Stream>, NotPlayed> {
         let movie = factory.open().ok_or(NotPlayed::NoMovie)?;
-        let (which, pacer) = self.pacers.pick_numbered().ok_or(NotPlayed::NoTransport)?;
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        live.retain(|_, stream| stream.strong_count() > 0);
-        let key = (mount.to_owned(), movie.number(), which);
-        if let Some(stream) = live.get(&key).and_then(Weak::upgrade) {
-            return Ok(stream);
+        live.retain(|_, streams| streams.iter().any(|stream| stream.strong_count() > 0));
+        let streams = live.entry((mount.to_owned(), movie.number())).or_default();
+        let places = self.pacers.places(factory.framerate());
+        let mut free = None;
+        let mut emptiest = None;
+        for (which, pacer) in places.enumerate() {
+            let Some(stream) = streams.get(which).and_then(Weak::upgrade) else {
+                free = free.or(Some((which, pacer)));
+                continue;
+            };
+            // Each session that watches holds it.
+            let viewers = Arc::strong_count(&stream);
+            if emptiest.as_ref().is_none_or(|(least, _)| viewers < *least) {
+                emptiest = Some((viewers, stream));
+            }
         }
-        let stream = Arc::new(Stream::new(movie, self.manner, ssrc, self.means.clone(), pacer));
-        live.insert(key, Arc::downgrade(&stream));
-        Ok(stream)
+        match (emptiest, free) {
+            (Some((viewers, stream)), free) if viewers < FULL || free.is_none() => Ok(stream),
+            (_, Some((which, pacer))) => {
+                let means = self.means.clone();
+                let stream = Arc::new(Stream::new(movie, self.manner, ssrc, means, pacer));
+                let count = streams.len().max(which + 1);
+                streams.resize_with(count, Weak::new);
+                streams[which] = Arc::downgrade(&stream);
+                Ok(stream)
+            }
+            (_, None) => Err(NotPlayed::NoTransport),
+        }
     }
 
     fn join_live(

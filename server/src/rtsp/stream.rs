@@ -9,7 +9,7 @@ use super::frames::{Found, Frames, Key, Ready};
 use super::plan::Plan;
 use super::reports;
 use super::rtcp::Report;
-use crate::pacer::{Paced, Pacer, new_id, next_slot};
+use crate::pacer::{Paced, Pacer, new_id};
 use crate::udp::Datagrams;
 use gstmjpegfile::movie::FrameLocation;
 use gstmjpegfile::movie_file::{Lookup, MovieFile};
@@ -220,7 +220,7 @@ impl Stream {
     /// Plays a plan, instead of what is under way.
     pub fn play(self: &Arc<Self>, plan: Plan) {
         let now = Instant::now();
-        let begin = next_slot(now, plan.framerate);
+        let begin = self.pacer.next_slot(plan.framerate);
         let number = {
             let mut position = self.position();
             stop(&mut position);
