@@ -12,6 +12,7 @@ mod pacer;
 pub mod rtsp;
 mod test_card;
 mod udp;
+mod workers;
 
 use anyhow::{Context, Result};
 use config::Config;

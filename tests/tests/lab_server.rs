@@ -10,6 +10,9 @@ use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
 use mjpeg_rtsp_tests::programs::Server;
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -126,6 +129,59 @@ fn the_textbooks_client_plays_while_ffmpeg_plays_on_the_same_port() -> Result<()
     let luma = other.join().map_err(|_| anyhow::anyhow!("ffmpeg panicked"))??;
     assert_eq!(luma.len(), 30 * 384 * 288, "standard RTSP beside it");
     server.is_well()
+}
+
+/// Until it is dropped, puts a file out of memory again and again, where the file system does that.
+struct Evictor(Arc<AtomicBool>);
+
+impl Evictor {
+    fn start(file: &Path) -> Result<Self> {
+        let file = std::fs::File::open(file)?;
+        file.sync_all()?;
+        let ended = Arc::new(AtomicBool::new(false));
+        let of_thread = ended.clone();
+        std::thread::spawn(move || {
+            while !of_thread.load(Ordering::Relaxed) {
+                let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+                mjpeg_rtsp_tests::pace(Duration::from_millis(2));
+            }
+        });
+        Ok(Self(ended))
+    }
+}
+
+impl Drop for Evictor {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_movie_that_is_not_in_memory_arrives_whole() -> Result<()> {
+    // As it is in the file, and encoded anew for RTP.
+    for format in ["I420", "Y444"] {
+        let images = movies::images(30, format)?;
+        let (folder, mut server) = server(&images, &["--prepare-cache", "0"])?;
+        let url = server.urls[0].clone();
+        let want = ffmpeg::stream_checksums(&url, "tcp")?;
+        assert_eq!(want.len(), images.len(), "{format}");
+        let evictor = Evictor::start(&folder.path().join("movie.Mjpeg"))?;
+        let mut client = LabClient::connect(&server)?;
+        let port = client.port()?;
+        let setup =
+            format!("SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= {port}");
+        let session = client.ok(&setup, 1, "\n")?;
+        client.ok(&format!("PLAY movie.Mjpeg RTSP/1.0\nCSeq: 2\nSession: {session}"), 2, "\n")?;
+        for (number, image) in (1..).zip(&images) {
+            let (header, jpeg) = client.packet()?;
+            assert_eq!(header.sequence_number, number, "{format}");
+            assert!(jpeg == *image, "{format}, frame {number}: the bytes of the file");
+        }
+        assert_eq!(ffmpeg::stream_checksums(&url, "tcp")?, want, "{format}");
+        drop(evictor);
+        server.is_well()?;
+    }
+    Ok(())
 }
 
 #[test]

@@ -5,8 +5,9 @@ use super::registry::{self, Key};
 use crate::movie::{
     BadSpan, FrameIndex, FrameLocation, LikelyFormat, MovieBytes, RecordWalker, Step,
 };
+use rustix::io::{ReadWriteFlags, preadv2};
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,6 +86,24 @@ struct Index {
     frames: FrameIndex,
     complete: bool,
     failed: Option<io::ErrorKind>,
+}
+
+/// Reads until `buf` is full or the file ends.
+fn read_whole(
+    offset: u64,
+    buf: &mut [u8],
+    read: impl Fn(&mut [u8], u64) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut have = 0;
+    while let Some(rest) = buf.get_mut(have..).filter(|rest| !rest.is_empty()) {
+        match read(rest, offset + have as u64) {
+            Ok(0) => break,
+            Ok(count) => have += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(have)
 }
 
 impl MovieBytes for FileBytes {
@@ -333,21 +352,32 @@ impl MovieFile {
         Ok(self.read_span(location.offset, buf)? == buf.len())
     }
 
+    /// Like [`read`](Self::read) where the bytes are in memory; never waits for a disk whose file
+    /// system can say so (`RWF_NOWAIT` of preadv2(2)).
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if it would have to wait, otherwise what the
+    /// operating system says.
+    pub fn read_at_once(&self, location: FrameLocation, buf: &mut [u8]) -> io::Result<bool> {
+        let whole = buf.len();
+        let have = read_whole(location.offset, buf, |rest, offset| {
+            let rest = &mut [IoSliceMut::new(rest)];
+            Ok(preadv2(&self.bytes.file, rest, offset, ReadWriteFlags::NOWAIT)?)
+        });
+        match have {
+            Ok(have) => Ok(have == whole),
+            // Network file systems, mostly.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.read(location, buf),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads the bytes from `offset` on into `buf`; gives how many there are.
     ///
     /// # Errors
     /// What the operating system says.
     pub fn read_span(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        let mut have = 0;
-        while let Some(rest) = buf.get_mut(have..).filter(|rest| !rest.is_empty()) {
-            match self.bytes.file.read_at(rest, offset + have as u64) {
-                Ok(0) => break,
-                Ok(count) => have += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(have)
+        read_whole(offset, buf, |rest, offset| self.bytes.file.read_at(rest, offset))
     }
 
     /// What the file probably is if it is no movie, told from its first bytes.
@@ -361,4 +391,36 @@ impl MovieFile {
 fn index_the_rest(movie: &Weak<MovieFile>, mut walk: Walk) {
     // Nobody needs the index any more when the last reader has gone.
     while movie.upgrade().is_some_and(|movie| movie.advance(&mut walk)) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{Advice, fadvise};
+    use std::io::Write;
+
+    #[test]
+    fn a_read_at_once_gives_the_bytes_or_says_that_it_would_wait() {
+        // A movie of one frame that is no JPEG; it is not looked at here.
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let frame: Vec<u8> = (0..90_000_u32).map(|at| at.to_be_bytes()[3]).collect();
+        file.write_all(b"90000").unwrap();
+        file.write_all(&frame).unwrap();
+        file.as_file().sync_all().unwrap();
+        let movie = MovieFile::open(file.path()).unwrap();
+        let location = FrameLocation { offset: 5, length: 90_000 };
+        let mut buf = vec![0; 90_000];
+        // Out of memory, where the file system does that.
+        fadvise(file.as_file(), 0, None, Advice::DontNeed).unwrap();
+        match movie.read_at_once(location, &mut buf) {
+            Ok(whole) => assert!(whole && buf == frame),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+        }
+        buf.fill(0);
+        assert!(movie.read(location, &mut buf).unwrap() && buf == frame);
+        buf.fill(0);
+        assert!(movie.read_at_once(location, &mut buf).unwrap() && buf == frame);
+        file.as_file().set_len(50_000).unwrap();
+        assert!(!movie.read_at_once(location, &mut buf).unwrap());
+    }
 }

@@ -8,6 +8,7 @@ mod stream;
 use crate::catalog::{Catalog, Mount};
 use crate::config::Config;
 use crate::pacer::Pacers;
+use crate::workers::Workers;
 use explainer::Explainer;
 use gstmjpegfile::lab::{Dialect, Framer, Request};
 use session::Session;
@@ -40,19 +41,26 @@ pub struct Service {
     catalog: Catalog,
     manner: Manner,
     pacers: Arc<Pacers>,
+    workers: Workers,
     explain: bool,
 }
 
 impl Service {
     /// Serves the catalog's movies, each frame sent by one of the `pacers`.
-    pub(crate) fn new(config: &Config, catalog: &Catalog, pacers: Arc<Pacers>) -> Arc<Self> {
+    pub(crate) fn new(
+        config: &Config,
+        catalog: &Catalog,
+        pacers: Arc<Pacers>,
+        workers: Workers,
+    ) -> Arc<Self> {
         let manner = Manner {
             framerate: config.framerate,
             looping: config.looping,
             oversize: config.lab_oversize,
             fragments: config.lab_fragment,
         };
-        Arc::new(Self { catalog: catalog.clone(), manner, pacers, explain: config.explain })
+        let (catalog, explain) = (catalog.clone(), config.explain);
+        Arc::new(Self { catalog, manner, pacers, workers, explain })
     }
 
     /// The movie of a base name: exactly, else the only one that matches without case.

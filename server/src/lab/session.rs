@@ -185,8 +185,10 @@ impl Session {
         let Some(pacer) = self.service.pacers.pick() else { return Status::InternalServerError };
         self.end();
         let to = SocketAddr::new(self.peer.ip(), port);
-        let (manner, explainer) = (self.service.manner, self.explainer.clone());
-        let stream = Arc::new(Stream::new(movie, socket, to, manner, pacer, explainer));
+        let (manner, workers) = (self.service.manner, self.service.workers.clone());
+        let explainer = self.explainer.clone();
+        let stream = Stream::new(movie, socket, to, manner, pacer, workers, explainer);
+        let stream = Arc::new(stream);
         self.set_up = Some(SetUp { file: file.to_owned(), stream });
         Status::Ok
     }

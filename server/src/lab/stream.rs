@@ -5,17 +5,17 @@
 use super::explainer::Explainer;
 use crate::config::{Fragments, Oversize};
 use crate::pacer::{Paced, Pacer, new_id};
+use crate::workers::Workers;
 use gstmjpegfile::jpeg::encode_within;
-use gstmjpegfile::movie::FrameRate;
+use gstmjpegfile::movie::{FrameLocation, FrameRate};
 use gstmjpegfile::movie_file::{Lookup, MovieFile};
 use gstmjpegfile::rtp::{LabPacketizer, MAX_LAB_FRAME, RtpHeader};
 use socket2::{SockAddr, Socket};
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::runtime::Handle;
 
 /// Payload of a fragment, in bytes: with the headers it fits Ethernet's 1500.
 const FRAGMENT: usize = 1400;
@@ -81,17 +81,15 @@ pub(super) struct Stream {
     socket: Socket,
     manner: Manner,
     pacer: Pacer,
-    /// For what takes long.
-    workers: Handle,
+    workers: Workers,
     explainer: Explainer,
     position: Mutex<Position>,
 }
 
+/// What is to be sent next.
 enum Next {
-    /// It has been read.
-    Frame(RtpHeader, Option<Explainer>),
-    /// This frame has been read, and no datagram holds it.
-    Oversize(u64),
+    /// This frame, which lies there.
+    Frame(u64, FrameLocation),
     NotYet,
     Stopped,
 }
@@ -103,6 +101,7 @@ impl Stream {
         to: SocketAddr,
         manner: Manner,
         pacer: Pacer,
+        workers: Workers,
         explainer: Explainer,
     ) -> Self {
         let position = Position {
@@ -121,7 +120,7 @@ impl Stream {
             socket,
             manner,
             pacer,
-            workers: Handle::current(),
+            workers,
             explainer,
             position: Mutex::new(position),
         }
@@ -184,8 +183,7 @@ impl Stream {
         Some(play.begin + due)
     }
 
-    /// Reads the next frame and numbers it.
-    fn next(&self, play: u64, frame: &mut Vec<u8>) -> Next {
+    fn next(&self, play: u64) -> Next {
         let mut position = self.position();
         if position.playing.is_none_or(|it| it.number != play) {
             return Next::Stopped;
@@ -196,36 +194,20 @@ impl Stream {
             position.next = 0;
             found = look(0);
         }
-        let location = match found {
-            Lookup::Frame(location) => location,
-            Lookup::Cancelled => return Next::NotYet,
-            Lookup::End(_) => return self.end(&mut position),
-        };
-        frame.resize(location.length as usize, 0);
-        if !self.movie.read(location, frame).unwrap_or(false) {
-            return self.end(&mut position);
+        match found {
+            Lookup::Frame(location) => Next::Frame(position.next, location),
+            Lookup::Cancelled => Next::NotYet,
+            Lookup::End(_) => {
+                self.end(&mut position);
+                Next::Stopped
+            }
         }
-        let number = position.next;
-        position.next += 1;
-        if frame.len() > CLIENT_BUFFER {
-            self.say_large(&mut position.said, number, frame.len());
-        }
-        if frame.len() > MAX_LAB_FRAME && self.manner.fragments == Fragments::Off {
-            return Next::Oversize(number);
-        }
-        let header = self.header(&mut position, number);
-        let explainer = position.playing.as_mut().and_then(|play| {
-            let first = !std::mem::replace(&mut play.explained, true);
-            first.then(|| self.explainer.clone())
-        });
-        Next::Frame(header, explainer)
     }
 
-    fn end(&self, position: &mut Position) -> Next {
+    fn end(&self, position: &mut Position) {
         position.next = 0;
         position.playing = None;
         tracing::info!(to = %self.to, "end of the movie");
-        Next::Stopped
     }
 
     fn header(&self, position: &mut Position, number: u64) -> RtpHeader {
@@ -265,7 +247,7 @@ impl Stream {
             return self.due(play);
         }
         let (jpeg, workers) = (jpeg.to_vec(), self.workers.clone());
-        workers.spawn_blocking(move || {
+        workers.encode(move || {
             if let Some(smaller) = encode_within(&jpeg, MAX_LAB_FRAME) {
                 let header = {
                     let mut position = self.position();
@@ -281,6 +263,61 @@ impl Stream {
             }
         });
         None
+    }
+
+    /// Waits for a frame elsewhere; then the stream goes on with it.
+    fn fetch(self: Arc<Self>, play: u64, number: u64, location: FrameLocation) {
+        self.workers.clone().read(move || {
+            let mut frame = vec![0; location.length as usize];
+            let read = self.movie.read(location, &mut frame).unwrap_or(false);
+            if let Some(at) = self.clone().send_read(play, number, read, &frame) {
+                self.pacer.clone().send_at(at, play, self);
+            }
+        });
+    }
+
+    /// Numbers and sends the frame that has been read, unless that has failed; gives the time of
+    /// the next one.
+    fn send_read(
+        self: Arc<Self>,
+        play: u64,
+        number: u64,
+        read: bool,
+        frame: &[u8],
+    ) -> Option<Instant> {
+        let (header, explainer) = {
+            let mut position = self.position();
+            if position.playing.is_none_or(|it| it.number != play) {
+                return None;
+            }
+            if position.next != number {
+                // Another place has been chosen since.
+                return Some(Instant::now());
+            }
+            if !read {
+                self.end(&mut position);
+                return None;
+            }
+            position.next += 1;
+            if frame.len() > CLIENT_BUFFER {
+                self.say_large(&mut position.said, number, frame.len());
+            }
+            if frame.len() > MAX_LAB_FRAME && self.manner.fragments == Fragments::Off {
+                drop(position);
+                return self.send_smaller(play, number, frame);
+            }
+            let header = self.header(&mut position, number);
+            let explainer = position.playing.as_mut().and_then(|playing| {
+                let first = !std::mem::replace(&mut playing.explained, true);
+                first.then(|| self.explainer.clone())
+            });
+            (header, explainer)
+        };
+        if let Some(explainer) = explainer {
+            explainer.rtp(&header, frame.len());
+        }
+        self.send(header, frame);
+        self.due(play)
     }
 
     fn send(&self, mut header: RtpHeader, jpeg: &[u8]) {
@@ -323,17 +360,18 @@ impl Paced for Stream {
     }
 
     fn send_next(self: Arc<Self>, play: u64, frame: &mut Vec<u8>) -> Option<Instant> {
-        match self.next(play, frame) {
-            Next::Frame(header, explainer) => {
-                if let Some(explainer) = explainer {
-                    explainer.rtp(&header, frame.len());
-                }
-                self.send(header, frame);
-                self.due(play)
+        let (number, location) = match self.next(play) {
+            Next::Frame(number, location) => (number, location),
+            Next::NotYet => return Some(Instant::now() + INDEX),
+            Next::Stopped => return None,
+        };
+        frame.resize(location.length as usize, 0);
+        match self.movie.read_at_once(location, frame) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.fetch(play, number, location);
+                None
             }
-            Next::Oversize(number) => self.send_smaller(play, number, frame),
-            Next::NotYet => Some(Instant::now() + INDEX),
-            Next::Stopped => None,
+            read => self.send_read(play, number, read.unwrap_or(false), frame),
         }
     }
 }

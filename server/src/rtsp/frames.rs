@@ -58,7 +58,9 @@ impl Ready {
 #[derive(Debug)]
 pub(super) enum Found {
     Ready(Arc<Ready>),
-    /// It has to be encoded anew: not on a thread that others' frames wait for.
+    /// It has to be waited for, not on a thread that others' frames wait for.
+    NotInMemory,
+    /// It has to be encoded anew, not on that thread either.
     TakesLong,
     /// The file has become shorter.
     Shrunk,
@@ -118,8 +120,27 @@ impl Frames {
             return Ok(Found::Ready(ready));
         }
         room.resize(location.length as usize, 0);
-        if !movie.read(location, room)? {
-            return Ok(Found::Shrunk);
+        match movie.read_at_once(location, room) {
+            Ok(whole) => Ok(self.cut(whole, room, key)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Found::NotInMemory),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A frame that is waited for.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn wait(&self, movie: &MovieFile, location: FrameLocation, key: Key) -> io::Result<Found> {
+        let mut room = vec![0; location.length as usize];
+        let whole = movie.read(location, &mut room)?;
+        Ok(self.cut(whole, &mut room, key))
+    }
+
+    /// What has been read, cut if that is all.
+    fn cut(&self, whole: bool, room: &mut Vec<u8>, key: Key) -> Found {
+        if !whole {
+            return Found::Shrunk;
         }
         let ready = match check(room) {
             Ok(carried) if key.size.is_none_or(|it| it == (carried.width, carried.height)) => {
@@ -130,17 +151,16 @@ impl Frames {
                 Ready::of(room, Way::AsIs, None)
             }
             Err(Refusal::Damaged(damage)) => Ready::Dropped(damage.into()),
-            Ok(_) | Err(Refusal::NotCarried(_)) => return Ok(Found::TakesLong),
+            Ok(_) | Err(Refusal::NotCarried(_)) => return Found::TakesLong,
         };
         let ready = Arc::new(ready);
         if let Some(kept) = &self.0 {
             kept.insert(key, ready.clone());
         }
-        Ok(Found::Ready(ready))
+        Found::Ready(ready)
     }
 
-    /// A frame that takes long, made once whoever else waits for it; `None` if the file has become
-    /// shorter.
+    /// A frame that takes long, made once whoever else waits for it.
     ///
     /// # Errors
     /// What the operating system says.
@@ -149,7 +169,7 @@ impl Frames {
         movie: &MovieFile,
         location: FrameLocation,
         key: Key,
-    ) -> io::Result<Option<Arc<Ready>>> {
+    ) -> io::Result<Found> {
         let make = || {
             let mut jpeg = vec![0; location.length as usize];
             if !movie.read(location, &mut jpeg)? {
@@ -169,8 +189,8 @@ impl Frames {
             None => make(),
         };
         match made {
-            Ok(ready) => Ok(Some(ready)),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Ok(ready) => Ok(Found::Ready(ready)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Found::Shrunk),
             Err(error) => Err(error),
         }
     }

@@ -22,6 +22,7 @@ use crate::connections::Connections;
 use crate::lab;
 use crate::listener::{Front, Listener};
 use crate::pacer::Pacers;
+use crate::workers::{self, Workers};
 use anyhow::{Result, bail};
 use frames::Frames;
 use gst_rtsp_server::prelude::*;
@@ -85,15 +86,15 @@ impl Server {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
-            // For frames that have to be encoded anew, however many sessions have them.
-            .max_blocking_threads(2)
+            .max_blocking_threads(workers::THREADS)
             .thread_name("worker")
             .enable_all()
             .build()?;
         let pacers = Arc::new(Pacers::start()?);
+        let workers = Workers::new(runtime.handle().clone());
         let means = Means {
             frames: Frames::new(config.prepare_cache),
-            workers: runtime.handle().clone(),
+            workers: workers.clone(),
             name: format!("{:08x}{:08x}", crate::random(), crate::random()),
         };
         let manner = Manner { looping: config.looping, live: config.live };
@@ -113,7 +114,7 @@ impl Server {
         guards::install(&server, &points, &sessions);
         let front = Front {
             rtsp: server.clone(),
-            lab: lab::Service::new(config, catalog, pacers),
+            lab: lab::Service::new(config, catalog, pacers, workers),
             mode: config.lab,
             connections: Connections::new(config.max_connections),
         };

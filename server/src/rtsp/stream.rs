@@ -11,14 +11,15 @@ use super::reports;
 use super::rtcp::Report;
 use crate::pacer::{Paced, Pacer, new_id};
 use crate::udp::Datagrams;
+use crate::workers::Workers;
 use gstmjpegfile::movie::FrameLocation;
 use gstmjpegfile::movie_file::{Lookup, MovieFile};
 use gstmjpegfile::rtp::{FIXED_LEN, JpegPayloads, PAYLOAD_TYPE_JPEG, RtpHeader, VIDEO_CLOCK_RATE};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
-use tokio::runtime::Handle;
 
 /// Until the index has got further.
 const INDEX: Duration = Duration::from_millis(10);
@@ -35,8 +36,7 @@ const REPORTS: Duration = Duration::from_secs(5);
 /// What all streams of a server have.
 pub(super) struct Means {
     pub frames: Frames,
-    /// For what takes long.
-    pub workers: Handle,
+    pub workers: Workers,
     /// Who sends, by RTCP (RFC 7022: random, for as long as the server runs).
     pub name: String,
 }
@@ -90,7 +90,7 @@ enum Ahead {
     Nothing,
     /// This frame is being made; whether its time has come.
     Making(u64, bool),
-    Made(u64, Arc<Ready>),
+    Made(u64, io::Result<Found>),
 }
 
 struct Position {
@@ -293,17 +293,22 @@ impl Stream {
         (frame, location): (u64, FrameLocation),
         room: &mut Vec<u8>,
     ) -> Result<Arc<Ready>, Option<Found>> {
-        match std::mem::take(&mut position.ahead) {
-            Ahead::Made(made, ready) if made == frame => return Ok(ready),
+        let key = key(position, frame);
+        let found = match std::mem::take(&mut position.ahead) {
+            Ahead::Made(made, found) if made == frame => found,
             Ahead::Making(making, _) if making == frame => {
                 position.ahead = Ahead::Making(frame, true);
                 return Err(Some(Found::TakesLong));
             }
-            _ => {}
-        }
-        let key = key(position, frame);
-        match self.means.frames.now(&position.movie, location, key, room) {
+            _ => self.means.frames.now(&position.movie, location, key, room),
+        };
+        match found {
             Ok(Found::Ready(ready)) => Ok(ready),
+            Ok(Found::NotInMemory) => {
+                position.ahead = Ahead::Making(frame, true);
+                self.wait_for(position.movie.clone(), frame, location, key);
+                Err(Some(Found::NotInMemory))
+            }
             Ok(Found::TakesLong) => {
                 position.ahead = Ahead::Making(frame, true);
                 self.make(position.movie.clone(), frame, location, key);
@@ -321,6 +326,21 @@ impl Stream {
         }
     }
 
+    /// Waits for a frame elsewhere, and goes on then.
+    fn wait_for(
+        self: &Arc<Self>,
+        movie: Arc<MovieFile>,
+        frame: u64,
+        location: FrameLocation,
+        key: Key,
+    ) {
+        let stream = self.clone();
+        self.means.workers.read(move || match stream.means.frames.wait(&movie, location, key) {
+            Ok(Found::TakesLong) => stream.make(movie, frame, location, key),
+            found => stream.made(frame, found),
+        });
+    }
+
     /// Makes a frame elsewhere, and goes on then if it is waited for.
     fn make(
         self: &Arc<Self>,
@@ -330,24 +350,25 @@ impl Stream {
         key: Key,
     ) {
         let stream = self.clone();
-        self.means.workers.spawn_blocking(move || {
-            let ready = stream.means.frames.slowly(&movie, location, key).ok().flatten();
-            let mut position = stream.position();
-            let waited = match position.ahead {
-                Ahead::Making(making, waited) if making == frame => waited,
-                // Another place has been chosen since.
-                _ => return,
-            };
-            position.ahead = match ready {
-                Some(ready) => Ahead::Made(frame, ready),
-                None => Ahead::Nothing,
-            };
-            let play = position.play.as_ref().filter(|_| waited).map(|play| play.number);
-            drop(position);
-            if let Some(play) = play {
-                stream.pacer.clone().send_at(Instant::now(), play, stream);
-            }
+        self.means.workers.encode(move || {
+            let found = stream.means.frames.slowly(&movie, location, key);
+            stream.made(frame, found);
         });
+    }
+
+    fn made(self: Arc<Self>, frame: u64, found: io::Result<Found>) {
+        let mut position = self.position();
+        let waited = match position.ahead {
+            Ahead::Making(making, waited) if making == frame => waited,
+            // Another place has been chosen since.
+            _ => return,
+        };
+        position.ahead = Ahead::Made(frame, found);
+        let play = position.play.as_ref().filter(|_| waited).map(|play| play.number);
+        drop(position);
+        if let Some(play) = play {
+            self.pacer.clone().send_at(Instant::now(), play, self);
+        }
     }
 
     /// Makes the frame of the next tick ahead of its time.
@@ -465,7 +486,7 @@ impl Stream {
                     reports::made(&position.movie, frame, *way, reason);
                 }
                 if self.send(position, play, payloads) == Sent::Busy {
-                    position.ahead = Ahead::Made(frame, ready);
+                    position.ahead = Ahead::Made(frame, Ok(Found::Ready(ready)));
                     return Some(now + BUSY);
                 }
                 position.size = position.size.or(*size);
