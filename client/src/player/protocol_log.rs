@@ -41,6 +41,11 @@ impl Entry {
         }
     }
 
+    /// Whether it is a sentence itself, with nothing to explain.
+    pub fn is_sentence(&self) -> bool {
+        matches!(self.exchange, Exchange::Finding(_) | Exchange::Note(_))
+    }
+
     /// The message as it was, if it is one.
     pub fn message(&self) -> Option<&str> {
         match &self.exchange {

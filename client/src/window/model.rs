@@ -5,7 +5,8 @@ use super::advice::Advice;
 use super::settings::{LabForm, Panel, Settings, Theme};
 use crate::player::engine::Status;
 use crate::player::{Command, Protocol, State, Transport};
-use eframe::egui;
+use eframe::egui::{self, Vec2};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// What a person asks for.
@@ -247,8 +248,8 @@ pub struct Local {
     pub dragged: Option<f64>,
     /// A panel that is on show though the window is narrow.
     pub panel_over_picture: bool,
-    /// The unfolded entries of the log.
-    pub unfolded: std::collections::HashSet<usize>,
+    /// The unfolded entries of the log, and what their text takes, as far as it has been drawn.
+    pub unfolded: HashMap<usize, Vec2>,
     /// Seconds before now at which the statistics are read.
     pub read_at: Option<f64>,
     /// Text is being typed into a field.

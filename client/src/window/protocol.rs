@@ -7,8 +7,8 @@ use super::style::{accent_text, warning};
 use crate::player::{Direction, Entry, Packet, Protocol, ProtocolLog};
 use eframe::egui::text::{LayoutJob, TextWrapping};
 use eframe::egui::{
-    self, Align2, Button, Color32, FontId, Pos2, Rect, RichText, Role, ScrollArea, Sense, Stroke,
-    StrokeKind, Ui, WidgetInfo, pos2, vec2,
+    self, Align2, Button, Color32, FontId, Pos2, Rect, Response, RichText, Role, ScrollArea, Sense,
+    Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
 /// Where a row's first line begins.
@@ -58,7 +58,7 @@ fn table(
             .clicked()
         {
             if folded {
-                local.unfolded = log.entries().map(|(number, _)| number).collect();
+                local.unfolded = log.entries().map(|(number, _)| (number, Vec2::ZERO)).collect();
             } else {
                 local.unfolded.clear();
             }
@@ -85,29 +85,70 @@ fn table(
 
 fn row(ui: &mut Ui, number: usize, entry: &Entry, local: &mut Local) {
     let dark = ui.visuals().dark_mode;
-    let open = local.unfolded.contains(&number);
+    let open = local.unfolded.contains_key(&number);
     let (arrow, who) = match entry.direction() {
         Direction::Out => ("\u{2192}", "sent"),
         Direction::In => ("\u{2190}", "received"),
         Direction::Own => ("\u{2022}", "note"),
     };
-    let remarks = entry.remarks();
-    let time = format!("{}.{:03}", entry.at_ms / 1000, entry.at_ms % 1000);
-    let line = entry.first_line();
-    // A finding or a note is its own sentence.
-    let unfolds = entry.exchange.explanation().is_some();
-
-    let summary = entry.summary();
-    let height = if summary.is_empty() { 26.0 } else { 42.0 };
+    let unfolds = !entry.is_sentence();
+    let height = if unfolds { 42.0 } else { 26.0 };
     let (area, response) = ui.allocate_exact_size(
         vec2(ui.available_width(), height),
         if unfolds { Sense::click() } else { Sense::hover() },
     );
-    let label = format!("{who} after {time} s: {line} {summary}");
+    let time = format!("{}.{:03}", entry.at_ms / 1000, entry.at_ms % 1000);
     response.widget_info(|| {
+        let (line, summary) = (entry.first_line(), entry.summary());
+        let label = format!("{who} after {time} s: {line} {summary}");
         let role = if unfolds { Role::DisclosureTriangle } else { Role::Label };
         WidgetInfo::labeled(role, true, label.trim_end())
     });
+    if ui.is_rect_visible(area) {
+        let fold = match (unfolds, open) {
+            (false, _) => "",
+            (true, true) => "\u{25be}",
+            (true, false) => "\u{25b8}",
+        };
+        let outgoing = entry.direction() == Direction::Out;
+        let ink = if outgoing { accent_text(dark) } else { ui.visuals().text_color() };
+        draw_row(ui, entry, (area, &response), &time, (fold, arrow, ink));
+    }
+    if response.clicked() {
+        if open {
+            local.unfolded.remove(&number);
+        } else {
+            local.unfolded.insert(number, Vec2::ZERO);
+        }
+    }
+    if !unfolds {
+        response.on_hover_ui(|ui| {
+            ui.label(entry.first_line());
+        });
+    }
+    if open {
+        let (width, top) = (ui.available_width(), ui.cursor().min);
+        let known = local.unfolded.get(&number).copied().unwrap_or_default();
+        let same = known.x.total_cmp(&width).is_eq();
+        if same && !ui.is_rect_visible(Rect::from_min_size(top, known)) {
+            // Out of sight, its place is kept without its text.
+            ui.allocate_space(known);
+        } else {
+            let size = vec2(width, unfolded(ui, number, entry));
+            local.unfolded.entry(number).and_modify(|known| *known = size);
+        }
+    }
+}
+
+fn draw_row(
+    ui: &Ui,
+    entry: &Entry,
+    (area, response): (Rect, &Response),
+    time: &str,
+    (fold, arrow, ink): (&str, &str, Color32),
+) {
+    // A finding or a note is its own sentence.
+    let unfolds = !entry.is_sentence();
     if response.hovered() && unfolds {
         ui.painter().rect_filled(area, 3.0, ui.visuals().widgets.hovered.bg_fill);
     }
@@ -115,15 +156,7 @@ fn row(ui: &mut Ui, number: usize, entry: &Entry, local: &mut Local) {
         let stroke = ui.visuals().widgets.hovered.bg_stroke;
         ui.painter().rect_stroke(area, 3.0, stroke, StrokeKind::Inside);
     }
-    let (weak, text) = (ui.visuals().weak_text_color(), ui.visuals().text_color());
-    let ink = if entry.direction() == Direction::Out { accent_text(dark) } else { text };
-    let fold = if !unfolds {
-        ""
-    } else if open {
-        "\u{25be}"
-    } else {
-        "\u{25b8}"
-    };
+    let weak = ui.visuals().weak_text_color();
     let mono = FontId::monospace(13.0);
     let painter = ui.painter();
     let at = |x: f32| pos2(area.left() + x, area.top() + 13.0);
@@ -131,29 +164,23 @@ fn row(ui: &mut Ui, number: usize, entry: &Entry, local: &mut Local) {
     painter.text(at(18.0), Align2::LEFT_CENTER, arrow, FontId::monospace(15.0), ink);
     painter.text(at(88.0), Align2::RIGHT_CENTER, time, mono.clone(), weak);
     let mut left = LINE_BEGINS;
-    if !remarks.is_empty() {
+    if !entry.remarks().is_empty() {
         let mark = FontId::proportional(16.0);
-        painter.text(at(left), Align2::LEFT_CENTER, "!", mark, warning(dark));
+        painter.text(at(left), Align2::LEFT_CENTER, "!", mark, warning(ui.visuals().dark_mode));
         left += 12.0;
     }
     let font = if unfolds { mono } else { FontId::proportional(13.0) };
     let room = area.width() - 4.0;
-    one_line(ui, &line, font, ink, pos2(area.left() + left, area.top() + 4.0), room - left);
+    one_line(
+        ui,
+        &entry.first_line(),
+        font,
+        ink,
+        pos2(area.left() + left, area.top() + 4.0),
+        room - left,
+    );
     let below = pos2(area.left() + LINE_BEGINS, area.top() + 22.0);
-    one_line(ui, &summary, FontId::proportional(13.0), weak, below, room - LINE_BEGINS);
-    if response.clicked() {
-        if open {
-            local.unfolded.remove(&number);
-        } else {
-            local.unfolded.insert(number);
-        }
-    }
-    if !unfolds {
-        response.on_hover_text(&line);
-    }
-    if open {
-        unfolded(ui, number, entry);
-    }
+    one_line(ui, &entry.summary(), FontId::proportional(13.0), weak, below, room - LINE_BEGINS);
 }
 
 /// Text that ends with an ellipsis where the row does.
@@ -164,31 +191,36 @@ fn one_line(ui: &Ui, text: &str, font: FontId, ink: Color32, at: Pos2, room: f32
     ui.painter().galley(at, galley, ink);
 }
 
-/// The bytes on the left, the sentences on the right.
-fn unfolded(ui: &mut Ui, number: usize, entry: &Entry) {
-    let Some(explanation) = entry.exchange.explanation() else { return };
+/// The bytes on the left, the sentences on the right; gives its height.
+fn unfolded(ui: &mut Ui, number: usize, entry: &Entry) -> f32 {
+    let Some(explanation) = entry.exchange.explanation() else { return 0.0 };
     let dark = ui.visuals().dark_mode;
-    egui::Frame::new().fill(ui.visuals().faint_bg_color).inner_margin(8).show(ui, |ui| {
-        let width = ui.available_width();
-        let half = (width - 12.0) / 2.0;
-        egui::Grid::new(("unfolded", number)).num_columns(2).spacing([12.0, 4.0]).show(ui, |ui| {
-            for (line, sentence) in &explanation.lines {
-                for text in [RichText::new(line).monospace(), RichText::new(sentence)] {
-                    ui.vertical(|ui| {
-                        ui.set_width(half);
-                        ui.add(egui::Label::new(text).wrap());
-                    });
-                }
-                ui.end_row();
+    let frame =
+        egui::Frame::new().fill(ui.visuals().faint_bg_color).inner_margin(8).show(ui, |ui| {
+            let width = ui.available_width();
+            let half = (width - 12.0) / 2.0;
+            egui::Grid::new(("unfolded", number)).num_columns(2).spacing([12.0, 4.0]).show(
+                ui,
+                |ui| {
+                    for (line, sentence) in &explanation.lines {
+                        for text in [RichText::new(line).monospace(), RichText::new(sentence)] {
+                            ui.vertical(|ui| {
+                                ui.set_width(half);
+                                ui.add(egui::Label::new(text).wrap());
+                            });
+                        }
+                        ui.end_row();
+                    }
+                },
+            );
+            for remark in &explanation.remarks {
+                ui.horizontal_wrapped(|ui| {
+                    ui.label(RichText::new("!").strong().color(warning(dark)));
+                    ui.label(RichText::new(remark).color(warning(dark)));
+                });
             }
         });
-        for remark in &explanation.remarks {
-            ui.horizontal_wrapped(|ui| {
-                ui.label(RichText::new("!").strong().color(warning(dark)));
-                ui.label(RichText::new(remark).color(warning(dark)));
-            });
-        }
-    });
+    frame.response.rect.height()
 }
 
 /// 32 bits wide.

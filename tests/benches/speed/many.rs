@@ -19,8 +19,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-/// Of each measurement.
+/// Of each measurement of the growth.
 const TIME: Duration = Duration::from_secs(10);
+
+/// What is compared is measured in turn, so often; the medians stand.
+const ROUNDS: usize = 3;
+const ROUND: Duration = Duration::from_secs(5);
 
 /// Frames a second.
 const RATE: u32 = 20;
@@ -93,6 +97,7 @@ fn load(
     transport: Transport,
     sessions: usize,
     uncut: bool,
+    time: Duration,
 ) -> Result<Outcome> {
     let load = |server, name: &str| Load {
         server,
@@ -100,7 +105,7 @@ fn load(
         transport,
         sessions,
         newcomers: 50,
-        time: TIME,
+        time,
         period: Duration::from_secs(1) / RATE,
         uncut,
     };
@@ -213,60 +218,70 @@ pub fn run() -> Result<()> {
     quiet();
     let movie = Movie::made()?;
     let packets = JpegPayloads::cut(&movie.image, 1400)?.iter().count();
-    println!(
-        "\nframes of {} bytes, {packets} packets, {RATE} a second; {} s each\n",
-        movie.image.len(),
-        TIME.as_secs()
-    );
-    println!("| the wire: one thread that only sends | receiver takes them cut | uncut |");
-    println!("|---|---|---|");
-    let mut limit = [0.0; 2];
-    let rows = [
-        ("one datagram (the lab's)", Wire::Whole),
-        ("sendmmsg", Wire::Each),
-        ("segmentation offload", Wire::Offload),
-    ];
-    let mut whole = 0.0;
-    for (name, way) in rows {
-        let both = [wire(&movie.image, way, false)?, wire(&movie.image, way, true)?];
-        println!("| {name} | {:.1} µs | {:.1} µs |", both[0], both[1]);
-        match way {
-            Wire::Whole => whole = both[0],
-            Wire::Offload => limit = both,
-            Wire::Each => {}
-        }
-    }
-    goals(&movie, limit, whole)?;
+    println!("\nframes of {} bytes, {packets} packets, {RATE} a second\n", movie.image.len());
+    goals(&movie)?;
     growth(&movie)
 }
 
-fn goals(movie: &Movie, limit: [f64; 2], whole: f64) -> Result<()> {
+fn goals(movie: &Movie) -> Result<()> {
     println!(
-        "\n| CPU for each frame and viewer | stock, {STOCK} viewers | ours, {OURS} viewers | ours \
-         to stock | ours to the wire |"
+        "medians of {ROUNDS} rounds of {} s, in turn\n\n| CPU for each frame and viewer | the wire | \
+         stock, {STOCK} viewers | ours, {OURS} viewers | ours to stock | ours to the wire |",
+        ROUND.as_secs()
     );
-    println!("|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|");
     let rows = [
-        ("live, UDP", true, Transport::Udp, false, limit[0]),
-        ("live, UDP, receivers take it uncut", true, Transport::Udp, true, limit[1]),
-        ("on demand, UDP", false, Transport::Udp, false, limit[0]),
-        ("on demand, UDP, uncut", false, Transport::Udp, true, limit[1]),
-        ("on demand, TCP", false, Transport::Tcp, false, 0.0),
-        ("the lab's dialect", false, Transport::Lab, false, whole),
+        ("live, UDP", true, Transport::Udp, false, Some(Wire::Offload)),
+        ("live, UDP, receivers take it uncut", true, Transport::Udp, true, Some(Wire::Offload)),
+        ("on demand, UDP", false, Transport::Udp, false, Some(Wire::Offload)),
+        ("on demand, UDP, uncut", false, Transport::Udp, true, Some(Wire::Offload)),
+        ("on demand, TCP", false, Transport::Tcp, false, None),
+        ("the lab's dialect", false, Transport::Lab, false, Some(Wire::Whole)),
     ];
-    for (name, live, transport, uncut, wire) in rows {
-        let ours = cost(&load(movie, Who::Ours, live, transport, OURS, uncut)?)?;
-        let beside = if wire > 0.0 { format!("{:.2}", ours / wire) } else { "–".to_owned() };
-        if transport == Transport::Lab {
-            println!("| {name} | – | {ours:.1} µs | – | {beside} |");
-            continue;
+    for (name, live, transport, uncut, way) in rows {
+        let (mut bare, mut stock, mut ours) = (Vec::new(), Vec::new(), Vec::new());
+        let measure = |who, sessions| {
+            let outcome = load(movie, who, live, transport, sessions, uncut, ROUND)?;
+            cost(&outcome)
+        };
+        for _ in 0..ROUNDS {
+            if let Some(way) = way {
+                bare.push(wire(&movie.image, way, uncut)?);
+            }
+            ours.push(measure(Who::Ours, OURS)?);
+            if transport != Transport::Lab {
+                stock.push(measure(Who::Stock, STOCK)?);
+            }
         }
-        let stock = cost(&load(movie, Who::Stock, live, transport, STOCK, uncut)?)?;
-        println!("| {name} | {stock:.1} µs | {ours:.1} µs | {:.2} | {beside} |", ours / stock);
+        let micros = |of: &[f64]| median(of).map_or("–".to_owned(), |it| format!("{it:.1} µs"));
+        let times = |of: &[f64]| {
+            let ratios: Vec<f64> = ours.iter().zip(of).map(|(ours, it)| ours / it).collect();
+            median(&ratios).map_or("–".to_owned(), |it| format!("{it:.2}"))
+        };
+        println!(
+            "| {name} | {} | {} | {} | {} | {} |",
+            micros(&bare),
+            micros(&stock),
+            micros(&ours),
+            times(&stock),
+            times(&bare)
+        );
     }
-    let off = load(movie, Who::OursWithoutOffload, false, Transport::Udp, OURS, false)?;
-    println!("| on demand, UDP, `--udp-offload off` | – | {:.1} µs | – | – |", cost(&off)?);
+    let (off, udp) = (Who::OursWithoutOffload, Transport::Udp);
+    let off = cost(&load(movie, off, false, udp, OURS, false, ROUND)?)?;
+    let bare = wire(&movie.image, Wire::Each, false)?;
+    println!(
+        "| on demand, UDP, `--udp-offload off` | {bare:.1} µs | – | {off:.1} µs | – | {:.2} |",
+        off / bare
+    );
     Ok(())
+}
+
+/// `None` of nothing.
+fn median(of: &[f64]) -> Option<f64> {
+    let mut sorted = of.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied()
 }
 
 fn growth(movie: &Movie) -> Result<()> {
@@ -286,7 +301,7 @@ fn growth(movie: &Movie) -> Result<()> {
     for (name, who, live, transport, numbers) in ways {
         let mut alone = None;
         for viewers in numbers {
-            let outcome = load(movie, who, live, transport, viewers, true)?;
+            let outcome = load(movie, who, live, transport, viewers, true, TIME)?;
             let usage = outcome.usage.context("no usage")?;
             let alone = *alone.get_or_insert(usage.memory);
             let others = u64::try_from(viewers - 1)?;
