@@ -377,6 +377,42 @@ fn frames_come_at_their_time_and_vanish_with_the_connection() -> Result<()> {
 }
 
 #[test]
+fn a_live_movie_is_at_one_place_for_all() -> Result<()> {
+    let images = movies::images(200, "I420")?;
+    let (_folder, mut server) = server(&images, &["--live"])?;
+    let place = |jpeg: &[u8]| images.iter().position(|image| image == jpeg).context("no frame");
+    let mut clients = Vec::new();
+    let mut places = Vec::new();
+    for _ in 0..2 {
+        let mut client = LabClient::connect(&server)?;
+        let port = client.port()?;
+        client.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
+        client.ok("PLAY \n2", 2, "\n")?;
+        places.push(place(&client.packet()?.1)?);
+        for _ in 0..20 {
+            client.packet()?;
+        }
+        clients.push(client);
+    }
+    // The second one comes a second later, at the least: twenty frames.
+    let between = (places[1] + 200 - places[0]) % 200;
+    assert!((20..100).contains(&between), "{places:?}");
+    let Some(client) = clients.last_mut() else { unreachable!() };
+    // Paused, it goes on.
+    client.ok("PAUSE \n3", 3, "\n")?;
+    client.assert_silent()?;
+    client.ok("PLAY \n4", 4, "\n")?;
+    let (later, before) = (place(&client.packet()?.1)?, places[1] + 20);
+    assert!((6..100).contains(&((later + 200 - before) % 200)), "{places:?} {later}");
+    // Nobody chooses a place.
+    let reply = client.ask("SEEK movie.Mjpeg RTSP/1.0\nCSeq: 5\nX-Seek: 0.1")?;
+    assert!(reply.starts_with("RTSP/1.0 455 "), "{reply}");
+    let reply = client.ask("DESCRIBE movie.Mjpeg RTSP/1.0\nCSeq: 6")?;
+    assert!(reply.contains("a=framerate:20") && !reply.contains("x-total-frames"), "{reply}");
+    server.is_well()
+}
+
+#[test]
 fn the_lab_can_be_off_or_all_there_is() -> Result<()> {
     let images = movies::images(10, "I420")?;
     let (_folder, mut only) = server(&images, &["--lab", "only"])?;

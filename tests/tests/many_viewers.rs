@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// Threads that wait for a disk or encode; they come and go.
+const WORKERS: usize = 10;
+
 /// A movie of so many frames, served with options.
 fn server(frames: u32, options: &[&str]) -> Result<(Folder, Server)> {
     let folder = Folder::new()?;
@@ -57,7 +60,7 @@ fn threads_do_not_grow_with_viewers_and_nothing_is_lost() -> Result<()> {
             assert!(seen.frames >= sessions as u64 * 10, "{transport:?} {options:?}: {seen:?}");
             threads.push(outcome.usage.context("no usage")?.threads);
         }
-        assert_eq!(threads[0], threads[1], "{transport:?} {options:?}");
+        assert!(threads[1] <= threads[0] + WORKERS, "{transport:?} {options:?}: {threads:?}");
         server.is_well()?;
     }
     Ok(())

@@ -46,16 +46,18 @@ pub struct Service {
 }
 
 impl Service {
-    /// Serves the catalog's movies, each frame sent by one of the `pacers`.
+    /// Serves the catalog's movies, each frame sent by one of the `pacers`; live ones began at
+    /// `begin`.
     pub(crate) fn new(
         config: &Config,
         catalog: &Catalog,
-        pacers: Arc<Pacers>,
-        workers: Workers,
+        (pacers, workers): (Arc<Pacers>, Workers),
+        begin: std::time::Instant,
     ) -> Arc<Self> {
         let manner = Manner {
             framerate: config.framerate,
             looping: config.looping,
+            live: config.live.then_some(begin),
             oversize: config.lab_oversize,
             fragments: config.lab_fragment,
         };

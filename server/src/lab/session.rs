@@ -3,7 +3,7 @@
 
 use super::Service;
 use super::explainer::Explainer;
-use super::stream::Stream;
+use super::stream::{Manner, Stream};
 use crate::catalog::Mount;
 use crate::random;
 use gstmjpegfile::lab::{Form, Method, Request, RequestError, Status};
@@ -114,6 +114,11 @@ impl Session {
             | (Method::Pause, State::Ready)
             | (Method::Options | Method::Describe | Method::List, _)
             | (Method::Switch, State::Init) => Status::Ok,
+            (Method::Forward | Method::Backward | Method::Seek | Method::Speed(_), _)
+                if self.service.manner.live.is_some() =>
+            {
+                Status::MethodNotValidInThisState
+            }
             (_, State::Init) => Status::MethodNotValidInThisState,
             (Method::Switch, _) => self.switch(request),
             (Method::Play, State::Ready) => {
@@ -240,16 +245,18 @@ impl Session {
         let set_up = self.set_up.as_ref().map(|it| it.file.clone());
         let (_, movie) = self.movie(&request.file.clone().or(set_up)?)?;
         let port = self.set_up.as_ref().map_or(0, |it| it.stream.to.port());
-        let rate = self.service.manner.framerate;
+        let Manner { framerate: rate, live, .. } = self.service.manner;
+        let live = live.is_some();
         let frames = movie.wait_total(INDEX).unwrap_or_else(|| movie.frames());
         let lines = [
             "v=0".to_owned(),
             format!("m=video {port} RTP/AVP 26"),
             "a=rtpmap:26 JPEG/90000".to_owned(),
             format!("a=framerate:{}", f64::from(rate.numerator()) / f64::from(rate.denominator())),
-            format!("a=x-total-frames:{frames}"),
         ];
-        Some(text_of(lines.into_iter(), request.form))
+        // Nobody seeks in what is live.
+        let frames = (!live).then(|| format!("a=x-total-frames:{frames}"));
+        Some(text_of(lines.into_iter().chain(frames), request.form))
     }
 
     fn list(&self, form: Form) -> String {

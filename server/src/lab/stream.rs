@@ -34,6 +34,8 @@ const CLIENT_BUFFER: usize = 20_480 - 12;
 pub(super) struct Manner {
     pub framerate: FrameRate,
     pub looping: bool,
+    /// When the movies began, if they are live: all see the same of them.
+    pub live: Option<Instant>,
     pub oversize: Oversize,
     pub fragments: Fragments,
 }
@@ -139,12 +141,22 @@ impl Stream {
         let begin = self.pacer.next_slot(self.manner.framerate);
         let number = {
             let mut position = self.position();
+            if let Some(begin) = self.manner.live {
+                // As many passes as that are taken off where the movie's end is known.
+                position.next = self.live_frame(begin);
+            }
             position.plays += 1;
             let number = position.plays;
             position.playing = Some(Play { number, begin, ticks: 0, explained: false });
             number
         };
         self.pacer.send_at(begin, number, self.clone());
+    }
+
+    /// The frame that a live movie is at, if it had no end.
+    fn live_frame(&self, begin: Instant) -> u64 {
+        let elapsed = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.manner.framerate.frame_at(elapsed)
     }
 
     /// Sends no more.
@@ -190,9 +202,11 @@ impl Stream {
         }
         let look = |number| self.movie.frame(number, &AtomicBool::new(false), Some(Duration::ZERO));
         let mut found = look(position.next);
-        if self.manner.looping && matches!(found, Lookup::End(frames) if frames > 0) {
-            position.next = 0;
-            found = look(0);
+        if let Lookup::End(frames @ 1..) = found
+            && self.manner.looping
+        {
+            position.next %= frames;
+            found = look(position.next);
         }
         match found {
             Lookup::Frame(location) => Next::Frame(position.next, location),

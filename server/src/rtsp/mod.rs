@@ -33,6 +33,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use stream::{Manner, Means};
 use tokio::runtime::Runtime;
 
@@ -98,8 +99,10 @@ impl Server {
             name: format!("{:08x}{:08x}", crate::random(), crate::random()),
         };
         let manner = Manner { looping: config.looping, live: config.live };
+        let begin = Instant::now();
         let offload = config.udp_offload == UdpOffload::Auto;
-        let sessions = Arc::new(Sessions::new(manner, offload, Arc::new(means), pacers.clone()));
+        let sessions =
+            Arc::new(Sessions::new((manner, begin), offload, Arc::new(means), pacers.clone()));
         let points = MountPoints::new(catalog, config.framerate, manner);
         server.set_mount_points(Some(&points));
         if let Some(pool) = server.session_pool() {
@@ -114,7 +117,7 @@ impl Server {
         guards::install(&server, &points, &sessions);
         let front = Front {
             rtsp: server.clone(),
-            lab: lab::Service::new(config, catalog, pacers, workers),
+            lab: lab::Service::new(config, catalog, (pacers, workers), begin),
             mode: config.lab,
             connections: Connections::new(config.max_connections),
         };

@@ -87,8 +87,13 @@ pub(super) enum NotPlayed {
 }
 
 impl Sessions {
-    pub fn new(manner: Manner, offload: bool, means: Arc<Means>, pacers: Arc<Pacers>) -> Self {
-        let begin = Instant::now();
+    /// `begin` is when live movies began.
+    pub fn new(
+        (manner, begin): (Manner, Instant),
+        offload: bool,
+        means: Arc<Means>,
+        pacers: Arc<Pacers>,
+    ) -> Self {
         let (all, live) = (Mutex::default(), Mutex::default());
         Self { all, live, manner, offload, means, pacers, begin }
     }
