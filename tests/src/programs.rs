@@ -96,6 +96,17 @@ impl Drop for Guard {
     }
 }
 
+/// Whether a gst-launch that plays RTSP has done so.
+///
+/// rtspsrc 1.22 sends PAUSE when it closes. If its connection is flushed meanwhile, it posts an
+/// error, and gst-launch ends with 1: one run in hundreds, whatever the server.
+pub fn has_played(done: &Output) -> bool {
+    let said = String::from_utf8_lossy(&done.stderr);
+    let errors = said.lines().filter(|line| line.starts_with("ERROR: from element")).count();
+    let closing = said.contains("gst_rtspsrc_pause (): ") && errors == 2;
+    done.status.success() || (closing && said.contains("Could not send message."))
+}
+
 /// Runs our client without a face: its exit code, its summary, what it says.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder};
-use mjpeg_rtsp_tests::programs::{Guard, Server, run, target_folder};
+use mjpeg_rtsp_tests::programs::{Guard, Server, has_played, run, target_folder};
 use mjpeg_rtsp_tests::wait_until;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
@@ -109,13 +109,19 @@ fn show_plays_to_the_end_in_a_window() -> Result<()> {
     Ok(())
 }
 
-/// Starts a pipeline that goes on until it is ended, with its port replaced by a free one.
-fn start(name: &str, folder: &Folder, port: (&str, u16)) -> Result<Guard> {
+/// A pipeline, with its port replaced by a free one.
+fn shell(name: &str, folder: &Folder, port: (&str, u16)) -> Result<Command> {
     let text = line(name)?.replace(port.0, &port.1.to_string());
-    // exec, so that the guard ends the pipeline and not a shell.
+    // exec, so that who ends it ends the pipeline and not a shell.
     let mut shell = Command::new("sh");
     shell.arg("-ec").arg(format!("exec {text}")).current_dir(folder.path());
-    Ok(Guard::new(shell.env("GST_PLUGIN_PATH", target_folder()?).spawn()?))
+    shell.env("GST_PLUGIN_PATH", target_folder()?);
+    Ok(shell)
+}
+
+/// Starts one that goes on until it is ended.
+fn start(name: &str, folder: &Folder, port: (&str, u16)) -> Result<Guard> {
+    Ok(Guard::new(shell(name, folder, port)?.spawn()?))
 }
 
 #[test]
@@ -150,8 +156,8 @@ fn the_servers_mount_is_played_to_its_end() -> Result<()> {
         let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
         let server = Server::start([movie], 1)?;
         let port = server.address()?.rsplit(':').next().context("no port")?.parse()?;
-        let mut player = start(name, &folder, ("8554", port))?;
-        assert!(player.wait(Duration::from_secs(30))?.success(), "{name}");
+        let done = run(&mut shell(name, &folder, ("8554", port))?, Duration::from_secs(30))?;
+        assert!(has_played(&done), "{name}: {}", String::from_utf8_lossy(&done.stderr));
         assert_eq!(decoded_frames(&folder.path().join(last))?, 1, "{name}");
     }
     Ok(())

@@ -142,7 +142,7 @@ impl Stream {
         let number = {
             let mut position = self.position();
             if let Some(begin) = self.manner.live {
-                // As many passes as that are taken off where the movie's end is known.
+                // Behind the movie's end, `next` takes the passes off.
                 position.next = self.live_frame(begin);
             }
             position.plays += 1;
