@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Makes the model of the engine's state, and carries out what the widgets ask for.
 
+mod files;
+mod playing;
+
 use super::advice::{self, Advice};
 use super::dialogs::{Answer, Dialogs, Purpose};
 use super::model::{Action, Banner, Local, Model, Movies, Shown};
@@ -14,16 +17,13 @@ use crate::player::{
 };
 use anyhow::Result;
 use eframe::egui::{self, Color32, ColorImage, TextureHandle, TextureOptions, ViewportCommand};
+use files::{free_path, movie_name};
 use gstmjpegfile::labrtspsrc::Location;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-
-/// The speeds that plus and minus go through.
-const SPEEDS: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
 
 /// How long a message that needs no answer stays.
 const PASSING: Duration = Duration::from_secs(5);
@@ -180,13 +180,6 @@ impl App {
                     self.write(&path, &text);
                 }
             }
-        }
-    }
-
-    fn write(&mut self, path: &Path, text: &str) {
-        match std::fs::write(path, text) {
-            Ok(()) => self.tell(&format!("Saved {}", path.display())),
-            Err(error) => self.tell(&format!("Cannot write {}: {error}", path.display())),
         }
     }
 
@@ -373,100 +366,6 @@ impl App {
         self.keep();
     }
 
-    fn command(&mut self, command: Command) {
-        if let Some(why) = self.model.refusal(command) {
-            self.pass_on(&why);
-            return;
-        }
-        if command == Command::Setup {
-            self.model.failure = None;
-        }
-        self.engine.command(command);
-    }
-
-    /// Says why not, if the source cannot be sought in.
-    fn can_seek(&mut self) -> bool {
-        let why = self.model.no_seeking();
-        if let Some(why) = why {
-            self.pass_on(why);
-        }
-        why.is_none()
-    }
-
-    fn seek(&mut self, position: Duration) {
-        if self.can_seek() {
-            self.target = Some(position);
-            self.engine.seek(position);
-        }
-    }
-
-    fn skip(&mut self, seconds: i8) {
-        let whole = self.model.status.duration.unwrap_or_default();
-        let by = Duration::from_secs(u64::from(seconds.unsigned_abs()));
-        let at = self.target.or(self.model.position).unwrap_or_default();
-        let to = if seconds < 0 { at.saturating_sub(by) } else { (at + by).min(whole) };
-        self.seek(to);
-    }
-
-    fn step(&mut self, frames: i8) {
-        if self.model.status.state == State::Playing {
-            self.command(Command::Pause);
-            return;
-        }
-        if !self.can_seek() {
-            return;
-        }
-        let (Some(frame), Some(rate)) = (self.model.frame(), self.model.frame_rate) else {
-            self.pass_on("There are no single frames: the source does not state a frame rate");
-            return;
-        };
-        // A quarter into the frame: places are rounded on the way to the server.
-        #[allow(clippy::cast_precision_loss)] // Frame numbers are far below 2^52.
-        let at = frame.saturating_add_signed(i64::from(frames)) as f64 + 0.25;
-        self.engine.seek(Duration::from_secs_f64(at / rate));
-    }
-
-    fn speed(&mut self, steps: isize) {
-        if self.model.status.protocol == Protocol::Lab {
-            self.pass_on("A lab server plays at its own speed");
-            return;
-        }
-        if !self.can_seek() {
-            return;
-        }
-        let rate = self.model.status.rate;
-        let now = SPEEDS.iter().position(|it| *it >= rate).unwrap_or(SPEEDS.len() - 1);
-        let next = now.saturating_add_signed(steps).min(SPEEDS.len() - 1);
-        if let Some(next) = SPEEDS.get(next).filter(|_| next != now) {
-            self.engine.set_rate(*next, self.model.position.unwrap_or_default());
-        }
-    }
-
-    fn snapshot(&mut self) {
-        let Some(picture) = &self.picture else {
-            self.pass_on("There is no picture to save");
-            return;
-        };
-        let frame = self.model.frame().map_or(String::new(), |frame| format!("-{frame}"));
-        let path = free_path("png", &format!("{}{frame}", movie_name(&self.model.status.source)));
-        let text = match picture.save(&path) {
-            Ok(()) => format!("Saved {}", path.display()),
-            Err(error) => format!("Cannot write {}: {error}", path.display()),
-        };
-        self.tell(&text);
-    }
-
-    fn record(&mut self) {
-        if self.model.status.recording.is_some() {
-            self.engine.stop_recording();
-        } else if self.model.is_open() {
-            let name = format!("{}-recorded", movie_name(&self.model.status.source));
-            self.engine.record(&free_path("mjpeg", &name));
-        } else {
-            self.pass_on("There is nothing to record: open a movie first");
-        }
-    }
-
     fn full_screen(&mut self, ctx: &egui::Context, on: bool) {
         if self.model.full_screen != on {
             self.model.full_screen = on;
@@ -597,55 +496,6 @@ fn fill(image: &mut ColorImage, picture: &Picture, size: [usize; 2]) {
     for (to, from) in image.pixels.chunks_exact_mut(size[0].max(1)).zip(picture.rows()) {
         for (to, [red, green, blue, _]) in to.iter_mut().zip(from.as_chunks::<4>().0) {
             *to = Color32::from_rgb(*red, *green, *blue);
-        }
-    }
-}
-
-/// The movie's name without its ending, for files that are made of it.
-fn movie_name(source: &str) -> String {
-    let path = source.split('?').next().unwrap_or_default().trim_end_matches('/');
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let name = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    let plain =
-        name.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' });
-    let plain: String = plain.collect();
-    if plain.is_empty() { "movie".to_owned() } else { plain }
-}
-
-/// A path in the person's folder for pictures or videos that no file has yet.
-fn free_path(kind: &str, name: &str) -> PathBuf {
-    let folders = directories::UserDirs::new();
-    let folder = folders.as_ref().and_then(|it| match kind {
-        "png" => it.picture_dir(),
-        "mjpeg" => it.video_dir(),
-        _ => it.document_dir(),
-    });
-    let home = folders.as_ref().map(directories::UserDirs::home_dir);
-    let folder = folder.filter(|it| it.is_dir()).or(home).map(PathBuf::from).unwrap_or_default();
-    (0..10_000)
-        .map(|number| match number {
-            0 => folder.join(format!("{name}.{kind}")),
-            _ => folder.join(format!("{name}-{number}.{kind}")),
-        })
-        .find(|path| !path.exists())
-        .unwrap_or_else(|| folder.join(format!("{name}.{kind}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_are_named_after_the_movie() {
-        let rows = [
-            ("rtsp://h:8554/movie.Mjpeg", "movie"),
-            ("labrtsp://h:1025/a%20b.mjpeg?rtp-port=25000", "a_20b"),
-            ("/tmp/x/cam-1.mjpeg", "cam-1"),
-            ("rtsp://h/", "h"),
-            ("", "movie"),
-        ];
-        for (source, want) in rows {
-            assert_eq!(movie_name(source), want, "{source}");
         }
     }
 }
