@@ -4,10 +4,10 @@
 use crate::player::{Dialect, Options, Transport};
 use clap::Parser;
 use gstmjpegfile::labrtspsrc::{Location, LocationError};
-use std::io::IsTerminal;
+use mjpeg_program::log::{Lines, Log};
 use std::path::PathBuf;
 use std::time::Duration;
-use tracing_subscriber::prelude::*;
+use tracing_subscriber::filter::Targets;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -180,19 +180,18 @@ impl Arguments {
         }
     }
 
-    /// Sends the log to standard error, coloured only on a terminal.
-    pub fn start_log(&self) {
+    /// Sends the log to standard error.
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub fn start_log(&self) -> std::io::Result<Log> {
         // What the window's libraries warn of is for their developers.
         let others = if self.log > tracing::Level::INFO { self.log } else { tracing::Level::ERROR };
-        let targets = tracing_subscriber::filter::Targets::new()
+        let targets = Targets::new()
             .with_default(others)
             .with_target("mjpeg_rtsp_client", self.log)
-            .with_target("gstmjpegfile", self.log);
-        let lines = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_target(false)
-            .without_time();
-        tracing_subscriber::registry().with(lines.with_filter(targets)).init();
+            .with_target("gstmjpegfile", self.log)
+            .with_target("mjpeg_program", self.log);
+        Log::start(targets, Lines::Plain)
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use gst::prelude::*;
 use gst_video::prelude::*;
 use gstmjpegfile::labrtspsrc::SCHEME;
+use mjpeg_program::log;
 use serde::Serialize;
 use std::cell::{Cell, RefCell};
 use std::io::Write;
@@ -74,7 +75,7 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
         slot_asked.set(Instant::now());
         // A standard request is shown whole by its reply.
         if explain && !matches!(exchange, Exchange::RtspRequest(_)) {
-            say(exchange);
+            log::say(&exchange.to_string());
         }
     });
     let begin = Instant::now();
@@ -125,11 +126,6 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-#[allow(clippy::print_stderr)] // The program's product, with --explain.
-fn say(exchange: &Exchange) {
-    eprintln!("{exchange}");
 }
 
 /// Bits a second; 0 where nothing was measured.

@@ -42,9 +42,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
 }
 
-#[allow(clippy::print_stderr)] // The program's face.
 fn say_fallback(why: &str) {
-    eprintln!("{why}: the terminal is the face now");
+    mjpeg_program::log::say(&format!("{why}: the terminal is the face now"));
 }
 
 impl Transport {

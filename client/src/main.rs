@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    arguments.start_log();
+    // Without a thread for the log there is none for anything else.
+    let Ok(_log) = arguments.start_log() else { return ExitCode::FAILURE };
     match mjpeg_rtsp_client::run(&arguments) {
         Ok(code) => code,
         Err(error) => {

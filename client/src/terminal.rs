@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
 use glib::prelude::*;
-use std::io::{IsTerminal, Write};
+use mjpeg_program::log;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -113,9 +114,8 @@ fn read_keys(player: &Player) -> bool {
     true
 }
 
-#[allow(clippy::print_stderr)] // The program's face.
 fn say(text: &str) {
-    eprint!("\r\x1b[K{}\r\n", text.replace('\n', "\r\n"));
+    log::write(format!("\r\x1b[K{}\r\n", text.replace('\n', "\r\n")).as_bytes());
 }
 
 fn draw(player: &Player) {
@@ -126,9 +126,7 @@ fn draw(player: &Player) {
         })
     };
     let statistics = player.statistics();
-    let mut out = std::io::stderr().lock();
-    let _ = write!(
-        out,
+    let line = format!(
         "\r\x1b[K[{}] {} / {}  frames {}  lost {} ({:.1} %)  {:.0} kbit/s",
         player.state().name(),
         clock(player.position()),
@@ -138,7 +136,7 @@ fn draw(player: &Player) {
         statistics.loss_ratio() * 100.0,
         statistics.bits_per_second / 1000.0
     );
-    let _ = out.flush();
+    log::write(line.as_bytes());
 }
 
 /// Keys without Enter; put back when dropped.
@@ -154,6 +152,6 @@ impl RawMode {
 impl Drop for RawMode {
     fn drop(&mut self) {
         let _ = terminal::disable_raw_mode();
-        let _ = writeln!(std::io::stderr());
+        log::say("");
     }
 }

@@ -14,10 +14,14 @@ mod walk;
 
 use clap::Parser;
 use cli::{Arguments, Command};
+use mjpeg_program::log::{Log, say};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    // Without a thread for standard error there is none for anything else.
+    let Ok(_log) = Log::plain() else { return ExitCode::FAILURE };
+    let done = match command {
         Command::Make(arguments) => make::run(&arguments),
         Command::Info(arguments) => info::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
@@ -28,12 +32,6 @@ fn main() -> ExitCode {
         say(&format!("mjpeg-movie: {error:#}"));
         ExitCode::FAILURE
     })
-}
-
-/// A line on standard error.
-#[allow(clippy::print_stderr, reason = "where a program says what goes wrong")]
-fn say(text: &str) {
-    eprintln!("{text}");
 }
 
 /// A line of the program's product.

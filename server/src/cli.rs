@@ -3,8 +3,9 @@
 
 use crate::config::{Fragments, LabMode, Oversize, UdpOffload};
 use clap::{Parser, ValueEnum};
-use std::io::IsTerminal;
+use mjpeg_program::log::{Lines, Log};
 use std::path::PathBuf;
+use tracing_subscriber::filter::Targets;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -99,8 +100,11 @@ pub enum LogLevel {
 }
 
 impl Arguments {
-    /// Sends the log to standard error, coloured only on a terminal.
-    pub fn start_log(&self) {
+    /// Sends the log to standard error.
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub fn start_log(&self) -> std::io::Result<Log> {
         let level = match self.log {
             LogLevel::Error => tracing::Level::ERROR,
             LogLevel::Warn => tracing::Level::WARN,
@@ -108,11 +112,6 @@ impl Arguments {
             LogLevel::Debug => tracing::Level::DEBUG,
             LogLevel::Trace => tracing::Level::TRACE,
         };
-        tracing_subscriber::fmt()
-            .with_max_level(level)
-            .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_target(false)
-            .init();
+        Log::start(Targets::new().with_default(level), Lines::Timed)
     }
 }

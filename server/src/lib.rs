@@ -16,6 +16,8 @@ mod workers;
 
 use anyhow::{Context, Result};
 use config::Config;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::io::Write;
 
 /// Serves until SIGINT or SIGTERM.
@@ -23,6 +25,8 @@ use std::io::Write;
 /// # Errors
 /// If GStreamer is not usable or the port cannot be had.
 pub fn run(config: &Config) -> Result<()> {
+    // Caught from here on: a signal that comes while the server starts ends it once it has started.
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be caught")?;
     // Each viewer takes several; what the system allows without asking is little.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!("the limit of open files stays as it is: {error}");
@@ -39,8 +43,11 @@ pub fn run(config: &Config) -> Result<()> {
         (None, None) => catalog::Catalog::default(),
     };
     let server = rtsp::Server::start(config, &catalog)?;
-    print_urls(&server, &catalog).context("cannot write to standard output")?;
-    server.run_until_signal()
+    if let Err(error) = print_urls(&server, &catalog) {
+        tracing::warn!("the URLs cannot be written to standard output: {error}");
+    }
+    server.run_until(&mut signals);
+    Ok(())
 }
 
 /// The product on standard output: one URL a line, nothing else.

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    arguments.start_log();
+    // Without a thread for the log there is none for anything else.
+    let Ok(_log) = arguments.start_log() else { return ExitCode::FAILURE };
     match Config::resolve(&arguments).and_then(|config| run(&config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -42,6 +42,37 @@ fn describe_finds_a_movie_by_its_names_and_nothing_else() -> Result<()> {
 }
 
 #[test]
+fn a_path_is_bytes_until_it_has_been_checked() -> Result<()> {
+    let (_folder, mut server) = server(10)?;
+    let address = server.address()?.to_owned();
+    let rows: [(&[u8], u16); 7] = [
+        (b"/%ff", 404),
+        (b"/%e9", 404),
+        (b"/movie%ff.mjpeg", 404),
+        (b"/%c3%28/stream=0", 404),
+        (b"/\xff", 404),
+        (b"/movie\xe9.mjpeg", 404),
+        (b"/\xed\xa0\x80", 404),
+    ];
+    for method in ["DESCRIBE", "SETUP"] {
+        for (path, status) in rows {
+            let mut rtsp = RawRtsp::connect(&address)?;
+            let request: Vec<u8> = [
+                format!("{method} rtsp://{address}").as_bytes(),
+                path,
+                b" RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/AVP/TCP;interleaved=0-1\r\n\r\n",
+            ]
+            .concat();
+            rtsp.send(request)?;
+            let shown = path.escape_ascii();
+            assert_eq!(rtsp.reply()?.status, status, "{method} {shown}");
+            server.is_well()?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_shown_is_refused_at_once() -> Result<()> {
     let folder = Folder::new()?;
     let good = movies::images(3, "I420")?;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The server as a program: what it prints, how it ends.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
-use mjpeg_rtsp_tests::programs::{Server, program, run};
+use mjpeg_rtsp_tests::programs::{Guard, Server, program, run};
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -69,6 +71,78 @@ fn the_printed_url_is_one_that_can_be_opened() -> Result<()> {
         let range = RawRtsp::connect(server.address()?)?.described_range(&url)?;
         assert_eq!(range, "npt=0-0.15", "{listen}");
         server.is_well()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_signal_right_after_the_first_url_ends_it_with_0() -> Result<()> {
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(1, "I420")?)?)?;
+    for round in 0..40 {
+        let mut server = Server::start([&movie], 1)?;
+        server.process().signal("TERM")?;
+        let status = server.process().wait(Duration::from_secs(5))?;
+        assert_eq!(status.code(), Some(0), "round {round}: {}", server.log()?);
+    }
+    Ok(())
+}
+
+/// What became of a server's standard error, which is a pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Gone,
+    Idle,
+}
+
+#[test]
+fn a_log_that_nobody_reads_ends_and_blocks_nothing() -> Result<()> {
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(1, "I420")?)?)?;
+    for reader in [Reader::Gone, Reader::Idle] {
+        let mut child = program("mjpeg-rtsp-server")?
+            .args(["--listen", "127.0.0.1:0", "--log", "debug"])
+            .arg(&movie)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let out = child.stdout.take().context("no standard output")?;
+        let err = child.stderr.take().context("no standard error")?;
+        let mut server = Guard::new(child);
+        let url = BufReader::new(out).lines().next().context("no URL")??;
+        let err = (reader == Reader::Idle).then_some(err);
+        let address = url.split('/').nth(2).context("no host")?;
+        let mut rtsp = RawRtsp::connect(address)?;
+        // A pipe holds 64 KiB; each of these is logged.
+        for _ in 0..6000 {
+            let reply = rtsp.ask(&format!("DESCRIBE rtsp://{address}/{}", "x".repeat(100)), "")?;
+            assert_eq!(reply.status, 404, "{reader:?}");
+        }
+        if let Some(err) = err {
+            // Once it is read, the log says how much of it is missing, and goes on.
+            let lines = BufReader::new(err).lines();
+            let (said, missing) = std::sync::mpsc::channel();
+            std::thread::spawn(move || {
+                for line in lines.map_while(Result::ok) {
+                    let count = line.strip_suffix(" lines of this log were lost)");
+                    if let Some(count) = count.and_then(|line| line.strip_prefix('(')) {
+                        let _ = said.send(count.to_owned());
+                    }
+                }
+            });
+            let end = Instant::now() + LIMIT;
+            let missing = loop {
+                rtsp.ask(&format!("DESCRIBE rtsp://{address}/none"), "")?;
+                match missing.recv_timeout(Duration::from_millis(10)) {
+                    Ok(count) => break count.parse::<u64>()?,
+                    Err(_) => assert!(Instant::now() < end, "nothing is said of lost lines"),
+                }
+            };
+            assert!((1000..7000).contains(&missing), "{missing}");
+        }
+        server.signal("TERM")?;
+        assert_eq!(server.wait(Duration::from_secs(5))?.code(), Some(0), "{reader:?}");
     }
     Ok(())
 }

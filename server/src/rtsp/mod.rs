@@ -29,16 +29,18 @@ use gst_rtsp_server::prelude::*;
 use gst_rtsp_server::{RTSPServer, RTSPSessionPool};
 use mount_points::MountPoints;
 use sessions::Sessions;
-use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use stream::{Manner, Means};
 use tokio::runtime::Runtime;
 
 /// Threads for each core that requests are answered on; a blocked one must not stop the others.
 const POOL_THREADS: usize = 2;
+
+/// Between two looks for sessions that have timed out.
+const CLEAN_UP: Duration = Duration::from_secs(1);
 
 /// Bytes of a request's body; no method that we answer needs one.
 const CONTENT_LENGTH_LIMIT: u32 = 64 * 1024;
@@ -64,7 +66,6 @@ pub struct Server {
     rtsp: RTSPServer,
     points: MountPoints,
     sessions: Arc<Sessions>,
-    main_loop: glib::MainLoop,
     address: SocketAddr,
     /// Accepts until it is dropped.
     _listener: Listener,
@@ -128,7 +129,6 @@ impl Server {
             rtsp: server,
             points,
             sessions,
-            main_loop: glib::MainLoop::new(None, false),
             address,
             _listener: listener,
             runtime: Some(runtime),
@@ -146,36 +146,32 @@ impl Server {
         format!("rtsp://{host}:{port}{}", mount.encoded())
     }
 
-    /// Serves until SIGINT or SIGTERM, then ends all sessions.
-    ///
-    /// # Errors
-    /// If the signals cannot be caught.
-    pub fn run_until_signal(&self) -> Result<()> {
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        let main_loop = self.main_loop.clone();
-        std::thread::spawn(move || {
-            if signals.forever().next().is_some() {
-                tracing::info!("ending all sessions");
-                main_loop.quit();
-            }
-        });
-        let (pool, points) = (self.rtsp.session_pool(), self.points.clone());
-        let sessions = self.sessions.clone();
-        glib::timeout_add_seconds(1, move || {
-            points.let_go(&sessions.used());
-            if let Some(pool) = &pool {
-                let ended = pool.cleanup();
-                if ended > 0 {
-                    tracing::info!(sessions = ended, "sessions timed out");
+    /// Serves until one of the signals comes, then ends all sessions.
+    pub fn run_until(&self, signals: &mut Signals) {
+        let clean_up = self.runtime.as_ref().map(|runtime| {
+            let (pool, points) = (self.rtsp.session_pool(), self.points.clone());
+            let sessions = self.sessions.clone();
+            runtime.spawn(async move {
+                let mut seconds = tokio::time::interval(CLEAN_UP);
+                loop {
+                    seconds.tick().await;
+                    points.let_go(&sessions.used());
+                    let ended = pool.as_ref().map_or(0, RTSPSessionPoolExt::cleanup);
+                    if ended > 0 {
+                        tracing::info!(sessions = ended, "sessions timed out");
+                    }
                 }
-            }
-            glib::ControlFlow::Continue
+            })
         });
-        self.main_loop.run();
+        if signals.forever().next().is_some() {
+            tracing::info!("ending all sessions");
+        }
+        if let Some(clean_up) = clean_up {
+            clean_up.abort();
+        }
         // Viewers hear of it by RTCP; their connections end with the process. To close them here
         // would be beside the threads that read them.
         self.sessions.end_all();
-        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //! URLs to mounts: decoded once, aliases led to the one mount point that a movie has.
 
 use super::factory::MovieFactory;
+use super::rtsp_message;
 use super::stream::Manner;
 use crate::catalog::{Catalog, Mount};
 use glib::subclass::prelude::*;
@@ -9,6 +10,7 @@ use gst_rtsp::RTSPUrl;
 use gst_rtsp_server::prelude::*;
 use gst_rtsp_server::subclass::prelude::*;
 use gstmjpegfile::movie::FrameRate;
+use percent_encoding::percent_decode;
 use std::collections::HashSet;
 use std::sync::OnceLock;
 
@@ -57,12 +59,15 @@ impl MountPoints {
 
 /// The path, percent-decoded once. An encoded slash would make other segments of it.
 fn decoded_path(url: &RTSPUrl) -> Option<String> {
-    let segments = url.decode_path_components();
-    let sound = |segment: &&glib::GString| !segment.contains('/') && *segment != "..";
-    segments.iter().all(|segment| sound(&segment)).then(|| {
-        let segments: Vec<&str> = segments.iter().map(glib::GString::as_str).collect();
-        segments.join("/")
-    })
+    // Bytes of a stranger's; the bindings would take them for UTF-8.
+    let path = rtsp_message::path(url)?;
+    let decoded = |segment: &[u8]| {
+        let bytes = percent_decode(segment).collect();
+        let text = String::from_utf8(bytes).ok()?;
+        (!text.contains(['/', '\0']) && text != "..").then_some(text)
+    };
+    let segments: Option<Vec<String>> = path.split(|byte| *byte == b'/').map(decoded).collect();
+    Some(segments?.join("/"))
 }
 
 mod imp {

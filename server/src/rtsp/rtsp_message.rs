@@ -4,7 +4,7 @@
 
 use glib::translate::{IntoGlib, ToGlibPtr, from_glib};
 use gst_rtsp::rtsp_message::RTSPMessage;
-use gst_rtsp::{RTSPHeaderField, RTSPMethod};
+use gst_rtsp::{RTSPHeaderField, RTSPMethod, RTSPUrl};
 use std::ffi::{CStr, c_char};
 
 /// The first header of that name, if it is there and is UTF-8.
@@ -49,6 +49,17 @@ pub fn request_line(message: &RTSPMessage) -> Option<(&'static str, String)> {
         let method: RTSPMethod = from_glib(method);
         let name = method.iter_names().next().map_or("unknown", |(name, _)| name);
         Some((name, CStr::from_ptr(uri).to_string_lossy().into_owned()))
+    }
+}
+
+/// The path of a URL as it came: percent-encoded, not checked to be UTF-8.
+pub fn path(url: &RTSPUrl) -> Option<Vec<u8>> {
+    let pointer: *const gst_rtsp_sys::GstRTSPUrl = url.to_glib_none().0;
+    // SAFETY: the URL is alive while it is borrowed. `abspath` is null or a NUL-terminated string
+    // that the URL owns; it is copied.
+    unsafe {
+        let path = (*pointer).abspath;
+        (!path.is_null()).then(|| CStr::from_ptr(path).to_bytes().to_vec())
     }
 }
 

@@ -53,8 +53,8 @@ impl RawRtsp {
     ///
     /// # Errors
     /// If the connection is closed.
-    pub fn send(&mut self, bytes: &str) -> Result<()> {
-        Ok(self.stream.write_all(bytes.as_bytes())?)
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> Result<()> {
+        Ok(self.stream.write_all(bytes.as_ref())?)
     }
 
     /// Sends a request and waits for its reply.
