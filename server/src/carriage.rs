@@ -3,8 +3,6 @@
 
 use gstmjpegfile::jpeg::{Reason, Unusable, Way, prepare};
 use gstmjpegfile::movie_file::{Lookup, MovieFile, OpenError};
-use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -43,24 +41,21 @@ pub enum NotShown {
     },
 }
 
-/// A movie that can be shown.
+/// How a movie that can be shown gets onto RTP.
 #[derive(Debug)]
 pub struct Shown {
-    /// The opened movie.
-    pub movie: Arc<MovieFile>,
     /// How its first frames are carried that are not carried as they are.
     pub way: Way,
     /// Why: the first such frame's number from 0, and the reason.
     pub reason: Option<(u64, Reason)>,
 }
 
-/// Opens a movie and looks at its first frames.
+/// Looks at the first frames of a movie.
 ///
 /// # Errors
 /// See [`NotShown`]; within about 100 ms.
-pub fn choose(path: &Path) -> Result<Shown, NotShown> {
+pub fn choose(movie: &MovieFile) -> Result<Shown, NotShown> {
     let end = Instant::now() + TIME;
-    let movie = MovieFile::open(path)?;
     let never = AtomicBool::new(false);
     let (mut usable, mut other, mut refused) = (false, None, None);
     let mut bytes = Vec::new();
@@ -87,12 +82,10 @@ pub fn choose(path: &Path) -> Result<Shown, NotShown> {
             }
         }
     }
-    let path = path.display().to_string();
+    let path = movie.path().display().to_string();
     match (usable, other, refused) {
-        (true, Some((way, frame, reason)), _) => {
-            Ok(Shown { movie, way, reason: Some((frame, reason)) })
-        }
-        (true, None, _) => Ok(Shown { movie, way: Way::AsIs, reason: None }),
+        (true, Some((way, frame, reason)), _) => Ok(Shown { way, reason: Some((frame, reason)) }),
+        (true, None, _) => Ok(Shown { way: Way::AsIs, reason: None }),
         (false, _, Some((offset, reason))) => {
             Err(NotShown::NoUsableFrame { path, looked, offset, reason })
         }

@@ -1,31 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which movie is served at which mount point.
+//! Which movie is served at which mount point, and which of them a request means.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use std::collections::BTreeMap;
+use crate::mount::Mount;
+use percent_encoding::percent_decode;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use walkdir::WalkDir;
-
-/// What a path segment may hold unencoded (RFC 3986 section 2.3), and the slash between them.
-const PATH: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~');
-
-/// A movie and its mount point.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
-    /// The decoded path of its URL, with the leading slash.
-    pub point: String,
-    /// The movie's file.
-    pub file: PathBuf,
-}
-
-impl Mount {
-    /// The path of its URL, percent-encoded.
-    pub fn encoded(&self) -> String {
-        utf8_percent_encode(&self.point, PATH).to_string()
-    }
-}
 
 /// Why the given paths cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -62,10 +44,44 @@ pub enum CatalogError {
     },
 }
 
-/// All movies by their mount points.
+/// A name that is not exact: it means a movie if no other movie has it.
+#[derive(Debug, Clone)]
+enum Alias {
+    Of(Arc<Mount>),
+    Several,
+}
+
+/// Inexact names.
+#[derive(Debug, Clone, Default)]
+struct Aliases(HashMap<String, Alias>);
+
+impl Aliases {
+    fn add(&mut self, name: &str, mount: &Arc<Mount>) {
+        let new = || Alias::Of(mount.clone());
+        let alias = self.0.entry(name.to_owned()).or_insert_with(new);
+        if !matches!(alias, Alias::Of(first) if Arc::ptr_eq(first, mount)) {
+            *alias = Alias::Several;
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&Arc<Mount>> {
+        match self.0.get(name)? {
+            Alias::Of(mount) => Some(mount),
+            Alias::Several => None,
+        }
+    }
+}
+
+/// All movies by their mount points. Looking one up takes the same time however many there are.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    mounts: BTreeMap<String, Mount>,
+    mounts: BTreeMap<String, Arc<Mount>>,
+    /// In lower case, with and without the extension.
+    folded: Aliases,
+    /// The first of each base name, for lab clients, which know no folders.
+    base_names: HashMap<String, Arc<Mount>>,
+    /// In lower case.
+    folded_base_names: Aliases,
 }
 
 impl Catalog {
@@ -93,18 +109,26 @@ impl Catalog {
 
     /// The test card alone, at `/test`.
     pub fn of_test_card(file: &Path) -> Self {
-        let mount = Mount { point: "/test".to_owned(), file: file.to_owned() };
-        Self { mounts: BTreeMap::from([(mount.point.clone(), mount)]) }
+        let mut catalog = Self::default();
+        catalog.insert(Mount::new("/test".to_owned(), file.to_owned()));
+        catalog
     }
 
     fn scan_folder(&mut self, folder: &Path) -> Result<(), CatalogError> {
         let before = self.mounts.len();
         // Links are not followed: none leads out of the folder, or round in it.
         for entry in WalkDir::new(folder).sort_by_file_name() {
-            let entry = entry.map_err(|error| CatalogError::Path {
-                path: error.path().unwrap_or(folder).to_owned(),
-                source: error.into(),
-            })?;
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) if error.depth() > 0 => {
+                    tracing::warn!("passed over: {error}");
+                    continue;
+                }
+                Err(error) => {
+                    let path = error.path().unwrap_or(folder).to_owned();
+                    return Err(CatalogError::Path { path, source: error.into() });
+                }
+            };
             let name = entry.path().strip_prefix(folder).unwrap_or(entry.path());
             if entry.file_type().is_file() && is_movie_name(name) {
                 self.add(name, entry.path().to_owned())?;
@@ -125,40 +149,64 @@ impl Catalog {
             let first = first.file.clone();
             return Err(CatalogError::Twice { point, first, second: file });
         }
-        self.mounts.insert(point.clone(), Mount { point, file });
+        self.insert(Mount::new(point, file));
         Ok(())
     }
 
+    fn insert(&mut self, mount: Mount) {
+        let mount = Arc::new(mount);
+        let point = &mount.point;
+        let folded = point.to_lowercase();
+        self.folded.add(&folded, &mount);
+        if is_movie_name(Path::new(&folded)) {
+            self.folded.add(stem(&folded), &mount);
+        }
+        let base = point.rsplit('/').next().unwrap_or_default();
+        self.folded_base_names.add(&base.to_ascii_lowercase(), &mount);
+        self.base_names.entry(base.to_owned()).or_insert_with(|| mount.clone());
+        self.mounts.insert(point.clone(), mount);
+    }
+
     /// All mounts, by name.
-    pub fn mounts(&self) -> impl Iterator<Item = &Mount> {
+    pub fn mounts(&self) -> impl ExactSizeIterator<Item = &Arc<Mount>> {
         self.mounts.values()
     }
 
     /// The mount that a decoded URL path means: exactly; or without extension or in another
     /// case, where only one movie fits.
-    pub fn find(&self, path: &str) -> Option<&Mount> {
-        if let Some(mount) = self.mounts.get(path) {
-            return Some(mount);
-        }
-        let wanted = path.to_lowercase();
-        let fits = |mount: &&Mount| {
-            let point = mount.point.to_lowercase();
-            point == wanted || (is_movie_name(Path::new(&point)) && stem(&point) == wanted)
-        };
-        let mut found = self.mounts.values().filter(fits);
-        found.next().filter(|_| found.next().is_none())
+    pub fn find(&self, path: &str) -> Option<&Arc<Mount>> {
+        self.mounts.get(path).or_else(|| self.folded.get(&path.to_lowercase()))
     }
 
-    /// The mount that a path with a control part behind it means, such as `/movie/stream=0`,
-    /// and that part with its slash.
-    pub fn find_with_control<'a>(&self, path: &'a str) -> Option<(&Mount, &'a str)> {
-        if let Some(mount) = self.find(path) {
-            return Some((mount, ""));
-        }
+    /// The mount that a URL means, whatever the method (RFC 2326 section 3.2): its path is
+    /// percent-decoded once; a query is passed over; a control part, such as `/stream=0`, may follow
+    /// the mount point. `None` also for what is no URL, and for names that are not UTF-8.
+    pub fn find_url(&self, url: &[u8]) -> Option<&Arc<Mount>> {
+        let path = decoded_path(url)?;
         // A trailing slash is what some players make of Content-Base.
-        let (head, _) = path.rsplit_once('/')?;
-        self.find(head).map(|mount| (mount, &path[head.len()..]))
+        self.find(&path).or_else(|| self.find(path.rsplit_once('/')?.0))
     }
+
+    /// The mount of a base name, as lab clients ask for it: exactly, else the only one that has it
+    /// in another case.
+    pub fn find_base_name(&self, name: &str) -> Option<&Arc<Mount>> {
+        let exact = self.base_names.get(name);
+        exact.or_else(|| self.folded_base_names.get(&name.to_ascii_lowercase()))
+    }
+}
+
+/// The path of an absolute URL. An encoded slash would make other segments of it.
+fn decoded_path(url: &[u8]) -> Option<String> {
+    let after_scheme = url.windows(3).position(|three| three == b"://")? + 3;
+    let url = url.get(after_scheme..)?;
+    let url = url.split(|byte| matches!(byte, b'?' | b'#')).next()?;
+    let path = url.get(url.iter().position(|byte| *byte == b'/')?..)?;
+    let decoded = |segment: &[u8]| {
+        let text = String::from_utf8(percent_decode(segment).collect()).ok()?;
+        (!text.contains(['/', '\0']) && text != "..").then_some(text)
+    };
+    let segments: Option<Vec<String>> = path.split(|byte| *byte == b'/').map(decoded).collect();
+    Some(segments?.join("/"))
 }
 
 fn is_movie_name(path: &Path) -> bool {
@@ -201,9 +249,50 @@ mod tests {
         for (path, want) in rows {
             assert_eq!(catalog.find(path).map(|mount| &mount.point[..]), want, "{path}");
         }
-        let (mount, control) = catalog.find_with_control("/movie/stream=0").unwrap();
-        assert_eq!((&mount.point[..], control), ("/movie.Mjpeg", "/stream=0"));
-        assert!(catalog.find_with_control("/movie/x/stream=0").is_none());
+    }
+
+    #[test]
+    fn a_url_means_the_same_movie_for_every_method() {
+        let catalog = catalog(&["movie.Mjpeg", "a/p%20c?.mjpg", "\u{fc} 1.mjpeg"]);
+        let rows: [(&[u8], Option<&str>); 18] = [
+            (b"rtsp://h/movie.Mjpeg", Some("/movie.Mjpeg")),
+            (b"rtsp://h:8554/MOVIE", Some("/movie.Mjpeg")),
+            (b"rtsps://user:p@h/movie/", Some("/movie.Mjpeg")),
+            (b"rtsp://h/movie/stream=0", Some("/movie.Mjpeg")),
+            (b"rtsp://h/m%6fvie.Mjpeg?x=1", Some("/movie.Mjpeg")),
+            (b"rtsp://h/movie.Mjpeg?x=1/stream=0", Some("/movie.Mjpeg")),
+            (b"rtsp://h/a/p%2520c%3f.mjpg/stream=0", Some("/a/p%20c?.mjpg")),
+            (b"rtsp://h/%c3%bc%201", Some("/\u{fc} 1.mjpeg")),
+            (b"rtsp://h/\xc3\xbc%201", Some("/\u{fc} 1.mjpeg")),
+            (b"rtsp://h/movie/x/stream=0", None),
+            (b"rtsp://h/x%2fmovie.Mjpeg", None),
+            (b"rtsp://h/../movie.Mjpeg", None),
+            (b"rtsp://h/movie.Mjpeg%00", None),
+            (b"rtsp://h/%ff", None),
+            (b"rtsp://h/\xff", None),
+            (b"rtsp://h", None),
+            (b"*", None),
+            (b"", None),
+        ];
+        for (url, want) in rows {
+            let found = catalog.find_url(url).map(|mount| &mount.point[..]);
+            assert_eq!(found, want, "{}", url.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn lab_clients_name_a_movie_without_its_folder() {
+        let catalog = catalog(&["a/movie.Mjpeg", "b/movie.Mjpeg", "b/x.mjpeg", "c/X.mjpeg"]);
+        let rows = [
+            ("movie.Mjpeg", Some("/a/movie.Mjpeg")),
+            ("movie.mjpeg", None),
+            ("x.mjpeg", Some("/b/x.mjpeg")),
+            ("X.MJPEG", None),
+            ("none", None),
+        ];
+        for (name, want) in rows {
+            assert_eq!(catalog.find_base_name(name).map(|mount| &mount.point[..]), want, "{name}");
+        }
     }
 
     #[test]
@@ -215,7 +304,7 @@ mod tests {
         }
         std::os::unix::fs::symlink("/etc", folder.path().join("out.mjpeg")).unwrap();
         let catalog = Catalog::scan(&[folder.path().to_owned()]).unwrap();
-        let urls: Vec<_> = catalog.mounts().map(Mount::encoded).collect();
+        let urls: Vec<_> = catalog.mounts().map(|mount| mount.encoded()).collect();
         assert_eq!(urls, ["/A.MJPG", "/sub/%C3%BC%201.mjpeg"]);
     }
 

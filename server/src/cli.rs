@@ -45,7 +45,7 @@ pub struct Arguments {
     pub looping: bool,
 
     /// Make each movie a camera: all viewers see the same of it, it has no end, and nobody seeks;
-    /// lab clients keep places of their own
+    /// lab clients join it too
     #[arg(long)]
     pub live: bool,
 
@@ -70,9 +70,18 @@ pub struct Arguments {
     #[arg(long, value_name = "FORM", default_value = "off")]
     pub lab_fragment: Fragments,
 
-    /// Connections at once; beyond, the one that has been silent longest is closed
+    /// Connections at once, as far as the process may open that many files; beyond, the one that
+    /// has been idle longest is closed
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
+
+    /// Connections at once from one address (of IPv6, one /64 network), and RTSP sessions
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections_per_address: u32,
+
+    /// Whether RTSP is served through HTTP, for players behind proxies
+    #[arg(long, value_name = "WHETHER", default_value = "on")]
+    pub http_tunnel: Switch,
 
     /// Explain each message of a lab client and the first RTP header, line by line, on standard
     /// error
@@ -82,6 +91,15 @@ pub struct Arguments {
     /// How much is said on standard error
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log: LogLevel,
+}
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// How much is logged.

@@ -2,7 +2,7 @@
 //! The command line, checked and resolved into one value.
 
 use crate::catalog::Catalog;
-use crate::cli::Arguments;
+use crate::cli::{Arguments, Switch};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use gstmjpegfile::movie::FrameRate;
@@ -50,6 +50,7 @@ pub enum UdpOffload {
 
 /// What the server serves and where.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
@@ -71,6 +72,10 @@ pub struct Config {
     pub lab_fragment: Fragments,
     /// Connections at once.
     pub max_connections: usize,
+    /// Connections, and RTSP sessions, at once from one address.
+    pub max_connections_per_address: usize,
+    /// Whether RTSP is served through HTTP.
+    pub http_tunnel: bool,
     /// Whether the exchange with lab clients is explained on standard error.
     pub explain: bool,
     /// The movies; `None` means the test card.
@@ -111,6 +116,8 @@ impl Config {
             lab_oversize: arguments.lab_oversize,
             lab_fragment: arguments.lab_fragment,
             max_connections: arguments.max_connections as usize,
+            max_connections_per_address: arguments.max_connections_per_address as usize,
+            http_tunnel: arguments.http_tunnel == Switch::On,
             explain: arguments.explain,
             catalog,
         })

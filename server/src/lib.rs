@@ -5,20 +5,23 @@ pub mod carriage;
 pub mod catalog;
 pub mod cli;
 pub mod config;
-mod connections;
+mod connection;
 pub mod lab;
-mod listener;
+pub mod mount;
 mod pacer;
 pub mod rtsp;
+pub mod server;
 mod test_card;
 mod udp;
 mod workers;
 
 use anyhow::{Context, Result};
 use config::Config;
+use server::Server;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::Write;
+use std::sync::Arc;
 
 /// Serves until SIGINT or SIGTERM.
 ///
@@ -27,10 +30,6 @@ use std::io::Write;
 pub fn run(config: &Config) -> Result<()> {
     // Caught from here on: a signal that comes while the server starts ends it once it has started.
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be caught")?;
-    // Each viewer takes several; what the system allows without asking is little.
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!("the limit of open files stays as it is: {error}");
-    }
     gst::init().context("GStreamer does not start")?;
     gstmjpegfile::register().context("the movie elements do not register")?;
     rtsp::require_elements()?;
@@ -42,21 +41,25 @@ pub fn run(config: &Config) -> Result<()> {
         (None, Some(card)) => catalog::Catalog::of_test_card(card.path()),
         (None, None) => catalog::Catalog::default(),
     };
-    let server = rtsp::Server::start(config, &catalog)?;
-    if let Err(error) = print_urls(&server, &catalog) {
-        tracing::warn!("the URLs cannot be written to standard output: {error}");
-    }
+    let catalog = Arc::new(catalog);
+    let server = Server::start(config, catalog.clone())?;
+    // Whoever reads them may be slow, or gone.
+    let urls: Vec<String> = catalog.mounts().map(|mount| server.url(mount)).collect();
+    std::thread::Builder::new().name("urls".to_owned()).spawn(move || print_urls(&urls))?;
     server.run_until(&mut signals);
     Ok(())
 }
 
 /// The product on standard output: one URL a line, nothing else.
-fn print_urls(server: &rtsp::Server, catalog: &catalog::Catalog) -> std::io::Result<()> {
+fn print_urls(urls: &[String]) {
     let mut out = std::io::stdout().lock();
-    for mount in catalog.mounts() {
-        writeln!(out, "{}", server.url(mount))?;
+    let mut print = || {
+        urls.iter().try_for_each(|url| writeln!(out, "{url}"))?;
+        out.flush()
+    };
+    if let Err(error) = print() {
+        tracing::warn!("the URLs cannot be written to standard output: {error}");
     }
-    out.flush()
 }
 
 /// A number that cannot be guessed.

@@ -3,6 +3,7 @@
 //! until the first of it. A timer for each session would wake the system for each frame.
 
 use gstmjpegfile::movie::FrameRate;
+use mjpeg_program::border::guarded;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
@@ -29,6 +30,9 @@ pub(crate) trait Paced: Send + Sync {
     /// Sends the next frame of a play, with place for one; gives the time of the one after it, or
     /// `None` if it has been stopped, has ended, or goes on by itself.
     fn send_next(self: Arc<Self>, play: u64, room: &mut Vec<u8>) -> Option<Instant>;
+
+    /// Stops for good: sending has failed in a way that nothing is known of.
+    fn fail(&self);
 }
 
 /// A number that nothing else that is paced has.
@@ -189,7 +193,13 @@ fn run(shared: &Shared) {
             }
         }
         for Due { play, id, stream, .. } in together.drain(..) {
-            if let Some(at) = stream.clone().send_next(play, &mut frame) {
+            let sent = guarded("pacer", || stream.clone().send_next(play, &mut frame));
+            let next = sent.unwrap_or_else(|_| {
+                // Only this stream ends; the others' frames go on.
+                let _ = guarded("pacer-end", || stream.fail());
+                None
+            });
+            if let Some(at) = next {
                 let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
                 queue.due.push(Reverse(Due { at, play, id, stream }));
             }
@@ -243,6 +253,56 @@ impl Drop for Pacers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::mpsc::{Sender, channel};
+
+    /// Counts its frames, or panics at the first one.
+    struct Stream {
+        panics: bool,
+        sent: Sender<u64>,
+        failed: AtomicBool,
+    }
+
+    impl Paced for Stream {
+        fn id(&self) -> u64 {
+            0
+        }
+
+        fn send_next(self: Arc<Self>, play: u64, _: &mut Vec<u8>) -> Option<Instant> {
+            assert!(!self.panics, "on purpose");
+            let _ = self.sent.send(play);
+            Some(Instant::now())
+        }
+
+        fn fail(&self) {
+            self.failed.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_stream_that_panics_ends_alone() -> io::Result<()> {
+        let pacers = Pacers::start()?;
+        let (sent, frames) = channel();
+        let stream = |panics| {
+            Arc::new(Stream { panics, sent: sent.clone(), failed: AtomicBool::new(false) })
+        };
+        let (good, bad) = (stream(false), stream(true));
+        for pacer in &pacers.all {
+            pacer.send_at(Instant::now(), 1, bad.clone());
+            pacer.send_at(Instant::now(), 2, good.clone());
+        }
+        let limit = Duration::from_secs(20);
+        for _ in 0..100 {
+            assert_eq!(frames.recv_timeout(limit), Ok(2));
+        }
+        let end = Instant::now() + limit;
+        while !bad.failed.load(Ordering::SeqCst) {
+            assert!(Instant::now() < end);
+            std::thread::yield_now();
+        }
+        assert!(!good.failed.load(Ordering::SeqCst));
+        Ok(())
+    }
 
     #[test]
     fn slots_are_parts_of_a_frames_time_for_all() {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What must not hold up a pacer is done here: waiting for a disk, and encoding.
 
+use crate::pacer::Paced;
+use mjpeg_program::border::guarded;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -29,24 +31,32 @@ impl Workers {
         Self { runtime, encoders: places(ENCODERS), readers: places(READERS) }
     }
 
-    /// Does what encodes.
-    pub fn encode(&self, work: impl FnOnce() + Send + 'static) {
-        self.run(&self.encoders, work);
+    /// Does what encodes, for a stream that fails if this does.
+    pub fn encode(&self, stream: Arc<dyn Paced>, work: impl FnOnce() + Send + 'static) {
+        self.run(&self.encoders, stream, work);
     }
 
-    /// Does what waits for a disk.
-    pub fn read(&self, work: impl FnOnce() + Send + 'static) {
-        self.run(&self.readers, work);
+    /// Does what waits for a disk, for a stream that fails if this does.
+    pub fn read(&self, stream: Arc<dyn Paced>, work: impl FnOnce() + Send + 'static) {
+        self.run(&self.readers, stream, work);
     }
 
-    fn run(&self, places: &Arc<Semaphore>, work: impl FnOnce() + Send + 'static) {
+    fn run(
+        &self,
+        places: &Arc<Semaphore>,
+        stream: Arc<dyn Paced>,
+        work: impl FnOnce() + Send + 'static,
+    ) {
         let places = places.clone();
         self.runtime.spawn(async move {
             // It is never closed.
             let place = places.acquire_owned().await;
             tokio::task::spawn_blocking(move || {
-                work();
-                drop(place);
+                let _place = place;
+                if guarded("worker", work).is_err() {
+                    // What it was to make never comes.
+                    let _ = guarded("worker-end", || stream.fail());
+                }
             });
         });
     }

@@ -263,6 +263,14 @@ impl Server {
         Ok(std::fs::read_dir(format!("/proc/{}/task", self.process.id()))?.count())
     }
 
+    /// How many files and sockets it has open.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn files(&self) -> Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.process.id()))?.count())
+    }
+
     /// The process.
     pub fn process(&mut self) -> &mut Guard {
         &mut self.process

@@ -9,7 +9,6 @@ use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
 use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
 use mjpeg_rtsp_tests::programs::Server;
-use mjpeg_rtsp_tests::wait_until;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,9 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// Threads that wait for a disk or encode; they come and go.
 const WORKERS: usize = 10;
+
+/// Threads that gst-rtsp-server starts with the first viewers by UDP and TCP, for all of them.
+const LIBRARY: usize = 10;
 
 /// A movie of so many frames, served with options.
 fn server(frames: u32, options: &[&str]) -> Result<(Folder, Server)> {
@@ -64,6 +66,34 @@ fn threads_do_not_grow_with_viewers_and_nothing_is_lost() -> Result<()> {
         server.is_well()?;
     }
     Ok(())
+}
+
+#[test]
+fn threads_and_descriptors_do_not_grow_with_mounts() -> Result<()> {
+    const MOVIES: usize = 40;
+    let folder = Folder::new()?;
+    let movie = movies::movie(&movies::images(30, "I420")?)?;
+    for number in 0..MOVIES {
+        folder.file(&format!("{number}.mjpeg"), &movie)?;
+    }
+    let mut server =
+        Server::start([std::ffi::OsStr::new("--loop"), folder.path().as_os_str()], MOVIES)?;
+    let play = |url: &str, transport: &str| -> Result<RawRtsp> {
+        let mut rtsp = RawRtsp::connect(server.address()?)?;
+        let session = rtsp.set_up(url, transport)?;
+        assert_eq!(rtsp.ask(&format!("PLAY {url}/"), &session)?.status, 200, "{url}");
+        Ok(rtsp)
+    };
+    let mut viewers = vec![play(&server.urls[0], "tcp")?, play(&server.urls[0], "udp")?];
+    let (threads, files) = (server.threads()?, server.files()?);
+    for (url, transport) in server.urls[1..].iter().zip(["tcp", "udp"].iter().cycle()) {
+        viewers.push(play(url, transport)?);
+    }
+    let (more_threads, more_files) = (server.threads()?, server.files()?);
+    assert!(more_threads <= threads + WORKERS, "{threads} threads, {more_threads}");
+    // Each has a connection and a movie; a request in work has one more for a moment.
+    assert!(more_files <= files + 2 * MOVIES + WORKERS, "{files} files, {more_files}");
+    server.is_well()
 }
 
 /// Where `part` stands in the endless repetition of `whole`.
@@ -176,10 +206,8 @@ fn what_a_closed_connection_played_is_sent_no_more() -> Result<()> {
         while rtp.recv(&mut bytes).is_ok() {
             assert!(Instant::now() < end, "{options:?}: it is still sent");
         }
-        // Nobody watches: what the library has for the movie ends, but for some pool threads.
-        wait_until("the movie's threads end", Duration::from_secs(30), || {
-            server.threads().is_ok_and(|now| now <= before + 3)
-        });
+        let now = server.threads()?;
+        assert!(now <= before + LIBRARY + WORKERS, "{options:?}: {before} threads, {now}");
         server.is_well()?;
     }
     Ok(())

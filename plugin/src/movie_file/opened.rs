@@ -6,13 +6,13 @@ use crate::movie::{
     BadSpan, FrameIndex, FrameLocation, LikelyFormat, MovieBytes, RecordWalker, Step,
 };
 use rustix::io::{ReadWriteFlags, preadv2};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long opening a movie may index it before a thread takes over. Most movies are done.
 const INDEX_AT_OPEN: Duration = Duration::from_millis(5);
@@ -58,7 +58,6 @@ pub enum Lookup {
 /// A movie file as it was when it was opened: bytes that it grows by are not part of it.
 #[derive(Debug)]
 pub struct MovieFile {
-    path: PathBuf,
     /// Of the file by path, size and time of modification, as a number.
     identity: u64,
     bytes: FileBytes,
@@ -70,8 +69,49 @@ pub struct MovieFile {
 
 #[derive(Debug)]
 struct FileBytes {
-    file: File,
+    /// `None` while nobody reads: see [`MovieFile::close`].
+    file: RwLock<Option<File>>,
+    path: PathBuf,
     length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl FileBytes {
+    fn new(file: File, path: &Path, metadata: &Metadata) -> Self {
+        let (length, modified) = (metadata.len(), metadata.modified().ok());
+        Self { file: RwLock::new(Some(file)), path: path.to_owned(), length, modified }
+    }
+
+    /// Whether a file is as this one was when it was opened.
+    fn is_same(&self, metadata: &Metadata) -> bool {
+        metadata.is_file()
+            && metadata.len() == self.length
+            && metadata.modified().ok() == self.modified
+    }
+
+    /// Reads from the file, which is opened again if it was closed.
+    fn with<T>(&self, read: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
+        if let Some(file) = &*self.file.read().unwrap_or_else(PoisonError::into_inner) {
+            return read(file);
+        }
+        let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        if file.is_none() {
+            let again = open_regular(&self.path)?;
+            if !self.is_same(&again.metadata()?) {
+                return Err(io::Error::new(io::ErrorKind::NotFound, "another file has its place"));
+            }
+            *file = Some(again);
+        }
+        match &*file {
+            Some(file) => read(file),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+/// Opens a file for reading; a FIFO does not wait for its writer.
+fn open_regular(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
 /// Where indexing is, and what it has found since it was last published.
@@ -108,7 +148,7 @@ fn read_whole(
 
 impl MovieBytes for FileBytes {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(buf, offset)
+        self.with(|file| file.read_at(buf, offset))
     }
 
     fn end(&self) -> u64 {
@@ -134,14 +174,26 @@ impl MovieFile {
         };
         // Opening a device can do things; opening a FIFO waits for its writer.
         regular(&std::fs::metadata(path).map_err(refused)?)?;
-        let mut options = OpenOptions::new();
-        let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(refused)?;
+        let file = open_regular(path).map_err(refused)?;
         let metadata = file.metadata().map_err(refused)?;
         regular(&metadata)?;
         let full = path.canonicalize().map_err(refused)?;
         let key = Key::new(full, &metadata).map_err(refused)?;
         let identity = key.identity();
-        Ok(registry::get_or_insert(key, || Self::index(path, identity, file, metadata.len())))
+        let bytes = FileBytes::new(file, path, &metadata);
+        Ok(registry::get_or_insert(key, || Self::index(identity, bytes)))
+    }
+
+    /// Whether the file at its path is still the one that was opened, by size and time of
+    /// modification.
+    pub fn is_current(&self) -> bool {
+        std::fs::metadata(&self.bytes.path).is_ok_and(|metadata| self.bytes.is_same(&metadata))
+    }
+
+    /// Closes the file and keeps the index. The next read opens it again, and fails if another file
+    /// has its place by then: for movies that nobody reads at the moment.
+    pub fn close(&self) {
+        *self.bytes.file.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The same file read anew if it has grown since it was opened.
@@ -149,20 +201,19 @@ impl MovieFile {
     /// # Errors
     /// What the operating system says.
     pub fn if_grown(&self) -> io::Result<Option<Arc<Self>>> {
-        let length = self.bytes.file.metadata()?.len();
-        if length == self.bytes.length {
+        let (metadata, file) = self.bytes.with(|file| Ok((file.metadata()?, file.try_clone()?)))?;
+        if metadata.len() == self.bytes.length {
             return Ok(None);
         }
-        let file = self.bytes.file.try_clone()?;
-        Ok(Some(Self::index(&self.path, self.identity, file, length)))
+        let bytes = FileBytes::new(file, &self.bytes.path, &metadata);
+        Ok(Some(Self::index(self.identity, bytes)))
     }
 
     /// Starts to index: the first part here, the rest, if there is one, in a thread.
-    fn index(path: &Path, identity: u64, file: File, length: u64) -> Arc<Self> {
+    fn index(identity: u64, bytes: FileBytes) -> Arc<Self> {
         let movie = Arc::new(Self {
-            path: path.to_owned(),
             identity,
-            bytes: FileBytes { file, length },
+            bytes,
             index: RwLock::default(),
             waiting: Mutex::default(),
             grown: Condvar::new(),
@@ -240,7 +291,7 @@ impl MovieFile {
 
     /// The path that it was opened with.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.bytes.path
     }
 
     /// Frames found so far.
@@ -280,7 +331,7 @@ impl MovieFile {
         };
         format!(
             "{}: bad record before frame {} at byte {}: {}; {} bytes passed over{records}",
-            self.path.display(),
+            self.path().display(),
             before + 1,
             span.offset,
             span.first,
@@ -362,7 +413,7 @@ impl MovieFile {
         let whole = buf.len();
         let have = read_whole(location.offset, buf, |rest, offset| {
             let rest = &mut [IoSliceMut::new(rest)];
-            Ok(preadv2(&self.bytes.file, rest, offset, ReadWriteFlags::NOWAIT)?)
+            self.bytes.with(|file| Ok(preadv2(file, rest, offset, ReadWriteFlags::NOWAIT)?))
         });
         match have {
             Ok(have) => Ok(have == whole),
@@ -377,7 +428,7 @@ impl MovieFile {
     /// # Errors
     /// What the operating system says.
     pub fn read_span(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        read_whole(offset, buf, |rest, offset| self.bytes.file.read_at(rest, offset))
+        read_whole(offset, buf, |rest, offset| self.bytes.read_at(rest, offset))
     }
 
     /// What the file probably is if it is no movie, told from its first bytes.
@@ -422,5 +473,25 @@ mod tests {
         assert!(movie.read_at_once(location, &mut buf).unwrap() && buf == frame);
         file.as_file().set_len(50_000).unwrap();
         assert!(!movie.read_at_once(location, &mut buf).unwrap());
+    }
+
+    #[test]
+    fn a_closed_movie_is_opened_again_by_a_read_unless_it_has_been_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("movie");
+        std::fs::write(&path, b"00004abcd").unwrap();
+        let movie = MovieFile::open(&path).unwrap();
+        let location = FrameLocation { offset: 5, length: 4 };
+        let mut buf = [0; 4];
+        movie.close();
+        assert!(movie.is_current() && movie.read(location, &mut buf).unwrap());
+        assert_eq!(&buf, b"abcd");
+        // An open file is read on, a closed one is not.
+        std::fs::remove_file(&path).unwrap();
+        assert!(!movie.is_current() && movie.read(location, &mut buf).unwrap());
+        movie.close();
+        assert_eq!(movie.read(location, &mut buf).unwrap_err().kind(), io::ErrorKind::NotFound);
+        std::fs::write(&path, b"00005abcde").unwrap();
+        assert_eq!(movie.read(location, &mut buf).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

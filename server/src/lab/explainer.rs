@@ -3,9 +3,14 @@
 
 use gstmjpegfile::lab::{Method, explain_reply, explain_request, explain_rtp};
 use gstmjpegfile::rtp::RtpHeader;
+use mjpeg_program::log::say as print;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Different remarks that are made of a connection: a program has few faults, and a stranger may make
+/// any number.
+const MAX_REMARKS: usize = 100;
 
 /// Explains one connection, or nothing.
 #[derive(Debug, Clone)]
@@ -28,7 +33,9 @@ impl Explainer {
         if let Some(Connection { peer, remarked }) = self.0.as_deref() {
             let mut explained = explain_request(text);
             let mut remarked = remarked.lock().unwrap_or_else(PoisonError::into_inner);
-            explained.remarks.retain(|remark| remarked.insert(remark.clone()));
+            explained
+                .remarks
+                .retain(|remark| remarked.len() < MAX_REMARKS && remarked.insert(remark.clone()));
             print(&format!("{peer} > server: {explained}"));
         }
     }
@@ -49,10 +56,4 @@ impl Explainer {
             print(&format!("{peer} < server: {}", explain_rtp(header, payload)));
         }
     }
-}
-
-/// In one write, so that the explanations of two connections do not mix.
-#[allow(clippy::print_stderr, reason = "what the flag is for")]
-fn print(text: &str) {
-    eprintln!("{text}");
 }

@@ -5,19 +5,21 @@ mod explainer;
 mod session;
 mod stream;
 
-use crate::catalog::{Catalog, Mount};
+use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::connection::limits::Open;
+use crate::connection::{read_some, set_keepalive};
 use crate::pacer::Pacers;
 use crate::workers::Workers;
 use explainer::Explainer;
 use gstmjpegfile::lab::{Dialect, Framer, Request};
+use mjpeg_program::border::guarded;
 use session::Session;
-use socket2::{SockRef, TcpKeepalive};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::Manner;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -27,18 +29,16 @@ const QUIET: Duration = Duration::from_millis(25);
 /// A request must be complete this long after its first byte.
 const COMPLETE: Duration = Duration::from_secs(10);
 
-/// A connection is probed when it has been idle for this long, so often, and is dead after so
-/// many probes without an answer: within a minute.
-const DEAD: Duration = Duration::from_secs(30);
-const PROBE: Duration = Duration::from_secs(10);
-const PROBES: u32 = 3;
+/// How long a connection may take nothing of a reply.
+const REPLY: Duration = Duration::from_secs(10);
 
-/// A connection that says nothing is a person who has not pressed Setup yet.
-const SILENT: Duration = Duration::from_hours(24);
+/// Between two looks whether a session still plays. One that does not may make room for others, and
+/// is otherwise kept: it is a person who has not pressed a button yet.
+const LOOK: Duration = Duration::from_mins(1);
 
 /// What all sessions share.
 pub struct Service {
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     manner: Manner,
     pacers: Arc<Pacers>,
     workers: Workers,
@@ -50,7 +50,7 @@ impl Service {
     /// `begin`.
     pub(crate) fn new(
         config: &Config,
-        catalog: &Catalog,
+        catalog: Arc<Catalog>,
         (pacers, workers): (Arc<Pacers>, Workers),
         begin: std::time::Instant,
     ) -> Arc<Self> {
@@ -61,54 +61,51 @@ impl Service {
             oversize: config.lab_oversize,
             fragments: config.lab_fragment,
         };
-        let (catalog, explain) = (catalog.clone(), config.explain);
-        Arc::new(Self { catalog, manner, pacers, workers, explain })
-    }
-
-    /// The movie of a base name: exactly, else the only one that matches without case.
-    fn find(&self, name: &str) -> Option<&Mount> {
-        let base = |mount: &&Mount| mount.point.rsplit('/').next().map(ToOwned::to_owned);
-        let mut exact = self.catalog.mounts().filter(|mount| base(mount).as_deref() == Some(name));
-        if let Some(mount) = exact.next() {
-            return Some(mount);
-        }
-        let like = |mount: &&Mount| base(mount).is_some_and(|it| it.eq_ignore_ascii_case(name));
-        let mut alike = self.catalog.mounts().filter(like);
-        alike.next().filter(|_| alike.next().is_none())
+        Arc::new(Self { catalog, manner, pacers, workers, explain: config.explain })
     }
 }
 
-/// Serves one connection to its end.
-pub async fn serve(service: Arc<Service>, mut stream: TcpStream, peer: SocketAddr) {
+/// Serves one connection to its end. `first` is what has come of it.
+pub(crate) async fn serve(
+    service: Arc<Service>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    first: Vec<u8>,
+    mut open: Open,
+) {
     // A reply is one segment.
     let _ = stream.set_nodelay(true);
     // Nothing else finds out that a host which is PLAYING has died.
-    let probes = TcpKeepalive::new().with_time(DEAD).with_interval(PROBE).with_retries(PROBES);
-    let _ = SockRef::from(&stream).set_tcp_keepalive(&probes);
+    set_keepalive(&stream);
     tracing::info!(%peer, "lab client");
     let explainer = Explainer::new(service.explain, peer);
     let mut session = Session::new(service, peer, explainer.clone());
     let mut framer = Framer::default();
     let mut begun = None;
-    let mut bytes = [0; 4096];
+    let mut came = Some(first);
     let why = loop {
-        let quiet = if framer.has_begun() { QUIET } else { SILENT };
-        let quiet = match timeout(quiet, stream.read(&mut bytes)).await {
-            Ok(Ok(0)) => break "closed by the client".to_owned(),
-            Ok(Err(error)) => break error.to_string(),
-            Ok(Ok(count)) => {
-                if let Err(error) = framer.push(bytes.get(..count).unwrap_or_default()) {
-                    break format!("closed: {error}");
-                }
-                false
-            }
-            Err(_) => true,
-        };
+        let quiet = came.is_none();
+        if let Some(bytes) = came.take()
+            && let Err(error) = framer.push(&bytes)
+        {
+            break format!("closed: {error}");
+        }
         let mut lost = None;
         while let Some(text) = framer.next_request(quiet) {
-            let reply = answer(&mut session, &text, peer, &explainer);
-            if let Err(error) = stream.write_all(reply.as_bytes()).await {
-                lost = Some(error.to_string());
+            // It may wait for a disk.
+            let reply = tokio::task::block_in_place(|| {
+                guarded("lab-request", || answer(&mut session, &text, peer, &explainer))
+            });
+            let Ok(reply) = reply else {
+                lost = Some("closed: a request could not be handled".to_owned());
+                break;
+            };
+            match timeout(REPLY, stream.write_all(reply.as_bytes())).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => lost = Some(error.to_string()),
+                Err(_) => lost = Some("closed: it does not read replies".to_owned()),
+            }
+            if lost.is_some() {
                 break;
             }
         }
@@ -122,6 +119,19 @@ pub async fn serve(service: Arc<Service>, mut stream: TcpStream, peer: SocketAdd
             }
         } else {
             begun = None;
+        }
+        open.set_idle(!session.is_playing());
+        let wait = match begun {
+            // Silence may end the request, once; what it does not end has to go on.
+            Some(_) if !quiet => QUIET,
+            Some(begun) => COMPLETE.saturating_sub(begun.elapsed()) + QUIET,
+            None => LOOK,
+        };
+        match timeout(wait, read_some(&stream)).await {
+            Ok(Ok(bytes)) if bytes.is_empty() => break "closed by the client".to_owned(),
+            Ok(Ok(bytes)) => came = Some(bytes),
+            Ok(Err(error)) => break error.to_string(),
+            Err(_) => {}
         }
     };
     session.end();

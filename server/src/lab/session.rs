@@ -4,7 +4,7 @@
 use super::Service;
 use super::explainer::Explainer;
 use super::stream::{Manner, Stream};
-use crate::catalog::Mount;
+use crate::mount::Mount;
 use crate::random;
 use gstmjpegfile::lab::{Form, Method, Request, RequestError, Status};
 use gstmjpegfile::movie_file::MovieFile;
@@ -65,6 +65,11 @@ impl Session {
             }
         };
         status.write(cseq.unwrap_or(0), 0, form)
+    }
+
+    /// Whether frames are being sent.
+    pub fn is_playing(&self) -> bool {
+        self.state() == State::Playing
     }
 
     fn state(&self) -> State {
@@ -199,9 +204,9 @@ impl Session {
     }
 
     /// The movie of a name, opened; `None` if it is not there, or holds no frame.
-    fn movie(&self, file: &str) -> Option<(Mount, Arc<MovieFile>)> {
-        let mount = self.service.find(file)?.clone();
-        let movie = MovieFile::open(&mount.file);
+    fn movie(&self, file: &str) -> Option<(Arc<Mount>, Arc<MovieFile>)> {
+        let mount = self.service.catalog.find_base_name(file)?.clone();
+        let movie = mount.open();
         let movie = movie.inspect_err(|error| tracing::warn!("{error}")).ok()?;
         let empty = movie.total_frames() == Some(0);
         if empty {
@@ -262,6 +267,13 @@ impl Session {
     fn list(&self, form: Form) -> String {
         let names = self.service.catalog.mounts().map(|mount| mount.point.trim_matches('/'));
         text_of(names.map(ToOwned::to_owned), form)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // However its connection has ended.
+        self.end();
     }
 }
 

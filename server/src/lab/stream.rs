@@ -261,7 +261,7 @@ impl Stream {
             return self.due(play);
         }
         let (jpeg, workers) = (jpeg.to_vec(), self.workers.clone());
-        workers.encode(move || {
+        workers.encode(self.clone(), move || {
             if let Some(smaller) = encode_within(&jpeg, MAX_LAB_FRAME) {
                 let header = {
                     let mut position = self.position();
@@ -281,7 +281,7 @@ impl Stream {
 
     /// Waits for a frame elsewhere; then the stream goes on with it.
     fn fetch(self: Arc<Self>, play: u64, number: u64, location: FrameLocation) {
-        self.workers.clone().read(move || {
+        self.workers.clone().read(self.clone(), move || {
             let mut frame = vec![0; location.length as usize];
             let read = self.movie.read(location, &mut frame).unwrap_or(false);
             if let Some(at) = self.clone().send_read(play, number, read, &frame) {
@@ -362,7 +362,7 @@ impl Stream {
             if said {
                 tracing::debug!(to = %self.to, "not sent: {error}");
             } else {
-                tracing::warn!(to = %self.to, "a packet was not sent, others are not told: {error}");
+                tracing::warn!(to = %self.to, "packet not sent (further failures are not logged): {error}");
             }
         }
     }
@@ -371,6 +371,10 @@ impl Stream {
 impl Paced for Stream {
     fn id(&self) -> u64 {
         self.id
+    }
+
+    fn fail(&self) {
+        self.stop();
     }
 
     fn send_next(self: Arc<Self>, play: u64, frame: &mut Vec<u8>) -> Option<Instant> {

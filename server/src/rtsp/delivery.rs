@@ -1,138 +1,134 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The way of a frame's packets to one viewer.
+//! How a frame's packets get to one viewer.
 
-use super::transport::{Carrier, Transport};
+use super::media::Sockets;
+use crate::connection::outbox::{Drained, Outbox, Sent};
 use crate::udp::{Datagrams, Offload};
-use gst_rtsp_server::prelude::*;
-use gst_rtsp_server::{RTSPClient, RTSPStream, RTSPStreamTransport};
 use gstmjpegfile::rtp::{FIXED_LEN, JpegPayloads};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockaddrStorage, sendto};
+use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The sockets that all viewers of a media are sent to from, as SETUP has told them.
-#[derive(Debug)]
-pub(super) struct Sockets {
-    rtp: OwnedFd,
-    rtcp: OwnedFd,
-}
-
-impl Sockets {
-    /// Those that gst-rtsp-server has opened for a stream.
-    pub fn of(stream: &RTSPStream, ip: IpAddr) -> Option<Self> {
-        let family = if ip.is_ipv4() { gio::SocketFamily::Ipv4 } else { gio::SocketFamily::Ipv6 };
-        let own = |socket: gio::Socket| socket.as_fd().try_clone_to_owned().ok();
-        Some(Self {
-            rtp: own(stream.rtp_socket(family)?)?,
-            rtcp: own(stream.rtcp_socket(family)?)?,
-        })
-    }
-}
-
-/// What became of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// It is on its way, or lost for this viewer.
-    Done,
-    /// The connection still has to send what came before.
-    Busy,
-}
-
-#[derive(Debug)]
+/// In datagrams.
 struct Udp {
     sockets: Arc<Sockets>,
     rtp: SockaddrStorage,
     rtcp: SockaddrStorage,
     offload: Offload,
     /// A packet was not sent, and the log has said so.
-    said: AtomicBool,
+    failed: AtomicBool,
 }
 
 impl Udp {
-    fn judge(&self, sent: Result<(), Errno>) {
+    fn report(&self, sent: Result<(), Errno>) {
         if let Err(error) = sent
-            && !self.said.swap(true, Ordering::Relaxed)
+            && !self.failed.swap(true, Ordering::Relaxed)
         {
             let to = &self.rtp;
-            tracing::warn!(%to, "a packet was not sent, others are not told: {error}");
+            tracing::warn!(%to, "packet not sent (further failures are not logged): {error}");
         }
     }
 }
 
-#[derive(Debug)]
-enum Way {
+/// In the RTSP connection (RFC 2326 section 10.12).
+struct Interleaved {
+    outbox: Arc<Outbox>,
+    rtp: u8,
+    rtcp: u8,
+    /// The connection has taken something since this was last looked at.
+    taken: AtomicBool,
+}
+
+enum Carrier {
     Udp(Box<Udp>),
-    /// The client is kept for as long as packets are sent in its connection.
-    Interleaved(Transport, #[allow(dead_code, reason = "held, not used")] RTSPClient),
+    Interleaved(Interleaved),
 }
 
 /// The way to one viewer.
-#[derive(Debug)]
-pub(super) struct Delivery(Way);
+pub(super) struct Delivery(Carrier);
 
 impl Delivery {
-    /// As SETUP has agreed; `None` if that cannot be served. `sockets` gives those for an address.
-    pub fn new(
-        transport: RTSPStreamTransport,
-        client: &RTSPClient,
-        offload: bool,
-        sockets: impl FnOnce(IpAddr) -> Option<Arc<Sockets>>,
-    ) -> Option<Self> {
-        let transport = Transport::new(transport);
-        Some(Self(match transport.carrier()? {
-            Carrier::Interleaved => Way::Interleaved(transport, client.clone()),
-            Carrier::Udp { destination, rtp, rtcp } => {
-                let ip: IpAddr = destination.parse().ok()?;
-                let to = |port| SockaddrStorage::from(SocketAddr::new(ip, port));
-                Way::Udp(Box::new(Udp {
-                    sockets: sockets(ip)?,
-                    rtp: to(rtp),
-                    rtcp: to(rtcp),
-                    offload: Offload::new(offload),
-                    said: AtomicBool::new(false),
-                }))
-            }
-        }))
+    /// In datagrams to two ports of a host.
+    pub fn udp(sockets: Arc<Sockets>, ip: IpAddr, ports: (u16, u16), offload: bool) -> Self {
+        let to = |port| SockaddrStorage::from(SocketAddr::new(ip, port));
+        let (rtp, rtcp) = (to(ports.0), to(ports.1));
+        let (offload, failed) = (Offload::new(offload), AtomicBool::new(false));
+        Self(Carrier::Udp(Box::new(Udp { sockets, rtp, rtcp, offload, failed })))
     }
 
-    /// Sends a frame: each payload behind its header.
+    /// In a connection, on two channels.
+    pub fn interleaved(outbox: Arc<Outbox>, (rtp, rtcp): (u8, u8)) -> Self {
+        Self(Carrier::Interleaved(Interleaved { outbox, rtp, rtcp, taken: AtomicBool::new(false) }))
+    }
+
+    /// Sends a frame: each payload after its header. If a connection still has to send what came
+    /// before, the frame is not sent; what `resume` gives is called once it can be.
     pub fn send(
         &self,
         datagrams: &Datagrams,
         headers: &[[u8; FIXED_LEN]],
         payloads: &JpegPayloads,
+        resume: Option<&dyn Fn() -> Drained>,
     ) -> Sent {
         match &self.0 {
-            Way::Udp(udp) => {
+            Carrier::Udp(udp) => {
                 let sent = datagrams.send(udp.sockets.rtp.as_fd(), &udp.rtp, &udp.offload);
-                udp.judge(sent);
+                udp.report(sent);
                 Sent::Done
             }
-            Way::Interleaved(transport, _) => {
-                let mut packets = gst::BufferList::new_sized(headers.len());
-                if let Some(list) = packets.get_mut() {
-                    for (header, payload) in headers.iter().zip(payloads) {
-                        let packet = [header.as_slice(), payload].concat();
-                        list.add(gst::Buffer::from_mut_slice(packet));
-                    }
+            Carrier::Interleaved(connection) => {
+                let framed = headers.iter().zip(payloads);
+                let framed: Vec<[u8; 4]> = framed
+                    .map(|(header, payload)| {
+                        frame_header(connection.rtp, header.len() + payload.len())
+                    })
+                    .collect();
+                let parts = framed.iter().zip(headers).zip(payloads);
+                let parts: Vec<IoSlice> = parts
+                    .flat_map(|((framed, header), payload)| {
+                        [IoSlice::new(framed), IoSlice::new(header), IoSlice::new(payload)]
+                    })
+                    .collect();
+                let sent = connection.outbox.try_send(&parts, resume);
+                if sent == Sent::Done {
+                    connection.taken.store(true, Ordering::Relaxed);
                 }
-                if transport.send_rtp(&packets) { Sent::Done } else { Sent::Busy }
+                sent
             }
         }
     }
 
-    /// Sends an RTCP packet, if there is room for it.
+    /// Sends an RTCP packet.
     pub fn report(&self, packet: &[u8]) {
         match &self.0 {
-            Way::Udp(udp) => udp.judge(send_one(udp.sockets.rtcp.as_fd(), &udp.rtcp, packet)),
-            Way::Interleaved(transport, _) => {
-                let _ = transport.send_rtcp(&gst::Buffer::from_mut_slice(packet.to_vec()));
+            Carrier::Udp(udp) => {
+                udp.report(send_one(udp.sockets.rtcp.as_fd(), &udp.rtcp, packet));
+            }
+            Carrier::Interleaved(connection) => {
+                let framed = frame_header(connection.rtcp, packet.len());
+                connection.outbox.send(&[&framed, packet].concat());
             }
         }
     }
+
+    /// Whether a connection has taken anything since the last call: its viewer is alive.
+    pub fn was_taken(&self) -> bool {
+        match &self.0 {
+            // What becomes of datagrams is reported by RTCP.
+            Carrier::Udp(_) => false,
+            Carrier::Interleaved(connection) => connection.taken.swap(false, Ordering::Relaxed),
+        }
+    }
+}
+
+/// What stands before an interleaved packet.
+fn frame_header(channel: u8, length: usize) -> [u8; 4] {
+    let [high, low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
+    [b'$', channel, high, low]
 }
 
 fn send_one(socket: BorrowedFd, to: &SockaddrStorage, packet: &[u8]) -> Result<(), Errno> {

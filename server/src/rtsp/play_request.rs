@@ -8,6 +8,8 @@ pub enum Refused {
     BadRequest,
     /// The range is none, or not in the movie: 457.
     InvalidRange,
+    /// The range is in a unit that movies do not have: 501 (RFC 2326 section 3.7).
+    UnknownUnit,
 }
 
 /// Seconds whose nanoseconds fit 63 bits.
@@ -27,7 +29,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Reads the headers Range, Scale and Speed. The movie's `duration` is in seconds.
+    /// Reads the headers Range, Scale and Speed. The movie's `duration` is in nanoseconds.
     ///
     /// # Errors
     /// See [`Refused`].
@@ -35,8 +37,11 @@ impl Asked {
         range: Option<&str>,
         scale: Option<&str>,
         speed: Option<&str>,
-        duration: Option<f64>,
+        duration: Option<u64>,
     ) -> Result<Self, Refused> {
+        // Below 2^53 nanoseconds, which are a hundred days, this is exact.
+        #[allow(clippy::cast_precision_loss)]
+        let duration = duration.map(|nanoseconds| nanoseconds as f64 / 1e9);
         let scale = scale.map(|header| read_rate(header, true)).transpose()?;
         let speed = speed.map(|header| read_rate(header, false)).transpose()?;
         // One at a time, so that the bounds hold. Speed is answered with every Scale, since rtspsrc
@@ -84,14 +89,21 @@ fn read_range(
     backwards: bool,
 ) -> Result<(Option<u64>, Option<u64>), Refused> {
     // What follows a semicolon is a time to begin at, which is not supported and ignored.
-    let range = header.split(';').next().unwrap_or_default().trim();
-    let npt = range.strip_prefix("npt=").ok_or(Refused::InvalidRange)?;
-    let (start, stop) = npt.split_once('-').ok_or(Refused::InvalidRange)?;
+    let range = header.split(';').next().unwrap_or_default();
+    let (unit, points) = range.split_once('=').ok_or(Refused::InvalidRange)?;
+    let parse: fn(&str) -> Result<Npt, Refused> = match unit.trim().to_ascii_lowercase().as_str() {
+        "npt" => parse_npt,
+        "smpte" | "smpte-30-drop" => |text| parse_smpte(text, 30_000.0 / 1001.0),
+        "smpte-25" => |text| parse_smpte(text, 25.0),
+        _ => return Err(Refused::UnknownUnit),
+    };
+    let (start, stop) = points.split_once('-').ok_or(Refused::InvalidRange)?;
+    let (start, stop) = (start.trim(), stop.trim());
     if start.is_empty() && stop.is_empty() {
         return Err(Refused::InvalidRange);
     }
-    let start = if start.is_empty() { Npt::Seconds(0.0) } else { parse_npt(start)? };
-    let stop = if stop.is_empty() { None } else { Some(parse_npt(stop)?) };
+    let start = if start.is_empty() { Npt::Seconds(0.0) } else { parse(start)? };
+    let stop = if stop.is_empty() { None } else { Some(parse(stop)?) };
     if let Npt::Seconds(start) = start
         && duration.is_some_and(|duration| start > duration)
     {
@@ -110,22 +122,44 @@ fn read_range(
 
 /// Seconds, or hours, minutes and seconds (RFC 2326 section 3.6).
 fn parse_npt(text: &str) -> Result<Npt, Refused> {
-    let text = text.trim();
     if text == "now" {
         return Ok(Npt::Now);
     }
-    let digits =
-        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let mut seconds = 0.0;
-    let parts: Vec<&str> = text.split(':').collect();
-    if !matches!(parts.len(), 1 | 3) {
-        return Err(Refused::InvalidRange);
+    match text.split(':').collect::<Vec<_>>()[..] {
+        [seconds] => npt(&[seconds]),
+        [hours, minutes, seconds] => npt(&[hours, minutes, seconds]),
+        _ => Err(Refused::InvalidRange),
     }
+}
+
+/// Hours, minutes and seconds, and frames at a rate that may have decimals (section 3.5).
+fn parse_smpte(text: &str, framerate: f64) -> Result<Npt, Refused> {
+    match text.split(':').collect::<Vec<_>>()[..] {
+        [hours, minutes, seconds] => npt(&[hours, minutes, seconds]),
+        [hours, minutes, seconds, frames] => {
+            let (whole, frames) = (npt(&[hours, minutes, seconds])?, number(frames)?);
+            match whole {
+                Npt::Seconds(whole) => Ok(Npt::Seconds(whole + frames / framerate)),
+                Npt::Now => Ok(whole),
+            }
+        }
+        _ => Err(Refused::InvalidRange),
+    }
+}
+
+/// A number in base 60, of parts that may have decimals.
+fn npt(parts: &[&str]) -> Result<Npt, Refused> {
+    let mut seconds = 0.0;
     for part in parts {
-        let value: f64 = part.parse().ok().filter(|_| digits(part)).ok_or(Refused::InvalidRange)?;
-        seconds = seconds * 60.0 + value;
+        seconds = seconds * 60.0 + number(part)?;
     }
     (seconds < MAX_NPT).then_some(Npt::Seconds(seconds)).ok_or(Refused::InvalidRange)
+}
+
+/// Digits, which may have decimals.
+fn number(text: &str) -> Result<f64, Refused> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    text.parse().ok().filter(|_| digits).ok_or(Refused::InvalidRange)
 }
 
 /// The slowest and the fastest that a mount plays.
@@ -176,8 +210,14 @@ mod tests {
             ("npt=1e3-", None),
             ("npt=99999999999999999999-", None),
             ("npt=1:2-", None),
+            ("npt = 0 -", Some((Some(0), None))),
+            (" NPT=5- 10 ", Some((Some(5_000), Some(10_000)))),
+            ("smpte=0:00:05-", Some((Some(5_000), None))),
+            ("smpte-25=0:00:05:05-0:00:10:12.5", Some((Some(5_200), Some(10_500)))),
+            ("smpte-30-drop=0:00:05:30-", Some((Some(6_001), None))),
             ("smpte=0:10:00-", None),
-            ("clock=19961108T143720.25Z-", None),
+            ("smpte=5-", None),
+            ("smpte=now-", None),
             ("", None),
         ];
         let ns = |ms: u64| ms * 1_000_000;
@@ -187,6 +227,9 @@ mod tests {
             assert_eq!(read_range(header, Some(60.0), false).ok(), want, "{header}");
         }
         assert_eq!(read_range("npt=70-", None, false), Ok((Some(ns(70_000)), None)));
+        for header in ["clock=19961108T143720.25Z-", "frames=1-", "=1-", "smpte-24=0:00:01-"] {
+            assert_eq!(read_range(header, None, false), Err(Refused::UnknownUnit), "{header}");
+        }
     }
 
     #[test]

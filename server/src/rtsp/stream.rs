@@ -4,11 +4,12 @@
 //! gst-rtsp-server speaks RTSP; what it has agreed on with a viewer is sent from here, by a few
 //! threads for all, without a pipeline for each.
 
-use super::delivery::{Delivery, Sent};
+use super::delivery::Delivery;
 use super::frames::{Found, Frames, Key, Ready};
 use super::plan::Plan;
 use super::reports;
 use super::rtcp::Report;
+use crate::connection::outbox::{Drained, Sent};
 use crate::pacer::{Paced, Pacer, new_id};
 use crate::udp::Datagrams;
 use crate::workers::Workers;
@@ -23,9 +24,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// Until the index has got further.
 const INDEX: Duration = Duration::from_millis(10);
-
-/// Until a connection that is busy has sent more.
-const BUSY: Duration = Duration::from_millis(5);
 
 /// Later than this, a frame's lateness is forgiven: the frames behind it are not sent in a rush.
 const LATE: Duration = Duration::from_secs(1);
@@ -45,7 +43,7 @@ pub(super) struct Means {
 struct Viewer {
     /// The RTSP session's.
     session: String,
-    delivery: Delivery,
+    delivery: Arc<Delivery>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -198,7 +196,7 @@ impl Stream {
     }
 
     /// Sends to a viewer too, instead of in the way that it was sent before.
-    pub fn join(&self, session: &str, delivery: Delivery) {
+    pub fn join(&self, session: &str, delivery: Arc<Delivery>) {
         let mut position = self.position();
         position.viewers.retain(|viewer| viewer.session != session);
         if let Some(play) = &mut position.play {
@@ -217,13 +215,16 @@ impl Stream {
         }
     }
 
-    /// Plays a plan, instead of what is under way.
+    /// Plays a plan, instead of what is under way, if anybody watches.
     pub fn play(self: &Arc<Self>, plan: Plan) {
         let now = Instant::now();
         let begin = self.pacer.next_slot(plan.framerate);
         let number = {
             let mut position = self.position();
             stop(&mut position);
+            if position.viewers.is_empty() {
+                return;
+            }
             position.passed = 0;
             position.plays += 1;
             let (number, timestamp) = (position.plays, position.timestamp);
@@ -335,9 +336,11 @@ impl Stream {
         key: Key,
     ) {
         let stream = self.clone();
-        self.means.workers.read(move || match stream.means.frames.wait(&movie, location, key) {
-            Ok(Found::TakesLong) => stream.make(movie, frame, location, key),
-            found => stream.made(frame, found),
+        self.means.workers.read(self.clone(), move || {
+            match stream.means.frames.wait(&movie, location, key) {
+                Ok(Found::TakesLong) => stream.make(movie, frame, location, key),
+                found => stream.made(frame, found),
+            }
         });
     }
 
@@ -350,7 +353,7 @@ impl Stream {
         key: Key,
     ) {
         let stream = self.clone();
-        self.means.workers.encode(move || {
+        self.means.workers.encode(self.clone(), move || {
             let found = stream.means.frames.slowly(&movie, location, key);
             stream.made(frame, found);
         });
@@ -384,7 +387,12 @@ impl Stream {
     }
 
     /// Sends a frame to all viewers; [`Sent::Busy`] if it has to be sent again.
-    fn send(&self, position: &mut Position, play: &Play, payloads: &JpegPayloads) -> Sent {
+    fn send(
+        self: &Arc<Self>,
+        position: &mut Position,
+        play: &Play,
+        payloads: &JpegPayloads,
+    ) -> Sent {
         let mut headers = std::mem::take(&mut position.headers);
         headers.clear();
         let mut header = RtpHeader {
@@ -405,10 +413,18 @@ impl Stream {
             header.sequence_number = header.sequence_number.wrapping_add(1);
         }
         let datagrams = Datagrams::new(&headers, payloads);
+        let number = play.number;
+        let resume = || -> Drained {
+            let stream = self.clone();
+            Box::new(move || stream.pacer.clone().send_at(Instant::now(), number, stream))
+        };
+        // A live movie waits for nobody.
+        let resume: Option<&dyn Fn() -> Drained> =
+            if self.manner.live { None } else { Some(&resume) };
         let mut sent = Sent::Done;
         for viewer in &position.viewers {
-            let busy = viewer.delivery.send(&datagrams, &headers, payloads) == Sent::Busy;
-            if busy && !self.manner.live {
+            let of_viewer = viewer.delivery.send(&datagrams, &headers, payloads, resume);
+            if resume.is_some() && of_viewer == Sent::Busy {
                 sent = Sent::Busy;
             }
         }
@@ -486,8 +502,9 @@ impl Stream {
                     reports::made(&position.movie, frame, *way, reason);
                 }
                 if self.send(position, play, payloads) == Sent::Busy {
+                    // The connection goes on once it has sent what came before.
                     position.ahead = Ahead::Made(frame, Ok(Found::Ready(ready)));
-                    return Some(now + BUSY);
+                    return None;
                 }
                 position.size = position.size.or(*size);
             }
@@ -535,6 +552,10 @@ impl Paced for Stream {
             position.play = Some(play);
         }
         next
+    }
+
+    fn fail(&self) {
+        self.say_goodbye();
     }
 }
 

@@ -62,7 +62,7 @@ impl RawRtsp {
     /// # Errors
     /// If none comes.
     pub fn ask(&mut self, line: &str, headers: &str) -> Result<Reply> {
-        self.send(&format!("{line} RTSP/1.0\r\nCSeq: 1\r\n{headers}\r\n"))?;
+        self.send(format!("{line} RTSP/1.0\r\nCSeq: 1\r\n{headers}\r\n"))?;
         self.reply()
     }
 
@@ -144,7 +144,7 @@ impl RawRtsp {
         let transport = match transport {
             "tcp" => "RTP/AVP/TCP;unicast;interleaved=0-1",
             // Nobody reads there; the server sends all the same.
-            "udp" => "RTP/AVP;unicast;client_port=9-10",
+            "udp" => "RTP/AVP;unicast;client_port=65000-65001",
             other => other,
         };
         let header = format!("Transport: {transport}\r\n");

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a connection speaks, by its first bytes.
+
+/// A first line, or the headers that tell the two languages apart, are looked at for so long.
+const MAX_LOOK: usize = 64 * 1024;
+
+/// What a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// Standard RTSP (RFC 2326).
+    Rtsp,
+    /// The lab's dialect.
+    Lab,
+    /// HTTP: a tunnel of RTSP, or somebody who is wrong here.
+    Http,
+    /// TLS, which is not served.
+    Tls,
+}
+
+impl Language {
+    /// The language of a connection that begins with these bytes; `None` until more has come.
+    ///
+    /// A standard request has an absolute URI or `*`, and ends its lines with CRLF. Some lab
+    /// clients do both; their SETUP asks for the transport `RTP/UDP`, where the standard has
+    /// `RTP/AVP`.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        // RFC 2068 section 4.1: empty lines before a request are ignored.
+        let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+        let bytes = bytes.get(begin..)?;
+        if bytes.first() == Some(&0x16) {
+            return Some(Self::Tls);
+        }
+        let (line, rest) = match bytes.iter().position(|byte| *byte == b'\n') {
+            Some(end) => bytes.split_at_checked(end + 1)?,
+            None if bytes.len() < MAX_LOOK => return None,
+            None => (bytes, &[][..]),
+        };
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let method = words.next().unwrap_or_default();
+        let uri = words.next().unwrap_or_default().to_ascii_lowercase();
+        let last = words.next_back().unwrap_or_default();
+        if last.starts_with(b"HTTP/") {
+            return Some(Self::Http);
+        }
+        let absolute = uri == b"*" || uri.starts_with(b"rtsp://") || uri.starts_with(b"rtsps://");
+        let endless = !line.ends_with(b"\n");
+        if !absolute || !(endless || line.ends_with(b"\r\n")) {
+            return Some(Self::Lab);
+        }
+        if method != b"SETUP" || endless {
+            return Some(Self::Rtsp);
+        }
+        of_setup(rest)
+    }
+}
+
+/// The language of a SETUP by the headers that have come.
+fn of_setup(headers: &[u8]) -> Option<Language> {
+    for line in headers.split_inclusive(|byte| *byte == b'\n') {
+        let upper = line.trim_ascii().to_ascii_uppercase();
+        let whole = line.ends_with(b"\n");
+        if upper.starts_with(b"TRANSPORT") && upper.windows(7).any(|part| part == b"RTP/UDP") {
+            return Some(Language::Lab);
+        }
+        if whole && (upper.is_empty() || upper.starts_with(b"TRANSPORT")) {
+            return Some(Language::Rtsp);
+        }
+    }
+    (headers.len() > MAX_LOOK).then_some(Language::Rtsp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_lines_tell_the_language() {
+        use Language::{Http, Lab, Rtsp, Tls};
+        let long = vec![b'A'; MAX_LOOK];
+        let long_url = [b"DESCRIBE rtsp://h/m?", &[b'x'; 2000][..], b" RTSP/1.0\r\n"].concat();
+        let endless_url = [b"DESCRIBE rtsp://h/m?", &long[..]].concat();
+        let rows: [(&[u8], Option<Language>); 28] = [
+            (b"OPTIONS * RTSP/1.0\r\n", Some(Rtsp)),
+            (b"OPTIONS * RTSP/1.0\r", None),
+            (b"\r\nOPTIONS * RTSP/1.0\r\n", Some(Rtsp)),
+            (b"DESCRIBE  rtsp://h/m  RTSP/1.0\r\nCSeq: 1\r\n", Some(Rtsp)),
+            (b"DESCRIBE rtsps://h/m RTSP/1.0\r\n", Some(Rtsp)),
+            (&long_url, Some(Rtsp)),
+            (&endless_url, Some(Rtsp)),
+            (b"SETUP rtsp://h/m RTSP/1.0\r\n", None),
+            (b"SETUP rtsp://h/m RTSP/1.0\r\nCSeq: 1\r\n\r\n", Some(Rtsp)),
+            (b"SETUP rtsp://h/m RTSP/1.0\r\nTransport: RTP/AVP;client_port=1-2\r\n", Some(Rtsp)),
+            (b"SETUP rtsp://h/m RTSP/1.0\r\nTransport: RTP/A", None),
+            (b"SETUP rtsp://h/m RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/UDP;cl", Some(Lab)),
+            (
+                b"SETUP rtsp://h/m RTSP/1.0\r\nCSeq: 1\r\ntransport:rtp/udp; client_port= 9\r\n",
+                Some(Lab),
+            ),
+            (b"GET /m HTTP/1.0\r\n", Some(Http)),
+            (b"POST /m HTTP/1.0\r\n", Some(Http)),
+            (b"HEAD / HTTP/1.1\r\n", Some(Http)),
+            (b"GET movie RTSP/1.0\n", Some(Lab)),
+            (b"SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1", Some(Lab)),
+            (b"SETUP movie.Mjpeg RTSP/1.0\r\nCSeq: 1\r\n", Some(Lab)),
+            (b"SETUP rtsp://127.0.0.1/movie.Mjpeg RTSP/1.0\n", Some(Lab)),
+            (b"PLAY \n2", Some(Lab)),
+            (b"SETUP movie.Mjp", None),
+            (b"\x16\x03\x01", Some(Tls)),
+            (b"", None),
+            (b"\n", None),
+            (b"\r\n\r\n", None),
+            (&long, Some(Lab)),
+            (b"\xff\xfe\n", Some(Lab)),
+        ];
+        for (bytes, want) in rows {
+            let shown = bytes.get(..60).unwrap_or(bytes).escape_ascii();
+            assert_eq!(Language::of(bytes), want, "{shown}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What DESCRIBE says of a movie (RFC 2326 appendix C, RFC 4566).
+
+use gstmjpegfile::movie::FrameRate;
+use std::net::IpAddr;
+
+/// The control part of a movie's only stream, after its URL and a slash.
+pub const CONTROL: &str = "stream=0";
+
+/// A movie to be described.
+#[derive(Debug, Clone, Copy)]
+pub struct Description<'a> {
+    /// Its name, as people read it.
+    pub name: &'a str,
+    /// A number of this description (the session id of RFC 4566 section 5.2).
+    pub id: u32,
+    /// The address that the client reached.
+    pub server: IpAddr,
+    /// Frames a second.
+    pub framerate: FrameRate,
+    /// The movie's time in nanoseconds, if its end is known and it has one.
+    pub duration: Option<u64>,
+    /// Whether it is live.
+    pub live: bool,
+}
+
+impl Description<'_> {
+    /// The SDP.
+    pub fn to_sdp(self) -> String {
+        let (family, any) = match self.server {
+            IpAddr::V4(_) => ("IP4", "0.0.0.0"),
+            IpAddr::V6(_) => ("IP6", "::"),
+        };
+        let (id, server) = (self.id, self.server);
+        // A name may hold anything but line ends, which nothing in an SDP may.
+        let name: String = self.name.chars().filter(|c| !c.is_control()).collect();
+        let rate = f64::from(self.framerate.numerator()) / f64::from(self.framerate.denominator());
+        let range = match (self.live, self.duration) {
+            (true, _) => "now-".to_owned(),
+            (false, None) => "0-".to_owned(),
+            (false, Some(duration)) => format!("0-{}", seconds(duration)),
+        };
+        let lines = [
+            "v=0".to_owned(),
+            format!("o=- {id} 1 IN {family} {server}"),
+            format!("s={}", if name.is_empty() { " " } else { &name }),
+            format!("c=IN {family} {any}"),
+            "t=0 0".to_owned(),
+            concat!("a=tool:mjpeg-rtsp-server/", env!("CARGO_PKG_VERSION")).to_owned(),
+            "a=type:broadcast".to_owned(),
+            "a=control:*".to_owned(),
+            format!("a=range:npt={range}"),
+            "m=video 0 RTP/AVP 26".to_owned(),
+            "a=rtpmap:26 JPEG/90000".to_owned(),
+            format!("a=framerate:{rate}"),
+            format!("a=control:{CONTROL}"),
+            String::new(),
+        ];
+        lines.join("\r\n")
+    }
+}
+
+/// Nanoseconds as seconds of normal play time, without needless digits.
+pub fn seconds(nanoseconds: u64) -> String {
+    let (whole, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
+    let text = format!("{whole}.{rest:09}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    #[test]
+    fn the_whole_of_an_sdp() {
+        let movie = Description {
+            name: "movie.mjpeg",
+            id: 7,
+            server: Ipv4Addr::LOCALHOST.into(),
+            framerate: FrameRate::DEFAULT,
+            duration: Some(150_000_000),
+            live: false,
+        };
+        let want = "v=0\r\no=- 7 1 IN IP4 127.0.0.1\r\ns=movie.mjpeg\r\nc=IN IP4 0.0.0.0\r\n\
+                    t=0 0\r\na=tool:mjpeg-rtsp-server/0.1.0\r\na=type:broadcast\r\na=control:*\r\n\
+                    a=range:npt=0-0.15\r\nm=video 0 RTP/AVP 26\r\na=rtpmap:26 JPEG/90000\r\n\
+                    a=framerate:20\r\na=control:stream=0\r\n";
+        assert_eq!(movie.to_sdp(), want);
+        let endless = Description { duration: None, ..movie };
+        assert_eq!(endless.to_sdp(), want.replace("npt=0-0.15", "npt=0-"));
+        let live = Description { live: true, ..movie };
+        assert_eq!(live.to_sdp(), want.replace("npt=0-0.15", "npt=now-"));
+        let v6 = Description { server: Ipv6Addr::LOCALHOST.into(), ..movie };
+        let want = want.replace("IP4 127.0.0.1", "IP6 ::1").replace("IP4 0.0.0.0", "IP6 ::");
+        assert_eq!(v6.to_sdp(), want);
+        let odd = Description { name: "\r\na=b\0", ..v6 };
+        assert_eq!(odd.to_sdp(), want.replace("s=movie.mjpeg", "s=a=b"));
+    }
+
+    #[test]
+    fn times_are_written_with_the_digits_that_they_have() {
+        let rows = [(0, "0"), (1, "0.000000001"), (150_000_000, "0.15"), (70_000_000_000, "70")];
+        for (nanoseconds, want) in rows {
+            assert_eq!(seconds(nanoseconds), want);
+        }
+    }
+}
