@@ -213,11 +213,44 @@ impl Server {
         arguments: impl IntoIterator<Item = S>,
         urls: usize,
     ) -> Result<Self> {
+        let mut command = program("mjpeg-rtsp-server")?;
+        Self::spawn(command.args(["--listen", listen]).args(arguments), urls)
+    }
+
+    /// One that panics on purpose at a border, by its name.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub fn start_with_panic<S: AsRef<OsStr>>(
+        border: &str,
+        arguments: impl IntoIterator<Item = S>,
+        urls: usize,
+    ) -> Result<Self> {
+        let mut command = program("mjpeg-rtsp-server")?;
+        command.env("MJPEG_RTSP_PANIC_AT", border).args(["--listen", "127.0.0.1:0"]);
+        Self::spawn(command.args(arguments), urls)
+    }
+
+    /// One that may open so many files.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub fn start_limited<S: AsRef<OsStr>>(
+        files: u32,
+        arguments: impl IntoIterator<Item = S>,
+        urls: usize,
+    ) -> Result<Self> {
+        let server = program("mjpeg-rtsp-server")?;
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={files}")).arg(server.get_program());
+        command.args(["--listen", "127.0.0.1:0"]);
+        Self::spawn(command.args(arguments), urls)
+    }
+
+    fn spawn(command: &mut Command, urls: usize) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let log = folder.path().join("log");
-        let mut child = program("mjpeg-rtsp-server")?
-            .args(["--listen", listen])
-            .args(arguments)
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?)

@@ -7,6 +7,7 @@ use mjpeg_rtsp_tests::broken;
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
+use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
 use mjpeg_rtsp_tests::programs::Server;
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
@@ -428,6 +429,31 @@ fn the_lab_can_be_off_or_all_there_is() -> Result<()> {
     let reply = client.ask(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"));
     assert!(!reply.is_ok_and(|reply| reply.contains("200 OK")));
     off.is_well()
+}
+
+#[test]
+fn a_lab_client_that_asks_by_url_is_served_in_the_labs_dialect() -> Result<()> {
+    let images = movies::images(10, "I420")?;
+    let (_folder, mut server) = server(&images, &[])?;
+    let url = format!("rtsp://{}/movie.Mjpeg", server.address()?);
+    let mut client = LabClient::connect(&server)?;
+    let port = client.port()?;
+    let transport = format!("Transport: RTP/UDP;client_port={port}\r\n");
+    let session =
+        client.ok(&format!("SETUP {url} RTSP/1.0\r\nCSeq: 0\r\n{transport}"), 0, "\r\n")?;
+    let request = |method: &str, cseq: u32| {
+        format!("{method} {url} RTSP/1.0\r\nCSeq: {cseq}\r\nSession: {session}\r\n")
+    };
+    client.ok(&request("PLAY", 1), 1, "\r\n")?;
+    assert!(client.packet()?.1 == images[0]);
+    client.ok(&request("PAUSE", 2), 2, "\r\n")?;
+    client.ok(&request("TEARDOWN", 3), 3, "\r\n")?;
+    // The same SETUP with the standard's transport is answered by the standard.
+    let mut standard = RawRtsp::connect(server.address()?)?;
+    let transport = format!("Transport: RTP/AVP;unicast;client_port={port}\r\n");
+    let reply = standard.ask(&format!("SETUP {url}"), &transport)?;
+    assert!(reply.header("Transport").is_some_and(|it| it.contains("server_port=")), "{reply:?}");
+    server.is_well()
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! End-to-end tests, one binary.
 
 mod client;
+mod connections;
 mod lab_client;
 mod lab_server;
 mod many_viewers;

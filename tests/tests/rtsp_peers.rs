@@ -4,7 +4,7 @@
 use anyhow::Result;
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
 use mjpeg_rtsp_tests::peer::ffmpeg;
-use mjpeg_rtsp_tests::programs::{Server, has_played, run, target_folder};
+use mjpeg_rtsp_tests::programs::{Server, has_played, headless, run, target_folder};
 use std::process::Command;
 use std::time::Duration;
 
@@ -25,6 +25,33 @@ fn ffmpeg_gets_every_frame_exactly_and_ends() -> Result<()> {
         server.is_well()?;
     }
     Ok(())
+}
+
+#[test]
+fn movies_of_odd_names_play_by_the_url_that_is_printed() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = movies::images(10, "I420")?;
+    let movie = movies::movie(&images)?;
+    let want = ffmpeg::file_checksums(&folder.file("plain", &images.concat())?)?;
+    let names = [
+        "100%.mjpeg",
+        "my movie.mjpeg",
+        "p%20c.mjpeg",
+        "what?.mjpeg",
+        "x%ff.mjpeg",
+        "x#;&=+,'(a).mjpeg",
+        "\u{fc} \u{6620}.mjpeg",
+    ];
+    for name in names {
+        folder.file(name, &movie)?;
+    }
+    let mut server = Server::start([folder.path()], names.len())?;
+    for url in server.urls.clone() {
+        assert_eq!(ffmpeg::stream_checksums(&url, "tcp")?, want, "{url}");
+        let (code, summary, said) = headless(&["--transport", "tcp", &url])?;
+        assert_eq!((code, &summary["frames"]), (Some(0), &10.into()), "{url}: {said}");
+    }
+    server.is_well()
 }
 
 #[test]

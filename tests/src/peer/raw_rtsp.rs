@@ -2,8 +2,9 @@
 //! RTSP by hand: exact bytes out, status and headers in. Interleaved packets are passed over.
 
 use anyhow::{Context, Result, bail};
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use socket2::{Domain, Socket, Type};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// One connection.
@@ -39,14 +40,56 @@ impl Reply {
 }
 
 impl RawRtsp {
-    /// Connects; no answer within 10 s is an error.
+    /// Connects; no answer within 20 s is an error.
     ///
     /// # Errors
     /// If there is no connection.
     pub fn connect(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        Ok(Self::over(TcpStream::connect(address)?)?)
+    }
+
+    /// The same from an address of this machine.
+    ///
+    /// # Errors
+    /// If there is no connection.
+    pub fn connect_from(local: Ipv4Addr, address: &str) -> Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((local, 0)).into())?;
+        socket.connect(&address.parse::<SocketAddr>()?.into())?;
+        Ok(Self::over(socket.into())?)
+    }
+
+    fn over(stream: TcpStream) -> std::io::Result<Self> {
+        // Longer than any limit of the server's.
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         Ok(Self { stream, held: Vec::new(), packets: 0, missing: 0, number: None })
+    }
+
+    /// Whether the server has closed the connection, once all has been read that it sent; waits
+    /// for it.
+    ///
+    /// # Errors
+    /// If it is still open after 20 s.
+    pub fn is_closed(&mut self) -> Result<bool> {
+        let mut bytes = [0; 16 * 1024];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return Ok(true),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(true),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// All bytes up to the connection's end.
+    ///
+    /// # Errors
+    /// If it is still open after 20 s.
+    pub fn rest(&mut self) -> Result<String> {
+        let mut bytes = std::mem::take(&mut self.held);
+        self.stream.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Sends bytes as they are.
@@ -121,6 +164,20 @@ impl RawRtsp {
         self.held.drain(..length);
         self.packets += 1;
         Ok(())
+    }
+
+    /// The first line and headers of an HTTP reply.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub fn http_head(&mut self) -> Result<String> {
+        loop {
+            if let Some(end) = self.held.windows(4).position(|four| four == b"\r\n\r\n") {
+                let head: Vec<u8> = self.held.drain(..end + 4).collect();
+                return Ok(String::from_utf8_lossy(&head).into_owned());
+            }
+            self.fill(self.held.len() + 1)?;
+        }
     }
 
     /// Describes a stream; gives its `a=range` as SDP states it.
