@@ -15,6 +15,9 @@ const PATH: &AsciiSet =
 /// The file of a movie that nobody has asked for lately is closed after this time.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// A movie that cannot be shown is not looked at again for this time.
+const REFUSED: Duration = Duration::from_secs(2);
+
 /// A movie that has been opened, and what is known of it.
 #[derive(Debug)]
 struct Opened {
@@ -32,6 +35,8 @@ pub struct Mount {
     /// The movie's file.
     pub file: PathBuf,
     opened: Mutex<Option<Opened>>,
+    /// Why it cannot be shown, and when that was found out.
+    refused: Mutex<Option<(Instant, Arc<NotShown>)>>,
     /// The log has said how the movie gets onto RTP.
     reported: OnceLock<()>,
 }
@@ -39,7 +44,8 @@ pub struct Mount {
 impl Mount {
     /// A mount of a file, which is not looked at.
     pub fn new(point: String, file: PathBuf) -> Self {
-        Self { point, file, opened: Mutex::default(), reported: OnceLock::new() }
+        let (opened, refused, reported) = (Mutex::default(), Mutex::default(), OnceLock::new());
+        Self { point, file, opened, refused, reported }
     }
 
     /// The path of its URL, percent-encoded.
@@ -68,11 +74,28 @@ impl Mount {
         Ok(movie)
     }
 
-    /// The movie, if it can be shown over RTP. The log says once how.
+    /// The movie, if it can be shown over RTP. The log says once how; of one that cannot be, it says
+    /// why each time that it has been looked at.
     ///
     /// # Errors
-    /// See [`NotShown`]; within about 100 ms.
-    pub fn open_shown(&self) -> Result<Arc<MovieFile>, NotShown> {
+    /// See [`NotShown`]; within about 100 ms. The answer holds for 2 s, so that asking again and
+    /// again costs little.
+    pub fn open_shown(&self) -> Result<Arc<MovieFile>, Arc<NotShown>> {
+        let refused = || self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((since, reason)) = &*refused()
+            && since.elapsed() < REFUSED
+        {
+            return Err(reason.clone());
+        }
+        self.look_at().map_err(|reason| {
+            tracing::warn!("cannot be shown: {reason}");
+            let reason = Arc::new(reason);
+            *refused() = Some((Instant::now(), reason.clone()));
+            reason
+        })
+    }
+
+    fn look_at(&self) -> Result<Arc<MovieFile>, NotShown> {
         let movie = self.open()?;
         let of_movie = |opened: &&mut Opened| Arc::ptr_eq(&opened.movie, &movie);
         if self.opened().as_mut().filter(of_movie).is_some_and(|opened| opened.shown) {

@@ -396,7 +396,6 @@ impl Connection {
 
 /// The status for a movie that cannot be shown.
 fn status_of(reason: &NotShown) -> Status {
-    tracing::warn!("cannot be shown: {reason}");
     match reason {
         NotShown::Open(_) => Status::NotFound,
         NotShown::NoFrame { .. } | NotShown::NoUsableFrame { .. } => Status::UnsupportedMediaType,
