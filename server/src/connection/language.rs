@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a connection speaks, by its first bytes.
 
-/// A first line, or the headers that tell the two languages apart, are looked at for so long.
-const MAX_LOOK: usize = 64 * 1024;
+/// A first line, or the headers that tell the two languages apart, are looked at for so long. They
+/// are looked at anew with each piece that comes.
+const MAX_LOOK: usize = 8 * 1024;
 
 /// What a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use limits::{Connections, Full, Open};
 use refusals::Refusals;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -36,6 +36,10 @@ const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
 /// How long a reply that ends a connection may take to be sent.
 const LAST_REPLY: Duration = Duration::from_secs(10);
+
+/// How long, and how much, is read after the last reply, and thrown away.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1024 * 1024;
 
 /// How long a tunnel's GET waits for the POST, and the other way round.
 const JOIN: Duration = Duration::from_secs(10);
@@ -263,11 +267,28 @@ impl Services {
     }
 }
 
-/// Sends what ends a connection, and waits a little for it to be taken.
+/// Sends what ends a connection.
 async fn last_reply(stream: &mut TcpStream, reply: &str) {
-    let _ = timeout(LAST_REPLY, async {
-        stream.write_all(reply.as_bytes()).await?;
-        stream.shutdown().await
+    let written = timeout(LAST_REPLY, stream.write_all(reply.as_bytes())).await;
+    if matches!(written, Ok(Ok(()))) {
+        linger(stream).await;
+    }
+}
+
+/// Ends a connection after its last reply: closed with bytes that have not been read, it would be
+/// reset, and the reply lost.
+pub(crate) async fn linger(stream: &TcpStream) {
+    if SockRef::from(stream).shutdown(Shutdown::Write).is_err() {
+        return;
+    }
+    let _ = timeout(LINGER, async {
+        let mut left = LINGER_BYTES;
+        while let Ok(bytes) = read_some(stream).await
+            && !bytes.is_empty()
+            && left > bytes.len()
+        {
+            left -= bytes.len();
+        }
     })
     .await;
 }

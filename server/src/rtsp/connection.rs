@@ -8,7 +8,7 @@ use super::service::{Connection, Service, State};
 use crate::connection::limits::Open;
 use crate::connection::outbox::Outbox;
 use crate::connection::tunnel::{Base64, PostHalf, Tunnel};
-use crate::connection::{read_some, set_keepalive};
+use crate::connection::{linger, read_some, set_keepalive};
 use mjpeg_program::border::{Panicked, guarded};
 use socket2::SockRef;
 use std::io;
@@ -128,8 +128,13 @@ impl Drop for EndOnDrop {
 enum End {
     Peer,
     Failed(io::Error),
+    /// For a fault of the client's.
     Closed(&'static str),
+    /// It does not read what it is sent.
+    Deaf,
 }
+
+const DEAF: &str = "it took nothing of what it was sent for 10 s";
 
 /// Serves one connection to its end. `first` is what has come of it.
 pub(crate) async fn serve(
@@ -164,7 +169,8 @@ pub(crate) async fn serve(
     match end {
         End::Peer => tracing::debug!(connection = number, "closed by the client"),
         End::Failed(error) => tracing::debug!(connection = number, "closed: {error}"),
-        End::Closed(why) => tracing::info!(connection = number, %peer, "closed: {why}"),
+        End::Closed(why) => connection.service.refusals.note(why, peer),
+        End::Deaf => tracing::info!(connection = number, %peer, "closed: {DEAF}"),
     }
 }
 
@@ -193,7 +199,8 @@ async fn run(
                 Ok(None) => break,
                 Err(unreadable) => {
                     connection.send(&Reply::new(unreadable.0), None);
-                    return last_words(&outbox, "a request that cannot be read").await;
+                    return last_words(socket, &outbox, "closed: a request that cannot be read")
+                        .await;
                 }
             }
         }
@@ -211,7 +218,7 @@ async fn run(
                 handling = None;
                 if handled.is_err() {
                     connection.send(&Reply::new(Status::InternalServerError), None);
-                    return last_words(&outbox, "a request that could not be handled").await;
+                    return last_words(socket, &outbox, "closed: a request that could not be handled").await;
                 }
             }
             came = input.read(socket), if reads => match came {
@@ -226,13 +233,13 @@ async fn run(
                 None => {}
                 Some(Over::Request) => {
                     connection.send(&Reply::new(Status::RequestTimeOut), None);
-                    return last_words(&outbox, "a request that was not complete after 10 s").await;
+                    return last_words(socket, &outbox, "closed: a request that was not complete after 10 s").await;
                 }
                 Some(Over::NoProgress) => {
-                    return End::Closed("it took nothing of what it was sent for 10 s");
+                    return End::Deaf;
                 }
                 Some(Over::NoSession) => {
-                    return End::Closed("nothing was asked for 60 s, without a session");
+                    return End::Closed("closed: nothing was asked for 60 s, without a session");
                 }
             },
         }
@@ -305,9 +312,10 @@ async fn until_handled(
 }
 
 /// Writes what is queued, for a while, and closes.
-async fn last_words(outbox: &Outbox, why: &'static str) -> End {
+async fn last_words(socket: &TcpStream, outbox: &Outbox, why: &'static str) -> End {
     if outbox.waits_since().is_some() {
         let _ = tokio::time::timeout(NO_PROGRESS, outbox.flush()).await;
     }
+    linger(socket).await;
     End::Closed(why)
 }
