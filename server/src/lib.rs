@@ -10,6 +10,7 @@ pub mod lab;
 pub mod mount;
 mod pacer;
 pub mod rtsp;
+mod send;
 pub mod server;
 mod test_card;
 mod udp;

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Threads that wait for a disk or encode; they come and go.
-const WORKERS: usize = 10;
+/// Threads that wait for a disk, encode, or answer requests; they come and go.
+const WORKERS: usize = 18;
 
 /// Threads that gst-rtsp-server starts with the first viewers by UDP and TCP, for all of them.
 const LIBRARY: usize = 10;

@@ -89,17 +89,7 @@ mod tests {
     use super::*;
 
     fn packet(sequence_number: u16, timestamp: u32, marker: bool) -> Vec<u8> {
-        let header = RtpHeader {
-            version: 2,
-            padding: false,
-            extension: false,
-            csrc_count: 0,
-            marker,
-            payload_type: 26,
-            sequence_number,
-            timestamp,
-            ssrc: 7,
-        };
+        let header = RtpHeader::jpeg(sequence_number, timestamp, 7, marker);
         [&header.to_bytes()[..], b"xyz"].concat()
     }
 

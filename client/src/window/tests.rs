@@ -239,17 +239,7 @@ fn the_servers_movies_are_listed() {
 fn the_exchange_unfolds_line_by_line() {
     let mut model = model(State::Ready);
     model.settings.panel = Panel::Protocol;
-    let header = RtpHeader {
-        version: 2,
-        padding: false,
-        extension: false,
-        csrc_count: 0,
-        marker: true,
-        payload_type: 26,
-        sequence_number: 1207,
-        timestamp: 5_427_000,
-        ssrc: 0x1c2f_03aa,
-    };
+    let header = RtpHeader::jpeg(1207, 5_427_000, 0x1c2f_03aa, true);
     model.status.last_packet = Some(Packet { header, payload: 6014 });
     let mut harness = harness(model, WIDE);
     let request = "SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 25000";

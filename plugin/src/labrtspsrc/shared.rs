@@ -186,17 +186,8 @@ mod tests {
 
     #[test]
     fn the_last_frame_is_known_by_its_number_or_time() {
-        let header = |sequence_number, timestamp| RtpHeader {
-            version: 2,
-            padding: false,
-            extension: false,
-            csrc_count: 0,
-            marker: true,
-            payload_type: 26,
-            sequence_number,
-            timestamp,
-            ssrc: 0,
-        };
+        let header =
+            |sequence_number, timestamp| RtpHeader::jpeg(sequence_number, timestamp, 0, true);
         let numbered = Movie { frames: Some(500), ..Movie::default() };
         let timed = Movie { timed: true, ..numbered };
         let rows = [

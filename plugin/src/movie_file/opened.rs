@@ -196,17 +196,21 @@ impl MovieFile {
         *self.bytes.file.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The same file read anew if it has grown since it was opened.
+    /// The same file read anew if it has been written to since it was opened: another movie, with an
+    /// identity of its own. A file that has taken this one's place is not looked at.
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn if_grown(&self) -> io::Result<Option<Arc<Self>>> {
+    pub fn if_changed(&self) -> io::Result<Option<Arc<Self>>> {
         let (metadata, file) = self.bytes.with(|file| Ok((file.metadata()?, file.try_clone()?)))?;
-        if metadata.len() == self.bytes.length {
+        if self.bytes.is_same(&metadata) {
             return Ok(None);
         }
-        let bytes = FileBytes::new(file, &self.bytes.path, &metadata);
-        Ok(Some(Self::index(self.identity, bytes)))
+        let path = &self.bytes.path;
+        // A file that was removed meanwhile has the path that it was opened by.
+        let full = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let identity = Key::new(full, &metadata)?.identity();
+        Ok(Some(Self::index(identity, FileBytes::new(file, path, &metadata))))
     }
 
     /// Starts to index: the first part here, the rest, if there is one, in a thread.

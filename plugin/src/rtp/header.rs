@@ -16,6 +16,8 @@
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //! ```
 
+use super::PAYLOAD_TYPE_JPEG;
+
 /// Bytes of the fixed part.
 pub const FIXED_LEN: usize = 12;
 
@@ -64,6 +66,21 @@ pub enum HeaderError {
 }
 
 impl RtpHeader {
+    /// The header of a JPEG packet without padding, extension and contributing sources.
+    pub const fn jpeg(sequence_number: u16, timestamp: u32, ssrc: u32, marker: bool) -> Self {
+        Self {
+            version: 2,
+            padding: false,
+            extension: false,
+            csrc_count: 0,
+            marker,
+            payload_type: PAYLOAD_TYPE_JPEG,
+            sequence_number,
+            timestamp,
+            ssrc,
+        }
+    }
+
     /// The fixed header as bytes. CSRC and extension are the caller's to append.
     pub fn to_bytes(self) -> [u8; FIXED_LEN] {
         let flags = (self.version & 3) << 6
@@ -125,17 +142,7 @@ mod tests {
 
     type Payload = Result<&'static [u8], HeaderError>;
 
-    const HEADER: RtpHeader = RtpHeader {
-        version: 2,
-        padding: false,
-        extension: false,
-        csrc_count: 0,
-        marker: true,
-        payload_type: 26,
-        sequence_number: 0x1234,
-        timestamp: 0x5678_9abc,
-        ssrc: 0xdef0_1122,
-    };
+    const HEADER: RtpHeader = RtpHeader::jpeg(0x1234, 0x5678_9abc, 0xdef0_1122, true);
 
     const BYTES: [u8; 12] =
         [0x80, 0x9a, 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 0x11, 0x22];

@@ -218,17 +218,7 @@ mod tests {
     use std::time::Duration;
 
     fn header(sequence_number: u16, timestamp: u32) -> RtpHeader {
-        RtpHeader {
-            version: 2,
-            padding: false,
-            extension: false,
-            csrc_count: 0,
-            marker: true,
-            payload_type: 26,
-            sequence_number,
-            timestamp,
-            ssrc: 0x1234,
-        }
+        RtpHeader::jpeg(sequence_number, timestamp, 0x1234, true)
     }
 
     #[test]

@@ -193,17 +193,7 @@ mod tests {
     }
 
     fn packet(change: impl FnOnce(&mut RtpHeader), payload: &[u8]) -> Vec<u8> {
-        let mut header = RtpHeader {
-            version: 2,
-            padding: false,
-            extension: false,
-            csrc_count: 0,
-            marker: false,
-            payload_type: 26,
-            sequence_number: 1,
-            timestamp: 0,
-            ssrc: 0,
-        };
+        let mut header = RtpHeader::jpeg(1, 0, 0, false);
         change(&mut header);
         [&header.to_bytes()[..], payload].concat()
     }

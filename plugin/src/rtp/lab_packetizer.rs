@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One frame, one packet: the lab's way to send JPEG, which no other RTP receiver understands.
 
-use super::{PAYLOAD_TYPE_JPEG, RtpHeader, VIDEO_CLOCK_RATE};
+use super::{RtpHeader, rtp_timestamp};
 
 /// The largest JPEG that one UDP datagram holds behind the header, in bytes: 65 507 less 12.
 pub const MAX_LAB_FRAME: usize = 65_495;
@@ -32,20 +32,8 @@ impl LabPacketizer {
     /// it and the JPEG, of [`MAX_LAB_FRAME`] bytes at the most.
     pub fn header(&mut self, nanoseconds: u64) -> RtpHeader {
         let sequence_number = self.next_number();
-        let ticks = u128::from(nanoseconds) * u128::from(VIDEO_CLOCK_RATE) / 1_000_000_000;
-        RtpHeader {
-            version: 2,
-            padding: false,
-            extension: false,
-            csrc_count: 0,
-            // One packet is one frame. Plain clients ignore it, those of fragments need it.
-            marker: true,
-            payload_type: PAYLOAD_TYPE_JPEG,
-            sequence_number,
-            // Timestamps wrap.
-            timestamp: u32::try_from(ticks & u128::from(u32::MAX)).unwrap_or(0),
-            ssrc: self.ssrc,
-        }
+        // One packet is one frame. Plain clients ignore the marker, those of fragments need it.
+        RtpHeader::jpeg(sequence_number, rtp_timestamp(nanoseconds), self.ssrc, true)
     }
 }
 

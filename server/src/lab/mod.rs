@@ -2,23 +2,25 @@
 //! The lab's dialect: one connection, its states, its RTP.
 
 mod explainer;
+mod outlet;
 mod session;
-mod stream;
 
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::connection::limits::Open;
 use crate::connection::{read_some, set_keepalive};
 use crate::pacer::Pacers;
+use crate::send::stream::Resources;
 use crate::workers::Workers;
 use explainer::Explainer;
 use gstmjpegfile::lab::{Dialect, Framer, Request};
+use gstmjpegfile::movie::FrameRate;
 use mjpeg_program::border::guarded;
+use outlet::LabFrames;
 use session::Session;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use stream::Manner;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -39,10 +41,19 @@ const LOOK: Duration = Duration::from_mins(1);
 /// What all sessions share.
 pub struct Service {
     catalog: Arc<Catalog>,
-    manner: Manner,
+    mode: PlaybackMode,
+    resources: Arc<Resources<LabFrames>>,
     pacers: Arc<Pacers>,
-    workers: Workers,
     explain: bool,
+}
+
+/// How movies are played.
+#[derive(Debug, Clone, Copy)]
+struct PlaybackMode {
+    framerate: FrameRate,
+    looping: bool,
+    /// All see the same of a movie since this moment.
+    live_since: Option<std::time::Instant>,
 }
 
 impl Service {
@@ -54,14 +65,14 @@ impl Service {
         (pacers, workers): (Arc<Pacers>, Workers),
         begin: std::time::Instant,
     ) -> Arc<Self> {
-        let manner = Manner {
+        let mode = PlaybackMode {
             framerate: config.framerate,
             looping: config.looping,
-            live: config.live.then_some(begin),
-            oversize: config.lab_oversize,
-            fragments: config.lab_fragment,
+            live_since: config.live.then_some(begin),
         };
-        Arc::new(Self { catalog, manner, pacers, workers, explain: config.explain })
+        let frames = LabFrames { oversize: config.lab_oversize, fragments: config.lab_fragment };
+        let resources = Arc::new(Resources { frames, workers });
+        Arc::new(Self { catalog, mode, resources, pacers, explain: config.explain })
     }
 }
 

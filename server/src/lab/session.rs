@@ -3,9 +3,11 @@
 
 use super::Service;
 use super::explainer::Explainer;
-use super::stream::{Manner, Stream};
+use super::outlet::LabOutlet;
 use crate::mount::Mount;
 use crate::random;
+use crate::send::stream::Stream;
+use crate::send::timeline::Plan;
 use gstmjpegfile::lab::{Form, Method, Request, RequestError, Status};
 use gstmjpegfile::movie_file::MovieFile;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -23,6 +25,9 @@ const SEND_BUFFER: usize = 1024 * 1024;
 /// How long DESCRIBE waits for the number of frames.
 const INDEX: Duration = Duration::from_millis(100);
 
+/// The usual speed, in halves of it.
+const USUAL_SPEED: u8 = 2;
+
 /// Six digits.
 fn session_number() -> u32 {
     100_000 + random() % 900_000
@@ -31,7 +36,10 @@ fn session_number() -> u32 {
 /// A movie that is set up.
 struct SetUp {
     file: String,
-    stream: Arc<Stream>,
+    to: SocketAddr,
+    stream: Arc<Stream<LabOutlet>>,
+    /// In halves of the usual frame rate.
+    speed: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +128,7 @@ impl Session {
             | (Method::Options | Method::Describe | Method::List, _)
             | (Method::Switch, State::Init) => Status::Ok,
             (Method::Forward | Method::Backward | Method::Seek | Method::Speed(_), _)
-                if self.service.manner.live.is_some() =>
+                if self.service.mode.live_since.is_some() =>
             {
                 Status::MethodNotValidInThisState
             }
@@ -166,7 +174,7 @@ impl Session {
         if port < LEAST_PORT {
             return Status::BadRequest;
         }
-        let same = |it: &SetUp| it.file == *file && it.stream.to.port() == port;
+        let same = |it: &SetUp| it.file == *file && it.to.port() == port;
         if self.set_up.as_ref().is_some_and(same) {
             return Status::Ok;
         }
@@ -175,7 +183,7 @@ impl Session {
 
     /// Another movie, where one is named; otherwise its reply's names are what is asked for.
     fn switch(&mut self, request: &Request) -> Status {
-        let present = self.set_up.as_ref().map(|it| (it.file.clone(), it.stream.to.port()));
+        let present = self.set_up.as_ref().map(|it| (it.file.clone(), it.to.port()));
         match (&request.file, present) {
             (Some(file), Some((present, port))) if *file != present => self.open(file, port),
             _ => Status::Ok,
@@ -195,11 +203,12 @@ impl Session {
         let Some(pacer) = self.service.pacers.pick() else { return Status::InternalServerError };
         self.end();
         let to = SocketAddr::new(self.peer.ip(), port);
-        let (manner, workers) = (self.service.manner, self.service.workers.clone());
+        let (mode, resources) = (self.service.mode, self.service.resources.clone());
         let explainer = self.explainer.clone();
-        let stream = Stream::new(movie, socket, to, manner, pacer, workers, explainer);
-        let stream = Arc::new(stream);
-        self.set_up = Some(SetUp { file: file.to_owned(), stream });
+        let outlet = LabOutlet::new(socket, to, mode.framerate, resources.frames, explainer);
+        let played = (mode.framerate, mode.looping);
+        let stream = Stream::new(movie, played, 0, resources, pacer, outlet);
+        self.set_up = Some(SetUp { file: file.to_owned(), to, stream, speed: USUAL_SPEED });
         Status::Ok
     }
 
@@ -215,10 +224,15 @@ impl Session {
         (!empty).then_some((mount, movie))
     }
 
+    /// Plays from where it stands; a live movie from where that is.
     fn play(&self) {
-        if let Some(set_up) = &self.set_up {
-            set_up.stream.play();
-        }
+        let Some(set_up) = &self.set_up else { return };
+        let start = match self.service.mode.live_since {
+            Some(since) => u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            None => set_up.stream.position().nanoseconds,
+        };
+        let speed = f64::from(set_up.speed) / f64::from(USUAL_SPEED);
+        set_up.stream.play(Plan::new(self.service.mode.framerate, start, None, 1.0, speed));
     }
 
     fn stop(&self) {
@@ -233,15 +247,26 @@ impl Session {
         self.set_up = None;
     }
 
-    fn go_to(&self, place: impl FnOnce(u64, u64) -> u64) {
-        if let Some(set_up) = &self.set_up {
-            set_up.stream.go_to(place);
+    /// Goes to the frame that `choose` makes of the present one and the number of all.
+    fn go_to(&self, choose: impl FnOnce(u64, u64) -> u64) {
+        let Some(SetUp { stream, .. }) = &self.set_up else { return };
+        let frames = stream.movie().frames().max(1);
+        let rate = self.service.mode.framerate;
+        // A looping movie counts on over its passes.
+        let present = rate.frame_at(stream.position().nanoseconds) % frames;
+        let playing = stream.is_playing();
+        stream.go_to(rate.start_of(choose(present, frames).min(frames - 1)));
+        if playing {
+            self.play();
         }
     }
 
-    fn set_speed(&self, halves: u8) {
-        if let Some(set_up) = &self.set_up {
-            set_up.stream.set_speed(halves);
+    fn set_speed(&mut self, halves: u8) {
+        let Some(set_up) = &mut self.set_up else { return };
+        set_up.speed = halves.max(1);
+        if set_up.stream.is_playing() {
+            set_up.stream.stop();
+            self.play();
         }
     }
 
@@ -249,9 +274,9 @@ impl Session {
     fn describe(&self, request: &Request) -> Option<String> {
         let set_up = self.set_up.as_ref().map(|it| it.file.clone());
         let (_, movie) = self.movie(&request.file.clone().or(set_up)?)?;
-        let port = self.set_up.as_ref().map_or(0, |it| it.stream.to.port());
-        let Manner { framerate: rate, live, .. } = self.service.manner;
-        let live = live.is_some();
+        let port = self.set_up.as_ref().map_or(0, |it| it.to.port());
+        let rate = self.service.mode.framerate;
+        let live = self.service.mode.live_since.is_some();
         let frames = movie.wait_total(INDEX).unwrap_or_else(|| movie.frames());
         let lines = [
             "v=0".to_owned(),

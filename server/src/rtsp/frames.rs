@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Frames as RTP payloads, made once for all viewers and kept as far as memory is allowed.
 
-use gstmjpegfile::jpeg::{Prepared, Reason, Refusal, Unusable, Way, check, frame_size, prepare};
-use gstmjpegfile::movie::{EOI, FrameLocation};
-use gstmjpegfile::movie_file::MovieFile;
+use crate::send::{Fetched, FrameRef, Frames};
+use gstmjpegfile::jpeg::{self, Reason, Refusal, Unusable, Way, check, frame_size, prepare};
+use gstmjpegfile::movie::EOI;
 use gstmjpegfile::rtp::JpegPayloads;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
@@ -19,72 +19,66 @@ const OVERHEAD: u64 = 256;
 
 /// Which frame, of what, in which size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    pub movie: u64,
-    pub frame: u64,
+struct Key {
+    movie: u64,
+    frame: u64,
     /// In pixels; `None` is the frame's own.
-    pub size: Option<(u16, u16)>,
+    size: Size,
 }
+
+/// In pixels; `None` is the frame's own.
+type Size = Option<(u16, u16)>;
 
 /// What is sent for a frame.
 #[derive(Debug)]
-pub(super) enum Ready {
-    Sent {
+pub(super) enum Prepared {
+    /// It is sent.
+    Payloads {
         payloads: JpegPayloads,
         /// In pixels.
-        size: Option<(u16, u16)>,
+        size: Size,
         way: Way,
         /// Why it is not carried as it is.
         reason: Option<Reason>,
     },
+    /// It cannot be shown, and is left out.
     Dropped(Unusable),
 }
 
-impl Ready {
+impl Prepared {
     fn of(jpeg: &[u8], way: Way, reason: Option<Reason>) -> Self {
         match JpegPayloads::cut(jpeg, PACKET) {
-            Ok(payloads) => Self::Sent { payloads, size: frame_size(jpeg), way, reason },
+            Ok(payloads) => Self::Payloads { payloads, size: frame_size(jpeg), way, reason },
             Err(damage) => Self::Dropped(damage.into()),
         }
     }
 
     /// Whether making it takes much longer than sending it.
-    pub fn is_made(&self) -> bool {
-        matches!(self, Self::Sent { way, .. } if *way != Way::AsIs)
+    fn is_made(&self) -> bool {
+        matches!(self, Self::Payloads { way, .. } if *way != Way::AsIs)
     }
-}
-
-/// What a frame is at once.
-#[derive(Debug)]
-pub(super) enum Found {
-    Ready(Arc<Ready>),
-    /// It has to be waited for, not on a thread that others' frames wait for.
-    NotInMemory,
-    /// It has to be encoded anew, not on that thread either.
-    TakesLong,
-    /// The file has become shorter.
-    Shrunk,
 }
 
 #[derive(Debug, Clone)]
 struct ByBytes;
 
-impl Weighter<Key, Arc<Ready>> for ByBytes {
-    fn weight(&self, _: &Key, ready: &Arc<Ready>) -> u64 {
+impl Weighter<Key, Arc<Prepared>> for ByBytes {
+    fn weight(&self, _: &Key, frame: &Arc<Prepared>) -> u64 {
         OVERHEAD
-            + match &**ready {
-                Ready::Sent { payloads, .. } => payloads.bytes() as u64,
-                Ready::Dropped(_) => 0,
+            + match &**frame {
+                Prepared::Payloads { payloads, .. } => payloads.bytes() as u64,
+                Prepared::Dropped(_) => 0,
             }
     }
 }
 
-type Kept = Cache<Key, Arc<Ready>, ByBytes, DefaultHashBuilder, DefaultLifecycle<Key, Arc<Ready>>>;
+type Kept =
+    Cache<Key, Arc<Prepared>, ByBytes, DefaultHashBuilder, DefaultLifecycle<Key, Arc<Prepared>>>;
 
-/// The frames that are kept.
-pub(super) struct Frames(Option<Kept>);
+/// Makes frames, and keeps them for all viewers.
+pub(super) struct PayloadCache(Option<Kept>);
 
-impl Frames {
+impl PayloadCache {
     /// Keeps up to `capacity` bytes of payloads; 0 for none.
     pub fn new(capacity: u64) -> Self {
         let items = usize::try_from(capacity / 16_384).unwrap_or(1024);
@@ -105,93 +99,92 @@ impl Frames {
         }))
     }
 
-    /// A frame that is kept, or read and cut at once; `room` is place for its bytes.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn now(
-        &self,
-        movie: &MovieFile,
-        location: FrameLocation,
-        key: Key,
-        room: &mut Vec<u8>,
-    ) -> io::Result<Found> {
-        if let Some(ready) = self.0.as_ref().and_then(|kept| kept.get(&key)) {
-            return Ok(Found::Ready(ready));
+    /// What has been read, cut if that is all.
+    fn cut(&self, whole: bool, bytes: &mut Vec<u8>, key: Key) -> Fetched<Arc<Prepared>> {
+        if !whole {
+            return Fetched::Shrunk;
         }
-        room.resize(location.length as usize, 0);
-        match movie.read_at_once(location, room) {
-            Ok(whole) => Ok(self.cut(whole, room, key)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Found::NotInMemory),
+        let prepared = match check(bytes) {
+            Ok(carried) if key.size.is_none_or(|it| it == (carried.width, carried.height)) => {
+                bytes.truncate(carried.length);
+                if carried.lacks_eoi {
+                    bytes.extend(EOI);
+                }
+                Prepared::of(bytes, Way::AsIs, None)
+            }
+            Err(Refusal::Damaged(damage)) => Prepared::Dropped(damage.into()),
+            Ok(_) | Err(Refusal::NotCarried(_)) => return Fetched::MustEncode,
+        };
+        let prepared = Arc::new(prepared);
+        if let Some(kept) = &self.0 {
+            kept.insert(key, prepared.clone());
+        }
+        Fetched::Ready(prepared)
+    }
+}
+
+fn key(frame: FrameRef, size: Size) -> Key {
+    Key { movie: frame.movie.number(), frame: frame.number, size }
+}
+
+impl Frames for PayloadCache {
+    type Frame = Arc<Prepared>;
+    type Options = Size;
+
+    fn fetch_now(
+        &self,
+        frame: FrameRef,
+        size: Size,
+        scratch: &mut Vec<u8>,
+    ) -> io::Result<Fetched<Self::Frame>> {
+        let key = key(frame, size);
+        if let Some(prepared) = self.0.as_ref().and_then(|kept| kept.get(&key)) {
+            return Ok(Fetched::Ready(prepared));
+        }
+        scratch.resize(frame.location.length as usize, 0);
+        match frame.movie.read_at_once(frame.location, scratch) {
+            Ok(whole) => Ok(self.cut(whole, scratch, key)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Fetched::NotInMemory),
             Err(error) => Err(error),
         }
     }
 
-    /// A frame that is waited for.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn wait(&self, movie: &MovieFile, location: FrameLocation, key: Key) -> io::Result<Found> {
-        let mut room = vec![0; location.length as usize];
-        let whole = movie.read(location, &mut room)?;
-        Ok(self.cut(whole, &mut room, key))
+    fn wait_for(&self, frame: FrameRef, size: Size) -> io::Result<Fetched<Self::Frame>> {
+        let mut bytes = vec![0; frame.location.length as usize];
+        let whole = frame.movie.read(frame.location, &mut bytes)?;
+        Ok(self.cut(whole, &mut bytes, key(frame, size)))
     }
 
-    /// What has been read, cut if that is all.
-    fn cut(&self, whole: bool, room: &mut Vec<u8>, key: Key) -> Found {
-        if !whole {
-            return Found::Shrunk;
-        }
-        let ready = match check(room) {
-            Ok(carried) if key.size.is_none_or(|it| it == (carried.width, carried.height)) => {
-                room.truncate(carried.length);
-                if carried.lacks_eoi {
-                    room.extend(EOI);
-                }
-                Ready::of(room, Way::AsIs, None)
-            }
-            Err(Refusal::Damaged(damage)) => Ready::Dropped(damage.into()),
-            Ok(_) | Err(Refusal::NotCarried(_)) => return Found::TakesLong,
-        };
-        let ready = Arc::new(ready);
-        if let Some(kept) = &self.0 {
-            kept.insert(key, ready.clone());
-        }
-        Found::Ready(ready)
-    }
-
-    /// A frame that takes long, made once whoever else waits for it.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn slowly(
-        &self,
-        movie: &MovieFile,
-        location: FrameLocation,
-        key: Key,
-    ) -> io::Result<Found> {
+    /// Encoded once, whoever else waits for it.
+    fn encode(&self, frame: FrameRef, size: Size) -> io::Result<Fetched<Self::Frame>> {
         let make = || {
-            let mut jpeg = vec![0; location.length as usize];
-            if !movie.read(location, &mut jpeg)? {
+            let mut jpeg = vec![0; frame.location.length as usize];
+            if !frame.movie.read(frame.location, &mut jpeg)? {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
             }
-            Ok(Arc::new(match prepare(&jpeg, key.size) {
-                Ok(Prepared::AsIs(carried)) => {
+            Ok(Arc::new(match prepare(&jpeg, size) {
+                Ok(jpeg::Prepared::AsIs(carried)) => {
                     jpeg.truncate(carried.length);
-                    Ready::of(&jpeg, Way::AsIs, None)
+                    Prepared::of(&jpeg, Way::AsIs, None)
                 }
-                Ok(Prepared::Made { jpeg, way, reason }) => Ready::of(&jpeg, way, Some(reason)),
-                Err(unusable) => Ready::Dropped(unusable),
+                Ok(jpeg::Prepared::Made { jpeg, way, reason }) => {
+                    Prepared::of(&jpeg, way, Some(reason))
+                }
+                Err(unusable) => Prepared::Dropped(unusable),
             }))
         };
         let made = match &self.0 {
-            Some(kept) => kept.get_or_insert_with(&key, make),
+            Some(kept) => kept.get_or_insert_with(&key(frame, size), make),
             None => make(),
         };
         match made {
-            Ok(ready) => Ok(Found::Ready(ready)),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Found::Shrunk),
+            Ok(prepared) => Ok(Fetched::Ready(prepared)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Fetched::Shrunk),
             Err(error) => Err(error),
         }
+    }
+
+    fn is_slow(frame: &Self::Frame) -> bool {
+        frame.is_made()
     }
 }

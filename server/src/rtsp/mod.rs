@@ -7,16 +7,13 @@ mod delivery;
 mod frames;
 mod library;
 mod media;
-mod plan;
+mod outlet;
 mod play_request;
 mod reply;
-mod reports;
 mod request;
-mod rtcp;
 mod sdp;
 mod service;
 mod sessions;
-mod stream;
 mod transport;
 
 pub use service::Service;
@@ -25,14 +22,14 @@ use crate::catalog::Catalog;
 use crate::config::{Config, UdpOffload};
 use crate::connection::refusals::Refusals;
 use crate::pacer::Pacers;
+use crate::send::stream::Resources;
 use crate::workers::Workers;
 use anyhow::{Result, bail};
-use frames::Frames;
+use frames::PayloadCache;
 use library::Library;
-use sessions::Sessions;
+use sessions::{PlaybackMode, Sessions};
 use std::sync::Arc;
 use std::time::Instant;
-use stream::{Manner, Means};
 use tokio::sync::Semaphore;
 
 /// Requests that are answered at a time, each on a thread that may wait.
@@ -71,14 +68,13 @@ impl Service {
         begin: Instant,
     ) -> Result<Arc<Self>> {
         let library = Arc::new(Library::start()?);
-        let means = Means {
-            frames: Frames::new(config.prepare_cache),
-            workers,
-            name: format!("{:08x}{:08x}", crate::random(), crate::random()),
+        let resources = Resources { frames: PayloadCache::new(config.prepare_cache), workers };
+        let mode = PlaybackMode {
+            framerate: config.framerate,
+            looping: config.looping,
+            live_since: config.live.then_some(begin),
         };
-        let manner = Manner { looping: config.looping, live: config.live };
-        let played = (manner, config.framerate, begin);
-        let sessions = Sessions::new(&library, played, Arc::new(means), pacers);
+        let sessions = Sessions::new(&library, mode, resources, pacers);
         Ok(Arc::new(Self {
             catalog,
             library,

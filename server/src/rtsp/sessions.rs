@@ -2,14 +2,16 @@
 //! RTSP sessions: what has been agreed on with each viewer, and what it is sent.
 
 use super::delivery::Delivery;
+use super::frames::PayloadCache;
 use super::library::Library;
-use super::plan::Plan;
+use super::outlet::RtspOutlet;
 use super::play_request::Asked;
 use super::sdp::seconds;
-use super::stream::{Manner, Means, Stream};
 use crate::connection::limits::Origin;
 use crate::mount::Mount;
-use crate::pacer::Pacers;
+use crate::pacer::{Pacer, Pacers};
+use crate::send::stream::{Resources, Stream as StreamOf};
+use crate::send::timeline::Plan;
 use gst_rtsp_server::RTSPSession;
 use gst_rtsp_server::prelude::*;
 use gstmjpegfile::movie::FrameRate;
@@ -17,6 +19,19 @@ use gstmjpegfile::movie_file::MovieFile;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
+
+type Stream = StreamOf<RtspOutlet>;
+
+/// How movies are played.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PlaybackMode {
+    /// Frames a second.
+    pub framerate: FrameRate,
+    /// They start over at their end.
+    pub looping: bool,
+    /// All viewers see the same of a movie since this moment, and nobody seeks.
+    pub live_since: Option<Instant>,
+}
 
 /// A viewer's session. It plays one movie.
 pub(super) struct Session {
@@ -62,7 +77,7 @@ impl Session {
     fn leave(&self) {
         let stream = self.stream().take();
         if let Some(stream) = stream {
-            stream.leave(&self.id);
+            stream.with_outlet(|outlet| outlet.leave(&self.id));
         }
     }
 }
@@ -111,12 +126,11 @@ pub(super) struct Sessions {
     /// The streams that share a live movie's viewers, each at a time of its own within a frame's.
     live: Mutex<HashMap<LiveKey, Vec<Weak<Stream>>>>,
     library: Arc<Library>,
-    manner: Manner,
-    framerate: FrameRate,
-    means: Arc<Means>,
+    mode: PlaybackMode,
+    resources: Arc<Resources<PayloadCache>>,
+    /// The name by which RTCP knows this server.
+    cname: Arc<str>,
     pacers: Arc<Pacers>,
-    /// When live movies began.
-    begin: Instant,
 }
 
 /// Why a PLAY cannot be served.
@@ -129,20 +143,21 @@ pub(super) enum NotPlayed {
 }
 
 impl Sessions {
-    /// `begin` is when live movies began.
+    /// Without a session.
     pub fn new(
         library: &Arc<Library>,
-        (manner, framerate, begin): (Manner, FrameRate, Instant),
-        means: Arc<Means>,
+        mode: PlaybackMode,
+        resources: Resources<PayloadCache>,
         pacers: Arc<Pacers>,
     ) -> Arc<Self> {
         let (all, live) = (Mutex::default(), Mutex::default());
-        let sessions =
-            Self { all, live, library: library.clone(), manner, framerate, means, pacers, begin };
+        let cname = format!("{:08x}{:08x}", crate::random(), crate::random()).into();
+        let (library, resources) = (library.clone(), Arc::new(resources));
+        let sessions = Self { all, live, library, mode, resources, cname, pacers };
         let sessions = Arc::new(sessions);
         let of_library = Arc::downgrade(&sessions);
         // Before anything else hears of it, so that nothing is sent to a viewer that is gone.
-        library.on_session_ended(move |id| {
+        sessions.library.on_session_ended(move |id| {
             if let Some(sessions) = of_library.upgrade() {
                 sessions.forget(id);
             }
@@ -205,7 +220,7 @@ impl Sessions {
         for session in all.into_values() {
             let stream = session.stream().take();
             if let Some(stream) = stream {
-                stream.say_goodbye();
+                stream.end();
             }
         }
     }
@@ -213,18 +228,17 @@ impl Sessions {
     /// Stops for a PAUSE.
     pub fn pause(&self, session: &Session) {
         if let Some(stream) = &*session.stream() {
-            if self.manner.live {
-                stream.leave(&session.id);
-            } else {
-                stream.stop();
+            match self.mode.live_since {
+                Some(_) => drop(stream.with_outlet(|outlet| outlet.leave(&session.id))),
+                None => stream.stop(),
             }
         }
     }
 
     /// A movie's time in nanoseconds, if its end is known and it has one.
     pub fn duration(&self, movie: &MovieFile) -> Option<u64> {
-        let frames = movie.total_frames().filter(|_| !self.manner.looping)?;
-        Some(self.framerate.start_of(frames))
+        let frames = movie.total_frames().filter(|_| !self.mode.looping)?;
+        Some(self.mode.framerate.start_of(frames))
     }
 
     /// The duration of the movie that a session plays.
@@ -234,44 +248,49 @@ impl Sessions {
         self.duration(&movie)
     }
 
+    fn new_stream(&self, movie: Arc<MovieFile>, ssrc: u32, pacer: Pacer) -> Arc<Stream> {
+        let PlaybackMode { framerate, looping, live_since } = self.mode;
+        let outlet = RtspOutlet::new(ssrc, self.cname.clone(), live_since.is_some());
+        let resources = self.resources.clone();
+        Stream::new(movie, (framerate, looping), crate::random(), resources, pacer, outlet)
+    }
+
     /// Stops what is played and makes ready what a PLAY asks for.
     pub fn prepare(&self, session: &Arc<Session>, asked: &Asked) -> Result<Prepared, NotPlayed> {
         let present = session.stream().clone();
-        if self.manner.live {
+        if let Some(since) = self.mode.live_since {
             let stream = match present {
                 Some(stream) => stream,
                 None => self.live_stream(session)?,
             };
-            return Ok(self.join_live(session, stream, asked));
+            return Ok(self.join_live(session, stream, since, asked));
         }
         let stream = match present {
             Some(stream) => stream,
             None => {
                 let movie = session.mount.open().map_err(|_| NotPlayed::NoMovie)?;
                 let pacer = self.pacers.pick().ok_or(NotPlayed::NoPacer)?;
-                let means = self.means.clone();
-                let stream = Stream::new(movie, self.manner, session.ssrc, means, pacer);
-                let stream = Arc::new(stream);
-                stream.join(&session.id, session.delivery.clone());
+                let stream = self.new_stream(movie, session.ssrc, pacer);
+                stream.with_outlet(|outlet| outlet.join(&session.id, session.delivery.clone()));
                 *session.stream() = Some(stream.clone());
                 stream
             }
         };
-        let on = stream.is_playing() && asked.is_plain();
-        if !on {
+        let goes_on = stream.is_playing() && asked.is_plain();
+        if !goes_on {
             stream.stop();
         }
-        let (place, number, timestamp) = stream.stands();
+        let position = stream.position();
         let duration = self.duration(&stream.movie());
-        let begin = asked.begin.unwrap_or(place);
+        let start = asked.begin.unwrap_or(position.nanoseconds);
         let (scale, speed) = (asked.scale.unwrap_or(1.0), asked.speed.unwrap_or(1.0));
-        let mut plan = Plan::new(self.framerate, begin, asked.end, scale, speed);
+        let mut plan = Plan::new(self.mode.framerate, start, asked.end, scale, speed);
         if let Some(frames) = stream.movie().total_frames() {
-            plan.first = plan.first.min(frames.saturating_sub(1));
+            plan.start_within(frames);
         }
         // The movie's own end is left open: rtspsrc 1.22 would estimate when it comes, from packets
         // of before a seek too, and stop there. RTCP BYE reports it.
-        let end = match (asked.end, plan.backwards) {
+        let end = match (asked.end, plan.is_backwards()) {
             (None, true) => Some(0),
             (end, true) => end,
             (end, false) => end.filter(|end| duration.is_none_or(|duration| *end < duration)),
@@ -279,13 +298,13 @@ impl Sessions {
         let end = end.map_or_else(String::new, seconds);
         let rate = |rate: f64| format!("{rate:.3}");
         let answer = PlayAnswer {
-            range: format!("npt={}-{end}", seconds(plan.place(0))),
+            range: format!("npt={}-{end}", seconds(plan.position(0))),
             scale: asked.scale.map(rate),
             speed: asked.speed.map(rate),
-            sequence_number: Some(number),
-            timestamp,
+            sequence_number: stream.with_outlet(|outlet| outlet.sequence_number()),
+            timestamp: position.rtptime,
         };
-        let (session, plan) = (session.clone(), (!on).then_some(plan));
+        let (session, plan) = (session.clone(), (!goes_on).then_some(plan));
         Ok(Prepared { session, stream, plan, live: false, answer })
     }
 
@@ -297,7 +316,7 @@ impl Sessions {
         live.retain(|_, streams| streams.iter().any(|stream| stream.strong_count() > 0));
         let key = (session.mount.point.clone(), movie.number());
         let streams = live.entry(key).or_default();
-        let places = self.pacers.places(self.framerate);
+        let places = self.pacers.places(self.mode.framerate);
         let mut free = None;
         let mut emptiest = None;
         for (which, pacer) in places.enumerate() {
@@ -314,9 +333,7 @@ impl Sessions {
         match (emptiest, free) {
             (Some((viewers, stream)), free) if viewers < FULL || free.is_none() => Ok(stream),
             (_, Some((which, pacer))) => {
-                let means = self.means.clone();
-                let stream = Stream::new(movie, self.manner, session.ssrc, means, pacer);
-                let stream = Arc::new(stream);
+                let stream = self.new_stream(movie, session.ssrc, pacer);
                 let count = streams.len().max(which + 1);
                 streams.resize_with(count, Weak::new);
                 streams[which] = Arc::downgrade(&stream);
@@ -326,10 +343,16 @@ impl Sessions {
         }
     }
 
-    fn join_live(&self, session: &Arc<Session>, stream: Arc<Stream>, asked: &Asked) -> Prepared {
+    fn join_live(
+        &self,
+        session: &Arc<Session>,
+        stream: Arc<Stream>,
+        since: Instant,
+        asked: &Asked,
+    ) -> Prepared {
         *session.stream() = Some(stream.clone());
-        let elapsed = u64::try_from(self.begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let (_, _, timestamp) = stream.stands();
+        let elapsed = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let timestamp = stream.position().rtptime;
         // At its own rate, whatever is asked for.
         let own = |rate: Option<f64>| rate.map(|_| "1.000".to_owned());
         let answer = PlayAnswer {
@@ -339,7 +362,7 @@ impl Sessions {
             sequence_number: None,
             timestamp,
         };
-        let plan = Some(Plan::new(self.framerate, elapsed, None, 1.0, 1.0));
+        let plan = Some(Plan::new(self.mode.framerate, elapsed, None, 1.0, 1.0));
         Prepared { session: session.clone(), stream, plan, live: true, answer }
     }
 }
@@ -354,7 +377,9 @@ impl Prepared {
             return;
         }
         if live {
-            stream.join(&session.id, session.delivery.clone());
+            stream.with_outlet(|outlet| outlet.join(&session.id, session.delivery.clone()));
+            // A report for the new viewer, too.
+            stream.report_soon();
         }
         if let Some(plan) = plan
             && !(live && stream.is_playing())

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a sender reports by RTCP (RFC 3550 section 6).
+//! What a sender reports by RTCP (RFC 3550 section 6), as bytes.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,22 +10,23 @@ const GOODBYE: u8 = 203;
 /// From NTP's epoch, 1900, to that of Unix, in seconds.
 const NTP_EPOCH: u64 = 2_208_988_800;
 
-/// Where a stream stands at a moment.
+/// A sender's report: where its stream stands at a moment (RFC 3550 section 6.4.1).
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Report {
+pub struct SenderReport {
+    /// The synchronization source that sends.
     pub ssrc: u32,
     /// The moment on the wall clock.
     pub now: SystemTime,
     /// The RTP timestamp of that moment.
     pub timestamp: u32,
-    /// Packets sent since the begin.
+    /// RTP packets sent since the start.
     pub packets: u32,
     /// Bytes of their payloads.
     pub octets: u32,
 }
 
-impl Report {
-    /// A compound packet: the sender report, who it is, and with `goodbye` that this is the end.
+impl SenderReport {
+    /// A compound packet (section 6.1): the report, the sender's CNAME, and with `goodbye` a BYE.
     pub fn packet(&self, name: &str, goodbye: bool) -> Vec<u8> {
         let since = self.now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         // The low 32 bits of the seconds, and the fraction in parts of 2^32.
@@ -61,8 +62,13 @@ mod tests {
     #[test]
     fn fields_lie_where_the_standard_has_them() {
         let now = UNIX_EPOCH + Duration::from_millis(1_500);
-        let report =
-            Report { ssrc: 0x0102_0304, now, timestamp: 0x0506_0708, packets: 9, octets: 0x0a0b };
+        let report = SenderReport {
+            ssrc: 0x0102_0304,
+            now,
+            timestamp: 0x0506_0708,
+            packets: 9,
+            octets: 0x0a0b,
+        };
         let sender = [
             0x80, 200, 0, 6, 1, 2, 3, 4, 0x83, 0xaa, 0x7e, 0x81, 0x80, 0, 0, 0, 5, 6, 7, 8, 0, 0,
             0, 9, 0, 0, 0x0a, 0x0b,

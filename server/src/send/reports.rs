@@ -11,27 +11,27 @@ use std::sync::{Mutex, PoisonError};
 const KEPT: usize = 256;
 
 fn once(text: &str, log: impl FnOnce()) {
-    static SAID: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
-    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    if !said.iter().any(|it| it == text) {
-        said.truncate(KEPT - 1);
-        said.push_front(text.to_owned());
-        drop(said);
+    static LOGGED: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
+    let mut logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !logged.iter().any(|it| it == text) {
+        logged.truncate(KEPT - 1);
+        logged.push_front(text.to_owned());
+        drop(logged);
         log();
     }
 }
 
 /// A frame is not sent.
-pub(super) fn dropped(movie: &MovieFile, frame: u64, offset: u64, why: &Unusable) {
+pub(crate) fn dropped(movie: &MovieFile, frame: u64, offset: u64, why: &Unusable) {
     let (path, kind) = (movie.path().display(), why.kind());
     once(&format!("{path}\0{kind}\0dropped"), || {
         let frame = frame + 1;
-        tracing::warn!(%path, frame, offset, kind, "dropped, others are only counted: {why}");
+        tracing::warn!(%path, frame, offset, kind, "dropped, further ones of this kind are counted: {why}");
     });
 }
 
 /// A frame was made, since RTP cannot carry it as it is.
-pub(super) fn made(movie: &MovieFile, frame: u64, way: Way, reason: &Reason) {
+pub(crate) fn made(movie: &MovieFile, frame: u64, way: Way, reason: &Reason) {
     let (path, kind, way) = (movie.path().display(), reason.kind(), way.describe());
     once(&format!("{path}\0{kind}\0{way}"), || {
         tracing::debug!(%path, frame = frame + 1, kind, "{way}: {reason}");
@@ -39,7 +39,7 @@ pub(super) fn made(movie: &MovieFile, frame: u64, way: Way, reason: &Reason) {
 }
 
 /// The file ends before a frame that it had when it was opened.
-pub(super) fn shrunk(movie: &MovieFile, frame: u64, offset: u64) {
+pub(crate) fn shrunk(movie: &MovieFile, frame: u64, offset: u64) {
     let path = movie.path().display();
     once(&format!("{path}\0shrunk\0{offset}"), || {
         let frame = frame + 1;
@@ -47,15 +47,24 @@ pub(super) fn shrunk(movie: &MovieFile, frame: u64, offset: u64) {
     });
 }
 
+/// A frame could not be read.
+pub(crate) fn unreadable(movie: &MovieFile, frame: u64, error: &std::io::Error) {
+    let path = movie.path().display();
+    once(&format!("{path}\0unreadable\0{}", error.kind()), || {
+        tracing::warn!(%path, frame = frame + 1, "cannot be read, the movie ends here: {error}");
+    });
+}
+
 /// Bad records before `frame`, from the bad span numbered `next` on; gives the next number.
-pub(super) fn bad_spans(movie: &MovieFile, mut next: usize, frame: u64) -> usize {
+pub(crate) fn bad_spans(movie: &MovieFile, mut next: usize, frame: u64) -> usize {
     while let Some((before, span)) = movie.bad_span(next, frame) {
         next += 1;
         let text = movie.describe_bad_span(before, &span);
         once(&text, || tracing::warn!("{text}"));
         if next == MAX_LISTED_BAD_SPANS {
             let path = movie.path().display();
-            let text = format!("{path}: further bad records are not told: mjpeg-movie check does");
+            let text =
+                format!("{path}: further bad records are not logged; mjpeg-movie check lists them");
             once(&text, || tracing::warn!("{text}"));
         }
     }

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which frame of a movie's file is the next one: where it lies, where the movie ends or starts over,
+//! and what becomes of a file that changes meanwhile.
+
+use gstmjpegfile::movie::FrameLocation;
+use gstmjpegfile::movie_file::{Lookup, MovieFile};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// A movie's frames, as far as they are known.
+pub(crate) trait Index: Sized {
+    /// Where a frame lies; [`Lookup::Cancelled`] while that is not known.
+    fn look_up(&self, frame: u64) -> Lookup;
+
+    /// The movie as it is now, if its file has changed since.
+    fn if_changed(&self) -> Option<Self>;
+}
+
+impl Index for Arc<MovieFile> {
+    fn look_up(&self, frame: u64) -> Lookup {
+        self.frame(frame, &AtomicBool::new(false), Some(Duration::ZERO))
+    }
+
+    fn if_changed(&self) -> Option<Self> {
+        MovieFile::if_changed(self).ok().flatten()
+    }
+}
+
+/// What is sent next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The frame of this number in the file, which lies there.
+    Frame(u64, FrameLocation),
+    /// The index has not come so far.
+    NotIndexed,
+    /// The movie has no such frame, and does not start over.
+    End,
+}
+
+/// A movie, and how often it has started over.
+#[derive(Debug)]
+pub(crate) struct Cursor<M = Arc<MovieFile>> {
+    movie: M,
+    looping: bool,
+    /// Frames of the passes before this one.
+    passed: u64,
+}
+
+impl<M: Index> Cursor<M> {
+    /// At the first pass.
+    pub fn new(movie: M, looping: bool) -> Self {
+        Self { movie, looping, passed: 0 }
+    }
+
+    /// The movie as it is in this pass.
+    pub fn movie(&self) -> &M {
+        &self.movie
+    }
+
+    /// Counts frames from the first pass again.
+    pub fn rewind(&mut self) {
+        self.passed = 0;
+    }
+
+    /// The frame of a number that counts on over all passes.
+    pub fn look_up(&mut self, frame: u64) -> Next {
+        let within = frame.saturating_sub(self.passed);
+        match self.movie.look_up(within) {
+            Lookup::Frame(location) => Next::Frame(within, location),
+            Lookup::Cancelled => Next::NotIndexed,
+            Lookup::End(frames) if frames > 0 && self.looping => {
+                self.passed += within - within % frames;
+                // Taken in between passes only, so that a pass is of one file.
+                if let Some(changed) = self.movie.if_changed() {
+                    self.movie = changed;
+                }
+                let within = within % frames;
+                match self.movie.look_up(within) {
+                    Lookup::Frame(location) => Next::Frame(within, location),
+                    Lookup::Cancelled => Next::NotIndexed,
+                    // The changed movie is shorter: this pass is over, too, at its next frame.
+                    Lookup::End(0) => Next::End,
+                    Lookup::End(_) => {
+                        self.passed += within;
+                        match self.movie.look_up(0) {
+                            Lookup::Frame(location) => Next::Frame(0, location),
+                            Lookup::Cancelled => Next::NotIndexed,
+                            Lookup::End(_) => Next::End,
+                        }
+                    }
+                }
+            }
+            Lookup::End(_) => Next::End,
+        }
+    }
+
+    /// The movie's last frame, once it is known.
+    pub fn last(&self) -> Option<(u64, FrameLocation)> {
+        let Lookup::End(frames @ 1..) = self.movie.look_up(u64::MAX) else { return None };
+        match self.movie.look_up(frames - 1) {
+            Lookup::Frame(location) => Some((frames - 1, location)),
+            Lookup::End(_) | Lookup::Cancelled => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    /// A file of so many frames, of which so many are indexed; a frame's offset is its version.
+    #[derive(Debug, Clone)]
+    struct File {
+        frames: u64,
+        indexed: u64,
+        version: u64,
+        /// What is there at the next look.
+        changed: Rc<RefCell<Option<File>>>,
+    }
+
+    fn file(version: u64, frames: u64) -> File {
+        File { frames, indexed: frames, version, changed: Rc::default() }
+    }
+
+    impl Index for File {
+        fn look_up(&self, frame: u64) -> Lookup {
+            if frame < self.indexed {
+                Lookup::Frame(FrameLocation { offset: self.version, length: 1 })
+            } else if self.indexed < self.frames {
+                Lookup::Cancelled
+            } else {
+                Lookup::End(self.frames)
+            }
+        }
+
+        fn if_changed(&self) -> Option<Self> {
+            self.changed.borrow_mut().take()
+        }
+    }
+
+    /// A frame's number and its file, or why there is none.
+    fn next(cursor: &mut Cursor<File>, frame: u64) -> Result<(u64, u64), Next> {
+        match cursor.look_up(frame) {
+            Next::Frame(number, location) => Ok((number, location.offset)),
+            other => Err(other),
+        }
+    }
+
+    #[test]
+    fn a_movie_ends_or_starts_over() {
+        let rows = [
+            (false, 0, Ok((0, 1))),
+            (false, 2, Ok((2, 1))),
+            (false, 3, Err(Next::End)),
+            (true, 3, Ok((0, 1))),
+            (true, 4, Ok((1, 1))),
+            (true, 3_000_000_001, Ok((1, 1))),
+        ];
+        for (looping, frame, want) in rows {
+            let mut cursor = Cursor::new(file(1, 3), looping);
+            assert_eq!(next(&mut cursor, frame), want, "looping {looping}, frame {frame}");
+        }
+        for looping in [false, true] {
+            assert_eq!(next(&mut Cursor::new(file(1, 0), looping), 0), Err(Next::End));
+        }
+    }
+
+    #[test]
+    fn what_is_not_indexed_is_waited_for() {
+        let mut cursor = Cursor::new(File { indexed: 2, ..file(1, 5) }, true);
+        assert_eq!(next(&mut cursor, 1), Ok((1, 1)));
+        assert_eq!(next(&mut cursor, 2), Err(Next::NotIndexed));
+        assert_eq!(cursor.last(), None);
+        cursor.movie.indexed = 5;
+        assert_eq!(next(&mut cursor, 2), Ok((2, 1)));
+        assert_eq!(cursor.last(), Some((4, FrameLocation { offset: 1, length: 1 })));
+    }
+
+    #[test]
+    fn a_changed_file_is_taken_in_between_passes() {
+        // Frames of the second file; the files that the frames from 0 on come from.
+        let rows = [
+            (5, vec![(0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (2, 2), (3, 2), (4, 2), (0, 2)]),
+            (3, vec![(0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (2, 2), (0, 2)]),
+            (1, vec![(0, 1), (1, 1), (2, 1), (0, 2), (0, 2), (0, 2)]),
+        ];
+        for (frames, want) in rows {
+            let mut cursor = Cursor::new(file(1, 3), true);
+            cursor.movie.changed.replace(Some(file(2, frames)));
+            let numbers = 0..u64::try_from(want.len()).unwrap();
+            let got: Vec<_> = numbers.map(|number| next(&mut cursor, number).unwrap()).collect();
+            assert_eq!(got, want, "{frames}");
+        }
+        // Emptied.
+        let mut cursor = Cursor::new(file(1, 3), true);
+        cursor.movie.changed.replace(Some(file(2, 0)));
+        assert_eq!(next(&mut cursor, 3), Err(Next::End));
+    }
+
+    #[test]
+    fn a_position_after_a_change_to_a_shorter_file_is_its_first_frame() {
+        let mut cursor = Cursor::new(file(1, 10), true);
+        cursor.movie.changed.replace(Some(file(2, 4)));
+        assert_eq!(next(&mut cursor, 17), Ok((0, 2)));
+        assert_eq!(next(&mut cursor, 18), Ok((1, 2)));
+        cursor.rewind();
+        assert_eq!(next(&mut cursor, 3), Ok((3, 2)));
+    }
+}
