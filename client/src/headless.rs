@@ -51,7 +51,7 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     let seen = Arc::new(Mutex::new(Seen::default()));
-    player.set_video_sink(&sink(&seen, arguments)?);
+    player.set_video_sink(&sink(player, &seen, arguments)?);
     let main_loop = glib::MainLoop::new(None, false);
     let error = Rc::new(RefCell::new(None));
     let (quit, slot) = (main_loop.clone(), error.clone());
@@ -62,7 +62,7 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     let quit = main_loop.clone();
     player.connect_end_of_movie(move || quit.quit());
     let first = Cell::new(true);
-    player.connect_notify_local(Some("state"), move |player, _| {
+    player.connect_state(move |player| {
         if player.state() == State::Ready && first.replace(false) {
             player.command("play");
         }
@@ -84,7 +84,7 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     let timeout = Duration::from_secs_f64(arguments.timeout);
     // The source's own limits, which say more, come first.
     let patience = if source.starts_with(SCHEME) { timeout + LAB_SLACK } else { timeout };
-    let look = glib::timeout_add_local(LOOK, move || {
+    player.every(LOOK, "headless-timer", move |_| {
         let seen = lock(&watched);
         let enough = frames.is_some_and(|frames| seen.frames >= frames)
             || seconds.zip(seen.first).is_some_and(|(limit, first)| first.elapsed() >= limit);
@@ -102,7 +102,6 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     if error.borrow().is_none() {
         main_loop.run();
     }
-    look.remove();
     let statistics = player.statistics();
     player.command("teardown");
 
@@ -164,13 +163,13 @@ impl Summary {
 }
 
 /// A fakesink that keeps time; with `--save` behind a conversion to RGB.
-fn sink(seen: &Arc<Mutex<Seen>>, arguments: &Arguments) -> Result<gst::Element> {
+fn sink(player: &Player, seen: &Arc<Mutex<Seen>>, arguments: &Arguments) -> Result<gst::Element> {
     let fakesink = gst::ElementFactory::make("fakesink")
         .property("sync", true)
         .property("signal-handoffs", true)
         .build()?;
     let (seen, save, limit) = (seen.clone(), arguments.save.clone(), arguments.frames);
-    fakesink.connect("handoff", false, move |values| {
+    player.borders().on_signal(&fakesink, "handoff", "headless-handoff", move |values| {
         let buffer = values.get(1)?.get::<gst::Buffer>().ok()?;
         let caps = values.get(2)?.get::<gst::Pad>().ok()?.current_caps()?;
         let info = gst_video::VideoInfo::from_caps(&caps).ok()?;

@@ -51,25 +51,26 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
     let keys = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let raw = if keys { Some(RawMode::enter()?) } else { None };
     if !arguments.no_play {
-        player.connect_notify_local(Some("state"), {
-            let first = std::cell::Cell::new(true);
-            move |player, _| {
-                if player.state() == State::Ready && first.replace(false) {
-                    player.command("play");
-                }
+        let first = std::cell::Cell::new(true);
+        player.connect_state(move |player| {
+            if player.state() == State::Ready && first.replace(false) {
+                player.command("play");
             }
         });
         player.command("setup");
     }
-    let (quit, face) = (main_loop.clone(), player.clone());
-    let flag = failed.clone();
-    glib::timeout_add_local(TICK, move || {
-        let go_on = if keys { read_keys(&face) } else { !ended_alone(&face, flag.get()) };
+    let (quits, flag, plays) = (Quits(main_loop.clone()), failed.clone(), !arguments.no_play);
+    player.every(TICK, "terminal-timer", move |player| {
+        // Owned by the timer: after its end no key is read.
+        let _ = &quits;
         if keys {
-            draw(&face);
+            let go_on = read_keys(player);
+            draw(player);
+            return if go_on { glib::ControlFlow::Continue } else { glib::ControlFlow::Break };
         }
-        if !go_on {
-            quit.quit();
+        if plays && has_ended(player) {
+            flag.set(true);
+            return glib::ControlFlow::Break;
         }
         glib::ControlFlow::Continue
     });
@@ -84,8 +85,17 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// Without keys there is nobody to set up again after an error.
-fn ended_alone(player: &Player, failed: bool) -> bool {
-    failed && player.state() == State::Init
+fn has_ended(player: &Player) -> bool {
+    player.state() == State::Init && player.pending().is_none()
+}
+
+/// Ends the main loop when it is dropped.
+struct Quits(glib::MainLoop);
+
+impl Drop for Quits {
+    fn drop(&mut self) {
+        self.0.quit();
+    }
 }
 
 /// Acts on the keys pressed since the last time; false to quit.

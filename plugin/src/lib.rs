@@ -4,6 +4,7 @@
 //! [`movie`] and [`jpeg`] know the format and no GStreamer type; [`movie_file`] opens files;
 //! the elements are thin around them. Programs call [`register`] and need no plugin path.
 
+mod border;
 pub mod jpeg;
 pub mod lab;
 pub mod labrtspsrc;

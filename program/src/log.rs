@@ -5,11 +5,12 @@
 //! (nobody reads the other end of the pipe) or cannot be written (the reader has gone). Lost lines
 //! are counted, and reported as soon as a line can be written again.
 
+use crate::border::guarded;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
@@ -26,6 +27,12 @@ const FLUSH: Duration = Duration::from_secs(1);
 
 /// The queue of this process, once the log has been started.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
+
+/// Whether GLib's messages become events of `tracing`; otherwise they are plain lines.
+static EVENTS: AtomicBool = AtomicBool::new(false);
+
+/// GLib takes a writer of messages once per process.
+static WRITER: Once = Once::new();
 
 enum Entry {
     Text(Vec<u8>),
@@ -157,7 +164,7 @@ impl Log {
             Lines::Plain => layer.without_time().boxed(),
         };
         tracing_subscriber::registry().with(layer.with_filter(filter)).init();
-        glib::log_set_default_handler(forward);
+        EVENTS.store(true, Ordering::Relaxed);
         std::panic::set_hook(Box::new(|panic| {
             tracing::error!("{}", crate::border::describe(panic));
             flush();
@@ -175,12 +182,7 @@ impl Log {
             // Another thread's queue that came first is as good.
             let _ = QUEUE.set(Queue::start(io::stderr())?);
         }
-        glib::log_set_default_handler(|domain, level, text| {
-            use glib::LogLevel::{Critical, Error, Warning};
-            if matches!(level, Error | Critical | Warning) {
-                say(&format!("{}: {text}", domain.unwrap_or("GLib")));
-            }
-        });
+        WRITER.call_once(|| glib::log_set_writer_func(take_message));
         std::panic::set_hook(Box::new(|panic| {
             say(&crate::border::describe(panic));
             flush();
@@ -219,9 +221,22 @@ pub fn write(text: &[u8]) {
     }
 }
 
-/// GLib's and GStreamer's own messages.
-fn forward(domain: Option<&str>, level: glib::LogLevel, text: &str) {
-    let domain = domain.unwrap_or("GLib");
+/// A message of GLib's or GStreamer's. A panic must not reach GLib: it costs the message.
+fn take_message(level: glib::LogLevel, fields: &[glib::LogField<'_>]) -> glib::LogWriterOutput {
+    use glib::LogLevel::{Critical, Error, Warning};
+    let _ = guarded("glib-log", || {
+        let domain = field(fields, "GLIB_DOMAIN").unwrap_or_else(|| "GLib".to_owned());
+        let text = field(fields, "MESSAGE").unwrap_or_default();
+        if EVENTS.load(Ordering::Relaxed) {
+            log_event(level, &domain, &text);
+        } else if matches!(level, Error | Critical | Warning) {
+            say(&format!("{domain}: {text}"));
+        }
+    });
+    glib::LogWriterOutput::Handled
+}
+
+fn log_event(level: glib::LogLevel, domain: &str, text: &str) {
     match level {
         glib::LogLevel::Error => tracing::error!("{domain}-ERROR: {text}"),
         glib::LogLevel::Critical => tracing::error!("{domain}-CRITICAL: {text}"),
@@ -231,11 +246,55 @@ fn forward(domain: Option<&str>, level: glib::LogLevel, text: &str) {
     }
 }
 
+/// The value of a message's field. It can contain a peer's bytes, which are neither always UTF-8
+/// nor harmless on a terminal.
+fn field(fields: &[glib::LogField<'_>], key: &str) -> Option<String> {
+    let field = fields.iter().find(|field| field.key() == key)?;
+    Some(printable(&String::from_utf8_lossy(field.value_bytes()?)))
+}
+
+/// Escapes what controls a terminal, or changes the direction of the text after it.
+fn printable(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, char| {
+        let control = char.is_control() && !matches!(char, '\t' | '\n');
+        if control || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            out.extend(char.escape_unicode());
+        } else {
+            out.push(char);
+        }
+        out
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use glib::LogField;
+    use glib::gstr;
     use std::sync::Mutex;
     use std::sync::mpsc::Sender;
+
+    #[test]
+    fn a_field_is_text_that_does_nothing_to_a_terminal() {
+        let rows: [(&str, &[u8], &str); 6] = [
+            ("text", "5 µs\tof\nall".as_bytes(), "5 µs\tof\nall"),
+            ("not UTF-8", b"rtsp://h/x\xff", "rtsp://h/x\u{fffd}"),
+            ("escape sequence", b"\x1b[2J", "\\u{1b}[2J"),
+            ("C0 and DEL", b"a\r\x07\x7f", "a\\u{d}\\u{7}\\u{7f}"),
+            ("C1", "\u{9b}2J".as_bytes(), "\\u{9b}2J"),
+            ("right to left", "\u{202e}\u{2067}x".as_bytes(), "\\u{202e}\\u{2067}x"),
+        ];
+        for (name, bytes, want) in rows {
+            let fields = [
+                LogField::new(gstr!("PRIORITY"), b"4"),
+                LogField::new(gstr!("MESSAGE"), bytes),
+                LogField::new_user_data(gstr!("GLIB_DOMAIN"), 1),
+            ];
+            assert_eq!(field(&fields, "MESSAGE").as_deref(), Some(want), "{name}");
+            assert_eq!(field(&fields, "GLIB_DOMAIN"), None, "it is no text");
+            assert_eq!(field(&fields, "CODE_FILE"), None, "it is missing");
+        }
+    }
 
     /// Takes what is written once the test lets it.
     struct Gate {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A player on a thread of its own, for faces that must not wait for servers.
 
+use super::border;
 use super::history::{self, History};
 use super::protocol_log::ProtocolLog;
 use super::{Command, Failure, FailureKind, Options, Packet, Pictures, Player, Protocol};
 use super::{Recording, State, Statistics};
 use futures::StreamExt;
 use futures::channel::mpsc as orders;
-use glib::prelude::*;
+use mjpeg_program::border::{Panicked, guarded};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -129,7 +130,11 @@ impl Engine {
             let context = glib::MainContext::new();
             // The player's bus is watched in the thread's own context.
             let ran = context.with_thread_default(|| {
-                context.block_on(Session::new(theirs, outbox).run(inbox));
+                let session = Session::new(theirs, outbox);
+                let run = || context.block_on(session.clone().run(inbox));
+                if let Err(panicked) = guarded("engine-thread", run) {
+                    session.end(panicked);
+                }
             });
             if let Err(error) = ran {
                 tracing::error!("the player's thread has no main context: {error}");
@@ -248,19 +253,39 @@ impl Session {
         let ticks = glib::MainContext::ref_thread_default().spawn_local(async move {
             loop {
                 glib::timeout_future(history::INTERVAL).await;
-                ticking.tick();
+                if let Err(panicked) = guarded("engine-tick", || ticking.tick()) {
+                    ticking.end(panicked);
+                }
             }
         });
         while let Some(order) = inbox.next().await {
-            match order {
-                Order::Open { source, options, play } => self.open(&source, &options, play),
-                Order::Quit => break,
-                order => self.act(order),
+            if matches!(order, Order::Quit) {
+                break;
             }
-            self.publish();
+            if let Err(panicked) = guarded("engine-order", || self.take(order)) {
+                self.end(panicked);
+            }
         }
         ticks.abort();
         self.close();
+    }
+
+    fn take(self: &Rc<Self>, order: Order) {
+        match order {
+            Order::Open { source, options, play } => self.open(&source, &options, play),
+            order => self.act(order),
+        }
+        self.publish();
+    }
+
+    /// Ends the session after a panic.
+    fn end(&self, panicked: Panicked) {
+        let _ = guarded("engine-end", || self.close());
+        let failure = border::failure(panicked);
+        self.not_opened.replace(Some(failure.clone()));
+        let source = lock(&self.shared.status).source.clone();
+        *lock(&self.shared.status) = Status { source, rate: 1.0, ..Status::default() };
+        self.tell(Event::Failed(failure));
     }
 
     fn tell(&self, event: Event) {
@@ -309,7 +334,8 @@ impl Session {
 
     fn new_player(self: &Rc<Self>, source: &str, options: &Options) -> anyhow::Result<Player> {
         let player = Player::new(source, options)?;
-        player.set_video_sink(&Pictures::sink(&self.shared.pictures, self.shared.wake.clone())?);
+        let (pictures, wake) = (&self.shared.pictures, self.shared.wake.clone());
+        player.set_video_sink(&Pictures::sink(pictures, player.borders(), wake)?);
         // The player is the session's: a strong reference here would be a circle.
         let this = Rc::downgrade(self);
         player.connect_error(move |failure| {
@@ -338,7 +364,7 @@ impl Session {
             (this.shared.wake)();
         });
         let this = Rc::downgrade(self);
-        player.connect_notify_local(Some("state"), move |player, _| {
+        player.connect_state(move |player| {
             if let Some(this) = this.upgrade() {
                 this.state_changed(player);
             }

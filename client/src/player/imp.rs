@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use super::border::{self, Border, Borders};
 use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind};
 use super::recorder::Recorder;
@@ -11,6 +12,7 @@ use glib::prelude::*;
 use glib::subclass::Signal;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
+use mjpeg_program::border::{Panicked, guarded};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
@@ -41,6 +43,10 @@ pub struct Player {
     on_exchange: RefCell<Vec<OnExchange>>,
     collector: Arc<Collector>,
     recorder: Arc<Recorder>,
+    borders: Borders,
+    property: OnceCell<Border>,
+    /// A panic is ending the session.
+    panicked: Cell<bool>,
 }
 
 /// How fast it plays.
@@ -67,11 +73,8 @@ impl ObjectImpl for Player {
                     .run_last()
                     .action()
                     .class_handler(move |values| {
-                        if let Some(player) =
-                            values.first().and_then(|v| v.get::<super::Player>().ok())
-                        {
-                            handler(player.imp());
-                        }
+                        let player = values.first()?.get::<super::Player>().ok()?;
+                        player.guarded("player-command", || handler(player.imp()));
                         None
                     })
                     .build()
@@ -104,10 +107,31 @@ impl ObjectImpl for Player {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, _pspec: &glib::ParamSpec) {
-        self.latency.set(value.get().unwrap_or_default());
+        self.at_property(|| self.latency.set(value.get().unwrap_or_default()));
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let mut value = pspec.default_value().clone();
+        self.at_property(|| value = self.value_of(pspec));
+        value
+    }
+
+    fn dispose(&self) {
+        let _ = guarded("player-dispose", || {
+            if let Some(playbin) = self.playbin.get() {
+                let _ = playbin.set_state(gst::State::Null);
+            }
+        });
+    }
+}
+
+impl Player {
+    fn at_property(&self, work: impl FnOnce()) {
+        let border = self.property.get_or_init(|| self.borders.border("player-property"));
+        self.obj().run(border, work);
+    }
+
+    fn value_of(&self, pspec: &glib::ParamSpec) -> glib::Value {
         let nanoseconds = |time: Option<gst::ClockTime>| {
             time.and_then(|time| i64::try_from(time.nseconds()).ok()).unwrap_or(-1)
         };
@@ -132,41 +156,29 @@ impl ObjectImpl for Player {
         }
     }
 
-    fn dispose(&self) {
-        if let Some(playbin) = self.playbin.get() {
-            let _ = playbin.set_state(gst::State::Null);
-        }
-    }
-}
-
-impl Player {
     /// Builds the playbin; once.
     pub fn open(&self, uri: &str, options: &Options) {
         self.protocol.set(Protocol::of(uri));
         let Ok(playbin) = gst::ElementFactory::make("playbin").property("uri", uri).build() else {
             return;
         };
-        let (options, collector) = (*options, self.collector.clone());
-        playbin.connect("source-setup", false, move |values| {
+        let (options, collector, borders) =
+            (*options, self.collector.clone(), self.borders.clone());
+        self.borders.on_signal(&playbin, "source-setup", "source-setup", move |values| {
             let source = values.get(1)?.get::<gst::Element>().ok()?;
-            sources::set_up(&source, &options, &collector);
+            sources::set_up(&source, &options, &collector, &borders);
             None
         });
         let (recorder, collector) = (self.recorder.clone(), self.collector.clone());
-        playbin.connect("deep-element-added", false, move |values| {
+        let borders = self.borders.clone();
+        self.borders.on_signal(&playbin, "deep-element-added", "element-added", move |values| {
             let element = values.get(2)?.get::<gst::Element>().ok()?;
-            Recorder::watch(&recorder, &collector, &element);
+            Recorder::watch(&recorder, &collector, &borders, &element);
             None
         });
-        let weak = self.obj().downgrade();
         let watch = playbin.bus().and_then(|bus| {
-            bus.add_watch_local(move |_, message| {
-                if let Some(player) = weak.upgrade() {
-                    player.imp().message(message);
-                }
-                glib::ControlFlow::Continue
-            })
-            .ok()
+            self.borders.set_bus(bus.clone());
+            self.obj().on_message(&bus, |player, message| player.imp().message(message)).ok()
         });
         // Called once, so the cells are empty.
         let _ = self.playbin.set(playbin);
@@ -189,11 +201,14 @@ impl Player {
         }
         let Some(pad) = sink.static_pad("sink") else { return };
         let collector = self.collector.clone();
-        pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        self.borders.on_pad(&pad, gst::PadProbeType::BUFFER, "shown-frames", move |_| {
             collector.frames.fetch_add(1, Ordering::Relaxed);
-            gst::PadProbeReturn::Ok
         });
-        self.stepper.watch(&pad, self.playbin().and_then(gst::Element::bus));
+        self.stepper.watch(&pad, self.playbin().and_then(gst::Element::bus), &self.borders);
+    }
+
+    pub(crate) fn borders(&self) -> &Borders {
+        &self.borders
     }
 
     pub fn state(&self) -> State {
@@ -226,6 +241,7 @@ impl Player {
 
     fn setup(&self) {
         if self.allowed("setup", State::Init) {
+            self.borders.start_session();
             self.collector.reset();
             self.rate.set(Rate::default());
             self.start(Command::Setup, gst::State::Paused);
@@ -290,8 +306,7 @@ impl Player {
                     if let Some(exchange) = message.structure().and_then(Exchange::of) {
                         self.emit_exchange(&exchange);
                     }
-                    let gst::MessageView::Progress(progress) = message.view() else { continue };
-                    let (kind, code, _) = progress.get();
+                    let Some((kind, code)) = progress_of(&message) else { continue };
                     let ended =
                         kind != gst::ProgressType::Start && kind != gst::ProgressType::Continue;
                     if (code == "close" && ended) || std::time::Instant::now() > end {
@@ -360,6 +375,15 @@ impl Player {
         self.obj().emit_by_name::<()>("error", &[failure]);
     }
 
+    /// Ends the session after a panic.
+    pub fn panicked(&self, panicked: Panicked) {
+        // What panics while the session ends is in the log.
+        if !self.panicked.replace(true) {
+            let _ = guarded("player-end", || self.fail(&border::failure(panicked)));
+            self.panicked.set(false);
+        }
+    }
+
     fn set_state(&self, state: State) {
         if self.state.replace(state) != state {
             self.obj().notify("state");
@@ -381,9 +405,8 @@ impl Player {
     fn take_in(&self, message: &gst::Message) {
         use gst::MessageView;
         match message.view() {
-            MessageView::Progress(progress) => {
-                let (kind, code, _) = progress.get();
-                if kind == gst::ProgressType::Complete {
+            MessageView::Progress(_) => {
+                if let Some((gst::ProgressType::Complete, code)) = progress_of(message) {
                     let awaited = match self.pending.get() {
                         Some(Command::Setup) => code == "open",
                         Some(_) => code == "request",
@@ -479,4 +502,12 @@ impl Player {
         self.rate.set(Rate(rate));
         self.seek(position);
     }
+}
+
+/// The type and code of a PROGRESS message. [`gst::message::Progress::get`] also reads the text,
+/// which is missing if a peer's bytes in it are not UTF-8, and crashes then.
+fn progress_of(message: &gst::MessageRef) -> Option<(gst::ProgressType, &str)> {
+    let structure =
+        message.structure().filter(|_| message.type_() == gst::MessageType::Progress)?;
+    Some((structure.get("type").ok()?, structure.get("code").ok()?))
 }

@@ -14,6 +14,7 @@
 //! Properties: `state`, `position` and `duration` in nanoseconds (-1: unknown), `latency` in
 //! milliseconds, `statistics`.
 
+mod border;
 pub mod engine;
 mod exchange;
 mod explain;
@@ -37,6 +38,7 @@ use gst::prelude::*;
 use std::path::Path;
 use std::time::Duration;
 
+pub(crate) use border::Borders;
 pub use exchange::Exchange;
 pub use failure::{Failure, FailureKind};
 pub use gstmjpegfile::labrtspsrc::Dialect;
@@ -326,38 +328,33 @@ impl Player {
 
     /// Calls `f` at each failure that ends the stream.
     pub fn connect_error(&self, f: impl Fn(&Failure) + 'static) {
-        self.connect_local("error", false, move |values| {
+        self.on_signal("error", "player-error", move |values| {
             if let Some(failure) = values.get(1).and_then(|value| value.get::<&Failure>().ok()) {
                 f(failure);
             }
-            None
         });
     }
 
     /// Calls `f` when a command is refused in the present state.
     pub fn connect_refused(&self, f: impl Fn(&str) + 'static) {
-        self.connect_text("refused", f);
+        self.on_signal("refused", "player-refused", move |values| {
+            let text = values.get(1).and_then(|value| value.get::<String>().ok());
+            f(text.as_deref().unwrap_or_default());
+        });
     }
 
     /// Calls `f` at the end of the movie.
     pub fn connect_end_of_movie(&self, f: impl Fn() + 'static) {
-        self.connect_local("end-of-movie", false, move |_| {
-            f();
-            None
-        });
+        self.on_signal("end-of-movie", "player-end-of-movie", move |_| f());
     }
 
     /// Calls `f` at each step of the exchange with a server.
     pub fn connect_exchange(&self, f: impl Fn(&Exchange) + 'static) {
-        self.imp().connect_exchange(Box::new(f));
+        self.imp().connect_exchange(Box::new(self.listener("player-exchange", f)));
     }
 
-    fn connect_text(&self, signal: &str, f: impl Fn(&str) + 'static) {
-        self.connect_local(signal, false, move |values| {
-            let text = values.get(1).and_then(|value| value.get::<String>().ok());
-            f(text.as_deref().unwrap_or_default());
-            None
-        });
+    pub(crate) fn borders(&self) -> &Borders {
+        self.imp().borders()
     }
 }
 

@@ -4,6 +4,7 @@
 use super::Protocol;
 use gstmjpegfile::lab::{Method, Reply, RequestForm};
 use gstmjpegfile::labrtspsrc::Location;
+use mjpeg_program::border::guarded;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -50,6 +51,18 @@ pub fn addresses(source: &str) -> Vec<String> {
         format!("rtsp://{authority}/{name}")
     };
     names.iter().map(of).collect()
+}
+
+/// Runs [`addresses`] in a thread of its own, and hands the result, or nothing after a panic, to
+/// `done`.
+///
+/// # Errors
+/// If the system has no thread left.
+pub fn find(source: &str, done: impl FnOnce(Vec<String>) + Send + 'static) -> std::io::Result<()> {
+    let source = source.to_owned();
+    let thread = std::thread::Builder::new().name("movies".to_owned());
+    let find = move || done(guarded("movie-list", || addresses(&source)).unwrap_or_default());
+    thread.spawn(find).map(drop)
 }
 
 /// The movies' names. Empty where the server does not know LIST, or does not answer within

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Decoded pictures for a face that draws them itself.
 
+use super::Borders;
 use gst_video::prelude::*;
 use std::fmt;
 use std::path::Path;
@@ -130,15 +131,19 @@ impl Pictures {
     /// `wake`.
     pub(super) fn sink(
         pictures: &Arc<Self>,
+        borders: &Borders,
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<gst::Element, glib::BoolError> {
         let caps = gst_video::VideoCapsBuilder::new().format(gst_video::VideoFormat::Rgba).build();
         let take = |pictures: Arc<Self>, wake: Arc<dyn Fn() + Send + Sync>| {
+            let (borders, border) = (borders.clone(), borders.border("pictures"));
             move |sample: gst::Sample, now: Option<gst::ClockTime>| {
-                if let Some(picture) = Picture::of(&sample, now) {
-                    pictures.put(picture);
-                    wake();
-                }
+                borders.run(&border, || {
+                    if let Some(picture) = Picture::of(&sample, now) {
+                        pictures.put(picture);
+                        wake();
+                    }
+                });
                 Ok(gst::FlowSuccess::Ok)
             }
         };

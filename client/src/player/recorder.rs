@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writes the frames as they were received into a movie, and counts what the decoder makes of them.
 
+use super::Borders;
 use super::statistics::Collector;
 use gst::prelude::*;
 use gstmjpegfile::movie::FrameWriter;
@@ -79,7 +80,12 @@ impl Recorder {
     }
 
     /// Follows an element of the playbin, if it is what decodes JPEG.
-    pub fn watch(recorder: &Arc<Self>, collector: &Arc<Collector>, element: &gst::Element) {
+    pub fn watch(
+        recorder: &Arc<Self>,
+        collector: &Arc<Collector>,
+        borders: &Borders,
+        element: &gst::Element,
+    ) {
         let decodes = element.factory().is_some_and(|factory| {
             factory.has_type(gst::ElementFactoryType::DECODER)
                 && factory.can_sink_any_caps(&gst::Caps::new_empty_simple("image/jpeg"))
@@ -92,17 +98,16 @@ impl Recorder {
             return;
         }
         let (recorder, counts) = (recorder.clone(), collector.clone());
-        sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let frames = gst::PadProbeType::BUFFER;
+        borders.on_pad(&sink, frames, "decoder-input", move |info| {
             counts.into_decoder.fetch_add(1, Ordering::Relaxed);
             if let Some(jpeg) = info.buffer().and_then(|buffer| buffer.map_readable().ok()) {
                 recorder.frame(&jpeg);
             }
-            gst::PadProbeReturn::Ok
         });
         let counts = collector.clone();
-        src.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        borders.on_pad(&src, frames, "decoder-output", move |_| {
             counts.out_of_decoder.fetch_add(1, Ordering::Relaxed);
-            gst::PadProbeReturn::Ok
         });
     }
 }

@@ -8,11 +8,13 @@
 //! requests, which rtspsrc sends behind the extensions' back, are not heard.
 #![allow(unsafe_code)] // The interface and RTSP messages' headers are not in the bindings.
 
+use super::border;
 use glib::prelude::*;
 use glib::subclass::prelude::*;
 use glib::translate::*;
 use gst::prelude::*;
 use gst_rtsp_sys as ffi;
+use mjpeg_program::border::guarded;
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_uint};
 use std::ptr;
@@ -49,11 +51,14 @@ thread_local! {
 
 mod imp {
     use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{LazyLock, Mutex, PoisonError};
 
     #[derive(Debug, Default)]
     pub struct Tap {
         source: Mutex<glib::WeakRef<gst::Element>>,
+        /// It listens no more.
+        panicked: AtomicBool,
     }
 
     #[glib::object_subclass]
@@ -67,7 +72,9 @@ mod imp {
     impl ObjectImpl for Tap {
         fn constructed(&self) {
             self.parent_constructed();
-            NEWEST.with(|newest| newest.replace(Some(self.obj().downgrade())));
+            let _ = guarded("rtsp-monitor-new", || {
+                NEWEST.with(|newest| newest.replace(Some(self.obj().downgrade())));
+            });
         }
     }
 
@@ -92,9 +99,25 @@ mod imp {
             *self.source.lock().unwrap_or_else(PoisonError::into_inner) = source.downgrade();
         }
 
+        fn source(&self) -> Option<gst::Element> {
+            self.source.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+        }
+
+        /// Runs `work` for rtspsrc; a panic ends the session, and what follows is not heard.
+        pub fn listen(&self, work: impl FnOnce(&Self)) {
+            if self.panicked.load(Ordering::Relaxed) {
+                return;
+            }
+            if let Err(panicked) = guarded("rtsp-monitor", || work(self)) {
+                self.panicked.store(true, Ordering::Relaxed);
+                if let Some(source) = self.source() {
+                    border::post(&source, panicked);
+                }
+            }
+        }
+
         pub fn tell(&self, structure: gst::Structure) {
-            let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-            if let Some(source) = source {
+            if let Some(source) = self.source() {
                 let message = gst::message::Element::builder(structure).src(&source).build();
                 let _ = source.post_message(message);
             }
@@ -120,7 +143,7 @@ unsafe fn with_tap(tap: *mut ffi::GstRTSPExtension, f: impl FnOnce(&imp::Tap)) {
     // SAFETY: the caller's promise; the instance is borrowed for the call.
     let tap: Borrowed<Option<Tap>> = unsafe { from_glib_borrow(tap.cast::<TapInstance>()) };
     if let Some(tap) = tap.as_ref() {
-        f(tap.imp());
+        tap.imp().listen(f);
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What has been received and lost.
 
+use super::Borders;
 use super::packets::{Packet, Packets};
 use gst::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -99,34 +100,31 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Collector {
     /// Follows the packets of rtspsrc.
-    pub fn watch(collector: &Arc<Self>, jitter_buffer: &gst::Element) {
+    pub fn watch(collector: &Arc<Self>, borders: &Borders, jitter_buffer: &gst::Element) {
         *lock(&collector.source) = Source::JitterBuffer(jitter_buffer.downgrade());
-        Self::watch_packets(collector, jitter_buffer);
+        Self::watch_packets(collector, borders, jitter_buffer);
     }
 
     /// Follows the packets of a `labrtspsrc`, and takes its counts.
-    pub fn watch_lab(collector: &Arc<Self>, source: &gst::Element) {
+    pub fn watch_lab(collector: &Arc<Self>, borders: &Borders, source: &gst::Element) {
         *lock(&collector.source) = Source::Lab(source.downgrade());
         let Some(bin) = source.downcast_ref::<gst::Bin>() else { return };
         let depayloaders = bin.iterate_all_by_element_factory_name("rtplabdepay");
         for depayloader in depayloaders.into_iter().flatten() {
-            Self::watch_packets(collector, &depayloader);
+            Self::watch_packets(collector, borders, &depayloader);
         }
     }
 
-    fn watch_packets(collector: &Arc<Self>, element: &gst::Element) {
+    fn watch_packets(collector: &Arc<Self>, borders: &Borders, element: &gst::Element) {
         let Some(pad) = element.static_pad("sink") else { return };
         let collector = collector.clone();
         let data = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-        pad.add_probe(data, move |_, info| {
-            match &info.data {
-                Some(gst::PadProbeData::Buffer(buffer)) => collector.arrive(buffer),
-                Some(gst::PadProbeData::BufferList(list)) => {
-                    list.iter().for_each(|buffer| collector.arrive(buffer));
-                }
-                _ => {}
+        borders.on_pad(&pad, data, "packets", move |info| match &info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => collector.arrive(buffer.as_ref()),
+            Some(gst::PadProbeData::BufferList(list)) => {
+                list.iter().for_each(|buffer| collector.arrive(buffer));
             }
-            gst::PadProbeReturn::Ok
+            _ => {}
         });
     }
 
@@ -172,7 +170,7 @@ impl Collector {
             Source::Lab(it) => (it.upgrade(), "packets", "lost"),
             Source::None => (None, "", ""),
         };
-        let stats = element.map(|element| element.property::<gst::Structure>("stats"));
+        let stats = element.and_then(|it| it.property::<Option<gst::Structure>>("stats"));
         let count = |name| stats.as_ref().and_then(|stats| stats.get::<u64>(name).ok());
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let bytes = read(&self.bytes);

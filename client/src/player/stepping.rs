@@ -8,7 +8,7 @@
 //! step waits until the pipeline has settled.
 
 use super::imp::Player;
-use super::{Command, Protocol, State};
+use super::{Borders, Command, Protocol, State};
 use glib::subclass::prelude::*;
 use gst::prelude::*;
 use std::cell::Cell;
@@ -103,10 +103,10 @@ impl Stepper {
     }
 
     /// Follows the frames that come to the sink.
-    pub fn watch(&self, pad: &gst::Pad, bus: Option<gst::Bus>) {
+    pub fn watch(&self, pad: &gst::Pad, bus: Option<gst::Bus>, borders: &Borders) {
         let watch = self.watch.clone();
         let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
-        pad.add_probe(what, move |_, info| {
+        borders.on_pad(pad, what, "step-frames", move |info| {
             let mut watch = lock(&watch);
             match (&mut info.data, &*watch) {
                 (Some(gst::PadProbeData::Event(event)), Watch::Flush | Watch::Hold(_))
@@ -127,7 +127,6 @@ impl Stepper {
                 }
                 _ => {}
             }
-            gst::PadProbeReturn::Ok
         });
     }
 }
@@ -172,18 +171,20 @@ impl Player {
             loop {
                 glib::timeout_future(LOOK).await;
                 let Some(player) = weak.upgrade() else { return };
-                let player = player.imp();
-                player.nudge();
-                player.advance();
-                let hangs = player.state() == State::Playing
-                    && player.pending().is_none()
-                    && player.stepper().place.get().is_some();
-                unsettled = if hangs { unsettled + 1 } else { 0 };
-                if unsettled > PATIENCE {
-                    player.go();
-                }
-                if !is_busy(player) {
-                    player.stepper().looking.set(false);
+                let looked = player.guarded("step", || {
+                    let player = player.imp();
+                    player.nudge();
+                    player.advance();
+                    let hangs = player.state() == State::Playing
+                        && player.pending().is_none()
+                        && player.stepper().place.get().is_some();
+                    unsettled = if hangs { unsettled + 1 } else { 0 };
+                    if unsettled > PATIENCE {
+                        player.go();
+                    }
+                });
+                if looked.is_none() || !is_busy(player.imp()) {
+                    player.imp().stepper().looking.set(false);
                     return;
                 }
             }

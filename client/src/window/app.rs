@@ -410,9 +410,9 @@ impl App {
             return;
         }
         let (sender, receiver) = mpsc::channel();
-        let (ctx, source) = (ctx.clone(), source.to_owned());
-        let asked = std::thread::Builder::new().name("movies".to_owned()).spawn(move || {
-            let _ = sender.send(movies::addresses(&source));
+        let ctx = ctx.clone();
+        let asked = movies::find(source, move |addresses| {
+            let _ = sender.send(addresses);
             ctx.request_repaint();
         });
         if asked.is_ok() {

@@ -2,6 +2,7 @@
 //! The system's file dialogs, on threads of their own: the picture goes on.
 
 use eframe::egui;
+use mjpeg_program::border::guarded;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -47,7 +48,7 @@ impl Dialogs {
         let (sender, ctx, name) = (self.sender.clone(), self.ctx.clone(), name.to_owned());
         let asked = std::thread::Builder::new().name("dialog".to_owned()).spawn(move || {
             let begin = Instant::now();
-            let path = match &purpose {
+            let show = || match &purpose {
                 Purpose::Open => rfd::FileDialog::new()
                     .set_title("Open a movie")
                     .add_filter("Movies", &["mjpeg", "Mjpeg", "mjpg", "avi", "mkv", "mp4", "mov"])
@@ -55,10 +56,10 @@ impl Dialogs {
                     .pick_file(),
                 Purpose::Save(_) => rfd::FileDialog::new().set_file_name(name).save_file(),
             };
-            let answer = match path {
-                Some(path) => Some(Answer::Chosen(purpose, path)),
-                None if begin.elapsed() < AT_ONCE => Some(Answer::NoDialog(purpose)),
-                None => None,
+            let answer = match guarded("file-dialog", show) {
+                Ok(Some(path)) => Some(Answer::Chosen(purpose, path)),
+                Ok(None) if begin.elapsed() >= AT_ONCE => None,
+                Ok(None) | Err(_) => Some(Answer::NoDialog(purpose)),
             };
             if let Some(answer) = answer {
                 let _ = sender.send(answer);

@@ -3,10 +3,14 @@
 use super::control::{Command, Control, Target};
 use super::location::{Dialect, Location, SCHEME};
 use super::shared::Shared;
+use crate::border;
 use crate::rtplabdepay::RtpLabDepay;
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -109,12 +113,11 @@ impl LabRtspSrc {
         self.receiver.imp().prepare(shared.clone(), self.obj().downgrade());
         let control = Control::new(target, shared.clone(), self.obj().downgrade());
         let (ends, ended) = channel();
-        let thread = std::thread::Builder::new()
-            .name("labrtspsrc".to_owned())
-            .spawn(move || {
-                control.run(&inbox);
-                drop(ends);
-            })
+        let run = move || {
+            control.run(&inbox);
+            drop(ends);
+        };
+        let thread = spawn_control(self.obj().downgrade(), run)
             .map_err(|error| gst::error_msg!(gst::CoreError::Thread, ["no thread: {error}"]))?;
         shared.command(Command::Setup);
         *self.running() = Some(Running { shared, thread, ended });
@@ -142,7 +145,9 @@ impl LabRtspSrc {
         shared.set_socket(None);
     }
 
-    fn set_location(&self, uri: &str) -> Result<(), glib::Error> {
+    fn set_location(&self, uri: &[u8]) -> Result<(), glib::Error> {
+        let uri = std::str::from_utf8(uri)
+            .map_err(|_| glib::Error::new(gst::URIError::BadUri, "the location is not UTF-8"))?;
         let location = Location::parse(uri)
             .map_err(|error| glib::Error::new(gst::URIError::BadUri, &format!("{uri}: {error}")))?;
         if self.obj().current_state() > gst::State::Ready {
@@ -152,6 +157,44 @@ impl LabRtspSrc {
         self.settings().location = Some(location);
         Ok(())
     }
+
+    fn change(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        use gst::StateChange::{PausedToPlaying, PausedToReady, PlayingToPaused, ReadyToPaused};
+        if transition == ReadyToPaused
+            && let Err(error) = self.start()
+        {
+            self.post_error_message(error);
+            return Err(gst::StateChangeError);
+        }
+        if transition == PlayingToPaused {
+            self.command(Command::Pause);
+        }
+        let changed = self.parent_change_state(transition);
+        match transition {
+            ReadyToPaused if changed.is_err() => self.stop(),
+            PausedToPlaying => self.command(Command::Play),
+            PausedToReady => self.stop(),
+            _ => {}
+        }
+        changed
+    }
+}
+
+/// Starts the control thread; a panic in it becomes an error of the element.
+fn spawn_control(
+    element: glib::WeakRef<super::LabRtspSrc>,
+    run: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("labrtspsrc".to_owned()).spawn(move || {
+        if border::caught(run).is_none()
+            && let Some(element) = element.upgrade()
+        {
+            border::report(element.upcast_ref());
+        }
+    })
 }
 
 impl ObjectImpl for LabRtspSrc {
@@ -200,62 +243,73 @@ impl ObjectImpl for LabRtspSrc {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let number = || value.get::<u32>().unwrap_or_default();
-        match pspec.name() {
-            "location" => match value.get::<Option<String>>().ok().flatten() {
-                Some(uri) => {
-                    if let Err(error) = self.set_location(&uri) {
-                        gst::element_imp_error!(self, gst::ResourceError::NotFound, ("{error}"));
+        border::guarded(self, (), || {
+            let number = || value.get::<u32>().unwrap_or_default();
+            match pspec.name() {
+                // A path is what takes any bytes.
+                "location" => match value.get::<Option<PathBuf>>().ok().flatten() {
+                    Some(uri) => {
+                        if let Err(error) = self.set_location(uri.as_os_str().as_bytes()) {
+                            gst::element_imp_error!(
+                                self,
+                                gst::ResourceError::NotFound,
+                                ("{error}")
+                            );
+                        }
                     }
+                    None => self.settings().location = None,
+                },
+                "rtp-port" => {
+                    self.settings().rtp_port = u16::try_from(number()).unwrap_or_default();
                 }
-                None => self.settings().location = None,
-            },
-            "rtp-port" => self.settings().rtp_port = u16::try_from(number()).unwrap_or_default(),
-            "dialect" => self.settings().dialect = value.get().unwrap_or_default(),
-            "timeout" => self.settings().timeout = number(),
-            "latency" => {
-                self.settings().latency = number();
-                let latency = gst::ClockTime::from_mseconds(u64::from(number()));
-                self.receiver.imp().set_latency(latency);
+                "dialect" => self.settings().dialect = value.get().unwrap_or_default(),
+                "timeout" => self.settings().timeout = number(),
+                "latency" => {
+                    self.settings().latency = number();
+                    let latency = gst::ClockTime::from_mseconds(u64::from(number()));
+                    self.receiver.imp().set_latency(latency);
+                }
+                _ => {}
             }
-            _ => {}
-        }
+        });
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        match pspec.name() {
+        border::guarded(self, pspec.default_value().clone(), || match pspec.name() {
             "location" => self.settings().location.as_ref().map(ToString::to_string).to_value(),
             "rtp-port" => u32::from(self.settings().rtp_port).to_value(),
             "dialect" => self.settings().dialect.to_value(),
             "timeout" => self.settings().timeout.to_value(),
             "latency" => self.settings().latency.to_value(),
             _ => self.depay.property_value("stats"),
-        }
+        })
     }
 
     fn constructed(&self) {
         self.parent_constructed();
-        let obj = self.obj();
-        obj.set_suppressed_flags(gst::ElementFlags::SOURCE | gst::ElementFlags::SINK);
-        obj.set_element_flags(gst::ElementFlags::SOURCE);
-        self.receiver.imp().set_latency(gst::ClockTime::from_mseconds(u64::from(LATENCY)));
-        let build = || -> Result<(), glib::BoolError> {
-            // Packets are received, and stamped with their arrival, while frames wait.
-            let queue = gst::ElementFactory::make("queue")
-                .property("max-size-buffers", 0_u32)
-                .property("max-size-time", 0_u64)
-                .property("max-size-bytes", QUEUE_BYTES)
-                .build()?;
-            let parts = [self.receiver.upcast_ref(), self.depay.upcast_ref(), &queue];
-            obj.add_many(parts)?;
-            gst::Element::link_many(parts)?;
-            let target = queue.static_pad("src");
-            self.src.set_target(target.as_ref())?;
-            obj.add_pad(&self.src)
-        };
-        if let Err(error) = build() {
-            gst::element_imp_error!(self, gst::CoreError::Failed, ("{error}"));
-        }
+        border::guarded(self, (), || {
+            let obj = self.obj();
+            obj.set_suppressed_flags(gst::ElementFlags::SOURCE | gst::ElementFlags::SINK);
+            obj.set_element_flags(gst::ElementFlags::SOURCE);
+            self.receiver.imp().set_latency(gst::ClockTime::from_mseconds(u64::from(LATENCY)));
+            let build = || -> Result<(), glib::BoolError> {
+                // Packets are received, and stamped with their arrival, while frames wait.
+                let queue = gst::ElementFactory::make("queue")
+                    .property("max-size-buffers", 0_u32)
+                    .property("max-size-time", 0_u64)
+                    .property("max-size-bytes", QUEUE_BYTES)
+                    .build()?;
+                let parts = [self.receiver.upcast_ref(), self.depay.upcast_ref(), &queue];
+                obj.add_many(parts)?;
+                gst::Element::link_many(parts)?;
+                let target = queue.static_pad("src");
+                self.src.set_target(target.as_ref())?;
+                obj.add_pad(&self.src)
+            };
+            if let Err(error) = build() {
+                gst::element_imp_error!(self, gst::CoreError::Failed, ("{error}"));
+            }
+        });
     }
 }
 
@@ -289,24 +343,8 @@ impl ElementImpl for LabRtspSrc {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        use gst::StateChange::{PausedToPlaying, PausedToReady, PlayingToPaused, ReadyToPaused};
-        if transition == ReadyToPaused
-            && let Err(error) = self.start()
-        {
-            self.post_error_message(error);
-            return Err(gst::StateChangeError);
-        }
-        if transition == PlayingToPaused {
-            self.command(Command::Pause);
-        }
-        let changed = self.parent_change_state(transition);
-        match transition {
-            ReadyToPaused if changed.is_err() => self.stop(),
-            PausedToPlaying => self.command(Command::Play),
-            PausedToReady => self.stop(),
-            _ => {}
-        }
-        changed
+        // Before gstreamer-rs's own guard: see there.
+        border::guarded(self, Err(gst::StateChangeError), || self.change(transition))
     }
 }
 
@@ -320,10 +358,52 @@ impl URIHandlerImpl for LabRtspSrc {
     }
 
     fn uri(&self) -> Option<String> {
-        self.settings().location.as_ref().map(ToString::to_string)
+        let uri = || self.settings().location.as_ref().map(ToString::to_string);
+        border::guarded(self, None, uri)
     }
 
     fn set_uri(&self, uri: &str) -> Result<(), glib::Error> {
-        self.set_location(uri)
+        let panicked = Err(glib::Error::new(gst::URIError::BadState, "an internal error"));
+        // gstreamer-rs has not checked that it is UTF-8.
+        border::guarded(self, panicked, || self.set_location(uri.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn element() -> (super::super::LabRtspSrc, gst::Bus) {
+        gst::init().unwrap();
+        let (element, bus) = (glib::Object::new::<super::super::LabRtspSrc>(), gst::Bus::new());
+        element.set_bus(Some(&bus));
+        (element, bus)
+    }
+
+    fn error_on(bus: &gst::Bus) -> String {
+        let limit = gst::ClockTime::from_seconds(10);
+        let message = bus.timed_pop_filtered(limit, &[gst::MessageType::Error]);
+        match message.expect("an error").view() {
+            gst::MessageView::Error(error) => error.error().message().to_owned(),
+            _ => unreachable!("filtered"),
+        }
+    }
+
+    #[test]
+    fn a_panic_in_the_control_thread_is_an_error_of_the_element() {
+        let (element, bus) = element();
+        let thread = spawn_control(element.downgrade(), || panic!("on purpose")).unwrap();
+        assert_eq!(error_on(&bus), border::INTERNAL);
+        assert!(thread.join().is_ok());
+    }
+
+    #[test]
+    fn a_location_that_is_not_utf8_is_an_error_and_changes_nothing() {
+        let (element, bus) = element();
+        element.set_property("location", "labrtsp://h:1025/m");
+        let bytes = std::ffi::OsStr::from_bytes(b"labrtsp://h:1025/\xff");
+        element.set_property("location", PathBuf::from(bytes));
+        assert_eq!(error_on(&bus), "the location is not UTF-8");
+        assert_eq!(element.property::<String>("location"), "labrtsp://h:1025/m");
     }
 }

@@ -3,6 +3,7 @@
 
 use super::shared::Shared;
 use super::{LabRtspSrc, messages};
+use crate::border;
 use crate::rtp::{Judge, RtpHeader};
 use gst::glib;
 use gst::prelude::*;
@@ -233,9 +234,11 @@ impl Receiver {
 impl ObjectImpl for Receiver {
     fn constructed(&self) {
         self.parent_constructed();
-        let obj = self.obj();
-        obj.set_live(true);
-        obj.set_format(gst::Format::Time);
+        border::guarded(self, (), || {
+            let obj = self.obj();
+            obj.set_live(true);
+            obj.set_format(gst::Format::Time);
+        });
     }
 }
 

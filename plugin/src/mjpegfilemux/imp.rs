@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use super::Refused;
+use crate::border;
 use crate::jpeg::writable;
 use crate::movie::LengthPrefix;
 use gst::glib;
@@ -173,16 +174,18 @@ impl ObjectImpl for MjpegFileMux {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        match pspec.name() {
-            "oversize" => settings.oversize = value.get().unwrap_or_default(),
-            "bad-frames" => settings.bad_frames = value.get().unwrap_or_default(),
-            _ => {}
-        }
+        border::guarded(self, (), || {
+            let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+            match pspec.name() {
+                "oversize" => settings.oversize = value.get().unwrap_or_default(),
+                "bad-frames" => settings.bad_frames = value.get().unwrap_or_default(),
+                _ => {}
+            }
+        });
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        match pspec.name() {
+        border::guarded(self, pspec.default_value().clone(), || match pspec.name() {
             "oversize" => self.settings().oversize.to_value(),
             "bad-frames" => self.settings().bad_frames.to_value(),
             _ => {
@@ -194,16 +197,18 @@ impl ObjectImpl for MjpegFileMux {
                     .build()
                     .to_value()
             }
-        }
+        })
     }
 
     fn constructed(&self) {
         self.parent_constructed();
-        let obj = self.obj();
-        for pad in [&self.sink, &self.src] {
-            // A new element has no pads of these names.
-            let _ = obj.add_pad(pad);
-        }
+        border::guarded(self, (), || {
+            let obj = self.obj();
+            for pad in [&self.sink, &self.src] {
+                // A new element has no pads of these names.
+                let _ = obj.add_pad(pad);
+            }
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use crate::border;
 use crate::jpeg::frame_size;
 use crate::mjpegfilesrc::properties::{fraction, framerate_of, framerate_spec};
 use crate::movie::{
@@ -332,21 +333,25 @@ impl ObjectImpl for MjpegFileParse {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, _pspec: &glib::ParamSpec) {
-        let mut rate = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        *rate = framerate_of(value).or(*rate);
+        border::guarded(self, (), || {
+            let mut rate = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+            *rate = framerate_of(value).or(*rate);
+        });
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        if pspec.name() == "framerate" {
-            return fraction(self.framerate()).to_value();
-        }
-        let state = self.state();
-        gst::Structure::builder("mjpegfileparse-stats")
-            .field("frames", state.frames)
-            .field("bad-spans", state.bad_spans as u64)
-            .field("bytes-skipped", state.bytes_skipped)
-            .build()
-            .to_value()
+        border::guarded(self, pspec.default_value().clone(), || {
+            if pspec.name() == "framerate" {
+                return fraction(self.framerate()).to_value();
+            }
+            let state = self.state();
+            gst::Structure::builder("mjpegfileparse-stats")
+                .field("frames", state.frames)
+                .field("bad-spans", state.bad_spans as u64)
+                .field("bytes-skipped", state.bytes_skipped)
+                .build()
+                .to_value()
+        })
     }
 }
 

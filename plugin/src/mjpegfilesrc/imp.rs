@@ -4,6 +4,7 @@ use super::read_ahead::Block;
 use super::reader::{Applied, Next, Reader, Ready, Stats, Stride};
 use super::settings::{BadFrames, Settings};
 use super::{properties, queries, reports};
+use crate::border;
 use crate::movie::{FrameLocation, FrameRate, LikelyFormat, MAX_LISTED_BAD_SPANS};
 use crate::movie_file::{Lookup, MovieFile};
 use gst::glib;
@@ -241,20 +242,26 @@ impl ObjectImpl for MjpegFileSrc {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        self.settings().set(pspec.name(), value);
+        border::guarded(self, (), || {
+            self.settings().set(pspec.name(), value);
+        });
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let setting = self.settings().get(pspec.name());
-        setting.unwrap_or_else(|| match pspec.name() {
-            "frames" => self.movie().map_or(0, |movie| movie.frames()).to_value(),
-            _ => self.stats().to_value(),
+        border::guarded(self, pspec.default_value().clone(), || {
+            let setting = self.settings().get(pspec.name());
+            setting.unwrap_or_else(|| match pspec.name() {
+                "frames" => self.movie().map_or(0, |movie| movie.frames()).to_value(),
+                _ => self.stats().to_value(),
+            })
         })
     }
 
     fn constructed(&self) {
         self.parent_constructed();
-        self.obj().set_format(gst::Format::Time);
+        border::guarded(self, (), || {
+            self.obj().set_format(gst::Format::Time);
+        });
     }
 }
 

@@ -5,7 +5,6 @@ use super::settings::{BadFrames, Settings};
 use crate::movie::FrameRate;
 use gst::glib;
 use gst::prelude::*;
-use std::path::PathBuf;
 
 pub(super) fn specs() -> Vec<glib::ParamSpec> {
     vec![
@@ -75,9 +74,7 @@ pub(crate) fn fraction(rate: FrameRate) -> gst::Fraction {
 impl Settings {
     pub fn set(&mut self, name: &str, value: &glib::Value) {
         match name {
-            "location" => {
-                self.location = value.get::<Option<String>>().ok().flatten().map(PathBuf::from);
-            }
+            "location" => self.location = value.get().ok().flatten(),
             "framerate" => {
                 self.framerate = framerate_of(value).unwrap_or(self.framerate);
             }
@@ -91,10 +88,7 @@ impl Settings {
     /// A setting's value; `None` for what is no setting.
     pub fn get(&self, name: &str) -> Option<glib::Value> {
         Some(match name {
-            "location" => {
-                let path = self.location.as_ref();
-                path.map(|path| path.to_string_lossy().into_owned()).to_value()
-            }
+            "location" => self.location.to_value(),
             "framerate" => fraction(self.framerate).to_value(),
             "loop" => self.looping.to_value(),
             "bad-frames" => self.bad_frames.to_value(),

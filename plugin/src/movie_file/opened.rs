@@ -2,6 +2,7 @@
 //! One opened movie.
 
 use super::registry::{self, Key};
+use crate::border;
 use crate::movie::{
     BadSpan, FrameIndex, FrameLocation, LikelyFormat, MovieBytes, RecordWalker, Step,
 };
@@ -11,7 +12,7 @@ use std::io::{self, IoSliceMut};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long opening a movie may index it before a thread takes over. Most movies are done.
@@ -228,15 +229,30 @@ impl MovieFile {
             if Instant::now() < end {
                 continue;
             }
-            let weak = Arc::downgrade(&movie);
-            let thread = std::thread::Builder::new().name("mjpeg-index".to_owned());
-            if thread.spawn(move || index_the_rest(&weak, walk)).is_err() {
-                // No thread to be had: what is indexed is what there is.
-                movie.finish(Some(io::ErrorKind::OutOfMemory));
-            }
+            movie.index_in_thread(move |movie| movie.advance(&mut walk));
             break;
         }
         movie
+    }
+
+    /// Calls `advance` in a thread until it gives false, or the last reader has gone.
+    fn index_in_thread(self: &Arc<Self>, mut advance: impl FnMut(&Self) -> bool + Send + 'static) {
+        let weak = Arc::downgrade(self);
+        let index = move || {
+            while let Some(movie) = weak.upgrade() {
+                match border::caught(|| advance(&movie)) {
+                    Some(true) => {}
+                    Some(false) => return,
+                    // Readers wait for an index that does not grow any more.
+                    None => return movie.finish(Some(io::ErrorKind::Other)),
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("mjpeg-index".to_owned());
+        if thread.spawn(index).is_err() {
+            // No thread to be had: what is indexed is what there is.
+            self.finish(Some(io::ErrorKind::OutOfMemory));
+        }
     }
 
     /// Indexes a little more; false when there is no more.
@@ -443,16 +459,36 @@ impl MovieFile {
     }
 }
 
-fn index_the_rest(movie: &Weak<MovieFile>, mut walk: Walk) {
-    // Nobody needs the index any more when the last reader has gone.
-    while movie.upgrade().is_some_and(|movie| movie.advance(&mut walk)) {}
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use rustix::fs::{Advice, fadvise};
     use std::io::Write;
+
+    #[test]
+    fn a_panic_in_the_index_thread_ends_the_wait_for_the_index() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let metadata = file.as_file().metadata().unwrap();
+        let movie = Arc::new(MovieFile {
+            identity: 0,
+            bytes: FileBytes::new(file.reopen().unwrap(), file.path(), &metadata),
+            index: RwLock::default(),
+            waiting: Mutex::default(),
+            grown: Condvar::new(),
+        });
+        let mut rounds = 0;
+        movie.index_in_thread(move |movie| {
+            rounds += 1;
+            // What readers share is locked meanwhile.
+            let _index = movie.index.write();
+            assert!(rounds < 3, "on purpose");
+            true
+        });
+        assert_eq!(movie.wait_total(Duration::from_secs(10)), Some(0));
+        assert_eq!(movie.failure(), Some(io::ErrorKind::Other));
+        let never = AtomicBool::new(false);
+        assert_eq!(movie.frame(0, &never, None), Lookup::End(0));
+    }
 
     #[test]
     fn a_read_at_once_gives_the_bytes_or_says_that_it_would_wait() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use super::cache::{self, Entry, Key};
+use crate::border;
 use crate::jpeg::{Carried, Prepared, Way, prepare, prepared_size};
 use crate::movie::EOI;
 use gst::glib;
@@ -9,6 +10,7 @@ use gst::subclass::prelude::*;
 use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -177,6 +179,11 @@ fn stamped(image: &gst::Buffer, buffer: &gst::Buffer) -> Option<gst::Buffer> {
     Some(out)
 }
 
+/// A cache key; `None` for one that is not UTF-8. A path is what takes any bytes.
+fn key_of(value: &glib::Value) -> Option<String> {
+    value.get::<Option<PathBuf>>().ok()??.into_os_string().into_string().ok()
+}
+
 impl ObjectImpl for RtpJpegPrep {
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
@@ -202,20 +209,22 @@ impl ObjectImpl for RtpJpegPrep {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = self.settings();
-        match pspec.name() {
-            "keep-size" => settings.keep_size = value.get().unwrap_or_default(),
-            "cache-key" => settings.cache_key = value.get().ok().flatten(),
-            _ => {}
-        }
+        border::guarded(self, (), || {
+            let mut settings = self.settings();
+            match pspec.name() {
+                "keep-size" => settings.keep_size = value.get().unwrap_or_default(),
+                "cache-key" => settings.cache_key = key_of(value),
+                _ => {}
+            }
+        });
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        match pspec.name() {
+        border::guarded(self, pspec.default_value().clone(), || match pspec.name() {
             "keep-size" => self.settings().keep_size.to_value(),
             "cache-key" => self.settings().cache_key.to_value(),
             _ => self.stats().to_value(),
-        }
+        })
     }
 }
 
@@ -305,5 +314,20 @@ impl BaseTransformImpl for RtpJpegPrep {
         let out = out.ok_or(gst::FlowError::Error)?;
         self.keep_first_size(&out);
         Ok(GenerateOutputSuccess::Buffer(out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_cache_key_that_is_not_utf8_is_none() {
+        let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes)).to_value();
+        assert_eq!(key_of(&path(b"movie")), Some("movie".to_owned()));
+        assert_eq!(key_of(&path(b"movie\xff")), None);
+        assert_eq!(key_of(&None::<String>.to_value()), None);
     }
 }

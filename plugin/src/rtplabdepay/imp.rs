@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use crate::border;
 use crate::jpeg::frame_size;
 use crate::rtp::{LabDepacketizer, Received};
 use gst::glib;
@@ -212,17 +213,19 @@ impl ObjectImpl for RtpLabDepay {
         &PROPERTIES
     }
 
-    fn property(&self, _id: usize, _pspec: &glib::ParamSpec) -> glib::Value {
-        self.stats().to_value()
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        border::guarded(self, pspec.default_value().clone(), || self.stats().to_value())
     }
 
     fn constructed(&self) {
         self.parent_constructed();
-        let obj = self.obj();
-        for pad in [&self.sink, &self.src] {
-            // A new element has no pads of these names.
-            let _ = obj.add_pad(pad);
-        }
+        border::guarded(self, (), || {
+            let obj = self.obj();
+            for pad in [&self.sink, &self.src] {
+                // A new element has no pads of these names.
+                let _ = obj.add_pad(pad);
+            }
+        });
     }
 }
 

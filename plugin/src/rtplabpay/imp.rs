@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use super::Oversize;
+use crate::border;
 use crate::jpeg::encode_within;
 use crate::rtp::{LabPacketizer, MAX_LAB_FRAME, PAYLOAD_TYPE_JPEG, VIDEO_CLOCK_RATE};
 use gst::glib;
@@ -233,36 +234,40 @@ impl ObjectImpl for RtpLabPay {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        match pspec.name() {
-            "pt" => {
-                let pt = value.get::<u32>().ok().and_then(|pt| u8::try_from(pt).ok());
-                settings.pt = pt.unwrap_or(PAYLOAD_TYPE_JPEG);
+        border::guarded(self, (), || {
+            let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+            match pspec.name() {
+                "pt" => {
+                    let pt = value.get::<u32>().ok().and_then(|pt| u8::try_from(pt).ok());
+                    settings.pt = pt.unwrap_or(PAYLOAD_TYPE_JPEG);
+                }
+                "ssrc" => settings.ssrc = value.get().ok(),
+                "oversize" => settings.oversize = value.get().unwrap_or_default(),
+                _ => {}
             }
-            "ssrc" => settings.ssrc = value.get().ok(),
-            "oversize" => settings.oversize = value.get().unwrap_or_default(),
-            _ => {}
-        }
+        });
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        match pspec.name() {
+        border::guarded(self, pspec.default_value().clone(), || match pspec.name() {
             "pt" => u32::from(self.settings().pt).to_value(),
             "ssrc" => self.settings().ssrc.unwrap_or(0).to_value(),
             "oversize" => self.settings().oversize.to_value(),
             "seqnum" => u32::from(self.state().seqnum).to_value(),
             "timestamp" => self.state().timestamp.to_value(),
             _ => self.stats().to_value(),
-        }
+        })
     }
 
     fn constructed(&self) {
         self.parent_constructed();
-        let obj = self.obj();
-        for pad in [&self.sink, &self.src] {
-            // A new element has no pads of these names.
-            let _ = obj.add_pad(pad);
-        }
+        border::guarded(self, (), || {
+            let obj = self.obj();
+            for pad in [&self.sink, &self.src] {
+                // A new element has no pads of these names.
+                let _ = obj.add_pad(pad);
+            }
+        });
     }
 }
 

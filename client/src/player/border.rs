@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where GLib and GStreamer call this crate: signals, pad probes, timers.
+//!
+//! Every callback is registered here, so that a panic does not reach C, which would abort the
+//! process. It ends the session instead: the player goes to INIT and emits `error`. A callback
+//! that has panicked is not called again in the same session.
+#![allow(clippy::disallowed_methods)] // This is where they are wrapped.
+
+use super::{Failure, FailureKind, Player};
+use glib::prelude::*;
+use glib::subclass::prelude::*;
+use gst::prelude::*;
+use mjpeg_program::border::{Panicked, guarded};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// The failure that a panic becomes.
+pub(super) fn failure(panicked: Panicked) -> Failure {
+    Failure::new(FailureKind::Other, &sentence(panicked))
+}
+
+fn sentence(panicked: Panicked) -> String {
+    format!("an internal error ended the session ({panicked}): please report it with the log")
+}
+
+/// Posts the failure on the bus of `element`, in any thread.
+pub(super) fn post(element: &gst::Element, panicked: Panicked) {
+    gst::element_error!(element, gst::CoreError::Failed, ("{}", sentence(panicked)));
+}
+
+/// Registers callbacks that GStreamer calls in its own threads.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Borders {
+    /// The number of the session.
+    session: Arc<AtomicU32>,
+    /// Where a panic is reported.
+    bus: Arc<OnceLock<gst::Bus>>,
+}
+
+/// One callback's border.
+#[derive(Debug)]
+pub(super) struct Border {
+    name: &'static str,
+    session: Arc<AtomicU32>,
+    /// The session after the one in which it has panicked; 0 if it has not.
+    closed_until: AtomicU32,
+}
+
+impl Border {
+    /// Runs `work`, unless some has panicked here in this session.
+    fn run(&self, work: impl FnOnce()) -> Result<(), Panicked> {
+        let session = self.session.load(Ordering::Relaxed);
+        if self.closed_until.load(Ordering::Relaxed) > session {
+            return Ok(());
+        }
+        let done = guarded(self.name, work);
+        if done.is_err() {
+            self.closed_until.store(session.wrapping_add(1), Ordering::Relaxed);
+        }
+        done
+    }
+}
+
+impl Borders {
+    /// Panics are reported on `bus`.
+    pub fn set_bus(&self, bus: gst::Bus) {
+        // A player has one bus.
+        let _ = self.bus.set(bus);
+    }
+
+    /// Callbacks that have panicked are called again.
+    pub fn start_session(&self) {
+        self.session.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn border(&self, name: &'static str) -> Border {
+        Border { name, session: self.session.clone(), closed_until: AtomicU32::new(0) }
+    }
+
+    /// Runs `work` at the border of a callback.
+    pub(super) fn run(&self, border: &Border, work: impl FnOnce()) {
+        if let (Err(panicked), Some(bus)) = (border.run(work), self.bus.get()) {
+            let text = sentence(panicked);
+            let error = gst::message::Error::builder(gst::CoreError::Failed, &text).build();
+            // It is refused in NULL, where there is no session to end.
+            let _ = bus.post(error);
+        }
+    }
+
+    /// Calls `f` with a signal's arguments, the object first.
+    pub fn on_signal(
+        &self,
+        object: &impl IsA<glib::Object>,
+        signal: &str,
+        name: &'static str,
+        f: impl Fn(&[glib::Value]) -> Option<()> + Send + Sync + 'static,
+    ) {
+        let (borders, border) = (self.clone(), self.border(name));
+        object.connect(signal, false, move |values| {
+            borders.run(&border, || {
+                // `None`: an argument is missing or of another type.
+                let _ = f(values);
+            });
+            None
+        });
+    }
+
+    /// Calls `f` with what passes a pad.
+    pub fn on_pad(
+        &self,
+        pad: &gst::Pad,
+        what: gst::PadProbeType,
+        name: &'static str,
+        f: impl Fn(&mut gst::PadProbeInfo) + Send + Sync + 'static,
+    ) {
+        let (borders, border) = (self.clone(), self.border(name));
+        pad.add_probe(what, move |_, info| {
+            borders.run(&border, || f(info));
+            gst::PadProbeReturn::Ok
+        });
+    }
+}
+
+impl Player {
+    /// Runs `work`; `None` after a panic in it, which ends the session.
+    pub(crate) fn guarded<T>(&self, name: &'static str, work: impl FnOnce() -> T) -> Option<T> {
+        guarded(name, work).map_err(|panicked| self.imp().panicked(panicked)).ok()
+    }
+
+    /// Runs `work` at the border of a callback.
+    pub(super) fn run(&self, border: &Border, work: impl FnOnce()) {
+        if let Err(panicked) = border.run(work) {
+            self.imp().panicked(panicked);
+        }
+    }
+
+    /// Makes a callback of `f`.
+    pub(super) fn listener<A: ?Sized>(
+        &self,
+        name: &'static str,
+        f: impl Fn(&A) + 'static,
+    ) -> impl Fn(&A) + 'static {
+        let (weak, border) = (self.downgrade(), self.imp().borders().border(name));
+        move |argument| {
+            if let Some(player) = weak.upgrade() {
+                player.run(&border, || f(argument));
+            }
+        }
+    }
+
+    /// Calls `f` with the arguments of one of the player's signals, the player first.
+    pub(super) fn on_signal(
+        &self,
+        signal: &str,
+        name: &'static str,
+        f: impl Fn(&[glib::Value]) + 'static,
+    ) {
+        let listener = self.listener(name, f);
+        self.connect_local(signal, false, move |values| {
+            listener(values);
+            None
+        });
+    }
+
+    /// Calls `f` when the state has changed.
+    pub fn connect_state(&self, f: impl Fn(&Self) + 'static) {
+        let listener = self.listener("player-state", f);
+        self.connect_notify_local(Some("state"), move |player, _| listener(player));
+    }
+
+    /// Calls `f` with each message of a bus.
+    pub(super) fn on_message(
+        &self,
+        bus: &gst::Bus,
+        f: impl Fn(&Self, &gst::Message) + 'static,
+    ) -> Result<gst::bus::BusWatchGuard, glib::BoolError> {
+        let weak = self.downgrade();
+        bus.add_watch_local(move |_, message| {
+            if let Some(player) = weak.upgrade() {
+                player.guarded("player-bus", || f(&player, message));
+            }
+            glib::ControlFlow::Continue
+        })
+    }
+
+    /// Calls `f` again and again, until it breaks off or panics.
+    pub(crate) fn every(
+        &self,
+        interval: Duration,
+        name: &'static str,
+        mut f: impl FnMut(&Self) -> glib::ControlFlow + 'static,
+    ) {
+        let weak = self.downgrade();
+        glib::timeout_add_local(interval, move || {
+            let Some(player) = weak.upgrade() else { return glib::ControlFlow::Break };
+            player.guarded(name, || f(&player)).unwrap_or(glib::ControlFlow::Break)
+        });
+    }
+}
