@@ -55,6 +55,17 @@ pub(crate) fn unreadable(movie: &MovieFile, frame: u64, error: &std::io::Error) 
     });
 }
 
+/// The movie ends where its index ends, if that could not be made to the end.
+pub(crate) fn index_failed(movie: &MovieFile) {
+    if let Some(kind) = movie.failure() {
+        let path = movie.path().display();
+        once(&format!("{path}\0index"), || {
+            let frames = movie.frames();
+            tracing::warn!(%path, frames, "the file cannot be read to its end: {kind}");
+        });
+    }
+}
+
 /// Bad records before `frame`, from the bad span numbered `next` on; gives the next number.
 pub(crate) fn bad_spans(movie: &MovieFile, mut next: usize, frame: u64) -> usize {
     while let Some((before, span)) = movie.bad_span(next, frame) {

@@ -336,6 +336,7 @@ impl<O: Outlet> Stream<O> {
     fn ended(&self, number: u64) {
         let mut state = self.quiet_state();
         let Some(play) = state.play.filter(|play| play.number == number) else { return };
+        reports::index_failed(state.cursor.movie());
         if let Some(outlet) = &mut state.outlet {
             outlet.end(moment(&play.timeline));
         }
