@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What arrives at independent players.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
 use mjpeg_rtsp_tests::peer::ffmpeg;
+use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
 use mjpeg_rtsp_tests::programs::{Server, has_played, headless, run, target_folder};
+use std::ffi::OsStr;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn ffmpeg_gets_every_frame_exactly_and_ends() -> Result<()> {
@@ -50,6 +52,35 @@ fn movies_of_odd_names_play_by_the_url_that_is_printed() -> Result<()> {
         assert_eq!(ffmpeg::stream_checksums(&url, "tcp")?, want, "{url}");
         let (code, summary, said) = headless(&["--transport", "tcp", &url])?;
         assert_eq!((code, &summary["frames"]), (Some(0), &10.into()), "{url}: {said}");
+    }
+    server.is_well()
+}
+
+#[test]
+fn a_looped_movie_that_is_rewritten_in_place_is_another_one_from_its_next_pass_on() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = movies::images(20, "I420")?;
+    let (old, new) = images.split_at(10);
+    let want = ffmpeg::file_checksums(&folder.file("plain", &new.concat())?)?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(old)?)?;
+    let mut server = Server::start([OsStr::new("--loop"), movie.as_os_str()], 1)?;
+    let url = server.urls[0].clone();
+    let watching = std::thread::spawn(move || ffmpeg::stream_checksums_of_first(&url, "tcp", 80));
+    // Once frames are sent, and kept for other viewers.
+    let mut viewer = RawRtsp::connect(server.address()?)?;
+    let session = viewer.set_up(&server.urls[0], "tcp")?;
+    assert_eq!(viewer.ask(&format!("PLAY {}", server.urls[0]), &session)?.status, 200);
+    while viewer.packets < 20 {
+        viewer.receive_until(Instant::now() + Duration::from_millis(20))?;
+    }
+    // Truncated and written, as a copy over it does.
+    std::fs::write(&movie, movies::movie(new)?)?;
+    let got = watching.join().map_err(|_| anyhow::anyhow!("panicked"))??;
+    let last = got.get(got.len().saturating_sub(20)..).unwrap_or_default();
+    assert_eq!(last.len(), 20);
+    let at = want.iter().position(|frame| *frame == last[0]).context("a frame of the old file")?;
+    for (number, frame) in last.iter().enumerate() {
+        assert_eq!(*frame, want[(at + number) % want.len()], "frame {number}");
     }
     server.is_well()
 }

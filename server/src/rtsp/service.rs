@@ -95,7 +95,11 @@ impl Connection {
         match incoming {
             Incoming::Faulty(status, cseq) => {
                 let code = status.code_and_reason().0;
-                tracing::debug!(connection = self.number, code, "answered a faulty request");
+                tracing::debug!(
+                    connection = self.number,
+                    status = code,
+                    "answered a faulty request"
+                );
                 self.send(&Reply::new(status), cseq);
             }
             Incoming::Request(request) => match self.simple(&request) {
@@ -162,8 +166,8 @@ impl Connection {
 
     fn reply(&self, request: &Request, answered: Answered) {
         let (method, uri) = (request.method.word(), request.uri.escape_ascii());
-        let code = answered.reply.status.code_and_reason().0;
-        tracing::debug!(connection = self.number, method, %uri, code, "answered");
+        let status = answered.reply.status.code_and_reason().0;
+        tracing::debug!(connection = self.number, method, %uri, status, "answered");
         self.send(&answered.reply, Some(request.cseq));
         if let Some(prepared) = answered.starts {
             prepared.start();
