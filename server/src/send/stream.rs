@@ -60,6 +60,8 @@ struct State<O: Outlet> {
     prefetch: Prefetch<FrameOf<O>>,
     /// `None` while it sends.
     outlet: Option<O>,
+    /// Threads that wait until it is back.
+    waiting: usize,
 }
 
 /// A movie that is being sent.
@@ -101,6 +103,7 @@ impl<O: Outlet> Stream<O> {
             spans: 0,
             prefetch: Prefetch::Idle,
             outlet: Some(outlet),
+            waiting: 0,
         };
         let (state, sent) = (Mutex::new(state), Condvar::new());
         Arc::new(Self { id: new_id(), framerate, resources, pacer, state, sent })
@@ -114,7 +117,9 @@ impl<O: Outlet> Stream<O> {
     fn quiet_state(&self) -> MutexGuard<'_, State<O>> {
         let mut state = self.state();
         while state.outlet.is_none() {
+            state.waiting += 1;
             state = self.sent.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
         state
     }
@@ -302,8 +307,7 @@ impl<O: Outlet> Stream<O> {
             outlet.report(Moment { now: SystemTime::now(), rtptime });
         }
         let options = outlet.options();
-        drop(lent);
-        let mut state = self.state();
+        let mut state = lent.give_back();
         let Some(present) = state.play.as_mut().filter(|present| present.number == number) else {
             return Tick::Elsewhere;
         };
@@ -370,16 +374,29 @@ struct Lent<'a, O: Outlet> {
     outlet: Option<O>,
 }
 
-impl<O: Outlet> Lent<'_, O> {
+impl<'a, O: Outlet> Lent<'a, O> {
     fn outlet(&mut self) -> Option<&mut O> {
         self.outlet.as_mut()
+    }
+
+    fn give_back(&mut self) -> MutexGuard<'a, State<O>> {
+        let mut state = self.stream.state();
+        if let Some(outlet) = self.outlet.take() {
+            state.outlet = Some(outlet);
+            // Waking nobody is a system call, too.
+            if state.waiting > 0 {
+                self.stream.sent.notify_all();
+            }
+        }
+        state
     }
 }
 
 impl<O: Outlet> Drop for Lent<'_, O> {
     fn drop(&mut self) {
-        self.stream.state().outlet = self.outlet.take();
-        self.stream.sent.notify_all();
+        if self.outlet.is_some() {
+            drop(self.give_back());
+        }
     }
 }
 
