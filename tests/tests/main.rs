@@ -16,4 +16,5 @@ mod requests;
 mod rtpjpegprep;
 mod rtsp_peers;
 mod server_program;
+mod strangers;
 mod window;
