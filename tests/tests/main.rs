@@ -18,4 +18,5 @@ mod requests;
 mod rtpjpegprep;
 mod rtsp_peers;
 mod server_program;
+mod strangers;
 mod window;

@@ -71,6 +71,9 @@ fn of_setup(headers: &[u8]) -> Option<Language> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -182,6 +182,9 @@ fn read_rate(header: &str, backwards: bool) -> Result<f64, Refused> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

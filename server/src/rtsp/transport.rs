@@ -97,6 +97,9 @@ fn numbers(text: &str) -> Option<(u16, Option<u16>)> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

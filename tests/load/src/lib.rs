@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Many viewers at once on loopback, each at an address of its own (127.1.0.1 and up), and what
 //! they see: packets, losses, gaps between frames, and how long a new one waits for its first
-//! packet. Nothing is decoded.
+//! packet. Nothing is decoded. And requests of strangers: [`fuzz`].
 
 mod datagrams;
+pub mod fuzz;
 mod interleaved;
 mod process;
 mod session;

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whatever bytes come first: a decision stands, however many more come.
+
+use super::*;
+use bolero::check;
+
+/// Each byte is a piece of a first request, or itself.
+fn spelled(input: &[u8]) -> Vec<u8> {
+    const WORDS: [&[u8]; 20] = [
+        b"SETUP ",
+        b"PLAY ",
+        b"GET ",
+        b"rtsp://h/m",
+        b"*",
+        b"movie.Mjpeg",
+        b" RTSP/1.0",
+        b" HTTP/1.0",
+        b"\r",
+        b" \t",
+        b"\n",
+        b"\r\n",
+        b"Transport: RTP/AVP",
+        b"Transport: RTP/UDP",
+        b"transport",
+        b":rtp/udp",
+        b"CSeq: 1\r\n",
+        b"\x16",
+        b" ",
+        b"RTP/UDP",
+    ];
+    let spell = |byte: &u8| match WORDS.get(usize::from(*byte)) {
+        Some(word) => word.to_vec(),
+        None => vec![*byte],
+    };
+    input.iter().flat_map(spell).collect()
+}
+
+#[test]
+fn language() {
+    check!().for_each(|input: &[u8]| {
+        for mut bytes in [input.to_vec(), spelled(input)] {
+            // Longer first lines are decided by their length.
+            bytes.truncate(2000);
+            let mut decided = None;
+            for length in 0..=bytes.len() {
+                let now = Language::of(&bytes[..length]);
+                if decided.is_some() {
+                    assert_eq!(now, decided, "{} bytes of {}", length, bytes.escape_ascii());
+                }
+                decided = now;
+            }
+        }
+    });
+}

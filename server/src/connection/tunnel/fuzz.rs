@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whatever comes through HTTP: the same in any pieces, and no more than was sent.
+
+use super::*;
+use bolero::check;
+
+/// What the bytes decode to in pieces of a length, and whether they were base64.
+fn decoded(bytes: &[u8], length: usize) -> (Vec<u8>, Result<(), NotBase64>) {
+    let (mut decoder, mut out) = (Base64::default(), Vec::new());
+    for piece in bytes.chunks(length.max(1)) {
+        if decoder.decode(piece, &mut out).is_err() {
+            return (out, Err(NotBase64));
+        }
+    }
+    (out, Ok(()))
+}
+
+#[test]
+fn tunnel_base64() {
+    check!().with_type().for_each(|(input, length): &(Vec<u8>, u8)| {
+        let whole = decoded(input, input.len());
+        assert!(whole.0.len() <= input.len());
+        assert_eq!(decoded(input, 1), whole);
+        assert_eq!(decoded(input, usize::from(*length)), whole);
+        // What a client encodes comes out again, also where it is cut in lines.
+        let mut text = STANDARD.encode(input).into_bytes();
+        assert_eq!(decoded(&text, usize::from(*length)), (input.clone(), Ok(())));
+        text.splice(text.len() / 2..text.len() / 2, *b"\r\n ");
+        assert_eq!(decoded(&text, 1), (input.clone(), Ok(())));
+    });
+}
+
+/// Each byte is a piece of an HTTP request, or itself.
+fn spelled(input: &[u8]) -> Vec<u8> {
+    const WORDS: [&[u8]; 10] = [
+        b"GET /m HTTP/1.0\r\n",
+        b"POST /m HTTP/1.0\r\n",
+        b"x-sessioncookie: c\r\n",
+        b"X-SessionCookie:",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"\r",
+        b"HEAD ",
+        b": ",
+        b"\xff",
+    ];
+    let spell = |byte: &u8| match WORDS.get(usize::from(*byte)) {
+        Some(word) => word.to_vec(),
+        None => vec![*byte],
+    };
+    input.iter().flat_map(spell).collect()
+}
+
+#[test]
+fn http_request() {
+    check!().for_each(|input: &[u8]| {
+        for bytes in [input.to_vec(), spelled(input)] {
+            let whole = HttpRequest::read(&bytes);
+            if bytes.len() > MAX_REQUEST {
+                continue;
+            }
+            let Some((request, length)) = &whole else { continue };
+            assert!(*length <= bytes.len());
+            if let HttpRequest::Get { cookie } | HttpRequest::Post { cookie } = request {
+                assert!(!cookie.is_empty() && cookie.len() <= MAX_COOKIE);
+            }
+            // It is whole with its last byte, and not before.
+            assert_eq!(HttpRequest::read(&bytes[..*length]), whole);
+            let before = length.checked_sub(1).and_then(|end| bytes.get(..end));
+            assert_eq!(before.and_then(HttpRequest::read), None);
+        }
+    });
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whatever bytes come, in whatever pieces: the same requests, and a buffer within limits.
+
+use super::*;
+use bolero::check;
+
+/// Pieces of requests, one for each byte of the input that is below 0x20: random bytes hardly ever
+/// make a head.
+const WORDS: [&[u8]; 32] = [
+    b"OPTIONS * RTSP/1.0\r\n",
+    b"GET_PARAMETER rtsp://h/m RTSP/1.0\r\n",
+    b"PLAY rtsp://h/m RTSP/1.0\n",
+    b"RTSP/1.0 200 OK\r\n",
+    b"CSeq: 1\r\n",
+    b"CSeq: 2\n",
+    b"CSeq: -\r\n",
+    b"cseq:3\r\n",
+    b"Content-Length: 3\r\n",
+    b"Content-Length: 0\r\n",
+    b"content-length : 70000\r\n",
+    b"Content-Length: x\r\n",
+    b"Content-Length: 65536\r\n",
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\n\n",
+    b"abc",
+    b"$",
+    b"$\x00\x00\x00",
+    b"$\x01\x00\x02ab",
+    b"$\x01\x00",
+    b"$\x01\xff\xff",
+    b"X: \xff\r\n",
+    b"X\r\n",
+    b":",
+    b" ",
+    b"\t",
+    b"Session: 1\r\n",
+    b"RTSP/2.0",
+    b"FETCH a RTSP/1.0\r\n",
+];
+
+fn spelled(input: &[u8]) -> Vec<u8> {
+    let spell = |byte: &u8| match WORDS.get(usize::from(*byte)) {
+        Some(word) => word.to_vec(),
+        None => vec![*byte],
+    };
+    input.iter().flat_map(spell).collect()
+}
+
+/// What comes out of the bytes in pieces of these lengths, over and over.
+fn read(bytes: &[u8], lengths: &[u8]) -> Vec<Result<Incoming, Unreadable>> {
+    let mut reader = Reader::default();
+    let mut lengths = lengths.iter().cycle();
+    let mut rest = bytes;
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        let length = lengths.next().map_or(rest.len(), |length| usize::from(*length) + 1);
+        let (piece, after) = rest.split_at(length.min(rest.len()));
+        rest = after;
+        reader.push(piece);
+        loop {
+            match reader.next() {
+                Ok(Some(incoming)) => found.push(Ok(incoming)),
+                Ok(None) => break,
+                Err(unreadable) => {
+                    found.push(Err(unreadable));
+                    return found;
+                }
+            }
+        }
+        // An interleaved packet has up to 64 KiB and its header.
+        let limit = MAX_HEAD.max(MAX_BODY) + 4 + length;
+        assert!(reader.held.len() <= limit, "{} bytes are held", reader.held.len());
+        if reader.held.is_empty() {
+            assert!(reader.held.capacity() <= KEPT_CAPACITY, "{}", reader.held.capacity());
+        }
+    }
+    found
+}
+
+#[test]
+fn request_reader() {
+    check!().with_type().for_each(|(input, lengths): &(Vec<u8>, [u8; 4])| {
+        let bytes = spelled(input);
+        let whole = read(&bytes, &[]);
+        assert_eq!(read(&bytes, &[0]), whole, "byte by byte");
+        assert_eq!(read(&bytes, lengths), whole, "in pieces of {lengths:?}");
+    });
+}

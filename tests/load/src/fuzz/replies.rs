@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a server sends on one connection: replies of RTSP, of the lab's dialect and of HTTP, and
+//! interleaved packets, which are passed over.
+
+use std::collections::BTreeMap;
+
+/// The longest line that a server has a reason to send: `Unsupported` repeats what a request of up to
+/// 64 KiB requires.
+const MAX_LINE: usize = 65 * 1024;
+
+/// Bytes that belong neither to a reply nor to a packet.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the server sent bytes that are no reply and no packet: \"{0}\"")]
+pub(crate) struct Unexpected(String);
+
+/// The replies of one connection, read in any pieces.
+#[derive(Debug, Default)]
+pub(crate) struct Replies {
+    held: Vec<u8>,
+    /// Bytes of a packet that are still to come.
+    of_packet: usize,
+    /// Replies by their status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Interleaved packets.
+    pub packets: u64,
+    /// The last session that was named.
+    pub session: Option<String>,
+    /// The sequence numbers of the replies, in order.
+    pub cseqs: Vec<u32>,
+}
+
+impl Replies {
+    /// The number of replies.
+    pub fn count(&self) -> u64 {
+        self.statuses.values().sum()
+    }
+
+    /// Takes in what came.
+    pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), Unexpected> {
+        loop {
+            if self.of_packet > 0 {
+                let (_, rest) = bytes.split_at(self.of_packet.min(bytes.len()));
+                self.of_packet -= bytes.len() - rest.len();
+                bytes = rest;
+            }
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            // A packet's header has four bytes, a line ends with LF.
+            let packet = self.held.first().or(bytes.first()) == Some(&b'$');
+            let missing = if packet {
+                (4_usize.saturating_sub(self.held.len())).min(bytes.len())
+            } else {
+                bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1)
+            };
+            let (part, rest) = bytes.split_at(missing);
+            self.held.extend_from_slice(part);
+            bytes = rest;
+            match self.held.as_slice() {
+                &[b'$', _, high, low] => {
+                    self.packets += 1;
+                    self.of_packet = usize::from(u16::from_be_bytes([high, low]));
+                    self.held.clear();
+                }
+                [b'$', ..] => {}
+                line if line.ends_with(b"\n") => self.end_line()?,
+                line if line.len() > MAX_LINE => return Err(unexpected(line)),
+                _ => {}
+            }
+        }
+    }
+
+    fn end_line(&mut self) -> Result<(), Unexpected> {
+        let line = std::mem::take(&mut self.held);
+        let text = std::str::from_utf8(&line).map_err(|_| unexpected(&line))?.trim_end();
+        if text.chars().any(char::is_control) {
+            return Err(unexpected(&line));
+        }
+        let status = text.strip_prefix("RTSP/1.0 ").or(text.strip_prefix("HTTP/1.0 "));
+        if let Some(status) = status.and_then(|text| text.split(' ').next()?.parse().ok()) {
+            *self.statuses.entry(status).or_default() += 1;
+        }
+        match text.split_once(':') {
+            Some(("CSeq", value)) => self.cseqs.extend(value.trim().parse::<u32>()),
+            Some(("Session", value)) => {
+                let id = value.split(';').next().unwrap_or_default().trim();
+                // The lab's dialect names session 0 with an error.
+                if id != "0" {
+                    self.session = Some(id.to_owned());
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn unexpected(line: &[u8]) -> Unexpected {
+    Unexpected(line.get(..100).unwrap_or(line).escape_ascii().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_and_packets_are_read_in_any_pieces() {
+        let bytes = b"RTSP/1.0 200 OK\r\nCSeq: 4\r\nSession: ab;timeout=60\r\n\r\n$\0\0\x03\n$R\
+            $\x01\0\0RTSP/1.0 404 Not Found\nCSeq: 5\nSession: 0\nHTTP/1.0 404 Not Found\r\n\r\n";
+        for size in 1..=bytes.len() {
+            let mut replies = Replies::default();
+            for piece in bytes.chunks(size) {
+                replies.push(piece).unwrap();
+            }
+            let want = BTreeMap::from([(200, 1), (404, 2)]);
+            assert_eq!((&replies.statuses, replies.packets), (&want, 2), "{size}");
+            assert_eq!(replies.cseqs, [4, 5], "{size}");
+            assert_eq!(replies.session.as_deref(), Some("ab"), "{size}");
+        }
+    }
+
+    #[test]
+    fn bytes_of_a_picture_are_no_reply() {
+        for bytes in [&b"\xff\xd8\n"[..], b"RTSP/1.0 200 \x01\r\n", &[b'x'; MAX_LINE + 1]] {
+            assert!(Replies::default().push(bytes).is_err(), "{}", bytes.escape_ascii());
+        }
+    }
+}
