@@ -197,8 +197,11 @@ impl Catalog {
 
 /// The path of an absolute URL. An encoded slash would make other segments of it.
 fn decoded_path(url: &[u8]) -> Option<String> {
-    let after_scheme = url.windows(3).position(|three| three == b"://")? + 3;
-    let url = url.get(after_scheme..)?;
+    let scheme = url.windows(3).position(|three| three == b"://")?;
+    let (scheme, url) = (url.get(..scheme)?, url.get(scheme + 3..)?);
+    if ![&b"rtsp"[..], b"rtsps"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return None;
+    }
     let url = url.split(|byte| matches!(byte, b'?' | b'#')).next()?;
     let path = url.get(url.iter().position(|byte| *byte == b'/')?..)?;
     let decoded = |segment: &[u8]| {
@@ -254,7 +257,7 @@ mod tests {
     #[test]
     fn a_url_means_the_same_movie_for_every_method() {
         let catalog = catalog(&["movie.Mjpeg", "a/p%20c?.mjpg", "\u{fc} 1.mjpeg"]);
-        let rows: [(&[u8], Option<&str>); 18] = [
+        let rows: [(&[u8], Option<&str>); 19] = [
             (b"rtsp://h/movie.Mjpeg", Some("/movie.Mjpeg")),
             (b"rtsp://h:8554/MOVIE", Some("/movie.Mjpeg")),
             (b"rtsps://user:p@h/movie/", Some("/movie.Mjpeg")),
@@ -271,6 +274,7 @@ mod tests {
             (b"rtsp://h/%ff", None),
             (b"rtsp://h/\xff", None),
             (b"rtsp://h", None),
+            (b"http://h/movie.Mjpeg", None),
             (b"*", None),
             (b"", None),
         ];

@@ -418,13 +418,15 @@ fn base_url(uri: &[u8], mount: &Mount) -> Option<String> {
     let ascii = uri.iter().take_while(|byte| byte.is_ascii());
     let text: String = ascii.map(|byte| char::from(*byte)).collect();
     let (scheme, rest) = text.split_once("://")?;
+    // Nothing of a request is repeated that has not been checked.
+    let scheme = ["rtsp", "rtsps"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let sound = |c: char| c.is_ascii_alphanumeric() || "-.:[]_".contains(c);
     if host.is_empty() || !host.chars().all(sound) {
         return None;
     }
-    Some(format!("{}://{host}{}/", scheme.to_ascii_lowercase(), mount.encoded()))
+    Some(format!("{scheme}://{host}{}/", mount.encoded()))
 }
 
 #[cfg(test)]
@@ -435,7 +437,7 @@ mod tests {
     #[test]
     fn the_base_is_the_movies_url_on_the_host_that_was_asked() {
         let mount = Mount::new("/a b%.mjpeg".to_owned(), PathBuf::new());
-        let rows: [(&[u8], Option<&str>); 8] = [
+        let rows: [(&[u8], Option<&str>); 10] = [
             (b"rtsp://h:8554/A%20b%25/stream=0", Some("rtsp://h:8554/a%20b%25.mjpeg/")),
             (b"RTSP://[::1]:8554/x", Some("rtsp://[::1]:8554/a%20b%25.mjpeg/")),
             (b"rtsps://user:p@ss@10.0.0.1/x?y", Some("rtsps://10.0.0.1/a%20b%25.mjpeg/")),
@@ -443,6 +445,8 @@ mod tests {
             (b"rtsp://h", Some("rtsp://h/a%20b%25.mjpeg/")),
             (b"rtsp://<h>/x", None),
             (b"rtsp:///x", None),
+            (b"r\x02sp://h/x", None),
+            (b"http://h/x", None),
             (b"*", None),
         ];
         for (uri, want) in rows {
