@@ -39,7 +39,7 @@ const LAST_REPLY: Duration = Duration::from_secs(10);
 
 /// How long, and how much, is read after the last reply, and thrown away.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 1024 * 1024;
+const LINGER_BYTES: usize = 256 * 1024;
 
 /// How long a tunnel's GET waits for the POST, and the other way round.
 const JOIN: Duration = Duration::from_secs(10);
