@@ -367,6 +367,21 @@ fn an_address_has_limits_of_its_own() -> Result<()> {
 }
 
 #[test]
+fn a_lab_session_that_is_not_playing_makes_room() -> Result<()> {
+    let (_folder, mut server) = server(20, &["--loop", "--max-connections", "2"])?;
+    let mut viewer = play(&server)?;
+    let mut lab = RawRtsp::connect(server.address()?)?;
+    lab.send("SETUP movie.mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 40000\n\n")?;
+    wait_until("the lab client makes room", LIMIT, || {
+        let other = RawRtsp::connect(server.address().unwrap_or_default());
+        other.and_then(|mut other| other.ask("OPTIONS *", "")).is_ok()
+    });
+    assert!(lab.rest()?.starts_with("RTSP/1.0 200 OK\nCSeq: 1\n"));
+    still_plays(&mut viewer)?;
+    server.is_well()
+}
+
+#[test]
 fn few_descriptors_are_few_connections_and_no_end() -> Result<()> {
     let folder = Folder::new()?;
     let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;

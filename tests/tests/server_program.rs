@@ -146,3 +146,35 @@ fn a_log_that_nobody_reads_ends_and_blocks_nothing() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn other_programs_go_on_without_their_standard_error() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = movies::images(10, "I420")?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let broken = folder.file("broken.mjpeg", &[&movies::movie(&images)?[..], b"000"].concat())?;
+    let server = Server::start([&movie], 1)?;
+    let (movie, broken) = (movie.to_string_lossy(), broken.to_string_lossy());
+    let rows: [(&str, Vec<&str>, i32); 3] = [
+        ("mjpeg-movie", vec!["check", &movie], 0),
+        ("mjpeg-movie", vec!["check", &broken], 1),
+        (
+            "mjpeg-rtsp-client",
+            vec!["--headless", "--explain", "--log", "debug", &server.urls[0]],
+            0,
+        ),
+    ];
+    for (name, arguments, code) in rows {
+        let mut child = program(name)?
+            .args(&arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        // A pipe whose reader has gone.
+        drop(child.stderr.take());
+        let status = Guard::new(child).wait(LIMIT)?;
+        assert_eq!(status.code(), Some(code), "{name} {arguments:?}: {status}");
+    }
+    Ok(())
+}
