@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn bytes_of_a_picture_are_no_reply() {
-        for bytes in [&b"\xff\xd8\n"[..], b"RTSP/1.0 200 \x01\r\n", &[b'x'; MAX_LINE + 1]] {
+        let endless = vec![b'x'; MAX_LINE + 1];
+        for bytes in [&b"\xff\xd8\n"[..], b"RTSP/1.0 200 \x01\r\n", &endless] {
             assert!(Replies::default().push(bytes).is_err(), "{}", bytes.escape_ascii());
         }
     }
