@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measures what docs/performance.md states, each beside its peer in the same run.
 //!
-//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|many|window|window-soak]...` builds
-//! everything and runs this.
+//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|many|strangers|window|window-soak]...`
+//! builds everything and runs this.
 #![allow(clippy::print_stdout, reason = "the tables are the product")]
 
 mod first_frame;
@@ -11,6 +11,7 @@ mod lab;
 mod many;
 mod recode;
 mod source;
+mod strangers;
 mod viewers;
 mod window;
 
@@ -25,9 +26,18 @@ fn main() -> Result<()> {
     if let Some(movie) = named.first().and_then(|name| name.strip_prefix(huge::ALONE)) {
         return huge::run_alone(Path::new(movie));
     }
-    let all = ["source", "huge", "first-frame", "recode", "viewers", "lab", "many", "window"]
-        .map(ToOwned::to_owned)
-        .to_vec();
+    let all = [
+        "source",
+        "huge",
+        "first-frame",
+        "recode",
+        "viewers",
+        "lab",
+        "many",
+        "strangers",
+        "window",
+    ];
+    let all = all.map(ToOwned::to_owned).to_vec();
     for name in if named.is_empty() { all } else { named } {
         match name.as_str() {
             "source" => source::run()?,
@@ -37,12 +47,13 @@ fn main() -> Result<()> {
             "viewers" => viewers::run()?,
             "lab" => lab::run()?,
             "many" => many::run()?,
+            "strangers" => strangers::run()?,
             "window" => window::run()?,
             // Eleven minutes: only if it is named.
             "window-soak" => window::soak()?,
             other => bail!(
                 "no bench {other}; there are source, huge, first-frame, recode, viewers, lab, many, \
-                 window, window-soak"
+                 strangers, window, window-soak"
             ),
         }
     }
