@@ -37,9 +37,10 @@ const FIRST_REQUEST: Duration = Duration::from_secs(10);
 /// How long a reply that ends a connection may take to be sent.
 const LAST_REPLY: Duration = Duration::from_secs(10);
 
-/// How long, and how much, is read after the last reply, and thrown away.
+/// How long what comes after the last reply is read, and thrown away, and the time between two
+/// reads.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 256 * 1024;
+const LINGER_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a tunnel's GET waits for the POST, and the other way round.
 const JOIN: Duration = Duration::from_secs(10);
@@ -276,18 +277,17 @@ async fn last_reply(stream: &mut TcpStream, reply: &str) {
 }
 
 /// Ends a connection after its last reply: closed with bytes that have not been read, it would be
-/// reset, and the reply lost.
+/// reset, and the reply lost. What still comes is read slowly, so that sending without end gains
+/// nothing, and takes its time before it can be tried again.
 pub(crate) async fn linger(stream: &TcpStream) {
     if SockRef::from(stream).shutdown(Shutdown::Write).is_err() {
         return;
     }
     let _ = timeout(LINGER, async {
-        let mut left = LINGER_BYTES;
         while let Ok(bytes) = read_some(stream).await
             && !bytes.is_empty()
-            && left > bytes.len()
         {
-            left -= bytes.len();
+            sleep(LINGER_PAUSE).await;
         }
     })
     .await;
