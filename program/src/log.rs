@@ -131,7 +131,7 @@ impl MakeWriter<'_> for ToQueue {
     }
 }
 
-/// A started log; what it holds is written before it is dropped, as far as that takes no longer
+/// A started log; what it holds is written before it is dropped, unless that takes longer
 /// than a second.
 #[derive(Debug)]
 #[must_use = "the last lines are written when this is dropped"]

@@ -70,8 +70,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FORM", default_value = "off")]
     pub lab_fragment: Fragments,
 
-    /// Connections at once, as far as the process may open that many files; beyond, the one that
-    /// has been idle longest is closed
+    /// Connections at once, at most half of the files that the process may open. For one more, the
+    /// connection that has been idle longest is closed
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
 

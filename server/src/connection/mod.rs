@@ -257,6 +257,7 @@ impl Services {
         }
         let joined = tokio::select! {
             post = tunnel.posts.recv() => post,
+            () = until_closed(&stream) => return,
             () = sleep(JOIN) => None,
         };
         let Some(post) = joined else {
@@ -304,6 +305,11 @@ pub(crate) async fn read_some(stream: &TcpStream) -> io::Result<Vec<u8>> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Waits for the end of a connection on which nothing else is to come.
+async fn until_closed(stream: &TcpStream) {
+    while read_some(stream).await.is_ok_and(|bytes| !bytes.is_empty()) {}
 }
 
 /// Lets the system find out that the other host has died.

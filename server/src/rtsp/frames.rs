@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Frames as RTP payloads, made once for all viewers and kept as far as memory is allowed.
+//! Frames as RTP payloads, made once for all viewers and kept within a limit of memory.
 
 use crate::send::{Fetched, FrameRef, Frames};
 use gstmjpegfile::jpeg::{self, Reason, Refusal, Unusable, Way, check, frame_size, prepare};

@@ -131,8 +131,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// For a peer, which UDP packets are sent to. The socket tells the library which address of
-    /// this machine the peer has reached, and is closed.
+    /// For a peer, which UDP packets are sent to. The library reads from the socket which
+    /// address of this machine the peer has reached; then the socket is closed.
     ///
     /// # Errors
     /// If the library takes none.

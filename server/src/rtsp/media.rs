@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The kernel's send buffer for all viewers by UDP: what a card takes a moment for.
 const SEND_BUFFER: u32 = 4 * 1024 * 1024;
 
-/// The pipeline: a payloader that tells what kind of RTP it is.
+/// The pipeline: a payloader whose caps say what kind of RTP it is.
 const PIPELINE: &str = "videotestsrc name=source ! video/x-raw,format=I420,width=16,height=16 ! jpegenc \
      ! rtpjpegpay name=pay0 pt=26";
 
@@ -117,7 +117,7 @@ impl MovieFactory {
     }
 }
 
-/// Lets the first buffer through, which tells what the payloader sends, and holds the next one.
+/// Lets the first buffer through, from which the payloader's caps come, and holds the next one.
 fn stay_at_first(pad: &gst::Pad) {
     let come = AtomicBool::new(false);
     let what = gst::PadProbeType::BUFFER | gst::PadProbeType::BLOCK;

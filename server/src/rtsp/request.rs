@@ -227,26 +227,29 @@ impl Reader {
 fn read_head(head: &[u8]) -> Result<Head, Unreadable> {
     let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
     let first = lines.next().unwrap_or_default();
-    // A byte that is no text here must not hide where the body ends.
-    let headers: Result<Vec<_>, Status> =
-        lines.filter(|line| !line.is_empty()).map(read_header).collect();
-    let mut body = 0;
-    let mut cseq = None;
-    if let Ok(headers) = &headers {
-        let lengths =
-            headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("Content-Length"));
-        for (_, value) in lengths {
-            body = value.parse().map_err(|_| Unreadable(Status::BadRequest))?;
+    let mut headers = Vec::new();
+    let mut faulty = None;
+    for line in lines.filter(|line| !line.is_empty()) {
+        match read_header(line) {
+            Ok(header) => headers.push(header),
+            Err(status) => faulty = Some(status),
         }
-        cseq = header(headers, "CSeq").and_then(|value| value.parse().ok());
     }
+    // A line that cannot be read must not hide where the body ends.
+    let mut body = 0;
+    for (_, value) in headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("Content-Length"))
+    {
+        body = value.parse().map_err(|_| Unreadable(Status::BadRequest))?;
+    }
+    let cseq = header(&headers, "CSeq").and_then(|value| value.parse().ok());
     if body > MAX_BODY {
         return Err(Unreadable(Status::RequestEntityTooLarge));
     }
     if first.starts_with(b"RTSP/") {
         return Ok(Head { incoming: Incoming::Reply, body });
     }
-    let incoming = match read_request(first, headers) {
+    let read = faulty.map_or_else(|| read_request(first, headers), Err);
+    let incoming = match read {
         Ok(request) => Incoming::Request(request),
         Err(status) => Incoming::Faulty(status, cseq),
     };
@@ -263,14 +266,10 @@ fn read_header(line: &[u8]) -> Result<(String, String), Status> {
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
-fn read_request(
-    first: &[u8],
-    headers: Result<Vec<(String, String)>, Status>,
-) -> Result<Request, Status> {
+fn read_request(first: &[u8], headers: Vec<(String, String)>) -> Result<Request, Status> {
     let words: Vec<&[u8]> =
         first.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
     let [method, uri, version] = *words.as_slice() else { return Err(Status::BadRequest) };
-    let headers = headers?;
     let cseq = header(&headers, "CSeq").ok_or(Status::BadRequest)?;
     let cseq = cseq.parse().map_err(|_| Status::BadRequest)?;
     match version.strip_prefix(b"RTSP/") {
@@ -385,14 +384,21 @@ mod tests {
             (b"OPTIONS a b RTSP/1.0\r\nCSeq: 7\r\n\r\n", Status::BadRequest, Some(7)),
             (b"OPTIONS * RTSP/1.0\r\n\r\n", Status::BadRequest, None),
             (b"OPTIONS * RTSP/1.0\r\nCSeq: one\r\n\r\n", Status::BadRequest, None),
-            (b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nx\r\n\r\n", Status::BadRequest, None),
-            (b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nX: \xff\r\n\r\n", Status::BadRequest, None),
-            (b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nX: \x1b[2J\r\n\r\n", Status::BadRequest, None),
+            (b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nx\r\n\r\n", Status::BadRequest, Some(1)),
+            (b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nX: \xff\r\n\r\n", Status::BadRequest, Some(1)),
+            (b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nX: \x1b[2J\r\n\r\n", Status::BadRequest, Some(1)),
         ];
         for (bytes, status, cseq) in rows {
             let shown = bytes.escape_ascii();
             assert_eq!(all(bytes), [Ok(Incoming::Faulty(status, cseq))], "{shown}");
         }
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_read_hides_no_body() {
+        let bytes = b"GET_PARAMETER rtsp://h/m RTSP/1.0\r\nCSeq: 1\r\nX: \xff\r\n\
+                      Content-Length: 31\r\n\r\nOPTIONS * RTSP/1.0\r\nCSeq: 9\r\n\r\n";
+        assert_eq!(all(bytes), [Ok(Incoming::Faulty(Status::BadRequest, Some(1)))]);
     }
 
     #[test]

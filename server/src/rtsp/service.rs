@@ -24,6 +24,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Semaphore;
 
+/// Characters of the options that a client requires which are repeated to it.
+const MAX_UNSUPPORTED: usize = 200;
+
 /// How long DESCRIBE waits for the movie's index, to state its duration.
 const WAIT_FOR_INDEX: Duration = Duration::from_millis(100);
 
@@ -124,7 +127,7 @@ impl Connection {
         if let Some(option) = request.header("Require").or(request.header("Proxy-Require")) {
             // RFC 2326 section 12.32. Only what may stand in a token is repeated.
             let token = |c: &char| c.is_ascii_alphanumeric() || "-._,; ".contains(*c);
-            let option: String = option.chars().filter(token).collect();
+            let option: String = option.chars().filter(token).take(MAX_UNSUPPORTED).collect();
             return Some(Reply::new(Status::OptionNotSupported).with("Unsupported", option));
         }
         let session = match request.session().map(|id| self.service.sessions.get(id)) {

@@ -285,7 +285,10 @@ impl Sessions {
         let start = asked.begin.unwrap_or(position.nanoseconds);
         let (scale, speed) = (asked.scale.unwrap_or(1.0), asked.speed.unwrap_or(1.0));
         let mut plan = Plan::new(self.mode.framerate, start, asked.end, scale, speed);
-        if let Some(frames) = stream.movie().total_frames() {
+        // A looping movie counts on over its passes.
+        if let Some(frames) = stream.movie().total_frames()
+            && !self.mode.looping
+        {
             plan.start_within(frames);
         }
         // The movie's own end is left open: rtspsrc 1.22 would estimate when it comes, from packets

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// A movie's frames, as far as they are known.
+/// The known frames of a movie.
 pub(crate) trait Index: Sized {
     /// Where a frame lies; [`Lookup::Cancelled`] while that is not known.
     fn look_up(&self, frame: u64) -> Lookup;
