@@ -372,6 +372,8 @@ fn a_lab_session_that_is_not_playing_makes_room() -> Result<()> {
     let mut viewer = play(&server)?;
     let mut lab = RawRtsp::connect(server.address()?)?;
     lab.send("SETUP movie.mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 40000\n\n")?;
+    // Set up, and not silent any more.
+    server.wait_for_log("answered=\"RTSP/1.0 200 OK\"", LIMIT);
     wait_until("the lab client makes room", LIMIT, || {
         let other = RawRtsp::connect(server.address().unwrap_or_default());
         other.and_then(|mut other| other.ask("OPTIONS *", "")).is_ok()
