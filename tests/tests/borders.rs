@@ -140,10 +140,7 @@ fn a_panic_of_a_face_is_reported_to_it() -> Result<()> {
         let (panics, said) = panics_in(&done, border);
         let ran = String::from_utf8_lossy(&done.stdout).contains("1 passed");
         assert!(done.status.success() && ran, "{border}: {said}");
-        // The sink of pictures has two callbacks, for the first picture and for each: both may run
-        // before the session has ended.
-        let most = if border == "pictures" { 2 } else { 1 };
-        assert!((1..=most).contains(&panics), "{border}: {panics} panics: {said}");
+        assert_eq!(panics, 1, "{border}: {said}");
     }
     server.is_well()
 }

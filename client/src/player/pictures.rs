@@ -135,8 +135,10 @@ impl Pictures {
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<gst::Element, glib::BoolError> {
         let caps = gst_video::VideoCapsBuilder::new().format(gst_video::VideoFormat::Rgba).build();
+        // One for both callbacks: once either has panicked, neither is called again.
+        let border = Arc::new(borders.border("pictures"));
         let take = |pictures: Arc<Self>, wake: Arc<dyn Fn() + Send + Sync>| {
-            let (borders, border) = (borders.clone(), borders.border("pictures"));
+            let (borders, border) = (borders.clone(), border.clone());
             move |sample: gst::Sample, now: Option<gst::ClockTime>| {
                 borders.run(&border, || {
                     if let Some(picture) = Picture::of(&sample, now) {
