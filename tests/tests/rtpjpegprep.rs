@@ -129,25 +129,6 @@ fn what_takes_its_pixels_is_encoded_again_and_keeps_its_size() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn what_is_prepared_once_is_shared() -> Result<()> {
-    let images = vec![cjpeg(&Picture::made(64, 48), &["-sample", "1x1"])?; 5];
-    let memory = |run: &Run| -> Vec<usize> {
-        let buffers = run.out.iter().filter_map(|sample| sample.buffer());
-        let maps = buffers.filter_map(|buffer| buffer.map_readable().ok());
-        maps.map(|map| map.as_ptr() as usize).collect()
-    };
-    let with_key =
-        |key: &'static str| move |prepare: &gst::Element| prepare.set_property("cache-key", key);
-    let first = run(&images, with_key("a"))?;
-    let second = run(&images, with_key("a"))?;
-    let other = run(&images, with_key("b"))?;
-    assert_eq!(memory(&first), memory(&second), "the same bytes in memory");
-    assert_ne!(memory(&first), memory(&other));
-    assert_eq!(memory(&first).len(), 5);
-    Ok(())
-}
-
 /// A movie of pictures that differ, each made by cjpeg with `arguments`.
 fn cjpeg_movie(size: (u32, u32), count: u32, arguments: &[&str]) -> Result<Vec<Vec<u8>>> {
     let whole = Picture::made(size.0 + count, size.1);

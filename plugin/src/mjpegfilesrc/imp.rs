@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use super::read_ahead::Block;
-use super::reader::{Applied, Next, Reader, Ready, Stats, Stride};
+use super::reader::{Next, ReadFrame, Reader, Stats, Stride};
 use super::settings::{BadFrames, Settings};
 use super::{properties, queries, reports};
 use crate::border;
@@ -24,7 +24,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-/// Frames that are looked at for a picture's size before the first buffer.
+/// How many frames are searched for a picture's size before the first buffer.
 const FRAMES_FOR_SIZE: u64 = 64;
 
 #[derive(Default)]
@@ -75,9 +75,9 @@ impl MjpegFileSrc {
             .build()
     }
 
-    /// Waits for the index to reach the next frame and looks it up, with those that follow it;
-    /// begins the next pass where there is none.
-    fn look_ahead(&self) -> Result<(), gst::FlowError> {
+    /// Waits for the index to reach the next frame and looks up its location and those of the frames
+    /// after it. Starts the next pass if there is no next frame.
+    fn look_up_next(&self) -> Result<(), gst::FlowError> {
         let (movie, frame) = match &*self.state() {
             Some(reader) => (reader.movie.clone(), reader.next),
             None => return Err(gst::FlowError::Flushing),
@@ -95,7 +95,7 @@ impl MjpegFileSrc {
         Ok(())
     }
 
-    /// Says each bad span that stands before `frame`, once; an error under that policy.
+    /// Reports each bad span before `frame` once; returns an error if `bad-frames` says so.
     fn report_bad_spans(&self, movie: &MovieFile, frame: u64) -> Result<(), gst::FlowError> {
         loop {
             let (found, count, policy) = {
@@ -115,7 +115,7 @@ impl MjpegFileSrc {
         }
     }
 
-    /// Tells the application once that the number of frames has become known.
+    /// Reports once that the number of frames has become known.
     fn announce_total(&self) {
         let announce = {
             let mut state = self.state();
@@ -132,19 +132,22 @@ impl MjpegFileSrc {
         }
     }
 
-    /// The end of a pass: the end of the stream, or with `loop` the begin of the next one.
+    /// Ends a pass: the stream ends or, with `loop`, the next pass starts.
     fn end_of_pass(&self, movie: &MovieFile, frames: u64) -> Result<(), gst::FlowError> {
+        if let Some(kind) = movie.failure() {
+            reports::unreadable(&self.obj(), movie.path(), frames, kind);
+        }
         let looping = self.state().as_ref().is_some_and(|reader| reader.settings.looping);
         if !looping || frames == 0 {
             return Err(gst::FlowError::Eos);
         }
-        // Growth is taken in between passes only, so that a pass has one length.
-        let grown = movie.if_changed().ok().flatten();
-        self.state().as_mut().ok_or(gst::FlowError::Flushing)?.next_pass(frames, grown);
+        // A changed file is read anew between passes only, so that a pass has one length.
+        let changed = movie.if_changed().ok().flatten();
+        self.state().as_mut().ok_or(gst::FlowError::Flushing)?.next_pass(frames, changed);
         Ok(())
     }
 
-    /// Reads frames that were looked up; where the file has shrunk, that is the end of the pass.
+    /// Reads frames that were looked up. If the file has shrunk, the pass ends.
     fn read(
         &self,
         movie: &MovieFile,
@@ -157,23 +160,23 @@ impl MjpegFileSrc {
             gst::element_imp_error!(self, gst::ResourceError::Read, ("{}", text));
             gst::FlowError::Error
         })?;
-        let has_read = self.state().as_mut().ok_or(gst::FlowError::Flushing)?.has_read(block);
-        if !has_read {
+        let has_next = self.state().as_mut().ok_or(gst::FlowError::Flushing)?.store(block);
+        if !has_next {
             reports::shrunk(&self.obj(), movie.path(), frame, offset);
             self.end_of_pass(movie, frame)?;
         }
         Ok(())
     }
 
-    /// Stamps a frame and says what is new about it.
-    fn push(&self, ready: Ready) -> Result<gst::Buffer, gst::FlowError> {
-        let Ready { mut buffer, frame, location, seen, start, end } = ready;
-        let news = match self.state().as_mut() {
-            Some(reader) => reader.pushed(frame, seen),
+    /// Sets a frame's timestamps and reports what is odd about it.
+    fn push(&self, ready: ReadFrame) -> Result<gst::Buffer, gst::FlowError> {
+        let ReadFrame { mut buffer, frame, location, facts, start, end } = ready;
+        let report = match self.state().as_mut() {
+            Some(reader) => reader.pushed(frame, facts),
             None => return Err(gst::FlowError::Flushing),
         };
-        reports::news(&self.obj(), &news, frame, location.offset);
-        if let Some(caps) = news.caps {
+        reports::frame(&self.obj(), &report, frame, location.offset);
+        if let Some(caps) = report.caps {
             self.obj().set_caps(&caps).map_err(|_| gst::FlowError::NotNegotiated)?;
         }
         let stamped = buffer.make_mut();
@@ -186,52 +189,15 @@ impl MjpegFileSrc {
         Ok(buffer)
     }
 
-    /// The segment's frame for a position, moved to the last one if it is past the end.
+    /// The frame at a position; past the end, the last frame.
     fn frame_for(&self, position: gst::ClockTime) -> Option<u64> {
         let frame = self.framerate().frame_at(position.nseconds());
         match self.movie()?.frame(frame, &self.flushing, None) {
             Lookup::Frame(_) => Some(frame),
-            // A seek without a buffer after it would abort gst-rtsp-server 1.22.
+            // gst-rtsp-server 1.22 aborts after a seek that brings no buffer.
             Lookup::End(frames) => frames.checked_sub(1),
             Lookup::Cancelled => None,
         }
-    }
-}
-
-impl MjpegFileSrc {
-    /// Makes the rate of a trick mode segment its applied rate, where that is wanted.
-    fn apply_scale(
-        &self,
-        segment: &mut gst::FormattedSegment<gst::ClockTime>,
-        frame: u64,
-        stride: Stride,
-    ) -> Option<Applied> {
-        let rate = segment.rate();
-        // gst-rtsp-server marks every Scale so, but not -1.
-        let scaled = rate < 0.0 || segment.flags().intersects(gst::SegmentFlags::TRICKMODE);
-        if !scaled || !self.settings().apply_scale {
-            return None;
-        }
-        let period = self.framerate().start_of(1);
-        let applied = Applied::new(gst::ClockTime::from_nseconds(period), stride, rate);
-        let start = segment.start().unwrap_or_default();
-        let played = match segment.stop() {
-            Some(stop) => Some(stop.saturating_sub(start)),
-            None => self.duration().map(|(_, end)| end.saturating_sub(start)),
-        };
-        let begin = gst::ClockTime::from_nseconds(self.framerate().start_of(frame));
-        // Backwards, stream time counts from the segment's end (gst_segment_to_stream_time).
-        let time = if stride.backwards { start } else { begin };
-        let scaled = |time: gst::ClockTime| {
-            gst::ClockTime::from_seconds_f64(time.seconds_f64() / rate.abs())
-        };
-        segment.set_rate(1.0);
-        segment.set_applied_rate(rate);
-        segment.set_start(gst::ClockTime::ZERO);
-        segment.set_stop(played.map(scaled));
-        segment.set_time(time);
-        segment.set_position(gst::ClockTime::ZERO);
-        Some(applied)
     }
 }
 
@@ -306,7 +272,10 @@ impl BaseSrcImpl for MjpegFileSrc {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let settings = self.settings().clone();
         let location = settings.location.clone().ok_or_else(|| {
-            gst::error_msg!(gst::ResourceError::NotFound, ("no movie: set the property location"))
+            gst::error_msg!(
+                gst::ResourceError::NotFound,
+                ("no movie is set: set the property location")
+            )
         })?;
         let movie = MovieFile::open(&location)
             .map_err(|error| gst::error_msg!(gst::ResourceError::OpenRead, ("{}", error)))?;
@@ -336,7 +305,7 @@ impl BaseSrcImpl for MjpegFileSrc {
     }
 
     fn caps(&self, filter: Option<&gst::Caps>) -> Option<gst::Caps> {
-        // BaseSrc negotiates anew after a seek: the full caps must be here, not only in create.
+        // BaseSrc negotiates again after a seek: it needs the full caps here, not only in create.
         let caps = self.state().as_ref().map(Reader::caps);
         let caps = caps.unwrap_or_else(|| self.obj().src_pad().pad_template_caps());
         Some(match filter {
@@ -363,13 +332,13 @@ impl BaseSrcImpl for MjpegFileSrc {
         answered.unwrap_or_else(|| BaseSrcImplExt::parent_query(self, query))
     }
 
-    /// Also called before the first buffer, for the segment that playback starts with.
+    /// BaseSrc also calls this before the first buffer, for the initial segment.
     fn do_seek(&self, segment: &mut gst::Segment) -> bool {
         let Some(segment) = segment.downcast_mut::<gst::ClockTime>() else { return false };
         let stride = Stride::of(segment.rate(), segment.flags());
         let rate = self.framerate();
         let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame));
-        // Backwards, the segment's end is played first, and the movie's is its latest.
+        // Backwards, the segment's end is played first; it is at most the movie's end.
         let first = if stride.backwards {
             segment.stop().unwrap_or(gst::ClockTime::MAX).saturating_sub(gst::ClockTime::NSECOND)
         } else {
@@ -378,7 +347,7 @@ impl BaseSrcImpl for MjpegFileSrc {
         let Some(frame) = self.frame_for(first) else { return false };
         if stride.backwards {
             let end = time(frame + 1);
-            // A seek without a buffer after it would abort gst-rtsp-server 1.22.
+            // gst-rtsp-server 1.22 aborts after a seek that brings no buffer.
             let least = segment.start().unwrap_or_default() + gst::ClockTime::NSECOND;
             let stop = segment.stop().map_or(end, |stop| stop.min(end)).max(least);
             segment.set_stop(stop);
@@ -390,10 +359,9 @@ impl BaseSrcImpl for MjpegFileSrc {
             segment.set_position(time(frame));
         }
         segment.set_duration(self.duration().map(|(_, time)| time));
-        let applied = self.apply_scale(segment, frame, stride);
         gst::debug!(CAT, imp = self, "seek to frame {frame}, {stride:?}, {segment:?}");
         if let Some(reader) = self.state().as_mut() {
-            reader.seek(frame, stride, applied);
+            reader.seek(frame, stride);
         }
         true
     }
@@ -409,7 +377,7 @@ impl PushSrcImpl for MjpegFileSrc {
             match next {
                 Next::Push(ready) => return self.push(ready).map(CreateSuccess::NewBuffer),
                 Next::Read { movie, frame, locations } => self.read(&movie, frame, &locations)?,
-                Next::LookUp => self.look_ahead()?,
+                Next::LookUp => self.look_up_next()?,
             }
         }
     }

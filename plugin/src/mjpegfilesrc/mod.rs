@@ -7,17 +7,16 @@
 //!
 //! | property | unit, default | |
 //! |---|---|---|
-//! | `location` | path | the movie; changed only in NULL or READY |
-//! | `framerate` | frames a second, 20/1 | changed only in NULL or READY |
-//! | `loop` | false | start over at the end, with timestamps that go on rising |
-//! | `bad-frames` | `skip` | what to do at a bad record: `skip` or `error` |
-//! | `apply-scale` | false | in trick mode go at the rate here, with a segment of rate 1 and the rate as applied rate, as RTSP's Scale asks |
-//! | `frames` | read-only | frames found so far; all, once the file is indexed |
+//! | `location` | path | the movie; can be set only in NULL or READY |
+//! | `framerate` | frames per second, 20/1 | can be set only in NULL or READY |
+//! | `loop` | false | start again at the end, with timestamps that continue to rise; can be set only in NULL or READY |
+//! | `bad-frames` | `skip` | what to do at a bad record: `skip` or `error`; can be set only in NULL or READY |
+//! | `frames` | read-only | number of frames found so far; of the whole movie once it is indexed |
 //! | `stats` | read-only | structure of counters |
 //!
-//! Seeks are exact, in TIME and in DEFAULT (frames), with a stop, at any rate, backwards too. With
-//! the flag TRICKMODE or TRICKMODE_KEY_UNITS frames are left out at rates above 1, so that about
-//! as many a second are shown as at the normal rate.
+//! Seeks are exact in TIME and in DEFAULT (frames), with a stop position, at any rate, also
+//! backwards. With the flag TRICKMODE or TRICKMODE_KEY_UNITS, frames are left out at rates above 1,
+//! so that about as many frames a second are shown as at the normal rate.
 
 mod imp;
 pub(crate) mod properties;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the stream is doing: which movie, which frame is next, what has been counted.
+//! The position of the source in its movie: which frame is next, what has been read, the counters.
 
 use super::properties::fraction;
 use super::read_ahead::{Block, ReadAhead};
@@ -17,17 +17,17 @@ pub(super) struct Stats {
     pub several_images: u64,
 }
 
-/// What a frame's bytes tell.
+/// What the source needs to know of a frame's bytes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seen {
-    /// The picture's width and height in pixels, if it tells them.
+pub(super) struct FrameFacts {
+    /// Width and height in pixels, if the image has a frame header.
     size: Option<(u16, u16)>,
     several_images: bool,
     lacks_eoi: bool,
 }
 
-impl Seen {
-    pub fn in_frame(bytes: &[u8]) -> Self {
+impl FrameFacts {
+    pub fn of(bytes: &[u8]) -> Self {
         let several_images = jpeg::holds_second_image(bytes);
         Self {
             size: jpeg::frame_size(bytes),
@@ -37,59 +37,59 @@ impl Seen {
     }
 }
 
-/// What is to be said about a frame.
+/// What changes with a frame, and what is reported about it.
 #[derive(Debug, Default)]
-pub(super) struct News {
-    /// Of the frame, if its picture has another size than the one before.
+pub(super) struct FrameReport {
+    /// New caps, if the picture has another size than the one before.
     pub caps: Option<gst::Caps>,
-    /// It is the first one that lacks its end of image.
+    /// This is the first frame without an end of image marker.
     pub first_lacks_eoi: bool,
-    /// It is the first one with several images.
+    /// This is the first frame with several images.
     pub first_several: bool,
 }
 
-/// What is to be done for the next frame.
+/// What to do to get the next frame.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// It was read already: push it.
-    Push(Ready),
-    /// It was looked up already: read these frames, of which it is the first.
+    /// Push it: it has been read.
+    Push(ReadFrame),
+    /// Read these frames, of which it is the first: they have been looked up.
     Read {
         movie: Arc<MovieFile>,
         /// From 0.
         frame: u64,
         locations: Vec<FrameLocation>,
     },
-    /// Look it up.
+    /// Look it up in the index.
     LookUp,
 }
 
-/// A frame that can be pushed.
+/// A frame that has been read and can be pushed.
 #[derive(Debug)]
-pub(super) struct Ready {
+pub(super) struct ReadFrame {
     pub buffer: gst::Buffer,
-    /// From 0, in the file.
+    /// Frame number in the file, from 0.
     pub frame: u64,
     pub location: FrameLocation,
-    pub seen: Seen,
-    /// Its time, and that of the frame after it.
+    pub facts: FrameFacts,
+    /// Timestamp of this frame, then of the one after it.
     pub start: gst::ClockTime,
     pub end: gst::ClockTime,
 }
 
-/// How frames follow one another.
+/// In which direction and steps frames are played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stride {
     pub backwards: bool,
-    /// 1, or more if frames between are left out.
+    /// Distance from one frame to the next; above 1, frames are left out.
     pub step: u64,
 }
 
 impl Stride {
     pub const NORMAL: Self = Self { backwards: false, step: 1 };
 
-    /// Of a segment: in trick mode frames are left out, so that as many a second are shown as at
-    /// the normal rate.
+    /// The stride for a segment. In trick mode frames are left out, so that about as many frames a
+    /// second are shown as at the normal rate.
     pub fn of(rate: f64, flags: gst::SegmentFlags) -> Self {
         let trick = gst::SegmentFlags::TRICKMODE | gst::SegmentFlags::TRICKMODE_KEY_UNITS;
         let times = rate.abs().round().clamp(1.0, 1e6);
@@ -99,26 +99,9 @@ impl Stride {
         Self { backwards: rate < 0.0, step }
     }
 
-    /// The frame behind one. Backwards the base class ends at the segment's start.
+    /// The frame to play after `frame`. Backwards, the base class ends at the segment's start.
     fn after(self, frame: u64) -> u64 {
         if self.backwards { frame.saturating_sub(self.step) } else { frame + self.step }
-    }
-}
-
-/// Timestamps of a rate that is applied here: they count from 0, so far apart each.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Applied {
-    spacing: gst::ClockTime,
-    pushed: u64,
-}
-
-impl Applied {
-    /// Frames of `period`, each `stride.step` of them at `rate`.
-    pub fn new(period: gst::ClockTime, stride: Stride, rate: f64) -> Self {
-        // A step is a million at the most.
-        #[allow(clippy::cast_precision_loss)]
-        let spacing = period.seconds_f64() * stride.step as f64 / rate.abs();
-        Self { spacing: gst::ClockTime::from_seconds_f64(spacing), pushed: 0 }
     }
 }
 
@@ -129,19 +112,18 @@ pub(super) struct Reader {
     /// The frame that is pushed next, from 0.
     pub next: u64,
     stride: Stride,
-    applied: Option<Applied>,
-    /// Frames of the passes before this one.
+    /// Number of frames in the passes before this one.
     passed: u64,
-    /// Where the frames from `run_begin` on lie: looked up together, since other readers and the
-    /// indexing thread take the index's lock too.
+    /// Locations of the frames from `run_start` on. They are looked up together, since other readers
+    /// and the indexing thread take the index's lock too.
     run: Vec<FrameLocation>,
-    run_begin: u64,
+    run_start: u64,
     ahead: ReadAhead,
     block: Option<Block>,
-    /// Of the frames pushed last, in pixels.
+    /// Width and height in pixels of the frames pushed last.
     size: Option<(u16, u16)>,
     pub stats: Stats,
-    /// Bad spans that were reported.
+    /// Number of bad spans that have been reported.
     pub reported_spans: usize,
     pub total_announced: bool,
 }
@@ -153,10 +135,9 @@ impl Reader {
             movie,
             next: 0,
             stride: Stride::NORMAL,
-            applied: None,
             passed: 0,
             run: Vec::new(),
-            run_begin: 0,
+            run_start: 0,
             ahead: ReadAhead::default(),
             block: None,
             size: None,
@@ -167,66 +148,62 @@ impl Reader {
     }
 
     pub fn next(&mut self) -> Next {
-        if let Some((buffer, location, seen)) =
+        if let Some((buffer, location, facts)) =
             self.block.as_ref().and_then(|block| block.frame(self.next))
         {
             let (start, end) = self.times();
-            return Next::Push(Ready { buffer, frame: self.next, location, seen, start, end });
+            return Next::Push(ReadFrame { buffer, frame: self.next, location, facts, start, end });
         }
-        let at = self.next.checked_sub(self.run_begin).and_then(|at| usize::try_from(at).ok());
+        let at = self.next.checked_sub(self.run_start).and_then(|at| usize::try_from(at).ok());
         let run = at.and_then(|at| self.run.get(at..)).unwrap_or_default();
         if run.is_empty() {
             return Next::LookUp;
         }
-        // What lies behind the next frame is not shown next, unless all frames are, in order.
+        // Frames are read together only if they are played one after the other.
         let count = match self.stride {
             Stride::NORMAL => self.ahead.plan(run, self.settings.framerate),
             _ => 1,
         };
         let locations = run.iter().copied().take(count).collect();
-        // Freed before the next one is taken, so that the allocator gives the same bytes, which
-        // are in the processor's cache.
+        // The old block is freed before the next one is allocated, so that the allocator gives the
+        // same memory, which is in the processor's cache.
         self.block = None;
         Next::Read { movie: self.movie.clone(), frame: self.next, locations }
     }
 
-    /// When the next frame begins, and ends.
+    /// The next frame's start and end time.
     fn times(&self) -> (gst::ClockTime, gst::ClockTime) {
-        if let Some(Applied { spacing, pushed }) = self.applied {
-            return (spacing * pushed, spacing * (pushed + 1));
-        }
         let (rate, timeline) = (self.settings.framerate, self.passed + self.next);
         let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame));
         (time(timeline), time(timeline + 1))
     }
 
-    /// Takes in frames that were read; false if there is not one of them.
-    pub fn has_read(&mut self, block: Block) -> bool {
+    /// Stores frames that were read; false if the next one is not among them.
+    pub fn store(&mut self, block: Block) -> bool {
         let block = self.block.insert(block);
         block.frame(self.next).is_some()
     }
 
-    /// Looks up the next frame, which is in the index, and those that follow it.
+    /// Looks up the locations of the next frame, which is in the index, and of those after it.
     pub fn look_up(&mut self) {
-        self.run_begin = self.next;
+        self.run_start = self.next;
         self.movie.known_from(self.next, self.reported_spans, &mut self.run);
     }
 
     /// Continues at `frame` of the first pass.
-    pub fn seek(&mut self, frame: u64, stride: Stride, applied: Option<Applied>) {
+    pub fn seek(&mut self, frame: u64, stride: Stride) {
         self.next = frame;
         self.stride = stride;
-        self.applied = applied;
         self.passed = 0;
         self.block = None;
         self.ahead.reset();
     }
 
-    /// Begins the next pass after one of `frames` frames, of a file that may have grown.
-    pub fn next_pass(&mut self, frames: u64, grown: Option<Arc<MovieFile>>) {
+    /// Starts the next pass after one of `frames` frames; of `changed`, if the file has changed.
+    pub fn next_pass(&mut self, frames: u64, changed: Option<Arc<MovieFile>>) {
         self.passed += frames;
         self.next = 0;
-        if let Some(movie) = grown {
+        if let Some(movie) = changed {
             self.movie = movie;
             self.run.clear();
             self.block = None;
@@ -234,27 +211,24 @@ impl Reader {
         }
     }
 
-    /// Counts a frame that is pushed now; gives what is new about it.
-    pub fn pushed(&mut self, frame: u64, seen: Seen) -> News {
+    /// Counts a frame that is pushed, and moves to the next one.
+    pub fn pushed(&mut self, frame: u64, facts: FrameFacts) -> FrameReport {
         self.next = self.stride.after(frame);
-        if let Some(applied) = &mut self.applied {
-            applied.pushed += 1;
-        }
         self.stats.pushed += 1;
-        self.stats.missing_eoi += u64::from(seen.lacks_eoi);
-        self.stats.several_images += u64::from(seen.several_images);
-        let changed = seen.size.is_some() && seen.size != self.size;
+        self.stats.missing_eoi += u64::from(facts.lacks_eoi);
+        self.stats.several_images += u64::from(facts.several_images);
+        let changed = facts.size.is_some() && facts.size != self.size;
         if changed {
-            self.size = seen.size;
+            self.size = facts.size;
         }
-        News {
+        FrameReport {
             caps: changed.then(|| self.caps()),
-            first_lacks_eoi: seen.lacks_eoi && self.stats.missing_eoi == 1,
-            first_several: seen.several_images && self.stats.several_images == 1,
+            first_lacks_eoi: facts.lacks_eoi && self.stats.missing_eoi == 1,
+            first_several: facts.several_images && self.stats.several_images == 1,
         }
     }
 
-    /// Caps of the frames pushed last; without a size where none tells it.
+    /// Caps of the frames pushed last; without width and height if no frame header says them.
     pub fn caps(&self) -> gst::Caps {
         let builder = gst::Caps::builder("image/jpeg")
             .field("parsed", true)
@@ -267,15 +241,15 @@ impl Reader {
         }
     }
 
-    /// All frames and their time, unless not known yet or without an end.
+    /// Number of frames and duration; `None` while they are not known, and for a loop.
     pub fn duration(&self) -> Option<(u64, gst::ClockTime)> {
         let frames = self.movie.total_frames().filter(|_| !self.settings.looping)?;
         let time = self.settings.framerate.start_of(frames);
         Some((frames, gst::ClockTime::from_nseconds(time)))
     }
 
-    /// Takes the picture's size from the first of `limit` frames that tells it; false if there
-    /// is no frame at all.
+    /// Takes the picture's size from the first of `limit` frames that has a frame header; false if
+    /// there is no frame at all.
     pub fn find_size(&mut self, cancelled: &AtomicBool, limit: u64) -> bool {
         let mut bytes = Vec::new();
         for frame in 0..limit {

@@ -1,44 +1,58 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the element says on the bus about a movie's damage.
+//! Warnings on the bus about damage in a movie.
 
-use super::reader::News;
+use super::reader::FrameReport;
+use std::io;
 use std::path::Path;
 
 fn warn(element: &super::MjpegFileSrc, text: &str) {
     gst::element_warning!(element, gst::StreamError::Decode, ("{}", text));
 }
 
-/// A bad span that was passed over.
+/// Reports a bad span, which was skipped.
 pub(super) fn bad_span(element: &super::MjpegFileSrc, text: &str, last_listed: bool) {
     warn(element, text);
     if last_listed {
-        warn(element, "further bad records are counted (property stats), not reported");
+        warn(element, "further bad records are not reported, only counted (property stats)");
     }
 }
 
-/// What is new about a frame that is pushed as it is.
-pub(super) fn news(element: &super::MjpegFileSrc, news: &News, frame: u64, offset: u64) {
+/// Reports what is odd about a frame, which is pushed as it is in the file.
+pub(super) fn frame(element: &super::MjpegFileSrc, report: &FrameReport, frame: u64, offset: u64) {
     let number = frame + 1;
-    if news.first_lacks_eoi {
+    if report.first_lacks_eoi {
         let text = format!(
-            "frame {number} at byte {offset} has bytes other than FF D9 at its end; it is passed \
-             on, others like it are only counted"
+            "frame {number} at byte {offset} does not end with FF D9; it is passed on (further \
+             frames like it are only counted)"
         );
         warn(element, &text);
     }
-    if news.first_several {
+    if report.first_several {
         let text = format!(
             "frame {number} at byte {offset} holds two or more images under one length; decoders \
-             show the first (mjpeg-movie repair IN OUT splits them), others like it are only counted"
+             show the first (further frames like it are only counted); mjpeg-movie repair IN OUT splits \
+             them"
         );
         warn(element, &text);
     }
 }
 
-/// The file ends before a frame that it had when it was opened.
+/// Reports that the file ends before a frame that it held when it was opened.
 pub(super) fn shrunk(element: &super::MjpegFileSrc, path: &Path, frame: u64, offset: u64) {
     let path = path.display();
     let text =
         format!("{path} has shrunk: the movie ends before frame {} at byte {offset}", frame + 1);
+    gst::element_warning!(element, gst::ResourceError::Read, ("{}", text));
+}
+
+/// Reports that the file could not be read to its end.
+pub(super) fn unreadable(
+    element: &super::MjpegFileSrc,
+    path: &Path,
+    frames: u64,
+    kind: io::ErrorKind,
+) {
+    let path = path.display();
+    let text = format!("cannot read all of {path}: {kind}; the movie ends after frame {frames}");
     gst::element_warning!(element, gst::ResourceError::Read, ("{}", text));
 }

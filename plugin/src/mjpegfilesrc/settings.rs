@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the user set.
+//! Values of the element's properties.
 
 use crate::movie::FrameRate;
 use gst::glib;
@@ -10,11 +10,11 @@ use std::path::PathBuf;
 #[enum_type(name = "GstMjpegFileSrcBadFrames")]
 #[repr(i32)]
 pub enum BadFrames {
-    /// Warn on the bus, resynchronise on the next record, go on.
+    /// Warn on the bus and go on with the next good record.
     #[default]
     #[enum_value(name = "Warn, and go on with the next good record", nick = "skip")]
     Skip,
-    /// Stop with an error.
+    /// Stop with an error at the first bad record.
     #[enum_value(name = "Stop with an error at the first bad record", nick = "error")]
     Error,
 }
@@ -25,7 +25,6 @@ pub(super) struct Settings {
     pub framerate: FrameRate,
     pub looping: bool,
     pub bad_frames: BadFrames,
-    pub apply_scale: bool,
 }
 
 impl Default for Settings {
@@ -35,7 +34,6 @@ impl Default for Settings {
             framerate: FrameRate::DEFAULT,
             looping: false,
             bad_frames: BadFrames::Skip,
-            apply_scale: false,
         }
     }
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use super::cache::{self, Entry, Key};
 use crate::border;
-use crate::jpeg::{Carried, Prepared, Way, prepare, prepared_size};
+use crate::jpeg::{Carried, Prepared, Unusable, Way, prepare, prepared_size};
 use crate::movie::EOI;
 use gst::glib;
 use gst::prelude::*;
@@ -10,7 +9,7 @@ use gst::subclass::prelude::*;
 use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -24,26 +23,23 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 /// A buffer's offset that is not set (GST_BUFFER_OFFSET_NONE).
 const NO_OFFSET: u64 = u64::MAX;
 
-#[derive(Debug, Default, Clone)]
-struct Settings {
-    keep_size: bool,
-    cache_key: Option<String>,
-}
-
 #[derive(Debug, Default)]
 struct State {
-    /// Frames that have come.
+    /// Frames received.
     frames: u64,
-    /// The size of the first one that was sent, in pixels.
+    /// Width and height in pixels of the first frame that was sent.
     size: Option<(u16, u16)>,
-    ways: BTreeMap<&'static str, u64>,
+    /// Frames sent, by the name of their conversion.
+    sent: BTreeMap<&'static str, u64>,
     dropped: u64,
+    /// Frames that were converted or dropped, by the kind of their reason.
     kinds: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Default)]
 pub struct RtpJpegPrep {
-    settings: Mutex<Settings>,
+    /// The property `keep-size`.
+    keep_size: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -55,10 +51,6 @@ impl ObjectSubclass for RtpJpegPrep {
 }
 
 impl RtpJpegPrep {
-    fn settings(&self) -> MutexGuard<'_, Settings> {
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -71,59 +63,44 @@ impl RtpJpegPrep {
         }
         let mut stats = gst::Structure::new_empty("rtpjpegprep-stats");
         for way in Way::ALL {
-            stats.set(way.name(), state.ways.get(way.name()).copied().unwrap_or(0));
+            stats.set(way.name(), state.sent.get(way.name()).copied().unwrap_or(0));
         }
         stats.set("dropped", state.dropped);
         stats.set("kinds", kinds);
         stats
     }
 
-    /// The size that a session keeps, once it has one.
-    fn kept_size(&self) -> Option<(u16, u16)> {
-        let keep = self.settings().keep_size;
+    /// The size that all frames are scaled to: the first frame's, if `keep-size` is set.
+    fn fixed_size(&self) -> Option<(u16, u16)> {
+        let keep = self.keep_size.load(Ordering::Relaxed);
         self.state().size.filter(|_| keep)
     }
 
     /// Remembers the size of the first frame that is sent.
-    fn keep_first_size(&self, sent: &gst::Buffer) {
+    fn remember_first_size(&self, sent: &gst::Buffer) {
         if self.state().size.is_none() {
             let size = sent.map_readable().ok().and_then(|map| crate::jpeg::frame_size(&map));
             self.state().size = size;
         }
     }
 
-    /// What is sent for a buffer: from the cache, if it has a key and an offset.
-    fn entry(&self, buffer: &gst::Buffer) -> Result<Entry, gst::FlowError> {
+    /// Prepares the image in a buffer.
+    fn prepare(&self, buffer: &gst::Buffer) -> Result<Result<Prepared, Unusable>, gst::FlowError> {
         let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
-        let size = self.kept_size();
-        let make = || match prepare(&map, size) {
-            Ok(Prepared::AsIs(carried)) => Entry::AsIs(carried),
-            Ok(Prepared::Made { jpeg, way, reason }) => {
-                Entry::Made { image: gst::Buffer::from_slice(jpeg), way, reason }
-            }
-            Err(unusable) => Entry::Dropped(unusable),
-        };
-        let movie = self.settings().cache_key.clone();
-        Ok(match (movie, buffer.offset()) {
-            (Some(movie), frame) if frame != NO_OFFSET => {
-                cache::get(&Key { movie, frame, size }, make)
-            }
-            _ => make(),
-        })
+        Ok(prepare(&map, self.fixed_size()))
     }
 
-    /// Counts what became of frame `number`; says so if it is the first of its kind.
-    fn count(&self, entry: &Entry, number: u64) {
-        let (way, kind) = match entry {
-            Entry::AsIs(_) => (Some(Way::AsIs), None),
-            Entry::Made { way, reason, .. } => (Some(*way), Some(reason.kind())),
-            Entry::Dropped(why) => (None, Some(why.kind())),
+    /// Counts frame `number`; reports it on the bus if it is the first of its kind.
+    fn count(&self, prepared: Result<&Prepared, &Unusable>, number: u64) {
+        let kind = match prepared {
+            Ok(prepared) => prepared.reason().map(|reason| reason.kind()),
+            Err(unusable) => Some(unusable.kind()),
         };
-        let first = {
+        let is_first = {
             let mut state = self.state();
-            match way {
-                Some(way) => *state.ways.entry(way.name()).or_default() += 1,
-                None => state.dropped += 1,
+            match prepared {
+                Ok(prepared) => *state.sent.entry(prepared.way().name()).or_default() += 1,
+                Err(_) => state.dropped += 1,
             }
             kind.is_some_and(|kind| {
                 let count = state.kinds.entry(kind).or_default();
@@ -131,22 +108,26 @@ impl RtpJpegPrep {
                 *count == 1
             })
         };
-        let (way, reason) = match entry {
-            Entry::Dropped(why) if first => {
+        let Some(kind) = kind.filter(|_| is_first) else { return };
+        let (conversion, reason) = match prepared {
+            Ok(prepared) => {
+                let reason = prepared.reason().map(|reason| reason.to_string());
+                (prepared.way().describe(), reason.unwrap_or_default())
+            }
+            Err(unusable) => {
                 gst::element_imp_warning!(
                     self,
                     gst::StreamError::Decode,
-                    ("frame {number} dropped, others like it are only counted: {why}")
+                    ("frame {number} dropped: {unusable} (further frames of this kind are only \
+                         counted)")
                 );
-                ("dropped", why.to_string())
+                ("dropped", unusable.to_string())
             }
-            Entry::Made { way, reason, .. } if first => (way.describe(), reason.to_string()),
-            _ => return,
         };
         let structure = gst::Structure::builder("rtpjpegprep-kind")
             .field("frame", number)
-            .field("kind", kind.unwrap_or_default())
-            .field("way", way)
+            .field("kind", kind)
+            .field("conversion", conversion)
             .field("reason", reason)
             .build();
         let obj = self.obj();
@@ -167,21 +148,15 @@ fn trimmed(buffer: gst::Buffer, carried: Carried) -> Option<gst::Buffer> {
     Some(image)
 }
 
-/// The made image with the buffer's timestamps and offsets.
-fn stamped(image: &gst::Buffer, buffer: &gst::Buffer) -> Option<gst::Buffer> {
-    let mut out = image.copy();
+/// The new image with the timestamps and offsets of the buffer that it replaces.
+fn stamped(mut image: gst::Buffer, buffer: &gst::Buffer) -> Option<gst::Buffer> {
     let flags =
         gst::BufferCopyFlags::FLAGS | gst::BufferCopyFlags::TIMESTAMPS | gst::BufferCopyFlags::META;
-    buffer.copy_into(out.get_mut()?, flags, ..).ok()?;
-    let stamped = out.get_mut()?;
+    let stamped = image.get_mut()?;
+    buffer.copy_into(stamped, flags, ..).ok()?;
     stamped.set_offset(buffer.offset());
     stamped.set_offset_end(buffer.offset_end());
-    Some(out)
-}
-
-/// A cache key; `None` for one that is not UTF-8. A path is what takes any bytes.
-fn key_of(value: &glib::Value) -> Option<String> {
-    value.get::<Option<PathBuf>>().ok()??.into_os_string().into_string().ok()
+    Some(image)
 }
 
 impl ObjectImpl for RtpJpegPrep {
@@ -193,14 +168,11 @@ impl ObjectImpl for RtpJpegPrep {
                     .blurb("Scale later frames to the size of the first one")
                     .mutable_ready()
                     .build(),
-                glib::ParamSpecString::builder("cache-key")
-                    .nick("Cache key")
-                    .blurb("Names the movie that the frames are of: prepared once for all elements with the same key")
-                    .mutable_ready()
-                    .build(),
                 glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                     .nick("Statistics")
-                    .blurb("Counters of frames: as-is, exact, luma-exact, lossy, dropped, and by kind")
+                    .blurb(
+                        "Counters of frames: as-is, exact, luma-exact, lossy, dropped, and by kind",
+                    )
                     .read_only()
                     .build(),
             ]
@@ -208,21 +180,15 @@ impl ObjectImpl for RtpJpegPrep {
         &PROPERTIES
     }
 
-    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+    fn set_property(&self, _id: usize, value: &glib::Value, _pspec: &glib::ParamSpec) {
         border::guarded(self, (), || {
-            let mut settings = self.settings();
-            match pspec.name() {
-                "keep-size" => settings.keep_size = value.get().unwrap_or_default(),
-                "cache-key" => settings.cache_key = key_of(value),
-                _ => {}
-            }
+            self.keep_size.store(value.get().unwrap_or_default(), Ordering::Relaxed);
         });
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         border::guarded(self, pspec.default_value().clone(), || match pspec.name() {
-            "keep-size" => self.settings().keep_size.to_value(),
-            "cache-key" => self.settings().cache_key.to_value(),
+            "keep-size" => self.keep_size.load(Ordering::Relaxed).to_value(),
             _ => self.stats().to_value(),
         })
     }
@@ -269,7 +235,7 @@ impl BaseTransformImpl for RtpJpegPrep {
         caps: &gst::Caps,
         filter: Option<&gst::Caps>,
     ) -> Option<gst::Caps> {
-        let kept = self.kept_size();
+        let fixed = self.fixed_size();
         let mut out = gst::Caps::new_empty();
         for structure in caps.iter() {
             let mut structure = structure.to_owned();
@@ -279,7 +245,7 @@ impl BaseTransformImpl for RtpJpegPrep {
             if direction == gst::PadDirection::Sink {
                 structure.set("parsed", true);
                 let sent = size.map(|(width, height)| prepared_size(width, height));
-                if let Some((width, height)) = kept.or(sent) {
+                if let Some((width, height)) = fixed.or(sent) {
                     structure.set("width", i32::from(width));
                     structure.set("height", i32::from(height));
                 }
@@ -296,7 +262,7 @@ impl BaseTransformImpl for RtpJpegPrep {
         let Some(buffer) = self.take_queued_buffer() else {
             return Ok(GenerateOutputSuccess::NoOutput);
         };
-        let entry = self.entry(&buffer)?;
+        let prepared = self.prepare(&buffer)?;
         let number = {
             let mut state = self.state();
             state.frames += 1;
@@ -304,30 +270,17 @@ impl BaseTransformImpl for RtpJpegPrep {
             let offset = buffer.offset();
             if offset == NO_OFFSET { counted } else { offset + 1 }
         };
-        self.count(&entry, number);
-        gst::log!(CAT, imp = self, "frame {number}: {entry:?}");
-        let out = match entry {
-            Entry::Dropped(_) => return Ok(GenerateOutputSuccess::Dropped),
-            Entry::AsIs(carried) => trimmed(buffer, carried),
-            Entry::Made { image, .. } => stamped(&image, &buffer),
+        self.count(prepared.as_ref(), number);
+        let out = match prepared {
+            Err(unusable) => {
+                gst::log!(CAT, imp = self, "frame {number}: {unusable}");
+                return Ok(GenerateOutputSuccess::Dropped);
+            }
+            Ok(Prepared::AsIs(carried)) => trimmed(buffer, carried),
+            Ok(Prepared::Made { jpeg, .. }) => stamped(gst::Buffer::from_slice(jpeg), &buffer),
         };
         let out = out.ok_or(gst::FlowError::Error)?;
-        self.keep_first_size(&out);
+        self.remember_first_size(&out);
         Ok(GenerateOutputSuccess::Buffer(out))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
-
-    #[test]
-    fn a_cache_key_that_is_not_utf8_is_none() {
-        let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes)).to_value();
-        assert_eq!(key_of(&path(b"movie")), Some("movie".to_owned()));
-        assert_eq!(key_of(&path(b"movie\xff")), None);
-        assert_eq!(key_of(&None::<String>.to_value()), None);
     }
 }
