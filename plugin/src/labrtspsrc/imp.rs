@@ -331,10 +331,7 @@ impl ElementImpl for LabRtspSrc {
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let jpeg = gst::Caps::builder("image/jpeg").field("parsed", true).build();
-            let always = gst::PadPresence::Always;
-            gst::PadTemplate::new("src", gst::PadDirection::Src, always, &jpeg)
-                .into_iter()
-                .collect()
+            crate::pads::source_template(&jpeg)
         });
         &TEMPLATES
     }

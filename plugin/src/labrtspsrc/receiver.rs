@@ -260,10 +260,7 @@ impl ElementImpl for Receiver {
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let caps = crate::rtplabdepay::rtp_caps();
-            let always = gst::PadPresence::Always;
-            gst::PadTemplate::new("src", gst::PadDirection::Src, always, &caps)
-                .into_iter()
-                .collect()
+            crate::pads::source_template(&caps)
         });
         &TEMPLATES
     }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use super::Refused;
+use super::RejectPolicy;
 use crate::border;
 use crate::jpeg::writable;
 use crate::movie::LengthPrefix;
+use crate::pads::{HeldEvents, Pads, SinkPad};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -11,23 +12,26 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Settings {
-    oversize: Refused,
-    bad_frames: Refused,
+    oversize: RejectPolicy,
+    bad_frames: RejectPolicy,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    begun: bool,
-    /// Images that have come.
-    came: u64,
+    /// The caps and the segment have been sent.
+    started: bool,
+    /// Sequence number of the last segment event received.
+    segment_seqnum: Option<gst::Seqnum>,
+    held: HeldEvents,
+    /// Number of images received.
+    received: u64,
     frames: u64,
     bytes: u64,
     dropped: u64,
 }
 
 pub struct MjpegFileMux {
-    sink: gst::Pad,
-    src: gst::Pad,
+    pads: Pads,
     settings: Mutex<Settings>,
     state: Mutex<State>,
 }
@@ -39,21 +43,7 @@ impl ObjectSubclass for MjpegFileMux {
     type ParentType = gst::Element;
 
     fn with_class(class: &Self::Class) -> Self {
-        let sink = gst::Pad::builder_from_template(&class.pad_template("sink").expect("declared"))
-            .chain_function(|_, parent, buffer| {
-                Self::catch_panic_pad_function(
-                    parent,
-                    || Err(gst::FlowError::Error),
-                    |this| this.chain(buffer),
-                )
-            })
-            .event_function(|pad, parent, event| {
-                Self::catch_panic_pad_function(parent, || false, |this| this.event(pad, event))
-            })
-            .build();
-        let template = class.pad_template("src").expect("declared");
-        let src = gst::Pad::builder_from_template(&template).build();
-        Self { sink, src, settings: Mutex::default(), state: Mutex::default() }
+        Self { pads: Pads::new::<Self>(class), settings: Mutex::default(), state: Mutex::default() }
     }
 }
 
@@ -66,46 +56,71 @@ impl MjpegFileMux {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes have their own segment: the caps and it go out before the first of them.
-    fn begin(&self) {
-        if !std::mem::replace(&mut self.state().begun, true) {
-            let caps = crate::typefind::movie_caps();
-            self.src.push_event(gst::event::Caps::new(&caps));
-            let segment = gst::FormattedSegment::<gst::format::Bytes>::new();
-            self.src.push_event(gst::event::Segment::new(&segment));
-        }
-    }
-
-    fn event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
-        match event.view() {
-            gst::EventView::Caps(_) | gst::EventView::Segment(_) => true,
-            gst::EventView::Eos(_) => {
-                self.begin();
-                gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    /// Sends the caps, a segment in bytes and the events held back, before the first buffer.
+    fn start(&self) {
+        let (held, seqnum) = {
+            let mut state = self.state();
+            if std::mem::replace(&mut state.started, true) {
+                return;
             }
-            _ => gst::Pad::event_default(pad, Some(&*self.obj()), event),
+            (state.held.release(), state.segment_seqnum)
+        };
+        let caps = crate::typefind::movie_caps();
+        self.pads.src.push_event(gst::event::Caps::new(&caps));
+        let segment = gst::FormattedSegment::<gst::format::Bytes>::new();
+        let event = gst::event::Segment::builder(&segment).seqnum_if_some(seqnum).build();
+        self.pads.src.push_event(event);
+        for event in held {
+            self.pads.src.push_event(event);
         }
     }
 
+    fn reject(
+        &self,
+        policy: RejectPolicy,
+        number: u64,
+        why: &str,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if policy == RejectPolicy::Error {
+            gst::element_imp_error!(self, gst::StreamError::Mux, ("frame {number}: {why}"));
+            return Err(gst::FlowError::Error);
+        }
+        let first = {
+            let mut state = self.state();
+            state.dropped += 1;
+            state.dropped == 1
+        };
+        if first {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Mux,
+                ("frame {number} dropped: {why} (further dropped frames are only counted)")
+            );
+        }
+        Ok(gst::FlowSuccess::Ok)
+    }
+}
+
+impl SinkPad for MjpegFileMux {
     fn chain(&self, image: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let number = {
             let mut state = self.state();
-            state.came += 1;
-            state.came
+            state.received += 1;
+            state.received
         };
         let settings = self.settings();
         let prefix = match LengthPrefix::new(image.size()) {
             Ok(prefix) => prefix,
-            Err(error) => return self.refuse(settings.oversize, number, &error.to_string()),
+            Err(error) => return self.reject(settings.oversize, number, &error.to_string()),
         };
-        let judged = {
+        let checked = {
             let map = image.map_readable().map_err(|_| gst::FlowError::Error)?;
             writable(&map)
         };
-        if let Err(error) = judged {
-            return self.refuse(settings.bad_frames, number, &error.to_string());
+        if let Err(error) = checked {
+            return self.reject(settings.bad_frames, number, &error.to_string());
         }
-        self.begin();
+        self.start();
         let mut record = gst::Buffer::from_slice(prefix.to_bytes());
         let timing = gst::BufferCopyFlags::TIMESTAMPS;
         let stamped = record.get_mut().ok_or(gst::FlowError::Error)?;
@@ -120,32 +135,26 @@ impl MjpegFileMux {
             state.bytes += stamped.size() as u64;
             stamped.set_offset_end(state.bytes);
         }
-        self.src.push(record)
+        self.pads.src.push(record)
     }
 
-    fn refuse(
-        &self,
-        how: Refused,
-        number: u64,
-        why: &str,
-    ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        if how == Refused::Error {
-            gst::element_imp_error!(self, gst::StreamError::Mux, ("frame {number}: {why}"));
-            return Err(gst::FlowError::Error);
+    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::Caps(_) => return true,
+            gst::EventView::Segment(_) => {
+                self.state().segment_seqnum = Some(event.seqnum());
+                return true;
+            }
+            gst::EventView::Eos(_) => self.start(),
+            // A flush removes the segment from the pad.
+            gst::EventView::FlushStop(_) => self.state().started = false,
+            _ => {}
         }
-        let first = {
-            let mut state = self.state();
-            state.dropped += 1;
-            state.dropped == 1
-        };
-        if first {
-            gst::element_imp_warning!(
-                self,
-                gst::StreamError::Mux,
-                ("frame {number} is left out, others are only counted: {why}")
-            );
+        let held = self.state().held.hold(event);
+        match held {
+            Some(event) => gst::Pad::event_default(pad, Some(&*self.obj()), event),
+            None => true,
         }
-        Ok(gst::FlowSuccess::Ok)
     }
 }
 
@@ -153,14 +162,14 @@ impl ObjectImpl for MjpegFileMux {
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             vec![
-                glib::ParamSpecEnum::builder_with_default("oversize", Refused::default())
+                glib::ParamSpecEnum::builder_with_default("oversize", RejectPolicy::default())
                     .nick("Oversize")
-                    .blurb("What becomes of an image over 99999 bytes")
+                    .blurb("What to do with an image over 99999 bytes")
                     .mutable_ready()
                     .build(),
-                glib::ParamSpecEnum::builder_with_default("bad-frames", Refused::default())
+                glib::ParamSpecEnum::builder_with_default("bad-frames", RejectPolicy::default())
                     .nick("Bad frames")
-                    .blurb("What becomes of an image that is progressive, damaged or cut")
+                    .blurb("What to do with an image that is progressive, damaged or cut off")
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
@@ -203,11 +212,7 @@ impl ObjectImpl for MjpegFileMux {
     fn constructed(&self) {
         self.parent_constructed();
         border::guarded(self, (), || {
-            let obj = self.obj();
-            for pad in [&self.sink, &self.src] {
-                // A new element has no pads of these names.
-                let _ = obj.add_pad(pad);
-            }
+            self.pads.add_to(&*self.obj());
         });
     }
 }
@@ -220,7 +225,7 @@ impl ElementImpl for MjpegFileMux {
             gst::subclass::ElementMetadata::new(
                 "Length-prefixed MJPEG movie muxer",
                 "Codec/Muxer",
-                "Writes JPEG images as a movie, each behind the five digits of its length",
+                "Writes JPEG images as a movie, each after five digits with its length",
                 "The mjpeg-rtsp authors",
             )
         });

@@ -260,9 +260,7 @@ impl ElementImpl for MjpegFileSrc {
                     ),
                 )
                 .build();
-            gst::PadTemplate::new("src", gst::PadDirection::Src, gst::PadPresence::Always, &caps)
-                .into_iter()
-                .collect()
+            crate::pads::source_template(&caps)
         });
         &TEMPLATES
     }

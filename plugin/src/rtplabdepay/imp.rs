@@ -2,6 +2,7 @@
 
 use crate::border;
 use crate::jpeg::frame_size;
+use crate::pads::{HeldEvents, Pads, SinkPad};
 use crate::rtp::{LabDepacketizer, Received};
 use gst::glib;
 use gst::prelude::*;
@@ -22,22 +23,20 @@ const NO_TIME: u64 = u64::MAX;
 #[derive(Debug, Default)]
 struct State {
     depacketizer: LabDepacketizer,
-    /// The size that the caps say.
+    /// Width and height in pixels in the source pad's caps.
     size: Option<(u16, u16)>,
     frames: u64,
     bytes: u64,
-    /// Datagrams that are no RTP packets, and frames that are no pictures.
+    /// Number of datagrams that are not RTP packets and of frames that are not pictures.
     damaged: u64,
-    /// Of the last frame that was passed on.
+    /// Sequence number and timestamp of the last frame that was pushed.
     last: Option<(u16, u32)>,
     discont: bool,
-    /// Goes behind the caps, which come with the first frame.
-    segment: Option<gst::Event>,
+    held: HeldEvents,
 }
 
 pub struct RtpLabDepay {
-    sink: gst::Pad,
-    src: gst::Pad,
+    pads: Pads,
     state: Mutex<State>,
 }
 
@@ -48,26 +47,12 @@ impl ObjectSubclass for RtpLabDepay {
     type ParentType = gst::Element;
 
     fn with_class(class: &Self::Class) -> Self {
-        let sink = gst::Pad::builder_from_template(&class.pad_template("sink").expect("declared"))
-            .chain_function(|_, parent, buffer| {
-                Self::catch_panic_pad_function(
-                    parent,
-                    || Err(gst::FlowError::Error),
-                    |this| this.chain(&buffer),
-                )
-            })
-            .event_function(|pad, parent, event| {
-                Self::catch_panic_pad_function(parent, || false, |this| this.event(pad, event))
-            })
-            .build();
-        let template = class.pad_template("src").expect("declared");
-        let src = gst::Pad::builder_from_template(&template).build();
-        Self { sink, src, state: Mutex::default() }
+        Self { pads: Pads::new::<Self>(class), state: Mutex::default() }
     }
 }
 
-/// A frame, with caps if it has another size than the one before.
-struct Ready {
+/// A frame, with new caps if it has another size than the one before.
+struct Output {
     caps: Option<gst::Caps>,
     buffer: gst::Buffer,
 }
@@ -81,47 +66,28 @@ impl RtpLabDepay {
         self.state().depacketizer.reset();
     }
 
-    fn chain(&self, packet: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let received = {
-            let map = packet.map_readable().map_err(|_| gst::FlowError::Error)?;
-            let arrival = packet.pts().map_or(NO_TIME, gst::ClockTime::nseconds);
-            let mut state = self.state();
-            state.bytes += map.len() as u64;
-            let pushed = state.depacketizer.push(&map, arrival);
-            if pushed.is_err() {
-                state.damaged += 1;
-            }
-            pushed
-        };
-        match received {
-            Ok(frames) => self.push(frames),
-            Err(error) => {
-                gst::warning!(CAT, imp = self, "datagram left out: {error}");
-                Ok(gst::FlowSuccess::Ok)
-            }
-        }
-    }
-
     fn push(&self, frames: Vec<Received>) -> Result<gst::FlowSuccess, gst::FlowError> {
         for received in frames {
             let number = received.sequence_number;
-            let Some(ready) = self.ready(received) else {
-                gst::warning!(CAT, imp = self, "frame {number} is damaged and left out");
+            let Some(Output { caps, buffer }) = self.output(received) else {
+                gst::warning!(CAT, imp = self, "frame {number} dropped: it is damaged");
                 continue;
             };
-            if let Some(caps) = ready.caps {
-                self.src.push_event(gst::event::Caps::new(&caps));
+            if let Some(caps) = caps {
+                self.pads.src.push_event(gst::event::Caps::new(&caps));
+                let held = self.state().held.release();
+                for event in held {
+                    self.pads.src.push_event(event);
+                }
             }
-            if let Some(segment) = self.state().segment.take() {
-                self.src.push_event(segment);
-            }
-            gst::log!(CAT, imp = self, "frame {number}, {} bytes", ready.buffer.size());
-            self.src.push(ready.buffer)?;
+            gst::log!(CAT, imp = self, "frame {number}, {} bytes", buffer.size());
+            self.pads.src.push(buffer)?;
         }
         Ok(gst::FlowSuccess::Ok)
     }
 
-    fn ready(&self, received: Received) -> Option<Ready> {
+    /// The buffer for a frame; `None` if the frame is damaged.
+    fn output(&self, received: Received) -> Option<Output> {
         let mut state = self.state();
         let size = frame_size(&received.jpeg).filter(|_| received.whole);
         let Some((width, height)) = size else {
@@ -145,40 +111,14 @@ impl RtpLabDepay {
         if std::mem::take(&mut state.discont) {
             stamped.set_flags(gst::BufferFlags::DISCONT);
         }
-        Some(Ready { caps, buffer })
+        Some(Output { caps, buffer })
     }
 
-    /// Passes on what waits for packets.
+    /// Pushes the frames that wait for packets which overtook others.
     fn flush(&self) {
         let frames = self.state().depacketizer.flush();
-        // What becomes of them, the next buffer will find out too.
+        // The next buffer returns the same flow error.
         let _ = self.push(frames);
-    }
-
-    fn event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
-        match event.view() {
-            // Ours follow with the first frame.
-            gst::EventView::Caps(_) => return true,
-            gst::EventView::Segment(_) => {
-                self.state().segment = Some(event);
-                return true;
-            }
-            gst::EventView::Gap(_) => {
-                self.flush();
-                if self.state().segment.is_some() {
-                    return true;
-                }
-            }
-            gst::EventView::Eos(_) => self.flush(),
-            gst::EventView::FlushStop(_) => {
-                let mut state = self.state();
-                state.depacketizer.reset();
-                state.discont = true;
-                state.segment = None;
-            }
-            _ => {}
-        }
-        gst::Pad::event_default(pad, Some(&*self.obj()), event)
     }
 
     fn stats(&self) -> gst::Structure {
@@ -196,6 +136,55 @@ impl RtpLabDepay {
             .field("sequence-number", u32::from(number))
             .field("timestamp", timestamp)
             .build()
+    }
+}
+
+impl SinkPad for RtpLabDepay {
+    fn chain(&self, packet: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let received = {
+            let map = packet.map_readable().map_err(|_| gst::FlowError::Error)?;
+            let arrival = packet.pts().map_or(NO_TIME, gst::ClockTime::nseconds);
+            let mut state = self.state();
+            state.bytes += map.len() as u64;
+            let pushed = state.depacketizer.push(&map, arrival);
+            if pushed.is_err() {
+                state.damaged += 1;
+            }
+            pushed
+        };
+        match received {
+            Ok(frames) => self.push(frames),
+            Err(error) => {
+                gst::warning!(CAT, imp = self, "datagram dropped: {error}");
+                Ok(gst::FlowSuccess::Ok)
+            }
+        }
+    }
+
+    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        match event.view() {
+            // The source pad's caps come with the first frame.
+            gst::EventView::Caps(_) => return true,
+            gst::EventView::Segment(_) | gst::EventView::Eos(_) => self.flush(),
+            gst::EventView::Gap(_) => {
+                self.flush();
+                if self.state().held.wait_for_caps() {
+                    return true;
+                }
+            }
+            gst::EventView::FlushStop(_) => {
+                let mut state = self.state();
+                state.depacketizer.reset();
+                state.discont = true;
+                state.held.flush();
+            }
+            _ => {}
+        }
+        let held = self.state().held.hold(event);
+        match held {
+            Some(event) => gst::Pad::event_default(pad, Some(&*self.obj()), event),
+            None => true,
+        }
     }
 }
 
@@ -220,11 +209,7 @@ impl ObjectImpl for RtpLabDepay {
     fn constructed(&self) {
         self.parent_constructed();
         border::guarded(self, (), || {
-            let obj = self.obj();
-            for pad in [&self.sink, &self.src] {
-                // A new element has no pads of these names.
-                let _ = obj.add_pad(pad);
-            }
+            self.pads.add_to(&*self.obj());
         });
     }
 }

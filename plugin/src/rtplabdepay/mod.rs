@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `rtplabdepay`: frames from what servers of the networking course's lab send, in each form that
-//! is in use: whole JPEGs or fragments, with version 0, prefixes or headers of their own.
+//! `rtplabdepay`: extracts frames from the RTP packets of the networking course's lab servers, in
+//! each form that such servers use: whole JPEGs or fragments, RTP version 0, length prefixes or
+//! extra headers.
 //!
 //! ```text
 //! gst-launch-1.0 udpsrc port=25000 buffer-size=1048576 mtu=65536 ! application/x-rtp,media=video,clock-rate=90000,encoding-name=X-LAB-JPEG ! rtplabdepay ! jpegdec ! autovideosink
@@ -9,10 +10,10 @@
 //! Pads: `sink`, `application/x-rtp, media=video, clock-rate=90000, encoding-name=X-LAB-JPEG`;
 //! `src`, `image/jpeg, parsed=true` with width and height.
 //!
-//! A frame has the timestamp of its first packet's buffer, since most servers' RTP timestamps are
-//! whole seconds. A packet that overtook another waits for it until the next one comes; on a GAP
-//! event it waits no longer. Frames without a readable header, and fragmented ones whose end is
-//! missing, are left out and counted.
+//! A frame has the timestamp of its first packet's buffer, since the RTP timestamps of most lab
+//! servers are whole seconds. A packet that arrives early waits for the missing one until the next
+//! packet or a GAP event. Frames without a readable header, and fragmented frames without their last
+//! fragment, are dropped and counted.
 //!
 //! | property | |
 //! |---|---|
@@ -30,13 +31,13 @@ glib::wrapper! {
 }
 
 impl RtpLabDepay {
-    /// Counts afresh, as at each PLAY.
+    /// Resets the counters, as at each PLAY.
     pub(crate) fn reset(&self) {
         gst::subclass::prelude::ObjectSubclassIsExt::imp(self).reset();
     }
 }
 
-/// What lab packets are called in caps. The name is ours.
+/// Caps of lab packets. The encoding name is this project's own: the lab has none.
 pub(crate) fn rtp_caps() -> gst::Caps {
     gst::Caps::builder("application/x-rtp")
         .field("media", "video")
@@ -45,7 +46,7 @@ pub(crate) fn rtp_caps() -> gst::Caps {
         .build()
 }
 
-/// Registers the element. It has no rank: nothing announces such packets in caps but ours.
+/// Registers the element. It has no rank: only `rtplabpay` and `labrtspsrc` have such caps.
 pub(crate) fn register(plugin: Option<&gst::Plugin>) -> Result<(), glib::BoolError> {
     gst::Element::register(plugin, "rtplabdepay", gst::Rank::NONE, RtpLabDepay::static_type())
 }

@@ -3,6 +3,7 @@
 use super::Oversize;
 use crate::border;
 use crate::jpeg::encode_within;
+use crate::pads::{Pads, SinkPad};
 use crate::rtp::{LabPacketizer, MAX_LAB_FRAME, PAYLOAD_TYPE_JPEG, VIDEO_CLOCK_RATE};
 use gst::glib;
 use gst::prelude::*;
@@ -20,7 +21,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 #[derive(Debug, Clone, Copy)]
 struct Settings {
     pt: u8,
-    /// Random, if it is not set.
+    /// A random one is used if it is not set.
     ssrc: Option<u32>,
     oversize: Oversize,
 }
@@ -44,8 +45,7 @@ struct State {
 }
 
 pub struct RtpLabPay {
-    sink: gst::Pad,
-    src: gst::Pad,
+    pads: Pads,
     settings: Mutex<Settings>,
     state: Mutex<State>,
 }
@@ -57,21 +57,7 @@ impl ObjectSubclass for RtpLabPay {
     type ParentType = gst::Element;
 
     fn with_class(class: &Self::Class) -> Self {
-        let sink = gst::Pad::builder_from_template(&class.pad_template("sink").expect("declared"))
-            .chain_function(|_, parent, buffer| {
-                Self::catch_panic_pad_function(
-                    parent,
-                    || Err(gst::FlowError::Error),
-                    |this| this.chain(&buffer),
-                )
-            })
-            .event_function(|pad, parent, event| {
-                Self::catch_panic_pad_function(parent, || false, |this| this.event(pad, event))
-            })
-            .build();
-        let template = class.pad_template("src").expect("declared");
-        let src = gst::Pad::builder_from_template(&template).build();
-        Self { sink, src, settings: Mutex::default(), state: Mutex::default() }
+        Self { pads: Pads::new::<Self>(class), settings: Mutex::default(), state: Mutex::default() }
     }
 }
 
@@ -84,21 +70,6 @@ impl RtpLabPay {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
-        match event.view() {
-            gst::EventView::Caps(_) => {
-                return self.src.push_event(gst::event::Caps::new(&self.caps()));
-            }
-            gst::EventView::Segment(segment) => {
-                if let Some(segment) = segment.segment().downcast_ref() {
-                    self.state().segment = segment.clone();
-                }
-            }
-            _ => {}
-        }
-        gst::Pad::event_default(pad, Some(&*self.obj()), event)
-    }
-
     fn caps(&self) -> gst::Caps {
         gst::Caps::builder("application/x-rtp")
             .field("media", "video")
@@ -108,17 +79,7 @@ impl RtpLabPay {
             .build()
     }
 
-    fn chain(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let settings = self.settings();
-        let Some(image) = self.fitting(buffer, settings.oversize)? else {
-            return Ok(gst::FlowSuccess::Ok);
-        };
-        let packet = self.packet(buffer, image, settings).ok_or(gst::FlowError::Error)?;
-        gst::log!(CAT, imp = self, "packet of {} bytes", packet.size());
-        self.src.push(packet)
-    }
-
-    /// The image as one datagram holds it; `None` if it is left out.
+    /// An image that one datagram holds; `None` if the frame is dropped.
     fn fitting(
         &self,
         buffer: &gst::Buffer,
@@ -148,13 +109,13 @@ impl RtpLabPay {
             gst::element_imp_warning!(
                 self,
                 gst::StreamError::Encode,
-                ("a frame of {size} bytes is {what}, others like it are only counted: a datagram holds {MAX_LAB_FRAME}")
+                ("a frame of {size} bytes is {what}: a datagram holds {MAX_LAB_FRAME} (further frames like it are only counted)")
             );
         }
         Ok(smaller.map(gst::Buffer::from_slice))
     }
 
-    /// The header before the image, whose bytes are not copied.
+    /// The packet: a header, then the image, whose bytes are not copied.
     fn packet(
         &self,
         buffer: &gst::Buffer,
@@ -192,6 +153,33 @@ impl RtpLabPay {
     }
 }
 
+impl SinkPad for RtpLabPay {
+    fn chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let settings = self.settings();
+        let Some(image) = self.fitting(&buffer, settings.oversize)? else {
+            return Ok(gst::FlowSuccess::Ok);
+        };
+        let packet = self.packet(&buffer, image, settings).ok_or(gst::FlowError::Error)?;
+        gst::log!(CAT, imp = self, "packet of {} bytes", packet.size());
+        self.pads.src.push(packet)
+    }
+
+    fn sink_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::Caps(_) => {
+                return self.pads.src.push_event(gst::event::Caps::new(&self.caps()));
+            }
+            gst::EventView::Segment(segment) => {
+                if let Some(segment) = segment.segment().downcast_ref() {
+                    self.state().segment = segment.clone();
+                }
+            }
+            _ => {}
+        }
+        gst::Pad::event_default(pad, Some(&*self.obj()), event)
+    }
+}
+
 impl ObjectImpl for RtpLabPay {
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
@@ -210,7 +198,7 @@ impl ObjectImpl for RtpLabPay {
                     .build(),
                 glib::ParamSpecEnum::builder_with_default("oversize", Oversize::default())
                     .nick("Oversize")
-                    .blurb("What becomes of a frame that no datagram holds")
+                    .blurb("What to do with a frame that is too large for a datagram")
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecUInt::builder("seqnum")
@@ -262,11 +250,7 @@ impl ObjectImpl for RtpLabPay {
     fn constructed(&self) {
         self.parent_constructed();
         border::guarded(self, (), || {
-            let obj = self.obj();
-            for pad in [&self.sink, &self.src] {
-                // A new element has no pads of these names.
-                let _ = obj.add_pad(pad);
-            }
+            self.pads.add_to(&*self.obj());
         });
     }
 }
