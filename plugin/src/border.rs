@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where C calls functions of the elements that gstreamer-rs does not guard against panics, and
-//! where threads start.
+//! Guards against panics where C calls functions of the elements that gstreamer-rs does not guard,
+//! and where threads start.
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -26,6 +26,32 @@ pub(crate) fn guarded<T: ElementImpl, R>(imp: &T, fallback: R, work: impl FnOnce
     })
 }
 
+/// Sets a property of an element; a panic becomes an error message.
+///
+/// GStreamer does not enforce what `mutable_ready` promises. A property that has the flag is set only
+/// in NULL and READY: later, its value stays, and a warning on the bus says so.
+pub(crate) fn set_property<T: ElementImpl>(
+    imp: &T,
+    property: &gst::glib::ParamSpec,
+    set: impl FnOnce(),
+) {
+    guarded(imp, (), || {
+        let obj = imp.obj();
+        let element: &gst::Element = obj.upcast_ref();
+        let ready_only = property.flags().contains(gst::PARAM_FLAG_MUTABLE_READY);
+        if ready_only && element.current_state() > gst::State::Ready {
+            let name = property.name();
+            gst::element_warning!(
+                element,
+                gst::ResourceError::Settings,
+                ("property {name} is not changed: it can be set only in the states NULL and READY")
+            );
+            return;
+        }
+        set();
+    });
+}
+
 /// Posts the error of an element whose code has panicked.
 pub(crate) fn report(element: &gst::Element) {
     gst::element_error!(element, gst::CoreError::Failed, ("{INTERNAL}"));
@@ -40,6 +66,7 @@ pub(crate) fn caught<R>(work: impl FnOnce() -> R) -> Option<R> {
 mod tests {
     use super::*;
     use std::cell::Cell;
+    use std::io::Write;
 
     thread_local! {
         static PANICS: Cell<bool> = const { Cell::new(false) };
@@ -93,6 +120,55 @@ mod tests {
                     |element: &gst::Element| element.set_property_from_value(property, &value);
                 assert_eq!(errors(factory, set), [INTERNAL], "{factory}, set");
             }
+        }
+    }
+
+    #[test]
+    fn a_property_that_is_set_too_late_keeps_its_value() {
+        gst::init().unwrap();
+        crate::register().unwrap();
+        let rows = [
+            ("labrtspsrc", "timeout", "77"),
+            ("mjpegfilemux", "oversize", "drop"),
+            ("mjpegfileparse", "framerate", "30/1"),
+            ("mjpegfilesrc", "loop", "true"),
+            ("rtpjpegprep", "keep-size", "true"),
+            ("rtplabpay", "pt", "97"),
+        ];
+        let mut movie = tempfile::NamedTempFile::new().unwrap();
+        movie.write_all(b"00004\xff\xd8\xff\xd9").unwrap();
+        for (factory, property, value) in rows {
+            let element = gst::ElementFactory::make(factory).build().unwrap();
+            let bus = gst::Bus::new();
+            element.set_bus(Some(&bus));
+            let text = |element: &gst::Element| {
+                element.property_value(property).serialize().unwrap().to_string()
+            };
+            let default = text(&element);
+            match factory {
+                "mjpegfilesrc" => element.set_property("location", movie.path()),
+                // Nothing listens there; the error comes after the state has changed.
+                "labrtspsrc" => {
+                    element.set_property("location", "labrtsp://127.0.0.1:9/movie.mjpeg");
+                }
+                _ => {}
+            }
+            assert!(element.set_state(gst::State::Paused).is_ok(), "{factory}");
+            element.set_property_from_str(property, value);
+            assert_eq!(text(&element), default, "{factory} in PAUSED");
+            let warning = bus.pop_filtered(&[gst::MessageType::Warning]);
+            let warning = warning.and_then(|message| match message.view() {
+                gst::MessageView::Warning(warning) => Some(warning.error().message().to_owned()),
+                _ => None,
+            });
+            let want = format!(
+                "property {property} is not changed: it can be set only in the states NULL and READY"
+            );
+            assert_eq!(warning, Some(want), "{factory}");
+            assert!(element.set_state(gst::State::Ready).is_ok(), "{factory}");
+            element.set_property_from_str(property, value);
+            assert_ne!(text(&element), default, "{factory} in READY");
+            assert!(element.set_state(gst::State::Null).is_ok(), "{factory}");
         }
     }
 

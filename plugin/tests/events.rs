@@ -28,7 +28,7 @@ fn record() -> Vec<u8> {
 
 /// The image as the packet of a lab server.
 fn packet(sequence_number: u8) -> Vec<u8> {
-    let header = [0x80, 0x80 | 26, 0, sequence_number, 0, 0, 0, 0, 0, 0, 0, 1];
+    let header = [0x80, 0x9a, 0, sequence_number, 0, 0, 0, 0, 0, 0, 0, 1];
     [&header[..], &image()].concat()
 }
 

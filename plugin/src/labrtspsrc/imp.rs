@@ -243,7 +243,7 @@ impl ObjectImpl for LabRtspSrc {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        border::guarded(self, (), || {
+        border::set_property(self, pspec, || {
             let number = || value.get::<u32>().unwrap_or_default();
             match pspec.name() {
                 // A path is what takes any bytes.

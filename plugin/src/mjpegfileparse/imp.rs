@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use super::indexer::{AT_START, Indexer, PER_FRAME};
 use crate::border;
 use crate::jpeg::frame_size;
 use crate::mjpegfilesrc::properties::{fraction, framerate_of, framerate_spec};
@@ -15,7 +16,6 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 use std::io;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -25,24 +25,28 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-/// A length and the begin of its image.
+/// A record's length field and the start of its image.
 const HEAD: usize = PREFIX_LEN + SOI.len();
 
-/// How long the first buffer waits for the index.
-const INDEX: Duration = Duration::from_millis(500);
+/// Number of frames that each have an entry in the base class's index, which it needs for accurate
+/// seeks. After these, one frame of `SPARSE` has an entry.
+const DENSE: u64 = 10_000;
+const SPARSE: u64 = 16;
 
-/// Entries of the base class's own index, for its seeks.
-const ENTRIES: u64 = 10_000;
-
-/// What is held at the most while a good record is searched for.
+/// The most bytes held while searching for a good record.
 const SEARCH: usize = 4 * MAX_FRAME_LEN;
 
 #[derive(Debug, Default)]
 struct State {
-    looked: bool,
-    /// The whole movie, where it could be read ahead.
-    index: Option<FrameIndex>,
-    /// The frame that is expected next, and where, if that is known.
+    /// The first bytes have arrived, and the index has been started if there is one.
+    started: bool,
+    /// Indexes the rest of the movie; `None` after its end and without random access.
+    indexer: Option<Indexer>,
+    /// The frames found so far by the indexer.
+    index: FrameIndex,
+    /// The index has all frames of the movie.
+    index_complete: bool,
+    /// Number and offset of the next frame, if they are known.
     next: Option<(u64, u64)>,
     size: Option<(u16, u16)>,
     frames: u64,
@@ -63,42 +67,13 @@ impl ObjectSubclass for MjpegFileParse {
     type ParentType = gst_base::BaseParse;
 }
 
-/// The movie, read through the sink pad.
-struct Upstream<'a> {
-    pad: &'a gst::Pad,
-    length: u64,
-}
-
-impl MovieBytes for Upstream<'_> {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let wanted = u64::try_from(buf.len()).unwrap_or(0).min(self.length.saturating_sub(offset));
-        if wanted == 0 {
-            return Ok(0);
-        }
-        let count = u32::try_from(wanted).map_err(io::Error::other)?;
-        let bytes = self.pad.pull_range(offset, count).map_err(io::Error::other)?;
-        let map = bytes.map_readable().map_err(io::Error::other)?;
-        let have = map.len().min(buf.len());
-        buf.iter_mut().zip(map.iter()).for_each(|(to, from)| *to = *from);
-        Ok(have)
-    }
-
-    fn end(&self) -> u64 {
-        self.length
-    }
-
-    fn is_whole(&self) -> bool {
-        true
-    }
-}
-
-/// What has come of the stream, from the next record on.
-struct Come<'a> {
+/// The bytes of the stream received so far, from the next record on.
+struct Received<'a> {
     bytes: &'a [u8],
     is_all: bool,
 }
 
-impl MovieBytes for Come<'_> {
+impl MovieBytes for Received<'_> {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         self.bytes.read_at(buf, offset)
     }
@@ -112,50 +87,50 @@ impl MovieBytes for Come<'_> {
     }
 }
 
-/// What the bytes at hand are.
+/// What the next bytes of the stream are.
 #[derive(Debug)]
-enum Found {
-    /// A record whose image has so many bytes.
+enum NextBytes {
+    /// A record whose image has this many bytes.
     Frame(usize),
     Bad(BadSpan),
-    /// A decision needs so many bytes.
-    More(usize),
-    /// So many bytes hold no record's begin.
-    Nothing(usize),
+    /// Unknown: this many bytes are needed.
+    NeedMore(usize),
+    /// This many bytes in which no record starts.
+    NoRecord(usize),
 }
 
-fn look(bytes: &[u8], is_all: bool) -> Found {
+fn inspect(bytes: &[u8], is_all: bool) -> NextBytes {
     if let Some((digits, rest)) = bytes.split_first_chunk::<PREFIX_LEN>()
         && rest.starts_with(&SOI)
         && let Ok(prefix) = LengthPrefix::parse(*digits)
     {
         let length = prefix.length() as usize;
         if length <= rest.len() {
-            return Found::Frame(length);
+            return NextBytes::Frame(length);
         }
         if !is_all {
-            return Found::More(PREFIX_LEN + length);
+            return NextBytes::NeedMore(PREFIX_LEN + length);
         }
     }
     if bytes.len() < HEAD && !is_all {
-        return Found::More(HEAD);
+        return NextBytes::NeedMore(HEAD);
     }
     let mut walker = RecordWalker::new();
-    let come = Come { bytes, is_all };
+    let received = Received { bytes, is_all };
     loop {
         // Reading from memory does not fail.
-        match walker.step(&come) {
+        match walker.step(&received) {
             Ok(Step::Searching) => {}
-            Ok(Step::Bad(span)) => return Found::Bad(span),
+            Ok(Step::Bad(span)) => return NextBytes::Bad(span),
             Ok(Step::NeedMore) if bytes.len() < SEARCH => {
-                return Found::More(bytes.len() + MAX_FRAME_LEN + HEAD);
+                return NextBytes::NeedMore(bytes.len() + MAX_FRAME_LEN + HEAD);
             }
             Ok(Step::NeedMore) => {
                 let settled = usize::try_from(walker.offset()).unwrap_or(bytes.len());
-                return Found::Nothing(settled.clamp(1, bytes.len()));
+                return NextBytes::NoRecord(settled.clamp(1, bytes.len()));
             }
-            Ok(Step::Frame { length, .. }) => return Found::Frame(length as usize),
-            Ok(Step::End) | Err(_) => return Found::Nothing(bytes.len()),
+            Ok(Step::Frame { length, .. }) => return NextBytes::Frame(length as usize),
+            Ok(Step::End) | Err(_) => return NextBytes::NoRecord(bytes.len()),
         }
     }
 }
@@ -170,69 +145,72 @@ impl MjpegFileParse {
         set.unwrap_or(FrameRate::DEFAULT)
     }
 
-    /// Follows the lengths to the movie's end, where upstream can be read at any place.
-    fn look_ahead(&self) {
-        if std::mem::replace(&mut self.state().looked, true) {
-            return;
-        }
+    /// Indexes the movie ahead of the frames that are pushed, if upstream supports random access.
+    fn extend_index(&self) {
         let (obj, rate) = (self.obj(), self.framerate());
         let pad = obj.sink_pad();
-        let length = pad.peer_query_duration::<gst::format::Bytes>();
-        let (gst::PadMode::Pull, Some(length)) = (pad.mode(), length) else {
-            gst::debug!(CAT, imp = self, "no index: upstream cannot be read at any place");
+        let is_start = !std::mem::replace(&mut self.state().started, true);
+        let indexer = if is_start { Indexer::new(pad) } else { self.state().indexer.take() };
+        let Some(mut indexer) = indexer else {
+            if is_start {
+                gst::debug!(CAT, imp = self, "no index: upstream does not support random access");
+            }
             return;
         };
-        let movie = Upstream { pad, length: *length };
-        let (mut walker, mut index) = (RecordWalker::new(), FrameIndex::new());
-        let begin = Instant::now();
-        loop {
-            match walker.step(&movie) {
-                Ok(Step::End) => break,
-                Ok(step) => index.record(step),
-                Err(error) => {
-                    gst::debug!(CAT, imp = self, "no index: {error}");
-                    return;
-                }
-            }
-            if begin.elapsed() > INDEX {
-                gst::debug!(CAT, imp = self, "no index: {} frames are not all", index.frames());
+        let budget = if is_start { AT_START } else { PER_FRAME };
+        // No lock is held while upstream reads.
+        let (steps, at_end) = match indexer.advance(pad, budget) {
+            Ok(done) => done,
+            Err(error) => {
+                gst::debug!(CAT, imp = self, "no further index: {error}");
                 return;
             }
-        }
-        let frames = index.frames();
-        gst::debug!(CAT, imp = self, "{frames} frames in {:?}", begin.elapsed());
+        };
         let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame));
-        let step = frames.div_ceil(ENTRIES).max(1);
-        for frame in (0..frames).step_by(usize::try_from(step).unwrap_or(1)) {
-            if let Some(location) = index.get(frame) {
-                let record = location.offset - PREFIX_LEN as u64;
-                obj.add_index_entry(record, time(frame), true, true);
+        let mut entries = Vec::new();
+        let frames = {
+            let mut state = self.state();
+            for step in steps {
+                let frame = state.index.frames();
+                if let Step::Frame { offset, .. } = step
+                    && (frame < DENSE || frame.is_multiple_of(SPARSE))
+                {
+                    entries.push((offset - PREFIX_LEN as u64, frame));
+                }
+                state.index.record(step);
             }
+            state.index_complete = at_end;
+            state.indexer = (!at_end).then_some(indexer);
+            state.index.frames()
+        };
+        for (record, frame) in entries {
+            obj.add_index_entry(record, time(frame), true, true);
         }
-        obj.set_duration(time(frames), 0);
-        self.state().index = Some(index);
+        if at_end {
+            gst::debug!(CAT, imp = self, "the index is complete: {frames} frames");
+            obj.set_duration(time(frames), 0);
+        }
     }
 
-    /// The number of the frame whose record begins at `offset`; `None` after a jump in a movie
-    /// without an index.
+    /// The number of the frame whose record starts at `offset`; `None` after a seek to a position
+    /// that the index has not reached.
     fn number_of(&self, offset: u64) -> Option<u64> {
         let state = self.state();
-        match (state.next, &state.index) {
-            (Some((frame, at)), _) if at == offset => Some(frame),
-            (_, Some(index)) => index.frame_at_offset(offset + PREFIX_LEN as u64),
-            (None, None) => (offset == 0).then_some(0),
-            _ => None,
+        match state.next {
+            Some((frame, at)) if at == offset => Some(frame),
+            _ if offset == 0 => Some(0),
+            _ => state.index.frame_at_offset(offset + PREFIX_LEN as u64),
         }
     }
 
-    /// Where the record begins whose frame is shown at a time in nanoseconds; past the end, the
-    /// last one.
+    /// The offset of the record whose frame is shown at a time in nanoseconds; past the movie's end,
+    /// of the last one.
     fn record_at(&self, nanoseconds: u64) -> Option<u64> {
         let frame = self.framerate().frame_at(nanoseconds);
         let state = self.state();
-        let index = state.index.as_ref()?;
-        let location = index.get(frame.min(index.frames().checked_sub(1)?))?;
-        Some(location.offset - PREFIX_LEN as u64)
+        let last = state.index.frames().checked_sub(1)?;
+        let frame = if state.index_complete { frame.min(last) } else { frame };
+        Some(state.index.get(frame)?.offset - PREFIX_LEN as u64)
     }
 
     fn finish(
@@ -275,7 +253,7 @@ impl MjpegFileParse {
         obj.finish_frame(frame, u32::try_from(PREFIX_LEN + length).unwrap_or(0))
     }
 
-    /// Caps, if the picture has another size than the one before.
+    /// New caps, if the picture has another size than the one before.
     fn new_caps(&self, size: Option<(u16, u16)>, rate: FrameRate) -> Option<gst::Caps> {
         let mut state = self.state();
         let first = state.frames == 0;
@@ -295,10 +273,10 @@ impl MjpegFileParse {
     }
 
     fn skip(&self, offset: u64, bytes: usize, first: Option<BadRecord>) {
-        let (frame, say) = {
+        let (frame, report) = {
             let mut state = self.state();
             state.bytes_skipped += bytes as u64;
-            // The frame behind it is the next one all the same.
+            // The frame after it has the same number as without it.
             if let Some((_, at)) = state.next.as_mut().filter(|(_, at)| *at == offset) {
                 *at += bytes as u64;
             } else if offset == 0 && state.frames == 0 {
@@ -307,11 +285,11 @@ impl MjpegFileParse {
             state.bad_spans += usize::from(first.is_some());
             (state.frames + 1, state.bad_spans <= MAX_LISTED_BAD_SPANS)
         };
-        if let Some(first) = first.filter(|_| say) {
+        if let Some(first) = first.filter(|_| report) {
             gst::element_imp_warning!(
                 self,
                 gst::StreamError::Decode,
-                ("byte {offset}, before frame {frame}: {first}; {bytes} bytes passed over")
+                ("byte {offset}, before frame {frame}: {first}; {bytes} bytes skipped")
             );
         }
     }
@@ -332,8 +310,8 @@ impl ObjectImpl for MjpegFileParse {
         &PROPERTIES
     }
 
-    fn set_property(&self, _id: usize, value: &glib::Value, _pspec: &glib::ParamSpec) {
-        border::guarded(self, (), || {
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        border::set_property(self, pspec, || {
             let mut rate = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
             *rate = framerate_of(value).or(*rate);
         });
@@ -395,21 +373,23 @@ impl BaseParseImpl for MjpegFileParse {
         &self,
         frame: BaseParseFrame,
     ) -> Result<(gst::FlowSuccess, u32), gst::FlowError> {
-        self.look_ahead();
+        self.extend_index();
         let obj = self.obj();
-        let (found, offset) = {
+        let (next, offset) = {
             let buffer = frame.buffer().ok_or(gst::FlowError::Error)?;
             let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
-            (look(&map, obj.is_draining()), frame.offset())
+            (inspect(&map, obj.is_draining()), frame.offset())
         };
-        let (bytes, first) = match found {
-            Found::Frame(length) => return Ok((self.finish(frame, length)?, 0)),
-            Found::More(bytes) => {
+        let (bytes, first) = match next {
+            NextBytes::Frame(length) => return Ok((self.finish(frame, length)?, 0)),
+            NextBytes::NeedMore(bytes) => {
                 obj.set_min_frame_size(u32::try_from(bytes).unwrap_or(u32::MAX));
                 return Ok((gst::FlowSuccess::Ok, 0));
             }
-            Found::Bad(span) => (usize::try_from(span.bytes).unwrap_or(0).max(1), Some(span.first)),
-            Found::Nothing(bytes) => (bytes.max(1), None),
+            NextBytes::Bad(span) => {
+                (usize::try_from(span.bytes).unwrap_or(0).max(1), Some(span.first))
+            }
+            NextBytes::NoRecord(bytes) => (bytes.max(1), None),
         };
         self.skip(offset, bytes, first);
         obj.set_min_frame_size(u32::try_from(HEAD).unwrap_or(0));
@@ -417,18 +397,18 @@ impl BaseParseImpl for MjpegFileParse {
     }
 
     fn sink_event(&self, event: gst::Event) -> bool {
-        // The base class tells of bytes without a frame, not of no bytes.
-        if matches!(event.view(), gst::EventView::Eos(_)) && !self.state().looked {
+        // The base class reports a stream without a frame, but not a stream without bytes.
+        if matches!(event.view(), gst::EventView::Eos(_)) && !self.state().started {
             gst::element_imp_error!(
                 self,
                 gst::StreamError::WrongType,
-                ("the stream ends before the first frame: it holds no movie")
+                ("the stream holds no movie: it ends before its first record")
             );
         }
         self.parent_sink_event(event)
     }
 
-    /// Times to bytes by the index: what is sought then begins with its frame.
+    /// Converts times to bytes by the index, so that a seek starts with its frame.
     fn convert(
         &self,
         src: impl gst::format::FormattedValue,

@@ -208,7 +208,7 @@ impl ObjectImpl for MjpegFileSrc {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        border::guarded(self, (), || {
+        border::set_property(self, pspec, || {
             self.settings().set(pspec.name(), value);
         });
     }

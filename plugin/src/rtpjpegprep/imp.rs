@@ -180,8 +180,8 @@ impl ObjectImpl for RtpJpegPrep {
         &PROPERTIES
     }
 
-    fn set_property(&self, _id: usize, value: &glib::Value, _pspec: &glib::ParamSpec) {
-        border::guarded(self, (), || {
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        border::set_property(self, pspec, || {
             self.keep_size.store(value.get().unwrap_or_default(), Ordering::Relaxed);
         });
     }

@@ -222,7 +222,7 @@ impl ObjectImpl for RtpLabPay {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        border::guarded(self, (), || {
+        border::set_property(self, pspec, || {
             let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
             match pspec.name() {
                 "pt" => {
