@@ -333,8 +333,8 @@ fn what_fails_is_one_clear_line_and_exit_code_1() -> Result<()> {
     let rows = [
         ("404", missing.address(), "0", "no movie \"movie.Mjpeg\": RTSP/1.0 404 NOT FOUND"),
         ("500", failing.address(), "0", "cannot send RTP: RTSP/1.0 500 CONNECTION ERROR"),
-        ("no RTP", mute.address(), "0", "no RTP came to port"),
-        ("port taken", plain.address(), &port, "another program has it; port "),
+        ("no RTP", mute.address(), "0", "no RTP arrived at port"),
+        ("port taken", plain.address(), &port, "another program uses it; port "),
         ("refused", nobody, "0", "cannot connect to 127.0.0.1"),
     ];
     std::thread::scope(|scope| {

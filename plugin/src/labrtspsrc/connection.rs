@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The control connection: one write a request, a reply read up to a silence, never a wait
-//! without a limit.
+//! The control connection: a request is one write, a reply ends with a silence, and each wait has a
+//! limit.
 
+use super::wakeup::WakeUp;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-/// After this without another byte, what has come is the reply.
+/// A reply has ended when no byte follows for this long.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// How often a wait looks at what else has happened.
-pub(super) const LOOK: Duration = Duration::from_millis(20);
+/// The longest time from the first byte of a reply to its last one.
+const REPLY_TIME: Duration = Duration::from_secs(2);
 
 /// The longest reply that is read, in bytes.
 const MAX_REPLY: usize = 64 * 1024;
 
-/// What has come for a request.
+/// What a wait for a reply brought.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Reply(String),
-    /// Nothing within the limit, or the wait was ended.
+    /// No byte before the limit.
     Nothing,
     /// The server has closed the connection.
     Closed,
@@ -29,19 +31,20 @@ pub(super) enum Answer {
 pub(super) struct Connection {
     stream: TcpStream,
     server: SocketAddr,
+    /// The server has closed it.
+    closed: bool,
 }
 
 impl Connection {
-    /// Connects to the first address of `host` that takes it.
+    /// Connects to the first address of `host` that accepts.
     pub fn open(host: &str, port: u16, limit: Duration) -> io::Result<Self> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for server in (host, port).to_socket_addrs()? {
             match TcpStream::connect_timeout(&server, limit) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
-                    stream.set_read_timeout(Some(LOOK))?;
                     stream.set_write_timeout(Some(limit))?;
-                    return Ok(Self { stream, server });
+                    return Ok(Self { stream, server, closed: false });
                 }
                 Err(error) => last = error,
             }
@@ -49,9 +52,14 @@ impl Connection {
         Err(last)
     }
 
-    /// Who is at the other end.
+    /// Address of the server.
     pub fn server(&self) -> IpAddr {
         self.server.ip().to_canonical()
+    }
+
+    /// The socket to wait for, unless the server has closed it.
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        (!self.closed).then(|| self.stream.as_fd())
     }
 
     /// Sends a request in one write.
@@ -59,56 +67,48 @@ impl Connection {
         self.stream.write_all(request.as_bytes())
     }
 
-    /// Waits for a reply, at most for `limit`, and not when `enough` says so.
-    pub fn reply(&mut self, limit: Duration, enough: impl Fn() -> bool) -> Answer {
-        let end = Instant::now() + limit;
-        let mut held = Vec::new();
-        let mut last = Instant::now();
-        loop {
-            let mut bytes = [0; 4096];
-            match self.stream.read(&mut bytes) {
-                Ok(0) if held.is_empty() => return Answer::Closed,
-                Ok(0) => break,
-                Ok(count) => {
-                    held.extend_from_slice(bytes.get(..count).unwrap_or_default());
-                    last = Instant::now();
-                    if held.len() > MAX_REPLY {
-                        break;
+    /// Waits for a reply whose first byte comes before `limit`. That is called again after each
+    /// wake-up, since what has happened may have changed it.
+    pub fn reply(&mut self, wake_up: &WakeUp, limit: impl Fn() -> Instant) -> Answer {
+        let mut received = Vec::new();
+        let mut last_end = None;
+        let mut end = limit();
+        while !self.closed {
+            match wake_up.wait(self.socket(), Some(end)) {
+                Ok(true) => {
+                    let mut bytes = [0; 4096];
+                    match self.stream.read(&mut bytes) {
+                        Ok(0) => self.closed = true,
+                        Ok(count) => {
+                            received.extend_from_slice(bytes.get(..count).unwrap_or_default());
+                        }
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(_) => self.closed = true,
                     }
+                    let now = Instant::now();
+                    end = (now + QUIET).min(*last_end.get_or_insert(now + REPLY_TIME));
                 }
-                Err(error) if is_wait(&error) => {}
-                Err(_) if held.is_empty() => return Answer::Closed,
-                Err(_) => break,
+                Ok(false) if Instant::now() >= end => break,
+                Ok(false) if received.is_empty() => end = limit(),
+                Ok(false) => {}
+                Err(_) => self.closed = true,
             }
-            if !held.is_empty() && last.elapsed() >= QUIET {
+            if received.len() > MAX_REPLY {
                 break;
             }
-            if held.is_empty() && (Instant::now() >= end || enough()) {
-                return Answer::Nothing;
-            }
         }
-        Answer::Reply(String::from_utf8_lossy(&held).into_owned())
-    }
-
-    /// What the server has sent without being asked, such as the reply to a request that nobody
-    /// waits for any more.
-    pub fn pending(&mut self) -> Answer {
-        let _ = self.stream.set_read_timeout(Some(Duration::from_millis(1)));
-        let mut byte = [0];
-        let looked = self.stream.peek(&mut byte);
-        let _ = self.stream.set_read_timeout(Some(LOOK));
-        match looked {
-            Ok(0) => Answer::Closed,
-            Ok(_) => self.reply(QUIET, || false),
-            Err(error) if is_wait(&error) => Answer::Nothing,
-            Err(_) => Answer::Closed,
+        if !received.is_empty() {
+            Answer::Reply(String::from_utf8_lossy(&received).into_owned())
+        } else if self.closed {
+            Answer::Closed
+        } else {
+            Answer::Nothing
         }
     }
-}
 
-fn is_wait(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
-    )
+    /// What the server has sent without a request that waits for it.
+    pub fn pending(&mut self, wake_up: &WakeUp) -> Answer {
+        let now = Instant::now();
+        self.reply(wake_up, || now)
+    }
 }

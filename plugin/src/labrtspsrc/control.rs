@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The thread of the control connection: asks, reads, and finds out what the server understands.
+//! The thread of the control connection: sends requests, reads replies, and finds out which form of
+//! requests the server understands.
 
-use super::connection::{Answer, Connection, LOOK};
+use super::connection::{Answer, Connection};
 use super::location::{Dialect, Location};
 use super::messages::{self, Failure};
 use super::shared::{Movie, Shared};
@@ -9,44 +10,49 @@ use super::{LabRtspSrc, receiver};
 use crate::lab::{Description, Method, Reply, RequestForm, Status};
 use gst::glib;
 use std::collections::HashMap;
+use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// RTP must come this long after PLAY, or the server has not understood it.
+/// While other forms are left to try: a server that does not reply to a request, or sends no RTP
+/// after PLAY, for this long has not understood it.
 const UNDERSTOOD: Duration = Duration::from_secs(2);
 
-/// How long the answer to TEARDOWN is waited for.
+/// How long to wait for the reply to TEARDOWN.
 const TEARDOWN: Duration = Duration::from_millis(500);
 
-/// How long a server may take for what only ours answers.
+/// How long to wait for the reply to DESCRIBE, which only mjpeg-rtsp-server sends.
 const DESCRIBE: Duration = Duration::from_millis(300);
 
-/// How long an answer is waited for when RTP has come, or the session shall end.
+/// How long to wait for a reply when RTP has arrived, or the session has been cancelled.
 const GRACE: Duration = Duration::from_millis(150);
 
-/// Without packets for this long behind the last frame, the movie is over.
+/// Without packets for this long after the last frame, the movie has ended.
 const END: Duration = Duration::from_millis(250);
 
-/// Most servers read this much of a request, once.
+/// Most servers read a request with one call that takes this many bytes.
 const SERVERS_READ: usize = 256;
 
-/// Why another form is tried.
+/// A reason to try another form.
 const CLOSED: &str = "the server closed the connection";
 
-/// What the thread is asked to do.
+/// A task for the thread.
 #[derive(Debug)]
 pub(super) enum Command {
     Setup,
     Play,
     Pause,
-    Seek { place: f64, answer: SyncSender<bool> },
+    /// Seek to a fraction of the movie, from 0 to 1; `reply` gets whether the server did.
+    Seek {
+        fraction: f64,
+        reply: SyncSender<bool>,
+    },
     Teardown,
 }
 
-/// What is fixed when the element starts.
+/// Settings that are fixed when the element starts.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub location: Location,
@@ -55,17 +61,17 @@ pub(super) struct Target {
     pub timeout: Duration,
 }
 
-/// The form that each server understood, while the process lives.
+/// The form that each server understood, by host and port, for the life of the process.
 static UNDERSTANDS: LazyLock<Mutex<HashMap<(String, u16), RequestForm>>> =
     LazyLock::new(Mutex::default);
 
-/// The stages of a session.
+/// Stage of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Nothing is set up, or all has failed.
+    /// There is no session, or it has failed.
     Idle,
     Ready,
-    /// Since when.
+    /// Since PLAY was sent, or the last seek.
     Playing(Instant),
 }
 
@@ -74,19 +80,19 @@ pub(super) struct Control {
     shared: Arc<Shared>,
     element: glib::WeakRef<LabRtspSrc>,
     connection: Option<Connection>,
-    /// The form in use, then those that are left to try.
+    /// The form in use, then the forms left to try.
     forms: Vec<RequestForm>,
-    /// RTP has come for the form in use.
+    /// RTP has arrived with the form in use.
     understood: bool,
     cseq: u64,
     session: String,
     rtp_port: u16,
     stage: Stage,
-    /// The application wants frames.
+    /// The element is in PLAYING.
     plays: bool,
-    /// The application was told of an error; what it asks for until TEARDOWN is not done.
+    /// An error has been posted: further commands are ignored until TEARDOWN.
     failed: bool,
-    /// Why the form before this one was given up.
+    /// Why the previous form was given up.
     gave_up: Option<String>,
 }
 
@@ -97,7 +103,7 @@ impl Control {
             UNDERSTANDS.lock().unwrap_or_else(PoisonError::into_inner).get(&server).copied();
         let forms = match target.dialect.form() {
             Some(form) => vec![form],
-            // Another server may have taken the place of the one that was known.
+            // Another server may listen on that port now.
             None => {
                 let others = RequestForm::SEARCH.into_iter().filter(|form| Some(*form) != known);
                 known.into_iter().chain(others).collect()
@@ -120,26 +126,34 @@ impl Control {
         }
     }
 
-    /// Does what is asked until TEARDOWN.
-    pub fn run(mut self, commands: &Receiver<Command>) {
+    /// Carries out commands until TEARDOWN.
+    pub fn run(mut self) {
         loop {
-            let done = match commands.recv_timeout(LOOK) {
-                Ok(Command::Setup) => self.step("open", "SETUP", Self::set_up),
-                Ok(Command::Play | Command::Pause) if self.failed => Ok(()),
-                Ok(Command::Play) => self.step("request", "PLAY", Self::play),
-                Ok(Command::Pause) => self.step("request", "PAUSE", Self::pause),
-                Ok(Command::Seek { place, answer }) => {
-                    let done = self.seek(place);
-                    let _ = answer.send(done);
-                    // At the movie's end the server has stopped by itself; ours takes PLAY twice.
+            self.remember_form();
+            let done = match self.shared.next_command() {
+                Some(Command::Setup) => self.step("open", "SETUP", Self::set_up),
+                Some(Command::Play | Command::Pause) if self.failed => Ok(()),
+                Some(Command::Play) => self.step("request", "PLAY", Self::play),
+                Some(Command::Pause) => self.step("request", "PAUSE", Self::pause),
+                Some(Command::Seek { fraction, reply }) => {
+                    let done = self.seek(fraction);
+                    let _ = reply.send(done);
+                    // A server stops at the movie's end; mjpeg-rtsp-server accepts PLAY twice.
                     let stopped = self.stage == Stage::Ready || self.shared.movie().timed;
                     if done && self.plays && stopped { self.send_play() } else { Ok(()) }
                 }
-                Ok(Command::Teardown) | Err(RecvTimeoutError::Disconnected) => {
+                Some(Command::Teardown) => {
                     self.tear_down(TEARDOWN);
                     return;
                 }
-                Err(RecvTimeoutError::Timeout) => self.look(),
+                None => match self.wait() {
+                    Ok(()) => self.check(),
+                    Err(error) => {
+                        self.with_element(|element| Failure::Wait(error).post(element));
+                        self.tear_down(Duration::ZERO);
+                        return;
+                    }
+                },
             };
             if let Err(failure) = done {
                 self.stage = Stage::Idle;
@@ -153,38 +167,63 @@ impl Control {
         }
     }
 
-    /// One command, with its progress told to the application.
+    /// Waits for a command, for bytes from the server, or until there is something to check.
+    fn wait(&self) -> io::Result<()> {
+        let socket = match self.stage {
+            Stage::Idle => None,
+            Stage::Ready | Stage::Playing(_) => {
+                self.connection.as_ref().and_then(Connection::socket)
+            }
+        };
+        self.shared.control.wait(socket, self.next_check()).map(|_| ())
+    }
+
+    /// When the silence of the server means something, if nothing happens before.
+    fn next_check(&self) -> Option<Instant> {
+        let Stage::Playing(since) = self.stage else { return None };
+        let Some((header, arrival)) = self.shared.arrived().last else {
+            return Some(since + self.reply_limit());
+        };
+        let closed =
+            self.connection.as_ref().is_none_or(|connection| connection.socket().is_none());
+        let is_last = closed || self.shared.movie().ends_with(&header);
+        Some(arrival + if is_last { END } else { self.target.timeout })
+    }
+
+    /// Carries out one command and posts its progress.
     fn step(
         &mut self,
         code: &str,
         word: &str,
         act: fn(&mut Self) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        self.tell(|element| messages::progress(element, gst::ProgressType::Start, code, word));
+        self.with_element(|element| {
+            messages::progress(element, gst::ProgressType::Start, code, word);
+        });
         let done = act(self);
         let (kind, text) = match &done {
             Ok(()) => (gst::ProgressType::Complete, word.to_owned()),
             Err(failure) => (gst::ProgressType::Error, failure.to_string()),
         };
-        self.tell(|element| messages::progress(element, kind, code, &text));
+        self.with_element(|element| messages::progress(element, kind, code, &text));
         done
     }
 
-    fn tell(&self, tell: impl FnOnce(&LabRtspSrc)) {
+    fn with_element(&self, act: impl FnOnce(&LabRtspSrc)) {
         if let Some(element) = self.element.upgrade() {
-            tell(&element);
+            act(&element);
         }
     }
 
     fn note(&self, text: &str) {
-        self.tell(|element| messages::note(element, text));
+        self.with_element(|element| messages::note(element, text));
     }
 
     fn form(&self) -> RequestForm {
         self.forms.first().copied().unwrap_or(RequestForm::J)
     }
 
-    /// Goes on to the next form; false if there is none.
+    /// Moves on to the next form; false if there is none.
     fn next_form(&mut self, why: &str) -> bool {
         if self.forms.len() < 2 || self.shared.is_cancelled() {
             return false;
@@ -196,7 +235,7 @@ impl Control {
         true
     }
 
-    /// Connects and sends SETUP, in each form until one is understood.
+    /// Connects and sends SETUP in each form, until the server understands one.
     fn set_up(&mut self) -> Result<(), Failure> {
         loop {
             self.tear_down(Duration::ZERO);
@@ -214,10 +253,10 @@ impl Control {
             self.bind(connection.server())?;
             self.connection = Some(connection);
             self.cseq = 0;
-            let answer = self.ask(Method::Setup, self.answer_limit());
-            let silent = Failure::NoAnswer { method: Method::Setup, limit: self.answer_limit() };
+            let answer = self.ask(Method::Setup, self.reply_limit());
+            let silent = Failure::NoAnswer { method: Method::Setup, limit: self.reply_limit() };
             let (why, failure) = match answer.unwrap_or(Answer::Closed) {
-                Answer::Reply(text) => match self.judge_setup(&text)? {
+                Answer::Reply(text) => match self.read_setup_reply(&text)? {
                     None => {
                         self.stage = Stage::Ready;
                         return self.describe(&text);
@@ -233,12 +272,12 @@ impl Control {
         }
     }
 
-    fn answer_limit(&self) -> Duration {
+    fn reply_limit(&self) -> Duration {
         let searching = self.forms.len() > 1;
         if searching { UNDERSTOOD.min(self.target.timeout) } else { self.target.timeout }
     }
 
-    /// The socket for RTP, which is kept over attempts.
+    /// Opens the socket for RTP, which stays open over further attempts.
     fn bind(&mut self, server: IpAddr) -> Result<(), Failure> {
         if let Some((socket, _)) = self.shared.socket() {
             self.shared.set_socket(Some((socket, server)));
@@ -259,35 +298,36 @@ impl Control {
         Ok(())
     }
 
-    /// Takes in what SETUP's reply says; why it was not understood, if it was not.
-    fn judge_setup(&mut self, text: &str) -> Result<Option<&'static str>, Failure> {
+    /// Reads the reply to SETUP. Returns why another form is to be tried, if it is.
+    fn read_setup_reply(&mut self, text: &str) -> Result<Option<&'static str>, Failure> {
         let Ok(reply) = Reply::parse(text) else {
-            return Ok(Some("the answer to SETUP is no reply"));
+            return Ok(Some("the answer to SETUP is not a reply"));
         };
         let more = self.forms.len() > 1;
         if more && (reply.code == Status::BadRequest.code() || reply.code == 501) {
             return Ok(Some("SETUP was not understood"));
         }
-        self.judge(Method::Setup, &reply, text)?;
+        self.check_status(Method::Setup, &reply, text)?;
         if reply.cseq.is_none() && self.form() == RequestForm::J && more {
-            return Ok(Some("the reply's CSeq is no number"));
+            return Ok(Some("the reply's CSeq is not a number"));
         }
         self.session = reply.session.unwrap_or_else(|| "0".to_owned());
-        let told = reply.frames.is_some() || reply.seconds.is_some();
+        let has_duration = reply.frames.is_some() || reply.seconds.is_some();
         self.shared.set_movie(Movie {
             frames: reply.frames,
             seconds: reply.seconds,
-            // Servers that count for a seek bar have the request for it, by the same author.
+            // The lab variant whose replies have X-TotalFrames also has the request SEEK.
             seekable: text.to_ascii_lowercase().contains("x-totalframes") && reply.frames.is_some(),
             ..Movie::default()
         });
-        if told {
-            self.tell(LabRtspSrc::duration_is_known);
+        if has_duration {
+            self.with_element(LabRtspSrc::post_duration_changed);
         }
         Ok(None)
     }
 
-    fn judge(&self, method: Method, reply: &Reply, text: &str) -> Result<(), Failure> {
+    /// The failure that a reply's status means.
+    fn check_status(&self, method: Method, reply: &Reply, text: &str) -> Result<(), Failure> {
         let status = || text.lines().next().unwrap_or_default().trim().to_owned();
         match reply.code {
             200..=299 => Ok(()),
@@ -299,8 +339,8 @@ impl Control {
         }
     }
 
-    /// Asks for the number of frames, if the reply looks like our server's: three lines, ended.
-    /// Other servers give no answer to what they do not know, or worse.
+    /// Asks for the number of frames, if the reply to SETUP has the exact form of mjpeg-rtsp-server's:
+    /// three complete lines. Other servers do not reply to an unknown request, or fail.
     fn describe(&mut self, setup: &str) -> Result<(), Failure> {
         let named =
             matches!(self.form(), RequestForm::J | RequestForm::Textbook | RequestForm::BlankLine);
@@ -318,7 +358,7 @@ impl Control {
                 timed: true,
                 seekable: true,
             });
-            self.tell(LabRtspSrc::duration_is_known);
+            self.with_element(LabRtspSrc::post_duration_changed);
         }
         Ok(())
     }
@@ -328,41 +368,42 @@ impl Control {
         if self.stage == Stage::Idle {
             return Err(Failure::Closed);
         }
-        self.shared.expect_first();
-        self.tell(LabRtspSrc::count_afresh);
+        self.shared.reset_arrived();
+        self.with_element(LabRtspSrc::reset_counters);
         self.send_play()
     }
 
     fn send_play(&mut self) -> Result<(), Failure> {
         let shared = self.shared.clone();
-        let limit = self.answer_limit();
+        let limit = self.reply_limit();
         self.send(Method::Play)?;
-        let begin = Instant::now();
+        let start = Instant::now();
         let answer = match &mut self.connection {
-            // No reply, but RTP, is success.
-            Some(connection) => connection.reply(limit, || {
-                shared.is_cancelled() || begin.elapsed() > GRACE && shared.arrived().packets > 0
+            // RTP without a reply is success.
+            Some(connection) => connection.reply(&shared.control, || {
+                let enough = shared.is_cancelled() || shared.arrived().packets > 0;
+                start + if enough { GRACE.min(limit) } else { limit }
             }),
             None => Answer::Closed,
         };
         self.stage = Stage::Playing(Instant::now());
         match answer {
             Answer::Reply(text) => {
-                let asked = (Method::Play, self.cseq);
-                self.tell(|element| messages::reply(element, Some(asked), &text));
+                let request = (Method::Play, self.cseq);
+                self.with_element(|element| messages::reply(element, Some(request), &text));
                 match Reply::parse(&text) {
-                    Ok(reply) => self.judge(Method::Play, &reply, &text),
+                    Ok(reply) => self.check_status(Method::Play, &reply, &text),
                     Err(_) => Ok(()),
                 }
             }
             Answer::Nothing => Ok(()),
-            Answer::Closed if self.next_form(CLOSED) => self.again(),
+            Answer::Closed if self.next_form(CLOSED) => self.play_in_next_form(),
             Answer::Closed => Err(Failure::Closed),
         }
     }
 
-    /// SETUP and PLAY in the next form.
-    fn again(&mut self) -> Result<(), Failure> {
+    /// Sends SETUP and PLAY in the next form.
+    fn play_in_next_form(&mut self) -> Result<(), Failure> {
         self.set_up()?;
         self.play()
     }
@@ -373,7 +414,7 @@ impl Control {
             return Ok(());
         }
         self.stage = Stage::Ready;
-        // Some servers do not answer a PAUSE of what has ended.
+        // Some servers do not reply to PAUSE after the movie's end.
         let limit = UNDERSTOOD.min(self.target.timeout);
         match self.ask(Method::Pause, limit)? {
             Answer::Closed => Err(Failure::Closed),
@@ -381,26 +422,26 @@ impl Control {
         }
     }
 
-    fn seek(&mut self, place: f64) -> bool {
+    fn seek(&mut self, fraction: f64) -> bool {
         let cseq = self.cseq + 1;
         let file = &self.target.location.file;
-        let text = self.form().write_seek(file, cseq, &self.session, place);
+        let text = self.form().write_seek(file, cseq, &self.session, fraction);
         let sent = self.send_text(Method::Seek, &text).is_ok();
         let limit = UNDERSTOOD.min(self.target.timeout);
-        let answer = if sent { self.wait(Method::Seek, limit) } else { Answer::Closed };
+        let answer = if sent { self.receive_reply(Method::Seek, limit) } else { Answer::Closed };
         let done = match answer {
             Answer::Reply(text) => Reply::parse(&text).is_ok_and(|reply| reply.code == 200),
             Answer::Nothing | Answer::Closed => false,
         };
         if done {
-            // What is under way was sent before the seek.
+            // Packets that arrive now were sent before the seek.
             let movie = self.shared.movie();
-            match (movie.timed, movie.frame_at(place), self.shared.socket()) {
+            match (movie.timed, movie.frame_at(fraction), self.shared.socket()) {
                 (true, Some(frame), _) => self.shared.await_frame(frame),
                 (_, _, Some((socket, _))) => receiver::drain(&socket),
                 _ => {}
             }
-            self.shared.expect_first();
+            self.shared.reset_arrived();
             if let Stage::Playing(since) = &mut self.stage {
                 *since = Instant::now();
             }
@@ -418,24 +459,40 @@ impl Control {
             && !wait.is_zero()
             && let Some(connection) = &mut self.connection
         {
-            let answer = connection.reply(wait, || false);
-            let asked = (Method::Teardown, self.cseq);
+            let end = Instant::now() + wait;
+            let answer = connection.reply(&self.shared.control, || end);
+            let request = (Method::Teardown, self.cseq);
             if let Answer::Reply(text) = answer {
-                self.tell(|element| messages::reply(element, Some(asked), &text));
+                self.with_element(|element| messages::reply(element, Some(request), &text));
             }
         }
         self.connection = None;
         self.stage = Stage::Idle;
     }
 
-    /// What happens without being asked for.
-    fn look(&mut self) -> Result<(), Failure> {
+    /// Keeps the form in use, for this session and the next ones, once RTP has arrived.
+    fn remember_form(&mut self) {
+        let is_playing = matches!(self.stage, Stage::Playing(_));
+        if self.understood || !is_playing || self.shared.arrived().packets == 0 {
+            return;
+        }
+        self.understood = true;
+        self.forms.truncate(1);
+        let server = (self.target.location.host.clone(), self.target.location.port);
+        let mut known = UNDERSTANDS.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(server, self.form());
+    }
+
+    /// Reads what the server has sent by itself, and finds out whether the movie has ended.
+    fn check(&mut self) -> Result<(), Failure> {
         if self.stage == Stage::Idle {
             return Ok(());
         }
-        let closed = match self.connection.as_mut().map(Connection::pending) {
+        let control = &self.shared.control;
+        let pending = self.connection.as_mut().map(|connection| connection.pending(control));
+        let closed = match pending {
             Some(Answer::Reply(text)) => {
-                self.tell(|element| messages::reply(element, None, &text));
+                self.with_element(|element| messages::reply(element, None, &text));
                 false
             }
             Some(Answer::Nothing) => false,
@@ -445,42 +502,38 @@ impl Control {
             return if closed { Err(Failure::Closed) } else { Ok(()) };
         };
         let arrived = self.shared.arrived();
-        let Some((header, when)) = arrived.last else { return self.nothing_yet(since, closed) };
-        if !self.understood {
-            self.understood = true;
-            self.forms.truncate(1);
-            let server = (self.target.location.host.clone(), self.target.location.port);
-            let mut known = UNDERSTANDS.lock().unwrap_or_else(PoisonError::into_inner);
-            known.insert(server, self.form());
-        }
-        let silence = when.elapsed();
-        if silence > END && self.shared.movie().ends_with(&header) {
+        let Some((header, arrival)) = arrived.last else {
+            return self.check_first_packet(since, closed);
+        };
+        let silence = arrival.elapsed();
+        if silence >= END && self.shared.movie().ends_with(&header) {
             self.end();
-        } else if silence > END && closed {
+        } else if silence >= END && closed {
             return Err(Failure::Closed);
-        } else if silence > self.target.timeout {
+        } else if silence >= self.target.timeout {
             let limit = self.target.timeout.as_secs_f64();
-            self.note(&format!("no packet for {limit} s: taken for the end of the movie"));
+            self.note(&format!("no packet for {limit} s: this is taken as the end of the movie"));
             self.end();
         }
         Ok(())
     }
 
-    fn nothing_yet(&mut self, since: Instant, closed: bool) -> Result<(), Failure> {
+    /// Without a packet since PLAY: tries the next form, fails or ends the stream, at its time.
+    fn check_first_packet(&mut self, since: Instant, closed: bool) -> Result<(), Failure> {
         let searching = self.forms.len() > 1;
-        let limit = self.answer_limit();
+        let limit = self.reply_limit();
         if !closed && since.elapsed() < limit {
             return Ok(());
         }
         if searching && self.next_form("no RTP after PLAY") {
-            return self.again();
+            return self.play_in_next_form();
         }
         if closed {
             return Err(Failure::Closed);
         }
         if self.understood {
-            // It has sent before: it has come to its end while it was paused.
-            self.note("no packet after PLAY: taken for the end of the movie");
+            // The server has sent packets before: the movie ended when it was paused.
+            self.note("no packet after PLAY: this is taken as the end of the movie");
             self.end();
             return Ok(());
         }
@@ -489,7 +542,7 @@ impl Control {
 
     fn end(&mut self) {
         self.stage = Stage::Ready;
-        self.shared.ended.store(true, Ordering::SeqCst);
+        self.shared.end();
     }
 
     fn send(&mut self, method: Method) -> Result<(), Failure> {
@@ -503,36 +556,38 @@ impl Control {
         let (cseq, form) = (self.cseq, self.form());
         if text.len() >= SERVERS_READ {
             self.note(&format!(
-                "{} takes {} bytes; most servers read 256 at the most",
+                "{} has {} bytes; most servers read at most 256",
                 method.word(),
                 text.len()
             ));
         }
         let Some(connection) = &mut self.connection else { return Err(Failure::Closed) };
-        // Late replies are not this request's.
-        let late = connection.pending();
+        // A late reply does not belong to this request.
+        let late = connection.pending(&self.shared.control);
         let sent = connection.send(text);
         if let Answer::Reply(late) = late {
-            self.tell(|element| messages::reply(element, None, &late));
+            self.with_element(|element| messages::reply(element, None, &late));
         }
-        self.tell(|element| messages::request(element, method, cseq, form, text));
+        self.with_element(|element| messages::request(element, method, cseq, form, text));
         sent.map_err(|_| Failure::Closed)
     }
 
-    fn wait(&mut self, method: Method, limit: Duration) -> Answer {
+    fn receive_reply(&mut self, method: Method, limit: Duration) -> Answer {
         let shared = self.shared.clone();
         let Some(connection) = &mut self.connection else { return Answer::Closed };
-        let begin = Instant::now();
-        let answer = connection.reply(limit, || shared.is_cancelled() && begin.elapsed() > GRACE);
+        let start = Instant::now();
+        let answer = connection.reply(&shared.control, || {
+            start + if shared.is_cancelled() { GRACE.min(limit) } else { limit }
+        });
         if let Answer::Reply(text) = &answer {
-            let asked = (method, self.cseq);
-            self.tell(|element| messages::reply(element, Some(asked), text));
+            let request = (method, self.cseq);
+            self.with_element(|element| messages::reply(element, Some(request), text));
         }
         answer
     }
 
     fn ask(&mut self, method: Method, limit: Duration) -> Result<Answer, Failure> {
         self.send(method)?;
-        Ok(self.wait(method, limit))
+        Ok(self.receive_reply(method, limit))
     }
 }

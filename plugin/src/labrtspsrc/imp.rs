@@ -11,7 +11,6 @@ use gst::subclass::prelude::*;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -20,10 +19,10 @@ use std::time::Duration;
 const TIMEOUT: u32 = 5000;
 const LATENCY: u32 = 100;
 
-/// What may wait for its time to be shown; beyond, packets are lost in the kernel.
+/// Bytes of frames that may wait for their time. If more arrive, the kernel drops packets.
 const QUEUE_BYTES: u32 = 64 * 1024 * 1024;
 
-/// How long the end of the control thread is waited for: TEARDOWN's half second, and some.
+/// How long to wait for the end of the control thread, which waits 500 ms for TEARDOWN's reply.
 const END: Duration = Duration::from_millis(700);
 
 #[derive(Debug, Clone)]
@@ -42,12 +41,12 @@ impl Default for Settings {
     }
 }
 
-/// What runs between READY and NULL.
+/// The session, from READY-to-PAUSED to PAUSED-to-READY.
 #[derive(Debug)]
 struct Running {
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
-    /// Disconnected when the thread's work has ended.
+    /// Disconnects when the thread ends.
     ended: Receiver<()>,
 }
 
@@ -88,7 +87,7 @@ impl LabRtspSrc {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn count_afresh(&self) {
+    pub fn reset_counters(&self) {
         self.depay.reset();
     }
 
@@ -98,7 +97,7 @@ impl LabRtspSrc {
         let Some(location) = settings.location else {
             return Err(gst::error_msg!(
                 gst::ResourceError::NotFound,
-                ["no location is set: labrtsp://HOST:PORT/FILE"]
+                ["no location is set: set it to labrtsp://HOST:PORT/FILE"]
             ));
         };
         let target = Target {
@@ -107,18 +106,20 @@ impl LabRtspSrc {
             timeout: Duration::from_millis(u64::from(settings.timeout)),
             location,
         };
-        let shared = Arc::new(Shared::default());
-        let (commands, inbox) = channel();
-        shared.set_commands(Some(commands));
+        let shared = Shared::new().map(Arc::new).map_err(|error| {
+            gst::error_msg!(gst::CoreError::Failed, ["cannot make a wake-up: {error}"])
+        })?;
         self.receiver.imp().prepare(shared.clone(), self.obj().downgrade());
         let control = Control::new(target, shared.clone(), self.obj().downgrade());
         let (ends, ended) = channel();
         let run = move || {
-            control.run(&inbox);
+            control.run();
             drop(ends);
         };
-        let thread = spawn_control(self.obj().downgrade(), run)
-            .map_err(|error| gst::error_msg!(gst::CoreError::Thread, ["no thread: {error}"]))?;
+        let thread =
+            spawn_control(self.obj().downgrade(), shared.clone(), run).map_err(|error| {
+                gst::error_msg!(gst::CoreError::Thread, ["cannot start a thread: {error}"])
+            })?;
         shared.command(Command::Setup);
         *self.running() = Some(Running { shared, thread, ended });
         Ok(())
@@ -131,15 +132,13 @@ impl LabRtspSrc {
         }
     }
 
-    /// Sends TEARDOWN and ends the control thread; one that still connects is left behind, and
-    /// ends at its limit.
+    /// Sends TEARDOWN and ends the control thread. A thread that is still connecting is not waited
+    /// for: it ends at the limit for connecting.
     fn stop(&self) {
         let Some(Running { shared, thread, ended }) = self.running().take() else { return };
-        shared.cancelled.store(true, Ordering::SeqCst);
-        shared.command(Command::Teardown);
-        shared.set_commands(None);
+        shared.cancel();
         if ended.recv_timeout(END) == Err(RecvTimeoutError::Disconnected) {
-            // It holds no lock whose poisoning matters.
+            // A panic in it has been reported.
             let _ = thread.join();
         }
         shared.set_socket(None);
@@ -186,10 +185,13 @@ impl LabRtspSrc {
 /// Starts the control thread; a panic in it becomes an error of the element.
 fn spawn_control(
     element: glib::WeakRef<super::LabRtspSrc>,
+    shared: Arc<Shared>,
     run: impl FnOnce() + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("labrtspsrc".to_owned()).spawn(move || {
-        if border::caught(run).is_none()
+        let done = border::caught(run);
+        shared.close();
+        if done.is_none()
             && let Some(element) = element.upgrade()
         {
             border::report(element.upcast_ref());
@@ -208,27 +210,25 @@ impl ObjectImpl for LabRtspSrc {
                     .build(),
                 glib::ParamSpecUInt::builder("rtp-port")
                     .nick("RTP port")
-                    .blurb("UDP port that the server sends to; 0 takes a free one")
+                    .blurb("UDP port to receive RTP on; 0 is a free one")
                     .maximum(65_535)
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecEnum::builder_with_default("dialect", Dialect::default())
                     .nick("Dialect")
-                    .blurb("In which form requests are written")
+                    .blurb("Form of the requests")
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecUInt::builder("timeout")
                     .nick("Timeout")
-                    .blurb(
-                        "How long to wait for the connection, an answer, the first packet, in ms",
-                    )
+                    .blurb("How long to wait for the connection, a reply, the first packet, in ms")
                     .minimum(1)
                     .default_value(TIMEOUT)
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecUInt::builder("latency")
                     .nick("Latency")
-                    .blurb("How long frames are kept before they are shown, in ms")
+                    .blurb("How long frames are held before they are shown, in ms")
                     .default_value(LATENCY)
                     .mutable_ready()
                     .build(),
@@ -246,7 +246,7 @@ impl ObjectImpl for LabRtspSrc {
         border::set_property(self, pspec, || {
             let number = || value.get::<u32>().unwrap_or_default();
             match pspec.name() {
-                // A path is what takes any bytes.
+                // As a path, since that may hold any bytes.
                 "location" => match value.get::<Option<PathBuf>>().ok().flatten() {
                     Some(uri) => {
                         if let Err(error) = self.set_location(uri.as_os_str().as_bytes()) {
@@ -293,7 +293,7 @@ impl ObjectImpl for LabRtspSrc {
             obj.set_element_flags(gst::ElementFlags::SOURCE);
             self.receiver.imp().set_latency(gst::ClockTime::from_mseconds(u64::from(LATENCY)));
             let build = || -> Result<(), glib::BoolError> {
-                // Packets are received, and stamped with their arrival, while frames wait.
+                // Packets are received and get their timestamps while frames wait for their time.
                 let queue = gst::ElementFactory::make("queue")
                     .property("max-size-buffers", 0_u32)
                     .property("max-size-time", 0_u64)
@@ -340,7 +340,7 @@ impl ElementImpl for LabRtspSrc {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        // Before gstreamer-rs's own guard: see there.
+        // This guard runs before the one of gstreamer-rs: see border::guarded.
         border::guarded(self, Err(gst::StateChangeError), || self.change(transition))
     }
 }
@@ -389,7 +389,8 @@ mod tests {
     #[test]
     fn a_panic_in_the_control_thread_is_an_error_of_the_element() {
         let (element, bus) = element();
-        let thread = spawn_control(element.downgrade(), || panic!("on purpose")).unwrap();
+        let shared = Arc::new(Shared::new().unwrap());
+        let thread = spawn_control(element.downgrade(), shared, || panic!("on purpose")).unwrap();
         assert_eq!(error_on(&bus), border::INTERNAL);
         assert!(thread.join().is_ok());
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What an application is told of the exchange, as element messages, and of what failed.
+//! Messages on the bus: the exchange with the server, progress and errors.
 
 use super::LabRtspSrc;
 use crate::lab::{Method, RequestForm};
@@ -8,14 +8,14 @@ use gst::prelude::*;
 use std::io;
 use std::time::Duration;
 
-/// Why a movie is not played.
+/// Why a movie cannot be played.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error("cannot connect to {0}: {1}; is the server running there?")]
     Connect(String, io::Error),
-    #[error("{why}, and {server} takes no second connection to try another form: {error}")]
+    #[error("{why}, and {server} accepts no second connection to try another form: {error}")]
     ConnectAgain { server: String, why: String, error: io::Error },
-    #[error("cannot take RTP port {port}: another program has it; port {free} is free")]
+    #[error("cannot open RTP port {port}: another program uses it; port {free} is free")]
     PortTaken { port: u16, free: u16 },
     #[error("cannot receive RTP on port {0}: {1}")]
     Socket(u16, io::Error),
@@ -25,16 +25,18 @@ pub(super) enum Failure {
     ServerError(String),
     #[error("the server refuses {}: {status}", method.word())]
     Refused { method: Method, status: String },
-    #[error("the server does not answer {} within {} s", method.word(), limit.as_secs_f64())]
+    #[error("the server does not reply to {} within {} s", method.word(), limit.as_secs_f64())]
     NoAnswer { method: Method, limit: Duration },
     #[error(
-        "no RTP came to port {port} within {} s, though PLAY was sent: the movie may be missing at \
-         the server (most answer 200 then), or something blocks UDP",
+        "no RTP arrived at port {port} within {} s after PLAY: the server may not have the movie (most \
+         lab servers reply 200 then), or a firewall blocks UDP",
         limit.as_secs_f64()
     )]
     NoRtp { port: u16, limit: Duration },
     #[error("the connection to the server was lost")]
     Closed,
+    #[error("cannot wait for the server: {0}")]
+    Wait(io::Error),
 }
 
 impl Failure {
@@ -50,7 +52,7 @@ impl Failure {
                     gst::Structure::builder("details").field("free-port", u32::from(*free)).build();
                 gst::element_error!(element, gst::ResourceError::Busy, ("{text}"), details: details);
             }
-            Self::Socket(..) => {
+            Self::Socket(..) | Self::Wait(_) => {
                 gst::element_error!(element, gst::ResourceError::OpenRead, ("{text}"));
             }
             Self::NotFound { .. } => {
@@ -92,10 +94,10 @@ pub(super) fn request(
     post(element, structure);
 }
 
-/// `method` and `cseq` are the request's; both are missing for what nobody asked for.
-pub(super) fn reply(element: &LabRtspSrc, asked: Option<(Method, u64)>, text: &str) {
+/// `request` is the method and CSeq of the request; `None` for bytes that no request waits for.
+pub(super) fn reply(element: &LabRtspSrc, request: Option<(Method, u64)>, text: &str) {
     let mut structure = gst::Structure::builder("labrtspsrc-reply").field("text", text).build();
-    if let Some((method, cseq)) = asked {
+    if let Some((method, cseq)) = request {
         structure.set("method", method.word());
         structure.set("cseq", cseq);
     }

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `labrtspsrc`: plays a movie from a server of the networking course's lab. It is the client of
-//! the lab: SETUP, PLAY, PAUSE, TEARDOWN over TCP, RTP over UDP.
+//! `labrtspsrc`: plays a movie from a server of the networking course's lab. It does what the lab's
+//! client does: SETUP, PLAY, PAUSE and TEARDOWN over TCP, RTP over UDP.
 //!
 //! ```text
 //! gst-play-1.0 "labrtsp://127.0.0.1:8554/movie.mjpeg"
 //! gst-launch-1.0 labrtspsrc location=labrtsp://127.0.0.1:8554/movie.mjpeg ! jpegdec ! autovideosink
 //! ```
 //!
-//! URI: `labrtsp://HOST:PORT/FILE?rtp-port=N&dialect=NAME`; what it states goes before the
+//! URI: `labrtsp://HOST:PORT/FILE?rtp-port=N&dialect=NAME`; its parameters override the
 //! properties. Pad: `src`, `image/jpeg, parsed=true`; live.
 //!
 //! | property | unit, default | |
 //! |---|---|---|
-//! | `location` | URI | changed only in NULL or READY, as all of them |
-//! | `rtp-port` | 0 | UDP port that the server sends to; 0 takes a free one |
-//! | `dialect` | `auto` | in which form requests are written: `auto` tries until RTP comes, and remembers it for the server; `j`, `a`, `c`, `s`, `s1`, `s2` fix one |
-//! | `timeout` | ms, 5000 | how long to wait for the connection, an answer, the first packet; silence of this length ends a movie |
-//! | `latency` | ms, 100 | how long frames are kept before they are shown, so that they come evenly |
+//! | `location` | URI | can be set only in NULL or READY, like all of them |
+//! | `rtp-port` | 0 | UDP port to receive RTP on; 0 is a free one |
+//! | `dialect` | `auto` | form of the requests: `auto` tries all until RTP arrives, and remembers the form for the server; `j`, `a`, `c`, `s`, `s1`, `s2` are fixed forms |
+//! | `timeout` | ms, 5000 | how long to wait for the connection, a reply, the first packet; a silence of this length ends a movie |
+//! | `latency` | ms, 100 | how long frames are held before they are shown, which evens out their arrival |
 //! | `stats` | read-only | as `rtplabdepay`'s |
 //!
 //! | state change | request |
@@ -26,19 +26,19 @@
 //! | PLAYING to PAUSED | PAUSE |
 //! | PAUSED to READY | TEARDOWN |
 //!
-//! Each request's success is told by a PROGRESS message, code `open` for SETUP and `request` for
-//! the others, as rtspsrc does. Element messages show the exchange: `labrtspsrc-request` (`method`,
+//! PROGRESS messages report each request, with the code `open` for SETUP and `request` for the
+//! others, like rtspsrc's. Element messages show the exchange: `labrtspsrc-request` (`method`,
 //! `cseq`, `dialect`, `text`), `labrtspsrc-reply` (`text`; `method` and `cseq` of the request),
 //! `labrtspsrc-rtp` (`packet`, the first one after PLAY; `sequence-number`, `from`),
-//! `labrtspsrc-finding` (`name`, `text`: what is unlike the lab in the RTP), `labrtspsrc-note`
+//! `labrtspsrc-finding` (`name`, `text`: how the RTP deviates from the lab), `labrtspsrc-note`
 //! (`text`: what the element does about it).
 //!
-//! The error about an RTP port that is taken has the detail `free-port`, that about a connection
-//! that was lost `connection-lost`.
+//! The error for an RTP port in use has the detail `free-port`, the one for a lost connection the
+//! detail `connection-lost`.
 //!
-//! The movie's duration (TIME, and DEFAULT: frames) is known where the server tells it. Seeking works where the server has
-//! the request SEEK, as ours does. The stream ends when packets stop after the last frame, or,
-//! where its number is unknown, stop for `timeout`.
+//! The movie's duration (in TIME, and in DEFAULT: frames) is known if the server sends it. Seeking
+//! works if the server has the request SEEK, as mjpeg-rtsp-server has. The stream ends when packets
+//! stop after the last frame or, if the number of frames is unknown, stop for `timeout`.
 
 mod connection;
 mod control;
@@ -47,6 +47,7 @@ mod location;
 mod messages;
 mod receiver;
 mod shared;
+mod wakeup;
 
 use gst::glib;
 use gst::prelude::*;
@@ -68,18 +69,18 @@ glib::wrapper! {
 }
 
 impl LabRtspSrc {
-    /// The server has told how long the movie is.
-    fn duration_is_known(&self) {
+    /// Posts that the movie's duration has become known.
+    fn post_duration_changed(&self) {
         let _ = self.post_message(gst::message::DurationChanged::builder().src(self).build());
     }
 
-    /// A PLAY begins: loss is counted afresh.
-    fn count_afresh(&self) {
-        self.imp().count_afresh();
+    /// Resets the counters of packets, at PLAY.
+    fn reset_counters(&self) {
+        self.imp().reset_counters();
     }
 }
 
-/// Registers the element. It has the rank to be taken for its scheme, which nobody else has.
+/// Registers the element, with a rank that lets playbin choose it for its URI scheme.
 pub(crate) fn register(plugin: Option<&gst::Plugin>) -> Result<(), glib::BoolError> {
     gst::Element::register(plugin, "labrtspsrc", gst::Rank::PRIMARY, LabRtspSrc::static_type())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The live source inside `labrtspsrc`: datagrams from the server, stamped with their arrival.
+//! The live source inside `labrtspsrc`: datagrams from the server, with their arrival as timestamp.
 
-use super::shared::Shared;
+use super::shared::{Movie, Shared};
 use super::{LabRtspSrc, messages};
 use crate::border;
 use crate::rtp::{Judge, RtpHeader};
@@ -13,6 +13,7 @@ use gst_base::subclass::base_src::CreateSuccess;
 use gst_base::subclass::prelude::*;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,19 +26,16 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-/// A UDP datagram is not longer.
+/// The longest UDP datagram, in bytes.
 const DATAGRAM: usize = 65_536;
 
-/// What the kernel shall hold of packets.
+/// Size of the kernel's receive buffer, in bytes.
 const RECEIVE_BUFFER: usize = 1024 * 1024;
 
-/// How often a wait for a datagram looks at what else has happened.
-const LOOK: Duration = Duration::from_millis(20);
-
-/// After this without a packet, none is waited for that another one overtook.
+/// After this long without a packet, no missing packet is waited for.
 const SILENCE: Duration = Duration::from_millis(100);
 
-/// A socket at the wildcard address; `port` 0 takes a free one.
+/// Opens a socket at the wildcard address; `port` 0 is a free one.
 pub(super) fn bind(server: IpAddr, port: u16) -> io::Result<UdpSocket> {
     let (domain, wildcard): (_, IpAddr) = match server {
         IpAddr::V4(_) => (socket2::Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
@@ -47,34 +45,32 @@ pub(super) fn bind(server: IpAddr, port: u16) -> io::Result<UdpSocket> {
     // The system may allow less.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     socket.bind(&SocketAddr::new(wildcard, port).into())?;
-    socket.set_read_timeout(Some(LOOK))?;
+    socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
-/// Throws away what has come and not been read.
+/// Discards datagrams that have been received and not read.
 pub(super) fn drain(socket: &UdpSocket) {
-    if socket.set_nonblocking(true).is_ok() {
-        let mut bytes = [0; 1];
-        while socket.recv(&mut bytes).is_ok() {}
-        let _ = socket.set_nonblocking(false);
-    }
+    let mut bytes = [0; 1];
+    while socket.recv(&mut bytes).is_ok() {}
 }
 
 #[derive(Debug, Default)]
 struct State {
-    shared: Arc<Shared>,
+    /// The session's state, from the first start on.
+    shared: Option<Arc<Shared>>,
     element: glib::WeakRef<LabRtspSrc>,
     latency: gst::ClockTime,
     datagram: Vec<u8>,
     judge: Judge,
-    /// The last timestamp: later ones are not below it.
+    /// The last timestamp; later ones are not below it.
     last: Option<gst::ClockTime>,
-    /// The base time at the last seek, which is not yet the one after it.
+    /// Base time before the last seek, until PLAYING sets a new one.
     old_base: Option<gst::ClockTime>,
-    /// When the last packet came, until its silence was told downstream.
-    heard: Option<Instant>,
-    /// The segment has been pushed for the first time.
-    begun: bool,
+    /// Arrival of the last packet, until a GAP event has been sent after it.
+    last_arrival: Option<Instant>,
+    /// The first segment has been set.
+    started: bool,
 }
 
 #[derive(Debug, Default)]
@@ -95,45 +91,53 @@ impl Receiver {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shared(&self) -> Arc<Shared> {
+    fn shared(&self) -> Option<Arc<Shared>> {
         self.state().shared.clone()
     }
 
-    /// Before it starts.
+    fn movie(&self) -> Movie {
+        self.shared().map(|shared| shared.movie()).unwrap_or_default()
+    }
+
+    /// Sets the session to receive, before the element starts.
     pub(super) fn prepare(&self, shared: Arc<Shared>, element: glib::WeakRef<LabRtspSrc>) {
         let latency = self.state().latency;
-        *self.state() = State { shared, element, latency, ..State::default() };
+        *self.state() = State { shared: Some(shared), element, latency, ..State::default() };
     }
 
     pub fn set_latency(&self, latency: gst::ClockTime) {
         self.state().latency = latency;
     }
 
-    /// Waits for the next packet of the server's.
+    /// Waits for the next packet from the server.
     fn receive(&self) -> Result<gst::Buffer, gst::FlowError> {
-        let shared = self.shared();
+        let shared = self.shared().ok_or(gst::FlowError::Error)?;
         let mut datagram = std::mem::take(&mut self.state().datagram);
         datagram.resize(DATAGRAM, 0);
         let received = loop {
             if self.flushing.load(Ordering::SeqCst) {
                 break Err(gst::FlowError::Flushing);
             }
-            if shared.ended.load(Ordering::SeqCst) {
+            if shared.has_ended() {
                 break Err(gst::FlowError::Eos);
             }
-            let Some((socket, server)) = shared.socket() else {
-                // SETUP has not come so far.
-                std::thread::park_timeout(LOOK);
-                continue;
-            };
-            match socket.recv_from(&mut datagram) {
-                Ok((length, from)) => {
-                    let packet = datagram.get(..length).unwrap_or_default();
-                    if let Some(buffer) = self.take(&shared, packet, from, server) {
-                        break Ok(buffer);
-                    }
+            // There is no socket before SETUP.
+            let socket = shared.socket();
+            if let Some((socket, server)) = &socket
+                && let Ok((length, from)) = socket.recv_from(&mut datagram)
+            {
+                let packet = datagram.get(..length).unwrap_or_default();
+                if let Some(buffer) = self.take(&shared, packet, from, *server) {
+                    break Ok(buffer);
                 }
-                Err(_) => self.tell_silence(),
+                continue;
+            }
+            self.report_silence();
+            let silence = self.state().last_arrival.map(|arrival| arrival + SILENCE);
+            let socket = socket.as_ref().map(|(socket, _)| socket.as_fd());
+            if let Err(error) = shared.receiver.wait(socket, silence) {
+                gst::element_imp_error!(self, gst::ResourceError::Read, ("{error}"));
+                break Err(gst::FlowError::Error);
             }
         };
         self.state().datagram = datagram;
@@ -148,37 +152,42 @@ impl Receiver {
         server: IpAddr,
     ) -> Option<gst::Buffer> {
         if from.ip().to_canonical() != server {
-            gst::debug!(CAT, imp = self, "{} bytes from {from} left out", packet.len());
+            gst::debug!(
+                CAT,
+                imp = self,
+                "{} bytes from {from} dropped: not the server",
+                packet.len()
+            );
             return None;
         }
         let header = match RtpHeader::parse(packet) {
             Ok((header, _)) => header,
             Err(error) => {
-                gst::warning!(CAT, imp = self, "datagram left out: {error}");
+                gst::warning!(CAT, imp = self, "datagram dropped: {error}");
                 return None;
             }
         };
         if shared.is_before_seek(&header) {
             return None;
         }
-        let first = shared.has_arrived(header);
-        self.explain(packet, &header, from, first);
+        let is_first = shared.count_packet(header);
+        self.report(packet, &header, from, is_first);
         let mut buffer = gst::Buffer::from_slice(packet.to_vec());
         buffer.get_mut()?.set_pts(self.arrival());
         Some(buffer)
     }
 
-    /// Tells the application of the first packet, and once of each thing that is odd.
-    fn explain(&self, packet: &[u8], header: &RtpHeader, from: SocketAddr, first: bool) {
+    /// Reports the first packet, and each kind of deviation from the lab once.
+    fn report(&self, packet: &[u8], header: &RtpHeader, from: SocketAddr, is_first: bool) {
         let (findings, element) = {
             let mut state = self.state();
-            if first {
+            if is_first {
                 state.judge = Judge::default();
             }
             (state.judge.look(header, Instant::now()), state.element.upgrade())
         };
         let Some(element) = element else { return };
-        if first {
+        if is_first {
             messages::first_packet(&element, packet, header, &from.to_string());
         }
         for finding in findings {
@@ -186,42 +195,42 @@ impl Receiver {
         }
     }
 
-    /// The stream time of now. It is the running time, within the segment.
+    /// The current position in the segment, by the running time.
     fn arrival(&self) -> Option<gst::ClockTime> {
         let obj = self.obj();
         let base = obj.base_time();
         let running = obj.clock().and_then(|clock| clock.time().checked_sub(base?));
         let mut segment = obj.segment().downcast::<gst::ClockTime>().ok()?;
         let mut state = self.state();
-        // After a seek, running time begins with 0, and the new base time comes with PLAYING.
+        // After a seek, running time starts at 0, and PLAYING sets the new base time.
         let waits = state.old_base.is_some() && state.old_base == base;
         if !waits {
             state.old_base = None;
         }
         let running = running.filter(|_| !waits).unwrap_or_default();
-        let begins = state.last.is_none();
-        if begins {
-            // The first frame is the segment's begin, however long the server took for it.
+        let is_first = state.last.is_none();
+        if is_first {
+            // The first frame starts the segment, however long the server took to send it.
             segment.set_base(running);
         }
         let time = segment.position_from_running_time(running).or(segment.start())?;
         let time = state.last.map_or(time, |last| time.max(last));
         state.last = Some(time);
-        state.heard = Some(Instant::now());
+        state.last_arrival = Some(Instant::now());
         drop(state);
-        if begins && let Err(error) = obj.new_segment(segment.upcast_ref()) {
+        if is_first && let Err(error) = obj.new_segment(segment.upcast_ref()) {
             gst::warning!(CAT, imp = self, "{error}");
         }
         Some(time)
     }
 
-    /// Once in each silence, so that nothing downstream waits for packets that are lost.
-    fn tell_silence(&self) {
+    /// Sends one GAP event in each silence, so that nothing downstream waits for lost packets.
+    fn report_silence(&self) {
         let time = {
             let mut state = self.state();
-            match (state.heard, state.last) {
-                (Some(heard), Some(last)) if heard.elapsed() >= SILENCE => {
-                    state.heard = None;
+            match (state.last_arrival, state.last) {
+                (Some(arrival), Some(last)) if arrival.elapsed() >= SILENCE => {
+                    state.last_arrival = None;
                     last
                 }
                 _ => return,
@@ -268,12 +277,12 @@ impl ElementImpl for Receiver {
 
 impl BaseSrcImpl for Receiver {
     fn is_seekable(&self) -> bool {
-        self.shared().movie().seekable
+        self.movie().seekable
     }
 
     fn do_seek(&self, segment: &mut gst::Segment) -> bool {
-        // The first segment is not asked for by anybody.
-        if !std::mem::replace(&mut self.state().begun, true) {
+        // BaseSrc sets the first segment without a seek.
+        if !std::mem::replace(&mut self.state().started, true) {
             return self.parent_do_seek(segment);
         }
         let forward = segment.rate() > 0.0;
@@ -281,19 +290,22 @@ impl BaseSrcImpl for Receiver {
             return false;
         };
         let start = segment.start().unwrap_or_default();
-        if !self.shared().seek(start) {
+        if !self.shared().is_some_and(|shared| shared.seek(start)) {
             return false;
         }
         segment.set_position(start);
         segment.set_time(start);
         let base = self.obj().base_time();
         let mut state = self.state();
-        (state.last, state.heard, state.old_base) = (None, None, base);
+        (state.last, state.last_arrival, state.old_base) = (None, None, base);
         true
     }
 
     fn unlock(&self) -> Result<(), gst::ErrorMessage> {
         self.flushing.store(true, Ordering::SeqCst);
+        if let Some(shared) = self.shared() {
+            shared.receiver.wake();
+        }
         Ok(())
     }
 
@@ -309,7 +321,7 @@ impl BaseSrcImpl for Receiver {
                 true
             }
             gst::QueryViewMut::Duration(query) if query.format() == gst::Format::Time => {
-                match self.shared().movie().duration() {
+                match self.movie().duration() {
                     Some(duration) => {
                         query.set(duration);
                         true
@@ -318,7 +330,7 @@ impl BaseSrcImpl for Receiver {
                 }
             }
             gst::QueryViewMut::Duration(query) if query.format() == gst::Format::Default => {
-                match self.shared().movie().frames {
+                match self.movie().frames {
                     Some(frames) => {
                         query.set(gst::format::Default::from_u64(frames));
                         true
@@ -327,7 +339,7 @@ impl BaseSrcImpl for Receiver {
                 }
             }
             gst::QueryViewMut::Seeking(query) if query.format() == gst::Format::Time => {
-                let movie = self.shared().movie();
+                let movie = self.movie();
                 query.set(movie.seekable, gst::ClockTime::ZERO, movie.duration());
                 true
             }

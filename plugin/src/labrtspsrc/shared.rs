@@ -1,35 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the control thread and the receiver know of each other.
+//! The state of a session, which its control thread and its receiver share.
 
 use super::control::Command;
+use super::wakeup::WakeUp;
 use crate::rtp::RtpHeader;
+use std::collections::VecDeque;
+use std::io;
 use std::net::{IpAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a seek waits for the control thread.
-const SEEK: Duration = Duration::from_secs(3);
+const SEEK_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long packets that were sent before a seek may be under way.
-const UNDER_WAY: Duration = Duration::from_millis(500);
+/// How long packets that were sent before a seek may still arrive after it.
+const IN_FLIGHT: Duration = Duration::from_millis(500);
 
-/// Frames a second where the server tells none, as the lab has it.
+/// Frames per second if the server does not say it: the lab's 20.
 const FRAMERATE: f64 = 20.0;
 
-/// What the server has told of the movie.
+/// What the server has said about the movie.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub(super) struct Movie {
     pub frames: Option<u64>,
     pub seconds: Option<f64>,
     pub framerate: Option<f64>,
-    /// RTP timestamps are the movie's time: only our server's.
+    /// RTP timestamps are times in the movie, as mjpeg-rtsp-server sends them.
     pub timed: bool,
     pub seekable: bool,
 }
 
-/// A number of frames is far below 2^52, and a time within a movie is not negative.
+// A number of frames is far below 2^52, and a time in a movie is not negative.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 impl Movie {
     fn framerate(&self) -> f64 {
@@ -42,25 +44,26 @@ impl Movie {
         (0.0..1e9).contains(&seconds).then(|| gst::ClockTime::from_seconds_f64(seconds))
     }
 
-    /// `X-Seek` for a time: the middle of its frame, so that rounding cannot miss it.
-    pub fn place(&self, time: gst::ClockTime) -> Option<f64> {
+    /// The value of `X-Seek`, from 0 to 1, for a time: the middle of its frame, so that rounding
+    /// cannot miss the frame.
+    pub fn fraction_at(&self, time: gst::ClockTime) -> Option<f64> {
         let frames = self.frames.filter(|frames| *frames > 0)? as f64;
         let frame = (time.seconds_f64() * self.framerate() + 1e-6).floor();
         Some((frame.min(frames - 1.0) + 0.5) / frames)
     }
 
-    /// The frame of a packet, from 0, where timestamps tell it.
+    /// Number of a packet's frame, from 0; `None` if timestamps are not times in the movie.
     pub fn frame_of(&self, header: &RtpHeader) -> Option<u64> {
         let frame = f64::from(header.timestamp) / 90_000.0 * self.framerate();
         self.timed.then(|| frame.round() as u64)
     }
 
-    /// The frame at a place from 0 to 1.
-    pub fn frame_at(&self, place: f64) -> Option<u64> {
-        Some((self.frames? as f64 * place) as u64)
+    /// Number of the frame at a fraction of the movie from 0 to 1.
+    pub fn frame_at(&self, fraction: f64) -> Option<u64> {
+        Some((self.frames? as f64 * fraction) as u64)
     }
 
-    /// Whether a packet is the last frame's, as far as that is known.
+    /// Whether a packet belongs to the last frame; false if that is unknown.
     pub fn ends_with(&self, header: &RtpHeader) -> bool {
         let Some(frames) = self.frames else { return false };
         let numbered = u64::from(header.sequence_number);
@@ -68,101 +71,172 @@ impl Movie {
     }
 }
 
-/// What has been received since the last PLAY.
+/// The packets received since the last PLAY.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Arrived {
     pub packets: u64,
+    /// Header and arrival of the last one.
     pub last: Option<(RtpHeader, Instant)>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Shared {
-    /// Where RTP comes in, and from whom.
-    socket: Mutex<Option<(Arc<UdpSocket>, IpAddr)>>,
-    arrived: Mutex<Arrived>,
-    movie: Mutex<Movie>,
-    commands: Mutex<Option<Sender<Command>>>,
-    /// After a seek, packets before this frame's are left out, until an instant.
-    awaited: Mutex<Option<(u64, Instant)>>,
-    /// The stream is over.
-    pub ended: AtomicBool,
-    /// The control thread shall wait for nothing any more.
-    pub cancelled: AtomicBool,
+struct State {
+    /// Commands that the control thread has not taken.
+    commands: VecDeque<Command>,
+    /// The control thread takes no further commands.
+    closed: bool,
+    /// The control thread must end its waits.
+    cancelled: bool,
+    /// The socket for RTP, and the server's address.
+    socket: Option<(Arc<UdpSocket>, IpAddr)>,
+    arrived: Arrived,
+    /// The stream has ended.
+    ended: bool,
+    movie: Movie,
+    /// After a seek, packets of other frames than this one are dropped, until an instant.
+    awaited: Option<(u64, Instant)>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// What the control thread and the receiver share. A change wakes the thread that waits for it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Wakes the control thread.
+    pub control: WakeUp,
+    /// Wakes the receiver's streaming thread.
+    pub receiver: WakeUp,
 }
 
 impl Shared {
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { state: Mutex::default(), control: WakeUp::new()?, receiver: WakeUp::new()? })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The socket for RTP, and the server's address.
     pub fn socket(&self) -> Option<(Arc<UdpSocket>, IpAddr)> {
-        lock(&self.socket).clone()
+        self.state().socket.clone()
     }
 
     pub fn set_socket(&self, socket: Option<(Arc<UdpSocket>, IpAddr)>) {
-        *lock(&self.socket) = socket;
+        self.state().socket = socket;
+        self.receiver.wake();
     }
 
     pub fn arrived(&self) -> Arrived {
-        *lock(&self.arrived)
+        self.state().arrived
     }
 
-    /// After a seek, from which frame on packets are taken.
+    /// Drops packets of other frames than `frame` until it comes, after a seek.
     pub fn await_frame(&self, frame: u64) {
-        *lock(&self.awaited) = Some((frame, Instant::now() + UNDER_WAY));
+        self.state().awaited = Some((frame, Instant::now() + IN_FLIGHT));
     }
 
-    /// Whether a packet was sent before a seek.
+    /// Whether a packet was sent before the last seek.
     pub fn is_before_seek(&self, header: &RtpHeader) -> bool {
-        let mut awaited = lock(&self.awaited);
-        let Some((frame, end)) = *awaited else { return false };
-        let before = Instant::now() < end && self.movie().frame_of(header) != Some(frame);
+        let mut state = self.state();
+        let Some((frame, end)) = state.awaited else { return false };
+        let before = Instant::now() < end && state.movie.frame_of(header) != Some(frame);
         if !before {
-            *awaited = None;
+            state.awaited = None;
         }
         before
     }
 
-    /// Counts a packet of the server's; true for the first one since PLAY.
-    pub fn has_arrived(&self, header: RtpHeader) -> bool {
-        let mut arrived = lock(&self.arrived);
-        arrived.packets += 1;
-        arrived.last = Some((header, Instant::now()));
-        arrived.packets == 1
+    /// Counts a packet from the server; true for the first one since PLAY.
+    pub fn count_packet(&self, header: RtpHeader) -> bool {
+        let (is_first, is_last) = {
+            let mut state = self.state();
+            state.arrived.packets += 1;
+            state.arrived.last = Some((header, Instant::now()));
+            (state.arrived.packets == 1, state.movie.ends_with(&header))
+        };
+        // Between these two, the control thread has nothing to do.
+        if is_first || is_last {
+            self.control.wake();
+        }
+        is_first
     }
 
-    /// Counts afresh: at PLAY.
-    pub fn expect_first(&self) {
-        *lock(&self.arrived) = Arrived::default();
-        self.ended.store(false, Ordering::SeqCst);
+    /// Resets the count of packets, at PLAY.
+    pub fn reset_arrived(&self) {
+        let mut state = self.state();
+        state.arrived = Arrived::default();
+        state.ended = false;
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.state().ended
+    }
+
+    /// Ends the stream.
+    pub fn end(&self) {
+        self.state().ended = true;
+        self.receiver.wake();
     }
 
     pub fn movie(&self) -> Movie {
-        *lock(&self.movie)
+        self.state().movie
     }
 
     pub fn set_movie(&self, movie: Movie) {
-        *lock(&self.movie) = movie;
+        self.state().movie = movie;
     }
 
-    pub fn set_commands(&self, commands: Option<Sender<Command>>) {
-        *lock(&self.commands) = commands;
-    }
-
-    /// Hands a command to the control thread; false without one.
+    /// Hands a command to the control thread; false if that takes no further commands.
     pub fn command(&self, command: Command) -> bool {
-        lock(&self.commands).as_ref().is_some_and(|commands| commands.send(command).is_ok())
+        {
+            let mut state = self.state();
+            if state.closed {
+                return false;
+            }
+            state.commands.push_back(command);
+        }
+        self.control.wake();
+        true
     }
 
-    /// Asks the server to go to a time, and waits for its answer.
-    pub fn seek(&self, time: gst::ClockTime) -> bool {
-        let Some(place) = self.movie().place(time) else { return false };
-        let (answer, answered) = sync_channel(1);
-        self.command(Command::Seek { place, answer }) && answered.recv_timeout(SEEK) == Ok(true)
+    /// The next command, for the control thread.
+    pub fn next_command(&self) -> Option<Command> {
+        self.state().commands.pop_front()
+    }
+
+    /// Takes no further commands. Those that have not been taken are dropped, which ends the wait of
+    /// a seek.
+    pub fn close(&self) {
+        let commands = {
+            let mut state = self.state();
+            state.closed = true;
+            std::mem::take(&mut state.commands)
+        };
+        drop(commands);
+    }
+
+    /// Ends the session: the control thread ends its waits and sends TEARDOWN.
+    pub fn cancel(&self) {
+        {
+            let mut state = self.state();
+            state.cancelled = true;
+            state.commands.clear();
+            state.commands.push_back(Command::Teardown);
+            state.closed = true;
+        }
+        self.control.wake();
     }
 
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::SeqCst)
+        self.state().cancelled
+    }
+
+    /// Asks the server to seek to a time, and waits for its reply.
+    pub fn seek(&self, time: gst::ClockTime) -> bool {
+        let Some(fraction) = self.movie().fraction_at(time) else { return false };
+        let (reply, replied) = sync_channel(1);
+        self.command(Command::Seek { fraction, reply })
+            && replied.recv_timeout(SEEK_LIMIT) == Ok(true)
     }
 }
 
@@ -171,17 +245,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_the_middle_of_frames() {
+    fn a_seek_goes_to_the_middle_of_a_frame() {
         let movie = Movie { frames: Some(500), ..Movie::default() };
-        let place = |ms| movie.place(gst::ClockTime::from_mseconds(ms)).map(|it| it * 500.0);
-        assert_eq!(place(0), Some(0.5));
-        assert_eq!(place(49), Some(0.5));
-        assert_eq!(place(50), Some(1.5));
-        assert_eq!(place(1_000_000), Some(499.5));
-        assert_eq!(Movie::default().place(gst::ClockTime::ZERO), None);
+        let fraction =
+            |ms| movie.fraction_at(gst::ClockTime::from_mseconds(ms)).map(|it| it * 500.0);
+        assert_eq!(fraction(0), Some(0.5));
+        assert_eq!(fraction(49), Some(0.5));
+        assert_eq!(fraction(50), Some(1.5));
+        assert_eq!(fraction(1_000_000), Some(499.5));
+        assert_eq!(Movie::default().fraction_at(gst::ClockTime::ZERO), None);
         assert_eq!(movie.duration(), Some(gst::ClockTime::from_seconds(25)));
-        let told = Movie { seconds: Some(12.5), ..movie };
-        assert_eq!(told.duration(), Some(gst::ClockTime::from_mseconds(12_500)));
+        let described = Movie { seconds: Some(12.5), ..movie };
+        assert_eq!(described.duration(), Some(gst::ClockTime::from_mseconds(12_500)));
     }
 
     #[test]
@@ -200,5 +275,18 @@ mod tests {
         for (movie, header, want) in rows {
             assert_eq!(movie.ends_with(&header), want, "{movie:?} {header:?}");
         }
+    }
+
+    #[test]
+    fn a_closed_queue_takes_no_command_and_ends_a_seek() {
+        let shared = Shared::new().unwrap();
+        let (reply, replied) = sync_channel(1);
+        assert!(shared.command(Command::Seek { fraction: 0.5, reply }));
+        shared.close();
+        assert!(replied.recv().is_err());
+        assert!(shared.next_command().is_none());
+        assert!(!shared.command(Command::Play));
+        shared.cancel();
+        assert!(matches!(shared.next_command(), Some(Command::Teardown)));
     }
 }
