@@ -423,7 +423,7 @@ fn what_a_movie_cannot_hold_is_an_error_or_left_out() -> Result<()> {
         assert!(out.frames.len() == 1 && error.starts_with(says), "{says}: {error}");
         let out = launch(&line("drop"))?;
         assert_eq!((out.frames.len(), out.error), (2, None), "{says}");
-        assert!(out.warnings[0].starts_with("frame 2 is left out"), "{:?}", out.warnings);
+        assert!(out.warnings[0].starts_with("frame 2 dropped: "), "{:?}", out.warnings);
     }
     Ok(())
 }
