@@ -181,7 +181,7 @@ impl Control {
     }
 
     fn form(&self) -> RequestForm {
-        self.forms.first().copied().unwrap_or(RequestForm::J)
+        self.forms.first().copied().unwrap_or(RequestForm::Java)
     }
 
     /// Goes on to the next form; false if there is none.
@@ -269,7 +269,7 @@ impl Control {
             return Ok(Some("SETUP was not understood"));
         }
         self.judge(Method::Setup, &reply, text)?;
-        if reply.cseq.is_none() && self.form() == RequestForm::J && more {
+        if reply.cseq.is_none() && self.form() == RequestForm::Java && more {
             return Ok(Some("the reply's CSeq is no number"));
         }
         self.session = reply.session.unwrap_or_else(|| "0".to_owned());
@@ -302,8 +302,10 @@ impl Control {
     /// Asks for the number of frames, if the reply looks like our server's: three lines, ended.
     /// Other servers give no answer to what they do not know, or worse.
     fn describe(&mut self, setup: &str) -> Result<(), Failure> {
-        let named =
-            matches!(self.form(), RequestForm::J | RequestForm::Textbook | RequestForm::BlankLine);
+        let named = matches!(
+            self.form(),
+            RequestForm::Java | RequestForm::Textbook | RequestForm::BlankLine
+        );
         let blank = usize::from(self.form() == RequestForm::BlankLine);
         if !named || !setup.ends_with('\n') || setup.lines().count() != 3 + blank {
             return Ok(());

@@ -4,7 +4,7 @@
 use super::shared::Shared;
 use super::{LabRtspSrc, messages};
 use crate::border;
-use crate::rtp::{Judge, RtpHeader};
+use crate::rtp::{HeaderAudit, RtpHeader};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -66,7 +66,7 @@ struct State {
     element: glib::WeakRef<LabRtspSrc>,
     latency: gst::ClockTime,
     datagram: Vec<u8>,
-    judge: Judge,
+    audit: HeaderAudit,
     /// The last timestamp: later ones are not below it.
     last: Option<gst::ClockTime>,
     /// The base time at the last seek, which is not yet the one after it.
@@ -173,9 +173,9 @@ impl Receiver {
         let (findings, element) = {
             let mut state = self.state();
             if first {
-                state.judge = Judge::default();
+                state.audit = HeaderAudit::default();
             }
-            (state.judge.look(header, Instant::now()), state.element.upgrade())
+            (state.audit.inspect(header, Instant::now()), state.element.upgrade())
         };
         let Some(element) = element else { return };
         if first {

@@ -139,7 +139,7 @@ impl MjpegFileSrc {
             return Err(gst::FlowError::Eos);
         }
         // Growth is taken in between passes only, so that a pass has one length.
-        let grown = movie.if_changed().ok().flatten();
+        let grown = movie.reopen_if_changed().ok().flatten();
         self.state().as_mut().ok_or(gst::FlowError::Flushing)?.next_pass(frames, grown);
         Ok(())
     }

@@ -28,7 +28,7 @@ pub use frame_splitter::{FrameSplitter, SplitItem, SplitterFrame};
 pub use frame_writer::{FrameWriter, WriteFrameError};
 pub use length_prefix::{LengthPrefix, PrefixError};
 pub use likely_format::LikelyFormat;
-pub use recognise::{Recognised, recognise};
+pub use recognise::{Confidence, recognise};
 pub use record_walker::{BadRecord, BadSpan, MovieBytes, RecordWalker, Step};
 
 /// Bytes of a record's length field.

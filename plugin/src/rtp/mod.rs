@@ -7,19 +7,19 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod header;
+mod header_audit;
 mod jpeg_payloads;
-mod judge;
 mod lab_depacketizer;
 mod lab_packetizer;
-mod packet_order;
+mod reorder_buffer;
 mod rtcp;
 
 pub use header::{FIXED_LEN, HeaderError, RtpHeader};
+pub use header_audit::{Finding, HeaderAudit, HeaderField};
 pub use jpeg_payloads::JpegPayloads;
-pub use judge::{Field, Finding, Judge};
-pub use lab_depacketizer::{LabDepacketizer, MAX_GATHERED, Received};
+pub use lab_depacketizer::{LabDepacketizer, MAX_REASSEMBLED, ReceivedFrame};
 pub use lab_packetizer::{LabPacketizer, MAX_LAB_FRAME};
-pub use packet_order::PacketCounts;
+pub use reorder_buffer::PacketCounts;
 pub use rtcp::SenderReport;
 
 /// The payload type of JPEG (RFC 3551 table 5).

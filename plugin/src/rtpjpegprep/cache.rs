@@ -2,7 +2,7 @@
 //! Prepared frames, shared by all elements of the process: ten viewers of a movie cost about as
 //! much as one. What is missing is prepared once, whoever else waits for it.
 
-use crate::jpeg::{Carried, Reason, Unusable, Way};
+use crate::jpeg::{Carried, Conversion, ConversionReason, Unusable};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter, sync::DefaultLifecycle};
 use std::convert::Infallible;
@@ -32,7 +32,7 @@ pub(super) enum Entry {
     /// The frame itself, or its first bytes.
     AsIs(Carried),
     /// This image, without timestamps.
-    Made { image: gst::Buffer, way: Way, reason: Reason },
+    Made { image: gst::Buffer, way: Conversion, reason: ConversionReason },
     /// Nothing.
     Dropped(Unusable),
 }

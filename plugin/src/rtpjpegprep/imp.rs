@@ -2,7 +2,7 @@
 
 use super::cache::{self, Entry, Key};
 use crate::border;
-use crate::jpeg::{Carried, Prepared, Way, prepare, prepared_size};
+use crate::jpeg::{Carried, Conversion, Prepared, prepare, prepared_size};
 use crate::movie::EOI;
 use gst::glib;
 use gst::prelude::*;
@@ -70,7 +70,7 @@ impl RtpJpegPrep {
             kinds.set(*kind, *count);
         }
         let mut stats = gst::Structure::new_empty("rtpjpegprep-stats");
-        for way in Way::ALL {
+        for way in Conversion::ALL {
             stats.set(way.name(), state.ways.get(way.name()).copied().unwrap_or(0));
         }
         stats.set("dropped", state.dropped);
@@ -98,7 +98,7 @@ impl RtpJpegPrep {
         let size = self.kept_size();
         let make = || match prepare(&map, size) {
             Ok(Prepared::AsIs(carried)) => Entry::AsIs(carried),
-            Ok(Prepared::Made { jpeg, way, reason }) => {
+            Ok(Prepared::Made { jpeg, conversion: way, reason }) => {
                 Entry::Made { image: gst::Buffer::from_slice(jpeg), way, reason }
             }
             Err(unusable) => Entry::Dropped(unusable),
@@ -115,7 +115,7 @@ impl RtpJpegPrep {
     /// Counts what became of frame `number`; says so if it is the first of its kind.
     fn count(&self, entry: &Entry, number: u64) {
         let (way, kind) = match entry {
-            Entry::AsIs(_) => (Some(Way::AsIs), None),
+            Entry::AsIs(_) => (Some(Conversion::AsIs), None),
             Entry::Made { way, reason, .. } => (Some(*way), Some(reason.kind())),
             Entry::Dropped(why) => (None, Some(why.kind())),
         };

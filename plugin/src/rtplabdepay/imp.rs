@@ -2,7 +2,7 @@
 
 use crate::border;
 use crate::jpeg::frame_size;
-use crate::rtp::{LabDepacketizer, Received};
+use crate::rtp::{LabDepacketizer, ReceivedFrame};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -102,7 +102,7 @@ impl RtpLabDepay {
         }
     }
 
-    fn push(&self, frames: Vec<Received>) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn push(&self, frames: Vec<ReceivedFrame>) -> Result<gst::FlowSuccess, gst::FlowError> {
         for received in frames {
             let number = received.sequence_number;
             let Some(ready) = self.ready(received) else {
@@ -121,7 +121,7 @@ impl RtpLabDepay {
         Ok(gst::FlowSuccess::Ok)
     }
 
-    fn ready(&self, received: Received) -> Option<Ready> {
+    fn ready(&self, received: ReceivedFrame) -> Option<Ready> {
         let mut state = self.state();
         let size = frame_size(&received.jpeg).filter(|_| received.whole);
         let Some((width, height)) = size else {

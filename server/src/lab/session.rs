@@ -8,7 +8,7 @@ use crate::mount::Mount;
 use crate::random;
 use crate::send::stream::Stream;
 use crate::send::timeline::Plan;
-use gstmjpegfile::lab::{Form, Method, Request, RequestError, Status};
+use gstmjpegfile::lab::{LineFormat, Method, Request, RequestError, Status};
 use gstmjpegfile::movie_file::MovieFile;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt::Write;
@@ -64,7 +64,7 @@ impl Session {
     }
 
     /// The reply to what is no request.
-    pub fn refuse(error: RequestError, form: Form, cseq: Option<u64>) -> String {
+    pub fn refuse(error: RequestError, form: LineFormat, cseq: Option<u64>) -> String {
         tracing::debug!("lab: {error}");
         let status = match error {
             RequestError::Method => Status::NotImplemented,
@@ -92,22 +92,22 @@ impl Session {
     /// Does what is asked; gives the reply.
     pub fn answer(&mut self, request: &Request) -> String {
         let status = self.act(request);
-        let blank = request.form.line_end.as_str();
-        let lines = Form { blank_line: false, ..request.form };
+        let blank = request.line_format.line_end.as_str();
+        let lines = LineFormat { blank_line: false, ..request.line_format };
         let names = matches!(request.method, Method::List | Method::Switch);
         if names && status == Status::Ok {
             // The names follow the three lines.
             let reply = status.write(request.cseq, self.number, lines);
-            let last = if request.form.blank_line { blank } else { "" };
-            return reply + &self.list(request.form) + last;
+            let last = if request.line_format.blank_line { blank } else { "" };
+            return reply + &self.list(request.line_format) + last;
         }
         if request.method == Method::Describe && status == Status::Ok {
             let Some(description) = self.describe(request) else {
-                return Status::NotFound.write(request.cseq, self.number, request.form);
+                return Status::NotFound.write(request.cseq, self.number, request.line_format);
             };
             return status.write(request.cseq, self.number, lines) + blank + &description;
         }
-        status.write(request.cseq, self.number, request.form)
+        status.write(request.cseq, self.number, request.line_format)
     }
 
     fn act(&mut self, request: &Request) -> Status {
@@ -286,10 +286,10 @@ impl Session {
         ];
         // Nobody seeks in what is live.
         let frames = (!live).then(|| format!("a=x-total-frames:{frames}"));
-        Some(text_of(lines.into_iter().chain(frames), request.form))
+        Some(text_of(lines.into_iter().chain(frames), request.line_format))
     }
 
-    fn list(&self, form: Form) -> String {
+    fn list(&self, form: LineFormat) -> String {
         let names = self.service.catalog.mounts().map(|mount| mount.point.trim_matches('/'));
         text_of(names.map(ToOwned::to_owned), form)
     }
@@ -322,7 +322,7 @@ fn at_place(frames: u64, place: f64) -> u64 {
     (frames as f64 * place) as u64
 }
 
-fn text_of(lines: impl Iterator<Item = String>, form: Form) -> String {
+fn text_of(lines: impl Iterator<Item = String>, form: LineFormat) -> String {
     let mut text = String::new();
     for line in lines {
         // Writing to a String does not fail.

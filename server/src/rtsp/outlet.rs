@@ -155,11 +155,11 @@ impl Outlet for RtspOutlet {
                 }
                 Sent::Done
             }
-            Prepared::Payloads { payloads, size, way, reason } => {
+            Prepared::Payloads { payloads, size, conversion, reason } => {
                 if let Some(reason) = reason
                     && self.made.insert(reason.kind())
                 {
-                    reports::made(of.movie, of.number, *way, reason);
+                    reports::made(of.movie, of.number, *conversion, reason);
                 }
                 // A live movie waits for nobody.
                 let resume = (!self.live).then_some(resume);
