@@ -24,10 +24,9 @@ impl TestCard {
 
 pub fn make(rate: FrameRate) -> Result<TestCard> {
     let frames = rate.frame_at(SECONDS * 1_000_000_000).clamp(1, MAX_FRAMES);
-    let (numerator, denominator) = (rate.numerator(), rate.denominator());
     let line = format!(
         "videotestsrc num-buffers={frames} \
-         ! video/x-raw,format=I420,width=384,height=288,framerate={numerator}/{denominator} \
+         ! video/x-raw,format=I420,width=384,height=288,framerate=(fraction){rate} \
          ! timeoverlay halignment=center valignment=center font-desc=\"Monospace 24\" \
          ! jpegenc quality=85 ! appsink name=out sync=false"
     );

@@ -23,7 +23,7 @@ mod recognise;
 mod record_walker;
 
 pub use frame_index::{FrameIndex, FrameLocation, MAX_LISTED_BAD_SPANS};
-pub use frame_rate::FrameRate;
+pub use frame_rate::{FrameRate, ParseFrameRateError};
 pub use frame_splitter::{FrameSplitter, SplitItem, SplitterFrame};
 pub use frame_writer::{FrameWriter, WriteFrameError};
 pub use length_prefix::{LengthPrefix, PrefixError};

@@ -282,7 +282,7 @@ impl Session {
             "v=0".to_owned(),
             format!("m=video {port} RTP/AVP 26"),
             "a=rtpmap:26 JPEG/90000".to_owned(),
-            format!("a=framerate:{}", f64::from(rate.numerator()) / f64::from(rate.denominator())),
+            format!("a=framerate:{}", rate.frames_per_second()),
         ];
         // Nobody seeks in what is live.
         let frames = (!live).then(|| format!("a=x-total-frames:{frames}"));
