@@ -51,7 +51,7 @@ impl Movie {
 
     /// The frame of a packet, from 0, where timestamps tell it.
     pub fn frame_of(&self, header: &RtpHeader) -> Option<u64> {
-        let frame = f64::from(header.timestamp) / 90_000.0 * self.framerate();
+        let frame = header.timestamp.as_secs_f64() * self.framerate();
         self.timed.then(|| frame.round() as u64)
     }
 
@@ -169,6 +169,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rtp::Timestamp;
 
     #[test]
     fn places_are_the_middle_of_frames() {
@@ -186,8 +187,9 @@ mod tests {
 
     #[test]
     fn the_last_frame_is_known_by_its_number_or_time() {
-        let header =
-            |sequence_number, timestamp| RtpHeader::jpeg(sequence_number, timestamp, 0, true);
+        let header = |sequence_number, timestamp| {
+            RtpHeader::jpeg(sequence_number, Timestamp::from_ticks(timestamp), 0, true)
+        };
         let numbered = Movie { frames: Some(500), ..Movie::default() };
         let timed = Movie { timed: true, ..numbered };
         let rows = [

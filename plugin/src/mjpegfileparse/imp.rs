@@ -5,7 +5,7 @@ use crate::jpeg::frame_size;
 use crate::mjpegfilesrc::properties::{fraction, framerate_of, framerate_spec};
 use crate::movie::{
     BadRecord, BadSpan, FrameIndex, FrameRate, LengthPrefix, MAX_FRAME_LEN, MAX_LISTED_BAD_SPANS,
-    MovieBytes, PREFIX_LEN, RecordWalker, SOI, Step,
+    MovieBytes, Nanoseconds, PREFIX_LEN, RecordWalker, SOI, Step,
 };
 use gst::glib;
 use gst::prelude::*;
@@ -201,7 +201,7 @@ impl MjpegFileParse {
         }
         let frames = index.frames();
         gst::debug!(CAT, imp = self, "{frames} frames in {:?}", begin.elapsed());
-        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame));
+        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame).get());
         let step = frames.div_ceil(ENTRIES).max(1);
         for frame in (0..frames).step_by(usize::try_from(step).unwrap_or(1)) {
             if let Some(location) = index.get(frame) {
@@ -228,7 +228,7 @@ impl MjpegFileParse {
     /// Where the record begins whose frame is shown at a time in nanoseconds; past the end, the
     /// last one.
     fn record_at(&self, nanoseconds: u64) -> Option<u64> {
-        let frame = self.framerate().frame_at(nanoseconds);
+        let frame = self.framerate().frame_at(Nanoseconds::new(nanoseconds));
         let state = self.state();
         let index = state.index.as_ref()?;
         let location = index.get(frame.min(index.frames().checked_sub(1)?))?;
@@ -257,7 +257,7 @@ impl MjpegFileParse {
         }
         let stamped = image.make_mut();
         if let Some(number) = number {
-            let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame));
+            let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame).get());
             stamped.set_pts(time(number));
             stamped.set_dts(time(number));
             stamped.set_duration(time(number + 1) - time(number));

@@ -5,7 +5,7 @@ use super::reader::{Applied, Next, Reader, Ready, Stats, Stride};
 use super::settings::{BadFrames, Settings};
 use super::{properties, queries, reports};
 use crate::border;
-use crate::movie::{FrameLocation, FrameRate, LikelyFormat, MAX_LISTED_BAD_SPANS};
+use crate::movie::{FrameLocation, FrameRate, LikelyFormat, MAX_LISTED_BAD_SPANS, Nanoseconds};
 use crate::movie_file::{Lookup, MovieFile};
 use gst::glib;
 use gst::prelude::*;
@@ -188,7 +188,7 @@ impl MjpegFileSrc {
 
     /// The segment's frame for a position, moved to the last one if it is past the end.
     fn frame_for(&self, position: gst::ClockTime) -> Option<u64> {
-        let frame = self.framerate().frame_at(position.nseconds());
+        let frame = self.framerate().frame_at(Nanoseconds::new(position.nseconds()));
         match self.movie()?.frame(frame, &self.flushing, None) {
             Lookup::Frame(_) => Some(frame),
             // A seek without a buffer after it would abort gst-rtsp-server 1.22.
@@ -212,14 +212,14 @@ impl MjpegFileSrc {
         if !scaled || !self.settings().apply_scale {
             return None;
         }
-        let period = self.framerate().start_of(1);
+        let period = self.framerate().start_of(1).get();
         let applied = Applied::new(gst::ClockTime::from_nseconds(period), stride, rate);
         let start = segment.start().unwrap_or_default();
         let played = match segment.stop() {
             Some(stop) => Some(stop.saturating_sub(start)),
             None => self.duration().map(|(_, end)| end.saturating_sub(start)),
         };
-        let begin = gst::ClockTime::from_nseconds(self.framerate().start_of(frame));
+        let begin = gst::ClockTime::from_nseconds(self.framerate().start_of(frame).get());
         // Backwards, stream time counts from the segment's end (gst_segment_to_stream_time).
         let time = if stride.backwards { start } else { begin };
         let scaled = |time: gst::ClockTime| {
@@ -368,7 +368,7 @@ impl BaseSrcImpl for MjpegFileSrc {
         let Some(segment) = segment.downcast_mut::<gst::ClockTime>() else { return false };
         let stride = Stride::of(segment.rate(), segment.flags());
         let rate = self.framerate();
-        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame));
+        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame).get());
         // Backwards, the segment's end is played first, and the movie's is its latest.
         let first = if stride.backwards {
             segment.stop().unwrap_or(gst::ClockTime::MAX).saturating_sub(gst::ClockTime::NSECOND)

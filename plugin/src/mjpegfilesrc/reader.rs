@@ -196,7 +196,7 @@ impl Reader {
             return (spacing * pushed, spacing * (pushed + 1));
         }
         let (rate, timeline) = (self.settings.framerate, self.passed + self.next);
-        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame));
+        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame).get());
         (time(timeline), time(timeline + 1))
     }
 
@@ -270,7 +270,7 @@ impl Reader {
     /// All frames and their time, unless not known yet or without an end.
     pub fn duration(&self) -> Option<(u64, gst::ClockTime)> {
         let frames = self.movie.total_frames().filter(|_| !self.settings.looping)?;
-        let time = self.settings.framerate.start_of(frames);
+        let time = self.settings.framerate.start_of(frames).get();
         Some((frames, gst::ClockTime::from_nseconds(time)))
     }
 

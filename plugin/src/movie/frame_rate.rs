@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Frame numbers and times. The file holds no timing, so the rate is a parameter everywhere.
 
+use super::Nanoseconds;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-/// Nanoseconds in a second.
-const NANOSECONDS: u128 = 1_000_000_000;
+/// In nanoseconds.
+const SECOND: u128 = 1_000_000_000;
 
 /// Frames per second, as a fraction in lowest terms.
 ///
@@ -65,21 +66,23 @@ impl FrameRate {
         self.denominator.get()
     }
 
-    /// When `frame` begins, in nanoseconds after the first frame's begin, rounded down.
-    /// Differences of it are durations, so that rounding never adds up.
-    pub fn start_of(self, frame: u64) -> u64 {
-        let scaled = u128::from(frame) * NANOSECONDS * u128::from(self.denominator.get());
-        u64::try_from(scaled / u128::from(self.numerator.get())).unwrap_or(u64::MAX)
+    /// The time from the start of the first frame to the start of `frame`, rounded down. The
+    /// differences between starts are the durations of frames, so that rounding errors do not add
+    /// up.
+    pub fn start_of(self, frame: u64) -> Nanoseconds {
+        let scaled = u128::from(frame) * SECOND * u128::from(self.denominator.get());
+        let start = u64::try_from(scaled / u128::from(self.numerator.get()));
+        Nanoseconds::new(start.unwrap_or(u64::MAX))
     }
 
-    /// The frame that is shown at `nanoseconds`: the last one that has begun by then.
-    pub fn frame_at(self, nanoseconds: u64) -> u64 {
-        // start_of rounds down, so the frame whose exact begin lies within the next nanosecond
-        // has begun: floor((t + 1) * n / d), less one where that begin is exactly t + 1.
-        let scaled = (u128::from(nanoseconds) + 1) * u128::from(self.numerator.get());
-        let unit = NANOSECONDS * u128::from(self.denominator.get());
+    /// The frame that is shown at `time`: the last one that has started by then.
+    pub fn frame_at(self, time: Nanoseconds) -> u64 {
+        // start_of rounds down, so a frame whose exact start is within the next nanosecond has
+        // started: floor((t + 1) * n / d), less one if its exact start is t + 1.
+        let scaled = (u128::from(time.get()) + 1) * u128::from(self.numerator.get());
+        let unit = SECOND * u128::from(self.denominator.get());
         let frame = u64::try_from(scaled / unit).unwrap_or(u64::MAX);
-        if self.start_of(frame) > nanoseconds { frame.saturating_sub(1) } else { frame }
+        if self.start_of(frame) > time { frame.saturating_sub(1) } else { frame }
     }
 }
 
@@ -139,15 +142,19 @@ mod tests {
                 let start = rate.start_of(frame);
                 let next = rate.start_of(frame + 1);
                 assert_eq!(rate.frame_at(start), frame, "{numerator}/{denominator}");
-                assert_eq!(rate.frame_at(next - 1), frame, "{numerator}/{denominator}");
+                assert_eq!(
+                    rate.frame_at(Nanoseconds::new(next.get() - 1)),
+                    frame,
+                    "{numerator}/{denominator}"
+                );
             }
         }
     }
 
     #[test]
     fn twenty_frames_a_second_are_fifty_milliseconds() {
-        assert_eq!(FrameRate::DEFAULT.start_of(1), 50_000_000);
-        assert_eq!(FrameRate::DEFAULT.start_of(500), 25_000_000_000);
+        assert_eq!(FrameRate::DEFAULT.start_of(1), Nanoseconds::new(50_000_000));
+        assert_eq!(FrameRate::DEFAULT.start_of(500), Nanoseconds::new(25_000_000_000));
         assert_eq!(FrameRate::new(0, 1), None);
         assert_eq!(FrameRate::new(1, 0), None);
     }

@@ -19,6 +19,7 @@ mod frame_splitter;
 mod frame_writer;
 mod length_prefix;
 mod likely_format;
+mod nanoseconds;
 mod recognise;
 mod record_walker;
 
@@ -28,6 +29,7 @@ pub use frame_splitter::{FrameSplitter, SplitItem, SplitterFrame};
 pub use frame_writer::{FrameWriter, WriteFrameError};
 pub use length_prefix::{LengthPrefix, PrefixError};
 pub use likely_format::LikelyFormat;
+pub use nanoseconds::Nanoseconds;
 pub use recognise::{Confidence, recognise};
 pub use record_walker::{BadRecord, BadSpan, MovieBytes, RecordWalker, Step};
 

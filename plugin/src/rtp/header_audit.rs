@@ -2,7 +2,7 @@
 //! RTP explained: what each field of a header says, and what of a server's packets is unlike what
 //! the lab asks for. Made for students, by whom the servers are.
 
-use super::{PAYLOAD_TYPE_JPEG, RtpHeader, VIDEO_CLOCK_RATE};
+use super::{PAYLOAD_TYPE_JPEG, RtpHeader};
 use std::time::Instant;
 
 /// One field of a header.
@@ -24,7 +24,7 @@ impl RtpHeader {
         let field =
             |name, bits, value: u32, sentence: String| HeaderField { name, bits, value, sentence };
         let flag = |set: bool, yes: &str, no: &str| (if set { yes } else { no }).to_owned();
-        let seconds = f64::from(self.timestamp) / f64::from(VIDEO_CLOCK_RATE);
+        let seconds = self.timestamp.as_secs_f64();
         [
             field(
                 "V",
@@ -95,7 +95,7 @@ impl RtpHeader {
             field(
                 "timestamp",
                 32,
-                self.timestamp,
+                self.timestamp.ticks(),
                 format!(
                     "{seconds:.3} s, if the clock has 90000 ticks a second, as video in RTP (RFC 3551)"
                 ),
@@ -198,7 +198,7 @@ impl HeaderAudit {
         }
         if self.frames >= FRAMES_BEFORE_TIMESTAMPS && !self.timestamps_checked {
             self.timestamps_checked = true;
-            let ticks = u64::from(header.timestamp.wrapping_sub(first.timestamp));
+            let ticks = u64::from(header.timestamp.ticks_since(first.timestamp));
             let seconds = at.duration_since(begin).as_secs();
             // Seconds that have not gone on, or a clock that stands: at first they look alike.
             self.timestamps_checked = ticks > 0 || seconds >= 2;
@@ -214,11 +214,12 @@ impl HeaderAudit {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Timestamp;
     use super::*;
     use std::time::Duration;
 
     fn header(sequence_number: u16, timestamp: u32) -> RtpHeader {
-        RtpHeader::jpeg(sequence_number, timestamp, 0x1234, true)
+        RtpHeader::jpeg(sequence_number, Timestamp::from_ticks(timestamp), 0x1234, true)
     }
 
     #[test]
@@ -257,14 +258,16 @@ mod tests {
 
     #[test]
     fn what_is_unlike_the_lab_is_told_once() {
+        let ticks = Timestamp::from_ticks;
         assert_eq!(findings(|_, _| ()), []);
         assert_eq!(findings(|_, it| it.version = 0), [Finding::Version(0)]);
         assert_eq!(findings(|_, it| it.payload_type = 0), [Finding::PayloadType(0)]);
         assert_eq!(findings(|_, it| it.sequence_number -= 1), [Finding::StartsAtZero]);
-        assert_eq!(findings(|_, it| it.timestamp = 9), [Finding::ConstantTimestamp]);
-        let seconds = |frame, it: &mut RtpHeader| it.timestamp = 1_700_000_000 + frame / 20;
+        assert_eq!(findings(|_, it| it.timestamp = ticks(9)), [Finding::ConstantTimestamp]);
+        let seconds = |frame, it: &mut RtpHeader| it.timestamp = ticks(1_700_000_000 + frame / 20);
         assert_eq!(findings(seconds), [Finding::TimestampInSeconds]);
-        let late = |frame, it: &mut RtpHeader| it.timestamp = 1_700_000_000 + (frame + 3) / 20;
+        let late =
+            |frame, it: &mut RtpHeader| it.timestamp = ticks(1_700_000_000 + (frame + 3) / 20);
         assert_eq!(findings(late), [Finding::TimestampInSeconds]);
         assert_eq!(findings(|frame, it| it.ssrc = frame), [Finding::SsrcChanges]);
     }

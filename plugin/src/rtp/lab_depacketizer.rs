@@ -2,7 +2,7 @@
 //! Frames from what lab servers send: one JPEG a packet, or one of the fragment forms in use.
 
 use super::reorder_buffer::{BufferedPacket, PacketCounts, ReorderBuffer};
-use super::{HeaderError, RtpHeader};
+use super::{HeaderError, RtpHeader, Timestamp};
 use crate::jpeg::{Header, ImageEnd, first_image_end};
 use crate::movie::{EOI, PREFIX_LEN, SOI};
 
@@ -25,7 +25,7 @@ pub struct ReceivedFrame {
     /// Of its first packet; in the lab the frame's number, from 1.
     pub sequence_number: u16,
     /// Of its first packet, as the server wrote it.
-    pub timestamp: u32,
+    pub timestamp: Timestamp,
     /// What [`LabDepacketizer::push`] was told of its first packet.
     pub arrival: u64,
 }
@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn packet(change: impl FnOnce(&mut RtpHeader), payload: &[u8]) -> Vec<u8> {
-        let mut header = RtpHeader::jpeg(1, 0, 0, false);
+        let mut header = RtpHeader::jpeg(1, Timestamp::default(), 0, false);
         change(&mut header);
         [&header.to_bytes()[..], payload].concat()
     }
@@ -219,7 +219,8 @@ mod tests {
         let own = |length: usize, payload: &[u8]| [&vec![9; length], payload].concat();
         let part = |number: u16, timestamp: u32, marker: bool, payload: &[u8]| {
             let set = |h: &mut RtpHeader| {
-                (h.sequence_number, h.timestamp, h.marker) = (number, timestamp, marker);
+                (h.sequence_number, h.marker) = (number, marker);
+                h.timestamp = Timestamp::from_ticks(timestamp);
             };
             packet(set, payload)
         };
@@ -293,10 +294,11 @@ mod tests {
     #[test]
     fn what_is_lost_is_counted_and_costs_itself_only() {
         let plain = |number: u16| packet(|h| h.sequence_number = number, &image(1));
+        let ticks = Timestamp::from_ticks;
         // A fragment whose begin is missing, between two whole frames.
         let one = image(1);
-        let middle = packet(|h| (h.sequence_number, h.timestamp) = (2, 5), &one[20..]);
-        let last = packet(|h| (h.sequence_number, h.timestamp) = (3, 6), &one);
+        let middle = packet(|h| (h.sequence_number, h.timestamp) = (2, ticks(5)), &one[20..]);
+        let last = packet(|h| (h.sequence_number, h.timestamp) = (3, ticks(6)), &one);
         let (frames, _) = receive(&[plain(1), middle, last]);
         assert_eq!(frames.iter().map(|frame| frame.0).collect::<Vec<_>>(), [1, 3]);
     }

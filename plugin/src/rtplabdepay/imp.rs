@@ -137,7 +137,7 @@ impl RtpLabDepay {
                 .build()
         });
         state.frames += 1;
-        state.last = Some((received.sequence_number, received.timestamp));
+        state.last = Some((received.sequence_number, received.timestamp.ticks()));
         let mut buffer = gst::Buffer::from_slice(received.jpeg);
         let stamped = buffer.get_mut()?;
         let arrival = Some(received.arrival).filter(|it| *it != NO_TIME);

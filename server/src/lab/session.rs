@@ -9,7 +9,9 @@ use crate::random;
 use crate::send::stream::Stream;
 use crate::send::timeline::Plan;
 use gstmjpegfile::lab::{LineFormat, Method, Request, RequestError, Status};
+use gstmjpegfile::movie::Nanoseconds;
 use gstmjpegfile::movie_file::MovieFile;
+use gstmjpegfile::rtp::Timestamp;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -207,7 +209,7 @@ impl Session {
         let explainer = self.explainer.clone();
         let outlet = LabOutlet::new(socket, to, mode.framerate, resources.frames, explainer);
         let played = (mode.framerate, mode.looping);
-        let stream = Stream::new(movie, played, 0, resources, pacer, outlet);
+        let stream = Stream::new(movie, played, Timestamp::default(), resources, pacer, outlet);
         self.set_up = Some(SetUp { file: file.to_owned(), to, stream, speed: USUAL_SPEED });
         Status::Ok
     }
@@ -253,9 +255,9 @@ impl Session {
         let frames = stream.movie().frames().max(1);
         let rate = self.service.mode.framerate;
         // A looping movie counts on over its passes.
-        let present = rate.frame_at(stream.position().nanoseconds) % frames;
+        let present = rate.frame_at(Nanoseconds::new(stream.position().nanoseconds)) % frames;
         let playing = stream.is_playing();
-        stream.go_to(rate.start_of(choose(present, frames).min(frames - 1)));
+        stream.go_to(rate.start_of(choose(present, frames).min(frames - 1)).get());
         if playing {
             self.play();
         }
