@@ -2,6 +2,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use gstmjpegfile::movie::FrameRate;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -54,8 +55,8 @@ pub struct Make {
 
     /// Frames a second, as a number or a fraction; frames are repeated or left out to reach it.
     /// The movie does not hold it: players assume 20
-    #[arg(long, value_name = "RATE", default_value = "20", value_parser = rate)]
-    pub framerate: gst::Fraction,
+    #[arg(long, value_name = "RATE", default_value = "20")]
+    pub framerate: FrameRate,
 
     /// Width and height in pixels; the input's, if it is not stated
     #[arg(long, value_name = "WxH", value_parser = size)]
@@ -83,8 +84,8 @@ pub struct Info {
     pub movie: PathBuf,
 
     /// Frames a second, for the duration
-    #[arg(long, value_name = "RATE", default_value = "20", value_parser = rate)]
-    pub framerate: gst::Fraction,
+    #[arg(long, value_name = "RATE", default_value = "20")]
+    pub framerate: FrameRate,
 
     /// As one JSON object
     #[arg(long)]
@@ -139,21 +140,6 @@ pub struct Extract {
     pub frames: (u64, u64),
 }
 
-fn rate(text: &str) -> Result<gst::Fraction, String> {
-    let wrong = || "not a rate above 0, such as 20, 12.5 or 30000/1001".to_owned();
-    let (numerator, denominator): (i32, i32) = match (text.split_once('/'), text.split_once('.')) {
-        (Some((n, d)), _) => (n.parse().map_err(|_| wrong())?, d.parse().map_err(|_| wrong())?),
-        (None, Some((_, decimals))) => {
-            let places = u32::try_from(decimals.len()).map_err(|_| wrong())?;
-            let scale = 10_i32.checked_pow(places).ok_or_else(wrong)?;
-            (text.replace('.', "").parse().map_err(|_| wrong())?, scale)
-        }
-        (None, None) => (text.parse().map_err(|_| wrong())?, 1),
-    };
-    let good = numerator > 0 && denominator > 0;
-    good.then(|| gst::Fraction::new(numerator, denominator)).ok_or_else(wrong)
-}
-
 fn size(text: &str) -> Result<(u16, u16), String> {
     let sides =
         text.split_once(['x', 'X']).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
@@ -181,9 +167,6 @@ mod tests {
 
     #[test]
     fn values_are_read() {
-        assert_eq!(rate("12.5"), Ok(gst::Fraction::new(125, 10)));
-        assert_eq!(rate("30000/1001"), Ok(gst::Fraction::new(30_000, 1001)));
-        assert!(["0", "-1", "20/0", "x", ""].iter().all(|text| rate(text).is_err()));
         assert_eq!(size("384x288"), Ok((384, 288)));
         assert!(["384", "0x1", "1x70000", "x"].iter().all(|text| size(text).is_err()));
         let rows = [

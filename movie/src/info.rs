@@ -6,7 +6,7 @@ use crate::product;
 use crate::walk::{Item, Source, walk};
 use anyhow::{Result, bail};
 use gstmjpegfile::jpeg::{Header, Process};
-use gstmjpegfile::movie::LikelyFormat;
+use gstmjpegfile::movie::{FrameRate, LikelyFormat};
 use gstmjpegfile::rtp::MAX_LAB_FRAME;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -57,7 +57,7 @@ pub fn run(arguments: &Info) -> Result<ExitCode> {
     #[allow(clippy::cast_precision_loss)]
     {
         let frames = facts.frames as f64;
-        facts.seconds = frames * f64::from(rate.denom()) / f64::from(rate.numer());
+        facts.seconds = frames / rate.frames_per_second();
         facts.mean = facts.sizes.iter().map(|size| f64::from(*size)).sum::<f64>() / frames;
     }
     if arguments.json {
@@ -80,13 +80,13 @@ impl Facts {
         *self.pictures.entry(picture(jpeg)).or_default() += 1;
     }
 
-    fn print(&self, rate: gst::Fraction) -> Result<()> {
+    fn print(&self, rate: FrameRate) -> Result<()> {
         product(&format!(
             "{} frames, {} bytes, {:.2} s at {} frames/s",
             self.frames,
             self.bytes,
             self.seconds,
-            f64::from(rate.numer()) / f64::from(rate.denom())
+            rate.frames_per_second()
         ))?;
         for (picture, frames) in &self.pictures {
             product(&format!("{picture}: {frames} frames"))?;

@@ -95,9 +95,7 @@ fn of_video<W: Write>(arguments: &Make, sheet: &mut Sheet<W>, stop: &AtomicBool)
     let rate = arguments.framerate;
     let line = |source: &str| {
         format!(
-            "{source} ! queue ! videorate ! video/x-raw,framerate={}/{} ! queue ! {}",
-            rate.numer(),
-            rate.denom(),
+            "{source} ! queue ! videorate ! video/x-raw,framerate=(fraction){rate} ! queue ! {}",
             encoder(arguments, arguments.size)
         )
     };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The type finder: movies are known by their first records, whatever their name.
 
-use crate::movie::{Recognised, recognise};
+use crate::movie::{Confidence, recognise};
 use gst::glib;
 
 /// What movies are called in caps. The name is ours: nobody else has given one.
@@ -28,8 +28,8 @@ pub(crate) fn register(plugin: Option<&gst::Plugin>) -> Result<(), glib::BoolErr
             };
             let found = recognise(peek, length);
             let probability = match found {
-                Some(Recognised::Sure) => gst::TypeFindProbability::Maximum,
-                Some(Recognised::Likely) => gst::TypeFindProbability::Likely,
+                Some(Confidence::Certain) => gst::TypeFindProbability::Maximum,
+                Some(Confidence::Likely) => gst::TypeFindProbability::Likely,
                 None => return,
             };
             type_find.suggest(probability, &suggest);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whether a movie can be shown, and how it gets onto RTP.
 
-use gstmjpegfile::jpeg::{Reason, Unusable, Way, prepare};
+use gstmjpegfile::jpeg::{Conversion, ConversionReason, Unusable, prepare};
 use gstmjpegfile::movie_file::{Lookup, MovieFile, OpenError};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -45,9 +45,9 @@ pub enum NotShown {
 #[derive(Debug)]
 pub struct Shown {
     /// How its first frames are carried that are not carried as they are.
-    pub way: Way,
+    pub way: Conversion,
     /// Why: the first such frame's number from 0, and the reason.
-    pub reason: Option<(u64, Reason)>,
+    pub reason: Option<(u64, ConversionReason)>,
 }
 
 /// Looks at the first frames of a movie.
@@ -71,7 +71,7 @@ pub fn choose(movie: &MovieFile) -> Result<Shown, NotShown> {
         match prepare(&bytes, None) {
             Ok(prepared) => {
                 usable = true;
-                other = prepared.reason().map(|reason| (prepared.way(), frame, reason));
+                other = prepared.reason().map(|reason| (prepared.conversion(), frame, reason));
                 // The others may be of another kind, but this one decides what is said.
                 if other.is_some() {
                     break;
@@ -85,7 +85,7 @@ pub fn choose(movie: &MovieFile) -> Result<Shown, NotShown> {
     let path = movie.path().display().to_string();
     match (usable, other, refused) {
         (true, Some((way, frame, reason)), _) => Ok(Shown { way, reason: Some((frame, reason)) }),
-        (true, None, _) => Ok(Shown { way: Way::AsIs, reason: None }),
+        (true, None, _) => Ok(Shown { way: Conversion::AsIs, reason: None }),
         (false, _, Some((offset, reason))) => {
             Err(NotShown::NoUsableFrame { path, looked, offset, reason })
         }

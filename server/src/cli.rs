@@ -3,6 +3,7 @@
 
 use crate::config::{Fragments, LabMode, Oversize, UdpOffload};
 use clap::{Parser, ValueEnum};
+use gstmjpegfile::movie::FrameRate;
 use mjpeg_program::log::{Lines, Log};
 use std::path::PathBuf;
 use tracing_subscriber::filter::Targets;
@@ -38,7 +39,7 @@ pub struct Arguments {
 
     /// Frames a second, as a number or a fraction such as 30000/1001; movies do not tell
     #[arg(long, value_name = "RATE", default_value = "20")]
-    pub framerate: String,
+    pub framerate: FrameRate,
 
     /// Start movies over at their end, without end
     #[arg(long = "loop")]

@@ -94,12 +94,6 @@ impl Config {
                 arguments.listen
             ))
         });
-        let framerate = parse_framerate(&arguments.framerate).unwrap_or_else(|| {
-            usage(&format!(
-                "--framerate {}: not a rate above 0, such as 20, 12.5 or 30000/1001",
-                arguments.framerate
-            ))
-        });
         let catalog = match &arguments.paths[..] {
             [] => None,
             paths => Some(Catalog::scan(paths).context("cannot serve")?),
@@ -107,7 +101,7 @@ impl Config {
         let prepare_cache = u64::from(arguments.prepare_cache) * 1_000_000;
         Ok(Self {
             listen,
-            framerate,
+            framerate: arguments.framerate,
             looping: arguments.looping || arguments.live,
             live: arguments.live,
             udp_offload: arguments.udp_offload,
@@ -134,20 +128,6 @@ fn parse_listen(text: &str) -> Option<SocketAddr> {
     text.parse().ok().or_else(|| Some(SocketAddr::new(wildcard, text.parse().ok()?)))
 }
 
-fn parse_framerate(text: &str) -> Option<FrameRate> {
-    let (numerator, denominator) = match (text.split_once('/'), text.split_once('.')) {
-        (Some((numerator, denominator)), _) => (numerator.parse().ok()?, denominator.parse().ok()?),
-        (None, Some((_, decimals))) => {
-            let scale = 10_u32.checked_pow(u32::try_from(decimals.len()).ok()?)?;
-            (text.replace('.', "").parse().ok()?, scale)
-        }
-        (None, None) => (text.parse().ok()?, 1),
-    };
-    // GStreamer's fractions are signed.
-    let fits = i32::try_from(numerator).is_ok() && i32::try_from(denominator).is_ok();
-    FrameRate::new(numerator, denominator).filter(|_| fits)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,24 +146,6 @@ mod tests {
         for (text, want) in rows {
             let got = parse_listen(text).map(|address| address.to_string());
             assert_eq!(got.as_deref(), want, "{text}");
-        }
-    }
-
-    #[test]
-    fn framerate_is_a_number_or_a_fraction() {
-        let rows = [
-            ("20", Some((20, 1))),
-            ("30000/1001", Some((30_000, 1001))),
-            ("12.5", Some((125, 10))),
-            ("0", None),
-            ("20/0", None),
-            ("-5", None),
-            ("nan", None),
-            ("4000000000", None),
-        ];
-        for (text, want) in rows {
-            let got = parse_framerate(text).map(|rate| (rate.numerator(), rate.denominator()));
-            assert_eq!(got, want, "{text}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //! Threads that send the frames of many sessions, each at its time: a heap of what is due, a sleep
 //! until the first of it. A timer for each session would wake the system for each frame.
 
-use gstmjpegfile::movie::FrameRate;
+use gstmjpegfile::movie::{FrameRate, Nanoseconds};
 use mjpeg_program::border::guarded;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -53,8 +53,8 @@ struct Slots {
 
 impl Slots {
     fn at(elapsed: u64, rate: FrameRate) -> Self {
-        let frame = rate.frame_at(elapsed);
-        let (start, end) = (rate.start_of(frame), rate.start_of(frame + 1));
+        let frame = rate.frame_at(Nanoseconds::new(elapsed));
+        let (start, end) = (rate.start_of(frame).get(), rate.start_of(frame + 1).get());
         let period = end.saturating_sub(start).max(1);
         Self { start, period, count: SLOTS.max(period.div_ceil(SLOT)) }
     }
@@ -315,21 +315,21 @@ mod tests {
                     let slot = next_slot(now, rate, None);
                     assert!(
                         slot >= now
-                            && slot - now <= Duration::from_nanos(rate.start_of(1) / 10 + 2)
+                            && slot - now <= Duration::from_nanos(rate.start_of(1).get() / 10 + 2)
                     );
                     slot - *EPOCH
                 })
                 .collect();
             // A frame later there is a slot again, to a few nanoseconds.
             for slot in slots {
-                let later = *EPOCH + slot + Duration::from_nanos(rate.start_of(1));
+                let later = *EPOCH + slot + Duration::from(rate.start_of(1));
                 let near = later.checked_sub(Duration::from_nanos(10)).unwrap_or(later);
                 let again = next_slot(near, rate, None);
                 let off = again.max(later) - again.min(later);
                 assert!(off < Duration::from_nanos(20), "{rate:?} {slot:?} {off:?}");
             }
             // One slot comes once in a frame's time, and is one of them.
-            let period = Duration::from_nanos(rate.start_of(1) + 2);
+            let period = Duration::from_nanos(rate.start_of(1).get() + 2);
             for slot in 0..Slots::at(0, rate).count {
                 let at = next_slot(begin, rate, Some(slot));
                 assert!(at >= begin && at - begin <= period, "{rate:?} {slot}");

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, anyhow};
 use gst::prelude::*;
-use gstmjpegfile::movie::{FrameRate, FrameWriter};
+use gstmjpegfile::movie::{FrameRate, FrameWriter, Nanoseconds};
 use std::io::BufWriter;
 use tempfile::{NamedTempFile, TempPath};
 
@@ -23,11 +23,10 @@ impl TestCard {
 }
 
 pub fn make(rate: FrameRate) -> Result<TestCard> {
-    let frames = rate.frame_at(SECONDS * 1_000_000_000).clamp(1, MAX_FRAMES);
-    let (numerator, denominator) = (rate.numerator(), rate.denominator());
+    let frames = rate.frame_at(Nanoseconds::new(SECONDS * 1_000_000_000)).clamp(1, MAX_FRAMES);
     let line = format!(
         "videotestsrc num-buffers={frames} \
-         ! video/x-raw,format=I420,width=384,height=288,framerate={numerator}/{denominator} \
+         ! video/x-raw,format=I420,width=384,height=288,framerate=(fraction){rate} \
          ! timeoverlay halignment=center valignment=center font-desc=\"Monospace 24\" \
          ! jpegenc quality=85 ! appsink name=out sync=false"
     );

@@ -2,7 +2,7 @@
 //! Recoded images, judged by libjpeg-turbo: what it decodes from ours and from the original.
 
 use anyhow::{Context, Result};
-use gstmjpegfile::jpeg::{Kept, Recoded, check, recode};
+use gstmjpegfile::jpeg::{Preserved, Recoded, check, recode};
 use mjpeg_rtsp_tests::movies::Folder;
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, djpeg, jpegtran};
 
@@ -54,7 +54,7 @@ fn what_the_standard_can_carry_keeps_every_pixel() -> Result<()> {
             let name = format!("{name}, {width}x{height}");
             let jpeg = cjpeg(&picture, arguments)?;
             let recoded = recoded(&name, &jpeg)?;
-            assert_eq!(recoded.kept, Kept::Everything, "{name}");
+            assert_eq!(recoded.preserved, Preserved::Everything, "{name}");
             assert!(djpeg(&recoded.jpeg, &[])? == djpeg(&jpeg, &[])?, "{name}");
         }
         // As judged by jpegtran: the same coefficients in both directions.
@@ -90,7 +90,7 @@ fn what_it_cannot_keeps_every_luma_sample_and_most_of_the_chroma() -> Result<()>
             let name = format!("{name}, {width}x{height}");
             let jpeg = cjpeg(&picture, arguments)?;
             let recoded = recoded(&name, &jpeg)?;
-            assert_eq!(recoded.kept, Kept::Luma, "{name}");
+            assert_eq!(recoded.preserved, Preserved::Luma, "{name}");
             let luma = |jpeg: &[u8]| djpeg(jpeg, &["-grayscale"]);
             assert!(luma(&recoded.jpeg)? == luma(&jpeg)?, "{name}");
             // libjpeg decodes to pixels, samples down and encodes, at the same tables.
@@ -105,7 +105,7 @@ fn what_it_cannot_keeps_every_luma_sample_and_most_of_the_chroma() -> Result<()>
         let name = format!("grey, {width}x{height}");
         let jpeg = cjpeg(&picture, &["-grayscale"])?;
         let recoded = recoded(&name, &jpeg)?;
-        assert_eq!(recoded.kept, Kept::Everything, "{name}");
+        assert_eq!(recoded.preserved, Preserved::Everything, "{name}");
         let grey = djpeg(&jpeg, &[])?.samples.into_iter().flat_map(|grey| [grey; 3]);
         assert!(grey.eq(djpeg(&recoded.jpeg, &[])?.samples), "{name}");
     }

@@ -40,7 +40,7 @@ impl Packets {
         let arrival = (now - begin).as_secs_f64() * CLOCK_RATE;
         let ticks = self
             .last
-            .map_or(0, |last| header.timestamp.wrapping_sub(last.header.timestamp).cast_signed());
+            .map_or(0, |last| header.timestamp.ticks_since(last.header.timestamp).cast_signed());
         if let Some(before) = self.transit {
             let difference = arrival - before - f64::from(ticks);
             self.jitter += (difference.abs() - self.jitter) / 16.0;
@@ -87,9 +87,10 @@ impl Packets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gstmjpegfile::rtp::Timestamp;
 
     fn packet(sequence_number: u16, timestamp: u32, marker: bool) -> Vec<u8> {
-        let header = RtpHeader::jpeg(sequence_number, timestamp, 7, marker);
+        let header = RtpHeader::jpeg(sequence_number, Timestamp::from_ticks(timestamp), 7, marker);
         [&header.to_bytes()[..], b"xyz"].concat()
     }
 

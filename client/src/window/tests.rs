@@ -13,7 +13,7 @@ use crate::player::{
 use eframe::egui::{Key, Modifiers, Role, TextureId};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
-use gstmjpegfile::rtp::RtpHeader;
+use gstmjpegfile::rtp::{RtpHeader, Timestamp};
 use std::time::Duration;
 
 struct World {
@@ -239,7 +239,7 @@ fn the_servers_movies_are_listed() {
 fn the_exchange_unfolds_line_by_line() {
     let mut model = model(State::Ready);
     model.settings.panel = Panel::Protocol;
-    let header = RtpHeader::jpeg(1207, 5_427_000, 0x1c2f_03aa, true);
+    let header = RtpHeader::jpeg(1207, Timestamp::from_ticks(5_427_000), 0x1c2f_03aa, true);
     model.status.last_packet = Some(Packet { header, payload: 6014 });
     let mut harness = harness(model, WIDE);
     let request = "SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 25000";

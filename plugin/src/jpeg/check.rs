@@ -25,18 +25,18 @@ pub struct Carried {
 
 /// Why an image is not carried as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum CheckError {
     /// It must not reach a payloader or decoder at all.
     #[error("damaged: {0}")]
     Damaged(#[from] Damage),
     /// It is a good image that RFC 2435 has no way to carry.
     #[error("RTP/JPEG cannot carry it: {0}")]
-    NotCarried(NotCarried),
+    UnsupportedByRtp(UnsupportedByRtp),
 }
 
 /// What RFC 2435 has no way to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum NotCarried {
+pub enum UnsupportedByRtp {
     /// Only baseline and what decodes like it.
     #[error("the process is {0:?}, not baseline")]
     Process(Process),
@@ -74,7 +74,7 @@ pub enum NotCarried {
     },
 }
 
-impl NotCarried {
+impl UnsupportedByRtp {
     /// The kind's name in statistics.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -95,9 +95,9 @@ impl NotCarried {
 /// Checks one image.
 ///
 /// # Errors
-/// [`Refusal::Damaged`] comes before [`Refusal::NotCarried`], so that damage is dropped
+/// [`CheckError::Damaged`] comes before [`CheckError::UnsupportedByRtp`], so that damage is dropped
 /// wherever the image goes.
-pub fn check(jpeg: &[u8]) -> Result<Carried, Refusal> {
+pub fn check(jpeg: &[u8]) -> Result<Carried, CheckError> {
     let header = Header::parse(jpeg)?;
     // Other processes have several scans, with tables and scan headers between them.
     let one_scan = matches!(header.process, Process::Baseline | Process::ExtendedSequential)
@@ -110,55 +110,55 @@ pub fn check(jpeg: &[u8]) -> Result<Carried, Refusal> {
         ImageEnd::Missing => return Err(Damage::ScanCut.into()),
     };
     match not_carried(&header) {
-        Some(reason) => Err(Refusal::NotCarried(reason)),
+        Some(reason) => Err(CheckError::UnsupportedByRtp(reason)),
         None => Ok(Carried { width: header.width, height: header.height, length, lacks_eoi }),
     }
 }
 
-fn not_carried(header: &Header) -> Option<NotCarried> {
+fn not_carried(header: &Header) -> Option<UnsupportedByRtp> {
     // What no decoder takes comes first, so that the reason given is the one that decides.
     if matches!(header.process, Process::Other(_)) {
-        return Some(NotCarried::Process(header.process));
+        return Some(UnsupportedByRtp::Process(header.process));
     }
     if header.precision != 8 {
-        return Some(NotCarried::Precision(header.precision));
+        return Some(UnsupportedByRtp::Precision(header.precision));
     }
     if header.components().len() == 4 {
-        return Some(NotCarried::Components(4));
+        return Some(UnsupportedByRtp::Components(4));
     }
     if header.process != Process::Baseline {
-        return Some(NotCarried::Process(header.process));
+        return Some(UnsupportedByRtp::Process(header.process));
     }
     let &[y, cb, cr] = header.components() else {
-        return Some(NotCarried::Components(header.components().len()));
+        return Some(UnsupportedByRtp::Components(header.components().len()));
     };
     if header.is_rgb() {
-        return Some(NotCarried::Rgb);
+        return Some(UnsupportedByRtp::Rgb);
     }
     let (width, height) = (header.width, header.height);
     if width > MAX_SIDE || height > MAX_SIDE {
-        return Some(NotCarried::Size { width, height });
+        return Some(UnsupportedByRtp::Size { width, height });
     }
     // RFC 2435 section 4.1: type 0 is 2x1,1x1,1x1 and type 1 is 2x2,1x1,1x1, to the factor:
     // the same ratio with other factors orders the blocks differently.
     let factors = [y, cb, cr].map(|component| (component.horizontal, component.vertical));
     if !matches!(factors, [(2, 1 | 2), (1, 1), (1, 1)]) {
-        return Some(NotCarried::SamplingFactors(factors));
+        return Some(UnsupportedByRtp::SamplingFactors(factors));
     }
     if !header.scan.is_of_all([y.id, cb.id, cr.id]) {
-        return Some(NotCarried::Scan);
+        return Some(UnsupportedByRtp::Scan);
     }
     if !has_standard_tables(header) {
-        return Some(NotCarried::HuffmanTables);
+        return Some(UnsupportedByRtp::HuffmanTables);
     }
     let table =
         |destination: u8| header.quantization.get(usize::from(destination)).copied().flatten();
     let tables = [y, cb, cr].map(|component| table(component.quantization));
     if tables.iter().flatten().any(|table| table.wide) {
-        return Some(NotCarried::WideQuantizationTable);
+        return Some(UnsupportedByRtp::WideQuantizationTable);
     }
     let [_, cb, cr] = tables;
-    (cb != cr).then_some(NotCarried::ChromaQuantizationTables)
+    (cb != cr).then_some(UnsupportedByRtp::ChromaQuantizationTables)
 }
 
 /// Whether luma is coded with Annex K's luminance tables and chroma with its chrominance tables.

@@ -251,7 +251,7 @@ impl<'a> Header<'a> {
             scan_data: 0,
         };
         header.read(Segments::new(jpeg))?;
-        header.finished(jpeg)
+        header.validated(jpeg)
     }
 
     /// Reads on from `offset`, behind a scan's data, to the next scan, for images that have
@@ -261,7 +261,7 @@ impl<'a> Header<'a> {
     /// The first damage found; [`Damage::NoScan`] if the image ends there.
     pub fn next_scan(&mut self, jpeg: &'a [u8], offset: usize) -> Result<(), Damage> {
         self.read(Segments::after_scan(jpeg, offset))?;
-        *self = self.finished(jpeg)?;
+        *self = self.validated(jpeg)?;
         Ok(())
     }
 
@@ -269,7 +269,7 @@ impl<'a> Header<'a> {
         for segment in segments {
             let segment = segment?;
             let (marker, offset) = (segment.marker, segment.offset);
-            let body = Body { rest: segment.body, marker, offset };
+            let body = SegmentReader { rest: segment.body, marker, offset };
             match marker {
                 marker::DQT => self.quantization_tables(body)?,
                 marker::DHT => self.huffman_tables(body)?,
@@ -298,7 +298,7 @@ impl<'a> Header<'a> {
         self.adobe_transform == Some(0) || named()
     }
 
-    fn finished(self, jpeg: &[u8]) -> Result<Self, Damage> {
+    fn validated(self, jpeg: &[u8]) -> Result<Self, Damage> {
         if self.count == 0 {
             return Err(Damage::NoFrameHeader);
         }
@@ -321,7 +321,7 @@ impl<'a> Header<'a> {
         Ok(self)
     }
 
-    fn frame_header(&mut self, body: Body<'a>) -> Result<(), Damage> {
+    fn frame_header(&mut self, body: SegmentReader<'a>) -> Result<(), Damage> {
         if self.count != 0 {
             return Err(Damage::TwoFrameHeaders);
         }
@@ -361,7 +361,7 @@ impl<'a> Header<'a> {
         Ok(())
     }
 
-    fn quantization_tables(&mut self, body: Body<'a>) -> Result<(), Damage> {
+    fn quantization_tables(&mut self, body: SegmentReader<'a>) -> Result<(), Damage> {
         let mut body = body.not_empty()?;
         while !body.rest.is_empty() {
             let (kind, values);
@@ -378,7 +378,7 @@ impl<'a> Header<'a> {
         Ok(())
     }
 
-    fn huffman_tables(&mut self, body: Body<'a>) -> Result<(), Damage> {
+    fn huffman_tables(&mut self, body: SegmentReader<'a>) -> Result<(), Damage> {
         let mut body = body.not_empty()?;
         while !body.rest.is_empty() {
             let (kind, counts, values);
@@ -408,7 +408,7 @@ impl<'a> Header<'a> {
         Ok(())
     }
 
-    fn scan_header(&mut self, body: Body<'a>) -> Result<(), Damage> {
+    fn scan_header(&mut self, body: SegmentReader<'a>) -> Result<(), Damage> {
         let start = body;
         let (count, mut body) = body.u8()?;
         // T.81 table B.3; the length is fixed by the count.
@@ -438,13 +438,13 @@ impl<'a> Header<'a> {
 
 /// What is left of a segment's body, and where it belongs for an error.
 #[derive(Clone, Copy)]
-struct Body<'a> {
+struct SegmentReader<'a> {
     rest: &'a [u8],
     marker: u8,
     offset: usize,
 }
 
-impl<'a> Body<'a> {
+impl<'a> SegmentReader<'a> {
     fn too_short(self) -> Damage {
         Damage::SegmentTooShort { marker: self.marker, offset: self.offset }
     }

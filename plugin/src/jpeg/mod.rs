@@ -16,16 +16,16 @@ mod segments;
 mod tables;
 mod writable;
 
-pub use check::{Carried, MAX_SIDE, NotCarried, Refusal, check};
+pub use check::{Carried, CheckError, MAX_SIDE, UnsupportedByRtp, check};
 pub use entropy::scan_is_complete;
 pub use header::{
     Component, Damage, Header, HuffmanTable, MAX_PIXELS, Process, QuantizationTable, Scan,
     ScanComponent,
 };
 pub use image_end::{ImageEnd, first_image_end, holds_second_image};
-pub use prepare::{Prepared, Reason, Unusable, Way, prepare, prepared_size};
+pub use prepare::{Conversion, ConversionReason, Prepared, Unusable, prepare, prepared_size};
 pub use recode::pixels::encode_within;
-pub use recode::{Kept, NeedsPixels, RecodeError, Recoded, recode};
+pub use recode::{NeedsPixels, Preserved, RecodeError, Recoded, recode};
 pub use segments::{Segment, Segments, frame_size};
 pub use tables::{STANDARD_AC, STANDARD_DC};
 pub use writable::{Unwritable, writable};

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Makes any image one that RFC 2435 carries, with as little loss as there is a way for.
 
-use super::check::{Carried, MAX_SIDE, NotCarried, Refusal, check};
+use super::check::{Carried, CheckError, MAX_SIDE, UnsupportedByRtp, check};
 use super::header::{Damage, Process};
 use super::recode::pixels::encode_again;
-use super::recode::{Kept, RecodeError, recode};
+use super::recode::{Preserved, RecodeError, recode};
 use super::segments::frame_size;
 
 /// How an image became one that RFC 2435 carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Way {
+pub enum Conversion {
     /// It is one already.
     AsIs,
     /// Recoded: the same pixels.
@@ -20,7 +20,7 @@ pub enum Way {
     Lossy,
 }
 
-impl Way {
+impl Conversion {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::AsIs, Self::Exact, Self::Luma, Self::Lossy];
 
@@ -47,10 +47,10 @@ impl Way {
 
 /// Why an image is not one that RFC 2435 carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
+pub enum ConversionReason {
     /// RFC 2435 has no way to say it.
     #[error(transparent)]
-    NotCarried(#[from] NotCarried),
+    UnsupportedByRtp(#[from] UnsupportedByRtp),
     /// The stream has another size, which its receivers have been told.
     #[error("the picture is {width}x{height}, unlike those before it")]
     OtherSize {
@@ -61,11 +61,11 @@ pub enum Reason {
     },
 }
 
-impl Reason {
+impl ConversionReason {
     /// The kind's name in statistics.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::NotCarried(reason) => reason.kind(),
+            Self::UnsupportedByRtp(reason) => reason.kind(),
             Self::OtherSize { .. } => "other-size",
         }
     }
@@ -80,24 +80,24 @@ pub enum Prepared {
     Made {
         /// All of it.
         jpeg: Vec<u8>,
-        /// What it has kept.
-        way: Way,
+        /// What it has preserved.
+        conversion: Conversion,
         /// Why it was made.
-        reason: Reason,
+        reason: ConversionReason,
     },
 }
 
 impl Prepared {
     /// How the image became one that RFC 2435 carries.
-    pub fn way(&self) -> Way {
+    pub fn conversion(&self) -> Conversion {
         match self {
-            Self::AsIs(_) => Way::AsIs,
-            Self::Made { way, .. } => *way,
+            Self::AsIs(_) => Conversion::AsIs,
+            Self::Made { conversion, .. } => *conversion,
         }
     }
 
     /// Why it was not carried as it is, if it was not.
-    pub fn reason(&self) -> Option<Reason> {
+    pub fn reason(&self) -> Option<ConversionReason> {
         match self {
             Self::AsIs(_) => None,
             Self::Made { reason, .. } => Some(*reason),
@@ -113,7 +113,7 @@ pub enum Unusable {
     Damaged(#[from] Damage),
     /// It is not decoded here.
     #[error("cannot be decoded: {0}")]
-    Undecodable(NotCarried),
+    Undecodable(UnsupportedByRtp),
 }
 
 impl Unusable {
@@ -140,9 +140,9 @@ pub fn prepared_size(width: u16, height: u16) -> (u16, u16) {
 }
 
 /// Arithmetic, lossless and hierarchical images are not decoded, nor other than 8 and 12 bits.
-fn is_decodable(reason: &NotCarried) -> bool {
-    !matches!(reason, NotCarried::Process(Process::Other(_)))
-        && !matches!(reason, NotCarried::Precision(bits) if *bits != 12)
+fn is_decodable(reason: &UnsupportedByRtp) -> bool {
+    !matches!(reason, UnsupportedByRtp::Process(Process::Other(_)))
+        && !matches!(reason, UnsupportedByRtp::Precision(bits) if *bits != 12)
 }
 
 /// Prepares an image, in `size` if that is given.
@@ -155,29 +155,30 @@ pub fn prepare(jpeg: &[u8], size: Option<(u16, u16)>) -> Result<Prepared, Unusab
             return Ok(Prepared::AsIs(carried));
         }
         Ok(_) => None,
-        Err(Refusal::Damaged(damage)) => return Err(damage.into()),
-        Err(Refusal::NotCarried(reason)) => Some(reason),
+        Err(CheckError::Damaged(damage)) => return Err(damage.into()),
+        Err(CheckError::UnsupportedByRtp(reason)) => Some(reason),
     };
     let (width, height) = frame_size(jpeg).ok_or(Damage::NoFrameHeader)?;
     let same_size = size.is_none_or(|size| size == (width, height));
-    let reason = not_carried.map_or(Reason::OtherSize { width, height }, Reason::NotCarried);
+    let reason = not_carried
+        .map_or(ConversionReason::OtherSize { width, height }, ConversionReason::UnsupportedByRtp);
     if let Some(reason) = not_carried.filter(|reason| !is_decodable(reason)) {
         return Err(Unusable::Undecodable(reason));
     }
     if same_size {
         match recode(jpeg) {
             Ok(recoded) => {
-                let way = match recoded.kept {
-                    Kept::Everything => Way::Exact,
-                    Kept::Luma => Way::Luma,
-                    Kept::EightBits => Way::Lossy,
+                let conversion = match recoded.preserved {
+                    Preserved::Everything => Conversion::Exact,
+                    Preserved::Luma => Conversion::Luma,
+                    Preserved::EightBits => Conversion::Lossy,
                 };
-                return Ok(Prepared::Made { jpeg: recoded.jpeg, way, reason });
+                return Ok(Prepared::Made { jpeg: recoded.jpeg, conversion, reason });
             }
             Err(RecodeError::Damaged(damage)) => return Err(damage.into()),
             Err(RecodeError::NeedsPixels(_)) => {}
         }
     }
     let jpeg = encode_again(jpeg, size.unwrap_or_else(|| prepared_size(width, height)))?;
-    Ok(Prepared::Made { jpeg, way: Way::Lossy, reason })
+    Ok(Prepared::Made { jpeg, conversion: Conversion::Lossy, reason })
 }

@@ -231,26 +231,26 @@ fn not_carried_and_why() {
         let at = i.extra.iter().position(|byte| *byte == 3).unwrap();
         i.extra.swap(at, at + 1);
     });
-    let rows: Vec<(&str, Vec<u8>, NotCarried)> = vec![
+    let rows: Vec<(&str, Vec<u8>, UnsupportedByRtp)> = vec![
         (
             "4:4:4",
             Image::with(factors(0x11, 0x11, 0x11)),
-            NotCarried::SamplingFactors([(1, 1), (1, 1), (1, 1)]),
+            UnsupportedByRtp::SamplingFactors([(1, 1), (1, 1), (1, 1)]),
         ),
         (
             "4:4:4 as ffmpeg writes it",
             Image::with(factors(0x12, 0x12, 0x12)),
-            NotCarried::SamplingFactors([(1, 2), (1, 2), (1, 2)]),
+            UnsupportedByRtp::SamplingFactors([(1, 2), (1, 2), (1, 2)]),
         ),
         (
             "4:2:2 as ffmpeg writes it",
             Image::with(factors(0x22, 0x12, 0x12)),
-            NotCarried::SamplingFactors([(2, 2), (1, 2), (1, 2)]),
+            UnsupportedByRtp::SamplingFactors([(2, 2), (1, 2), (1, 2)]),
         ),
         (
             "4:1:1",
             Image::with(factors(0x41, 0x11, 0x11)),
-            NotCarried::SamplingFactors([(4, 1), (1, 1), (1, 1)]),
+            UnsupportedByRtp::SamplingFactors([(4, 1), (1, 1), (1, 1)]),
         ),
         (
             "grey",
@@ -258,7 +258,7 @@ fn not_carried_and_why() {
                 i.components.truncate(1);
                 i.scan_order.truncate(1);
             }),
-            NotCarried::Components(1),
+            UnsupportedByRtp::Components(1),
         ),
         (
             "CMYK",
@@ -266,28 +266,40 @@ fn not_carried_and_why() {
                 i.components.push((3, 0x11, 1));
                 i.scan_order.push(3);
             }),
-            NotCarried::Components(4),
+            UnsupportedByRtp::Components(4),
         ),
-        ("progressive", Image::with(|i| i.sof = 0xc2), NotCarried::Process(Process::Progressive)),
+        (
+            "progressive",
+            Image::with(|i| i.sof = 0xc2),
+            UnsupportedByRtp::Process(Process::Progressive),
+        ),
         (
             "extended",
             Image::with(|i| i.sof = 0xc1),
-            NotCarried::Process(Process::ExtendedSequential),
+            UnsupportedByRtp::Process(Process::ExtendedSequential),
         ),
-        ("lossless", Image::with(|i| i.sof = 0xc3), NotCarried::Process(Process::Other(0xc3))),
-        ("arithmetic", Image::with(|i| i.sof = 0xc9), NotCarried::Process(Process::Other(0xc9))),
+        (
+            "lossless",
+            Image::with(|i| i.sof = 0xc3),
+            UnsupportedByRtp::Process(Process::Other(0xc3)),
+        ),
+        (
+            "arithmetic",
+            Image::with(|i| i.sof = 0xc9),
+            UnsupportedByRtp::Process(Process::Other(0xc9)),
+        ),
         (
             "12 bits",
             Image::with(|i| {
                 i.sof = 0xc1;
                 i.precision = 12;
             }),
-            NotCarried::Precision(12),
+            UnsupportedByRtp::Precision(12),
         ),
         (
             "Adobe RGB",
             Image::with(|i| i.extra = segment(0xee, b"Adobe\0d\0\0\0\0\x00")),
-            NotCarried::Rgb,
+            UnsupportedByRtp::Rgb,
         ),
         (
             "components named RGB",
@@ -296,18 +308,22 @@ fn not_carried_and_why() {
                     component.0 = name;
                 }
             }),
-            NotCarried::Rgb,
+            UnsupportedByRtp::Rgb,
         ),
-        ("another scan order", Image::with(|i| i.scan_order = vec![0, 2, 1]), NotCarried::Scan),
-        ("non-interleaved", Image::with(|i| i.scan_order = vec![0]), NotCarried::Scan),
-        ("not all coefficients", Image::with(|i| i.spectral = [0, 5, 0]), NotCarried::Scan),
-        ("optimised Huffman tables", optimised, NotCarried::HuffmanTables),
+        (
+            "another scan order",
+            Image::with(|i| i.scan_order = vec![0, 2, 1]),
+            UnsupportedByRtp::Scan,
+        ),
+        ("non-interleaved", Image::with(|i| i.scan_order = vec![0]), UnsupportedByRtp::Scan),
+        ("not all coefficients", Image::with(|i| i.spectral = [0, 5, 0]), UnsupportedByRtp::Scan),
+        ("optimised Huffman tables", optimised, UnsupportedByRtp::HuffmanTables),
         (
             "16-bit table",
             Image::with(|i| {
                 i.quantization[0] = [&[0x10][..], &[1; 128]].concat();
             }),
-            NotCarried::WideQuantizationTable,
+            UnsupportedByRtp::WideQuantizationTable,
         ),
         (
             "Cr table differs",
@@ -315,17 +331,17 @@ fn not_carried_and_why() {
                 i.components[2].2 = 2;
                 i.quantization.push([&[2][..], &[99; 64]].concat());
             }),
-            NotCarried::ChromaQuantizationTables,
+            UnsupportedByRtp::ChromaQuantizationTables,
         ),
         (
             "2041 pixels",
             Image::with(|i| i.size = (2041, 8)),
-            NotCarried::Size { width: 2041, height: 8 },
+            UnsupportedByRtp::Size { width: 2041, height: 8 },
         ),
     ];
     for (name, bytes, reason) in rows {
         let got = check(&bytes).unwrap_err();
-        assert_eq!(got, Refusal::NotCarried(reason), "{name}");
+        assert_eq!(got, CheckError::UnsupportedByRtp(reason), "{name}");
     }
 }
 
@@ -406,7 +422,7 @@ fn damage_is_found_before_anything_else_sees_it() {
             }
             _ => want,
         };
-        assert_eq!(check(&bytes), Err(Refusal::Damaged(want)), "{name}");
+        assert_eq!(check(&bytes), Err(CheckError::Damaged(want)), "{name}");
     }
 }
 
@@ -414,7 +430,7 @@ fn damage_is_found_before_anything_else_sees_it() {
 fn no_cut_is_taken_for_an_image() {
     let image = Image::with(|i| i.restart_interval = 2);
     for length in 0..image.len() - 3 {
-        assert!(matches!(check(&image[..length]), Err(Refusal::Damaged(_))), "cut at {length}");
+        assert!(matches!(check(&image[..length]), Err(CheckError::Damaged(_))), "cut at {length}");
     }
 }
 

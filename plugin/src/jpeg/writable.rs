@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whether an image should be written into a movie: one that every player of movies shows.
 
-use super::{Damage, NotCarried, Process, Refusal, check};
+use super::{CheckError, Damage, Process, UnsupportedByRtp, check};
 
 /// Why an image should not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,14 +23,14 @@ pub enum Unwritable {
 /// See [`Unwritable`].
 pub fn writable(jpeg: &[u8]) -> Result<(), Unwritable> {
     match check(jpeg) {
-        Err(Refusal::Damaged(damage)) => Err(damage.into()),
-        Err(Refusal::NotCarried(NotCarried::Process(process)))
+        Err(CheckError::Damaged(damage)) => Err(damage.into()),
+        Err(CheckError::UnsupportedByRtp(UnsupportedByRtp::Process(process)))
             if process != Process::ExtendedSequential =>
         {
             Err(Unwritable::Process(process))
         }
         Ok(carried) if carried.lacks_eoi => Err(Unwritable::NoEnd),
-        Ok(_) | Err(Refusal::NotCarried(_)) => Ok(()),
+        Ok(_) | Err(CheckError::UnsupportedByRtp(_)) => Ok(()),
     }
 }
 

@@ -2,7 +2,7 @@
 //! The exchange explained: a plain sentence for each line, and for what a peer does otherwise than
 //! the lab asks. Made for students, who write one of the two ends.
 
-use super::request::{Request, form_of, integers, is_like_cseq};
+use super::request::{Request, integers, is_like_cseq, line_format_of};
 use super::{Dialect, LineEnd, Method, Reply};
 use crate::rtp::RtpHeader;
 use std::fmt;
@@ -126,7 +126,7 @@ fn header_line(line: &str, reply: bool) -> String {
 pub fn explain_request(text: &str) -> Explanation {
     let parsed = Request::parse(text);
     let dialect = Dialect::of(text);
-    let form = form_of(text);
+    let line_format = line_format_of(text);
     let mut remarks = Vec::new();
     let mut lines = Vec::new();
     for (at, line) in text.split_inclusive('\n').enumerate() {
@@ -147,7 +147,7 @@ pub fn explain_request(text: &str) -> Explanation {
     if dialect != Dialect::Seed && !second.to_ascii_lowercase().starts_with("cseq:") {
         remarks.push(format!("the lab asks for \"CSeq: N\" in the second line; {second:?} came"));
     }
-    if !form.blank_line {
+    if !line_format.blank_line {
         remarks.push(
             "RFC 2326 asks for a blank line at the end; none came, as from most lab clients, so \
              that silence ends the request"
@@ -158,7 +158,7 @@ pub fn explain_request(text: &str) -> Explanation {
         Ok(request) => request.method.word(),
         Err(_) => "something else",
     };
-    let ends = match form.line_end {
+    let ends = match line_format.line_end {
         LineEnd::Lf => "LF",
         LineEnd::CrLf => "CRLF",
     };

@@ -21,7 +21,7 @@ pub enum FramerError {
 /// Cuts what a connection sends into requests.
 #[derive(Debug, Default)]
 pub struct Framer {
-    held: String,
+    buffer: String,
 }
 
 impl Framer {
@@ -35,8 +35,8 @@ impl Framer {
         if let Some(byte) = bytes.iter().copied().find(|byte| control(byte) || *byte == 0x7f) {
             return Err(FramerError::NoText(byte));
         }
-        self.held.push_str(&String::from_utf8_lossy(bytes));
-        if self.held.len() > MAX_REQUEST {
+        self.buffer.push_str(&String::from_utf8_lossy(bytes));
+        if self.buffer.len() > MAX_REQUEST {
             return Err(FramerError::TooLong);
         }
         Ok(())
@@ -44,7 +44,7 @@ impl Framer {
 
     /// Whether a request has begun, which must be complete within a time.
     pub fn has_begun(&self) -> bool {
-        !self.held.trim_start_matches(['\r', '\n']).is_empty()
+        !self.buffer.trim_start_matches(['\r', '\n']).is_empty()
     }
 
     /// The next request, if it is complete: at a blank line; before a line that begins with a
@@ -52,23 +52,23 @@ impl Framer {
     /// request.
     pub fn next_request(&mut self, quiet: bool) -> Option<String> {
         // Between requests, line ends mean nothing.
-        let begin = self.held.len() - self.held.trim_start_matches(['\r', '\n']).len();
-        self.held.drain(..begin);
+        let begin = self.buffer.len() - self.buffer.trim_start_matches(['\r', '\n']).len();
+        self.buffer.drain(..begin);
         let end = self.end()?.or_else(|| {
-            let whole = quiet && Request::parse(&self.held).is_ok();
-            whole.then_some(self.held.len())
+            let whole = quiet && Request::parse(&self.buffer).is_ok();
+            whole.then_some(self.buffer.len())
         })?;
-        Some(self.held.drain(..end).collect())
+        Some(self.buffer.drain(..end).collect())
     }
 
     /// Where the request ends by what follows it; `None` without a request.
     #[allow(clippy::option_option, reason = "no request, no end, an end")]
     fn end(&self) -> Option<Option<usize>> {
-        if self.held.is_empty() {
+        if self.buffer.is_empty() {
             return None;
         }
         let mut at = 0;
-        for (number, line) in self.held.split_inclusive('\n').enumerate() {
+        for (number, line) in self.buffer.split_inclusive('\n').enumerate() {
             let text = line.trim_end_matches(['\r', '\n']);
             if number > 0 && line.ends_with('\n') && text.is_empty() {
                 return Some(Some(at + line.len()));

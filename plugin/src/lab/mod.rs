@@ -17,4 +17,4 @@ mod tests;
 pub use explain::{Explanation, explain_reply, explain_request, explain_rtp};
 pub use framer::{Framer, FramerError, MAX_REQUEST};
 pub use reply::{Description, Reply, ReplyError, Status};
-pub use request::{Dialect, Form, LineEnd, Method, Request, RequestError, RequestForm};
+pub use request::{Dialect, LineEnd, LineFormat, Method, Request, RequestError, RequestForm};

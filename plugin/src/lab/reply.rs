@@ -2,7 +2,7 @@
 //! Replies: three lines, written to the byte, since clients read them by line and word; and what
 //! servers answer, read liberally.
 
-use super::{Form, LineEnd};
+use super::{LineEnd, LineFormat};
 
 /// The statuses of the lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,14 +54,14 @@ impl Status {
     /// header; a blank line only where the request had one. `session` is of six digits; errors
     /// state 0. An error to three CRLF lines without a blank line, which Java clients send, is
     /// its first line alone.
-    pub fn write(self, cseq: u64, session: u32, form: Form) -> String {
-        let end = form.line_end.as_str();
+    pub fn write(self, cseq: u64, session: u32, line_format: LineFormat) -> String {
+        let end = line_format.line_end.as_str();
         let (code, reason) = (self.code(), self.reason());
-        let blank = if form.blank_line { end } else { "" };
+        let blank = if line_format.blank_line { end } else { "" };
         if self == Self::Ok {
             return format!("RTSP/1.0 200 OK{end}CSeq: {cseq}{end}Session: {session}{end}{blank}");
         }
-        if form.line_end == LineEnd::CrLf && !form.blank_line {
+        if line_format.line_end == LineEnd::CrLf && !line_format.blank_line {
             return format!("RTSP/1.0 {code} {reason}{end}");
         }
         format!("RTSP/1.0 {code} {reason}{end}CSeq: {cseq}{end}Session: 0{end}{blank}")

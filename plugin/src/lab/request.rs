@@ -99,7 +99,7 @@ impl LineEnd {
 
 /// What of a request's form the reply follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Form {
+pub struct LineFormat {
     /// The first line's end.
     pub line_end: LineEnd,
     /// Whether the request ended with a blank line.
@@ -124,8 +124,8 @@ impl Dialect {
         if !second.contains(|c: char| c.is_ascii_alphabetic()) {
             return Self::Seed;
         }
-        match form_of(text) {
-            Form { line_end: LineEnd::CrLf, blank_line: false } => Self::Java,
+        match line_format_of(text) {
+            LineFormat { line_end: LineEnd::CrLf, blank_line: false } => Self::Java,
             _ => Self::Textbook,
         }
     }
@@ -140,8 +140,8 @@ impl Dialect {
     }
 }
 
-pub(super) fn form_of(text: &str) -> Form {
-    Form {
+pub(super) fn line_format_of(text: &str) -> LineFormat {
+    LineFormat {
         line_end: match text.split_once('\n') {
             Some((first, _)) if first.ends_with('\r') => LineEnd::CrLf,
             _ => LineEnd::Lf,
@@ -168,7 +168,7 @@ pub struct Request {
     /// `Startpoint`: the frame to begin with.
     pub start_frame: Option<u64>,
     /// What the reply follows.
-    pub form: Form,
+    pub line_format: LineFormat,
 }
 
 /// Why bytes are no request.
@@ -193,14 +193,18 @@ impl Request {
     ///
     /// # Errors
     /// See [`RequestError`]; with the form, and the sequence number if there is one, for the reply.
-    pub fn parse(text: &str) -> Result<Self, (RequestError, Form, Option<u64>)> {
-        let form = form_of(text);
+    pub fn parse(text: &str) -> Result<Self, (RequestError, LineFormat, Option<u64>)> {
+        let line_format = line_format_of(text);
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         let cseq = sequence_number(&lines);
-        Self::read(&lines, form, cseq).map_err(|error| (error, form, cseq))
+        Self::read(&lines, line_format, cseq).map_err(|error| (error, line_format, cseq))
     }
 
-    fn read(lines: &[&str], form: Form, cseq: Option<u64>) -> Result<Self, RequestError> {
+    fn read(
+        lines: &[&str],
+        line_format: LineFormat,
+        cseq: Option<u64>,
+    ) -> Result<Self, RequestError> {
         let mut words = lines.first().copied().unwrap_or_default().split_ascii_whitespace();
         let method = words.next().and_then(Method::of).ok_or(RequestError::Method)?;
         let file = words.next().and_then(file_name);
@@ -225,7 +229,7 @@ impl Request {
                 .and_then(|text| text.parse().ok())
                 .filter(|at| (0.0..=1.0).contains(at)),
             start_frame: value("startpoint").and_then(|text| text.parse().ok()),
-            form,
+            line_format,
         })
     }
 }
@@ -287,7 +291,7 @@ fn port(lines: &[&str]) -> Option<u16> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RequestForm {
     /// Three CRLF lines, no blank line: what most servers take.
-    J,
+    Java,
     /// Lines of the seed's course report, without names.
     Seed,
     /// `client_port=P` without a blank, and a blank line behind.
@@ -302,16 +306,22 @@ pub enum RequestForm {
 
 impl RequestForm {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::J, Self::Seed, Self::BlankLine, Self::SeedTwice, Self::Textbook, Self::SeedBlanks];
+    pub const ALL: [Self; 6] = [
+        Self::Java,
+        Self::Seed,
+        Self::BlankLine,
+        Self::SeedTwice,
+        Self::Textbook,
+        Self::SeedBlanks,
+    ];
 
     /// Those that are tried, in this order, until a server sends RTP.
-    pub const SEARCH: [Self; 4] = [Self::J, Self::Seed, Self::BlankLine, Self::SeedTwice];
+    pub const SEARCH: [Self; 4] = [Self::Java, Self::Seed, Self::BlankLine, Self::SeedTwice];
 
     /// Its short name, for command lines and URIs.
     pub fn name(self) -> &'static str {
         match self {
-            Self::J => "j",
+            Self::Java => "j",
             Self::Seed => "s",
             Self::BlankLine => "c",
             Self::SeedTwice => "s1",
@@ -323,7 +333,7 @@ impl RequestForm {
     /// What it is, in a few words.
     pub fn describe(self) -> &'static str {
         match self {
-            Self::J => "three CRLF lines, as Java clients send",
+            Self::Java => "three CRLF lines, as Java clients send",
             Self::Seed => "the course report's lines without names",
             Self::BlankLine => "CRLF lines and a blank line, as RFC 2326 asks",
             Self::SeedTwice => "the course report's lines, the number twice",
@@ -339,11 +349,11 @@ impl RequestForm {
         let setup = method == Method::Setup;
         // Writing to a String does not fail.
         let _ = match (self, setup) {
-            (Self::J, true) => write!(
+            (Self::Java, true) => write!(
                 out,
                 "{word} {file} RTSP/1.0\r\nCSeq: {cseq}\r\nTransport: RTP/UDP; client_port= {port}\r\n"
             ),
-            (Self::J, false) => {
+            (Self::Java, false) => {
                 write!(out, "{word} {file} RTSP/1.0\r\nCSeq: {cseq}\r\nSession: {session}\r\n")
             }
             (Self::Textbook, true) => write!(

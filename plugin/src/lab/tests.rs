@@ -14,21 +14,21 @@ fn request(method: Method, file: Option<&str>, cseq: u64) -> Request {
         session: None,
         seek: None,
         start_frame: None,
-        form: Form { line_end: LineEnd::Lf, blank_line: false },
+        line_format: LineFormat { line_end: LineEnd::Lf, blank_line: false },
     }
 }
 
 fn setup(cseq: u64, port: u16, line_end: LineEnd, blank_line: bool) -> Request {
     Request {
         rtp_port: Some(port),
-        form: Form { line_end, blank_line },
+        line_format: LineFormat { line_end, blank_line },
         ..request(Method::Setup, Some("movie.Mjpeg"), cseq)
     }
 }
 
 fn session(mut request: Request, session: u64, line_end: LineEnd, blank_line: bool) -> Request {
     request.session = Some(session);
-    request.form = Form { line_end, blank_line };
+    request.line_format = LineFormat { line_end, blank_line };
     request
 }
 
@@ -72,7 +72,7 @@ fn every_form_of_request_is_read() {
             "Java PAUSE of two lines",
             "PAUSE movie.Mjpeg RTSP/1.0\r\nCSeq: 3\r\n",
             Request {
-                form: Form { line_end: CrLf, blank_line: false },
+                line_format: LineFormat { line_end: CrLf, blank_line: false },
                 ..request(Method::Pause, Some("movie.Mjpeg"), 3)
             },
         ),
@@ -246,17 +246,21 @@ fn bytes_that_are_no_text_or_have_no_end_close_the_connection() {
 
 #[test]
 fn replies_are_exact() {
-    let form = |line_end, blank_line| Form { line_end, blank_line };
-    let (lf, crlf) = (form(LineEnd::Lf, false), form(LineEnd::CrLf, false));
+    let line_format = |line_end, blank_line| LineFormat { line_end, blank_line };
+    let (lf, crlf) = (line_format(LineEnd::Lf, false), line_format(LineEnd::CrLf, false));
     let rows = [
         (Status::Ok, lf, "RTSP/1.0 200 OK\nCSeq: 1\nSession: 539239\n"),
         (Status::Ok, crlf, "RTSP/1.0 200 OK\r\nCSeq: 1\r\nSession: 539239\r\n"),
-        (Status::Ok, form(LineEnd::Lf, true), "RTSP/1.0 200 OK\nCSeq: 1\nSession: 539239\n\n"),
+        (
+            Status::Ok,
+            line_format(LineEnd::Lf, true),
+            "RTSP/1.0 200 OK\nCSeq: 1\nSession: 539239\n\n",
+        ),
         (Status::NotFound, lf, "RTSP/1.0 404 Not Found\nCSeq: 1\nSession: 0\n"),
         (Status::NotFound, crlf, "RTSP/1.0 404 Not Found\r\n"),
         (
             Status::MethodNotValidInThisState,
-            form(LineEnd::CrLf, true),
+            line_format(LineEnd::CrLf, true),
             "RTSP/1.0 455 Method Not Valid in This State\r\nCSeq: 1\r\nSession: 0\r\n\r\n",
         ),
         (Status::BadRequest, lf, "RTSP/1.0 400 Bad Request\nCSeq: 1\nSession: 0\n"),
@@ -267,8 +271,8 @@ fn replies_are_exact() {
         ),
         (Status::NotImplemented, lf, "RTSP/1.0 501 Not Implemented\nCSeq: 1\nSession: 0\n"),
     ];
-    for (status, form, want) in rows {
-        assert_eq!(status.write(1, 539_239, form), want);
+    for (status, line_format, want) in rows {
+        assert_eq!(status.write(1, 539_239, line_format), want);
     }
 }
 
@@ -351,7 +355,7 @@ proptest! {
         let read = Request::parse(&seek).unwrap();
         prop_assert_eq!((read.method, read.cseq, read.seek), (Method::Seek, cseq, Some(0.25)));
         prop_assert_eq!(read.session, Some(u64::from(session)));
-        let reply = Status::Ok.write(cseq, session, request.form);
+        let reply = Status::Ok.write(cseq, session, request.line_format);
         let read = Reply::parse(&reply).unwrap();
         prop_assert_eq!((read.code, read.cseq), (200, Some(cseq)));
         prop_assert_eq!(read.session, Some(session.to_string()));

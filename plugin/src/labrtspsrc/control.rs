@@ -220,7 +220,7 @@ impl Control {
     }
 
     fn form(&self) -> RequestForm {
-        self.forms.first().copied().unwrap_or(RequestForm::J)
+        self.forms.first().copied().unwrap_or(RequestForm::Java)
     }
 
     /// Moves on to the next form; false if there is none.
@@ -308,7 +308,7 @@ impl Control {
             return Ok(Some("SETUP was not understood"));
         }
         self.check_status(Method::Setup, &reply, text)?;
-        if reply.cseq.is_none() && self.form() == RequestForm::J && more {
+        if reply.cseq.is_none() && self.form() == RequestForm::Java && more {
             return Ok(Some("the reply's CSeq is not a number"));
         }
         self.session = reply.session.unwrap_or_else(|| "0".to_owned());
@@ -342,8 +342,10 @@ impl Control {
     /// Asks for the number of frames, if the reply to SETUP has the exact form of mjpeg-rtsp-server's:
     /// three complete lines. Other servers do not reply to an unknown request, or fail.
     fn describe(&mut self, setup: &str) -> Result<(), Failure> {
-        let named =
-            matches!(self.form(), RequestForm::J | RequestForm::Textbook | RequestForm::BlankLine);
+        let named = matches!(
+            self.form(),
+            RequestForm::Java | RequestForm::Textbook | RequestForm::BlankLine
+        );
         let blank = usize::from(self.form() == RequestForm::BlankLine);
         if !named || !setup.ends_with('\n') || setup.lines().count() != 3 + blank {
             return Ok(());

@@ -23,7 +23,7 @@ pub enum Dialect {
     #[default]
     #[enum_value(name = "Tried until RTP comes", nick = "auto")]
     Auto,
-    /// [`RequestForm::J`]
+    /// [`RequestForm::Java`]
     #[enum_value(name = "Three CRLF lines, as Java clients send", nick = "j")]
     J,
     /// [`RequestForm::Textbook`]
@@ -59,7 +59,7 @@ impl Dialect {
     pub fn form(self) -> Option<RequestForm> {
         match self {
             Self::Auto => None,
-            Self::J => Some(RequestForm::J),
+            Self::J => Some(RequestForm::Java),
             Self::Textbook => Some(RequestForm::Textbook),
             Self::BlankLine => Some(RequestForm::BlankLine),
             Self::Seed => Some(RequestForm::Seed),

@@ -4,7 +4,7 @@
 use super::shared::{Movie, Shared};
 use super::{LabRtspSrc, messages};
 use crate::border;
-use crate::rtp::{Judge, RtpHeader};
+use crate::rtp::{HeaderAudit, RtpHeader};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -62,7 +62,7 @@ struct State {
     element: glib::WeakRef<LabRtspSrc>,
     latency: gst::ClockTime,
     datagram: Vec<u8>,
-    judge: Judge,
+    audit: HeaderAudit,
     /// The last timestamp; later ones are not below it.
     last: Option<gst::ClockTime>,
     /// Base time before the last seek, until PLAYING sets a new one.
@@ -182,9 +182,9 @@ impl Receiver {
         let (findings, element) = {
             let mut state = self.state();
             if is_first {
-                state.judge = Judge::default();
+                state.audit = HeaderAudit::default();
             }
-            (state.judge.look(header, Instant::now()), state.element.upgrade())
+            (state.audit.inspect(header, Instant::now()), state.element.upgrade())
         };
         let Some(element) = element else { return };
         if is_first {

@@ -54,7 +54,7 @@ impl Movie {
 
     /// Number of a packet's frame, from 0; `None` if timestamps are not times in the movie.
     pub fn frame_of(&self, header: &RtpHeader) -> Option<u64> {
-        let frame = f64::from(header.timestamp) / 90_000.0 * self.framerate();
+        let frame = header.timestamp.as_secs_f64() * self.framerate();
         self.timed.then(|| frame.round() as u64)
     }
 
@@ -243,6 +243,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rtp::Timestamp;
 
     #[test]
     fn a_seek_goes_to_the_middle_of_a_frame() {
@@ -261,8 +262,9 @@ mod tests {
 
     #[test]
     fn the_last_frame_is_known_by_its_number_or_time() {
-        let header =
-            |sequence_number, timestamp| RtpHeader::jpeg(sequence_number, timestamp, 0, true);
+        let header = |sequence_number, timestamp| {
+            RtpHeader::jpeg(sequence_number, Timestamp::from_ticks(timestamp), 0, true)
+        };
         let numbered = Movie { frames: Some(500), ..Movie::default() };
         let timed = Movie { timed: true, ..numbered };
         let rows = [

@@ -6,7 +6,7 @@ use crate::jpeg::frame_size;
 use crate::mjpegfilesrc::properties::{fraction, framerate_of, framerate_spec};
 use crate::movie::{
     BadRecord, BadSpan, FrameIndex, FrameRate, LengthPrefix, MAX_FRAME_LEN, MAX_LISTED_BAD_SPANS,
-    MovieBytes, PREFIX_LEN, RecordWalker, SOI, Step,
+    MovieBytes, Nanoseconds, PREFIX_LEN, RecordWalker, SOI, Step,
 };
 use gst::glib;
 use gst::prelude::*;
@@ -166,7 +166,7 @@ impl MjpegFileParse {
                 return;
             }
         };
-        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame));
+        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame).get());
         let mut entries = Vec::new();
         let frames = {
             let mut state = self.state();
@@ -206,7 +206,7 @@ impl MjpegFileParse {
     /// The offset of the record whose frame is shown at a time in nanoseconds; past the movie's end,
     /// of the last one.
     fn record_at(&self, nanoseconds: u64) -> Option<u64> {
-        let frame = self.framerate().frame_at(nanoseconds);
+        let frame = self.framerate().frame_at(Nanoseconds::new(nanoseconds));
         let state = self.state();
         let last = state.index.frames().checked_sub(1)?;
         let frame = if state.index_complete { frame.min(last) } else { frame };
@@ -235,7 +235,7 @@ impl MjpegFileParse {
         }
         let stamped = image.make_mut();
         if let Some(number) = number {
-            let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame));
+            let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame).get());
             stamped.set_pts(time(number));
             stamped.set_dts(time(number));
             stamped.set_duration(time(number + 1) - time(number));

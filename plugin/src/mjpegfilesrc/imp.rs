@@ -5,7 +5,7 @@ use super::reader::{Next, ReadFrame, Reader, Stats, Stride};
 use super::settings::{BadFrames, Settings};
 use super::{properties, queries, reports};
 use crate::border;
-use crate::movie::{FrameLocation, FrameRate, LikelyFormat, MAX_LISTED_BAD_SPANS};
+use crate::movie::{FrameLocation, FrameRate, LikelyFormat, MAX_LISTED_BAD_SPANS, Nanoseconds};
 use crate::movie_file::{Lookup, MovieFile};
 use gst::glib;
 use gst::prelude::*;
@@ -142,7 +142,7 @@ impl MjpegFileSrc {
             return Err(gst::FlowError::Eos);
         }
         // A changed file is read anew between passes only, so that a pass has one length.
-        let changed = movie.if_changed().ok().flatten();
+        let changed = movie.reopen_if_changed().ok().flatten();
         self.state().as_mut().ok_or(gst::FlowError::Flushing)?.next_pass(frames, changed);
         Ok(())
     }
@@ -191,7 +191,7 @@ impl MjpegFileSrc {
 
     /// The frame at a position; past the end, the last frame.
     fn frame_for(&self, position: gst::ClockTime) -> Option<u64> {
-        let frame = self.framerate().frame_at(position.nseconds());
+        let frame = self.framerate().frame_at(Nanoseconds::new(position.nseconds()));
         match self.movie()?.frame(frame, &self.flushing, None) {
             Lookup::Frame(_) => Some(frame),
             // gst-rtsp-server 1.22 aborts after a seek that brings no buffer.
@@ -335,7 +335,7 @@ impl BaseSrcImpl for MjpegFileSrc {
         let Some(segment) = segment.downcast_mut::<gst::ClockTime>() else { return false };
         let stride = Stride::of(segment.rate(), segment.flags());
         let rate = self.framerate();
-        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame));
+        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame).get());
         // Backwards, the segment's end is played first; it is at most the movie's end.
         let first = if stride.backwards {
             segment.stop().unwrap_or(gst::ClockTime::MAX).saturating_sub(gst::ClockTime::NSECOND)

@@ -36,7 +36,7 @@ impl ReadAhead {
         let start = run.first().map_or(0, |first| first.offset);
         let fits = |at: &&FrameLocation| at.offset + u64::from(at.length) <= start + self.bytes;
         let count = run.iter().take_while(fits).count().max(1).min(run.len());
-        self.last = Some((now, Duration::from_nanos(rate.start_of(count as u64))));
+        self.last = Some((now, rate.start_of(count as u64).into()));
         count
     }
 

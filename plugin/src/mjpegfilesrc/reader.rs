@@ -174,7 +174,7 @@ impl Reader {
     /// The next frame's start and end time.
     fn times(&self) -> (gst::ClockTime, gst::ClockTime) {
         let (rate, timeline) = (self.settings.framerate, self.passed + self.next);
-        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame));
+        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame).get());
         (time(timeline), time(timeline + 1))
     }
 
@@ -244,7 +244,7 @@ impl Reader {
     /// Number of frames and duration; `None` while they are not known, and for a loop.
     pub fn duration(&self) -> Option<(u64, gst::ClockTime)> {
         let frames = self.movie.total_frames().filter(|_| !self.settings.looping)?;
-        let time = self.settings.framerate.start_of(frames);
+        let time = self.settings.framerate.start_of(frames).get();
         Some((frames, gst::ClockTime::from_nseconds(time)))
     }
 

@@ -17,7 +17,7 @@ use std::io;
 /// ```
 #[derive(Debug, Default)]
 pub struct FrameSplitter {
-    held: Held,
+    buffer: StreamBuffer,
     walker: RecordWalker,
     frames: u64,
 }
@@ -44,13 +44,13 @@ pub struct SplitterFrame {
 
 /// The part of the stream that is still needed.
 #[derive(Debug, Default)]
-struct Held {
+struct StreamBuffer {
     base: u64,
     bytes: Vec<u8>,
     finished: bool,
 }
 
-impl Held {
+impl StreamBuffer {
     fn from(&self, offset: u64) -> &[u8] {
         offset
             .checked_sub(self.base)
@@ -60,7 +60,7 @@ impl Held {
     }
 }
 
-impl MovieBytes for Held {
+impl MovieBytes for StreamBuffer {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         self.from(offset).read_at(buf, 0)
     }
@@ -82,22 +82,22 @@ impl FrameSplitter {
 
     /// Takes the next bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.held.bytes.extend_from_slice(bytes);
+        self.buffer.bytes.extend_from_slice(bytes);
     }
 
     /// Says that no more bytes come; what is left is judged as the end of the movie.
     pub fn finish(&mut self) {
-        self.held.finished = true;
+        self.buffer.finished = true;
     }
 
     /// The next frame or bad span, or `None` until more bytes have come.
     pub fn next_item(&mut self) -> Option<SplitItem> {
         loop {
             // Reading from memory does not fail.
-            let step = self.walker.step(&self.held).ok()?;
+            let step = self.walker.step(&self.buffer).ok()?;
             let item = match step {
                 Step::Frame { offset, length } => {
-                    let jpeg = self.held.from(offset).get(..length as usize)?.to_vec();
+                    let jpeg = self.buffer.from(offset).get(..length as usize)?.to_vec();
                     let number = self.frames;
                     self.frames += 1;
                     Some(SplitItem::Frame(SplitterFrame { number, offset, jpeg }))
@@ -116,10 +116,10 @@ impl FrameSplitter {
     }
 
     fn drop_settled(&mut self) {
-        let settled = self.walker.offset().saturating_sub(self.held.base);
-        let count = usize::try_from(settled).unwrap_or(usize::MAX).min(self.held.bytes.len());
-        self.held.bytes.drain(..count);
-        self.held.base += count as u64;
+        let settled = self.walker.offset().saturating_sub(self.buffer.base);
+        let count = usize::try_from(settled).unwrap_or(usize::MAX).min(self.buffer.bytes.len());
+        self.buffer.bytes.drain(..count);
+        self.buffer.base += count as u64;
     }
 }
 
@@ -143,7 +143,7 @@ mod tests {
         items.extend(std::iter::from_fn(|| splitter.next_item()));
         splitter.finish();
         items.extend(std::iter::from_fn(|| splitter.next_item()));
-        assert_eq!(splitter.held.bytes.len(), 0, "all bytes are settled at the end");
+        assert_eq!(splitter.buffer.bytes.len(), 0, "all bytes are settled at the end");
         items
     }
 
@@ -185,7 +185,7 @@ mod tests {
         for _ in 0..1000 {
             splitter.push(&[b'-'; 4096]);
             assert!(splitter.next_item().is_none());
-            assert!(splitter.held.bytes.len() <= 2 * MAX_FRAME_LEN);
+            assert!(splitter.buffer.bytes.len() <= 2 * MAX_FRAME_LEN);
         }
     }
 

@@ -19,16 +19,18 @@ mod frame_splitter;
 mod frame_writer;
 mod length_prefix;
 mod likely_format;
+mod nanoseconds;
 mod recognise;
 mod record_walker;
 
 pub use frame_index::{FrameIndex, FrameLocation, MAX_LISTED_BAD_SPANS};
-pub use frame_rate::FrameRate;
+pub use frame_rate::{FrameRate, ParseFrameRateError};
 pub use frame_splitter::{FrameSplitter, SplitItem, SplitterFrame};
 pub use frame_writer::{FrameWriter, WriteFrameError};
 pub use length_prefix::{LengthPrefix, PrefixError};
 pub use likely_format::LikelyFormat;
-pub use recognise::{Recognised, recognise};
+pub use nanoseconds::Nanoseconds;
+pub use recognise::{Confidence, recognise};
 pub use record_walker::{BadRecord, BadSpan, MovieBytes, RecordWalker, Step};
 
 /// Bytes of a record's length field.

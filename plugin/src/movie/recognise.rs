@@ -4,15 +4,15 @@
 use super::{EOI, LengthPrefix, PREFIX_LEN, SOI};
 
 /// Records that must follow one another for being sure.
-const SURE: usize = 3;
+const CERTAIN_RECORDS: usize = 3;
 
 /// How sure it is that bytes are a movie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Recognised {
+pub enum Confidence {
     /// One or two records and what can be seen behind them fit.
     Likely,
     /// Several records follow one another, or all that there is are records.
-    Sure,
+    Certain,
 }
 
 /// Looks at the begin of a file or stream. `peek` fills a place with the bytes at an offset, or
@@ -20,16 +20,16 @@ pub enum Recognised {
 pub fn recognise(
     mut peek: impl FnMut(u64, &mut [u8]) -> bool,
     length: Option<u64>,
-) -> Option<Recognised> {
+) -> Option<Confidence> {
     let mut offset = 0;
-    for records in 0..SURE {
+    for records in 0..CERTAIN_RECORDS {
         if length.is_some_and(|length| offset == length) && records > 0 {
-            return Some(Recognised::Sure);
+            return Some(Confidence::Certain);
         }
         // What lies behind the first bytes may be out of sight.
         let (mut digits, mut image, mut end) = ([0; PREFIX_LEN], [0; SOI.len()], [0; EOI.len()]);
         if !peek(offset, &mut digits) || !peek(offset + PREFIX_LEN as u64, &mut image) {
-            return (records > 0 && length.is_none()).then_some(Recognised::Likely);
+            return (records > 0 && length.is_none()).then_some(Confidence::Likely);
         }
         let stated = u64::from(LengthPrefix::parse(digits).ok()?.length());
         if image != SOI {
@@ -40,10 +40,10 @@ pub fn recognise(
         let ends = peek(offset - EOI.len() as u64, &mut end) && end == EOI;
         let last = length.is_some_and(|length| offset >= length);
         if last && !ends {
-            return (records > 0).then_some(Recognised::Likely);
+            return (records > 0).then_some(Confidence::Likely);
         }
     }
-    Some(Recognised::Sure)
+    Some(Confidence::Certain)
 }
 
 #[cfg(test)]
@@ -51,9 +51,9 @@ mod tests {
     use super::*;
 
     /// A name, bytes, their length if it is known, and what they are recognised as.
-    type Row<'a> = (&'a str, &'a [u8], Option<u64>, Option<Recognised>);
+    type Row<'a> = (&'a str, &'a [u8], Option<u64>, Option<Confidence>);
 
-    fn of(bytes: &[u8], length: Option<u64>) -> Option<Recognised> {
+    fn of(bytes: &[u8], length: Option<u64>) -> Option<Confidence> {
         let peek = |offset: u64, place: &mut [u8]| {
             let begin = usize::try_from(offset).unwrap_or(usize::MAX);
             let seen = bytes.get(begin..begin.saturating_add(place.len()));
@@ -75,11 +75,11 @@ mod tests {
         let only_cut = &two[..two.len() - 3];
         let whole = |bytes: &[u8]| Some(bytes.len() as u64);
         let rows: Vec<Row> = vec![
-            ("several records", &three, whole(&three), Some(Recognised::Sure)),
-            ("the same without an end", &three, None, Some(Recognised::Sure)),
-            ("cut at the end", cut, whole(cut), Some(Recognised::Sure)),
-            ("one record", &one, whole(&one), Some(Recognised::Sure)),
-            ("one record of a stream", &one, None, Some(Recognised::Likely)),
+            ("several records", &three, whole(&three), Some(Confidence::Certain)),
+            ("the same without an end", &three, None, Some(Confidence::Certain)),
+            ("cut at the end", cut, whole(cut), Some(Confidence::Certain)),
+            ("one record", &one, whole(&one), Some(Confidence::Certain)),
+            ("one record of a stream", &one, None, Some(Confidence::Likely)),
             ("one record, cut", only_cut, whole(only_cut), None),
             ("nothing", b"", Some(0), None),
             ("plain JPEG", &plain, whole(&plain), None),

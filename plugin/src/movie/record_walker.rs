@@ -127,7 +127,7 @@ impl Default for RecordWalker {
 }
 
 /// How the bytes at an offset look.
-enum Head {
+enum RecordHead {
     Good { length: u32 },
     Bad(BadRecord),
     Unknown,
@@ -160,12 +160,12 @@ impl RecordWalker {
         if offset >= movie.end() {
             return Ok(if movie.is_whole() { Step::End } else { Step::NeedMore });
         }
-        match judge(movie, offset)? {
+        match inspect_head(movie, offset)? {
             // Nothing at all where bytes were promised: the file has shrunk.
-            Head::Unknown if movie.is_whole() => Ok(Step::End),
-            Head::Unknown => Ok(Step::NeedMore),
-            Head::Good { length } => Ok(self.frame_at(offset, length)),
-            Head::Bad(first) => {
+            RecordHead::Unknown if movie.is_whole() => Ok(Step::End),
+            RecordHead::Unknown => Ok(Step::NeedMore),
+            RecordHead::Good { length } => Ok(self.frame_at(offset, length)),
+            RecordHead::Bad(first) => {
                 // Empty records come in runs, which the search counts from the first one on.
                 let empty = first == BadRecord::Prefix(PrefixError::Zero);
                 let span = BadSpan { offset, bytes: 0, records: u64::from(!empty), first };
@@ -181,10 +181,10 @@ impl RecordWalker {
                     if after >= movie.end() && movie.is_whole() {
                         return Ok(self.close(span, movie.end()));
                     }
-                    match judge(movie, after)? {
-                        Head::Unknown => return Ok(Step::NeedMore),
-                        Head::Good { .. } => return Ok(self.close(span, after)),
-                        Head::Bad(_) => {}
+                    match inspect_head(movie, after)? {
+                        RecordHead::Unknown => return Ok(Step::NeedMore),
+                        RecordHead::Good { .. } => return Ok(self.close(span, after)),
+                        RecordHead::Bad(_) => {}
                     }
                 }
                 self.state = State::Searching(span);
@@ -223,10 +223,10 @@ impl RecordWalker {
                 self.next += (zeros * PREFIX_LEN) as u64;
                 self.state = State::Searching(span);
                 let after = self.next;
-                return match judge(movie, after)? {
-                    Head::Good { .. } => Ok(self.close(span, after)),
-                    Head::Unknown if movie.is_whole() => Ok(self.close(span, movie.end())),
-                    Head::Unknown | Head::Bad(_) => Ok(Step::Searching),
+                return match inspect_head(movie, after)? {
+                    RecordHead::Good { .. } => Ok(self.close(span, after)),
+                    RecordHead::Unknown if movie.is_whole() => Ok(self.close(span, movie.end())),
+                    RecordHead::Unknown | RecordHead::Bad(_) => Ok(Step::Searching),
                 };
             }
         }
@@ -240,9 +240,9 @@ impl RecordWalker {
             }
             let candidate = self.next + start as u64;
             match confirm(movie, candidate)? {
-                Confirmed::Yes => return Ok(self.close(span, candidate)),
-                Confirmed::No => {}
-                Confirmed::Unknown => {
+                Confirmation::Yes => return Ok(self.close(span, candidate)),
+                Confirmation::No => {}
+                Confirmation::Unknown => {
                     self.next = candidate;
                     self.state = State::Searching(span);
                     return Ok(Step::NeedMore);
@@ -266,26 +266,26 @@ impl RecordWalker {
 
 /// Whether a record begins at `candidate`: a good head, and at the distance it states an
 /// end of image before, or another good head or the end of the file after.
-fn confirm<M: MovieBytes + ?Sized>(movie: &M, candidate: u64) -> io::Result<Confirmed> {
-    let length = match judge(movie, candidate)? {
-        Head::Good { length } => length,
-        Head::Bad(_) => return Ok(Confirmed::No),
-        Head::Unknown => return Ok(Confirmed::Unknown),
+fn confirm<M: MovieBytes + ?Sized>(movie: &M, candidate: u64) -> io::Result<Confirmation> {
+    let length = match inspect_head(movie, candidate)? {
+        RecordHead::Good { length } => length,
+        RecordHead::Bad(_) => return Ok(Confirmation::No),
+        RecordHead::Unknown => return Ok(Confirmation::Unknown),
     };
     let after = candidate + PREFIX_LEN as u64 + u64::from(length);
     let mut end = [0; EOI.len()];
     let ends = read_full(movie, &mut end, after - EOI.len() as u64)? == EOI.len() && end == EOI;
     if ends || (after >= movie.end() && movie.is_whole()) {
-        return Ok(Confirmed::Yes);
+        return Ok(Confirmation::Yes);
     }
-    Ok(match judge(movie, after)? {
-        Head::Good { .. } => Confirmed::Yes,
-        Head::Bad(_) => Confirmed::No,
-        Head::Unknown => Confirmed::Unknown,
+    Ok(match inspect_head(movie, after)? {
+        RecordHead::Good { .. } => Confirmation::Yes,
+        RecordHead::Bad(_) => Confirmation::No,
+        RecordHead::Unknown => Confirmation::Unknown,
     })
 }
 
-enum Confirmed {
+enum Confirmation {
     Yes,
     No,
     Unknown,
@@ -296,38 +296,38 @@ fn zero_run_end(span: &BadSpan) -> u64 {
     span.offset + span.records * PREFIX_LEN as u64
 }
 
-fn judge<M: MovieBytes + ?Sized>(movie: &M, offset: u64) -> io::Result<Head> {
+fn inspect_head<M: MovieBytes + ?Sized>(movie: &M, offset: u64) -> io::Result<RecordHead> {
     let mut head = [0; HEAD_LEN];
     let have = read_full(movie, &mut head, offset)?;
     if have < HEAD_LEN && !movie.is_whole() {
-        return Ok(Head::Unknown);
+        return Ok(RecordHead::Unknown);
     }
     let [prefix @ .., soi1, soi2] = head;
     let soi = [soi1, soi2];
     if have == 0 {
-        return Ok(Head::Unknown);
+        return Ok(RecordHead::Unknown);
     }
     if have < PREFIX_LEN {
-        return Ok(Head::Bad(BadRecord::Tail { bytes: have as u64 }));
+        return Ok(RecordHead::Bad(BadRecord::Tail { bytes: have as u64 }));
     }
     let length = match LengthPrefix::parse(prefix) {
         Ok(prefix) => prefix.length(),
-        Err(error) => return Ok(Head::Bad(error.into())),
+        Err(error) => return Ok(RecordHead::Bad(error.into())),
     };
     let left = movie.end().saturating_sub(offset + PREFIX_LEN as u64);
     if u64::from(length) > left {
         return Ok(if movie.is_whole() {
-            Head::Bad(BadRecord::PastEnd { length, left })
+            RecordHead::Bad(BadRecord::PastEnd { length, left })
         } else if soi == SOI {
-            Head::Unknown
+            RecordHead::Unknown
         } else {
-            Head::Bad(BadRecord::NotJpeg { length })
+            RecordHead::Bad(BadRecord::NotJpeg { length })
         });
     }
     Ok(if length as usize >= SOI.len() && soi == SOI {
-        Head::Good { length }
+        RecordHead::Good { length }
     } else {
-        Head::Bad(BadRecord::NotJpeg { length })
+        RecordHead::Bad(BadRecord::NotJpeg { length })
     })
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One opened movie.
 
-use super::registry::{self, Key};
+use super::registry::{self, FileKey};
 use crate::border;
 use crate::movie::{
     BadSpan, FrameIndex, FrameLocation, LikelyFormat, MovieBytes, RecordWalker, Step,
@@ -62,7 +62,7 @@ pub struct MovieFile {
     /// Of the file by path, size and time of modification, as a number.
     identity: u64,
     bytes: FileBytes,
-    index: RwLock<Index>,
+    index: RwLock<SharedIndex>,
     /// Pairs with `grown`; holds nothing, since the index has its own lock.
     waiting: Mutex<()>,
     grown: Condvar,
@@ -117,13 +117,13 @@ fn open_regular(path: &Path) -> io::Result<File> {
 
 /// Where indexing is, and what it has found since it was last published.
 #[derive(Debug, Default)]
-struct Walk {
+struct IndexingState {
     walker: RecordWalker,
     steps: Vec<Step>,
 }
 
 #[derive(Debug, Default)]
-struct Index {
+struct SharedIndex {
     frames: FrameIndex,
     complete: bool,
     failed: Option<io::ErrorKind>,
@@ -179,7 +179,7 @@ impl MovieFile {
         let metadata = file.metadata().map_err(refused)?;
         regular(&metadata)?;
         let full = path.canonicalize().map_err(refused)?;
-        let key = Key::new(full, &metadata).map_err(refused)?;
+        let key = FileKey::new(full, &metadata).map_err(refused)?;
         let identity = key.identity();
         let bytes = FileBytes::new(file, path, &metadata);
         Ok(registry::get_or_insert(key, || Self::index(identity, bytes)))
@@ -202,7 +202,7 @@ impl MovieFile {
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn if_changed(&self) -> io::Result<Option<Arc<Self>>> {
+    pub fn reopen_if_changed(&self) -> io::Result<Option<Arc<Self>>> {
         let (metadata, file) = self.bytes.with(|file| Ok((file.metadata()?, file.try_clone()?)))?;
         if self.bytes.is_same(&metadata) {
             return Ok(None);
@@ -210,7 +210,7 @@ impl MovieFile {
         let path = &self.bytes.path;
         // A file that was removed meanwhile has the path that it was opened by.
         let full = path.canonicalize().unwrap_or_else(|_| path.clone());
-        let identity = Key::new(full, &metadata)?.identity();
+        let identity = FileKey::new(full, &metadata)?.identity();
         Ok(Some(Self::index(identity, FileBytes::new(file, path, &metadata))))
     }
 
@@ -223,7 +223,7 @@ impl MovieFile {
             waiting: Mutex::default(),
             grown: Condvar::new(),
         });
-        let mut walk = Walk::default();
+        let mut walk = IndexingState::default();
         let end = Instant::now() + INDEX_AT_OPEN;
         while movie.advance(&mut walk) {
             if Instant::now() < end {
@@ -256,7 +256,7 @@ impl MovieFile {
     }
 
     /// Indexes a little more; false when there is no more.
-    fn advance(&self, walk: &mut Walk) -> bool {
+    fn advance(&self, walk: &mut IndexingState) -> bool {
         let publish = Instant::now() + PUBLISH_AFTER;
         let end = loop {
             match walk.walker.step(&self.bytes) {
@@ -289,7 +289,7 @@ impl MovieFile {
         self.wake();
     }
 
-    fn read_index(&self) -> RwLockReadGuard<'_, Index> {
+    fn read_index(&self) -> RwLockReadGuard<'_, SharedIndex> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -362,7 +362,7 @@ impl MovieFile {
     /// Where `frame` lies; waits for the index to reach it, until `cancelled` is set (and
     /// [`Self::wake`] called) or `limit` is over.
     pub fn frame(&self, frame: u64, cancelled: &AtomicBool, limit: Option<Duration>) -> Lookup {
-        let look = |index: &Index| match index.frames.get(frame) {
+        let look = |index: &SharedIndex| match index.frames.get(frame) {
             Some(location) => Some(Lookup::Frame(location)),
             None if index.complete => Some(Lookup::End(index.frames.frames())),
             None => None,
@@ -382,13 +382,13 @@ impl MovieFile {
 
     /// The number of all frames; waits for it at most `limit`.
     pub fn wait_total(&self, limit: Duration) -> Option<u64> {
-        let look = |index: &Index| index.complete.then(|| index.frames.frames());
+        let look = |index: &SharedIndex| index.complete.then(|| index.frames.frames());
         self.wait(look, &AtomicBool::new(false), Some(limit))
     }
 
     fn wait<T>(
         &self,
-        look: impl Fn(&Index) -> Option<T>,
+        look: impl Fn(&SharedIndex) -> Option<T>,
         cancelled: &AtomicBool,
         limit: Option<Duration>,
     ) -> Option<T> {

@@ -12,19 +12,19 @@ use std::time::SystemTime;
 
 /// What makes a file the same file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct FileKey {
     path: PathBuf,
     length: u64,
     modified: SystemTime,
 }
 
-impl Key {
+impl FileKey {
     pub fn new(path: PathBuf, metadata: &Metadata) -> io::Result<Self> {
         Ok(Self { path, length: metadata.len(), modified: metadata.modified()? })
     }
 }
 
-impl Key {
+impl FileKey {
     /// The key as a number.
     pub fn identity(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -33,10 +33,10 @@ impl Key {
     }
 }
 
-static OPEN: LazyLock<Mutex<HashMap<Key, Weak<MovieFile>>>> = LazyLock::new(Mutex::default);
+static OPEN: LazyLock<Mutex<HashMap<FileKey, Weak<MovieFile>>>> = LazyLock::new(Mutex::default);
 
 /// The open movie under `key`, or a new one. `open` runs without the lock, since it reads.
-pub(super) fn get_or_insert(key: Key, open: impl FnOnce() -> Arc<MovieFile>) -> Arc<MovieFile> {
+pub(super) fn get_or_insert(key: FileKey, open: impl FnOnce() -> Arc<MovieFile>) -> Arc<MovieFile> {
     let lock = || OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(movie) = lock().get(&key).and_then(Weak::upgrade) {
         return movie;

@@ -16,7 +16,7 @@
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //! ```
 
-use super::PAYLOAD_TYPE_JPEG;
+use super::{PAYLOAD_TYPE_JPEG, Timestamp};
 
 /// Bytes of the fixed part.
 pub const FIXED_LEN: usize = 12;
@@ -39,7 +39,7 @@ pub struct RtpHeader {
     /// One more for each packet; wraps.
     pub sequence_number: u16,
     /// When the payload was sampled, in ticks of the clock rate; wraps.
-    pub timestamp: u32,
+    pub timestamp: Timestamp,
     /// The synchronization source: who sends this stream.
     pub ssrc: u32,
 }
@@ -67,7 +67,7 @@ pub enum HeaderError {
 
 impl RtpHeader {
     /// The header of a JPEG packet without padding, extension and contributing sources.
-    pub const fn jpeg(sequence_number: u16, timestamp: u32, ssrc: u32, marker: bool) -> Self {
+    pub const fn jpeg(sequence_number: u16, timestamp: Timestamp, ssrc: u32, marker: bool) -> Self {
         Self {
             version: 2,
             padding: false,
@@ -89,7 +89,7 @@ impl RtpHeader {
             | (self.csrc_count & 15);
         let kind = u8::from(self.marker) << 7 | (self.payload_type & 127);
         let [s1, s0] = self.sequence_number.to_be_bytes();
-        let [t3, t2, t1, t0] = self.timestamp.to_be_bytes();
+        let [t3, t2, t1, t0] = self.timestamp.ticks().to_be_bytes();
         let [i3, i2, i1, i0] = self.ssrc.to_be_bytes();
         [flags, kind, s1, s0, t3, t2, t1, t0, i3, i2, i1, i0]
     }
@@ -111,7 +111,7 @@ impl RtpHeader {
             marker: kind & 0x80 != 0,
             payload_type: kind & 127,
             sequence_number: u16::from_be_bytes([s1, s0]),
-            timestamp: u32::from_be_bytes([t3, t2, t1, t0]),
+            timestamp: Timestamp::from_ticks(u32::from_be_bytes([t3, t2, t1, t0])),
             ssrc: u32::from_be_bytes([i3, i2, i1, i0]),
         };
         let csrc = 4 * usize::from(header.csrc_count);
@@ -142,7 +142,8 @@ mod tests {
 
     type Payload = Result<&'static [u8], HeaderError>;
 
-    const HEADER: RtpHeader = RtpHeader::jpeg(0x1234, 0x5678_9abc, 0xdef0_1122, true);
+    const HEADER: RtpHeader =
+        RtpHeader::jpeg(0x1234, Timestamp::from_ticks(0x5678_9abc), 0xdef0_1122, true);
 
     const BYTES: [u8; 12] =
         [0x80, 0x9a, 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 0x11, 0x22];

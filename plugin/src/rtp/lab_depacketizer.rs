@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Frames from what lab servers send: one JPEG a packet, or one of the fragment forms in use.
 
-use super::packet_order::{Packet, PacketCounts, PacketOrder};
-use super::{HeaderError, RtpHeader};
+use super::reorder_buffer::{BufferedPacket, PacketCounts, ReorderBuffer};
+use super::{HeaderError, RtpHeader, Timestamp};
 use crate::jpeg::{Header, ImageEnd, first_image_end};
 use crate::movie::{EOI, PREFIX_LEN, SOI};
 
 /// The most bytes that are gathered for one frame; more is given up.
-pub const MAX_GATHERED: usize = 4 * 1024 * 1024;
+pub const MAX_REASSEMBLED: usize = 4 * 1024 * 1024;
 
 /// Bytes of the headers of their own that servers put before the JPEG or a fragment of it.
 const OWN_HEADERS: [usize; 2] = [6, 8];
@@ -17,7 +17,7 @@ const PARITY: u8 = 127;
 
 /// A frame that has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
+pub struct ReceivedFrame {
     /// From SOI on.
     pub jpeg: Vec<u8>,
     /// Whether its end has come: EOI, or the packet with the marker.
@@ -25,14 +25,14 @@ pub struct Received {
     /// Of its first packet; in the lab the frame's number, from 1.
     pub sequence_number: u16,
     /// Of its first packet, as the server wrote it.
-    pub timestamp: u32,
+    pub timestamp: Timestamp,
     /// What [`LabDepacketizer::push`] was told of its first packet.
     pub arrival: u64,
 }
 
 /// What is known of the frame that is being gathered.
 #[derive(Debug)]
-struct Unit {
+struct PartialFrame {
     first: RtpHeader,
     arrival: u64,
     last: u16,
@@ -43,9 +43,9 @@ struct Unit {
     jpeg: Vec<u8>,
 }
 
-impl Unit {
-    fn received(self, whole: bool) -> Received {
-        Received {
+impl PartialFrame {
+    fn into_frame(self, whole: bool) -> ReceivedFrame {
+        ReceivedFrame {
             jpeg: self.jpeg,
             whole,
             sequence_number: self.first.sequence_number,
@@ -58,8 +58,8 @@ impl Unit {
 /// Gathers frames from packets.
 #[derive(Debug, Default)]
 pub struct LabDepacketizer {
-    order: PacketOrder,
-    unit: Option<Unit>,
+    order: ReorderBuffer,
+    partial: Option<PartialFrame>,
     /// The server sends fragments.
     fragments: bool,
 }
@@ -70,26 +70,26 @@ impl LabDepacketizer {
     ///
     /// # Errors
     /// If it is no RTP packet.
-    pub fn push(&mut self, packet: &[u8], arrival: u64) -> Result<Vec<Received>, HeaderError> {
+    pub fn push(&mut self, packet: &[u8], arrival: u64) -> Result<Vec<ReceivedFrame>, HeaderError> {
         let (header, _) = RtpHeader::parse(packet)?;
         if header.payload_type == PARITY {
             return Ok(Vec::new());
         }
         let number = header.sequence_number;
-        let due = self.order.push(Packet { number, arrival, bytes: packet.to_vec() });
-        Ok(due.into_iter().flat_map(|packet| self.take(&packet)).collect())
+        let due = self.order.push(BufferedPacket { number, arrival, bytes: packet.to_vec() });
+        Ok(due.into_iter().flat_map(|packet| self.accept_in_order(&packet)).collect())
     }
 
     /// A packet in its turn.
-    fn take(&mut self, packet: &Packet) -> Vec<Received> {
+    fn accept_in_order(&mut self, packet: &BufferedPacket) -> Vec<ReceivedFrame> {
         let Ok((header, payload)) = RtpHeader::parse(&packet.bytes) else { return Vec::new() };
-        let Some(own_header) = image_begin(payload) else {
-            return self.go_on(header, payload).into_iter().collect();
+        let Some(own_header) = image_start(payload) else {
+            return self.continue_frame(header, payload).into_iter().collect();
         };
         let mut frames: Vec<_> = self.unfinished().into_iter().collect();
         let image = payload.get(own_header..).unwrap_or_default();
         let end = image_end(image);
-        let unit = Unit {
+        let partial = PartialFrame {
             first: header,
             arrival: packet.arrival,
             last: header.sequence_number,
@@ -98,50 +98,51 @@ impl LabDepacketizer {
             jpeg: image.get(..end.unwrap_or(image.len())).unwrap_or_default().to_vec(),
         };
         if end.is_some() || header.marker {
-            frames.push(unit.received(true));
+            frames.push(partial.into_frame(true));
         } else {
-            self.unit = Some(unit);
+            self.partial = Some(partial);
         }
         frames
     }
 
     /// The frame that is gathered, behind which no end has come. Where no fragments are sent it
     /// is whole, and lacks EOI in the file too.
-    fn unfinished(&mut self) -> Option<Received> {
+    fn unfinished(&mut self) -> Option<ReceivedFrame> {
         let whole = !self.fragments;
-        self.unit.take().map(|unit| unit.received(whole))
+        self.partial.take().map(|partial| partial.into_frame(whole))
     }
 
     /// A packet without an image's begin: the next fragment of the frame that is gathered.
-    fn go_on(&mut self, header: RtpHeader, payload: &[u8]) -> Option<Received> {
-        let mut unit = self.unit.take()?;
-        let same_number = header.sequence_number == unit.last;
-        let other_form = unit.same_number.is_some_and(|it| it != same_number);
-        if header.timestamp != unit.first.timestamp || other_form {
+    fn continue_frame(&mut self, header: RtpHeader, payload: &[u8]) -> Option<ReceivedFrame> {
+        let mut partial = self.partial.take()?;
+        let same_number = header.sequence_number == partial.last;
+        let other_form = partial.same_number.is_some_and(|it| it != same_number);
+        if header.timestamp != partial.first.timestamp || other_form {
             // The begin of the next frame was lost.
-            return Some(unit.received(false));
+            return Some(partial.into_frame(false));
         }
-        let fragment = payload.get(unit.own_header..).unwrap_or_default();
-        if unit.jpeg.len() + fragment.len() > MAX_GATHERED {
+        let fragment = payload.get(partial.own_header..).unwrap_or_default();
+        if partial.jpeg.len() + fragment.len() > MAX_REASSEMBLED {
             return None;
         }
         self.fragments = true;
-        unit.jpeg.extend_from_slice(fragment);
-        unit.last = header.sequence_number;
-        unit.same_number = Some(same_number);
+        partial.jpeg.extend_from_slice(fragment);
+        partial.last = header.sequence_number;
+        partial.same_number = Some(same_number);
         // Fragments are cut anywhere, so that EOI may lie on both sides of a cut.
-        if header.marker || unit.jpeg.ends_with(&EOI) {
-            return Some(unit.received(true));
+        if header.marker || partial.jpeg.ends_with(&EOI) {
+            return Some(partial.into_frame(true));
         }
-        self.unit = Some(unit);
+        self.partial = Some(partial);
         None
     }
 
     /// What waits for packets that have not come, as far as it has: at the end of the stream, or
     /// when none has come for the time of some frames.
-    pub fn flush(&mut self) -> Vec<Received> {
+    pub fn flush(&mut self) -> Vec<ReceivedFrame> {
         let due = self.order.flush();
-        let mut frames: Vec<_> = due.iter().flat_map(|packet| self.take(packet)).collect();
+        let mut frames: Vec<_> =
+            due.iter().flat_map(|packet| self.accept_in_order(packet)).collect();
         frames.extend(self.unfinished());
         frames
     }
@@ -159,7 +160,7 @@ impl LabDepacketizer {
 
 /// How many bytes stand before the image, if one begins in this payload: none, the movie's five
 /// digits, or a header of the server's own.
-fn image_begin(payload: &[u8]) -> Option<usize> {
+fn image_start(payload: &[u8]) -> Option<usize> {
     let begins = |at: usize| payload.get(at..).is_some_and(|rest| rest.starts_with(&SOI));
     if begins(0) {
         return Some(0);
@@ -193,7 +194,7 @@ mod tests {
     }
 
     fn packet(change: impl FnOnce(&mut RtpHeader), payload: &[u8]) -> Vec<u8> {
-        let mut header = RtpHeader::jpeg(1, 0, 0, false);
+        let mut header = RtpHeader::jpeg(1, Timestamp::default(), 0, false);
         change(&mut header);
         [&header.to_bytes()[..], payload].concat()
     }
@@ -218,7 +219,8 @@ mod tests {
         let own = |length: usize, payload: &[u8]| [&vec![9; length], payload].concat();
         let part = |number: u16, timestamp: u32, marker: bool, payload: &[u8]| {
             let set = |h: &mut RtpHeader| {
-                (h.sequence_number, h.timestamp, h.marker) = (number, timestamp, marker);
+                (h.sequence_number, h.marker) = (number, marker);
+                h.timestamp = Timestamp::from_ticks(timestamp);
             };
             packet(set, payload)
         };
@@ -292,10 +294,11 @@ mod tests {
     #[test]
     fn what_is_lost_is_counted_and_costs_itself_only() {
         let plain = |number: u16| packet(|h| h.sequence_number = number, &image(1));
+        let ticks = Timestamp::from_ticks;
         // A fragment whose begin is missing, between two whole frames.
         let one = image(1);
-        let middle = packet(|h| (h.sequence_number, h.timestamp) = (2, 5), &one[20..]);
-        let last = packet(|h| (h.sequence_number, h.timestamp) = (3, 6), &one);
+        let middle = packet(|h| (h.sequence_number, h.timestamp) = (2, ticks(5)), &one[20..]);
+        let last = packet(|h| (h.sequence_number, h.timestamp) = (3, ticks(6)), &one);
         let (frames, _) = receive(&[plain(1), middle, last]);
         assert_eq!(frames.iter().map(|frame| frame.0).collect::<Vec<_>>(), [1, 3]);
     }
@@ -307,8 +310,8 @@ mod tests {
         for number in 0..100 {
             let fragment = packet(|_| {}, &vec![number; 60_000]);
             assert!(depacketizer.push(&fragment, 0).unwrap().is_empty());
-            let held = depacketizer.unit.as_ref().map_or(0, |unit| unit.jpeg.len());
-            assert!(held <= MAX_GATHERED);
+            let held = depacketizer.partial.as_ref().map_or(0, |partial| partial.jpeg.len());
+            assert!(held <= MAX_REASSEMBLED);
         }
         assert_eq!(depacketizer.flush(), []);
     }

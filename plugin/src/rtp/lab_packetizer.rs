@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One frame, one packet: the lab's way to send JPEG, which no other RTP receiver understands.
 
-use super::{RtpHeader, rtp_timestamp};
+use super::{RtpHeader, Timestamp};
+use crate::movie::Nanoseconds;
 
 /// The largest JPEG that one UDP datagram holds behind the header, in bytes: 65 507 less 12.
 pub const MAX_LAB_FRAME: usize = 65_495;
@@ -28,12 +29,12 @@ impl LabPacketizer {
         number
     }
 
-    /// The header of the next frame, which is shown at `nanoseconds` of the movie. The packet is
+    /// The header of the next frame, which is shown at `position` of the movie. The packet is
     /// it and the JPEG, of [`MAX_LAB_FRAME`] bytes at the most.
-    pub fn header(&mut self, nanoseconds: u64) -> RtpHeader {
+    pub fn header(&mut self, position: Nanoseconds) -> RtpHeader {
         let sequence_number = self.next_number();
         // One packet is one frame. Plain clients ignore the marker, those of fragments need it.
-        RtpHeader::jpeg(sequence_number, rtp_timestamp(nanoseconds), self.ssrc, true)
+        RtpHeader::jpeg(sequence_number, Timestamp::default().after(position), self.ssrc, true)
     }
 }
 
@@ -44,7 +45,7 @@ mod tests {
     #[test]
     fn numbers_begin_with_1_and_are_never_0() {
         let mut packetizer = LabPacketizer::new(7);
-        let mut numbers = (0..65_540_u32).map(|_| packetizer.header(0));
+        let mut numbers = (0..65_540_u32).map(|_| packetizer.header(Nanoseconds::ZERO));
         assert_eq!(
             numbers.by_ref().take(3).map(|h| h.sequence_number).collect::<Vec<_>>(),
             [1, 2, 3]
@@ -57,11 +58,11 @@ mod tests {
     #[test]
     fn timestamps_are_of_90_khz() {
         let mut packetizer = LabPacketizer::new(7);
-        let mut at = |nanoseconds| packetizer.header(nanoseconds).timestamp;
+        let mut at = |position| packetizer.header(Nanoseconds::new(position)).timestamp.ticks();
         assert_eq!([at(0), at(50_000_000), at(1_000_000_000)], [0, 4_500, 90_000]);
         // 2^32 ticks are over 13 hours.
         assert_eq!(at(47_721_858_844_445), 0);
-        let header = packetizer.header(0);
+        let header = packetizer.header(Nanoseconds::ZERO);
         assert_eq!((header.version, header.payload_type, header.marker), (2, 26, true));
         assert_eq!(header.ssrc, 7);
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a sender reports by RTCP (RFC 3550 section 6), as bytes.
 
+use super::Timestamp;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SENDER_REPORT: u8 = 200;
@@ -18,7 +19,7 @@ pub struct SenderReport {
     /// The moment on the wall clock.
     pub now: SystemTime,
     /// The RTP timestamp of that moment.
-    pub timestamp: u32,
+    pub timestamp: Timestamp,
     /// RTP packets sent since the start.
     pub packets: u32,
     /// Bytes of their payloads.
@@ -35,7 +36,7 @@ impl SenderReport {
         let mut out = vec![0x80, SENDER_REPORT, 0, 6];
         out.extend(self.ssrc.to_be_bytes());
         out.extend(((seconds << 32) | fraction).to_be_bytes());
-        for field in [self.timestamp, self.packets, self.octets] {
+        for field in [self.timestamp.ticks(), self.packets, self.octets] {
             out.extend(field.to_be_bytes());
         }
         // One chunk: SSRC, the item CNAME, and one to four zeros up to a word's end.
@@ -65,7 +66,7 @@ mod tests {
         let report = SenderReport {
             ssrc: 0x0102_0304,
             now,
-            timestamp: 0x0506_0708,
+            timestamp: Timestamp::from_ticks(0x0506_0708),
             packets: 9,
             octets: 0x0a0b,
         };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use crate::border;
-use crate::jpeg::{Carried, Prepared, Unusable, Way, prepare, prepared_size};
+use crate::jpeg::{Carried, Prepared, Unusable, Conversion, prepare, prepared_size};
 use crate::movie::EOI;
 use gst::glib;
 use gst::prelude::*;
@@ -62,7 +62,7 @@ impl RtpJpegPrep {
             kinds.set(*kind, *count);
         }
         let mut stats = gst::Structure::new_empty("rtpjpegprep-stats");
-        for way in Way::ALL {
+        for way in Conversion::ALL {
             stats.set(way.name(), state.sent.get(way.name()).copied().unwrap_or(0));
         }
         stats.set("dropped", state.dropped);
@@ -99,7 +99,7 @@ impl RtpJpegPrep {
         let is_first = {
             let mut state = self.state();
             match prepared {
-                Ok(prepared) => *state.sent.entry(prepared.way().name()).or_default() += 1,
+                Ok(prepared) => *state.sent.entry(prepared.conversion().name()).or_default() += 1,
                 Err(_) => state.dropped += 1,
             }
             kind.is_some_and(|kind| {
@@ -112,7 +112,7 @@ impl RtpJpegPrep {
         let (conversion, reason) = match prepared {
             Ok(prepared) => {
                 let reason = prepared.reason().map(|reason| reason.to_string());
-                (prepared.way().describe(), reason.unwrap_or_default())
+                (prepared.conversion().describe(), reason.unwrap_or_default())
             }
             Err(unusable) => {
                 gst::element_imp_warning!(

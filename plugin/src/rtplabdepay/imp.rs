@@ -3,7 +3,7 @@
 use crate::border;
 use crate::jpeg::frame_size;
 use crate::pads::{HeldEvents, Pads, SinkPad};
-use crate::rtp::{LabDepacketizer, Received};
+use crate::rtp::{LabDepacketizer, ReceivedFrame};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -66,7 +66,7 @@ impl RtpLabDepay {
         self.state().depacketizer.reset();
     }
 
-    fn push(&self, frames: Vec<Received>) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn push(&self, frames: Vec<ReceivedFrame>) -> Result<gst::FlowSuccess, gst::FlowError> {
         for received in frames {
             let number = received.sequence_number;
             let Some(Output { caps, buffer }) = self.output(received) else {
@@ -87,7 +87,7 @@ impl RtpLabDepay {
     }
 
     /// The buffer for a frame; `None` if the frame is damaged.
-    fn output(&self, received: Received) -> Option<Output> {
+    fn output(&self, received: ReceivedFrame) -> Option<Output> {
         let mut state = self.state();
         let size = frame_size(&received.jpeg).filter(|_| received.whole);
         let Some((width, height)) = size else {
@@ -103,7 +103,7 @@ impl RtpLabDepay {
                 .build()
         });
         state.frames += 1;
-        state.last = Some((received.sequence_number, received.timestamp));
+        state.last = Some((received.sequence_number, received.timestamp.ticks()));
         let mut buffer = gst::Buffer::from_slice(received.jpeg);
         let stamped = buffer.get_mut()?;
         let arrival = Some(received.arrival).filter(|it| *it != NO_TIME);

@@ -3,6 +3,7 @@
 use super::Oversize;
 use crate::border;
 use crate::jpeg::encode_within;
+use crate::movie::Nanoseconds;
 use crate::pads::{Pads, SinkPad};
 use crate::rtp::{LabPacketizer, MAX_LAB_FRAME, PAYLOAD_TYPE_JPEG, VIDEO_CLOCK_RATE};
 use gst::glib;
@@ -127,9 +128,9 @@ impl RtpLabPay {
         let time = time.unwrap_or_default().nseconds();
         let ssrc = || settings.ssrc.unwrap_or_else(glib::random_int);
         let packetizer = state.packetizer.get_or_insert_with(|| LabPacketizer::new(ssrc()));
-        let mut header = packetizer.header(time);
+        let mut header = packetizer.header(Nanoseconds::new(time));
         header.payload_type = settings.pt;
-        (state.seqnum, state.timestamp) = (header.sequence_number, header.timestamp);
+        (state.seqnum, state.timestamp) = (header.sequence_number, header.timestamp.ticks());
         let mut packet = gst::Buffer::from_slice(header.to_bytes());
         packet.append(image);
         state.packets += 1;

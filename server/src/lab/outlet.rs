@@ -8,7 +8,7 @@ use crate::connection::outbox::{Drained, Sent};
 use crate::send::{Fetched, FrameRef, Frames, Moment, Outlet};
 use gstmjpegfile::jpeg::encode_within;
 use gstmjpegfile::movie::FrameRate;
-use gstmjpegfile::rtp::{LabPacketizer, MAX_LAB_FRAME, RtpHeader};
+use gstmjpegfile::rtp::{LabPacketizer, MAX_LAB_FRAME, RtpHeader, Timestamp};
 use socket2::{SockAddr, Socket};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -224,7 +224,7 @@ impl Outlet for LabOutlet {
         &mut self,
         frame: &LabFrame,
         of: FrameRef,
-        _rtptime: u32,
+        _rtptime: Timestamp,
         _resume: &dyn Fn() -> Drained,
     ) -> Sent {
         match frame {

@@ -8,8 +8,10 @@ use crate::mount::Mount;
 use crate::random;
 use crate::send::stream::Stream;
 use crate::send::timeline::Plan;
-use gstmjpegfile::lab::{Form, Method, Request, RequestError, Status};
+use gstmjpegfile::lab::{LineFormat, Method, Request, RequestError, Status};
+use gstmjpegfile::movie::Nanoseconds;
 use gstmjpegfile::movie_file::MovieFile;
+use gstmjpegfile::rtp::Timestamp;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -64,7 +66,7 @@ impl Session {
     }
 
     /// The reply to what is no request.
-    pub fn refuse(error: RequestError, form: Form, cseq: Option<u64>) -> String {
+    pub fn refuse(error: RequestError, form: LineFormat, cseq: Option<u64>) -> String {
         tracing::debug!("lab: {error}");
         let status = match error {
             RequestError::Method => Status::NotImplemented,
@@ -92,22 +94,22 @@ impl Session {
     /// Does what is asked; gives the reply.
     pub fn answer(&mut self, request: &Request) -> String {
         let status = self.act(request);
-        let blank = request.form.line_end.as_str();
-        let lines = Form { blank_line: false, ..request.form };
+        let blank = request.line_format.line_end.as_str();
+        let lines = LineFormat { blank_line: false, ..request.line_format };
         let names = matches!(request.method, Method::List | Method::Switch);
         if names && status == Status::Ok {
             // The names follow the three lines.
             let reply = status.write(request.cseq, self.number, lines);
-            let last = if request.form.blank_line { blank } else { "" };
-            return reply + &self.list(request.form) + last;
+            let last = if request.line_format.blank_line { blank } else { "" };
+            return reply + &self.list(request.line_format) + last;
         }
         if request.method == Method::Describe && status == Status::Ok {
             let Some(description) = self.describe(request) else {
-                return Status::NotFound.write(request.cseq, self.number, request.form);
+                return Status::NotFound.write(request.cseq, self.number, request.line_format);
             };
             return status.write(request.cseq, self.number, lines) + blank + &description;
         }
-        status.write(request.cseq, self.number, request.form)
+        status.write(request.cseq, self.number, request.line_format)
     }
 
     fn act(&mut self, request: &Request) -> Status {
@@ -207,7 +209,7 @@ impl Session {
         let explainer = self.explainer.clone();
         let outlet = LabOutlet::new(socket, to, mode.framerate, resources.frames, explainer);
         let played = (mode.framerate, mode.looping);
-        let stream = Stream::new(movie, played, 0, resources, pacer, outlet);
+        let stream = Stream::new(movie, played, Timestamp::default(), resources, pacer, outlet);
         self.set_up = Some(SetUp { file: file.to_owned(), to, stream, speed: USUAL_SPEED });
         Status::Ok
     }
@@ -253,9 +255,9 @@ impl Session {
         let frames = stream.movie().frames().max(1);
         let rate = self.service.mode.framerate;
         // A looping movie counts on over its passes.
-        let present = rate.frame_at(stream.position().nanoseconds) % frames;
+        let present = rate.frame_at(Nanoseconds::new(stream.position().nanoseconds)) % frames;
         let playing = stream.is_playing();
-        stream.go_to(rate.start_of(choose(present, frames).min(frames - 1)));
+        stream.go_to(rate.start_of(choose(present, frames).min(frames - 1)).get());
         if playing {
             self.play();
         }
@@ -282,14 +284,14 @@ impl Session {
             "v=0".to_owned(),
             format!("m=video {port} RTP/AVP 26"),
             "a=rtpmap:26 JPEG/90000".to_owned(),
-            format!("a=framerate:{}", f64::from(rate.numerator()) / f64::from(rate.denominator())),
+            format!("a=framerate:{}", rate.frames_per_second()),
         ];
         // Nobody seeks in what is live.
         let frames = (!live).then(|| format!("a=x-total-frames:{frames}"));
-        Some(text_of(lines.into_iter().chain(frames), request.form))
+        Some(text_of(lines.into_iter().chain(frames), request.line_format))
     }
 
-    fn list(&self, form: Form) -> String {
+    fn list(&self, form: LineFormat) -> String {
         let names = self.service.catalog.mounts().map(|mount| mount.point.trim_matches('/'));
         text_of(names.map(ToOwned::to_owned), form)
     }
@@ -322,7 +324,7 @@ fn at_place(frames: u64, place: f64) -> u64 {
     (frames as f64 * place) as u64
 }
 
-fn text_of(lines: impl Iterator<Item = String>, form: Form) -> String {
+fn text_of(lines: impl Iterator<Item = String>, form: LineFormat) -> String {
     let mut text = String::new();
     for line in lines {
         // Writing to a String does not fail.

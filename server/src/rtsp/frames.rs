@@ -2,7 +2,9 @@
 //! Frames as RTP payloads, made once for all viewers and kept within a limit of memory.
 
 use crate::send::{Fetched, FrameRef, Frames};
-use gstmjpegfile::jpeg::{self, Reason, Refusal, Unusable, Way, check, frame_size, prepare};
+use gstmjpegfile::jpeg::{
+    self, CheckError, Conversion, ConversionReason, Unusable, check, frame_size, prepare,
+};
 use gstmjpegfile::movie::EOI;
 use gstmjpegfile::rtp::JpegPayloads;
 use quick_cache::sync::{Cache, DefaultLifecycle};
@@ -37,25 +39,25 @@ pub(super) enum Prepared {
         payloads: JpegPayloads,
         /// In pixels.
         size: Size,
-        way: Way,
+        conversion: Conversion,
         /// Why it is not carried as it is.
-        reason: Option<Reason>,
+        reason: Option<ConversionReason>,
     },
     /// It cannot be shown, and is left out.
     Dropped(Unusable),
 }
 
 impl Prepared {
-    fn of(jpeg: &[u8], way: Way, reason: Option<Reason>) -> Self {
+    fn of(jpeg: &[u8], conversion: Conversion, reason: Option<ConversionReason>) -> Self {
         match JpegPayloads::cut(jpeg, PACKET) {
-            Ok(payloads) => Self::Payloads { payloads, size: frame_size(jpeg), way, reason },
+            Ok(payloads) => Self::Payloads { payloads, size: frame_size(jpeg), conversion, reason },
             Err(damage) => Self::Dropped(damage.into()),
         }
     }
 
     /// Whether making it takes much longer than sending it.
     fn is_made(&self) -> bool {
-        matches!(self, Self::Payloads { way, .. } if *way != Way::AsIs)
+        matches!(self, Self::Payloads { conversion, .. } if *conversion != Conversion::AsIs)
     }
 }
 
@@ -110,10 +112,10 @@ impl PayloadCache {
                 if carried.lacks_eoi {
                     bytes.extend(EOI);
                 }
-                Prepared::of(bytes, Way::AsIs, None)
+                Prepared::of(bytes, Conversion::AsIs, None)
             }
-            Err(Refusal::Damaged(damage)) => Prepared::Dropped(damage.into()),
-            Ok(_) | Err(Refusal::NotCarried(_)) => return Fetched::MustEncode,
+            Err(CheckError::Damaged(damage)) => Prepared::Dropped(damage.into()),
+            Ok(_) | Err(CheckError::UnsupportedByRtp(_)) => return Fetched::MustEncode,
         };
         let prepared = Arc::new(prepared);
         if let Some(kept) = &self.0 {
@@ -165,10 +167,10 @@ impl Frames for PayloadCache {
             Ok(Arc::new(match prepare(&jpeg, size) {
                 Ok(jpeg::Prepared::AsIs(carried)) => {
                     jpeg.truncate(carried.length);
-                    Prepared::of(&jpeg, Way::AsIs, None)
+                    Prepared::of(&jpeg, Conversion::AsIs, None)
                 }
-                Ok(jpeg::Prepared::Made { jpeg, way, reason }) => {
-                    Prepared::of(&jpeg, way, Some(reason))
+                Ok(jpeg::Prepared::Made { jpeg, conversion, reason }) => {
+                    Prepared::of(&jpeg, conversion, Some(reason))
                 }
                 Err(unusable) => Prepared::Dropped(unusable),
             }))

@@ -6,7 +6,7 @@ use super::frames::{PayloadCache, Prepared};
 use crate::connection::outbox::{Drained, Sent};
 use crate::send::{FrameRef, Moment, Outlet, reports};
 use crate::udp::Datagrams;
-use gstmjpegfile::rtp::{FIXED_LEN, JpegPayloads, RtpHeader, SenderReport};
+use gstmjpegfile::rtp::{FIXED_LEN, JpegPayloads, RtpHeader, SenderReport, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ impl RtspOutlet {
     fn send_payloads(
         &mut self,
         payloads: &JpegPayloads,
-        rtptime: u32,
+        rtptime: Timestamp,
         resume: Option<&dyn Fn() -> Drained>,
     ) -> Sent {
         let mut headers = std::mem::take(&mut self.headers);
@@ -142,7 +142,7 @@ impl Outlet for RtspOutlet {
         &mut self,
         frame: &Arc<Prepared>,
         of: FrameRef,
-        rtptime: u32,
+        rtptime: Timestamp,
         resume: &dyn Fn() -> Drained,
     ) -> Sent {
         match &**frame {
@@ -155,11 +155,11 @@ impl Outlet for RtspOutlet {
                 }
                 Sent::Done
             }
-            Prepared::Payloads { payloads, size, way, reason } => {
+            Prepared::Payloads { payloads, size, conversion, reason } => {
                 if let Some(reason) = reason
                     && self.made.insert(reason.kind())
                 {
-                    reports::made(of.movie, of.number, *way, reason);
+                    reports::made(of.movie, of.number, *conversion, reason);
                 }
                 // A live movie waits for nobody.
                 let resume = (!self.live).then_some(resume);

@@ -34,7 +34,7 @@ impl Description<'_> {
         let (id, server) = (self.id, self.server);
         // A name may hold anything but line ends, which nothing in an SDP may.
         let name: String = self.name.chars().filter(|c| !c.is_control()).collect();
-        let rate = f64::from(self.framerate.numerator()) / f64::from(self.framerate.denominator());
+        let rate = self.framerate.frames_per_second();
         let range = match (self.live, self.duration) {
             (true, _) => "now-".to_owned(),
             (false, None) => "0-".to_owned(),

@@ -16,6 +16,7 @@ use gst_rtsp_server::RTSPSession;
 use gst_rtsp_server::prelude::*;
 use gstmjpegfile::movie::FrameRate;
 use gstmjpegfile::movie_file::MovieFile;
+use gstmjpegfile::rtp::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
@@ -102,7 +103,7 @@ pub(super) struct PlayAnswer {
     /// The sequence number of the first packet; not known of what is live.
     pub sequence_number: Option<u16>,
     /// The RTP timestamp of the range's start.
-    pub timestamp: u32,
+    pub timestamp: Timestamp,
 }
 
 impl PlayAnswer {
@@ -238,7 +239,7 @@ impl Sessions {
     /// A movie's time in nanoseconds, if its end is known and it has one.
     pub fn duration(&self, movie: &MovieFile) -> Option<u64> {
         let frames = movie.total_frames().filter(|_| !self.mode.looping)?;
-        Some(self.mode.framerate.start_of(frames))
+        Some(self.mode.framerate.start_of(frames).get())
     }
 
     /// The duration of the movie that a session plays.
@@ -252,7 +253,9 @@ impl Sessions {
         let PlaybackMode { framerate, looping, live_since } = self.mode;
         let outlet = RtspOutlet::new(ssrc, self.cname.clone(), live_since.is_some());
         let resources = self.resources.clone();
-        Stream::new(movie, (framerate, looping), crate::random(), resources, pacer, outlet)
+        // RFC 3550 section 5.1 asks for a random start.
+        let start = Timestamp::from_ticks(crate::random());
+        Stream::new(movie, (framerate, looping), start, resources, pacer, outlet)
     }
 
     /// Stops what is played and makes ready what a PLAY asks for.
@@ -403,7 +406,7 @@ mod tests {
             scale: None,
             speed: None,
             sequence_number,
-            timestamp: 9,
+            timestamp: Timestamp::from_ticks(9),
         };
         let url = "rtsp://host/movie.mjpeg/stream=0";
         let rows = [

@@ -23,7 +23,7 @@ impl Index for Arc<MovieFile> {
     }
 
     fn if_changed(&self) -> Option<Self> {
-        MovieFile::if_changed(self).ok().flatten()
+        MovieFile::reopen_if_changed(self).ok().flatten()
     }
 }
 

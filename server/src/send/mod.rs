@@ -19,6 +19,7 @@ pub(crate) mod timeline;
 use crate::connection::outbox::{Drained, Sent};
 use gstmjpegfile::movie::FrameLocation;
 use gstmjpegfile::movie_file::MovieFile;
+use gstmjpegfile::rtp::Timestamp;
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -91,7 +92,7 @@ pub(crate) struct Moment {
     /// On the wall clock.
     pub now: SystemTime,
     /// The RTP timestamp of that moment.
-    pub rtptime: u32,
+    pub rtptime: Timestamp,
 }
 
 /// Where a stream's frames go.
@@ -111,7 +112,7 @@ pub(crate) trait Outlet: Send + Sized + 'static {
         &mut self,
         frame: &<Self::Frames as Frames>::Frame,
         of: FrameRef,
-        rtptime: u32,
+        rtptime: Timestamp,
         resume: &dyn Fn() -> Drained,
     ) -> Sent;
 

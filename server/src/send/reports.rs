@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the log says of movies, each thing once, since each viewer's stream finds it again.
 
-use gstmjpegfile::jpeg::{Reason, Unusable, Way};
+use gstmjpegfile::jpeg::{Conversion, ConversionReason, Unusable};
 use gstmjpegfile::movie::MAX_LISTED_BAD_SPANS;
 use gstmjpegfile::movie_file::MovieFile;
 use std::collections::VecDeque;
@@ -31,7 +31,7 @@ pub(crate) fn dropped(movie: &MovieFile, frame: u64, offset: u64, why: &Unusable
 }
 
 /// A frame was made, since RTP cannot carry it as it is.
-pub(crate) fn made(movie: &MovieFile, frame: u64, way: Way, reason: &Reason) {
+pub(crate) fn made(movie: &MovieFile, frame: u64, way: Conversion, reason: &ConversionReason) {
     let (path, kind, way) = (movie.path().display(), reason.kind(), way.describe());
     once(&format!("{path}\0{kind}\0{way}"), || {
         tracing::debug!(%path, frame = frame + 1, kind, "{way}: {reason}");

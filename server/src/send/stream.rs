@@ -13,6 +13,7 @@ use crate::pacer::{Paced, Pacer, new_id};
 use crate::workers::Workers;
 use gstmjpegfile::movie::{FrameLocation, FrameRate};
 use gstmjpegfile::movie_file::MovieFile;
+use gstmjpegfile::rtp::Timestamp;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -47,7 +48,7 @@ pub(crate) struct Position {
     /// In the movie, in nanoseconds.
     pub nanoseconds: u64,
     /// The RTP timestamp.
-    pub rtptime: u32,
+    pub rtptime: Timestamp,
 }
 
 struct State<O: Outlet> {
@@ -90,7 +91,7 @@ impl<O: Outlet> Stream<O> {
     pub fn new(
         movie: Arc<MovieFile>,
         (framerate, looping): (FrameRate, bool),
-        rtptime: u32,
+        rtptime: Timestamp,
         resources: Arc<Resources<O::Frames>>,
         pacer: Pacer,
         outlet: O,
@@ -523,7 +524,7 @@ mod tests {
             &mut self,
             frame: &Vec<u8>,
             of: FrameRef,
-            _: u32,
+            _: Timestamp,
             resume: &dyn Fn() -> Drained,
         ) -> Sent {
             assert!(self.panics_at != Some(of.number), "on purpose");
@@ -573,13 +574,14 @@ mod tests {
         let outlet = ToTest { events: sent, busy: false, panics_at };
         let rate = FrameRate::new(500, 1).unwrap();
         let pacer = pacers.pick().unwrap();
-        let stream = Stream::new(movie, (rate, looping), 0, resources, pacer, outlet);
+        let stream =
+            Stream::new(movie, (rate, looping), Timestamp::default(), resources, pacer, outlet);
         Sending { stream, events, _pacers: pacers, _runtime: runtime, _file: file }
     }
 
     fn plan(start: u64) -> Plan {
         let rate = FrameRate::new(500, 1).unwrap();
-        Plan::new(rate, rate.start_of(start), None, 1.0, 1.0)
+        Plan::new(rate, rate.start_of(start).get(), None, 1.0, 1.0)
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! Which frame is sent at which tick, when, and with which RTP timestamp: RFC 2326's Range, Scale
 //! and Speed, the lab's speeds, and the position of live movies.
 
-use gstmjpegfile::movie::FrameRate;
-use gstmjpegfile::rtp::rtp_timestamp;
+use gstmjpegfile::movie::{FrameRate, Nanoseconds};
+use gstmjpegfile::rtp::Timestamp;
 use std::time::{Duration, Instant};
 
 /// Later than this, a frame's lateness is forgiven: the frames after it are not sent in a rush.
@@ -32,7 +32,8 @@ impl Plan {
     pub fn new(framerate: FrameRate, start: u64, end: Option<u64>, scale: f64, speed: f64) -> Self {
         let backwards = scale < 0.0;
         // Backwards, what has been shown last by then comes first.
-        let first = framerate.frame_at(if backwards { start.saturating_sub(1) } else { start });
+        let first =
+            framerate.frame_at(Nanoseconds::new(start.saturating_sub(u64::from(backwards))));
         // Within 1 and 8.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let step = scale.abs().round().max(1.0) as u64;
@@ -52,7 +53,7 @@ impl Plan {
     /// The frame that is sent at a tick, from 0; `None` if the plan has ended by then.
     fn frame(&self, tick: u64) -> Option<u64> {
         let distance = tick.checked_mul(self.step)?;
-        let start = |frame| self.framerate.start_of(frame);
+        let start = |frame| self.framerate.start_of(frame).get();
         if self.backwards {
             let frame = self.first.checked_sub(distance)?;
             self.end.is_none_or(|end| start(frame + 1) > end).then_some(frame)
@@ -64,7 +65,7 @@ impl Plan {
 
     /// When a tick is due, in nanoseconds after the plan's start.
     fn due(&self, tick: u64) -> u64 {
-        let usual = self.framerate.start_of(tick.saturating_mul(self.step));
+        let usual = self.framerate.start_of(tick.saturating_mul(self.step)).get();
         if (self.times - 1.0).abs() < f64::EPSILON {
             return usual;
         }
@@ -83,9 +84,9 @@ impl Plan {
         let distance = ticks.saturating_mul(self.step);
         if self.backwards {
             // What was shown last was shown from its end to its start.
-            self.framerate.start_of((self.first + 1).saturating_sub(distance))
+            self.framerate.start_of((self.first + 1).saturating_sub(distance)).get()
         } else {
-            self.framerate.start_of(self.first.saturating_add(distance))
+            self.framerate.start_of(self.first.saturating_add(distance)).get()
         }
     }
 }
@@ -99,12 +100,12 @@ pub(crate) struct Timeline {
     /// Ticks that are over.
     ticks: u64,
     /// The RTP timestamp of tick 0.
-    rtptime: u32,
+    rtptime: Timestamp,
 }
 
 impl Timeline {
     /// A plan whose first frame is due at `start`, with an RTP timestamp.
-    pub fn new(plan: Plan, start: Instant, rtptime: u32) -> Self {
+    pub fn new(plan: Plan, start: Instant, rtptime: Timestamp) -> Self {
         Self { plan, start, ticks: 0, rtptime }
     }
 
@@ -129,14 +130,14 @@ impl Timeline {
     }
 
     /// The RTP timestamp of the next tick.
-    pub fn rtptime(&self) -> u32 {
-        self.rtptime.wrapping_add(rtp_timestamp(self.plan.due(self.ticks)))
+    pub fn rtptime(&self) -> Timestamp {
+        self.rtptime.after(Nanoseconds::new(self.plan.due(self.ticks)))
     }
 
     /// The RTP timestamp of a moment that is not before the start.
-    pub fn rtptime_at(&self, now: Instant) -> u32 {
-        let since = now.saturating_duration_since(self.start).as_nanos();
-        self.rtptime.wrapping_add(rtp_timestamp(u64::try_from(since).unwrap_or(u64::MAX)))
+    pub fn rtptime_at(&self, now: Instant) -> Timestamp {
+        let elapsed = now.saturating_duration_since(self.start);
+        self.rtptime.after(Nanoseconds::saturating_from(elapsed))
     }
 
     /// The position from which playing goes on, in nanoseconds.
@@ -200,18 +201,22 @@ mod tests {
     #[test]
     fn ticks_have_times_and_timestamps_that_do_not_drift() {
         let start = Instant::now();
-        let mut timeline = Timeline::new(plan(1.0, None, 1.0, 1.0), start, u32::MAX - 4499);
+        let mut timeline =
+            Timeline::new(plan(1.0, None, 1.0, 1.0), start, Timestamp::from_ticks(u32::MAX - 4499));
         let ms = Duration::from_millis;
         assert_eq!((timeline.frame(), timeline.due()), (Some(20), start));
-        assert_eq!((timeline.rtptime(), timeline.position()), (u32::MAX - 4499, SECOND));
+        assert_eq!((timeline.rtptime().ticks(), timeline.position()), (u32::MAX - 4499, SECOND));
         // A frame is 4500 ticks of RTP's clock. What is late by less than a second stays due.
         for (now, due) in [(0, 50), (51, 100), (900, 150)] {
             assert_eq!(timeline.advance(start + ms(now)), start + ms(due));
         }
-        assert_eq!((timeline.rtptime(), timeline.rtptime_at(start + ms(150))), (9000, 9000));
+        assert_eq!(
+            [timeline.rtptime(), timeline.rtptime_at(start + ms(150))],
+            [Timestamp::from_ticks(9000); 2]
+        );
         // By more than that, it is forgiven.
         assert_eq!(timeline.advance(start + ms(1250)), start + ms(1250));
-        assert_eq!(timeline.rtptime(), 13_500);
+        assert_eq!(timeline.rtptime().ticks(), 13_500);
         timeline.delay_until(start + ms(1300));
         assert_eq!(timeline.due(), start + ms(1300));
         assert_eq!((timeline.frame(), timeline.is_at_start()), (Some(24), false));

@@ -4,7 +4,7 @@
 
 use super::bits::BitReader;
 use super::coefficients::Plane;
-use super::huffman::Decoder;
+use super::huffman::HuffmanDecoder;
 use super::progressive::decode_progressive;
 use crate::jpeg::header::{Component, Damage, Header, Process};
 use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC};
@@ -75,14 +75,14 @@ pub(crate) fn quantization(header: &Header, component: Component) -> Option<[u16
     (!values.contains(&0)).then_some(values)
 }
 
-/// One component's part in a scan.
-struct Part {
+/// One component's decoder in a scan.
+struct ComponentDecoder {
     /// Its place in the frame.
     index: usize,
     /// Blocks of an MCU across and down.
     blocks: (u32, u32),
-    dc: Decoder,
-    ac: Decoder,
+    dc: HuffmanDecoder,
+    ac: HuffmanDecoder,
     prediction: i32,
 }
 
@@ -108,23 +108,23 @@ pub(crate) fn decode(jpeg: &[u8], header: &Header) -> Result<Vec<Plane>, Damage>
     Ok(planes.into_iter().flatten().collect())
 }
 
-fn parts(header: &Header) -> Option<Vec<Part>> {
+fn component_decoders(header: &Header) -> Option<Vec<ComponentDecoder>> {
     let scan = header.scan.components();
     let alone = scan.len() == 1;
-    let mut parts = Vec::with_capacity(scan.len());
+    let mut decoders = Vec::with_capacity(scan.len());
     for component in scan {
         let index = header.components().iter().position(|frame| frame.id == component.id)?;
         let frame = header.components().get(index)?;
         let factors = (u32::from(frame.horizontal), u32::from(frame.vertical));
-        parts.push(Part {
+        decoders.push(ComponentDecoder {
             index,
             blocks: if alone { (1, 1) } else { factors },
-            dc: Decoder::new(huffman(&header.dc, &STANDARD_DC, component.dc)?),
-            ac: Decoder::new(huffman(&header.ac, &STANDARD_AC, component.ac)?),
+            dc: HuffmanDecoder::new(huffman(&header.dc, &STANDARD_DC, component.dc)?),
+            ac: HuffmanDecoder::new(huffman(&header.ac, &STANDARD_AC, component.ac)?),
             prediction: 0,
         });
     }
-    Some(parts)
+    Some(decoders)
 }
 
 /// `None` as soon as the data end or hold no code.
@@ -134,25 +134,26 @@ fn decode_scan(
     geometry: Geometry,
     planes: &mut [Option<Plane>],
 ) -> Option<()> {
-    let mut parts = parts(header)?;
-    let mcus = if let [part] = &parts[..] {
+    let mut decoders = component_decoders(header)?;
+    let mcus = if let [decoder] = &decoders[..] {
         // A scan of one component has its own blocks only (T.81 A.2.2).
-        geometry.needed(*header.components().get(part.index)?)
+        geometry.needed(*header.components().get(decoder.index)?)
     } else {
         geometry.mcus
     };
     // A block takes two bits at the least: nothing is allocated for blocks that cannot be there.
-    let blocks: u64 = parts.iter().map(|part| u64::from(part.blocks.0 * part.blocks.1)).sum();
+    let blocks: u64 =
+        decoders.iter().map(|decoder| u64::from(decoder.blocks.0 * decoder.blocks.1)).sum();
     if blocks * u64::from(mcus.0) * u64::from(mcus.1) > 4 * bits.bytes_left() as u64 {
         return None;
     }
-    for part in &parts {
-        let frame = header.components().get(part.index)?;
-        let slot = planes.get_mut(part.index)?;
+    for decoder in &decoders {
+        let frame = header.components().get(decoder.index)?;
+        let slot = planes.get_mut(decoder.index)?;
         if slot.is_some() {
             return None;
         }
-        let (across, down) = (mcus.0 * part.blocks.0, mcus.1 * part.blocks.1);
+        let (across, down) = (mcus.0 * decoder.blocks.0, mcus.1 * decoder.blocks.1);
         *slot = Some(Plane::new(across as usize, down as usize, quantization(header, *frame)?));
     }
     let interval = u32::from(header.restart_interval);
@@ -162,20 +163,20 @@ fn decode_scan(
             if interval > 0 {
                 if until_restart == 0 {
                     bits.restart()?;
-                    for part in &mut parts {
-                        part.prediction = 0;
+                    for decoder in &mut decoders {
+                        decoder.prediction = 0;
                     }
                     until_restart = interval;
                 }
                 until_restart -= 1;
             }
-            for part in &mut parts {
-                let plane = planes.get_mut(part.index)?.as_mut()?;
-                for y in 0..part.blocks.1 {
-                    for x in 0..part.blocks.0 {
-                        let row = (row * part.blocks.1 + y) as usize;
-                        let column = (column * part.blocks.0 + x) as usize;
-                        decode_block(bits, part, plane, row, column)?;
+            for decoder in &mut decoders {
+                let plane = planes.get_mut(decoder.index)?.as_mut()?;
+                for y in 0..decoder.blocks.1 {
+                    for x in 0..decoder.blocks.0 {
+                        let row = (row * decoder.blocks.1 + y) as usize;
+                        let column = (column * decoder.blocks.0 + x) as usize;
+                        decode_block(bits, decoder, plane, row, column)?;
                     }
                 }
             }
@@ -187,22 +188,22 @@ fn decode_scan(
 #[inline]
 fn decode_block(
     bits: &mut BitReader,
-    part: &mut Part,
+    decoder: &mut ComponentDecoder,
     plane: &mut Plane,
     row: usize,
     column: usize,
 ) -> Option<()> {
     let begin = plane.len();
-    let size = u32::from(part.dc.decode(bits)?);
+    let size = u32::from(decoder.dc.decode(bits)?);
     if size > 15 {
         return None;
     }
     let difference = extend(bits.take(size)?, size);
-    part.prediction += difference;
-    let dc = i16::try_from(part.prediction).ok()?;
+    decoder.prediction += difference;
+    let dc = i16::try_from(decoder.prediction).ok()?;
     let mut position = 1_u32;
     while position < 64 {
-        let symbol = u32::from(part.ac.decode(bits)?);
+        let symbol = u32::from(decoder.ac.decode(bits)?);
         let (run, size) = (symbol >> 4, symbol & 15);
         if size == 0 {
             if run < 15 {

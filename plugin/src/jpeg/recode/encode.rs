@@ -3,7 +3,7 @@
 
 use super::bits::BitWriter;
 use super::coefficients::{Ac, Plane};
-use super::huffman::{Encoder, STANDARD};
+use super::huffman::{HuffmanEncoder, STANDARD};
 use crate::jpeg::segments::marker;
 use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC};
 
@@ -113,7 +113,7 @@ fn segment(out: &mut Vec<u8>, marker: u8, body: impl FnOnce(&mut Vec<u8>)) {
 #[inline]
 fn put_block(
     out: &mut BitWriter,
-    (dc_table, ac_table): &(Encoder, Encoder),
+    (dc_table, ac_table): &(HuffmanEncoder, HuffmanEncoder),
     prediction: &mut i16,
     (dc, rest): (i16, &[Ac]),
 ) -> Option<()> {

@@ -11,7 +11,7 @@ const FAST_BITS: u32 = 9;
 
 /// Decodes one table's codes.
 #[derive(Debug, Clone)]
-pub(crate) struct Decoder {
+pub(crate) struct HuffmanDecoder {
     /// By the next nine bits: the code's length in the upper byte, its value in the lower; 0 for
     /// longer codes.
     fast: [u16; 1 << FAST_BITS],
@@ -21,7 +21,7 @@ pub(crate) struct Decoder {
     values: [u8; 256],
 }
 
-impl Decoder {
+impl HuffmanDecoder {
     /// The header's check has made sure that there are no more than 256 values.
     pub fn new(table: HuffmanTable) -> Self {
         let mut decoder =
@@ -77,12 +77,12 @@ impl Decoder {
 
 /// Encodes with one table.
 #[derive(Debug)]
-pub(crate) struct Encoder {
+pub(crate) struct HuffmanEncoder {
     /// By value: the code above, its length in the lowest byte; 0 where there is none.
     codes: [u32; 256],
 }
 
-impl Encoder {
+impl HuffmanEncoder {
     fn new(table: HuffmanTable) -> Self {
         let mut encoder = Self { codes: [0; 256] };
         let (mut code, mut values) = (0_u32, table.values.iter());
@@ -110,11 +110,11 @@ impl Encoder {
 }
 
 /// Annex K's tables for encoding: DC and AC, luminance and chrominance.
-pub(crate) static STANDARD: LazyLock<[(Encoder, Encoder); 2]> = LazyLock::new(|| {
+pub(crate) static STANDARD: LazyLock<[(HuffmanEncoder, HuffmanEncoder); 2]> = LazyLock::new(|| {
     let [dc_luma, dc_chroma] = STANDARD_DC;
     let [ac_luma, ac_chroma] = STANDARD_AC;
     [
-        (Encoder::new(dc_luma), Encoder::new(ac_luma)),
-        (Encoder::new(dc_chroma), Encoder::new(ac_chroma)),
+        (HuffmanEncoder::new(dc_luma), HuffmanEncoder::new(ac_luma)),
+        (HuffmanEncoder::new(dc_chroma), HuffmanEncoder::new(ac_chroma)),
     ]
 });

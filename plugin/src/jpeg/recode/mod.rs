@@ -36,26 +36,26 @@ mod tests;
 mod transcode;
 
 use super::header::{Component, Damage, Header, Process};
-use super::{MAX_SIDE, NotCarried};
+use super::{MAX_SIDE, UnsupportedByRtp};
 use coefficients::Plane;
 use decode::{Geometry, decode, quantization};
 use encode::Frame;
 use layout::Layout;
 use resample::{Resample, resample};
-use transcode::{Failed, transcode};
+use transcode::{TranscodeError, transcode};
 
 /// An image that RFC 2435 carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recoded {
     /// The whole image.
     pub jpeg: Vec<u8>,
-    /// What it has kept.
-    pub kept: Kept,
+    /// What it has preserved.
+    pub preserved: Preserved,
 }
 
-/// What a recoded image has kept of the original.
+/// What a recoded image has preserved of the original.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
+pub enum Preserved {
     /// It decodes to the same pixels.
     Everything,
     /// It decodes to the same luma; chroma was resampled or quantized anew.
@@ -80,7 +80,7 @@ pub enum RecodeError {
 pub enum NeedsPixels {
     /// Another number of bits or components, another process, RGB, or a size over the limit.
     #[error(transparent)]
-    NotCarried(#[from] NotCarried),
+    UnsupportedByRtp(#[from] UnsupportedByRtp),
     /// Sampling factors such as thirds.
     #[error("sampling factors that neither 4:2:2 nor 4:2:0 can be made of")]
     SamplingFactors,
@@ -102,7 +102,7 @@ impl From<NeedsPixels> for RecodeError {
 pub fn recode(jpeg: &[u8]) -> Result<Recoded, RecodeError> {
     let header = Header::parse(jpeg)?;
     if let Some(reason) = needs_pixels(&header) {
-        return Err(NeedsPixels::NotCarried(reason).into());
+        return Err(NeedsPixels::UnsupportedByRtp(reason).into());
     }
     let layout = Layout::of(header.components()).ok_or(NeedsPixels::SamplingFactors)?;
     let size = (header.width, header.height);
@@ -120,10 +120,10 @@ pub fn recode(jpeg: &[u8]) -> Result<Recoded, RecodeError> {
         let quantization = [y, cb];
         let frame = Frame { size, vertical: layout.vertical, quantization, restart_interval };
         let jpeg = transcode(jpeg, &header, &frame).map_err(|failed| match failed {
-            Failed::Damaged => RecodeError::Damaged(Damage::ScanCut),
-            Failed::TooLarge => NeedsPixels::LargeCoefficient.into(),
+            TranscodeError::Damaged => RecodeError::Damaged(Damage::ScanCut),
+            TranscodeError::TooLarge => NeedsPixels::LargeCoefficient.into(),
         })?;
-        return Ok(Recoded { jpeg, kept: Kept::Everything });
+        return Ok(Recoded { jpeg, preserved: Preserved::Everything });
     }
 
     let mut planes = decode(jpeg, &header)?.into_iter();
@@ -152,37 +152,37 @@ pub fn recode(jpeg: &[u8]) -> Result<Recoded, RecodeError> {
         let neutral = Plane::new(1, 1, [1; 64]);
         let whole = frame(&neutral.quantization).encode(&luma, [&neutral, &neutral], capacity);
         let jpeg = whole.ok_or(NeedsPixels::LargeCoefficient)?;
-        let kept = if wide { Kept::EightBits } else { Kept::Everything };
-        return Ok(Recoded { jpeg, kept });
+        let preserved = if wide { Preserved::EightBits } else { Preserved::Everything };
+        return Ok(Recoded { jpeg, preserved });
     };
     let mcus = frame(&[1; 64]).mcus();
     let (chroma, quantization, exact) = fit_chroma([cb, cr], how, mcus, wide);
     let whole = frame(&quantization).encode(&luma, chroma.each_ref(), capacity);
-    let kept = match (wide, exact) {
-        (true, _) => Kept::EightBits,
-        (false, true) => Kept::Everything,
-        (false, false) => Kept::Luma,
+    let preserved = match (wide, exact) {
+        (true, _) => Preserved::EightBits,
+        (false, true) => Preserved::Everything,
+        (false, false) => Preserved::Luma,
     };
-    Ok(Recoded { jpeg: whole.ok_or(NeedsPixels::LargeCoefficient)?, kept })
+    Ok(Recoded { jpeg: whole.ok_or(NeedsPixels::LargeCoefficient)?, preserved })
 }
 
 /// What rules coefficients out, read from the header.
-fn needs_pixels(header: &Header) -> Option<NotCarried> {
+fn needs_pixels(header: &Header) -> Option<UnsupportedByRtp> {
     let (width, height) = (header.width, header.height);
     if !matches!(header.precision, 8 | 12) {
-        return Some(NotCarried::Precision(header.precision));
+        return Some(UnsupportedByRtp::Precision(header.precision));
     }
     if matches!(header.process, Process::Other(_)) {
-        return Some(NotCarried::Process(header.process));
+        return Some(UnsupportedByRtp::Process(header.process));
     }
     let components = header.components().len();
     if !matches!(components, 1 | 3) {
-        return Some(NotCarried::Components(components));
+        return Some(UnsupportedByRtp::Components(components));
     }
     if components == 3 && header.is_rgb() {
-        return Some(NotCarried::Rgb);
+        return Some(UnsupportedByRtp::Rgb);
     }
-    (width > MAX_SIDE || height > MAX_SIDE).then_some(NotCarried::Size { width, height })
+    (width > MAX_SIDE || height > MAX_SIDE).then_some(UnsupportedByRtp::Size { width, height })
 }
 
 /// Whether an image is 4:2:2 or 4:2:0 to the factor, in one scan of all components in order.

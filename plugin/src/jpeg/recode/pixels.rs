@@ -64,7 +64,7 @@ fn scale(pixels: &[u8], from: (u32, u32), to: (u32, u32)) -> Option<Vec<u8>> {
 }
 
 /// One component's samples.
-struct Samples {
+struct ComponentSamples {
     across: usize,
     bytes: Vec<u8>,
     /// The component's factors, and the largest ones.
@@ -72,7 +72,7 @@ struct Samples {
     most: (usize, usize),
 }
 
-impl Samples {
+impl ComponentSamples {
     fn of(plane: &Plane, unit: f32, factors: (usize, usize), most: (usize, usize)) -> Self {
         let across = plane.across * 8;
         let mut bytes = vec![0; across * plane.down * 8];
@@ -124,13 +124,13 @@ fn pixels(header: &Header, planes: &[Plane]) -> Vec<u8> {
     let unit = if header.precision == 12 { super::FROM_12_BITS } else { 1.0 };
     let Geometry { most, .. } = Geometry::of(header);
     let most = (most.0 as usize, most.1 as usize);
-    let samples: Vec<Samples> = header
+    let samples: Vec<ComponentSamples> = header
         .components()
         .iter()
         .zip(planes)
         .map(|(component, plane)| {
             let factors = (usize::from(component.horizontal), usize::from(component.vertical));
-            Samples::of(plane, unit, factors, most)
+            ComponentSamples::of(plane, unit, factors, most)
         })
         .collect();
     let (width, height) = (usize::from(header.width), usize::from(header.height));
@@ -138,9 +138,9 @@ fn pixels(header: &Header, planes: &[Plane]) -> Vec<u8> {
     for y in 0..height {
         for x in 0..width {
             out.extend(match &samples[..] {
-                [a, b, c] if header.is_rgb() => ycc([a, b, c].map(|it| it.at(x, y))),
+                [a, b, c] if header.is_rgb() => rgb_to_ycbcr([a, b, c].map(|it| it.at(x, y))),
                 [a, b, c] => [a, b, c].map(|it| it.at(x, y)),
-                [a, b, c, k] => inks([a, b, c].map(|it| it.at(x, y)), k.at(x, y), header),
+                [a, b, c, k] => inks_to_ycbcr([a, b, c].map(|it| it.at(x, y)), k.at(x, y), header),
                 [grey, ..] => [grey.at(x, y), 128, 128],
                 [] => [128; 3],
             });
@@ -151,18 +151,18 @@ fn pixels(header: &Header, planes: &[Plane]) -> Vec<u8> {
 
 /// Cyan, magenta, yellow and black, or YCCK, as Y, Cb and Cr. With an Adobe segment the values
 /// are inverted, as Adobe's programs have always written them.
-fn inks(colours: [u8; 3], black: u8, header: &Header) -> [u8; 3] {
+fn inks_to_ycbcr(colours: [u8; 3], black: u8, header: &Header) -> [u8; 3] {
     // YCCK is the YCbCr of the inks' complements.
     let ycck = header.adobe_transform == Some(2);
-    let colours = if ycck { rgb(colours).map(|light| 255 - light) } else { colours };
+    let colours = if ycck { ycbcr_to_rgb(colours).map(|light| 255 - light) } else { colours };
     let inverted = header.adobe_transform.is_some();
     let light = |ink: u8| u32::from(if inverted { ink } else { 255 - ink });
     // A product of two bytes over 255 is a byte.
-    ycc(colours.map(|colour| (light(colour) * light(black) / 255) as u8))
+    rgb_to_ycbcr(colours.map(|colour| (light(colour) * light(black) / 255) as u8))
 }
 
 /// Red, green and blue as Y, Cb and Cr (JFIF 1.02).
-fn ycc([r, g, b]: [u8; 3]) -> [u8; 3] {
+fn rgb_to_ycbcr([r, g, b]: [u8; 3]) -> [u8; 3] {
     let [r, g, b] = [r, g, b].map(f32::from);
     [
         0.299 * r + 0.587 * g + 0.114 * b,
@@ -173,7 +173,7 @@ fn ycc([r, g, b]: [u8; 3]) -> [u8; 3] {
 }
 
 /// Y, Cb and Cr as red, green and blue (JFIF 1.02).
-fn rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
+fn ycbcr_to_rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     let [y, cb, cr] = [f32::from(y), f32::from(cb) - 128.0, f32::from(cr) - 128.0];
     [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb]
         .map(|value| (value + 0.5).clamp(0.0, 255.0) as u8)

@@ -4,7 +4,7 @@
 use super::bits::BitReader;
 use super::coefficients::Plane;
 use super::decode::{Geometry, extend, huffman, quantization};
-use super::huffman::Decoder;
+use super::huffman::HuffmanDecoder;
 use crate::jpeg::header::{Damage, Header};
 use crate::jpeg::segments::marker;
 use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC};
@@ -13,7 +13,7 @@ use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC};
 const MAX_SCANS: u32 = 100;
 
 /// A component's coefficients while scans come in.
-struct Dense {
+struct DensePlane {
     across: usize,
     blocks: Vec<[i16; 64]>,
     quantization: [u16; 64],
@@ -35,7 +35,7 @@ pub(super) fn decode_progressive(jpeg: &[u8], header: &Header) -> Result<Vec<Pla
     let mut planes = Vec::with_capacity(header.components().len());
     for component in header.components() {
         let (across, down) = geometry.padded(*component);
-        planes.push(Dense {
+        planes.push(DensePlane {
             across: across as usize,
             blocks: vec![[0; 64]; (across * down) as usize],
             quantization: quantization(&header, *component)
@@ -50,14 +50,14 @@ pub(super) fn decode_progressive(jpeg: &[u8], header: &Header) -> Result<Vec<Pla
             .get(next..)
             .is_none_or(|rest| rest.is_empty() || rest.starts_with(&[0xff, marker::EOI]))
         {
-            return Ok(planes.into_iter().map(Dense::into_plane).collect());
+            return Ok(planes.into_iter().map(DensePlane::into_plane).collect());
         }
         header.next_scan(jpeg, next)?;
     }
     Err(Damage::ScanCut)
 }
 
-impl Dense {
+impl DensePlane {
     fn into_plane(self) -> Plane {
         let down = self.blocks.len() / self.across.max(1);
         let mut plane = Plane::new(self.across, down, self.quantization);
@@ -75,7 +75,7 @@ impl Dense {
 }
 
 /// What a scan does to each block.
-struct Scan {
+struct ProgressiveScan {
     first: usize,
     last: usize,
     /// Al, the bit that it codes; Ah is 0 if it is the first for its coefficients.
@@ -89,11 +89,11 @@ fn decode_scan(
     bits: &mut BitReader,
     header: &Header,
     geometry: Geometry,
-    planes: &mut [Dense],
+    planes: &mut [DensePlane],
 ) -> Option<()> {
     let (high, low) = (header.scan.approximation >> 4, header.scan.approximation & 15);
     let (first, last) = (header.scan.spectral_start, header.scan.spectral_end);
-    let mut scan = Scan {
+    let mut scan = ProgressiveScan {
         first: usize::from(first),
         last: usize::from(last),
         low: u32::from(low),
@@ -107,7 +107,7 @@ fn decode_scan(
     if !sound || low > 13 {
         return None;
     }
-    let mut parts = Vec::with_capacity(listed.len());
+    let mut component_decoders = Vec::with_capacity(listed.len());
     for component in listed {
         let index = header.components().iter().position(|frame| frame.id == component.id)?;
         let frame = header.components().get(index)?;
@@ -117,14 +117,14 @@ fn decode_scan(
             Some(huffman(&header.ac, &STANDARD_AC, component.ac))
         };
         let decoder = match table {
-            Some(table) => Some(Decoder::new(table?)),
+            Some(table) => Some(HuffmanDecoder::new(table?)),
             None => None,
         };
         let factors = (u32::from(frame.horizontal), u32::from(frame.vertical));
         let alone = listed.len() == 1;
-        parts.push((index, if alone { (1, 1) } else { factors }, decoder, 0_i32));
+        component_decoders.push((index, if alone { (1, 1) } else { factors }, decoder, 0_i32));
     }
-    let mcus = if let [(index, ..)] = &parts[..] {
+    let mcus = if let [(index, ..)] = &component_decoders[..] {
         geometry.needed(*header.components().get(*index)?)
     } else {
         geometry.mcus
@@ -134,12 +134,12 @@ fn decode_scan(
         if interval > 0 && mcu > 0 && mcu % interval == 0 {
             bits.restart()?;
             scan.end_run = 0;
-            for (.., prediction) in &mut parts {
+            for (.., prediction) in &mut component_decoders {
                 *prediction = 0;
             }
         }
         let (row, column) = (mcu / u64::from(mcus.0), mcu % u64::from(mcus.0));
-        for (index, blocks, decoder, prediction) in &mut parts {
+        for (index, blocks, decoder, prediction) in &mut component_decoders {
             let plane = planes.get_mut(*index)?;
             for y in 0..blocks.1 {
                 for x in 0..blocks.0 {
@@ -167,12 +167,12 @@ fn decode_scan(
     Some(())
 }
 
-impl Scan {
+impl ProgressiveScan {
     /// T.81 G.1.2.2.
     fn first_ac(
         &mut self,
         bits: &mut BitReader,
-        decoder: &Decoder,
+        decoder: &HuffmanDecoder,
         block: &mut [i16; 64],
     ) -> Option<()> {
         if self.end_run > 0 {
@@ -204,7 +204,7 @@ impl Scan {
     fn refine_ac(
         &mut self,
         bits: &mut BitReader,
-        decoder: &Decoder,
+        decoder: &HuffmanDecoder,
         block: &mut [i16; 64],
     ) -> Option<()> {
         let one = 1_i16 << self.low;

@@ -92,12 +92,12 @@ pub(crate) fn resample(
     unit: f32,
 ) -> Plane {
     let mut out = Plane::new(across, down, quantization);
-    let steps = Steps::new(&quantization, unit, how == Resample::DoubleDown);
+    let quantizer = Quantizer::new(&quantization, unit, how == Resample::DoubleDown);
     let [left, right] = &MATRICES.halve;
     let [first, second] = &MATRICES.double;
     for row in 0..down {
         for column in 0..across {
-            let mut sum = Sum::default();
+            let mut sum = UnquantizedBlock::default();
             match how {
                 Resample::Keep => sum.keep(plane, (row, column)),
                 Resample::HalveAcross => {
@@ -113,7 +113,7 @@ pub(crate) fn resample(
                     sum.add_down(plane, (row / 2, column), matrix);
                 }
             }
-            sum.quantize(&mut out, row, column, &steps);
+            sum.quantize(&mut out, row, column, &quantizer);
         }
     }
     out
@@ -130,13 +130,13 @@ static ZIGZAG: LazyLock<[u8; 64]> = LazyLock::new(|| {
     places
 });
 
-/// Steps of a quantization table as factors, by line as a [`Sum`] has them; and the place in
+/// Quantizer of a quantization table as factors, by line as a [`UnquantizedBlock`] has them; and the place in
 /// zigzag order of each coefficient.
-struct Steps {
+struct Quantizer {
     lines: [([f32; 8], [u8; 8]); 8],
 }
 
-impl Steps {
+impl Quantizer {
     fn new(quantization: &[u16; 64], unit: f32, transposed: bool) -> Self {
         let place = |line: usize, at: usize| {
             let natural = if transposed { at * 8 + line } else { line * 8 + at };
@@ -155,14 +155,14 @@ impl Steps {
 
 /// A block of coefficients that are not quantized.
 #[derive(Default)]
-struct Sum {
+struct UnquantizedBlock {
     /// Row by row, or column by column.
     lines: [[f32; 8]; 8],
     /// Which lines are not zero, by bit.
     used: u8,
 }
 
-impl Sum {
+impl UnquantizedBlock {
     /// Calls `f` for each coefficient with its column and row among the frequencies.
     #[inline]
     fn each(plane: &Plane, (row, column): (usize, usize), mut f: impl FnMut(usize, usize, f32)) {
@@ -205,12 +205,13 @@ impl Sum {
         }
     }
 
-    fn quantize(&self, out: &mut Plane, row: usize, column: usize, steps: &Steps) {
+    fn quantize(&self, out: &mut Plane, row: usize, column: usize, quantizer: &Quantizer) {
         /// Added and taken away, it leaves the nearest whole number.
         const ROUND: f32 = 12_582_912.0;
         // By place in zigzag order, and which of them are not zero.
         let (mut values, mut there) = ([0_i16; 64], 0_u64);
-        for (line, (sums, (factors, places))) in self.lines.iter().zip(&steps.lines).enumerate() {
+        for (line, (sums, (factors, places))) in self.lines.iter().zip(&quantizer.lines).enumerate()
+        {
             if self.used & (1 << line) == 0 {
                 continue;
             }

@@ -120,7 +120,7 @@ fn twelve_bits_become_eight() {
         }
     }
     let made = recode(&twelve).unwrap();
-    assert_eq!(made.kept, Kept::EightBits);
+    assert_eq!(made.preserved, Preserved::EightBits);
     let header = Header::parse(&made.jpeg).unwrap();
     let planes = decode(&made.jpeg, &header).unwrap();
     assert_eq!(planes, decode(eight, &Header::parse(eight).unwrap()).unwrap());

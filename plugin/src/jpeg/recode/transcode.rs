@@ -5,36 +5,34 @@
 use super::bits::{BitReader, BitWriter};
 use super::decode::{Geometry, huffman};
 use super::encode::Frame;
-use super::huffman::{Decoder, Encoder, STANDARD};
-use crate::jpeg::header::{Damage, Header};
+use super::huffman::{HuffmanDecoder, HuffmanEncoder, STANDARD};
+use crate::jpeg::header::Header;
 use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC};
 
 /// Why there is no result.
-pub(super) enum Failed {
+pub(super) enum TranscodeError {
     /// Not all blocks are there.
     Damaged,
     /// A coefficient is larger than Annex K's tables have codes for.
     TooLarge,
 }
 
-impl From<Failed> for Damage {
-    fn from(_: Failed) -> Self {
-        Self::ScanCut
-    }
-}
-
 /// `header` has one scan of three components in the frame's order, 4:2:2 or 4:2:0 to the factor.
-pub(super) fn transcode(jpeg: &[u8], header: &Header, frame: &Frame) -> Result<Vec<u8>, Failed> {
+pub(super) fn transcode(
+    jpeg: &[u8],
+    header: &Header,
+    frame: &Frame,
+) -> Result<Vec<u8>, TranscodeError> {
     let mut bits = BitReader::new(jpeg, header.scan_data);
     let mut out = BitWriter::new(frame.header(jpeg.len() * 5 / 4 + 1024));
     let [luma, chroma] = &*STANDARD;
-    let mut parts = Vec::with_capacity(3);
+    let mut components = Vec::with_capacity(3);
     for (index, component) in header.scan.components().iter().enumerate() {
-        let dc = huffman(&header.dc, &STANDARD_DC, component.dc).ok_or(Failed::Damaged)?;
-        let ac = huffman(&header.ac, &STANDARD_AC, component.ac).ok_or(Failed::Damaged)?;
+        let dc = huffman(&header.dc, &STANDARD_DC, component.dc).ok_or(TranscodeError::Damaged)?;
+        let ac = huffman(&header.ac, &STANDARD_AC, component.ac).ok_or(TranscodeError::Damaged)?;
         let blocks = if index == 0 { 2 * u32::from(frame.vertical) } else { 1 };
         let tables = if index == 0 { luma } else { chroma };
-        parts.push((blocks, Decoder::new(dc), Decoder::new(ac), tables));
+        components.push((blocks, HuffmanDecoder::new(dc), HuffmanDecoder::new(ac), tables));
     }
     let (across, down) = Geometry::of(header).mcus;
     let interval = u32::from(header.restart_interval);
@@ -42,14 +40,14 @@ pub(super) fn transcode(jpeg: &[u8], header: &Header, frame: &Frame) -> Result<V
     for _ in 0..u64::from(across) * u64::from(down) {
         if interval > 0 {
             if until_restart == 0 {
-                bits.restart().ok_or(Failed::Damaged)?;
+                bits.restart().ok_or(TranscodeError::Damaged)?;
                 out.restart(restarts);
                 restarts += 1;
                 until_restart = interval;
             }
             until_restart -= 1;
         }
-        for (blocks, dc, ac, tables) in &parts {
+        for (blocks, dc, ac, tables) in &components {
             for _ in 0..*blocks {
                 transcode_block(&mut bits, &mut out, dc, ac, tables)?;
             }
@@ -62,25 +60,25 @@ pub(super) fn transcode(jpeg: &[u8], header: &Header, frame: &Frame) -> Result<V
 fn transcode_block(
     bits: &mut BitReader,
     out: &mut BitWriter,
-    dc: &Decoder,
-    ac: &Decoder,
-    (dc_table, ac_table): &(Encoder, Encoder),
-) -> Result<(), Failed> {
-    let size = dc.decode(bits).ok_or(Failed::Damaged)?;
-    let extra = bits.take(u32::from(size & 15)).ok_or(Failed::Damaged)?;
-    dc_table.put(out, size, extra, u32::from(size)).ok_or(Failed::TooLarge)?;
+    dc: &HuffmanDecoder,
+    ac: &HuffmanDecoder,
+    (dc_table, ac_table): &(HuffmanEncoder, HuffmanEncoder),
+) -> Result<(), TranscodeError> {
+    let size = dc.decode(bits).ok_or(TranscodeError::Damaged)?;
+    let extra = bits.take(u32::from(size & 15)).ok_or(TranscodeError::Damaged)?;
+    dc_table.put(out, size, extra, u32::from(size)).ok_or(TranscodeError::TooLarge)?;
     let mut position = 1;
     while position < 64 {
-        let symbol = ac.decode(bits).ok_or(Failed::Damaged)?;
+        let symbol = ac.decode(bits).ok_or(TranscodeError::Damaged)?;
         let size = u32::from(symbol & 15);
-        let extra = bits.take(size).ok_or(Failed::Damaged)?;
+        let extra = bits.take(size).ok_or(TranscodeError::Damaged)?;
         // A run that ends nothing means what EOB0 means (T.81 figure F.13).
         let symbol = if size == 0 && symbol < 0xf0 { 0 } else { symbol };
-        ac_table.put(out, symbol, extra, size).ok_or(Failed::TooLarge)?;
+        ac_table.put(out, symbol, extra, size).ok_or(TranscodeError::TooLarge)?;
         if symbol == 0 {
             return Ok(());
         }
         position += u32::from(symbol >> 4) + 1;
     }
-    if position == 64 { Ok(()) } else { Err(Failed::Damaged) }
+    if position == 64 { Ok(()) } else { Err(TranscodeError::Damaged) }
 }

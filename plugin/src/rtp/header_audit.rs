@@ -2,12 +2,12 @@
 //! RTP explained: what each field of a header says, and what of a server's packets is unlike what
 //! the lab asks for. Made for students, by whom the servers are.
 
-use super::{PAYLOAD_TYPE_JPEG, RtpHeader, VIDEO_CLOCK_RATE};
+use super::{PAYLOAD_TYPE_JPEG, RtpHeader};
 use std::time::Instant;
 
 /// One field of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field {
+pub struct HeaderField {
     /// As RFC 3550 section 5.1 calls it.
     pub name: &'static str,
     /// How many bits it has.
@@ -20,11 +20,11 @@ pub struct Field {
 
 impl RtpHeader {
     /// Each field of the fixed header, in order, with a plain sentence.
-    pub fn explain(&self) -> [Field; 9] {
+    pub fn explain(&self) -> [HeaderField; 9] {
         let field =
-            |name, bits, value: u32, sentence: String| Field { name, bits, value, sentence };
+            |name, bits, value: u32, sentence: String| HeaderField { name, bits, value, sentence };
         let flag = |set: bool, yes: &str, no: &str| (if set { yes } else { no }).to_owned();
-        let seconds = f64::from(self.timestamp) / f64::from(VIDEO_CLOCK_RATE);
+        let seconds = self.timestamp.as_secs_f64();
         [
             field(
                 "V",
@@ -95,7 +95,7 @@ impl RtpHeader {
             field(
                 "timestamp",
                 32,
-                self.timestamp,
+                self.timestamp.ticks(),
                 format!(
                     "{seconds:.3} s, if the clock has 90000 ticks a second, as video in RTP (RFC 3551)"
                 ),
@@ -126,12 +126,12 @@ pub enum Finding {
     #[error(
         "the first sequence number is 0; the textbook's client never shows frame 0, so count from 1"
     )]
-    FromZero,
+    StartsAtZero,
     /// Every packet has one timestamp.
     #[error(
         "the timestamp never changes; RTP asks for the frame's time, 4500 ticks later for each frame at 20 frames/s"
     )]
-    TimestampStands,
+    ConstantTimestamp,
     /// Timestamps are seconds.
     #[error(
         "the timestamp counts whole seconds; RTP asks for ticks of a 90 kHz clock, 4500 a frame at 20 frames/s"
@@ -148,8 +148,8 @@ impl Finding {
         match self {
             Self::Version(_) => "version",
             Self::PayloadType(_) => "payload-type",
-            Self::FromZero => "from-zero",
-            Self::TimestampStands => "timestamp-stands",
+            Self::StartsAtZero => "starts-at-zero",
+            Self::ConstantTimestamp => "timestamp-constant",
             Self::TimestampInSeconds => "timestamp-in-seconds",
             Self::SsrcChanges => "ssrc-changes",
         }
@@ -157,21 +157,21 @@ impl Finding {
 }
 
 /// Frames that must have come before timestamps are judged.
-const FRAMES: u32 = 12;
+const FRAMES_BEFORE_TIMESTAMPS: u32 = 12;
 
 /// Looks at the headers of a stream, and tells each finding once.
 #[derive(Debug, Default)]
-pub struct Judge {
+pub struct HeaderAudit {
     first: Option<(RtpHeader, Instant)>,
     last_number: u16,
     frames: u32,
-    timestamps_judged: bool,
-    ssrc_told: bool,
+    timestamps_checked: bool,
+    ssrc_reported: bool,
 }
 
-impl Judge {
+impl HeaderAudit {
     /// What is new about a packet that came at a time.
-    pub fn look(&mut self, header: &RtpHeader, at: Instant) -> Vec<Finding> {
+    pub fn inspect(&mut self, header: &RtpHeader, at: Instant) -> Vec<Finding> {
         let mut findings = Vec::new();
         let Some((first, begin)) = self.first else {
             self.first = Some((*header, at));
@@ -183,12 +183,12 @@ impl Judge {
                 findings.push(Finding::PayloadType(header.payload_type));
             }
             if header.sequence_number == 0 {
-                findings.push(Finding::FromZero);
+                findings.push(Finding::StartsAtZero);
             }
             return findings;
         };
-        if header.ssrc != first.ssrc && !self.ssrc_told {
-            self.ssrc_told = true;
+        if header.ssrc != first.ssrc && !self.ssrc_reported {
+            self.ssrc_reported = true;
             findings.push(Finding::SsrcChanges);
         }
         // Fragments of a frame have one timestamp.
@@ -196,15 +196,15 @@ impl Judge {
             self.last_number = header.sequence_number;
             self.frames += 1;
         }
-        if self.frames >= FRAMES && !self.timestamps_judged {
-            self.timestamps_judged = true;
-            let ticks = u64::from(header.timestamp.wrapping_sub(first.timestamp));
+        if self.frames >= FRAMES_BEFORE_TIMESTAMPS && !self.timestamps_checked {
+            self.timestamps_checked = true;
+            let ticks = u64::from(header.timestamp.ticks_since(first.timestamp));
             let seconds = at.duration_since(begin).as_secs();
             // Seconds that have not gone on, or a clock that stands: at first they look alike.
-            self.timestamps_judged = ticks > 0 || seconds >= 2;
-            if self.timestamps_judged && ticks == 0 {
-                findings.push(Finding::TimestampStands);
-            } else if self.timestamps_judged && ticks <= seconds + 1 {
+            self.timestamps_checked = ticks > 0 || seconds >= 2;
+            if self.timestamps_checked && ticks == 0 {
+                findings.push(Finding::ConstantTimestamp);
+            } else if self.timestamps_checked && ticks <= seconds + 1 {
                 findings.push(Finding::TimestampInSeconds);
             }
         }
@@ -214,17 +214,18 @@ impl Judge {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Timestamp;
     use super::*;
     use std::time::Duration;
 
     fn header(sequence_number: u16, timestamp: u32) -> RtpHeader {
-        RtpHeader::jpeg(sequence_number, timestamp, 0x1234, true)
+        RtpHeader::jpeg(sequence_number, Timestamp::from_ticks(timestamp), 0x1234, true)
     }
 
     #[test]
     fn every_field_has_its_sentence() {
         let fields = header(7, 4500).explain();
-        let row = |field: &Field| (field.name, field.bits, field.value);
+        let row = |field: &HeaderField| (field.name, field.bits, field.value);
         let want = [
             ("V", 2, 2),
             ("P", 1, 0),
@@ -245,26 +246,28 @@ mod tests {
 
     /// What is found in 60 frames, 50 ms apart.
     fn findings(change: impl Fn(u32, &mut RtpHeader)) -> Vec<Finding> {
-        let (mut judge, begin) = (Judge::default(), Instant::now());
+        let (mut audit, begin) = (HeaderAudit::default(), Instant::now());
         let mut found = Vec::new();
         for frame in 0..60_u16 {
             let mut header = header(frame + 1, u32::from(frame) * 4500);
             change(u32::from(frame), &mut header);
-            found.extend(judge.look(&header, begin + Duration::from_millis(50) * frame.into()));
+            found.extend(audit.inspect(&header, begin + Duration::from_millis(50) * frame.into()));
         }
         found
     }
 
     #[test]
     fn what_is_unlike_the_lab_is_told_once() {
+        let ticks = Timestamp::from_ticks;
         assert_eq!(findings(|_, _| ()), []);
         assert_eq!(findings(|_, it| it.version = 0), [Finding::Version(0)]);
         assert_eq!(findings(|_, it| it.payload_type = 0), [Finding::PayloadType(0)]);
-        assert_eq!(findings(|_, it| it.sequence_number -= 1), [Finding::FromZero]);
-        assert_eq!(findings(|_, it| it.timestamp = 9), [Finding::TimestampStands]);
-        let seconds = |frame, it: &mut RtpHeader| it.timestamp = 1_700_000_000 + frame / 20;
+        assert_eq!(findings(|_, it| it.sequence_number -= 1), [Finding::StartsAtZero]);
+        assert_eq!(findings(|_, it| it.timestamp = ticks(9)), [Finding::ConstantTimestamp]);
+        let seconds = |frame, it: &mut RtpHeader| it.timestamp = ticks(1_700_000_000 + frame / 20);
         assert_eq!(findings(seconds), [Finding::TimestampInSeconds]);
-        let late = |frame, it: &mut RtpHeader| it.timestamp = 1_700_000_000 + (frame + 3) / 20;
+        let late =
+            |frame, it: &mut RtpHeader| it.timestamp = ticks(1_700_000_000 + (frame + 3) / 20);
         assert_eq!(findings(late), [Finding::TimestampInSeconds]);
         assert_eq!(findings(|frame, it| it.ssrc = frame), [Finding::SsrcChanges]);
     }

@@ -6,15 +6,15 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
 
 /// Numbers further apart are another begin, not packets that changed places.
-const NEAR: u16 = 16;
+const MAX_DISTANCE: u16 = 16;
 
 /// Packets that may wait for one that they overtook. In the lab a packet is a frame, so that one
 /// is the time of a frame.
-const WAITING: usize = 1;
+const MAX_WAITING: usize = 1;
 
 /// A packet, with what the caller said of its arrival.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Packet {
+pub(super) struct BufferedPacket {
     pub number: u16,
     pub arrival: u64,
     pub bytes: Vec<u8>,
@@ -34,23 +34,23 @@ pub struct PacketCounts {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct PacketOrder {
+pub(super) struct ReorderBuffer {
     /// The number that was passed on last.
     last: Option<u16>,
     /// Numbers and digests of the last packets.
     recent: VecDeque<(u16, u64)>,
     /// By their numbers.
-    waiting: VecDeque<Packet>,
+    waiting: VecDeque<BufferedPacket>,
     counts: PacketCounts,
 }
 
-impl PacketOrder {
+impl ReorderBuffer {
     pub fn counts(&self) -> PacketCounts {
         self.counts
     }
 
     /// Takes in a packet; gives those that are due now.
-    pub fn push(&mut self, packet: Packet) -> Vec<Packet> {
+    pub fn push(&mut self, packet: BufferedPacket) -> Vec<BufferedPacket> {
         let key = (packet.number, digest(&packet.bytes));
         if self.recent.contains(&key) {
             self.counts.repeated += 1;
@@ -59,17 +59,17 @@ impl PacketOrder {
         self.counts.received += 1;
         let seen = self.recent.iter().any(|(number, _)| *number == packet.number);
         self.recent.push_back(key);
-        if self.recent.len() > usize::from(NEAR) {
+        if self.recent.len() > usize::from(MAX_DISTANCE) {
             self.recent.pop_front();
         }
         let ahead = self.ahead(packet.number);
-        if (2..=NEAR).contains(&ahead) {
+        if (2..=MAX_DISTANCE).contains(&ahead) {
             let at = self.waiting.iter().take_while(|it| self.ahead(it.number) <= ahead).count();
             self.waiting.insert(at, packet);
-            return self.due(WAITING);
+            return self.due(MAX_WAITING);
         }
         // Behind by a few and not seen before: what waited for it has been passed on.
-        if ahead > u16::MAX - NEAR && !seen {
+        if ahead > u16::MAX - MAX_DISTANCE && !seen {
             self.counts.late += 1;
             self.counts.lost = self.counts.lost.saturating_sub(1);
             return Vec::new();
@@ -77,17 +77,17 @@ impl PacketOrder {
         // The next one, another fragment of the last one's number, or another begin.
         let mut due = if ahead <= 1 { Vec::new() } else { self.flush() };
         due.push(self.pass(packet));
-        due.extend(self.due(WAITING));
+        due.extend(self.due(MAX_WAITING));
         due
     }
 
     /// What waits: at the end of the stream, or when nothing has come for a while.
-    pub fn flush(&mut self) -> Vec<Packet> {
+    pub fn flush(&mut self) -> Vec<BufferedPacket> {
         self.due(0)
     }
 
     /// What need not wait, with those that wait in vain where more than `may_wait` do.
-    fn due(&mut self, may_wait: usize) -> Vec<Packet> {
+    fn due(&mut self, may_wait: usize) -> Vec<BufferedPacket> {
         let mut due = Vec::new();
         while let Some(first) = self.waiting.pop_front() {
             if self.ahead(first.number) > 1 && self.waiting.len() < may_wait {
@@ -99,7 +99,7 @@ impl PacketOrder {
         due
     }
 
-    fn pass(&mut self, packet: Packet) -> Packet {
+    fn pass(&mut self, packet: BufferedPacket) -> BufferedPacket {
         let ahead = self.ahead(packet.number);
         if (2..=u16::MAX / 2).contains(&ahead) {
             self.counts.lost += u64::from(ahead - 1);
@@ -130,11 +130,11 @@ mod tests {
 
     /// The order in which numbers are passed on, what is left at the end behind them.
     fn order(numbers: &[u16]) -> (Vec<u16>, PacketCounts) {
-        let mut order = PacketOrder::default();
+        let mut order = ReorderBuffer::default();
         let mut out = Vec::new();
         for (arrival, number) in (0..).zip(numbers) {
             let bytes = number.to_be_bytes().to_vec();
-            out.extend(order.push(Packet { number: *number, arrival, bytes }));
+            out.extend(order.push(BufferedPacket { number: *number, arrival, bytes }));
         }
         out.extend(order.flush());
         (out.iter().map(|packet| packet.number).collect(), order.counts())
@@ -172,12 +172,12 @@ mod tests {
 
     #[test]
     fn a_movie_that_starts_over_is_not_late() {
-        let mut order = PacketOrder::default();
+        let mut order = ReorderBuffer::default();
         let mut passed = Vec::new();
         for (arrival, number) in (0..30).zip((1..=10).cycle()) {
             // The same numbers with other bytes.
             let bytes = vec![u8::try_from(arrival).unwrap_or(0)];
-            passed.extend(order.push(Packet { number, arrival, bytes }));
+            passed.extend(order.push(BufferedPacket { number, arrival, bytes }));
         }
         assert_eq!(passed.len(), 30);
         assert_eq!(order.counts(), PacketCounts { received: 30, ..PacketCounts::default() });
@@ -185,11 +185,11 @@ mod tests {
 
     #[test]
     fn fragments_of_one_number_keep_their_order() {
-        let mut order = PacketOrder::default();
+        let mut order = ReorderBuffer::default();
         let mut passed = Vec::new();
         for (arrival, number) in (0..).zip([1, 1, 1, 3, 3, 3, 4]) {
             let bytes = vec![u8::try_from(arrival).unwrap_or(0)];
-            passed.extend(order.push(Packet { number, arrival, bytes }));
+            passed.extend(order.push(BufferedPacket { number, arrival, bytes }));
         }
         let arrivals: Vec<u64> = passed.iter().map(|packet| packet.arrival).collect();
         assert_eq!(arrivals, [0, 1, 2, 3, 4, 5, 6]);
