@@ -175,12 +175,16 @@ mod tests {
     #[test]
     fn a_panic_in_the_uri_is_an_error_of_the_element() {
         let handler = |element: &gst::Element| element.clone().dynamic_cast::<gst::URIHandler>();
-        let get = |element: &gst::Element| assert_eq!(handler(element).unwrap().uri(), None);
-        assert_eq!(errors("labrtspsrc", get), [INTERNAL]);
-        let set = |element: &gst::Element| {
-            assert!(handler(element).unwrap().set_uri("labrtsp://127.0.0.1:1025/m").is_err());
-        };
-        assert_eq!(errors("labrtspsrc", set), [INTERNAL]);
+        let rows =
+            [("labrtspsrc", "labrtsp://127.0.0.1:1025/m"), ("mjpegfilesrc", "mjpegfile:///m")];
+        for (factory, uri) in rows {
+            let get = |element: &gst::Element| assert_eq!(handler(element).unwrap().uri(), None);
+            assert_eq!(errors(factory, get), [INTERNAL], "{factory}, get");
+            let set = |element: &gst::Element| {
+                assert!(handler(element).unwrap().set_uri(uri).is_err());
+            };
+            assert_eq!(errors(factory, set), [INTERNAL], "{factory}, set");
+        }
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl LabRtspSrc {
         let location = Location::parse(uri)
             .map_err(|error| glib::Error::new(gst::URIError::BadUri, &format!("{uri}: {error}")))?;
         if self.obj().current_state() > gst::State::Ready {
-            let text = "the location cannot be changed while it plays";
+            let text = "the location can be set only in the states NULL and READY";
             return Err(glib::Error::new(gst::URIError::BadState, text));
         }
         self.settings().location = Some(location);
@@ -360,7 +360,7 @@ impl URIHandlerImpl for LabRtspSrc {
     }
 
     fn set_uri(&self, uri: &str) -> Result<(), glib::Error> {
-        let panicked = Err(glib::Error::new(gst::URIError::BadState, "an internal error"));
+        let panicked = Err(glib::Error::new(gst::URIError::BadState, border::INTERNAL));
         // gstreamer-rs has not checked that it is UTF-8.
         border::guarded(self, panicked, || self.set_location(uri.as_bytes()))
     }

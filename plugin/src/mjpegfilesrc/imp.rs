@@ -3,6 +3,7 @@
 use super::read_ahead::Block;
 use super::reader::{Next, ReadFrame, Reader, Stats, Stride};
 use super::settings::{BadFrames, Settings};
+use super::uri::{self, MovieUri, SCHEME};
 use super::{properties, queries, reports};
 use crate::border;
 use crate::movie::{FrameLocation, FrameRate, LikelyFormat, MAX_LISTED_BAD_SPANS, Nanoseconds};
@@ -39,6 +40,7 @@ impl ObjectSubclass for MjpegFileSrc {
     const NAME: &'static str = "GstMjpegFileSrc";
     type Type = super::MjpegFileSrc;
     type ParentType = gst_base::PushSrc;
+    type Interfaces = (gst::URIHandler,);
 }
 
 impl MjpegFileSrc {
@@ -61,6 +63,20 @@ impl MjpegFileSrc {
     fn framerate(&self) -> FrameRate {
         let started = self.state().as_ref().map(|reader| reader.settings.framerate);
         started.unwrap_or_else(|| self.settings().framerate)
+    }
+
+    /// Takes the settings in a URI, which may hold any bytes.
+    fn set_movie(&self, uri: &[u8]) -> Result<(), glib::Error> {
+        let uri = std::str::from_utf8(uri)
+            .map_err(|_| glib::Error::new(gst::URIError::BadUri, "the URI is not UTF-8"))?;
+        let movie = MovieUri::parse(uri)
+            .map_err(|error| glib::Error::new(gst::URIError::BadUri, &error.to_string()))?;
+        if self.obj().current_state() > gst::State::Ready {
+            let text = "the URI can be set only in the states NULL and READY";
+            return Err(glib::Error::new(gst::URIError::BadState, text));
+        }
+        movie.apply(&mut self.settings());
+        Ok(())
     }
 
     fn stats(&self) -> gst::Structure {
@@ -362,6 +378,24 @@ impl BaseSrcImpl for MjpegFileSrc {
             reader.seek(frame, stride);
         }
         true
+    }
+}
+
+impl URIHandlerImpl for MjpegFileSrc {
+    const URI_TYPE: gst::URIType = gst::URIType::Src;
+
+    fn protocols() -> &'static [&'static str] {
+        &[SCHEME]
+    }
+
+    fn uri(&self) -> Option<String> {
+        border::guarded(self, None, || uri::uri(&self.settings()))
+    }
+
+    fn set_uri(&self, uri: &str) -> Result<(), glib::Error> {
+        let panicked = Err(glib::Error::new(gst::URIError::BadState, border::INTERNAL));
+        // gstreamer-rs has not checked that it is UTF-8.
+        border::guarded(self, panicked, || self.set_movie(uri.as_bytes()))
     }
 }
 

@@ -5,6 +5,9 @@
 //! gst-launch-1.0 mjpegfilesrc location=movie.mjpeg ! jpegdec ! autovideosink
 //! ```
 //!
+//! URI: `mjpegfile:///PATH?framerate=25&loop=true&bad-frames=error`; each parameter sets the property
+//! of its name.
+//!
 //! | property | unit, default | |
 //! |---|---|---|
 //! | `location` | path | the movie; can be set only in NULL or READY |
@@ -25,6 +28,7 @@ mod read_ahead;
 mod reader;
 mod reports;
 mod settings;
+mod uri;
 
 use gst::glib;
 use gst::prelude::*;
@@ -34,10 +38,11 @@ pub use settings::BadFrames;
 glib::wrapper! {
     /// The element `mjpegfilesrc`.
     pub struct MjpegFileSrc(ObjectSubclass<imp::MjpegFileSrc>)
-        @extends gst_base::PushSrc, gst_base::BaseSrc, gst::Element, gst::Object;
+        @extends gst_base::PushSrc, gst_base::BaseSrc, gst::Element, gst::Object,
+        @implements gst::URIHandler;
 }
 
-/// Registers the element. It has no rank: nothing autoplugs a source without a URI.
+/// Registers the element, with a rank that lets playbin choose it for its URI scheme.
 pub(crate) fn register(plugin: Option<&gst::Plugin>) -> Result<(), glib::BoolError> {
-    gst::Element::register(plugin, "mjpegfilesrc", gst::Rank::NONE, MjpegFileSrc::static_type())
+    gst::Element::register(plugin, "mjpegfilesrc", gst::Rank::PRIMARY, MjpegFileSrc::static_type())
 }

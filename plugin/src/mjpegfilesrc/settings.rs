@@ -19,7 +19,7 @@ pub enum BadFrames {
     Error,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
     pub location: Option<PathBuf>,
     pub framerate: FrameRate,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use crate::border;
-use crate::jpeg::{Carried, Prepared, Unusable, Conversion, prepare, prepared_size};
+use crate::jpeg::{Carried, Conversion, Prepared, Unusable, prepare, prepared_size};
 use crate::movie::EOI;
 use gst::glib;
 use gst::prelude::*;
