@@ -2,7 +2,7 @@
 //! Prepared frames, shared by all elements of the process: ten viewers of a movie cost about as
 //! much as one. What is missing is prepared once, whoever else waits for it.
 
-use crate::jpeg::{Carried, Conversion, ConversionReason, Unusable};
+use crate::jpeg::{Conversion, ConversionReason, Unusable};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter, sync::DefaultLifecycle};
 use std::convert::Infallible;
@@ -29,8 +29,8 @@ pub(super) struct Key {
 /// What is sent for a frame.
 #[derive(Debug, Clone)]
 pub(super) enum Entry {
-    /// The frame itself, or its first bytes.
-    AsIs(Carried),
+    /// The frame's first bytes, and EOI if it lacks that.
+    AsIs { length: usize, lacks_eoi: bool },
     /// This image, without timestamps.
     Made { image: gst::Buffer, way: Conversion, reason: ConversionReason },
     /// Nothing.
@@ -45,7 +45,7 @@ impl Weighter<Key, Entry> for ByBytes {
         OVERHEAD
             + match entry {
                 Entry::Made { image, .. } => image.size() as u64,
-                Entry::AsIs(_) | Entry::Dropped(_) => 0,
+                Entry::AsIs { .. } | Entry::Dropped(_) => 0,
             }
     }
 }

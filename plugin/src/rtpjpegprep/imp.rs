@@ -2,7 +2,7 @@
 
 use super::cache::{self, Entry, Key};
 use crate::border;
-use crate::jpeg::{Carried, Conversion, Prepared, prepare, prepared_size};
+use crate::jpeg::{Conversion, Prepared, prepare, prepared_size};
 use crate::movie::EOI;
 use gst::glib;
 use gst::prelude::*;
@@ -97,8 +97,10 @@ impl RtpJpegPrep {
         let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
         let size = self.kept_size();
         let make = || match prepare(&map, size) {
-            Ok(Prepared::AsIs(carried)) => Entry::AsIs(carried),
-            Ok(Prepared::Made { jpeg, conversion: way, reason }) => {
+            Ok(Prepared::AsIs(image)) => {
+                Entry::AsIs { length: image.bytes().len(), lacks_eoi: image.lacks_eoi() }
+            }
+            Ok(Prepared::Made { jpeg, conversion: way, reason, .. }) => {
                 Entry::Made { image: gst::Buffer::from_slice(jpeg), way, reason }
             }
             Err(unusable) => Entry::Dropped(unusable),
@@ -115,7 +117,7 @@ impl RtpJpegPrep {
     /// Counts what became of frame `number`; says so if it is the first of its kind.
     fn count(&self, entry: &Entry, number: u64) {
         let (way, kind) = match entry {
-            Entry::AsIs(_) => (Some(Conversion::AsIs), None),
+            Entry::AsIs { .. } => (Some(Conversion::AsIs), None),
             Entry::Made { way, reason, .. } => (Some(*way), Some(reason.kind())),
             Entry::Dropped(why) => (None, Some(why.kind())),
         };
@@ -154,14 +156,14 @@ impl RtpJpegPrep {
     }
 }
 
-/// The buffer itself, or its image alone, with EOI.
-fn trimmed(buffer: gst::Buffer, carried: Carried) -> Option<gst::Buffer> {
-    if carried.length == buffer.size() && !carried.lacks_eoi {
+/// The buffer itself, or the `length` bytes of its image alone, with EOI.
+fn trimmed(buffer: gst::Buffer, length: usize, lacks_eoi: bool) -> Option<gst::Buffer> {
+    if length == buffer.size() && !lacks_eoi {
         return Some(buffer);
     }
     // Shares the memory.
-    let mut image = buffer.copy_region(gst::BufferCopyFlags::all(), ..carried.length).ok()?;
-    if carried.lacks_eoi {
+    let mut image = buffer.copy_region(gst::BufferCopyFlags::all(), ..length).ok()?;
+    if lacks_eoi {
         image.get_mut()?.append_memory(gst::Memory::from_slice(EOI));
     }
     Some(image)
@@ -308,7 +310,7 @@ impl BaseTransformImpl for RtpJpegPrep {
         gst::log!(CAT, imp = self, "frame {number}: {entry:?}");
         let out = match entry {
             Entry::Dropped(_) => return Ok(GenerateOutputSuccess::Dropped),
-            Entry::AsIs(carried) => trimmed(buffer, carried),
+            Entry::AsIs { length, lacks_eoi } => trimmed(buffer, length, lacks_eoi),
             Entry::Made { image, .. } => stamped(&image, &buffer),
         };
         let out = out.ok_or(gst::FlowError::Error)?;
