@@ -7,7 +7,7 @@ use bolero::check;
 use gstmjpegfile::jpeg::{Header, check as check_jpeg, encode_within, first_image_end, prepare};
 use gstmjpegfile::lab::{Framer, Reply, Request, explain_reply, explain_request};
 use gstmjpegfile::movie::{FrameSplitter, SplitItem, recognise};
-use gstmjpegfile::rtp::LabDepacketizer;
+use gstmjpegfile::rtp::{JpegPayloads, LabDepacketizer};
 use std::sync::LazyLock;
 
 /// Images to change bytes of: random bytes are hardly ever an image.
@@ -88,8 +88,10 @@ fn jpeg_walk() {
 fn recoder() {
     check!().for_each(|input: &[u8]| {
         let image = changed(input);
-        if let Ok(gstmjpegfile::jpeg::Prepared::Made { jpeg, .. }) = prepare(&image, None) {
-            assert!(check_jpeg(&jpeg).is_ok(), "what is made is carried");
+        if let Ok(prepared) = prepare(&image, None) {
+            let sent = prepared.image();
+            assert_eq!(check_jpeg(sent.bytes()), Ok(sent), "what is sent passes the check");
+            let _ = JpegPayloads::new(&sent, 1400);
         }
         if let Some(smaller) = encode_within(&image, 700) {
             assert!(smaller.len() <= 700);

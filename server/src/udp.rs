@@ -139,18 +139,21 @@ fn send_each(socket: BorrowedFd, parts: &[IoSlice], to: &SockaddrStorage) -> Res
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use gstmjpegfile::jpeg::check;
+    use gstmjpegfile::movie::EOI;
     use std::net::UdpSocket;
     use std::os::fd::AsFd;
     use std::time::Duration;
 
-    /// An image of `bytes` bytes of scan, as far as it is looked at.
+    /// The payloads of an image of `bytes` bytes of scan, which is not decoded.
     fn payloads(bytes: usize) -> JpegPayloads {
         let mut jpeg = vec![0xff, 0xd8, 0xff, 0xdb, 0, 67, 0];
         jpeg.extend([1; 64]);
         jpeg.extend([0xff, 0xc0, 0, 17, 8, 0, 16, 0, 16, 3, 1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0]);
         jpeg.extend([0xff, 0xda, 0, 12, 3, 1, 0, 2, 0x11, 3, 0x11, 0, 63, 0]);
         jpeg.extend((0..bytes).map(|at| u8::try_from(at % 251).unwrap_or(0)));
-        JpegPayloads::cut(&jpeg, 1400).unwrap()
+        jpeg.extend(EOI);
+        JpegPayloads::new(&check(&jpeg).unwrap(), 1400)
     }
 
     #[test]

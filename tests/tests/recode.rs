@@ -12,9 +12,10 @@ const SIZES: [(u32, u32); 3] = [(384, 288), (61, 43), (1920, 1080)];
 /// Recodes an image into one that RFC 2435 carries.
 fn recoded(name: &str, jpeg: &[u8]) -> Result<Recoded> {
     let recoded = recode(jpeg).with_context(|| name.to_owned())?;
-    let carried = check(&recoded.jpeg).with_context(|| name.to_owned())?;
-    assert_eq!(carried.length, recoded.jpeg.len(), "{name}");
-    assert!(!carried.lacks_eoi, "{name}");
+    let image = check(&recoded.jpeg).with_context(|| name.to_owned())?;
+    assert_eq!(image.bytes(), recoded.jpeg, "{name}");
+    assert!(!image.lacks_eoi(), "{name}");
+    assert_eq!(*image.parameters(), recoded.parameters, "{name}");
     Ok(recoded)
 }
 

@@ -5,22 +5,70 @@
 //! a size and the quantization tables. What differs from what it makes up arrives as garbage.
 
 use super::tables::{STANDARD_AC, STANDARD_DC};
-use super::{Damage, Header, HuffmanTable, ImageEnd, Process, first_image_end, scan_is_complete};
+use super::{
+    Component, Damage, Header, HuffmanTable, ImageEnd, Process, first_image_end, scan_is_complete,
+};
 
 /// The largest width and height that the 8-bit fields of RFC 2435 section 3.1.5 can say.
 pub const MAX_SIDE: u16 = 2040;
 
-/// An image that RFC 2435 carries exactly.
+/// What RTP/JPEG sends in place of an image's headers (RFC 2435 section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Carried {
-    /// In pixels.
+pub struct RtpParameters {
+    /// The type without the flag for restart markers: 0 is 4:2:2, 1 is 4:2:0 (section 4.1).
+    pub type_: u8,
+    /// In pixels, at most [`MAX_SIDE`].
     pub width: u16,
-    /// In pixels.
+    /// In pixels, at most [`MAX_SIDE`].
     pub height: u16,
-    /// How many bytes belong to the image, with EOI if it has one; what follows is cut off.
-    pub length: usize,
-    /// EOI is missing although every block is there: it must be added.
-    pub lacks_eoi: bool,
+    /// MCUs between restart markers; 0 if there are none.
+    pub restart_interval: u16,
+    /// The quantization tables of luma and of chroma, in zigzag order.
+    pub quantization: [[u8; 64]; 2],
+    /// The offset of the scan's entropy-coded data in the image, in bytes.
+    pub scan_data: usize,
+}
+
+/// An image that RTP/JPEG carries exactly, with what its headers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckedJpeg<'a> {
+    /// From SOI to EOI, or to the end of the scan.
+    bytes: &'a [u8],
+    lacks_eoi: bool,
+    parameters: RtpParameters,
+}
+
+impl<'a> CheckedJpeg<'a> {
+    /// An image from SOI to EOI that was written with these parameters.
+    pub(super) fn written(bytes: &'a [u8], parameters: RtpParameters) -> Self {
+        Self { bytes, lacks_eoi: false, parameters }
+    }
+
+    /// The bytes of the image, without those that follow it.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Whether EOI is missing although every block is there: it must be appended to
+    /// [`bytes`](Self::bytes).
+    pub fn lacks_eoi(&self) -> bool {
+        self.lacks_eoi
+    }
+
+    /// Width and height in pixels.
+    pub fn size(&self) -> (u16, u16) {
+        (self.parameters.width, self.parameters.height)
+    }
+
+    /// What RTP/JPEG sends in place of the headers.
+    pub fn parameters(&self) -> &RtpParameters {
+        &self.parameters
+    }
+
+    /// The entropy-coded data of the scan, with EOI if the image has it.
+    pub fn scan(&self) -> &'a [u8] {
+        self.bytes.get(self.parameters.scan_data..).unwrap_or_default()
+    }
 }
 
 /// Why an image is not carried as it is.
@@ -97,8 +145,15 @@ impl UnsupportedByRtp {
 /// # Errors
 /// [`CheckError::Damaged`] comes before [`CheckError::UnsupportedByRtp`], so that damage is dropped
 /// wherever the image goes.
-pub fn check(jpeg: &[u8]) -> Result<Carried, CheckError> {
-    let header = Header::parse(jpeg)?;
+pub fn check(jpeg: &[u8]) -> Result<CheckedJpeg<'_>, CheckError> {
+    check_parsed(jpeg, &Header::parse(jpeg)?)
+}
+
+/// Checks one image whose header has been read.
+pub(super) fn check_parsed<'a>(
+    jpeg: &'a [u8],
+    header: &Header,
+) -> Result<CheckedJpeg<'a>, CheckError> {
     // Other processes have several scans, with tables and scan headers between them.
     let one_scan = matches!(header.process, Process::Baseline | Process::ExtendedSequential)
         && header.scan.components().len() == header.components().len();
@@ -106,59 +161,68 @@ pub fn check(jpeg: &[u8]) -> Result<Carried, CheckError> {
         if one_scan { first_image_end(jpeg, header.scan_data)? } else { ImageEnd::Eoi(jpeg.len()) };
     let (length, lacks_eoi) = match end {
         ImageEnd::Eoi(length) => (length, false),
-        ImageEnd::Missing if scan_is_complete(jpeg, &header) => (jpeg.len(), true),
+        ImageEnd::Missing if scan_is_complete(jpeg, header) => (jpeg.len(), true),
         ImageEnd::Missing => return Err(Damage::ScanCut.into()),
     };
-    match not_carried(&header) {
-        Some(reason) => Err(CheckError::UnsupportedByRtp(reason)),
-        None => Ok(Carried { width: header.width, height: header.height, length, lacks_eoi }),
-    }
+    let parameters = rtp_parameters(header).map_err(CheckError::UnsupportedByRtp)?;
+    let bytes = jpeg.get(..length).unwrap_or(jpeg);
+    Ok(CheckedJpeg { bytes, lacks_eoi, parameters })
 }
 
-fn not_carried(header: &Header) -> Option<UnsupportedByRtp> {
+fn rtp_parameters(header: &Header) -> Result<RtpParameters, UnsupportedByRtp> {
     // What no decoder takes comes first, so that the reason given is the one that decides.
     if matches!(header.process, Process::Other(_)) {
-        return Some(UnsupportedByRtp::Process(header.process));
+        return Err(UnsupportedByRtp::Process(header.process));
     }
     if header.precision != 8 {
-        return Some(UnsupportedByRtp::Precision(header.precision));
+        return Err(UnsupportedByRtp::Precision(header.precision));
     }
     if header.components().len() == 4 {
-        return Some(UnsupportedByRtp::Components(4));
+        return Err(UnsupportedByRtp::Components(4));
     }
     if header.process != Process::Baseline {
-        return Some(UnsupportedByRtp::Process(header.process));
+        return Err(UnsupportedByRtp::Process(header.process));
     }
     let &[y, cb, cr] = header.components() else {
-        return Some(UnsupportedByRtp::Components(header.components().len()));
+        return Err(UnsupportedByRtp::Components(header.components().len()));
     };
     if header.is_rgb() {
-        return Some(UnsupportedByRtp::Rgb);
+        return Err(UnsupportedByRtp::Rgb);
     }
     let (width, height) = (header.width, header.height);
     if width > MAX_SIDE || height > MAX_SIDE {
-        return Some(UnsupportedByRtp::Size { width, height });
+        return Err(UnsupportedByRtp::Size { width, height });
     }
     // RFC 2435 section 4.1: type 0 is 2x1,1x1,1x1 and type 1 is 2x2,1x1,1x1, to the factor:
     // the same ratio with other factors orders the blocks differently.
     let factors = [y, cb, cr].map(|component| (component.horizontal, component.vertical));
     if !matches!(factors, [(2, 1 | 2), (1, 1), (1, 1)]) {
-        return Some(UnsupportedByRtp::SamplingFactors(factors));
+        return Err(UnsupportedByRtp::SamplingFactors(factors));
     }
     if !header.scan.is_of_all([y.id, cb.id, cr.id]) {
-        return Some(UnsupportedByRtp::Scan);
+        return Err(UnsupportedByRtp::Scan);
     }
     if !has_standard_tables(header) {
-        return Some(UnsupportedByRtp::HuffmanTables);
+        return Err(UnsupportedByRtp::HuffmanTables);
     }
-    let table =
-        |destination: u8| header.quantization.get(usize::from(destination)).copied().flatten();
-    let tables = [y, cb, cr].map(|component| table(component.quantization));
-    if tables.iter().flatten().any(|table| table.wide) {
-        return Some(UnsupportedByRtp::WideQuantizationTable);
+    // Header::parse has found the tables, so that one without 64 bytes is one of 16-bit values.
+    let table = |component: Component| -> Result<[u8; 64], UnsupportedByRtp> {
+        let table = header.quantization.get(usize::from(component.quantization));
+        let values = table.copied().flatten().and_then(|table| table.values.try_into().ok());
+        values.ok_or(UnsupportedByRtp::WideQuantizationTable)
+    };
+    let (luma, chroma) = (table(y)?, table(cb)?);
+    if chroma != table(cr)? {
+        return Err(UnsupportedByRtp::ChromaQuantizationTables);
     }
-    let [_, cb, cr] = tables;
-    (cb != cr).then_some(UnsupportedByRtp::ChromaQuantizationTables)
+    Ok(RtpParameters {
+        type_: u8::from(y.vertical == 2),
+        width,
+        height,
+        restart_interval: header.restart_interval,
+        quantization: [luma, chroma],
+        scan_data: header.scan_data,
+    })
 }
 
 /// Whether luma is coded with Annex K's luminance tables and chroma with its chrominance tables.

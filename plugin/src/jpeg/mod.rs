@@ -16,7 +16,7 @@ mod segments;
 mod tables;
 mod writable;
 
-pub use check::{Carried, CheckError, MAX_SIDE, UnsupportedByRtp, check};
+pub use check::{CheckError, CheckedJpeg, MAX_SIDE, RtpParameters, UnsupportedByRtp, check};
 pub use entropy::scan_is_complete;
 pub use header::{
     Component, Damage, Header, HuffmanTable, MAX_PIXELS, Process, QuantizationTable, Scan,

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Makes any image one that RFC 2435 carries, with as little loss as there is a way for.
 
-use super::check::{Carried, CheckError, MAX_SIDE, UnsupportedByRtp, check};
-use super::header::{Damage, Process};
+use super::check::{
+    CheckError, CheckedJpeg, MAX_SIDE, RtpParameters, UnsupportedByRtp, check_parsed,
+};
+use super::header::{Damage, Header, Process};
+use super::recode::encode::EncodedJpeg;
 use super::recode::pixels::encode_again;
-use super::recode::{Preserved, RecodeError, recode};
-use super::segments::frame_size;
+use super::recode::{Preserved, RecodeError, recode_parsed};
 
 /// How an image became one that RFC 2435 carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,13 +75,15 @@ impl ConversionReason {
 
 /// What is sent for an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Prepared {
+pub enum Prepared<'a> {
     /// The image itself, or its first bytes.
-    AsIs(Carried),
+    AsIs(CheckedJpeg<'a>),
     /// Another image.
     Made {
-        /// All of it.
+        /// From SOI to EOI.
         jpeg: Vec<u8>,
+        /// What RTP/JPEG sends in place of its headers.
+        parameters: RtpParameters,
         /// What it has preserved.
         conversion: Conversion,
         /// Why it was made.
@@ -87,7 +91,15 @@ pub enum Prepared {
     },
 }
 
-impl Prepared {
+impl Prepared<'_> {
+    /// The image that is sent.
+    pub fn image(&self) -> CheckedJpeg<'_> {
+        match self {
+            Self::AsIs(image) => *image,
+            Self::Made { jpeg, parameters, .. } => CheckedJpeg::written(jpeg, *parameters),
+        }
+    }
+
     /// How the image became one that RFC 2435 carries.
     pub fn conversion(&self) -> Conversion {
         match self {
@@ -149,36 +161,39 @@ fn is_decodable(reason: &UnsupportedByRtp) -> bool {
 ///
 /// # Errors
 /// See [`Unusable`].
-pub fn prepare(jpeg: &[u8], size: Option<(u16, u16)>) -> Result<Prepared, Unusable> {
-    let not_carried = match check(jpeg) {
-        Ok(carried) if size.is_none_or(|size| size == (carried.width, carried.height)) => {
-            return Ok(Prepared::AsIs(carried));
+pub fn prepare(jpeg: &[u8], size: Option<(u16, u16)>) -> Result<Prepared<'_>, Unusable> {
+    let header = Header::parse(jpeg)?;
+    let unsupported = match check_parsed(jpeg, &header) {
+        Ok(image) if size.is_none_or(|size| size == image.size()) => {
+            return Ok(Prepared::AsIs(image));
         }
         Ok(_) => None,
         Err(CheckError::Damaged(damage)) => return Err(damage.into()),
         Err(CheckError::UnsupportedByRtp(reason)) => Some(reason),
     };
-    let (width, height) = frame_size(jpeg).ok_or(Damage::NoFrameHeader)?;
+    let (width, height) = (header.width, header.height);
     let same_size = size.is_none_or(|size| size == (width, height));
-    let reason = not_carried
+    let reason = unsupported
         .map_or(ConversionReason::OtherSize { width, height }, ConversionReason::UnsupportedByRtp);
-    if let Some(reason) = not_carried.filter(|reason| !is_decodable(reason)) {
+    if let Some(reason) = unsupported.filter(|reason| !is_decodable(reason)) {
         return Err(Unusable::Undecodable(reason));
     }
     if same_size {
-        match recode(jpeg) {
+        match recode_parsed(jpeg, &header) {
             Ok(recoded) => {
                 let conversion = match recoded.preserved {
                     Preserved::Everything => Conversion::Exact,
                     Preserved::Luma => Conversion::Luma,
                     Preserved::EightBits => Conversion::Lossy,
                 };
-                return Ok(Prepared::Made { jpeg: recoded.jpeg, conversion, reason });
+                let (jpeg, parameters) = (recoded.jpeg, recoded.parameters);
+                return Ok(Prepared::Made { jpeg, parameters, conversion, reason });
             }
             Err(RecodeError::Damaged(damage)) => return Err(damage.into()),
             Err(RecodeError::NeedsPixels(_)) => {}
         }
     }
-    let jpeg = encode_again(jpeg, size.unwrap_or_else(|| prepared_size(width, height)))?;
-    Ok(Prepared::Made { jpeg, conversion: Conversion::Lossy, reason })
+    let size = size.unwrap_or_else(|| prepared_size(width, height));
+    let EncodedJpeg { jpeg, parameters } = encode_again(jpeg, &header, size)?;
+    Ok(Prepared::Made { jpeg, parameters, conversion: Conversion::Lossy, reason })
 }

@@ -29,7 +29,7 @@ pub fn writable(jpeg: &[u8]) -> Result<(), Unwritable> {
         {
             Err(Unwritable::Process(process))
         }
-        Ok(carried) if carried.lacks_eoi => Err(Unwritable::NoEnd),
+        Ok(image) if image.lacks_eoi() => Err(Unwritable::NoEnd),
         Ok(_) | Err(CheckError::UnsupportedByRtp(_)) => Ok(()),
     }
 }

@@ -3,11 +3,8 @@
 //! front of a payload differs between them.
 
 use super::FIXED_LEN;
-use crate::jpeg::{Damage, Header};
-
-/// The type that 4:2:2 and 4:2:0 have (RFC 2435 section 4.1).
-const TYPE_422: u8 = 0;
-const TYPE_420: u8 = 1;
+use crate::jpeg::CheckedJpeg;
+use crate::movie::EOI;
 
 /// Added to the type if there are restart markers (section 3.1.3).
 const RESTARTS: u8 = 64;
@@ -29,53 +26,42 @@ pub struct JpegPayloads {
 }
 
 impl JpegPayloads {
-    /// Cuts an image that [`check`](crate::jpeg::check) lets pass into payloads for packets of at
-    /// most `packet` bytes, their RTP header included.
-    ///
-    /// # Errors
-    /// If the image's header cannot be read, or has none of what RFC 2435 says.
-    pub fn cut(jpeg: &[u8], packet: usize) -> Result<Self, Damage> {
-        let header = Header::parse(jpeg)?;
-        let &[luma, chroma, _] = header.components() else {
-            return Err(Damage::NoFrameHeader);
-        };
-        let scan = jpeg.get(header.scan_data..).unwrap_or_default();
-        let kind = if luma.vertical == 2 { TYPE_420 } else { TYPE_422 };
-        let restarts = header.restart_interval > 0;
-        let table = |destination: u8| {
-            let table = header.quantization.get(usize::from(destination)).copied().flatten();
-            table.ok_or(Damage::NoQuantizationTable { table: destination })
-        };
-        let (luma, chroma) = (table(luma.quantization)?, table(chroma.quantization)?);
-        // 2040 pixels are 255 blocks, which check sees to.
+    /// Cuts an image into payloads for packets of at most `packet` bytes, RTP header included.
+    pub fn new(image: &CheckedJpeg, packet: usize) -> Self {
+        let (scan, parameters) = (image.scan(), image.parameters());
+        let end: &[u8] = if image.lacks_eoi() { &EOI } else { &[] };
+        let restarts = parameters.restart_interval > 0;
+        // 2040 pixels, the limit of a checked image, are 255 blocks.
         let blocks = |side: u16| u8::try_from(side.div_ceil(8)).unwrap_or(u8::MAX);
-        let kind = if restarts { kind | RESTARTS } else { kind };
-        let fixed = [kind, TABLES_IN_BAND, blocks(header.width), blocks(header.height)];
-        let [interval_high, interval_low] = header.restart_interval.to_be_bytes();
+        let type_ = if restarts { parameters.type_ | RESTARTS } else { parameters.type_ };
+        let fixed = [type_, TABLES_IN_BAND, blocks(parameters.width), blocks(parameters.height)];
+        let [interval_high, interval_low] = parameters.restart_interval.to_be_bytes();
         let [all_high, all_low] = WHOLE_FRAME;
         let restart = [interval_high, interval_low, all_high, all_low];
         let restart = if restarts { restart.as_slice() } else { &[] };
-        let tables = [&[0, 0, 0, 128], luma.values, chroma.values].concat();
         // Room for the headers and some data, whatever is asked for.
         let length = packet.saturating_sub(FIXED_LEN).max(256);
         let mut bytes = Vec::with_capacity(scan.len() + scan.len() / 64 + 512);
         let mut offset = 0;
-        while offset < scan.len() {
-            let end = bytes.len() + length;
+        while offset < scan.len() + end.len() {
+            let payload_end = bytes.len() + length;
             let [_, high, middle, low] = u32::try_from(offset).unwrap_or(u32::MAX).to_be_bytes();
             bytes.extend([0, high, middle, low]);
             bytes.extend(fixed);
             bytes.extend(restart);
             if offset == 0 {
-                bytes.extend(&tables);
+                bytes.extend([0, 0, 0, 128]);
+                bytes.extend(parameters.quantization.as_flattened());
             }
-            let room = end - bytes.len();
-            let data = scan.get(offset..).unwrap_or_default();
-            let data = data.get(..room).unwrap_or(data);
-            bytes.extend(data);
-            offset += data.len();
+            // What is left of the scan, then of EOI.
+            for (data, start) in [(scan, 0), (end, scan.len())] {
+                let left = data.get(offset.saturating_sub(start)..).unwrap_or_default();
+                let fits = left.get(..payload_end - bytes.len()).unwrap_or(left);
+                bytes.extend(fits);
+                offset += fits.len();
+            }
         }
-        Ok(Self { bytes, length })
+        Self { bytes, length }
     }
 
     /// The payloads in order.
@@ -107,8 +93,9 @@ impl<'a> IntoIterator for &'a JpegPayloads {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+    use crate::jpeg::check;
 
-    /// An image of 20x10 pixels, as far as it is looked at.
+    /// An image of 20x10 pixels whose scan is not decoded.
     fn image(vertical: u8, restarts: u16, scan: &[u8]) -> Vec<u8> {
         let mut jpeg = vec![0xff, 0xd8];
         for (table, value) in [(0, 7), (1, 9)] {
@@ -128,7 +115,8 @@ mod tests {
 
     #[test]
     fn fields_lie_where_the_standard_has_them() {
-        let scan: Vec<u8> = (0..700_u16).map(|at| at.to_be_bytes()[1]).collect();
+        let mut scan: Vec<u8> = (0..700_u16).map(|at| at.to_be_bytes()[1]).collect();
+        scan.extend(EOI);
         // Main header and restart header of each packet: type, Q, width and height in blocks.
         let rows: [(u8, u16, &[u8]); 3] = [
             (1, 0, &[0, 255, 3, 2]),
@@ -136,7 +124,8 @@ mod tests {
             (2, 0x102, &[65, 255, 3, 2, 1, 2, 0xff, 0xff]),
         ];
         for (vertical, restarts, fixed) in rows {
-            let payloads = JpegPayloads::cut(&image(vertical, restarts, &scan), 412).unwrap();
+            let image = image(vertical, restarts, &scan);
+            let payloads = JpegPayloads::new(&check(&image).unwrap(), 412);
             let tables = [&[0, 0, 0, 128][..], &[7; 64], &[9; 64]].concat();
             let mut got: Vec<u8> = Vec::new();
             for (number, payload) in payloads.iter().enumerate() {
@@ -154,8 +143,25 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_three_components_is_refused() {
-        assert!(JpegPayloads::cut(b"", 1400).is_err());
-        assert!(JpegPayloads::cut(&[0xff, 0xd8], 1400).is_err());
+    fn a_missing_end_of_image_is_sent() {
+        // Payloads of 256 bytes: EOI within the first one, on both sides of a cut, after a cut.
+        for (vertical, mcus) in [(1, 45), (1, 46), (2, 29)] {
+            // Blocks without a coefficient: 00 1010 of luma, 00 00 of chroma.
+            let mcu = "001010".repeat(2 * usize::from(vertical)) + "00000000";
+            let mut bits = mcu.repeat(usize::from(mcus));
+            while !bits.len().is_multiple_of(8) {
+                bits.push('1');
+            }
+            let byte = |bits: &[u8]| u8::from_str_radix(str::from_utf8(bits).unwrap(), 2).unwrap();
+            let scan: Vec<u8> = bits.as_bytes().chunks(8).map(byte).collect();
+            let mut cut = image(vertical, 0, &scan);
+            let size = [[0, 8 * vertical], (16_u16 * mcus).to_be_bytes()].concat();
+            let sof = cut.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+            cut[sof + 5..sof + 9].copy_from_slice(&size);
+            let whole = [&cut[..], &EOI].concat();
+            let (cut, whole) = (check(&cut).unwrap(), check(&whole).unwrap());
+            assert!(cut.lacks_eoi() && !whole.lacks_eoi());
+            assert_eq!(JpegPayloads::new(&cut, 0), JpegPayloads::new(&whole, 0), "{mcus} MCUs");
+        }
     }
 }

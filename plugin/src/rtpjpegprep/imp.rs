@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use crate::border;
-use crate::jpeg::{Carried, Conversion, Prepared, Unusable, prepare, prepared_size};
+use crate::jpeg::{Conversion, Prepared, Unusable, prepare, prepared_size};
 use crate::movie::EOI;
 use gst::glib;
 use gst::prelude::*;
@@ -77,21 +77,12 @@ impl RtpJpegPrep {
     }
 
     /// Remembers the size of the first frame that is sent.
-    fn remember_first_size(&self, sent: &gst::Buffer) {
-        if self.state().size.is_none() {
-            let size = sent.map_readable().ok().and_then(|map| crate::jpeg::frame_size(&map));
-            self.state().size = size;
-        }
-    }
-
-    /// Prepares the image in a buffer.
-    fn prepare(&self, buffer: &gst::Buffer) -> Result<Result<Prepared, Unusable>, gst::FlowError> {
-        let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
-        Ok(prepare(&map, self.fixed_size()))
+    fn remember_first_size(&self, size: (u16, u16)) {
+        self.state().size.get_or_insert(size);
     }
 
     /// Counts frame `number`; reports it on the bus if it is the first of its kind.
-    fn count(&self, prepared: Result<&Prepared, &Unusable>, number: u64) {
+    fn count(&self, prepared: Result<&Prepared<'_>, &Unusable>, number: u64) {
         let kind = match prepared {
             Ok(prepared) => prepared.reason().map(|reason| reason.kind()),
             Err(unusable) => Some(unusable.kind()),
@@ -135,14 +126,24 @@ impl RtpJpegPrep {
     }
 }
 
-/// The buffer itself, or its image alone, with EOI.
-fn trimmed(buffer: gst::Buffer, carried: Carried) -> Option<gst::Buffer> {
-    if carried.length == buffer.size() && !carried.lacks_eoi {
+/// What is pushed for a frame.
+enum Output {
+    /// The first bytes of its buffer, and EOI if that is missing.
+    Same {
+        length: usize,
+        lacks_eoi: bool,
+    },
+    New(Vec<u8>),
+}
+
+/// The buffer itself, or its image without the bytes after it and with EOI.
+fn trimmed(buffer: gst::Buffer, length: usize, lacks_eoi: bool) -> Option<gst::Buffer> {
+    if length == buffer.size() && !lacks_eoi {
         return Some(buffer);
     }
-    // Shares the memory.
-    let mut image = buffer.copy_region(gst::BufferCopyFlags::all(), ..carried.length).ok()?;
-    if carried.lacks_eoi {
+    // The new buffer shares the memory.
+    let mut image = buffer.copy_region(gst::BufferCopyFlags::all(), ..length).ok()?;
+    if lacks_eoi {
         image.get_mut()?.append_memory(gst::Memory::from_slice(EOI));
     }
     Some(image)
@@ -262,7 +263,6 @@ impl BaseTransformImpl for RtpJpegPrep {
         let Some(buffer) = self.take_queued_buffer() else {
             return Ok(GenerateOutputSuccess::NoOutput);
         };
-        let prepared = self.prepare(&buffer)?;
         let number = {
             let mut state = self.state();
             state.frames += 1;
@@ -270,17 +270,32 @@ impl BaseTransformImpl for RtpJpegPrep {
             let offset = buffer.offset();
             if offset == NO_OFFSET { counted } else { offset + 1 }
         };
-        self.count(prepared.as_ref(), number);
-        let out = match prepared {
-            Err(unusable) => {
-                gst::log!(CAT, imp = self, "frame {number}: {unusable}");
-                return Ok(GenerateOutputSuccess::Dropped);
-            }
-            Ok(Prepared::AsIs(carried)) => trimmed(buffer, carried),
-            Ok(Prepared::Made { jpeg, .. }) => stamped(gst::Buffer::from_slice(jpeg), &buffer),
+        let (output, size) = {
+            let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
+            let prepared = prepare(&map, self.fixed_size());
+            self.count(prepared.as_ref(), number);
+            let prepared = match prepared {
+                Ok(prepared) => prepared,
+                Err(unusable) => {
+                    gst::log!(CAT, imp = self, "frame {number}: {unusable}");
+                    return Ok(GenerateOutputSuccess::Dropped);
+                }
+            };
+            let size = prepared.image().size();
+            let output = match prepared {
+                Prepared::AsIs(image) => {
+                    Output::Same { length: image.bytes().len(), lacks_eoi: image.lacks_eoi() }
+                }
+                Prepared::Made { jpeg, .. } => Output::New(jpeg),
+            };
+            (output, size)
+        };
+        let out = match output {
+            Output::Same { length, lacks_eoi } => trimmed(buffer, length, lacks_eoi),
+            Output::New(jpeg) => stamped(gst::Buffer::from_slice(jpeg), &buffer),
         };
         let out = out.ok_or(gst::FlowError::Error)?;
-        self.remember_first_size(&out);
+        self.remember_first_size(size);
         Ok(GenerateOutputSuccess::Buffer(out))
     }
 }

@@ -3,9 +3,8 @@
 
 use crate::send::{Fetched, FrameRef, Frames};
 use gstmjpegfile::jpeg::{
-    self, CheckError, Conversion, ConversionReason, Unusable, check, frame_size, prepare,
+    self, CheckError, Conversion, ConversionReason, Unusable, check, prepare,
 };
-use gstmjpegfile::movie::EOI;
 use gstmjpegfile::rtp::JpegPayloads;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
@@ -48,10 +47,13 @@ pub(super) enum Prepared {
 }
 
 impl Prepared {
-    fn of(jpeg: &[u8], conversion: Conversion, reason: Option<ConversionReason>) -> Self {
-        match JpegPayloads::cut(jpeg, PACKET) {
-            Ok(payloads) => Self::Payloads { payloads, size: frame_size(jpeg), conversion, reason },
-            Err(damage) => Self::Dropped(damage.into()),
+    fn of(prepared: &jpeg::Prepared) -> Self {
+        let image = prepared.image();
+        Self::Payloads {
+            payloads: JpegPayloads::new(&image, PACKET),
+            size: Some(image.size()),
+            conversion: prepared.conversion(),
+            reason: prepared.reason(),
         }
     }
 
@@ -102,17 +104,13 @@ impl PayloadCache {
     }
 
     /// What has been read, cut if that is all.
-    fn cut(&self, whole: bool, bytes: &mut Vec<u8>, key: Key) -> Fetched<Arc<Prepared>> {
+    fn cut(&self, whole: bool, bytes: &[u8], key: Key) -> Fetched<Arc<Prepared>> {
         if !whole {
             return Fetched::Shrunk;
         }
         let prepared = match check(bytes) {
-            Ok(carried) if key.size.is_none_or(|it| it == (carried.width, carried.height)) => {
-                bytes.truncate(carried.length);
-                if carried.lacks_eoi {
-                    bytes.extend(EOI);
-                }
-                Prepared::of(bytes, Conversion::AsIs, None)
+            Ok(image) if key.size.is_none_or(|size| size == image.size()) => {
+                Prepared::of(&jpeg::Prepared::AsIs(image))
             }
             Err(CheckError::Damaged(damage)) => Prepared::Dropped(damage.into()),
             Ok(_) | Err(CheckError::UnsupportedByRtp(_)) => return Fetched::MustEncode,
@@ -154,7 +152,7 @@ impl Frames for PayloadCache {
     fn wait_for(&self, frame: FrameRef, size: Size) -> io::Result<Fetched<Self::Frame>> {
         let mut bytes = vec![0; frame.location.length as usize];
         let whole = frame.movie.read(frame.location, &mut bytes)?;
-        Ok(self.cut(whole, &mut bytes, key(frame, size)))
+        Ok(self.cut(whole, &bytes, key(frame, size)))
     }
 
     /// Encoded once, whoever else waits for it.
@@ -165,13 +163,7 @@ impl Frames for PayloadCache {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
             }
             Ok(Arc::new(match prepare(&jpeg, size) {
-                Ok(jpeg::Prepared::AsIs(carried)) => {
-                    jpeg.truncate(carried.length);
-                    Prepared::of(&jpeg, Conversion::AsIs, None)
-                }
-                Ok(jpeg::Prepared::Made { jpeg, conversion, reason }) => {
-                    Prepared::of(&jpeg, conversion, Some(reason))
-                }
+                Ok(prepared) => Prepared::of(&prepared),
                 Err(unusable) => Prepared::Dropped(unusable),
             }))
         };

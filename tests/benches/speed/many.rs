@@ -5,6 +5,7 @@
 use crate::quiet;
 use anyhow::{Context, Result, ensure};
 use gst::prelude::*;
+use gstmjpegfile::jpeg::check;
 use gstmjpegfile::rtp::JpegPayloads;
 use mjpeg_rtsp_load::{Load, Outcome, Transport, thread_cpu};
 use mjpeg_rtsp_tests::movies::{self, Folder};
@@ -172,7 +173,7 @@ fn wire(image: &[u8], wire: Wire, uncut: bool) -> Result<f64> {
         while to.recv(&mut datagram).is_ok_and(|have| have > 0) {}
     });
     let from = UdpSocket::bind("127.0.0.1:0")?;
-    let payloads = JpegPayloads::cut(image, 1400)?;
+    let payloads = JpegPayloads::new(&check(image)?, 1400);
     let before = thread_cpu()?;
     for _ in 0..BARE {
         send(&from, address, image, &payloads, wire)?;
@@ -217,7 +218,7 @@ fn send(
 pub fn run() -> Result<()> {
     quiet();
     let movie = Movie::made()?;
-    let packets = JpegPayloads::cut(&movie.image, 1400)?.iter().count();
+    let packets = JpegPayloads::new(&check(&movie.image)?, 1400).iter().count();
     println!("\nframes of {} bytes, {packets} packets, {RATE} a second\n", movie.image.len());
     goals(&movie)?;
     growth(&movie)

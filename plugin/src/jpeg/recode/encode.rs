@@ -4,8 +4,24 @@
 use super::bits::BitWriter;
 use super::coefficients::{Ac, Plane};
 use super::huffman::{HuffmanEncoder, STANDARD};
+use crate::jpeg::RtpParameters;
 use crate::jpeg::segments::marker;
 use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC};
+
+/// A written image.
+#[derive(Debug)]
+pub(crate) struct EncodedJpeg {
+    /// From SOI to EOI.
+    pub jpeg: Vec<u8>,
+    /// What RTP/JPEG sends in place of its headers.
+    pub parameters: RtpParameters,
+}
+
+/// An image whose headers are written and whose scan is not.
+pub(crate) struct ScanWriter {
+    pub bits: BitWriter,
+    pub parameters: RtpParameters,
+}
 
 /// What is written besides the scan.
 #[derive(Debug)]
@@ -27,8 +43,8 @@ impl Frame<'_> {
         (width.div_ceil(16), height.div_ceil(8 * usize::from(self.vertical)))
     }
 
-    /// Everything before the scan's data.
-    pub fn header(&self, capacity: usize) -> Vec<u8> {
+    /// Starts an image with everything before the scan's data.
+    pub fn start(&self, capacity: usize) -> ScanWriter {
         let mut out = Vec::with_capacity(capacity);
         out.extend([0xff, marker::SOI]);
         for (destination, table) in (0_u8..).zip(self.quantization) {
@@ -60,12 +76,25 @@ impl Frame<'_> {
         }
         let scan = [3, 1, 0x00, 2, 0x11, 3, 0x11, 0, 63, 0];
         segment(&mut out, marker::SOS, |out| out.extend(scan));
-        out
+        let parameters = RtpParameters {
+            type_: u8::from(self.vertical == 2),
+            width: self.size.0,
+            height: self.size.1,
+            restart_interval: self.restart_interval,
+            quantization: self.quantization.map(|table| table.map(|value| value as u8)),
+            scan_data: out.len(),
+        };
+        ScanWriter { bits: BitWriter::new(out), parameters }
     }
 
     /// The whole image; `None` if a coefficient is larger than Annex K's tables have codes for.
-    pub fn encode(&self, luma: &Plane, chroma: [&Plane; 2], capacity: usize) -> Option<Vec<u8>> {
-        let mut out = BitWriter::new(self.header(capacity));
+    pub fn encode(
+        &self,
+        luma: &Plane,
+        chroma: [&Plane; 2],
+        capacity: usize,
+    ) -> Option<EncodedJpeg> {
+        let ScanWriter { bits: mut out, parameters } = self.start(capacity);
         let [luma_tables, chroma_tables] = &*STANDARD;
         let (across, down) = self.mcus();
         let vertical = usize::from(self.vertical);
@@ -95,7 +124,7 @@ impl Frame<'_> {
                 }
             }
         }
-        Some(out.finish())
+        Some(EncodedJpeg { jpeg: out.finish(), parameters })
     }
 }
 

@@ -25,7 +25,7 @@
 pub(crate) mod bits;
 mod coefficients;
 pub(crate) mod decode;
-mod encode;
+pub(crate) mod encode;
 pub(crate) mod huffman;
 mod layout;
 pub(crate) mod pixels;
@@ -36,10 +36,10 @@ mod tests;
 mod transcode;
 
 use super::header::{Component, Damage, Header, Process};
-use super::{MAX_SIDE, UnsupportedByRtp};
+use super::{MAX_SIDE, RtpParameters, UnsupportedByRtp};
 use coefficients::Plane;
 use decode::{Geometry, decode, quantization};
-use encode::Frame;
+use encode::{EncodedJpeg, Frame};
 use layout::Layout;
 use resample::{Resample, resample};
 use transcode::{TranscodeError, transcode};
@@ -47,10 +47,18 @@ use transcode::{TranscodeError, transcode};
 /// An image that RFC 2435 carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recoded {
-    /// The whole image.
+    /// From SOI to EOI.
     pub jpeg: Vec<u8>,
+    /// What RTP/JPEG sends in place of its headers.
+    pub parameters: RtpParameters,
     /// What it has preserved.
     pub preserved: Preserved,
+}
+
+impl Recoded {
+    fn new(encoded: EncodedJpeg, preserved: Preserved) -> Self {
+        Self { jpeg: encoded.jpeg, parameters: encoded.parameters, preserved }
+    }
 }
 
 /// What a recoded image has preserved of the original.
@@ -100,33 +108,37 @@ impl From<NeedsPixels> for RecodeError {
 /// # Errors
 /// See [`RecodeError`].
 pub fn recode(jpeg: &[u8]) -> Result<Recoded, RecodeError> {
-    let header = Header::parse(jpeg)?;
-    if let Some(reason) = needs_pixels(&header) {
+    recode_parsed(jpeg, &Header::parse(jpeg)?)
+}
+
+/// Recodes an image whose header has been read.
+pub(super) fn recode_parsed(jpeg: &[u8], header: &Header) -> Result<Recoded, RecodeError> {
+    if let Some(reason) = needs_pixels(header) {
         return Err(NeedsPixels::UnsupportedByRtp(reason).into());
     }
     let layout = Layout::of(header.components()).ok_or(NeedsPixels::SamplingFactors)?;
     let size = (header.width, header.height);
-    let restart_interval = restart_interval(&header, layout);
+    let restart_interval = restart_interval(header, layout);
     let tables = header.components().iter().map(|component| {
         let missing = Damage::NoQuantizationTable { table: component.quantization };
-        quantization(&header, *component).ok_or(missing)
+        quantization(header, *component).ok_or(missing)
     });
     let tables: Vec<[u16; 64]> = tables.collect::<Result<_, _>>()?;
     if let [y, cb, cr] = &tables[..]
         && cb == cr
         && y.iter().chain(cb).all(|value| *value < 256)
-        && only_huffman_tables_differ(&header)
+        && only_huffman_tables_differ(header)
     {
         let quantization = [y, cb];
         let frame = Frame { size, vertical: layout.vertical, quantization, restart_interval };
-        let jpeg = transcode(jpeg, &header, &frame).map_err(|failed| match failed {
+        let encoded = transcode(jpeg, header, &frame).map_err(|failed| match failed {
             TranscodeError::Damaged => RecodeError::Damaged(Damage::ScanCut),
             TranscodeError::TooLarge => NeedsPixels::LargeCoefficient.into(),
         })?;
-        return Ok(Recoded { jpeg, preserved: Preserved::Everything });
+        return Ok(Recoded::new(encoded, Preserved::Everything));
     }
 
-    let mut planes = decode(jpeg, &header)?.into_iter();
+    let mut planes = decode(jpeg, header)?.into_iter();
     let mut luma = planes.next().ok_or(Damage::ScanCut)?;
     let wide = header.precision == 12;
     let luma_quantization;
@@ -151,9 +163,9 @@ pub fn recode(jpeg: &[u8]) -> Result<Recoded, RecodeError> {
     let (Some(how), Some(cb), Some(cr)) = (layout.chroma, planes.next(), planes.next()) else {
         let neutral = Plane::new(1, 1, [1; 64]);
         let whole = frame(&neutral.quantization).encode(&luma, [&neutral, &neutral], capacity);
-        let jpeg = whole.ok_or(NeedsPixels::LargeCoefficient)?;
+        let encoded = whole.ok_or(NeedsPixels::LargeCoefficient)?;
         let preserved = if wide { Preserved::EightBits } else { Preserved::Everything };
-        return Ok(Recoded { jpeg, preserved });
+        return Ok(Recoded::new(encoded, preserved));
     };
     let mcus = frame(&[1; 64]).mcus();
     let (chroma, quantization, exact) = fit_chroma([cb, cr], how, mcus, wide);
@@ -163,7 +175,7 @@ pub fn recode(jpeg: &[u8]) -> Result<Recoded, RecodeError> {
         (false, true) => Preserved::Everything,
         (false, false) => Preserved::Luma,
     };
-    Ok(Recoded { jpeg: whole.ok_or(NeedsPixels::LargeCoefficient)?, preserved })
+    Ok(Recoded::new(whole.ok_or(NeedsPixels::LargeCoefficient)?, preserved))
 }
 
 /// What rules coefficients out, read from the header.

@@ -5,7 +5,7 @@
 
 use super::coefficients::Plane;
 use super::decode::{Geometry, decode};
-use super::encode::Frame;
+use super::encode::{EncodedJpeg, Frame};
 use super::resample::{NATURAL, dct};
 use crate::jpeg::header::{Damage, Header};
 use crate::jpeg::tables::STANDARD_QUANTIZATION;
@@ -29,10 +29,13 @@ static DCT: LazyLock<[[f32; 8]; 8]> = LazyLock::new(|| {
 ///
 /// # Errors
 /// [`Damage::ScanCut`] if not all of it is there.
-pub(crate) fn encode_again(jpeg: &[u8], size: (u16, u16)) -> Result<Vec<u8>, Damage> {
-    let header = Header::parse(jpeg)?;
-    let planes = decode(jpeg, &header)?;
-    let pixels = pixels(&header, &planes);
+pub(crate) fn encode_again(
+    jpeg: &[u8],
+    header: &Header,
+    size: (u16, u16),
+) -> Result<EncodedJpeg, Damage> {
+    let planes = decode(jpeg, header)?;
+    let pixels = pixels(header, &planes);
     let (width, height) = (u32::from(header.width), u32::from(header.height));
     let pixels = if (header.width, header.height) == size {
         pixels
@@ -52,7 +55,7 @@ pub fn encode_within(jpeg: &[u8], most: usize) -> Option<Vec<u8>> {
     let pixels = pixels(&header, &planes);
     [1, 2, 4, 7, 10, 15, 25, 50, 100].into_iter().find_map(|tenths| {
         let smaller = encode(&pixels, (header.width, header.height), &quantization(tenths))?;
-        (smaller.len() <= most).then_some(smaller)
+        (smaller.jpeg.len() <= most).then_some(smaller.jpeg)
     })
 }
 
@@ -180,7 +183,7 @@ fn ycbcr_to_rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
 }
 
 /// Encodes pixels of Y, Cb and Cr as 4:2:2.
-fn encode(pixels: &[u8], size: (u16, u16), tables: &[[u16; 64]; 2]) -> Option<Vec<u8>> {
+fn encode(pixels: &[u8], size: (u16, u16), tables: &[[u16; 64]; 2]) -> Option<EncodedJpeg> {
     let (width, height) = (usize::from(size.0), usize::from(size.1));
     let [luma_table, chroma_table] = tables;
     let quantization = [luma_table, chroma_table];

@@ -4,7 +4,7 @@
 
 use super::bits::{BitReader, BitWriter};
 use super::decode::{Geometry, huffman};
-use super::encode::Frame;
+use super::encode::{EncodedJpeg, Frame, ScanWriter};
 use super::huffman::{HuffmanDecoder, HuffmanEncoder, STANDARD};
 use crate::jpeg::header::Header;
 use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC};
@@ -22,9 +22,9 @@ pub(super) fn transcode(
     jpeg: &[u8],
     header: &Header,
     frame: &Frame,
-) -> Result<Vec<u8>, TranscodeError> {
+) -> Result<EncodedJpeg, TranscodeError> {
     let mut bits = BitReader::new(jpeg, header.scan_data);
-    let mut out = BitWriter::new(frame.header(jpeg.len() * 5 / 4 + 1024));
+    let ScanWriter { bits: mut out, parameters } = frame.start(jpeg.len() * 5 / 4 + 1024);
     let [luma, chroma] = &*STANDARD;
     let mut components = Vec::with_capacity(3);
     for (index, component) in header.scan.components().iter().enumerate() {
@@ -53,7 +53,7 @@ pub(super) fn transcode(
             }
         }
     }
-    Ok(out.finish())
+    Ok(EncodedJpeg { jpeg: out.finish(), parameters })
 }
 
 #[inline]
