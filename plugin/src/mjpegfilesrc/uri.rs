@@ -4,12 +4,17 @@
 use super::settings::{BadFrames, Settings};
 use crate::movie::{FrameRate, ParseFrameRateError};
 use gst::glib;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The URI scheme.
 pub(super) const SCHEME: &str = "mjpegfile";
+
+/// All but `/` and the unreserved characters (RFC 3986 section 2.3) are encoded.
+const ENCODED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Why a URI does not name a movie file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +56,7 @@ impl MovieUri {
         if !host.is_empty() && host != "localhost" {
             return Err(UriError::Host(host.into()));
         }
-        let path = unescape(&parsed.path()).ok_or(UriError::Form)?;
+        let path = decode(&parsed.path()).ok_or(UriError::Form)?;
         if !path.starts_with(b"/") || path == b"/" {
             return Err(UriError::NoPath);
         }
@@ -60,7 +65,7 @@ impl MovieUri {
         let query = parsed.query().unwrap_or_default();
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            let text = unescape(value).and_then(|bytes| String::from_utf8(bytes).ok());
+            let text = decode(value).and_then(|bytes| String::from_utf8(bytes).ok());
             movie.set(name, text.ok_or(UriError::Form)?)?;
         }
         Ok(movie)
@@ -106,44 +111,14 @@ pub(super) fn uri(settings: &Settings) -> Option<String> {
     let errors = settings.bad_frames == BadFrames::Error;
     let bad_frames = errors.then(|| "bad-frames=error".to_owned());
     let query: Vec<String> = framerate.into_iter().chain(looping).chain(bad_frames).collect();
-    let start = format!("{SCHEME}://{}", escape(&path));
+    let start = format!("{SCHEME}://{}", percent_encode(path.as_os_str().as_bytes(), ENCODED));
     Some(if query.is_empty() { start } else { format!("{start}?{}", query.join("&")) })
 }
 
-/// Decodes `%` and two digits; `None` for other uses of `%`, and for the byte 0.
-fn unescape(text: &str) -> Option<Vec<u8>> {
-    let mut rest = text.as_bytes();
-    let mut bytes = Vec::with_capacity(rest.len());
-    while let Some((first, after)) = rest.split_first() {
-        (*first != 0).then_some(())?;
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (digits, after) = rest.split_at_checked(2)?;
-        let digits = std::str::from_utf8(digits).ok()?;
-        let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        let byte = u8::from_str_radix(digits, 16).ok().filter(|byte| is_hex && *byte != 0)?;
-        bytes.push(byte);
-        rest = after;
-    }
-    Some(bytes)
-}
-
-/// A path with all but the unreserved characters and `/` encoded (RFC 3986 section 2.3).
-fn escape(path: &Path) -> String {
-    use std::fmt::Write;
-    let mut text = String::new();
-    for byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'/' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(*byte)),
-            _ if byte.is_ascii_alphanumeric() => text.push(char::from(*byte)),
-            // Writing to a String does not fail.
-            _ => drop(write!(text, "%{byte:02X}")),
-        }
-    }
-    text
+/// Decodes `%` and two digits; `None` for a text with the byte 0, which no path has.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let bytes: Vec<u8> = percent_decode_str(text).collect();
+    (!bytes.contains(&0)).then_some(bytes)
 }
 
 #[cfg(test)]
