@@ -5,6 +5,7 @@
 pub mod broken;
 pub mod movies;
 pub mod peer;
+pub mod pipeline;
 pub mod programs;
 
 use std::time::{Duration, Instant};

@@ -7,6 +7,7 @@ use gst::prelude::*;
 use mjpeg_rtsp_client::player::engine::{Engine, Event};
 use mjpeg_rtsp_client::player::{Options, Player, State, Transport, movies as lists};
 use mjpeg_rtsp_tests::movies::{self, Folder};
+use mjpeg_rtsp_tests::pipeline::TestPipeline;
 use mjpeg_rtsp_tests::programs::{Server, headless, program, run};
 use mjpeg_rtsp_tests::wait_until;
 use std::cell::RefCell;
@@ -284,16 +285,9 @@ fn a_movie_whose_name_is_not_utf8_plays() -> Result<()> {
     let source = gst::ElementFactory::make("mjpegfilesrc").property("location", &path).build()?;
     assert_eq!(source.property::<PathBuf>("location"), path);
     let sink = gst::ElementFactory::make("fakesink").build()?;
-    let pipeline = gst::Pipeline::new();
-    pipeline.add_many([&source, &sink])?;
-    source.link(&sink)?;
-    pipeline.set_state(gst::State::Playing)?;
-    let bus = pipeline.bus().context("every pipeline has one")?;
-    let limit = gst::ClockTime::try_from(LIMIT)?;
-    let end = bus.timed_pop_filtered(limit, &[gst::MessageType::Eos, gst::MessageType::Error]);
-    let frames = source.property::<u64>("frames");
-    pipeline.set_state(gst::State::Null)?;
-    assert_eq!(end.map(|message| message.type_()), Some(gst::MessageType::Eos));
-    assert_eq!(frames, 3);
+    let pipeline = TestPipeline::linked(&[&source, &sink])?;
+    pipeline.play()?;
+    pipeline.wait_for_end()?;
+    assert_eq!(source.property::<u64>("frames"), 3);
     Ok(())
 }

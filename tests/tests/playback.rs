@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a viewer does with a movie: pauses, seeks, loops; and what becomes of the file meanwhile.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use gst::prelude::*;
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
 use mjpeg_rtsp_tests::peer::{ffmpeg, retina};
+use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes};
 use mjpeg_rtsp_tests::programs::{Server, Terminal};
 use mjpeg_rtsp_tests::wait_until;
 use std::fs::OpenOptions;
@@ -101,20 +102,17 @@ fn before_the_index_is_complete_the_range_is_open_and_a_seek_waits() -> Result<(
 
 #[test]
 fn a_source_that_waits_for_the_index_stops_at_once() -> Result<()> {
-    use gst::prelude::*;
-    mjpeg_rtsp_tests::init();
     let folder = Folder::new()?;
     // Minutes of searching.
     let movie = movie_with_a_hole(&folder, 200 << 30)?;
     let line = format!("mjpegfilesrc location={} ! appsink name=out sync=false", movie.display());
-    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().expect("two elements");
-    let out = pipeline.by_name("out").and_downcast::<gst_app::AppSink>().expect("named");
-    pipeline.set_state(gst::State::Playing)?;
+    let pipeline = TestPipeline::launch(&line)?;
+    pipeline.play()?;
     for _ in 0..3 {
-        out.pull_sample()?;
+        pipeline.sample()?;
     }
     let begin = Instant::now();
-    pipeline.set_state(gst::State::Null)?;
+    drop(pipeline);
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     Ok(())
 }
@@ -212,20 +210,8 @@ fn gst_play_seeks_twenty_times_in_two_seconds() -> Result<()> {
     server.is_well()
 }
 
-/// Where each decoded frame that comes stands among `known`.
-fn places(out: &gst_app::AppSink, known: &[Vec<u8>]) -> Result<Vec<Option<usize>>> {
-    let mut places = Vec::new();
-    while let Some(sample) = out.try_pull_sample(gst::ClockTime::from_seconds(5)) {
-        let buffer = sample.buffer().context("no buffer")?;
-        let map = buffer.map_readable()?;
-        places.push(known.iter().position(|frame| frame == map.as_slice()));
-    }
-    Ok(places)
-}
-
 #[test]
 fn gstreamer_plays_a_mount_faster_slower_and_backwards() -> Result<()> {
-    mjpeg_rtsp_tests::init();
     let folder = Folder::new()?;
     let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(60, "I420")?)?)?;
     let known = movies::pull_all(&format!(
@@ -248,19 +234,22 @@ fn gstreamer_plays_a_mount_faster_slower_and_backwards() -> Result<()> {
              ! appsink name=out sync=false",
             server.urls[0]
         );
-        let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().ok().context("no bin")?;
-        let out = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
-        let out = out.context("no appsink")?;
-        pipeline.set_state(gst::State::Playing)?;
-        out.pull_sample()?;
+        let pipeline = TestPipeline::launch(&line)?;
+        pipeline.play()?;
+        pipeline.sample()?;
         let (set, ms) = (gst::SeekType::Set, gst::ClockTime::from_mseconds);
-        let begin = std::time::Instant::now();
-        pipeline.seek(rate, flags | gst::SeekFlags::FLUSH, set, ms(start), set, stop.map(ms))?;
-        let got = places(&out, &known)?;
+        let (flags, stop) = (flags | gst::SeekFlags::FLUSH, stop.map(ms));
+        let begin = Instant::now();
+        pipeline.pipeline().seek(rate, flags, set, ms(start), set, stop)?;
+        let samples = pipeline.samples()?;
         let took = begin.elapsed().as_secs_f64();
-        pipeline.set_state(gst::State::Null)?;
+        let mut got = Vec::new();
+        for sample in &samples {
+            let frame = bytes(sample)?;
+            got.push(known.iter().position(|it| *it == frame));
+        }
         let want: Vec<_> = want.into_iter().map(Some).collect();
-        assert_eq!(got, want, "{rate}");
+        assert_eq!(got, want, "rate {rate}");
         assert!(took > 0.7 * seconds && took < seconds + 3.0, "{rate}: {took} s");
     }
     server.is_well()
