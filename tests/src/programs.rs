@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Our programs as child processes, ended when dropped.
 
+use crate::movies::{self, Folder};
 use anyhow::{Context, Result, ensure};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -181,6 +182,26 @@ impl Terminal {
     pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         self.process.wait(limit)
     }
+}
+
+/// Serves a movie of `frames` frames, `movie.mjpeg`, with the server's options.
+///
+/// # Errors
+/// If the server does not start.
+pub fn serve(frames: u32, options: &[&str]) -> Result<(Folder, Server)> {
+    serve_as("movie.mjpeg", &movies::images(frames, "I420")?, options)
+}
+
+/// Serves a movie of images under a name, with the server's options.
+///
+/// # Errors
+/// If the server does not start.
+pub fn serve_as(name: &str, images: &[Vec<u8>], options: &[&str]) -> Result<(Folder, Server)> {
+    let folder = Folder::new()?;
+    let movie = folder.file(name, &movies::movie(images)?)?;
+    let options = options.iter().map(OsStr::new).chain([movie.as_os_str()]);
+    let server = Server::start(options, 1)?;
+    Ok((folder, server))
 }
 
 /// A running `mjpeg-rtsp-server`.

@@ -8,8 +8,8 @@ use mjpeg_rtsp_client::player::engine::{Engine, Event};
 use mjpeg_rtsp_client::player::{Options, Player, State, Transport, movies as lists};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::pipeline::TestPipeline;
-use mjpeg_rtsp_tests::programs::{Server, headless, program, run};
-use mjpeg_rtsp_tests::wait_until;
+use mjpeg_rtsp_tests::programs::{headless, program, run, serve};
+use mjpeg_rtsp_tests::{wait_in_main_loop, wait_until};
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -82,13 +82,6 @@ fn panics_in(done: &Output, border: &str) -> (usize, String) {
     (said.matches(&format!("on purpose, at the border {border}\n")).count(), said)
 }
 
-fn server() -> Result<(Folder, Server)> {
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(10, "I420")?)?)?;
-    let server = Server::start([movie], 1)?;
-    Ok((folder, server))
-}
-
 #[test]
 fn a_panic_in_a_streaming_thread_ends_the_session_and_not_the_program() -> Result<()> {
     panic_at(STREAMING)
@@ -100,7 +93,7 @@ fn a_panic_in_the_players_thread_ends_the_session_and_not_the_program() -> Resul
 }
 
 fn panic_at(rows: &[Row]) -> Result<()> {
-    let (_folder, mut server) = server()?;
+    let (_folder, mut server) = serve(10, &[])?;
     let address = server.address()?.to_owned();
     for &(border, arguments, times, code) in rows {
         let mut client = program("mjpeg-rtsp-client")?;
@@ -133,7 +126,7 @@ const OF_FACES: [(&str, Reach); 7] = [
 
 #[test]
 fn a_panic_of_a_face_is_reported_to_it() -> Result<()> {
-    let (_folder, mut server) = server()?;
+    let (_folder, mut server) = serve(10, &[])?;
     for (border, _) in OF_FACES {
         let mut child = Command::new(std::env::current_exe()?);
         child.args(["--exact", "borders::child", "--ignored", "--nocapture"]);
@@ -166,12 +159,8 @@ fn player(source: &str) -> Result<(Player, Rc<RefCell<Vec<String>>>)> {
     Ok((player, failures))
 }
 
-fn until(what: &str, mut ready: impl FnMut() -> bool) {
-    let context = glib::MainContext::default();
-    wait_until(what, LIMIT, || {
-        while context.iteration(false) {}
-        ready()
-    });
+fn until(what: &str, ready: impl FnMut() -> bool) {
+    wait_in_main_loop(what, LIMIT, ready);
 }
 
 fn ended(border: &str) -> String {

@@ -7,8 +7,10 @@ use mjpeg_rtsp_client::player::{Options, Player, State};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::lab_server::{Answers, Behaviour, LabServer, Reads, Sends};
 use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes, pts};
-use mjpeg_rtsp_tests::programs::{Guard, Server, Terminal, headless, program, run, target_folder};
-use mjpeg_rtsp_tests::wait_until;
+use mjpeg_rtsp_tests::programs::{
+    Guard, Server, Terminal, headless, program, run, serve, target_folder,
+};
+use mjpeg_rtsp_tests::{wait_in_main_loop, wait_until};
 use std::cell::{Cell, RefCell};
 use std::net::UdpSocket;
 use std::rc::Rc;
@@ -191,9 +193,7 @@ fn our_server_tells_the_duration_and_seeks_to_the_frame() -> Result<()> {
 #[test]
 fn the_player_and_gst_play_play_labrtsp() -> Result<()> {
     mjpeg_rtsp_tests::init();
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(40, "I420")?)?)?;
-    let mut server = Server::start([movie], 1)?;
+    let (_folder, mut server) = serve(40, &[])?;
     let uri = format!("labrtsp://{}/movie.mjpeg", server.address()?);
     let player = Player::new(&uri, &Options { latency: 50, ..Options::default() })?;
     let sink = gst::ElementFactory::make("fakesink").property("sync", true).build()?;
@@ -203,10 +203,8 @@ fn the_player_and_gst_play_play_labrtsp() -> Result<()> {
     player.connect_error(move |failure| slot.borrow_mut().push(failure.text.clone()));
     let count = ends.clone();
     player.connect_end_of_movie(move || count.set(count.get() + 1));
-    let context = gst::glib::MainContext::default();
     let until = |what: &str, ready: &dyn Fn() -> bool| {
-        wait_until(what, LIMIT, || {
-            while context.iteration(false) {}
+        wait_in_main_loop(what, LIMIT, || {
             assert!(errors.borrow().is_empty(), "{errors:?}");
             ready()
         });
@@ -239,9 +237,7 @@ fn the_player_and_gst_play_play_labrtsp() -> Result<()> {
 
 #[test]
 fn a_server_that_vanishes_is_an_error_and_keys_play_in_the_terminal() -> Result<()> {
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(200, "I420")?)?)?;
-    let mut server = Server::start([movie], 1)?;
+    let (_folder, mut server) = serve(200, &[])?;
     let uri = format!("labrtsp://{}/movie.mjpeg", server.address()?);
     let path = program("mjpeg-rtsp-client")?.get_program().display().to_string();
     let mut terminal = Terminal::start(&format!("{path} --no-play {uri}"))?;

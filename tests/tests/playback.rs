@@ -4,10 +4,10 @@
 use anyhow::Result;
 use gst::prelude::*;
 use mjpeg_rtsp_tests::movies::{self, Folder};
-use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
+use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::peer::{ffmpeg, retina};
 use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes};
-use mjpeg_rtsp_tests::programs::{Server, Terminal};
+use mjpeg_rtsp_tests::programs::{Server, Terminal, serve};
 use mjpeg_rtsp_tests::wait_until;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -41,7 +41,7 @@ fn a_loop_has_no_end_and_starts_over() -> Result<()> {
     let want = ffmpeg::file_checksums(&folder.file("plain", &images.concat())?)?;
     let mut server = Server::start([&"--loop".into(), &movie.into_os_string()], 1)?;
     let url = &server.urls[0];
-    assert_eq!(RawRtsp::connect(server.address()?)?.described_range(url)?, "npt=0-");
+    assert_eq!(RtspClient::connect(server.address()?)?.described_range(url)?, "npt=0-");
     let got = ffmpeg::stream_checksums_of_first(url, "tcp", 25)?;
     assert_eq!(got, [&want[..], &want, &want[..5]].concat());
     server.is_well()
@@ -87,16 +87,16 @@ fn before_the_index_is_complete_the_range_is_open_and_a_seek_waits() -> Result<(
     let movie = movie_with_a_hole(&folder, 1 << 30)?;
     let mut server = Server::start([movie], 1)?;
     let url = server.urls[0].clone();
-    let mut rtsp = RawRtsp::connect(server.address()?)?;
+    let mut rtsp = RtspClient::connect(server.address()?)?;
     assert_eq!(rtsp.described_range(&url)?, "npt=0-");
     let session = rtsp.set_up(&url, "tcp")?;
-    let play = rtsp.ask(&format!("PLAY {url}/"), &format!("{session}Range: npt=0.2-\r\n"))?;
-    assert_eq!(play.status, 200, "{}", play.text);
+    let play = rtsp.request(&format!("PLAY {url}/"), &format!("{session}Range: npt=0.2-\r\n"))?;
+    assert_eq!(play.status, 200, "{play}");
     assert!(play.header("Range").is_some_and(|range| range.starts_with("npt=0.2-")), "{play:?}");
     while rtsp.packets == 0 {
-        assert_eq!(rtsp.ask(&format!("OPTIONS {url}"), &session)?.status, 200);
+        assert_eq!(rtsp.request(&format!("OPTIONS {url}"), &session)?.status, 200);
     }
-    assert_eq!(RawRtsp::connect(server.address()?)?.described_range(&url)?, "npt=0-0.3");
+    assert_eq!(RtspClient::connect(server.address()?)?.described_range(&url)?, "npt=0-0.3");
     server.is_well()
 }
 
@@ -127,23 +127,21 @@ fn fifty_viewers_survive_what_happens_to_their_file() -> Result<()> {
     let url = server.urls[0].clone();
     let mut viewers = Vec::new();
     for _ in 0..50 {
-        let mut rtsp = RawRtsp::connect(server.address()?)?;
-        let session = rtsp.set_up(&url, "tcp")?;
-        let reply = rtsp.ask(&format!("PLAY {url}/"), &session)?;
-        assert_eq!(reply.status, 200, "{}", reply.text);
+        let mut rtsp = RtspClient::connect(server.address()?)?;
+        let session = rtsp.play(&url, "tcp")?;
         viewers.push((rtsp, session));
     }
     OpenOptions::new().write(true).open(&path)?.set_len(whole.len() as u64 / 2)?;
     server.wait_for_log("has shrunk", LIMIT);
     for (rtsp, session) in &mut viewers {
-        assert_eq!(rtsp.ask(&format!("OPTIONS {url}"), session)?.status, 200);
+        assert_eq!(rtsp.request(&format!("OPTIONS {url}"), session)?.status, 200);
     }
     // New viewers get the new file, and after that none.
     let new = folder.file("new", &movies::movie(&images[..40])?)?;
     std::fs::rename(new, &path)?;
-    assert_eq!(RawRtsp::connect(server.address()?)?.described_range(&url)?, "npt=0-2");
+    assert_eq!(RtspClient::connect(server.address()?)?.described_range(&url)?, "npt=0-2");
     std::fs::remove_file(&path)?;
-    let gone = RawRtsp::connect(server.address()?)?.ask(&format!("DESCRIBE {url}"), "")?;
+    let gone = RtspClient::connect(server.address()?)?.request(&format!("DESCRIBE {url}"), "")?;
     assert_eq!(gone.status, 404);
     drop(viewers);
     server.is_well()
@@ -151,15 +149,12 @@ fn fifty_viewers_survive_what_happens_to_their_file() -> Result<()> {
 
 #[test]
 fn sessions_that_vanish_are_cleaned_up() -> Result<()> {
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
-    let mut server = Server::start([&"--loop".into(), &movie.into_os_string()], 1)?;
+    let (_folder, mut server) = serve(20, &["--loop"])?;
     let url = server.urls[0].clone();
     let rtp = UdpSocket::bind("127.0.0.1:0")?;
     let udp = format!("RTP/AVP;unicast;client_port={}", rtp.local_addr()?.port());
-    let mut rtsp = RawRtsp::connect(server.address()?)?;
-    let session = rtsp.set_up(&url, &udp)?;
-    assert_eq!(rtsp.ask(&format!("PLAY {url}/"), &session)?.status, 200);
+    let mut rtsp = RtspClient::connect(server.address()?)?;
+    let session = rtsp.play(&url, &udp)?;
     rtp.set_read_timeout(Some(LIMIT))?;
     rtp.recv(&mut [0; 2000])?;
     // It says nothing more, by RTSP or RTCP, as if its network were gone. The session's time limit is
@@ -170,8 +165,8 @@ fn sessions_that_vanish_are_cleaned_up() -> Result<()> {
     while rtp.recv(&mut [0; 2000]).is_ok() {
         assert!(Instant::now() < end, "it is still sent");
     }
-    let mut other = RawRtsp::connect(server.address()?)?;
-    assert_eq!(other.ask(&format!("GET_PARAMETER {url}"), &session)?.status, 454);
+    let mut other = RtspClient::connect(server.address()?)?;
+    assert_eq!(other.request(&format!("GET_PARAMETER {url}"), &session)?.status, 454);
     drop(rtsp);
     server.is_well()
 }

@@ -4,11 +4,11 @@
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
 use mjpeg_rtsp_tests::peer::ffmpeg;
-use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
-use mjpeg_rtsp_tests::programs::{Server, has_played, headless, run, target_folder};
+use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
+use mjpeg_rtsp_tests::programs::{Server, has_played, headless, run, serve, target_folder};
 use std::ffi::OsStr;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[test]
 fn ffmpeg_gets_every_frame_exactly_and_ends() -> Result<()> {
@@ -67,12 +67,9 @@ fn a_looped_movie_that_is_rewritten_in_place_is_another_one_from_its_next_pass_o
     let url = server.urls[0].clone();
     let watching = std::thread::spawn(move || ffmpeg::stream_checksums_of_first(&url, "tcp", 80));
     // Once frames are sent, and kept for other viewers.
-    let mut viewer = RawRtsp::connect(server.address()?)?;
-    let session = viewer.set_up(&server.urls[0], "tcp")?;
-    assert_eq!(viewer.ask(&format!("PLAY {}", server.urls[0]), &session)?.status, 200);
-    while viewer.packets < 20 {
-        viewer.receive_until(Instant::now() + Duration::from_millis(20))?;
-    }
+    let mut viewer = RtspClient::connect(server.address()?)?;
+    viewer.play(&server.urls[0], "tcp")?;
+    viewer.receive_packets(20)?;
     // Truncated and written, as a copy over it does.
     std::fs::write(&movie, movies::movie(new)?)?;
     let got = watching.join().map_err(|_| anyhow::anyhow!("panicked"))??;
@@ -139,9 +136,7 @@ fn gst_launch_plays_the_built_plugin_and_the_server() -> Result<()> {
 
 #[test]
 fn ffplay_and_gst_play_end_by_themselves_at_the_end() -> Result<()> {
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
-    let mut server = Server::start([movie], 1)?;
+    let (_folder, mut server) = serve(20, &[])?;
     let url = server.urls[0].clone();
     for transport in ["tcp", "udp"] {
         let mut ffplay = Command::new("ffplay");
