@@ -26,6 +26,30 @@ pub fn images(count: u32, format: &str) -> Result<Vec<Vec<u8>>> {
     Ok(images)
 }
 
+/// The colours of the bars of [`bars`], from the left.
+pub const BARS: [[u8; 3]; 7] = [
+    [191, 191, 191],
+    [191, 191, 0],
+    [0, 191, 191],
+    [0, 191, 0],
+    [191, 0, 191],
+    [191, 0, 0],
+    [0, 0, 191],
+];
+
+/// JPEG images whose upper two thirds are seven bars of one colour each.
+///
+/// # Errors
+/// If GStreamer does not make them.
+pub fn bars(count: u32) -> Result<Vec<Vec<u8>>> {
+    let (width, height) = SIZE;
+    pull_all(&format!(
+        "videotestsrc num-buffers={count} pattern=smpte75 \
+         ! video/x-raw,format=I420,width={width},height={height},framerate=20/1 \
+         ! jpegenc quality=95 ! appsink name=out sync=false"
+    ))
+}
+
 /// All buffers that reach the appsink named `out` of a launch line.
 ///
 /// # Errors

@@ -268,7 +268,11 @@ impl Server {
         Self::spawn(command.args(arguments), urls)
     }
 
-    fn spawn(command: &mut Command, urls: usize) -> Result<Self> {
+    /// Starts a server by a command and waits for `urls` lines on its standard output.
+    ///
+    /// # Errors
+    /// If it does not print them.
+    pub fn spawn(command: &mut Command, urls: usize) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let log = folder.path().join("log");
         let mut child = command
