@@ -5,6 +5,7 @@
 pub mod broken;
 pub mod movies;
 pub mod peer;
+pub mod pipeline;
 pub mod programs;
 
 use std::time::{Duration, Instant};
@@ -22,6 +23,18 @@ pub fn wait_until(what: &str, limit: Duration, mut ready: impl FnMut() -> bool) 
         assert!(Instant::now() < end, "{what}: not within {limit:?}");
         std::thread::sleep(POLL);
     }
+}
+
+/// Waits as [`wait_until`] does, and runs GLib's default main loop meanwhile.
+///
+/// # Panics
+/// If it is not within `limit`.
+pub fn wait_in_main_loop(what: &str, limit: Duration, mut ready: impl FnMut() -> bool) {
+    let context = glib::MainContext::default();
+    wait_until(what, limit, || {
+        while context.iteration(false) {}
+        ready()
+    });
 }
 
 /// Lets time pass where the pace itself is what is tested, as of a person's keys.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Movies made by GStreamer's jpegenc and by hand.
 
+use crate::pipeline::{TestPipeline, bytes};
 use anyhow::{Context, Result};
-use gst::prelude::*;
 use gstmjpegfile::movie::FrameWriter;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -15,7 +15,6 @@ pub const SIZE: (u32, u32) = (384, 288);
 /// # Errors
 /// If GStreamer does not make them.
 pub fn images(count: u32, format: &str) -> Result<Vec<Vec<u8>>> {
-    crate::init();
     let (width, height) = SIZE;
     let line = format!(
         "videotestsrc num-buffers={count} pattern=ball animation-mode=frames \
@@ -27,22 +26,38 @@ pub fn images(count: u32, format: &str) -> Result<Vec<Vec<u8>>> {
     Ok(images)
 }
 
+/// The colours of the bars of [`bars`], from the left.
+pub const BARS: [[u8; 3]; 7] = [
+    [191, 191, 191],
+    [191, 191, 0],
+    [0, 191, 191],
+    [0, 191, 0],
+    [191, 0, 191],
+    [191, 0, 0],
+    [0, 0, 191],
+];
+
+/// JPEG images whose upper two thirds are seven bars of one colour each.
+///
+/// # Errors
+/// If GStreamer does not make them.
+pub fn bars(count: u32) -> Result<Vec<Vec<u8>>> {
+    let (width, height) = SIZE;
+    pull_all(&format!(
+        "videotestsrc num-buffers={count} pattern=smpte75 \
+         ! video/x-raw,format=I420,width={width},height={height},framerate=20/1 \
+         ! jpegenc quality=95 ! appsink name=out sync=false"
+    ))
+}
+
 /// All buffers that reach the appsink named `out` of a launch line.
 ///
 /// # Errors
-/// If the pipeline cannot be made or started.
+/// If the pipeline cannot be made or started, or posts an error.
 pub fn pull_all(line: &str) -> Result<Vec<Vec<u8>>> {
-    crate::init();
-    let pipeline = gst::parse::launch(line)?.downcast::<gst::Bin>().ok().context("no bin")?;
-    let out = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
-    let out = out.context("no appsink")?;
-    pipeline.set_state(gst::State::Playing)?;
-    let mut images = Vec::new();
-    while let Ok(sample) = out.pull_sample() {
-        images.push(sample.buffer().context("no buffer")?.map_readable()?.to_vec());
-    }
-    pipeline.set_state(gst::State::Null)?;
-    Ok(images)
+    let pipeline = TestPipeline::launch(line)?;
+    pipeline.play()?;
+    pipeline.samples()?.iter().map(bytes).collect()
 }
 
 /// Makes a JPEG of [`images`] like those of the textbook's movie: component identifiers 0, 1, 2

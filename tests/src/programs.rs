@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Our programs as child processes, ended when dropped.
 
+use crate::movies::{self, Folder};
 use anyhow::{Context, Result, ensure};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -183,6 +184,26 @@ impl Terminal {
     }
 }
 
+/// Serves a movie of `frames` frames, `movie.mjpeg`, with the server's options.
+///
+/// # Errors
+/// If the server does not start.
+pub fn serve(frames: u32, options: &[&str]) -> Result<(Folder, Server)> {
+    serve_as("movie.mjpeg", &movies::images(frames, "I420")?, options)
+}
+
+/// Serves a movie of images under a name, with the server's options.
+///
+/// # Errors
+/// If the server does not start.
+pub fn serve_as(name: &str, images: &[Vec<u8>], options: &[&str]) -> Result<(Folder, Server)> {
+    let folder = Folder::new()?;
+    let movie = folder.file(name, &movies::movie(images)?)?;
+    let options = options.iter().map(OsStr::new).chain([movie.as_os_str()]);
+    let server = Server::start(options, 1)?;
+    Ok((folder, server))
+}
+
 /// A running `mjpeg-rtsp-server`.
 pub struct Server {
     process: Guard,
@@ -247,7 +268,11 @@ impl Server {
         Self::spawn(command.args(arguments), urls)
     }
 
-    fn spawn(command: &mut Command, urls: usize) -> Result<Self> {
+    /// Starts a server by a command and waits for `urls` lines on its standard output.
+    ///
+    /// # Errors
+    /// If it does not print them.
+    pub fn spawn(command: &mut Command, urls: usize) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let log = folder.path().join("log");
         let mut child = command

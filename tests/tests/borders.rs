@@ -7,8 +7,9 @@ use gst::prelude::*;
 use mjpeg_rtsp_client::player::engine::{Engine, Event};
 use mjpeg_rtsp_client::player::{Options, Player, State, Transport, movies as lists};
 use mjpeg_rtsp_tests::movies::{self, Folder};
-use mjpeg_rtsp_tests::programs::{Server, headless, program, run};
-use mjpeg_rtsp_tests::wait_until;
+use mjpeg_rtsp_tests::pipeline::TestPipeline;
+use mjpeg_rtsp_tests::programs::{headless, program, run, serve};
+use mjpeg_rtsp_tests::{wait_in_main_loop, wait_until};
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -81,13 +82,6 @@ fn panics_in(done: &Output, border: &str) -> (usize, String) {
     (said.matches(&format!("on purpose, at the border {border}\n")).count(), said)
 }
 
-fn server() -> Result<(Folder, Server)> {
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(10, "I420")?)?)?;
-    let server = Server::start([movie], 1)?;
-    Ok((folder, server))
-}
-
 #[test]
 fn a_panic_in_a_streaming_thread_ends_the_session_and_not_the_program() -> Result<()> {
     panic_at(STREAMING)
@@ -99,7 +93,7 @@ fn a_panic_in_the_players_thread_ends_the_session_and_not_the_program() -> Resul
 }
 
 fn panic_at(rows: &[Row]) -> Result<()> {
-    let (_folder, mut server) = server()?;
+    let (_folder, mut server) = serve(10, &[])?;
     let address = server.address()?.to_owned();
     for &(border, arguments, times, code) in rows {
         let mut client = program("mjpeg-rtsp-client")?;
@@ -132,7 +126,7 @@ const OF_FACES: [(&str, Reach); 7] = [
 
 #[test]
 fn a_panic_of_a_face_is_reported_to_it() -> Result<()> {
-    let (_folder, mut server) = server()?;
+    let (_folder, mut server) = serve(10, &[])?;
     for (border, _) in OF_FACES {
         let mut child = Command::new(std::env::current_exe()?);
         child.args(["--exact", "borders::child", "--ignored", "--nocapture"]);
@@ -165,12 +159,8 @@ fn player(source: &str) -> Result<(Player, Rc<RefCell<Vec<String>>>)> {
     Ok((player, failures))
 }
 
-fn until(what: &str, mut ready: impl FnMut() -> bool) {
-    let context = glib::MainContext::default();
-    wait_until(what, LIMIT, || {
-        while context.iteration(false) {}
-        ready()
-    });
+fn until(what: &str, ready: impl FnMut() -> bool) {
+    wait_in_main_loop(what, LIMIT, ready);
 }
 
 fn ended(border: &str) -> String {
@@ -284,16 +274,9 @@ fn a_movie_whose_name_is_not_utf8_plays() -> Result<()> {
     let source = gst::ElementFactory::make("mjpegfilesrc").property("location", &path).build()?;
     assert_eq!(source.property::<PathBuf>("location"), path);
     let sink = gst::ElementFactory::make("fakesink").build()?;
-    let pipeline = gst::Pipeline::new();
-    pipeline.add_many([&source, &sink])?;
-    source.link(&sink)?;
-    pipeline.set_state(gst::State::Playing)?;
-    let bus = pipeline.bus().context("every pipeline has one")?;
-    let limit = gst::ClockTime::try_from(LIMIT)?;
-    let end = bus.timed_pop_filtered(limit, &[gst::MessageType::Eos, gst::MessageType::Error]);
-    let frames = source.property::<u64>("frames");
-    pipeline.set_state(gst::State::Null)?;
-    assert_eq!(end.map(|message| message.type_()), Some(gst::MessageType::Eos));
-    assert_eq!(frames, 3);
+    let pipeline = TestPipeline::linked(&[&source, &sink])?;
+    pipeline.play()?;
+    pipeline.wait_for_end()?;
+    assert_eq!(source.property::<u64>("frames"), 3);
     Ok(())
 }

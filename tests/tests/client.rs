@@ -3,7 +3,9 @@
 
 use anyhow::Result;
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
-use mjpeg_rtsp_tests::programs::{Guard, Server, Terminal, headless, program, target_folder};
+use mjpeg_rtsp_tests::programs::{
+    Guard, Server, Terminal, headless, program, serve, target_folder,
+};
 use mjpeg_rtsp_tests::wait_until;
 use std::net::TcpListener;
 use std::time::Duration;
@@ -12,9 +14,7 @@ const LIMIT: Duration = Duration::from_secs(40);
 
 #[test]
 fn it_counts_what_it_shows_over_every_transport() -> Result<()> {
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(40, "I420")?)?)?;
-    let mut server = Server::start([movie], 1)?;
+    let (_folder, mut server) = serve(40, &[])?;
     for transport in ["udp", "tcp", "http", "auto"] {
         let arguments = ["--transport", transport, "--frames", "10", &server.urls[0]];
         let (code, summary, said) = headless(&arguments)?;
@@ -30,9 +30,7 @@ fn it_counts_what_it_shows_over_every_transport() -> Result<()> {
 
 #[test]
 fn it_saves_each_frame_as_png() -> Result<()> {
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(10, "I420")?)?)?;
-    let server = Server::start([movie], 1)?;
+    let (folder, server) = serve(10, &[])?;
     let out = folder.path().join("out");
     let path = out.to_string_lossy();
     let (code, _, said) = headless(&["--frames", "5", "--save", &path, &server.urls[0]])?;
@@ -50,9 +48,7 @@ fn it_saves_each_frame_as_png() -> Result<()> {
 
 #[test]
 fn failures_are_one_line_and_exit_code_1() -> Result<()> {
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(200, "I420")?)?)?;
-    let mut server = Server::start([movie], 1)?;
+    let (_folder, mut server) = serve(200, &[])?;
     let nobody = {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         format!("rtsp://{port}/movie.mjpeg")

@@ -6,8 +6,11 @@ use gst::prelude::*;
 use mjpeg_rtsp_client::player::{Options, Player, State};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::lab_server::{Answers, Behaviour, LabServer, Reads, Sends};
-use mjpeg_rtsp_tests::programs::{Guard, Server, Terminal, headless, program, run, target_folder};
-use mjpeg_rtsp_tests::wait_until;
+use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes, pts};
+use mjpeg_rtsp_tests::programs::{
+    Guard, Server, Terminal, headless, program, run, serve, target_folder,
+};
+use mjpeg_rtsp_tests::{wait_in_main_loop, wait_until};
 use std::cell::{Cell, RefCell};
 use std::net::UdpSocket;
 use std::rc::Rc;
@@ -19,53 +22,33 @@ const FRAMES: usize = 40;
 const PLAIN: Behaviour =
     Behaviour { reads: Reads::Textbook, answers: Answers::Lines, sends: Sends::Whole };
 
-/// What `labrtspsrc` gives of a movie, up to its end, and what it tells on the bus.
+/// What `labrtspsrc` receives of a movie, up to its end, and what it posts on the bus.
 struct Played {
     frames: Vec<Vec<u8>>,
     /// Name and text of its element messages.
-    told: Vec<(String, String)>,
+    messages: Vec<(String, String)>,
     stats: gst::Structure,
 }
 
 fn play(server: &LabServer, timeout_ms: u32) -> Result<Played> {
-    mjpeg_rtsp_tests::init();
-    let line = format!(
+    let pipeline = TestPipeline::launch(&format!(
         "labrtspsrc name=src location=labrtsp://{}/movie.Mjpeg timeout={timeout_ms} \
-         ! appsink name=out sync=false wait-on-eos=false",
+         ! appsink name=out sync=false",
         server.address()
-    );
-    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().ok().context("no bin")?;
-    let out = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
-    let (out, bus) = (out.context("no appsink")?, pipeline.bus().context("no bus")?);
-    pipeline.set_state(gst::State::Playing)?;
-    let mut played =
-        Played { frames: Vec::new(), told: Vec::new(), stats: gst::Structure::new_empty("none") };
-    let mut error = None;
-    while let Some(message) = bus.timed_pop(gst::ClockTime::from_seconds(30)) {
-        match message.view() {
-            gst::MessageView::Element(element) => {
-                let structure = element.structure().context("no structure")?;
-                let text = structure.get::<String>("text").unwrap_or_default();
-                played.told.push((structure.name().to_string(), text));
-            }
-            gst::MessageView::Eos(_) => break,
-            gst::MessageView::Error(it) => {
-                error = Some(it.error().to_string());
-                break;
-            }
-            _ => {}
-        }
-    }
-    while let Some(sample) = out.try_pull_sample(gst::ClockTime::ZERO) {
-        played.frames.push(sample.buffer().context("no buffer")?.map_readable()?.to_vec());
-    }
-    let source = pipeline.by_name("src").context("no source")?;
-    played.stats = source.property("stats");
-    pipeline.set_state(gst::State::Null)?;
-    match error {
-        Some(error) => Err(anyhow::anyhow!(error)),
-        None => Ok(played),
-    }
+    ))?;
+    pipeline.play()?;
+    let frames = pipeline.samples()?.iter().map(bytes).collect::<Result<_>>()?;
+    pipeline.wait_for_end()?;
+    let texts = |message: &gst::Message| {
+        let structure = message.structure()?;
+        let text = structure.get::<String>("text").unwrap_or_default();
+        Some((structure.name().to_string(), text))
+    };
+    let messages = pipeline.messages();
+    let messages = messages.iter().filter(|it| it.type_() == gst::MessageType::Element);
+    let messages = messages.filter_map(texts).collect();
+    let stats = pipeline.element::<gst::Element>("src")?.property("stats");
+    Ok(Played { frames, messages, stats })
 }
 
 #[test]
@@ -155,41 +138,37 @@ fn judge(
         let found = |(name, text): &(String, String)| {
             name == "labrtspsrc-finding" && text.contains(finding)
         };
-        assert!(played.told.iter().any(found), "{name}: {:?}", played.told);
+        assert!(played.messages.iter().any(found), "{name}: {:?}", played.messages);
     }
     Ok(())
 }
 
-/// The next frame within a time.
-fn next_frame(out: &gst_app::AppSink) -> Result<(gst::ClockTime, Vec<u8>)> {
-    let sample = out.try_pull_sample(gst::ClockTime::from_seconds(10)).context("no frame")?;
-    let buffer = sample.buffer().context("no buffer")?;
-    Ok((buffer.pts().context("no time")?, buffer.map_readable()?.to_vec()))
+/// Time stamp and bytes of the next frame.
+fn next_frame(pipeline: &TestPipeline) -> Result<(gst::ClockTime, Vec<u8>)> {
+    let sample = pipeline.sample()?;
+    Ok((pts(&sample)?, bytes(&sample)?))
 }
 
 #[test]
 fn our_server_tells_the_duration_and_seeks_to_the_frame() -> Result<()> {
-    mjpeg_rtsp_tests::init();
     let images = movies::images(100, "Y444")?;
     let folder = Folder::new()?;
     let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
     let mut server = Server::start([movie], 1)?;
     let uri = format!("labrtsp://{}/movie.mjpeg", server.address()?);
     let line = format!("labrtspsrc location={uri} ! appsink name=out sync=false");
-    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().ok().context("no bin")?;
-    let out = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
-    let out = out.context("no appsink")?;
-    pipeline.set_state(gst::State::Playing)?;
-    assert!(next_frame(&out)?.1 == images[0]);
-    let duration = pipeline.query_duration::<gst::ClockTime>();
+    let pipeline = TestPipeline::launch(&line)?;
+    pipeline.play()?;
+    assert!(next_frame(&pipeline)?.1 == images[0]);
+    let duration = pipeline.pipeline().query_duration::<gst::ClockTime>();
     assert_eq!(duration, Some(gst::ClockTime::from_seconds(5)));
     let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
     for frame in [60_u32, 7, 99, 0, 33] {
         let time = gst::ClockTime::from_mseconds(u64::from(frame) * 50);
-        let sought = pipeline.seek_simple(flags, time);
+        let sought = pipeline.pipeline().seek_simple(flags, time);
         sought.with_context(|| format!("{frame} {}", server.log().unwrap_or_default()))?;
         let frame_log = || format!("{frame}: {}", server.log().unwrap_or_default());
-        let (pts, jpeg) = next_frame(&out).with_context(frame_log)?;
+        let (pts, jpeg) = next_frame(&pipeline).with_context(frame_log)?;
         let at = images.iter().position(|image| *image == jpeg);
         assert_eq!((at, pts), (Some(frame as usize), time));
     }
@@ -197,16 +176,16 @@ fn our_server_tells_the_duration_and_seeks_to_the_frame() -> Result<()> {
     pipeline.set_state(gst::State::Paused)?;
     server.wait_for_log("PAUSE movie.mjpeg", LIMIT);
     let mut last = 33;
-    pipeline.set_state(gst::State::Playing)?;
+    pipeline.play()?;
     while last < 99 {
-        let (_, jpeg) = next_frame(&out)?;
+        let (_, jpeg) = next_frame(&pipeline)?;
         last += 1;
         assert!(jpeg == images[last], "frame {last}");
     }
     let begin = std::time::Instant::now();
-    assert!(out.try_pull_sample(gst::ClockTime::from_seconds(10)).is_none() && out.is_eos());
+    assert!(pipeline.next_sample()?.is_none());
     assert!(begin.elapsed() < Duration::from_secs(3), "the end is known by the last frame");
-    pipeline.set_state(gst::State::Null)?;
+    drop(pipeline);
     server.wait_for_log("TEARDOWN movie.mjpeg", LIMIT);
     server.is_well()
 }
@@ -214,9 +193,7 @@ fn our_server_tells_the_duration_and_seeks_to_the_frame() -> Result<()> {
 #[test]
 fn the_player_and_gst_play_play_labrtsp() -> Result<()> {
     mjpeg_rtsp_tests::init();
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(40, "I420")?)?)?;
-    let mut server = Server::start([movie], 1)?;
+    let (_folder, mut server) = serve(40, &[])?;
     let uri = format!("labrtsp://{}/movie.mjpeg", server.address()?);
     let player = Player::new(&uri, &Options { latency: 50, ..Options::default() })?;
     let sink = gst::ElementFactory::make("fakesink").property("sync", true).build()?;
@@ -226,10 +203,8 @@ fn the_player_and_gst_play_play_labrtsp() -> Result<()> {
     player.connect_error(move |failure| slot.borrow_mut().push(failure.text.clone()));
     let count = ends.clone();
     player.connect_end_of_movie(move || count.set(count.get() + 1));
-    let context = gst::glib::MainContext::default();
     let until = |what: &str, ready: &dyn Fn() -> bool| {
-        wait_until(what, LIMIT, || {
-            while context.iteration(false) {}
+        wait_in_main_loop(what, LIMIT, || {
             assert!(errors.borrow().is_empty(), "{errors:?}");
             ready()
         });
@@ -262,9 +237,7 @@ fn the_player_and_gst_play_play_labrtsp() -> Result<()> {
 
 #[test]
 fn a_server_that_vanishes_is_an_error_and_keys_play_in_the_terminal() -> Result<()> {
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(200, "I420")?)?)?;
-    let mut server = Server::start([movie], 1)?;
+    let (_folder, mut server) = serve(200, &[])?;
     let uri = format!("labrtsp://{}/movie.mjpeg", server.address()?);
     let path = program("mjpeg-rtsp-client")?.get_program().display().to_string();
     let mut terminal = Terminal::start(&format!("{path} --no-play {uri}"))?;

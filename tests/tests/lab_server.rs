@@ -7,8 +7,8 @@ use mjpeg_rtsp_tests::broken;
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
-use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
-use mjpeg_rtsp_tests::programs::Server;
+use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
+use mjpeg_rtsp_tests::programs::{Server, serve_as};
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::path::Path;
@@ -38,7 +38,7 @@ impl LabClient {
     }
 
     /// Sends bytes as they are and reads once, as the textbook's client does.
-    fn ask(&mut self, request: &str) -> Result<String> {
+    fn request(&mut self, request: &str) -> Result<String> {
         self.control.write_all(request.as_bytes())?;
         let mut reply = [0; 1024];
         let have = self.control.read(&mut reply)?;
@@ -47,7 +47,7 @@ impl LabClient {
 
     /// The session number of a reply that is right to the byte.
     fn ok(&mut self, request: &str, cseq: u32, end: &str) -> Result<String> {
-        let reply = self.ask(request)?;
+        let reply = self.request(request)?;
         let session = reply.split("Session: ").nth(1).map(str::trim).unwrap_or_default().to_owned();
         let exact = format!("RTSP/1.0 200 OK{end}CSeq: {cseq}{end}Session: {session}{end}");
         assert_eq!(reply, exact, "{request:?}");
@@ -76,11 +76,7 @@ impl LabClient {
 }
 
 fn server(images: &[Vec<u8>], options: &[&str]) -> Result<(Folder, Server)> {
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.Mjpeg", &movies::movie(images)?)?;
-    let options = options.iter().map(|it| (*it).into()).chain([movie.into_os_string()]);
-    let server = Server::start(options, 1)?;
-    Ok((folder, server))
+    serve_as("movie.Mjpeg", images, options)
 }
 
 #[test]
@@ -218,11 +214,11 @@ fn every_dialect_is_answered_in_its_own_form() -> Result<()> {
     for (name, setup, play, end, blank) in rows {
         let mut client = LabClient::connect(&server)?;
         let end_of_reply = format!("{end}{blank}");
-        let reply = client.ask(&setup.replace("PORT", &client.port()?.to_string()))?;
+        let reply = client.request(&setup.replace("PORT", &client.port()?.to_string()))?;
         let session: String = reply.chars().filter(char::is_ascii_digit).skip(6).collect();
         let want = format!("RTSP/1.0 200 OK{end}CSeq: 1{end}Session: {session}{end_of_reply}");
         assert_eq!(reply, want, "{name}");
-        let reply = client.ask(&play.replace("SESSION", &session))?;
+        let reply = client.request(&play.replace("SESSION", &session))?;
         assert_eq!(reply, want.replace("CSeq: 1", "CSeq: 2"), "{name}");
         for image in &images[..3] {
             assert!(client.packet()?.1 == *image, "{name}");
@@ -271,23 +267,23 @@ fn what_cannot_be_done_is_said_and_the_connection_lives_on() -> Result<()> {
         ("JUMP movie.Mjpeg RTSP/1.0\nCSeq: 4\n\n".into(), error("501 Not Implemented", 4) + "\n"),
     ];
     for (request, want) in rows {
-        assert_eq!(client.ask(&request)?, want, "{request:?}");
+        assert_eq!(client.request(&request)?, want, "{request:?}");
     }
     let session = client.ok(&setup("MOVIE.MJPEG", port), 1, "\n")?;
     assert_eq!(client.ok(&setup("MOVIE.MJPEG", port), 1, "\n")?, session, "a double click");
     assert_eq!(
-        client.ask("PLAY movie.Mjpeg RTSP/1.0\nCSeq: 2\nSession: 1")?,
+        client.request("PLAY movie.Mjpeg RTSP/1.0\nCSeq: 2\nSession: 1")?,
         error("454 Session Not Found", 2)
     );
-    let described = client.ask("DESCRIBE movie.Mjpeg RTSP/1.0\nCSeq: 3")?;
+    let described = client.request("DESCRIBE movie.Mjpeg RTSP/1.0\nCSeq: 3")?;
     assert!(described.contains("a=x-total-frames:10") && described.contains(" RTP/AVP 26\n"));
     let names = |cseq: u32, end: &str| {
         format!("RTSP/1.0 200 OK\nCSeq: {cseq}\nSession: {session}\nmovie.Mjpeg\n{end}")
     };
-    assert_eq!(client.ask("LIST RTSP/1.0\nCSeq: 4")?, names(4, ""));
-    assert_eq!(client.ask("LIST RTSP/1.0\nCSeq: 4\n\n")?, names(4, "\n"));
-    assert_eq!(client.ask("SWITCH movie.Mjpeg RTSP/1.0\nCSeq: 5")?, names(5, ""));
-    let unknown = client.ask("SWITCH none.Mjpeg RTSP/1.0\nCSeq: 5")?;
+    assert_eq!(client.request("LIST RTSP/1.0\nCSeq: 4")?, names(4, ""));
+    assert_eq!(client.request("LIST RTSP/1.0\nCSeq: 4\n\n")?, names(4, "\n"));
+    assert_eq!(client.request("SWITCH movie.Mjpeg RTSP/1.0\nCSeq: 5")?, names(5, ""));
+    let unknown = client.request("SWITCH none.Mjpeg RTSP/1.0\nCSeq: 5")?;
     assert_eq!(unknown, error("404 Not Found", 5));
     client.ok("SEEK movie.Mjpeg RTSP/1.0\nCSeq: 5\nX-Seek: 0.5", 5, "\n")?;
     client.ok("PLAY movie.Mjpeg RTSP/1.0\nCSeq: 6", 6, "\n")?;
@@ -406,9 +402,9 @@ fn a_live_movie_is_at_one_place_for_all() -> Result<()> {
     let (later, before) = (place(&client.packet()?.1)?, places[1] + 20);
     assert!((6..100).contains(&((later + 200 - before) % 200)), "{places:?} {later}");
     // Nobody chooses a place.
-    let reply = client.ask("SEEK movie.Mjpeg RTSP/1.0\nCSeq: 5\nX-Seek: 0.1")?;
+    let reply = client.request("SEEK movie.Mjpeg RTSP/1.0\nCSeq: 5\nX-Seek: 0.1")?;
     assert!(reply.starts_with("RTSP/1.0 455 "), "{reply}");
-    let reply = client.ask("DESCRIBE movie.Mjpeg RTSP/1.0\nCSeq: 6")?;
+    let reply = client.request("DESCRIBE movie.Mjpeg RTSP/1.0\nCSeq: 6")?;
     assert!(reply.contains("a=framerate:20") && !reply.contains("x-total-frames"), "{reply}");
     server.is_well()
 }
@@ -426,7 +422,7 @@ fn the_lab_can_be_off_or_all_there_is() -> Result<()> {
     assert_eq!(ffmpeg::stream_luma(&off.urls[0].clone(), "tcp")?.len(), 10 * 384 * 288);
     let mut client = LabClient::connect(&off)?;
     client.control.set_read_timeout(Some(Duration::from_secs(1)))?;
-    let reply = client.ask(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"));
+    let reply = client.request(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"));
     assert!(!reply.is_ok_and(|reply| reply.contains("200 OK")));
     off.is_well()
 }
@@ -449,9 +445,9 @@ fn a_lab_client_that_asks_by_url_is_served_in_the_labs_dialect() -> Result<()> {
     client.ok(&request("PAUSE", 2), 2, "\r\n")?;
     client.ok(&request("TEARDOWN", 3), 3, "\r\n")?;
     // The same SETUP with the standard's transport is answered by the standard.
-    let mut standard = RawRtsp::connect(server.address()?)?;
+    let mut standard = RtspClient::connect(server.address()?)?;
     let transport = format!("Transport: RTP/AVP;unicast;client_port={port}\r\n");
-    let reply = standard.ask(&format!("SETUP {url}"), &transport)?;
+    let reply = standard.request(&format!("SETUP {url}"), &transport)?;
     assert!(reply.header("Transport").is_some_and(|it| it.contains("server_port=")), "{reply:?}");
     server.is_well()
 }
@@ -533,7 +529,7 @@ fn bad_input_is_answered_or_closed_and_disturbs_nobody() -> Result<()> {
     ];
     for (request, status) in rows {
         let mut client = LabClient::connect(&server)?;
-        let reply = client.ask(&request)?;
+        let reply = client.request(&request)?;
         assert!(reply.starts_with(&format!("RTSP/1.0 {status} ")), "{request:?}: {reply:?}");
     }
     // What is no text, or does not end, closes its own connection and says why.
@@ -573,7 +569,7 @@ fn every_broken_movie_is_sent_as_far_as_it_is_whole() -> Result<()> {
         let port = client.port()?;
         let setup = format!("SETUP {number}.mjpeg\n1\n RTSP/1.0 RTP/UDP {port}");
         if row.delivered.is_empty() {
-            let reply = client.ask(&setup)?;
+            let reply = client.request(&setup)?;
             assert_eq!(reply, "RTSP/1.0 404 Not Found\nCSeq: 1\nSession: 0\n", "{}", row.name);
             continue;
         }

@@ -13,6 +13,7 @@ mod movie_program;
 mod pipelines;
 mod playback;
 mod player;
+mod readme;
 mod recode;
 mod requests;
 mod rtpjpegprep;

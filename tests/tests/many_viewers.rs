@@ -7,8 +7,8 @@ use mjpeg_rtsp_load::{Load, Transport};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
-use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
-use mjpeg_rtsp_tests::programs::Server;
+use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
+use mjpeg_rtsp_tests::programs::{Server, serve};
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
@@ -19,15 +19,6 @@ const WORKERS: usize = 18;
 
 /// Threads that gst-rtsp-server starts with the first viewers by UDP and TCP, for all of them.
 const LIBRARY: usize = 10;
-
-/// A movie of so many frames, served with options.
-fn server(frames: u32, options: &[&str]) -> Result<(Folder, Server)> {
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(frames, "I420")?)?)?;
-    let options = options.iter().map(std::ffi::OsString::from).chain([movie.into_os_string()]);
-    let server = Server::start(options, 1)?;
-    Ok((folder, server))
-}
 
 #[test]
 fn threads_do_not_grow_with_viewers_and_nothing_is_lost() -> Result<()> {
@@ -40,7 +31,7 @@ fn threads_do_not_grow_with_viewers_and_nothing_is_lost() -> Result<()> {
         (Transport::Tcp, &["--live"]),
     ];
     for (transport, options) in rows {
-        let (_folder, mut server) = server(100, options)?;
+        let (_folder, mut server) = serve(100, options)?;
         let load = |sessions| Load {
             server: "127.0.0.1:0".parse().expect("an address"),
             movie: "movie.mjpeg".to_owned(),
@@ -78,10 +69,9 @@ fn threads_and_descriptors_do_not_grow_with_mounts() -> Result<()> {
     }
     let mut server =
         Server::start([std::ffi::OsStr::new("--loop"), folder.path().as_os_str()], MOVIES)?;
-    let play = |url: &str, transport: &str| -> Result<RawRtsp> {
-        let mut rtsp = RawRtsp::connect(server.address()?)?;
-        let session = rtsp.set_up(url, transport)?;
-        assert_eq!(rtsp.ask(&format!("PLAY {url}/"), &session)?.status, 200, "{url}");
+    let play = |url: &str, transport: &str| -> Result<RtspClient> {
+        let mut rtsp = RtspClient::connect(server.address()?)?;
+        rtsp.play(url, transport)?;
         Ok(rtsp)
     };
     let mut viewers = vec![play(&server.urls[0], "tcp")?, play(&server.urls[0], "udp")?];
@@ -111,7 +101,7 @@ fn a_live_movie_goes_on_whoever_watches() -> Result<()> {
     let want = ffmpeg::file_checksums(&folder.file("plain", &images.concat())?)?;
     let mut server = Server::start([&"--live".into(), &movie.into_os_string()], 1)?;
     let url = server.urls[0].clone();
-    assert_eq!(RawRtsp::connect(server.address()?)?.described_range(&url)?, "npt=now-");
+    assert_eq!(RtspClient::connect(server.address()?)?.described_range(&url)?, "npt=now-");
     let mut last = 0;
     for transport in ["tcp", "udp"] {
         let got = ffmpeg::stream_checksums_of_first(&url, transport, 8)?;
@@ -127,12 +117,12 @@ fn a_live_movie_goes_on_whoever_watches() -> Result<()> {
     let two = beside.join().map_err(|_| anyhow::anyhow!("panicked"))??;
     assert!(one.iter().any(|frame| two.contains(frame)), "nothing in common");
     // Nobody seeks, and rates are its own.
-    let mut rtsp = RawRtsp::connect(server.address()?)?;
+    let mut rtsp = RtspClient::connect(server.address()?)?;
     let session = rtsp.set_up(&url, "tcp")?;
     let headers = format!("{session}Range: npt=3-\r\nScale: 2\r\n");
-    let reply = rtsp.ask(&format!("PLAY {url}/"), &headers)?;
-    assert_eq!((reply.status, reply.header("Range")), (200, Some("npt=now-")), "{}", reply.text);
-    assert_eq!(reply.header("Scale"), Some("1.000"), "{}", reply.text);
+    let reply = rtsp.request(&format!("PLAY {url}/"), &headers)?;
+    assert_eq!((reply.status, reply.header("Range")), (200, Some("npt=now-")), "{reply}");
+    assert_eq!(reply.header("Scale"), Some("1.000"), "{reply}");
     server.is_well()
 }
 
@@ -184,7 +174,7 @@ fn report(rtcp: &UdpSocket) -> Result<Report> {
 #[test]
 fn what_a_closed_connection_played_is_sent_no_more() -> Result<()> {
     for options in [&["--loop"], &["--live"]] {
-        let (_folder, mut server) = server(30, options)?;
+        let (_folder, mut server) = serve(30, options)?;
         let before = server.threads()?;
         let url = server.urls[0].clone();
         let (rtp, _rtcp) = sockets()?;
@@ -192,10 +182,8 @@ fn what_a_closed_connection_played_is_sent_no_more() -> Result<()> {
         let udp = format!("RTP/AVP;unicast;client_port={port}-{}", port + 1);
         let mut connections = Vec::new();
         for transport in ["tcp", &udp] {
-            let mut rtsp = RawRtsp::connect(server.address()?)?;
-            let session = rtsp.set_up(&url, transport)?;
-            let reply = rtsp.ask(&format!("PLAY {url}/"), &session)?;
-            assert_eq!(reply.status, 200, "{options:?} {transport}: {}", reply.text);
+            let mut rtsp = RtspClient::connect(server.address()?)?;
+            rtsp.play(&url, transport).with_context(|| format!("{options:?}"))?;
             connections.push(rtsp);
         }
         let mut bytes = [0; 2000];
@@ -215,21 +203,18 @@ fn what_a_closed_connection_played_is_sent_no_more() -> Result<()> {
 
 #[test]
 fn reports_and_rtp_info_tell_what_is_sent() -> Result<()> {
-    let (_folder, mut server) = server(30, &[])?;
+    let (_folder, mut server) = serve(30, &[])?;
     let url = server.urls[0].clone();
     let (rtp, rtcp) = sockets()?;
     let port = rtp.local_addr()?.port();
-    let mut rtsp = RawRtsp::connect(server.address()?)?;
-    assert_eq!(rtsp.ask(&format!("DESCRIBE {url}"), "")?.status, 200);
-    let ports = format!("Transport: RTP/AVP;unicast;client_port={port}-{}\r\n", port + 1);
-    let reply = rtsp.ask(&format!("SETUP {url}/stream=0"), &ports)?;
-    let id = reply.header("Session").and_then(|it| it.split(';').next()).context("no session")?;
-    let session = format!("Session: {id}\r\n");
+    let mut rtsp = RtspClient::connect(server.address()?)?;
+    let udp = format!("RTP/AVP;unicast;client_port={port}-{}", port + 1);
+    let session = rtsp.set_up(&url, &udp)?;
     let (mut packets, mut octets, mut first) = (0, 0, None::<Report>);
     // From the begin for a moment, then from 1 s to the end.
     for (range, until) in [("npt=0-", Some(5)), ("npt=1-", None)] {
         let play = format!("{session}Range: {range}\r\n");
-        let reply = rtsp.ask(&format!("PLAY {url}/"), &play)?;
+        let reply = rtsp.request(&format!("PLAY {url}/"), &play)?;
         let info = reply.header("RTP-Info").context("no RTP-Info")?.to_owned();
         let field = |name: &str| -> Result<u32> {
             let value = info.split(';').find_map(|it| it.strip_prefix(name));
@@ -250,7 +235,7 @@ fn reports_and_rtp_info_tell_what_is_sent() -> Result<()> {
         }
         if until.is_some() {
             first = Some(report(&rtcp)?);
-            assert_eq!(rtsp.ask(&format!("PAUSE {url}/"), &session)?.status, 200);
+            assert_eq!(rtsp.request(&format!("PAUSE {url}/"), &session)?.status, 200);
             // What was on its way belongs to the first part.
             rtp.set_nonblocking(true)?;
             while let Ok(have) = rtp.recv(&mut bytes) {
@@ -276,16 +261,12 @@ fn reports_and_rtp_info_tell_what_is_sent() -> Result<()> {
 
 #[test]
 fn the_clock_of_the_reports_is_that_of_the_timestamps() -> Result<()> {
-    let (_folder, mut server) = server(20, &["--loop"])?;
+    let (_folder, mut server) = serve(20, &["--loop"])?;
     let url = server.urls[0].clone();
     let (rtp, rtcp) = sockets()?;
     let port = rtp.local_addr()?.port();
-    let mut rtsp = RawRtsp::connect(server.address()?)?;
-    rtsp.ask(&format!("DESCRIBE {url}"), "")?;
-    let ports = format!("Transport: RTP/AVP;unicast;client_port={port}-{}\r\n", port + 1);
-    let reply = rtsp.ask(&format!("SETUP {url}/stream=0"), &ports)?;
-    let id = reply.header("Session").and_then(|it| it.split(';').next()).context("no session")?;
-    rtsp.ask(&format!("PLAY {url}/"), &format!("Session: {id}\r\n"))?;
+    let mut rtsp = RtspClient::connect(server.address()?)?;
+    rtsp.play(&url, &format!("RTP/AVP;unicast;client_port={port}-{}", port + 1))?;
     let (one, two) = (report(&rtcp)?, report(&rtcp)?);
     let ticks = f64::from(two.timestamp.wrapping_sub(one.timestamp));
     let off = ticks / 90_000.0 - (two.now - one.now);
@@ -304,14 +285,12 @@ fn a_viewer_that_does_not_read_is_waited_for_and_disturbs_nobody() -> Result<()>
     let options = ["--framerate".into(), "100".into(), movie.into_os_string()];
     let mut server = Server::start::<std::ffi::OsString>(options, 1)?;
     let url = server.urls[0].clone();
-    let play = || -> Result<(RawRtsp, String)> {
-        let mut rtsp = RawRtsp::connect(server.address()?)?;
-        let session = rtsp.set_up(&url, "tcp")?;
-        assert_eq!(rtsp.ask(&format!("PLAY {url}/"), &session)?.status, 200);
-        Ok((rtsp, session))
+    let play = || -> Result<RtspClient> {
+        let mut rtsp = RtspClient::connect(server.address()?)?;
+        rtsp.play(&url, "tcp")?;
+        Ok(rtsp)
     };
-    let (mut slow, _) = play()?;
-    let (mut quick, _) = play()?;
+    let (mut slow, mut quick) = (play()?, play()?);
     let mut late = Duration::ZERO;
     let most = 390 * (image.len() as u64 / 1400);
     while quick.packets < most {
@@ -320,9 +299,7 @@ fn a_viewer_that_does_not_read_is_waited_for_and_disturbs_nobody() -> Result<()>
         late = late.max(before.elapsed());
     }
     assert!(late < Duration::from_secs(1), "{late:?}");
-    while slow.packets < most {
-        slow.receive_until(Instant::now() + Duration::from_millis(10))?;
-    }
+    slow.receive_packets(most)?;
     assert_eq!((slow.missing, quick.missing), (0, 0));
     server.is_well()
 }

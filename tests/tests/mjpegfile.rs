@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use gst::prelude::*;
 use mjpeg_rtsp_tests::broken::{self, Broken};
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
+use mjpeg_rtsp_tests::pipeline::{PipelineError, TestPipeline, buffer, bytes, pts};
 use mjpeg_rtsp_tests::programs::{Guard, program, run, target_folder};
 use mjpeg_rtsp_tests::wait_until;
 use std::process::Command;
@@ -12,41 +13,31 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// What came out of a launch line with an appsink `out`: timestamps in ms and bytes, warnings,
-/// the error.
-struct Out {
+/// What a launch line brings to its appsink `out`, up to its end or an error.
+#[derive(Default)]
+struct Output {
+    /// Time stamp in ms and bytes.
     frames: Vec<(Option<u64>, Vec<u8>)>,
     warnings: Vec<String>,
     error: Option<String>,
 }
 
-fn launch(line: &str) -> Result<Out> {
-    mjpeg_rtsp_tests::init();
-    let pipeline = gst::parse::launch(line)?.downcast::<gst::Bin>().ok().context("no bin")?;
-    let sink = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
-    let sink = sink.context("no appsink")?;
-    pipeline.set_state(gst::State::Playing)?;
-    let mut out = Out { frames: Vec::new(), warnings: Vec::new(), error: None };
-    let bus = pipeline.bus().context("no bus")?;
-    while let Ok(sample) = sink.pull_sample() {
-        let buffer = sample.buffer().context("no buffer")?;
-        let pts = buffer.pts().map(gst::ClockTime::mseconds);
-        out.frames.push((pts, buffer.map_readable()?.to_vec()));
-        ensure!(out.frames.len() < 10_000, "without end");
-    }
-    let wait = gst::ClockTime::from_seconds(10);
-    let kinds = [gst::MessageType::Warning, gst::MessageType::Error, gst::MessageType::Eos];
-    while let Some(message) = bus.timed_pop_filtered(wait, &kinds) {
-        match message.view() {
-            gst::MessageView::Warning(warning) => out.warnings.push(warning.error().to_string()),
-            gst::MessageView::Error(error) => {
-                out.error = Some(error.error().to_string());
-                break;
-            }
-            _ => break,
+fn launch(line: &str) -> Result<Output> {
+    let mut out = Output::default();
+    let pipeline = TestPipeline::launch(line)?;
+    let mut play = || -> Result<()> {
+        pipeline.play()?;
+        while let Some(sample) = pipeline.next_sample()? {
+            let pts = buffer(&sample)?.pts().map(gst::ClockTime::mseconds);
+            out.frames.push((pts, bytes(&sample)?));
+            ensure!(out.frames.len() < 10_000, "more frames than any movie here has");
         }
+        pipeline.wait_for_end()
+    };
+    if let Err(error) = play() {
+        out.error = Some(error.downcast::<PipelineError>()?.text);
     }
-    pipeline.set_state(gst::State::Null)?;
+    out.warnings = pipeline.warnings();
     Ok(out)
 }
 
@@ -137,13 +128,8 @@ fn every_broken_movie_gives_what_is_whole_in_it() -> Result<()> {
             format!("filesrc location={path} blocksize=777 ! queue ! mjpegfileparse"),
         ] {
             let begin = std::time::Instant::now();
-            let out = launch(&format!("{source} ! appsink name=out sync=false"));
+            let out = launch(&format!("{source} ! appsink name=out sync=false"))?;
             assert!(begin.elapsed() < Duration::from_secs(5), "{name}: {source}");
-            // A source that cannot start is an error too.
-            let Ok(out) = out else {
-                assert!(delivered.is_empty(), "{name}: {source}");
-                continue;
-            };
             let got: Vec<_> = out.frames.into_iter().map(|(_, image)| image).collect();
             assert!(got == delivered, "{name}: {source}: {} frames", got.len());
             assert_eq!(out.error.is_some(), delivered.is_empty(), "{name}: {source}");
@@ -155,7 +141,6 @@ fn every_broken_movie_gives_what_is_whole_in_it() -> Result<()> {
 
 #[test]
 fn seeks_in_a_parsed_movie_find_their_frame() -> Result<()> {
-    mjpeg_rtsp_tests::init();
     let images = movies::images(100, "I420")?;
     let folder = Folder::new()?;
     let movie = folder.file("movie", &movies::movie(&images)?)?;
@@ -163,50 +148,39 @@ fn seeks_in_a_parsed_movie_find_their_frame() -> Result<()> {
         "filesrc location={} ! mjpegfileparse ! appsink name=out sync=false max-buffers=2",
         movie.display()
     );
-    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().ok().context("no bin")?;
-    let out = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
-    let out = out.context("no appsink")?;
-    pipeline.set_state(gst::State::Playing)?;
-    out.pull_sample()?;
-    let duration = pipeline.query_duration::<gst::ClockTime>();
+    let pipeline = TestPipeline::launch(&line)?;
+    pipeline.play()?;
+    pipeline.sample()?;
+    let duration = pipeline.pipeline().query_duration::<gst::ClockTime>();
     assert_eq!(duration, Some(gst::ClockTime::from_seconds(5)));
     for accurate in [gst::SeekFlags::ACCURATE, gst::SeekFlags::empty()] {
         for frame in [60_usize, 7, 99, 0, 33] {
             let time = gst::ClockTime::from_mseconds(frame as u64 * 50);
-            pipeline.seek_simple(gst::SeekFlags::FLUSH | accurate, time)?;
-            let sample = out.pull_sample()?;
-            let buffer = sample.buffer().context("no buffer")?;
-            assert_eq!(buffer.pts(), Some(time), "{accurate:?} {frame}");
-            assert!(buffer.map_readable()?.as_slice() == images[frame], "{accurate:?} {frame}");
+            pipeline.pipeline().seek_simple(gst::SeekFlags::FLUSH | accurate, time)?;
+            let sample = pipeline.sample()?;
+            assert_eq!(pts(&sample)?, time, "{accurate:?} {frame}");
+            assert!(bytes(&sample)? == images[frame], "{accurate:?} {frame}");
         }
     }
-    pipeline.set_state(gst::State::Null)?;
     Ok(())
 }
 
 #[test]
 fn a_parsed_movie_is_decoded_backwards() -> Result<()> {
-    mjpeg_rtsp_tests::init();
     let folder = Folder::new()?;
     let movie = folder.file("movie", &movies::movie(&movies::images(100, "I420")?)?)?;
     let line = format!(
         "filesrc location={} ! mjpegfileparse ! jpegdec ! appsink name=out sync=false max-buffers=2",
         movie.display()
     );
-    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().ok().context("no bin")?;
-    let out = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
-    let out = out.context("no appsink")?;
-    pipeline.set_state(gst::State::Playing)?;
-    out.pull_sample()?;
+    let pipeline = TestPipeline::launch(&line)?;
+    pipeline.play()?;
+    pipeline.sample()?;
     let (set, ms) = (gst::SeekType::Set, gst::ClockTime::from_mseconds);
-    pipeline.seek(-1.0, gst::SeekFlags::FLUSH, set, ms(0), set, ms(4000))?;
-    let mut times = Vec::new();
-    while let Ok(sample) = out.pull_sample() {
-        times.push(sample.buffer().and_then(gst::BufferRef::pts));
-    }
-    let want: Vec<_> = (0..80).rev().map(|frame| Some(ms(frame * 50))).collect();
+    pipeline.pipeline().seek(-1.0, gst::SeekFlags::FLUSH, set, ms(0), set, ms(4000))?;
+    let times = pipeline.samples()?.iter().map(pts).collect::<Result<Vec<_>>>()?;
+    let want: Vec<_> = (0..80).rev().map(|frame| ms(frame * 50)).collect();
     assert_eq!(times, want);
-    pipeline.set_state(gst::State::Null)?;
     Ok(())
 }
 
@@ -259,7 +233,6 @@ fn programs_open_movies_by_themselves() -> Result<()> {
 
 #[test]
 fn the_type_finder_takes_no_other_file() -> Result<()> {
-    mjpeg_rtsp_tests::init();
     let folder = Folder::new()?;
     let images = movies::images(5, "I420")?;
     let muxed = |name: &str, muxer: &str| -> Result<()> {
@@ -268,13 +241,9 @@ fn the_type_finder_takes_no_other_file() -> Result<()> {
             "videotestsrc num-buffers=5 ! jpegenc ! {muxer} ! filesink location={}",
             path.display()
         );
-        let pipeline = gst::parse::launch(&line)?;
-        pipeline.set_state(gst::State::Playing)?;
-        let bus = pipeline.bus().context("no bus")?;
-        let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
-        bus.timed_pop_filtered(gst::ClockTime::from_seconds(20), &kinds);
-        pipeline.set_state(gst::State::Null)?;
-        Ok(())
+        let pipeline = TestPipeline::launch(&line)?;
+        pipeline.play()?;
+        pipeline.wait_for_end()
     };
     muxed("movie.mp4", "qtmux")?;
     muxed("movie.mkv", "matroskamux")?;

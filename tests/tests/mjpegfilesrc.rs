@@ -4,13 +4,13 @@
 use anyhow::{Context, Result};
 use gst::prelude::*;
 use mjpeg_rtsp_tests::movies::{self, Folder};
+use mjpeg_rtsp_tests::pipeline::{TestPipeline, buffer, bytes, pts};
 use std::path::Path;
 
-/// A movie in a pipeline that ends in an appsink.
+/// A movie in a pipeline of the source and an appsink.
 struct Playing {
-    pipeline: gst::Pipeline,
+    pipeline: TestPipeline,
     source: gst::Element,
-    sink: gst_app::AppSink,
 }
 
 impl Playing {
@@ -20,58 +20,32 @@ impl Playing {
             .property("location", movie.to_string_lossy().as_ref())
             .build()?;
         set(&source);
-        let sink = gst_app::AppSink::builder().sync(false).max_buffers(4).build();
-        let pipeline = gst::Pipeline::new();
-        pipeline.add_many([&source, sink.upcast_ref()])?;
-        source.link(&sink)?;
-        Ok(Self { pipeline, source, sink })
+        let sink = gst_app::AppSink::builder().name("out").sync(false).max_buffers(4).build();
+        let pipeline = TestPipeline::linked(&[&source, sink.upcast_ref()])?;
+        Ok(Self { pipeline, source })
     }
 
     fn start(&self) -> Result<()> {
-        self.pipeline.set_state(gst::State::Playing)?;
-        self.pipeline.state(gst::ClockTime::from_seconds(10)).0?;
-        Ok(())
+        self.pipeline.play()?;
+        self.pipeline.wait_for_state()
     }
 
-    /// Offset, timestamp in milliseconds and bytes of the next frames, up to `limit`.
+    /// Offset, time stamp in milliseconds and bytes of the next frames, up to `limit`.
     fn frames(&self, limit: usize) -> Result<Vec<(u64, u64, Vec<u8>)>> {
         let mut frames = Vec::new();
         while frames.len() < limit
-            && let Some(sample) = self.sink.try_pull_sample(gst::ClockTime::from_seconds(10))
+            && let Some(sample) = self.pipeline.next_sample()?
         {
-            let buffer = sample.buffer().context("no buffer")?;
-            let pts = buffer.pts().context("no timestamp")?.mseconds();
+            let buffer = buffer(&sample)?;
             assert_eq!(buffer.duration(), Some(gst::ClockTime::from_mseconds(50)));
-            frames.push((buffer.offset(), pts, buffer.map_readable()?.to_vec()));
+            frames.push((buffer.offset(), pts(&sample)?.mseconds(), bytes(&sample)?));
         }
         Ok(frames)
     }
 
     /// Texts of the warnings so far.
     fn warnings(&self) -> Vec<String> {
-        let bus = self.pipeline.bus().expect("a pipeline has a bus");
-        let warnings = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Warning]));
-        let text = |message: gst::Message| match message.view() {
-            gst::MessageView::Warning(warning) => warning.error().to_string(),
-            _ => String::new(),
-        };
-        warnings.map(text).collect()
-    }
-
-    fn error(&self) -> Option<String> {
-        let bus = self.pipeline.bus()?;
-        let limit = gst::ClockTime::from_seconds(10);
-        let message = bus.timed_pop_filtered(limit, &[gst::MessageType::Error])?;
-        match message.view() {
-            gst::MessageView::Error(error) => Some(error.error().to_string()),
-            _ => None,
-        }
-    }
-}
-
-impl Drop for Playing {
-    fn drop(&mut self) {
-        let _ = self.pipeline.set_state(gst::State::Null);
+        self.pipeline.warnings()
     }
 }
 
@@ -136,7 +110,7 @@ fn seeks_are_exact_in_time_and_in_frames() -> Result<()> {
     {
         let set = gst::SeekType::Set;
         // A seek that meets the end of another one's way to PLAYING may bring no frame.
-        playing.pipeline.state(gst::ClockTime::from_seconds(10)).0?;
+        playing.pipeline.wait_for_state()?;
         playing.source.seek(1.0, flags, set, ms(start), set, stop.map(ms))?;
         assert_eq!(playing.frames(100)?, expected(&images, want), "{start} to {stop:?} ms");
     }
@@ -175,7 +149,7 @@ fn rates_leave_out_repeat_and_reverse_frames() -> Result<()> {
         let flags = flags | gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
         playing.source.seek(rate, flags, set, ms(start), set, stop.map(ms))?;
         // Seeks faster than the pipeline's way back to PLAYING can leave it in PAUSED.
-        playing.pipeline.state(gst::ClockTime::from_seconds(10)).0?;
+        playing.pipeline.wait_for_state()?;
         let got = playing.frames(100)?;
         assert!(got == expected(&images, want.clone()), "{rate} {start} {stop:?}: {want:?}");
     }
@@ -184,36 +158,29 @@ fn rates_leave_out_repeat_and_reverse_frames() -> Result<()> {
 
 #[test]
 fn a_decoder_shows_it_backwards_and_frames_step_one_by_one() -> Result<()> {
-    mjpeg_rtsp_tests::init();
     let folder = Folder::new()?;
     let movie = folder.file("movie", &movies::movie(&movies::images(30, "I420")?)?)?;
     let line = format!(
         "mjpegfilesrc location={} ! jpegdec ! appsink name=out sync=false max-buffers=4",
         movie.display()
     );
-    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().ok().context("no bin")?;
-    let out = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
-    let out = out.context("no appsink")?;
+    let pipeline = TestPipeline::launch(&line)?;
     pipeline.set_state(gst::State::Paused)?;
-    pipeline.state(gst::ClockTime::from_seconds(10)).0?;
-    let time = |sample: gst::Sample| sample.buffer().and_then(gst::BufferRef::pts);
-    let at = |frame: u64| Some(gst::ClockTime::from_mseconds(frame * 50));
-    assert_eq!(time(out.pull_preroll()?), at(0));
+    pipeline.wait_for_state()?;
+    let at = |frame: u64| gst::ClockTime::from_mseconds(frame * 50);
+    assert_eq!(pts(&pipeline.preroll()?)?, at(0));
     for frame in [1, 2, 3] {
         let step = gst::event::Step::new(gst::format::Buffers::from_u64(1), 1.0, true, false);
-        assert!(pipeline.send_event(step));
-        pipeline.state(gst::ClockTime::from_seconds(10)).0?;
-        assert_eq!(time(out.pull_preroll()?), at(frame));
+        assert!(pipeline.pipeline().send_event(step));
+        pipeline.wait_for_state()?;
+        assert_eq!(pts(&pipeline.preroll()?)?, at(frame));
     }
     let set = gst::SeekType::Set;
-    let end = gst::ClockTime::from_mseconds(500);
-    pipeline.seek(-1.0, gst::SeekFlags::FLUSH, set, gst::ClockTime::ZERO, set, end)?;
-    pipeline.set_state(gst::State::Playing)?;
-    for frame in (0..10).rev() {
-        assert_eq!(time(out.pull_sample()?), at(frame));
-    }
-    assert!(out.pull_sample().is_err(), "the end");
-    pipeline.set_state(gst::State::Null)?;
+    let (start, end) = (gst::ClockTime::ZERO, gst::ClockTime::from_mseconds(500));
+    pipeline.pipeline().seek(-1.0, gst::SeekFlags::FLUSH, set, start, set, end)?;
+    pipeline.play()?;
+    let times = pipeline.samples()?.iter().map(pts).collect::<Result<Vec<_>>>()?;
+    assert_eq!(times, (0..10).rev().map(at).collect::<Vec<_>>());
     Ok(())
 }
 
@@ -224,7 +191,6 @@ fn segment_seeks_follow_each_other_without_a_gap() -> Result<()> {
     let movie = folder.file("movie", &movies::movie(&images)?)?;
     let playing = Playing::new(&movie, |_| {})?;
     playing.start()?;
-    let bus = playing.pipeline.bus().context("no bus")?;
     let ms = gst::ClockTime::from_mseconds;
     let set = gst::SeekType::Set;
     let mut flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE | gst::SeekFlags::SEGMENT;
@@ -232,9 +198,8 @@ fn segment_seeks_follow_each_other_without_a_gap() -> Result<()> {
     for (start, stop, want) in [(200, 400, 4..8), (1000, 1200, 20..24), (0, 200, 0..4)] {
         playing.source.seek(1.0, flags, set, ms(start), set, ms(stop))?;
         assert_eq!(playing.frames(4)?, expected(&images, want), "{start} to {stop} ms");
-        let limit = gst::ClockTime::from_seconds(10);
-        let done = bus.timed_pop_filtered(limit, &[gst::MessageType::SegmentDone]);
-        assert!(done.is_some(), "{start} to {stop} ms");
+        let done = playing.pipeline.wait_for_message(gst::MessageType::SegmentDone);
+        done.with_context(|| format!("{start} to {stop} ms"))?;
         // Without a flush, running time goes on where the segment before has ended.
         let pad = playing.source.static_pad("src").context("no pad")?;
         let event = pad.sticky_event::<gst::event::Segment>(0).context("no segment")?;
@@ -267,7 +232,7 @@ fn a_size_that_changes_renews_the_caps() -> Result<()> {
     let playing = Playing::new(&movie, |_| {})?;
     playing.start()?;
     let mut heights = Vec::new();
-    while let Some(sample) = playing.sink.try_pull_sample(gst::ClockTime::from_seconds(10)) {
+    for sample in playing.pipeline.samples()? {
         let caps = sample.caps().and_then(|caps| caps.structure(0));
         heights.push(caps.context("no caps")?.get::<i32>("height")?);
     }
@@ -300,9 +265,9 @@ fn a_bad_record_is_skipped_with_a_warning_or_is_an_error() -> Result<()> {
 
         let strict = |source: &gst::Element| source.set_property_from_str("bad-frames", "error");
         let playing = Playing::new(&movie, strict)?;
-        playing.pipeline.set_state(gst::State::Playing)?;
+        playing.pipeline.play()?;
         assert_eq!(playing.frames(2)?, expected(&images, 0..2), "{name}");
-        let error = playing.error().context("no error")?;
+        let error = playing.pipeline.wait_for_error()?.text;
         assert!(error.contains(&place), "{name}: {error}");
     }
     Ok(())
@@ -370,8 +335,8 @@ fn what_is_no_movie_is_an_error_that_says_what_it_is() -> Result<()> {
     rows.push(("missing", folder.path().join("none"), "cannot open"));
     for (name, path, says) in rows {
         let playing = Playing::new(&path, |_| {})?;
-        assert!(playing.pipeline.set_state(gst::State::Playing).is_err(), "{name}");
-        let error = playing.error().context("no error")?;
+        assert!(playing.pipeline.play().is_err(), "{name}");
+        let error = playing.pipeline.wait_for_error()?.text;
         assert!(error.contains(says), "{name}: {error}");
     }
     Ok(())

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a viewer does with a movie: pauses, seeks, loops; and what becomes of the file meanwhile.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use gst::prelude::*;
 use mjpeg_rtsp_tests::movies::{self, Folder};
-use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
+use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::peer::{ffmpeg, retina};
-use mjpeg_rtsp_tests::programs::{Server, Terminal};
+use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes};
+use mjpeg_rtsp_tests::programs::{Server, Terminal, serve};
 use mjpeg_rtsp_tests::wait_until;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -40,7 +41,7 @@ fn a_loop_has_no_end_and_starts_over() -> Result<()> {
     let want = ffmpeg::file_checksums(&folder.file("plain", &images.concat())?)?;
     let mut server = Server::start([&"--loop".into(), &movie.into_os_string()], 1)?;
     let url = &server.urls[0];
-    assert_eq!(RawRtsp::connect(server.address()?)?.described_range(url)?, "npt=0-");
+    assert_eq!(RtspClient::connect(server.address()?)?.described_range(url)?, "npt=0-");
     let got = ffmpeg::stream_checksums_of_first(url, "tcp", 25)?;
     assert_eq!(got, [&want[..], &want, &want[..5]].concat());
     server.is_well()
@@ -86,35 +87,32 @@ fn before_the_index_is_complete_the_range_is_open_and_a_seek_waits() -> Result<(
     let movie = movie_with_a_hole(&folder, 1 << 30)?;
     let mut server = Server::start([movie], 1)?;
     let url = server.urls[0].clone();
-    let mut rtsp = RawRtsp::connect(server.address()?)?;
+    let mut rtsp = RtspClient::connect(server.address()?)?;
     assert_eq!(rtsp.described_range(&url)?, "npt=0-");
     let session = rtsp.set_up(&url, "tcp")?;
-    let play = rtsp.ask(&format!("PLAY {url}/"), &format!("{session}Range: npt=0.2-\r\n"))?;
-    assert_eq!(play.status, 200, "{}", play.text);
+    let play = rtsp.request(&format!("PLAY {url}/"), &format!("{session}Range: npt=0.2-\r\n"))?;
+    assert_eq!(play.status, 200, "{play}");
     assert!(play.header("Range").is_some_and(|range| range.starts_with("npt=0.2-")), "{play:?}");
     while rtsp.packets == 0 {
-        assert_eq!(rtsp.ask(&format!("OPTIONS {url}"), &session)?.status, 200);
+        assert_eq!(rtsp.request(&format!("OPTIONS {url}"), &session)?.status, 200);
     }
-    assert_eq!(RawRtsp::connect(server.address()?)?.described_range(&url)?, "npt=0-0.3");
+    assert_eq!(RtspClient::connect(server.address()?)?.described_range(&url)?, "npt=0-0.3");
     server.is_well()
 }
 
 #[test]
 fn a_source_that_waits_for_the_index_stops_at_once() -> Result<()> {
-    use gst::prelude::*;
-    mjpeg_rtsp_tests::init();
     let folder = Folder::new()?;
     // Minutes of searching.
     let movie = movie_with_a_hole(&folder, 200 << 30)?;
     let line = format!("mjpegfilesrc location={} ! appsink name=out sync=false", movie.display());
-    let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().expect("two elements");
-    let out = pipeline.by_name("out").and_downcast::<gst_app::AppSink>().expect("named");
-    pipeline.set_state(gst::State::Playing)?;
+    let pipeline = TestPipeline::launch(&line)?;
+    pipeline.play()?;
     for _ in 0..3 {
-        out.pull_sample()?;
+        pipeline.sample()?;
     }
     let begin = Instant::now();
-    pipeline.set_state(gst::State::Null)?;
+    drop(pipeline);
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     Ok(())
 }
@@ -129,23 +127,21 @@ fn fifty_viewers_survive_what_happens_to_their_file() -> Result<()> {
     let url = server.urls[0].clone();
     let mut viewers = Vec::new();
     for _ in 0..50 {
-        let mut rtsp = RawRtsp::connect(server.address()?)?;
-        let session = rtsp.set_up(&url, "tcp")?;
-        let reply = rtsp.ask(&format!("PLAY {url}/"), &session)?;
-        assert_eq!(reply.status, 200, "{}", reply.text);
+        let mut rtsp = RtspClient::connect(server.address()?)?;
+        let session = rtsp.play(&url, "tcp")?;
         viewers.push((rtsp, session));
     }
     OpenOptions::new().write(true).open(&path)?.set_len(whole.len() as u64 / 2)?;
     server.wait_for_log("has shrunk", LIMIT);
     for (rtsp, session) in &mut viewers {
-        assert_eq!(rtsp.ask(&format!("OPTIONS {url}"), session)?.status, 200);
+        assert_eq!(rtsp.request(&format!("OPTIONS {url}"), session)?.status, 200);
     }
     // New viewers get the new file, and after that none.
     let new = folder.file("new", &movies::movie(&images[..40])?)?;
     std::fs::rename(new, &path)?;
-    assert_eq!(RawRtsp::connect(server.address()?)?.described_range(&url)?, "npt=0-2");
+    assert_eq!(RtspClient::connect(server.address()?)?.described_range(&url)?, "npt=0-2");
     std::fs::remove_file(&path)?;
-    let gone = RawRtsp::connect(server.address()?)?.ask(&format!("DESCRIBE {url}"), "")?;
+    let gone = RtspClient::connect(server.address()?)?.request(&format!("DESCRIBE {url}"), "")?;
     assert_eq!(gone.status, 404);
     drop(viewers);
     server.is_well()
@@ -153,15 +149,12 @@ fn fifty_viewers_survive_what_happens_to_their_file() -> Result<()> {
 
 #[test]
 fn sessions_that_vanish_are_cleaned_up() -> Result<()> {
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
-    let mut server = Server::start([&"--loop".into(), &movie.into_os_string()], 1)?;
+    let (_folder, mut server) = serve(20, &["--loop"])?;
     let url = server.urls[0].clone();
     let rtp = UdpSocket::bind("127.0.0.1:0")?;
     let udp = format!("RTP/AVP;unicast;client_port={}", rtp.local_addr()?.port());
-    let mut rtsp = RawRtsp::connect(server.address()?)?;
-    let session = rtsp.set_up(&url, &udp)?;
-    assert_eq!(rtsp.ask(&format!("PLAY {url}/"), &session)?.status, 200);
+    let mut rtsp = RtspClient::connect(server.address()?)?;
+    let session = rtsp.play(&url, &udp)?;
     rtp.set_read_timeout(Some(LIMIT))?;
     rtp.recv(&mut [0; 2000])?;
     // It says nothing more, by RTSP or RTCP, as if its network were gone. The session's time limit is
@@ -172,8 +165,8 @@ fn sessions_that_vanish_are_cleaned_up() -> Result<()> {
     while rtp.recv(&mut [0; 2000]).is_ok() {
         assert!(Instant::now() < end, "it is still sent");
     }
-    let mut other = RawRtsp::connect(server.address()?)?;
-    assert_eq!(other.ask(&format!("GET_PARAMETER {url}"), &session)?.status, 454);
+    let mut other = RtspClient::connect(server.address()?)?;
+    assert_eq!(other.request(&format!("GET_PARAMETER {url}"), &session)?.status, 454);
     drop(rtsp);
     server.is_well()
 }
@@ -212,20 +205,8 @@ fn gst_play_seeks_twenty_times_in_two_seconds() -> Result<()> {
     server.is_well()
 }
 
-/// Where each decoded frame that comes stands among `known`.
-fn places(out: &gst_app::AppSink, known: &[Vec<u8>]) -> Result<Vec<Option<usize>>> {
-    let mut places = Vec::new();
-    while let Some(sample) = out.try_pull_sample(gst::ClockTime::from_seconds(5)) {
-        let buffer = sample.buffer().context("no buffer")?;
-        let map = buffer.map_readable()?;
-        places.push(known.iter().position(|frame| frame == map.as_slice()));
-    }
-    Ok(places)
-}
-
 #[test]
 fn gstreamer_plays_a_mount_faster_slower_and_backwards() -> Result<()> {
-    mjpeg_rtsp_tests::init();
     let folder = Folder::new()?;
     let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(60, "I420")?)?)?;
     let known = movies::pull_all(&format!(
@@ -248,19 +229,22 @@ fn gstreamer_plays_a_mount_faster_slower_and_backwards() -> Result<()> {
              ! appsink name=out sync=false",
             server.urls[0]
         );
-        let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().ok().context("no bin")?;
-        let out = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
-        let out = out.context("no appsink")?;
-        pipeline.set_state(gst::State::Playing)?;
-        out.pull_sample()?;
+        let pipeline = TestPipeline::launch(&line)?;
+        pipeline.play()?;
+        pipeline.sample()?;
         let (set, ms) = (gst::SeekType::Set, gst::ClockTime::from_mseconds);
-        let begin = std::time::Instant::now();
-        pipeline.seek(rate, flags | gst::SeekFlags::FLUSH, set, ms(start), set, stop.map(ms))?;
-        let got = places(&out, &known)?;
+        let (flags, stop) = (flags | gst::SeekFlags::FLUSH, stop.map(ms));
+        let begin = Instant::now();
+        pipeline.pipeline().seek(rate, flags, set, ms(start), set, stop)?;
+        let samples = pipeline.samples()?;
         let took = begin.elapsed().as_secs_f64();
-        pipeline.set_state(gst::State::Null)?;
+        let mut got = Vec::new();
+        for sample in &samples {
+            let frame = bytes(sample)?;
+            got.push(known.iter().position(|it| *it == frame));
+        }
         let want: Vec<_> = want.into_iter().map(Some).collect();
-        assert_eq!(got, want, "{rate}");
+        assert_eq!(got, want, "rate {rate}");
         assert!(took > 0.7 * seconds && took < seconds + 3.0, "{rate}: {took} s");
     }
     server.is_well()

@@ -7,8 +7,8 @@ use mjpeg_rtsp_client::player::engine::{Engine, Event};
 use mjpeg_rtsp_client::player::{FailureKind, Options, Player, State, Transport, movies as lists};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::lab_server::{Answers, Behaviour, LabServer, Reads, Sends};
-use mjpeg_rtsp_tests::programs::Server;
-use mjpeg_rtsp_tests::wait_until;
+use mjpeg_rtsp_tests::programs::{Server, serve};
+use mjpeg_rtsp_tests::{wait_in_main_loop, wait_until};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,20 +19,14 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Runs the main loop until `ready`.
-fn until(what: &str, mut ready: impl FnMut() -> bool) {
-    let context = glib::MainContext::default();
-    wait_until(what, LIMIT, || {
-        while context.iteration(false) {}
-        ready()
-    });
+fn until(what: &str, ready: impl FnMut() -> bool) {
+    wait_in_main_loop(what, LIMIT, ready);
 }
 
 #[test]
 fn the_states_are_the_labs_and_a_movie_plays_twice() -> Result<()> {
     mjpeg_rtsp_tests::init();
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
-    let mut server = Server::start([movie], 1)?;
+    let (_folder, mut server) = serve(20, &[])?;
     for transport in [Transport::Tcp, Transport::Udp] {
         let player =
             Player::new(&server.urls[0], &Options { transport, latency: 0, ..Options::default() })?;
@@ -124,9 +118,7 @@ fn watched_with(url: &str, options: Options) -> Result<(Player, Arc<Mutex<Vec<u6
 #[test]
 fn after_a_pause_of_a_second_no_frame_is_missing() -> Result<()> {
     mjpeg_rtsp_tests::init();
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(40, "I420")?)?)?;
-    let mut server = Server::start([movie], 1)?;
+    let (_folder, mut server) = serve(40, &[])?;
     for transport in [Transport::Tcp, Transport::Udp] {
         let mut runs = Vec::new();
         for pause in [false, true] {
@@ -331,9 +323,7 @@ fn silence_is_told_while_it_lasts_and_a_lost_server_by_its_kind() -> Result<()> 
 #[test]
 fn what_fails_has_its_kind() -> Result<()> {
     mjpeg_rtsp_tests::init();
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
-    let mut server = Server::start([movie], 1)?;
+    let (_folder, mut server) = serve(20, &[])?;
     let address = server.address()?.to_owned();
     let taken = std::net::UdpSocket::bind("0.0.0.0:0")?;
     let port = taken.local_addr()?.port();

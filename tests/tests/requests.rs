@@ -4,22 +4,14 @@
 use anyhow::Result;
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
-use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
-use mjpeg_rtsp_tests::programs::Server;
+use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
+use mjpeg_rtsp_tests::programs::{Server, serve};
 use std::time::{Duration, Instant};
-
-/// A server of `frames` frames, 20 a second.
-fn server(frames: u32) -> Result<(Folder, Server)> {
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(frames, "I420")?)?)?;
-    let server = Server::start([movie], 1)?;
-    Ok((folder, server))
-}
 
 #[test]
 fn describe_finds_a_movie_by_its_names_and_nothing_else() -> Result<()> {
-    let (_folder, mut server) = server(10)?;
-    let mut rtsp = RawRtsp::connect(server.address()?)?;
+    let (_folder, mut server) = serve(10, &[])?;
+    let mut rtsp = RtspClient::connect(server.address()?)?;
     let rows = [
         ("/movie.mjpeg", 200),
         ("/MOVIE.mjpeg", 200),
@@ -36,14 +28,14 @@ fn describe_finds_a_movie_by_its_names_and_nothing_else() -> Result<()> {
     ];
     for (path, status) in rows {
         let url = format!("rtsp://{}{path}", server.address()?);
-        assert_eq!(rtsp.ask(&format!("DESCRIBE {url}"), "")?.status, status, "{path}");
+        assert_eq!(rtsp.request(&format!("DESCRIBE {url}"), "")?.status, status, "{path}");
     }
     server.is_well()
 }
 
 #[test]
 fn a_path_is_bytes_until_it_has_been_checked() -> Result<()> {
-    let (_folder, mut server) = server(10)?;
+    let (_folder, mut server) = serve(10, &[])?;
     let address = server.address()?.to_owned();
     let rows: [(&[u8], u16); 7] = [
         (b"/%ff", 404),
@@ -56,7 +48,7 @@ fn a_path_is_bytes_until_it_has_been_checked() -> Result<()> {
     ];
     for method in ["DESCRIBE", "SETUP"] {
         for (path, status) in rows {
-            let mut rtsp = RawRtsp::connect(&address)?;
+            let mut rtsp = RtspClient::connect(&address)?;
             let request: Vec<u8> = [
                 format!("{method} rtsp://{address}").as_bytes(),
                 path,
@@ -65,7 +57,7 @@ fn a_path_is_bytes_until_it_has_been_checked() -> Result<()> {
             .concat();
             rtsp.send(request)?;
             let shown = path.escape_ascii();
-            assert_eq!(rtsp.reply()?.status, status, "{method} {shown}");
+            assert_eq!(rtsp.receive_reply()?.status, status, "{method} {shown}");
             server.is_well()?;
         }
     }
@@ -98,11 +90,11 @@ fn what_cannot_be_shown_is_refused_at_once() -> Result<()> {
     folder.file("gone.mjpeg", b"")?;
     let mut server = Server::start([folder.path()], rows.len() + 1)?;
     std::fs::remove_file(folder.path().join("gone.mjpeg"))?;
-    let mut rtsp = RawRtsp::connect(server.address()?)?;
+    let mut rtsp = RtspClient::connect(server.address()?)?;
     for (name, status) in rows.iter().map(|row| (row.0, row.2)).chain([("gone", 404)]) {
         let url = format!("rtsp://{}/{name}.mjpeg", server.address()?);
         let begin = Instant::now();
-        assert_eq!(rtsp.ask(&format!("DESCRIBE {url}"), "")?.status, status, "{name}");
+        assert_eq!(rtsp.request(&format!("DESCRIBE {url}"), "")?.status, status, "{name}");
         // Far from the 20 s of a stalled preroll, and safe on a busy machine.
         assert!(begin.elapsed() < Duration::from_secs(3), "{name}: {:?}", begin.elapsed());
     }
@@ -111,28 +103,27 @@ fn what_cannot_be_shown_is_refused_at_once() -> Result<()> {
 
 #[test]
 fn a_second_setup_of_a_playing_stream_is_refused_and_harmless() -> Result<()> {
-    let (_folder, mut server) = server(100)?;
+    let (_folder, mut server) = serve(100, &[])?;
     let url = server.urls[0].clone();
-    let mut rtsp = RawRtsp::connect(server.address()?)?;
-    let session = rtsp.set_up(&url, "tcp")?;
-    assert_eq!(rtsp.ask(&format!("PLAY {url}/"), &session)?.status, 200);
+    let mut rtsp = RtspClient::connect(server.address()?)?;
+    let session = rtsp.play(&url, "tcp")?;
     while rtsp.packets < 10 {
-        assert_eq!(rtsp.ask(&format!("OPTIONS {url}"), &session)?.status, 200);
+        assert_eq!(rtsp.request(&format!("OPTIONS {url}"), &session)?.status, 200);
     }
     let again = format!("{session}Transport: RTP/AVP;unicast;client_port=50000-50001\r\n");
-    assert_eq!(rtsp.ask(&format!("SETUP {url}/stream=0"), &again)?.status, 455);
+    assert_eq!(rtsp.request(&format!("SETUP {url}/stream=0"), &again)?.status, 455);
     let before = rtsp.packets;
     while rtsp.packets < before + 10 {
-        assert_eq!(rtsp.ask(&format!("OPTIONS {url}"), &session)?.status, 200);
+        assert_eq!(rtsp.request(&format!("OPTIONS {url}"), &session)?.status, 200);
     }
     server.is_well()
 }
 
 #[test]
 fn ranges_and_rates_are_read_before_they_can_harm() -> Result<()> {
-    let (_folder, mut server) = server(100)?;
+    let (_folder, mut server) = serve(100, &[])?;
     let url = server.urls[0].clone();
-    let mut rtsp = RawRtsp::connect(server.address()?)?;
+    let mut rtsp = RtspClient::connect(server.address()?)?;
     let session = rtsp.set_up(&url, "tcp")?;
     let rows = [
         ("Range: npt=70-", 457),
@@ -149,15 +140,15 @@ fn ranges_and_rates_are_read_before_they_can_harm() -> Result<()> {
         ("Range: npt=2-3\r\nScale: -1", 457),
     ];
     for (header, status) in rows {
-        let reply = rtsp.ask(&format!("PLAY {url}/"), &format!("{session}{header}\r\n"))?;
-        assert_eq!(reply.status, status, "{header}: {}", reply.text);
+        let reply = rtsp.request(&format!("PLAY {url}/"), &format!("{session}{header}\r\n"))?;
+        assert_eq!(reply.status, status, "{header}: {reply}");
     }
     server.is_well()
 }
 
 #[test]
 fn rates_are_kept_within_bounds_and_reported() -> Result<()> {
-    let (_folder, mut server) = server(100)?;
+    let (_folder, mut server) = serve(100, &[])?;
     let url = server.urls[0].clone();
     // The request's headers, and Scale and Speed of the reply.
     let rows = [
@@ -175,15 +166,16 @@ fn rates_are_kept_within_bounds_and_reported() -> Result<()> {
     ];
     for transport in ["tcp", "udp"] {
         for (headers, scale, speed) in rows {
-            let mut rtsp = RawRtsp::connect(server.address()?)?;
+            let mut rtsp = RtspClient::connect(server.address()?)?;
             let session = rtsp.set_up(&url, transport)?;
             let started =
-                rtsp.ask(&format!("PLAY {url}/"), &format!("{session}Range: npt=2-\r\n"))?;
+                rtsp.request(&format!("PLAY {url}/"), &format!("{session}Range: npt=2-\r\n"))?;
             assert_eq!(started.status, 200);
-            let reply = rtsp.ask(&format!("PLAY {url}/"), &format!("{session}{headers}\r\n"))?;
-            assert_eq!(reply.status, 200, "{transport} {headers}: {}", reply.text);
-            assert_eq!(reply.header("Scale"), scale, "{transport} {headers}: {}", reply.text);
-            assert_eq!(reply.header("Speed"), speed, "{transport} {headers}: {}", reply.text);
+            let reply =
+                rtsp.request(&format!("PLAY {url}/"), &format!("{session}{headers}\r\n"))?;
+            assert_eq!(reply.status, 200, "{transport} {headers}: {reply}");
+            assert_eq!(reply.header("Scale"), scale, "{transport} {headers}: {reply}");
+            assert_eq!(reply.header("Speed"), speed, "{transport} {headers}: {reply}");
         }
     }
     server.is_well()
@@ -203,7 +195,7 @@ impl Dice {
 
 #[test]
 fn any_sequence_of_rates_and_ranges_is_answered() -> Result<()> {
-    let (_folder, mut server) = server(100)?;
+    let (_folder, mut server) = serve(100, &[])?;
     let url = server.urls[0].clone();
     let ranges = [
         "", "npt=0-", "npt=2-", "npt=now-", "npt=3-1", "npt=1-3", "npt=4.9-", "npt=70-", "npt=2-0",
@@ -212,7 +204,7 @@ fn any_sequence_of_rates_and_ranges_is_answered() -> Result<()> {
     let mut dice = Dice(7);
     let mut done = 0;
     for round in 0..16 {
-        let mut rtsp = RawRtsp::connect(server.address()?)?;
+        let mut rtsp = RtspClient::connect(server.address()?)?;
         let session = rtsp.set_up(&url, dice.roll(&["tcp", "udp"]))?;
         for _ in 0..20 {
             let header = |name: &str, value: &str| match value {
@@ -226,9 +218,10 @@ fn any_sequence_of_rates_and_ranges_is_answered() -> Result<()> {
             ]
             .concat();
             let method = dice.roll(&["PLAY", "PLAY", "PLAY", "PAUSE"]);
-            let reply = rtsp.ask(&format!("{method} {url}/"), &format!("{session}{headers}"))?;
+            let reply =
+                rtsp.request(&format!("{method} {url}/"), &format!("{session}{headers}"))?;
             let known = [200, 400, 455, 457].contains(&reply.status);
-            assert!(known, "round {round}: {method} {headers}: {}", reply.text);
+            assert!(known, "round {round}: {method} {headers}: {reply}");
             done += u32::from(method == "PLAY" && reply.status == 200);
         }
     }
@@ -238,10 +231,10 @@ fn any_sequence_of_rates_and_ranges_is_answered() -> Result<()> {
 
 #[test]
 fn pipelined_seeks_are_all_answered() -> Result<()> {
-    let (_folder, mut server) = server(200)?;
+    let (_folder, mut server) = serve(200, &[])?;
     let url = server.urls[0].clone();
     for round in 0..5 {
-        let mut rtsp = RawRtsp::connect(server.address()?)?;
+        let mut rtsp = RtspClient::connect(server.address()?)?;
         let session = rtsp.set_up(&url, "tcp")?;
         let request = |n: u32| {
             let line = format!("PLAY {url}/ RTSP/1.0\r\nCSeq: {n}\r\n");
@@ -251,8 +244,8 @@ fn pipelined_seeks_are_all_answered() -> Result<()> {
         for _ in 0..3 {
             rtsp.send(&requests)?;
             for n in 0..8 {
-                let reply = rtsp.reply()?;
-                assert_eq!(reply.status, 200, "round {round}, request {n}: {}", reply.text);
+                let reply = rtsp.receive_reply()?;
+                assert_eq!(reply.status, 200, "round {round}, request {n}: {reply}");
             }
         }
     }

@@ -7,29 +7,28 @@ use jpeg_encoder::{ColorType, Encoder};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, djpeg, psnr};
+use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes};
 use mjpeg_rtsp_tests::programs::Server;
 use std::time::Duration;
 
-/// What the element makes of images, its statistics, and the kinds that it told of.
+/// What the element makes of images, its statistics, and what it posts on the bus.
 struct Run {
     out: Vec<gst::Sample>,
     stats: gst::Structure,
+    /// The kinds of frames that its element messages name.
     kinds: Vec<String>,
     warnings: Vec<String>,
 }
 
 fn run(images: &[Vec<u8>], set: impl FnOnce(&gst::Element)) -> Result<Run> {
-    mjpeg_rtsp_tests::init();
-    let line =
-        "appsrc name=in format=time ! rtpjpegprep name=prepare ! appsink name=out sync=false";
-    let pipeline =
-        gst::parse::launch(line)?.downcast::<gst::Pipeline>().ok().context("pipeline")?;
-    let source = pipeline.by_name("in").and_downcast::<gst_app::AppSrc>().context("in")?;
-    let sink = pipeline.by_name("out").and_downcast::<gst_app::AppSink>().context("out")?;
-    let prepare = pipeline.by_name("prepare").context("prepare")?;
+    let pipeline = TestPipeline::launch(
+        "appsrc name=in format=time ! rtpjpegprep name=prepare ! appsink name=out sync=false",
+    )?;
+    let source: gst_app::AppSrc = pipeline.element("in")?;
+    let prepare: gst::Element = pipeline.element("prepare")?;
     set(&prepare);
     source.set_caps(Some(&gst::Caps::builder("image/jpeg").build()));
-    pipeline.set_state(gst::State::Playing)?;
+    pipeline.play()?;
     for (number, image) in (0..).zip(images) {
         let mut buffer = gst::Buffer::from_slice(image.clone());
         let stamped = buffer.get_mut().context("shared")?;
@@ -38,29 +37,13 @@ fn run(images: &[Vec<u8>], set: impl FnOnce(&gst::Element)) -> Result<Run> {
         source.push_buffer(buffer)?;
     }
     source.end_of_stream()?;
-    let mut out = Vec::new();
-    while let Ok(sample) = sink.pull_sample() {
-        out.push(sample);
-    }
-    let (mut kinds, mut warnings) = (Vec::new(), Vec::new());
-    let bus = pipeline.bus().context("no bus")?;
-    for message in std::iter::from_fn(|| bus.pop()) {
-        match message.view() {
-            gst::MessageView::Element(element) => {
-                kinds.extend(element.structure().and_then(|it| it.get::<String>("kind").ok()));
-            }
-            gst::MessageView::Warning(warning) => warnings.push(warning.error().to_string()),
-            gst::MessageView::Error(error) => anyhow::bail!("{error:?}"),
-            _ => {}
-        }
-    }
+    let out = pipeline.samples()?;
+    let messages = pipeline.messages();
+    let structures = messages.iter().filter(|it| it.type_() == gst::MessageType::Element);
+    let structures = structures.filter_map(|it| it.structure());
+    let kinds = structures.filter_map(|it| it.get("kind").ok()).collect();
     let stats = prepare.property("stats");
-    pipeline.set_state(gst::State::Null)?;
-    Ok(Run { out, stats, kinds, warnings })
-}
-
-fn bytes(sample: &gst::Sample) -> Result<Vec<u8>> {
-    Ok(sample.buffer().context("no buffer")?.map_readable()?.to_vec())
+    Ok(Run { out, stats, kinds, warnings: pipeline.warnings() })
 }
 
 #[test]

@@ -3,12 +3,16 @@
 
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
+use mjpeg_rtsp_tests::peer::display::Display;
 use mjpeg_rtsp_tests::peer::ffmpeg;
-use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
-use mjpeg_rtsp_tests::programs::{Server, has_played, headless, run, target_folder};
+use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
+use mjpeg_rtsp_tests::programs::{
+    Server, has_played, headless, run, serve, serve_as, target_folder,
+};
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[test]
 fn ffmpeg_gets_every_frame_exactly_and_ends() -> Result<()> {
@@ -67,12 +71,9 @@ fn a_looped_movie_that_is_rewritten_in_place_is_another_one_from_its_next_pass_o
     let url = server.urls[0].clone();
     let watching = std::thread::spawn(move || ffmpeg::stream_checksums_of_first(&url, "tcp", 80));
     // Once frames are sent, and kept for other viewers.
-    let mut viewer = RawRtsp::connect(server.address()?)?;
-    let session = viewer.set_up(&server.urls[0], "tcp")?;
-    assert_eq!(viewer.ask(&format!("PLAY {}", server.urls[0]), &session)?.status, 200);
-    while viewer.packets < 20 {
-        viewer.receive_until(Instant::now() + Duration::from_millis(20))?;
-    }
+    let mut viewer = RtspClient::connect(server.address()?)?;
+    viewer.play(&server.urls[0], "tcp")?;
+    viewer.receive_packets(20)?;
     // Truncated and written, as a copy over it does.
     std::fs::write(&movie, movies::movie(new)?)?;
     let got = watching.join().map_err(|_| anyhow::anyhow!("panicked"))??;
@@ -138,35 +139,28 @@ fn gst_launch_plays_the_built_plugin_and_the_server() -> Result<()> {
 }
 
 #[test]
-fn ffplay_and_gst_play_end_by_themselves_at_the_end() -> Result<()> {
-    let folder = Folder::new()?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
-    let mut server = Server::start([movie], 1)?;
-    let url = server.urls[0].clone();
+fn ffplay_shows_every_frame_exactly_and_ends() -> Result<()> {
+    let images = movies::images(20, "I420")?;
+    let (folder, mut server) = serve_as("movie.mjpeg", &images, &[])?;
+    let want = ffmpeg::file_showinfo_checksums(&folder.file("plain", &images.concat())?)?;
+    let different: HashSet<_> = want.iter().collect();
+    assert_eq!((want.len(), different.len()), (20, 20));
+    let display = Display::start()?;
     for transport in ["tcp", "udp"] {
-        let mut ffplay = Command::new("ffplay");
-        ffplay.env("SDL_VIDEODRIVER", "dummy").env("SDL_AUDIODRIVER", "dummy");
-        // With -stats the last line says what was shown; a frame that was not decoded has no time.
-        ffplay.args([
-            "-v",
-            "info",
-            "-stats",
-            "-autoexit",
-            "-rtsp_transport",
-            transport,
-            "-i",
-            &url,
-        ]);
-        let done = run(&mut ffplay, Duration::from_secs(30))?;
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "{transport}: {said}");
-        assert!(said.contains("Video: mjpeg") && said.contains("384x288"), "{transport}: {said}");
+        let shown = ffmpeg::shown_checksums(&display, &server.urls[0], transport)?;
+        assert_eq!(shown, want, "{transport}");
     }
+    server.is_well()
+}
+
+#[test]
+fn gst_play_ends_at_the_end_of_the_movie() -> Result<()> {
+    let (_folder, mut server) = serve(20, &[])?;
     let mut gst_play = Command::new("gst-play-1.0");
-    gst_play.args(["--no-interactive", "--videosink=fakesink", "--audiosink=fakesink", &url]);
-    let done = run(&mut gst_play, Duration::from_secs(30))?;
-    let said = String::from_utf8_lossy(&done.stdout);
-    assert!(done.status.success() && said.contains("Reached end of play list"), "{said}");
+    gst_play.args(["--no-interactive", "--videosink=fakesink", "--audiosink=fakesink"]);
+    let done = run(gst_play.arg(&server.urls[0]), Duration::from_secs(30))?;
+    let output = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && output.contains("Reached end of play list"), "{output}");
     server.is_well()
 }
 

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder};
-use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
+use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::programs::{Guard, Server, program, run};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -68,7 +68,7 @@ fn the_printed_url_is_one_that_can_be_opened() -> Result<()> {
         let url = server.urls[0].clone();
         let path = "/a%20movie%20%C3%A9%20100%25.mjpeg";
         assert!(url.starts_with(begins) && url.ends_with(path), "{listen}: {url}");
-        let range = RawRtsp::connect(server.address()?)?.described_range(&url)?;
+        let range = RtspClient::connect(server.address()?)?.described_range(&url)?;
         assert_eq!(range, "npt=0-0.15", "{listen}");
         server.is_well()?;
     }
@@ -113,10 +113,11 @@ fn a_log_that_nobody_reads_ends_and_blocks_nothing() -> Result<()> {
         let url = BufReader::new(out).lines().next().context("no URL")??;
         let err = (reader == Reader::Idle).then_some(err);
         let address = url.split('/').nth(2).context("no host")?;
-        let mut rtsp = RawRtsp::connect(address)?;
+        let mut rtsp = RtspClient::connect(address)?;
         // A pipe holds 64 KiB; each of these is logged.
         for _ in 0..6000 {
-            let reply = rtsp.ask(&format!("DESCRIBE rtsp://{address}/{}", "x".repeat(100)), "")?;
+            let reply =
+                rtsp.request(&format!("DESCRIBE rtsp://{address}/{}", "x".repeat(100)), "")?;
             assert_eq!(reply.status, 404, "{reader:?}");
         }
         if let Some(err) = err {
@@ -133,7 +134,7 @@ fn a_log_that_nobody_reads_ends_and_blocks_nothing() -> Result<()> {
             });
             let end = Instant::now() + LIMIT;
             let missing = loop {
-                rtsp.ask(&format!("DESCRIBE rtsp://{address}/none"), "")?;
+                rtsp.request(&format!("DESCRIBE rtsp://{address}/none"), "")?;
                 match missing.recv_timeout(Duration::from_millis(10)) {
                     Ok(count) => break count.parse::<u64>()?,
                     Err(_) => assert!(Instant::now() < end, "nothing is said of lost lines"),

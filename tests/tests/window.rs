@@ -17,17 +17,6 @@ const WIDTH: usize = 800;
 const HEIGHT: usize = 600;
 const ARGUMENTS: [&str; 4] = ["--size", "800x600", "--panel", "none"];
 
-/// Colour bars: upper two thirds, from the left.
-const BARS: [[u8; 3]; 7] = [
-    [191, 191, 191],
-    [191, 191, 0],
-    [0, 191, 191],
-    [0, 191, 0],
-    [191, 0, 191],
-    [191, 0, 0],
-    [0, 0, 191],
-];
-
 /// The one accent colour.
 const ACCENT: [u8; 3] = [0x1a, 0x6c, 0xbe];
 
@@ -35,15 +24,6 @@ const ACCENT: [u8; 3] = [0x1a, 0x6c, 0xbe];
 const BUTTONS: [(&str, usize); 4] =
     [("Setup", 30), ("Play", 120), ("Pause", 215), ("Teardown", 305)];
 const FROM_BELOW: usize = 12;
-
-fn bars(count: u32) -> Result<Vec<Vec<u8>>> {
-    let (width, height) = SIZE;
-    movies::pull_all(&format!(
-        "videotestsrc num-buffers={count} pattern=smpte75 \
-         ! video/x-raw,format=I420,width={width},height={height},framerate=20/1 \
-         ! jpegenc quality=95 ! appsink name=out sync=false"
-    ))
-}
 
 /// The bars are where the picture is to be: as large as fits, its shape kept, in the middle.
 fn shows_the_bars(screen: &Screen) -> bool {
@@ -53,7 +33,7 @@ fn shows_the_bars(screen: &Screen) -> bool {
     let width = height * SIZE.0 as usize / SIZE.1 as usize;
     let left = (WIDTH - width) / 2;
     let y = top + height / 3;
-    let bars = BARS.iter().enumerate();
+    let bars = movies::BARS.iter().enumerate();
     let there = bars.into_iter().all(|(number, colour)| {
         is_near(screen.at(left + width * (2 * number + 1) / 14, y), *colour)
     });
@@ -71,7 +51,7 @@ fn next_step(screen: &Screen) -> Option<&'static str> {
 fn keys_and_clicks_drive_a_lab_server_and_closing_tears_down() -> Result<()> {
     let behaviour =
         Behaviour { reads: Reads::Textbook, answers: Answers::Lines, sends: Sends::Whole };
-    let server = LabServer::start(behaviour, bars(400)?)?;
+    let server = LabServer::start(behaviour, movies::bars(400)?)?;
     let display = Display::start()?;
     let address = server.address();
     let (host, port) = (address.ip().to_string(), address.port().to_string());
@@ -87,7 +67,9 @@ fn keys_and_clicks_drive_a_lab_server_and_closing_tears_down() -> Result<()> {
         });
     };
     let lit = |name: &'static str| {
-        wait_until(name, LIMIT, || display.look().is_ok_and(|it| next_step(&it) == Some(name)));
+        wait_until(name, LIMIT, || {
+            display.screenshot().is_ok_and(|it| next_step(&it) == Some(name))
+        });
     };
 
     lit("Setup");
@@ -98,11 +80,11 @@ fn keys_and_clicks_drive_a_lab_server_and_closing_tears_down() -> Result<()> {
     window.click(BUTTONS[1].1, HEIGHT - FROM_BELOW)?;
     asked(&["SETUP", "PLAY"]);
     lit("Pause");
-    wait_until("the bars", LIMIT, || display.look().is_ok_and(|it| shows_the_bars(&it)));
+    wait_until("the bars", LIMIT, || display.screenshot().is_ok_and(|it| shows_the_bars(&it)));
     window.key("space")?;
     asked(&["SETUP", "PLAY", "PAUSE"]);
     lit("Play");
-    assert!(shows_the_bars(&display.look()?), "the picture stays");
+    assert!(shows_the_bars(&display.screenshot()?), "the picture stays");
     window.key("p")?;
     asked(&["SETUP", "PLAY", "PAUSE", "PLAY"]);
     lit("Pause");
@@ -152,7 +134,7 @@ fn read_png(path: &Path) -> Result<(Vec<u8>, usize)> {
 #[test]
 fn a_screenshot_shows_the_movie_and_its_state_in_both_colours() -> Result<()> {
     let folder = Folder::new()?;
-    let movie = folder.file("bars.mjpeg", &movies::movie(&bars(200)?)?)?;
+    let movie = folder.file("bars.mjpeg", &movies::movie(&movies::bars(200)?)?)?;
     let mut server = Server::start([movie], 1)?;
     let display = Display::start()?;
     let rtsp = server.urls[0].clone();
@@ -177,7 +159,7 @@ fn a_screenshot_shows_the_movie_and_its_state_in_both_colours() -> Result<()> {
 #[test]
 fn a_taken_rtp_port_is_mended_by_a_click() -> Result<()> {
     let folder = Folder::new()?;
-    let movie = folder.file("bars.mjpeg", &movies::movie(&bars(200)?)?)?;
+    let movie = folder.file("bars.mjpeg", &movies::movie(&movies::bars(200)?)?)?;
     let movie = movie.to_str().context("a plain path")?;
     let mut server = Server::start(["--log", "info", movie], 1)?;
     let display = Display::start()?;
@@ -188,12 +170,12 @@ fn a_taken_rtp_port_is_mended_by_a_click() -> Result<()> {
     // The first offer has the accent, in the picture's place.
     let mut offer = None;
     wait_until("the offer", LIMIT, || {
-        let Ok(screen) = display.look() else { return false };
+        let Ok(screen) = display.screenshot() else { return false };
         offer = (60..HEIGHT - 100).find(|y| screen.at(120, *y) == ACCENT);
         offer.is_some()
     });
     window.click(120, offer.context("it was found")? + 6)?;
-    wait_until("the bars", LIMIT, || display.look().is_ok_and(|it| shows_the_bars(&it)));
+    wait_until("the bars", LIMIT, || display.screenshot().is_ok_and(|it| shows_the_bars(&it)));
     // A signal closes the window as a person does.
     window.process().signal("TERM")?;
     assert!(window.process().wait(LIMIT)?.success());
@@ -211,7 +193,7 @@ fn what_is_received_is_saved_and_recorded() -> Result<()> {
     let lab = server.urls[0].replace("rtsp://", "labrtsp://");
     let mut window = Window::open(&display, &[&ARGUMENTS[..], &[&lab]].concat())?;
     wait_until("the movie", LIMIT, || {
-        display.look().is_ok_and(|it| next_step(&it) == Some("Pause"))
+        display.screenshot().is_ok_and(|it| next_step(&it) == Some("Pause"))
     });
     let (png, recorded) = (display.home().join("ball"), display.home().join("ball-recorded.mjpeg"));
     window.key("ctrl+r")?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use mjpeg_rtsp_load::fuzz::{descriptors, probe};
 use mjpeg_rtsp_load::{Usage, cpu};
 use mjpeg_rtsp_tests::movies::{self, Folder};
-use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
+use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::programs::{Guard, program};
 use socket2::{Domain, Socket, Type};
 use std::ffi::OsStr;
@@ -149,14 +149,14 @@ fn beside(movie: &Path) -> Result<()> {
 
 /// The times of the answers, and the server's CPU in percent of a core.
 fn time_answers(server: &Measured) -> Result<(Vec<Duration>, f64)> {
-    let mut rtsp = RawRtsp::connect(&server.address.to_string())?;
+    let mut rtsp = RtspClient::connect(&server.address.to_string())?;
     let mut times = Vec::with_capacity(ASKED);
     let (from, before) = (Instant::now(), server.cpu()?);
     for _ in 0..ASKED {
         let asked = Instant::now();
-        let answer = rtsp.ask("OPTIONS *", "");
+        let answer = rtsp.request("OPTIONS *", "");
         let answer = answer.with_context(|| format!("no answer for {:.1?}", asked.elapsed()))?;
-        ensure!(answer.status == 200, "{}", answer.text);
+        ensure!(answer.status == 200, "{answer}");
         times.push(asked.elapsed());
         sleep(PACE);
     }
@@ -289,9 +289,9 @@ fn at_once(movie: &Path) -> Result<()> {
     for _ in 0..ROUNDS {
         let (from, before) = (Instant::now(), server.cpu()?);
         of_threads(|_| {
-            let mut rtsp = RawRtsp::connect(&server.address.to_string())?;
+            let mut rtsp = RtspClient::connect(&server.address.to_string())?;
             for _ in 0..ASKED {
-                ensure!(rtsp.ask("OPTIONS *", "")?.status == 200, "OPTIONS");
+                ensure!(rtsp.request("OPTIONS *", "")?.status == 200, "OPTIONS");
             }
             Ok(())
         })?;
@@ -396,12 +396,12 @@ fn many_movies() -> Result<()> {
     let before = server.cpu()?;
     sleep(IDLE);
     let idle = server.cpu()?.saturating_sub(before).as_secs_f64() / IDLE.as_secs_f64() * 100.0;
-    let mut rtsp = RawRtsp::connect(&server.address.to_string())?;
+    let mut rtsp = RtspClient::connect(&server.address.to_string())?;
     let mut times = Vec::new();
     for number in 0..100 {
         let url = format!("rtsp://{}/MOVIE-{}.MJPEG", server.address, number * 97);
         let asked = Instant::now();
-        let status = rtsp.ask(&format!("DESCRIBE {url}"), "")?.status;
+        let status = rtsp.request(&format!("DESCRIBE {url}"), "")?.status;
         ensure!(status == 200, "DESCRIBE {url}: {status}");
         times.push(asked.elapsed());
     }

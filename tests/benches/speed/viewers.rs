@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
-use mjpeg_rtsp_tests::peer::raw_rtsp::RawRtsp;
+use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::programs::Server;
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ fn cpu(folder: &Folder, cache: &str, name: &str, viewers: usize) -> Result<f64> 
     let url = format!("rtsp://{}/{name}.mjpeg", server.address()?);
     let mut connections = Vec::new();
     for _ in 0..viewers {
-        let mut rtsp = RawRtsp::connect(server.address()?)?;
+        let mut rtsp = RtspClient::connect(server.address()?)?;
         let session = rtsp.set_up(&url, "tcp")?;
         connections.push((rtsp, session));
     }
@@ -58,7 +58,7 @@ fn cpu(folder: &Folder, cache: &str, name: &str, viewers: usize) -> Result<f64> 
     let threads = connections.into_iter().map(|(mut rtsp, session)| {
         let line = format!("PLAY {url}/");
         std::thread::spawn(move || -> Result<u64> {
-            rtsp.ask(&line, &session)?;
+            rtsp.request(&line, &session)?;
             rtsp.receive_until(end)?;
             Ok(rtsp.packets)
         })

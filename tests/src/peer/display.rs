@@ -77,11 +77,11 @@ impl Display {
         Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
     }
 
-    /// What is to be seen now: three bytes a pixel.
+    /// A picture of the screen.
     ///
     /// # Errors
     /// If the screen cannot be read.
-    pub fn look(&self) -> Result<Screen> {
+    pub fn screenshot(&self) -> Result<Screen> {
         let line = format!(
             "ximagesrc display-name={} num-buffers=1 use-damage=false show-pointer=false \
              ! videoconvert ! video/x-raw,format=RGB ! appsink name=out sync=false",
@@ -106,7 +106,20 @@ impl Screen {
         Self { pixels, width }
     }
 
-    /// The colour at a place.
+    /// Whether a picture of [`movies::bars`] is somewhere on it, at its own size or larger.
+    pub fn shows_bars(&self) -> bool {
+        // Every fourth pixel of every fourth row; 4/5 of each bar is enough.
+        let rows = self.pixels.chunks(self.width * 3).step_by(4);
+        let pixels: Vec<[u8; 3]> =
+            rows.flat_map(|row| row.as_chunks().0.iter().step_by(4)).copied().collect();
+        let (width, height) = movies::SIZE;
+        let bar = (width / 7 * height * 2 / 3 / 16) as usize;
+        movies::BARS.iter().all(|colour| {
+            pixels.iter().filter(|pixel| is_near(**pixel, *colour)).count() > bar * 4 / 5
+        })
+    }
+
+    /// The colour at a position.
     pub fn at(&self, x: usize, y: usize) -> [u8; 3] {
         let at = (y * self.width + x) * 3;
         [self.pixels[at], self.pixels[at + 1], self.pixels[at + 2]]
@@ -130,10 +143,17 @@ impl<'a> Window<'a> {
     /// # Errors
     /// If it does not open.
     pub fn open(display: &'a Display, arguments: &[&str]) -> Result<Self> {
-        let mut command = program("mjpeg-rtsp-client")?;
-        display.prepare(&mut command);
+        Self::open_by(display, program("mjpeg-rtsp-client")?.args(arguments))
+    }
+
+    /// Opens it by a command, and gives it the keyboard.
+    ///
+    /// # Errors
+    /// If it does not open.
+    pub fn open_by(display: &'a Display, command: &mut Command) -> Result<Self> {
+        display.prepare(command);
         let log = File::create(display.home().join("client.log"))?;
-        let child = command.args(arguments).stdin(Stdio::null()).stderr(log).spawn()?;
+        let child = command.stdin(Stdio::null()).stderr(log).spawn()?;
         let process = Guard::new(child);
         let mut window = String::new();
         wait_until("the window", LIMIT, || {
@@ -154,7 +174,7 @@ impl<'a> Window<'a> {
         self.display.xdotool(&["key", name]).map(drop)
     }
 
-    /// Clicks at a place.
+    /// Clicks at a position.
     ///
     /// # Errors
     /// If that fails.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! ffmpeg, judged by the frames that it decodes.
 
+use crate::peer::display::Display;
 use crate::programs::run;
 use anyhow::{Result, ensure};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 /// No test's movie plays longer.
@@ -85,4 +86,35 @@ pub fn stream_luma(url: &str, transport: &str) -> Result<Vec<u8>> {
 pub fn file_luma(plain: &std::path::Path) -> Result<Vec<u8>> {
     let input = ["-f", "mjpeg", "-i", &plain.to_string_lossy()];
     ffmpeg(&input, &["-vf", "extractplanes=y", "-f", "rawvideo"])
+}
+
+/// The checksum of each frame of an RTSP stream that ffplay shows on a display, to its end.
+///
+/// # Errors
+/// If ffplay fails.
+pub fn shown_checksums(display: &Display, url: &str, transport: &str) -> Result<Vec<String>> {
+    let mut ffplay = Command::new("ffplay");
+    display.prepare(&mut ffplay);
+    ffplay.env("SDL_AUDIODRIVER", "dummy").args(["-nostats", "-autoexit", "-noframedrop"]);
+    let done = run(ffplay.args(["-vf", "showinfo"]).args(rtsp(url, transport)), LIMIT)?;
+    showinfo_checksums(&done)
+}
+
+/// Checksums as [`shown_checksums`] gives them, of plain concatenated JPEG images.
+///
+/// # Errors
+/// If ffmpeg fails.
+pub fn file_showinfo_checksums(plain: &std::path::Path) -> Result<Vec<String>> {
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-nostdin", "-nostats", "-f", "mjpeg", "-i"]).arg(plain);
+    let output = ["-vf", "showinfo", "-fps_mode", "passthrough", "-f", "null", "-"];
+    showinfo_checksums(&run(ffmpeg.args(output), LIMIT)?)
+}
+
+/// The checksums that the filter showinfo has logged: `checksum:` and eight hexadecimal digits.
+fn showinfo_checksums(done: &Output) -> Result<Vec<String>> {
+    let log = String::from_utf8_lossy(&done.stderr);
+    ensure!(done.status.success(), "{}: {log}", done.status);
+    let checksums = log.split(" checksum:").skip(1).filter_map(|rest| rest.get(..8));
+    Ok(checksums.map(ToOwned::to_owned).collect())
 }

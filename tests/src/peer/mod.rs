@@ -5,5 +5,5 @@ pub mod display;
 pub mod ffmpeg;
 pub mod lab_server;
 pub mod libjpeg;
-pub mod raw_rtsp;
 pub mod retina;
+pub mod rtsp_client;
