@@ -3,7 +3,7 @@
 
 use crate::config::{Fragments, LabMode, Oversize, UdpOffload};
 use clap::{Parser, ValueEnum};
-use mjpeg_program::log::{Lines, Log};
+use mjpeg_program::log::{LineFormat, Log};
 use std::path::PathBuf;
 use tracing_subscriber::filter::Targets;
 
@@ -130,6 +130,6 @@ impl Arguments {
             LogLevel::Debug => tracing::Level::DEBUG,
             LogLevel::Trace => tracing::Level::TRACE,
         };
-        Log::start(Targets::new().with_default(level), Lines::Timed)
+        Log::start(Targets::new().with_default(level), LineFormat::Timestamped)
     }
 }
