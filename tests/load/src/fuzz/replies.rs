@@ -122,8 +122,17 @@ mod tests {
     #[test]
     fn other_bytes_are_an_error() {
         let endless = vec![b'x'; MAX_LINE + 1];
-        for bytes in [&b"\xff\xd8\n"[..], b"RTSP/1.0 200 \x01\r\n", &endless] {
-            assert!(Replies::default().push(bytes).is_err(), "{}", bytes.escape_ascii());
+        let shown = "x".repeat(100);
+        let rows = [
+            (&b"\xff\xd8\n"[..], r"\xff\xd8\n"),
+            (b"RTSP/1.0 200 \x01\r\n", r"RTSP/1.0 200 \x01\r\n"),
+            (&endless, &shown),
+        ];
+        for (bytes, shown) in rows {
+            let error = Replies::default().push(bytes).map_err(|error| error.to_string());
+            let want =
+                format!("the server sent bytes that are neither a reply nor a packet: \"{shown}\"");
+            assert_eq!(error, Err(want));
         }
     }
 }
