@@ -4,7 +4,7 @@
 use crate::player::{Dialect, Options, Transport};
 use clap::Parser;
 use gstmjpegfile::labrtspsrc::{Location, LocationError};
-use mjpeg_program::log::{Lines, Log};
+use mjpeg_program::log::{LineFormat, Log};
 use std::path::PathBuf;
 use std::time::Duration;
 use tracing_subscriber::filter::Targets;
@@ -192,6 +192,6 @@ impl Arguments {
             .with_target("mjpeg_rtsp_client", self.log)
             .with_target("gstmjpegfile", self.log)
             .with_target("mjpeg_program", self.log);
-        Log::start(targets, Lines::Plain)
+        Log::start(targets, LineFormat::Plain)
     }
 }

@@ -1,102 +1,121 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Everything that is wrong with a movie.
+//! `mjpeg-movie check`: lists every problem in a movie.
 
 use crate::cli::Check;
 use crate::walk::{Item, Source, walk};
-use crate::{product, say};
+use crate::{counted, print_line, say};
 use anyhow::Result;
 use gstmjpegfile::jpeg::{Header, ImageEnd, Process, first_image_end};
-use gstmjpegfile::movie::{EOI, LikelyFormat, SOI};
+use gstmjpegfile::movie::{BadRecord, BadSpan, EOI, LikelyFormat, SOI};
 use std::process::ExitCode;
 
-/// Said one by one; what comes after them is counted.
-const LISTED: u64 = 1000;
+/// Problems that are listed; further ones are only counted.
+const MAX_LISTED: u64 = 1000;
 
 #[derive(Debug, Default)]
-struct Found {
+struct Checker {
     frames: u64,
-    wrong: u64,
+    problems: u64,
     quiet: bool,
 }
 
-impl Found {
-    fn wrong(&mut self, offset: u64, what: &str) -> Result<()> {
-        self.wrong += 1;
-        if self.quiet || self.wrong > LISTED {
+impl Checker {
+    fn report(&mut self, offset: u64, problem: &str) -> Result<()> {
+        self.problems += 1;
+        if self.quiet || self.problems > MAX_LISTED {
             return Ok(());
         }
-        product(&format!("frame {}, byte {offset}: {what}", self.frames + 1))
+        print_line(&format!("frame {}, byte {offset}: {problem}", self.frames + 1))
     }
 }
 
 pub fn run(arguments: &Check) -> Result<ExitCode> {
     let source = Source::open(&arguments.movie)?;
-    let mut found = Found { quiet: arguments.quiet, ..Found::default() };
+    let mut checker = Checker { quiet: arguments.quiet, ..Checker::default() };
     walk(&source, |item| {
         match item {
             Item::Frame { offset, jpeg } => {
-                if let Some(what) = wrong_with(jpeg) {
-                    found.wrong(offset, &what)?;
+                if let Some(problem) = image_problem(jpeg, offset) {
+                    checker.report(offset, &problem)?;
                 }
-                found.frames += 1;
+                checker.frames += 1;
             }
-            Item::Bad(span) => {
-                let what = format!("{}; {} bytes belong to no frame", span.first, span.bytes);
-                found.wrong(span.offset, &what)?;
-            }
+            Item::Bad(span) => checker.report(span.offset, &span_problem(&span))?,
         }
         Ok(())
     })?;
-    if found.frames == 0 {
-        let head = source.bytes(0, 64)?;
-        let advice = LikelyFormat::of(&head).map(LikelyFormat::advice);
-        let advice = advice.map_or(String::new(), |advice| format!("; {advice}"));
-        found.wrong(0, &format!("no frame in the file{advice}"))?;
+    if checker.frames == 0 && checker.problems == 0 {
+        checker.report(0, "the file is empty")?;
     }
-    if found.wrong > LISTED && !found.quiet {
-        product(&format!("and {} more", found.wrong - LISTED))?;
-    }
-    let path = arguments.movie.display();
-    if found.wrong == 0 {
-        if !found.quiet {
-            say(&format!("{path}: {} frames, nothing is wrong", found.frames));
+    let (frames, problems) = (checker.frames, checker.problems);
+    if !checker.quiet {
+        if problems > MAX_LISTED {
+            print_line(&format!("{} not listed", counted(problems - MAX_LISTED, "problem")))?;
         }
-        return Ok(ExitCode::SUCCESS);
+        let path = arguments.movie.display();
+        let found = match problems {
+            0 => "no problems".to_owned(),
+            problems => counted(problems, "problem"),
+        };
+        let advice = advice(&source, &checker)?;
+        say(&format!("{path}: {}, {found}{advice}", counted(frames, "frame")));
     }
-    if !found.quiet {
-        say(&format!(
-            "{path}: {} frames, wrong: {}; to save what can be saved: mjpeg-movie repair \
-             {path} OUT",
-            found.frames, found.wrong
-        ));
-    }
-    Ok(ExitCode::FAILURE)
+    Ok(if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What is wrong with a record's image; its bytes are searched, not decoded.
-fn wrong_with(jpeg: &[u8]) -> Option<String> {
+/// What to do about the problems; empty, or starts with the end of the sentence before it.
+fn advice(source: &Source, checker: &Checker) -> Result<String> {
+    let path = source.path().display();
+    if checker.problems == 0 || source.length() == 0 {
+        return Ok(String::new());
+    }
+    if checker.frames > 0 {
+        return Ok(format!(". To salvage the good frames: mjpeg-movie repair {path} OUT"));
+    }
+    Ok(LikelyFormat::of(&source.bytes(0, 64)?).map_or_else(
+        || {
+            format!(
+                ". This is not a movie; to search it for JPEG images: mjpeg-movie repair {path} OUT"
+            )
+        },
+        |format| format!(". This is not a movie: {}", format.advice()),
+    ))
+}
+
+fn span_problem(span: &BadSpan) -> String {
+    match span.first {
+        // Says how many bytes there are.
+        BadRecord::Tail { .. } => span.first.to_string(),
+        first => format!("{first}; {} belong to no frame", counted(span.bytes, "byte")),
+    }
+}
+
+/// What is wrong with the image of a record, which starts at `offset` in the file. The image is
+/// searched for markers, not decoded.
+fn image_problem(jpeg: &[u8], offset: u64) -> Option<String> {
     let header = match Header::parse(jpeg) {
         Ok(header) => header,
         Err(damage) => return Some(format!("the image is damaged: {damage}")),
     };
     if !matches!(header.process, Process::Baseline | Process::ExtendedSequential) {
-        // Its scans are not followed; its end is.
-        return (!jpeg.ends_with(&EOI)).then(|| "the image has no end (FF D9)".to_owned());
+        // Several scans are not searched; the image must only end with EOI.
+        return (!jpeg.ends_with(&EOI))
+            .then(|| "the image has no end marker (FF D9) at its end".to_owned());
     }
     if header.scan.components().len() != header.components().len() {
         return None;
     }
     match first_image_end(jpeg, header.scan_data) {
         Err(damage) => Some(format!("the image is damaged: {damage}")),
-        Ok(ImageEnd::Missing) => {
-            Some("the image has no end (FF D9): cut, or never written".to_owned())
-        }
+        Ok(ImageEnd::Missing) => Some(
+            "the image has no end marker (FF D9): it was truncated or never completed".to_owned(),
+        ),
         Ok(ImageEnd::Eoi(end)) => {
-            let behind = jpeg.get(end..).unwrap_or_default();
-            if behind.starts_with(&SOI) {
-                Some(format!("another image follows at byte {end} of the record"))
-            } else if behind.iter().any(|byte| *byte != 0) {
-                Some(format!("{} bytes follow the image's end", behind.len()))
+            let rest = jpeg.get(end..).unwrap_or_default();
+            if rest.starts_with(&SOI) {
+                Some(format!("another image follows at byte {}", offset + end as u64))
+            } else if rest.iter().any(|byte| *byte != 0) {
+                Some(format!("{} after the end of the image", counted(rest.len() as u64, "byte")))
             } else {
                 None
             }

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  mjpeg-movie make holiday.mp4 movie.mjpeg             any video becomes a movie
+  mjpeg-movie make holiday.mp4 movie.mjpeg             converts any video
   mjpeg-movie make --size 384x288 --framerate 20 v4l2:///dev/video0 movie.mjpeg
-                                                       a webcam, until Ctrl-C
-  mjpeg-movie make pictures/ movie.mjpeg               a folder of pictures, by their names
+                                                       records a webcam until Ctrl-C
+  mjpeg-movie make pictures/ movie.mjpeg               a folder of pictures, sorted by name
   ffmpeg -i x.mkv -f matroska - | mjpeg-movie make - movie.mjpeg
   mjpeg-movie info movie.mjpeg
   mjpeg-movie check movie.mjpeg && echo good
@@ -19,9 +19,9 @@ Examples:
 
 A movie is a file of records: five ASCII digits, then one JPEG image of that many bytes.
 
-Exit codes: 0 done (check: nothing is wrong); 1 failed (check: something is wrong); 2 wrong usage";
+Exit codes: 0 success (check: no problem found); 1 failure (check: problems found); 2 wrong usage";
 
-/// Makes, describes, checks, repairs and takes apart length-prefixed MJPEG movies.
+/// Makes, describes, checks and repairs length-prefixed MJPEG movies, and extracts their frames.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -38,27 +38,27 @@ pub enum Command {
     Extract(Extract),
 }
 
-/// Make a movie of anything that GStreamer decodes
+/// Make a movie from anything that GStreamer can decode
 ///
-/// Images are written with standard Huffman tables and 4:2:0, so that RTP carries them exactly,
-/// and players of movies show them. OUT appears when it is complete; Ctrl-C ends a recording and
-/// keeps what has come.
+/// Images are written with standard Huffman tables and 4:2:0 chroma subsampling, which RTP/JPEG
+/// carries unchanged and every player of these movies can show. OUT appears only when it is
+/// complete; Ctrl-C ends a recording and keeps the frames recorded so far.
 #[derive(Debug, Args)]
 pub struct Make {
     /// A file, a URI, a folder of pictures, or - for standard input
     #[arg(value_name = "INPUT")]
     pub input: String,
 
-    /// The movie
+    /// The movie to write
     #[arg(value_name = "OUT")]
     pub out: PathBuf,
 
-    /// Frames a second, as a number or a fraction; frames are repeated or left out to reach it.
-    /// The movie does not hold it: players assume 20
+    /// Frames per second, as a number or a fraction; frames are repeated or dropped to reach it.
+    /// A movie does not store its frame rate: players assume 20
     #[arg(long, value_name = "RATE", default_value = "20")]
     pub framerate: FrameRate,
 
-    /// Width and height in pixels; the input's, if it is not stated
+    /// Width and height in pixels [default: those of the input]
     #[arg(long, value_name = "WxH", value_parser = size)]
     pub size: Option<(u16, u16)>,
 
@@ -66,99 +66,100 @@ pub struct Make {
     #[arg(long, value_name = "Q", default_value_t = 85, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub quality: u8,
 
-    /// An image over this is encoded again at lower quality. 20468 suits the lab's clients, 65495
-    /// is a UDP datagram, 99999 the most that a movie holds
+    /// Largest frame; a larger image is encoded again at lower quality. 20468 suits the lab's
+    /// clients, 65495 is the most that one UDP datagram carries, 99999 the limit of the format
     #[arg(long, value_name = "BYTES", default_value_t = 65_495, value_parser = clap::value_parser!(u32).range(1000..=99_999))]
     pub max_frame_bytes: u32,
 
-    /// Replace OUT, if it is there
+    /// Replace OUT if it exists
     #[arg(long)]
     pub force: bool,
 }
 
-/// Tell about a movie: frames, picture, duration, sizes
+/// Describe a movie: frames, duration, picture size, frame sizes
 #[derive(Debug, Args)]
 pub struct Info {
     /// The movie
     #[arg(value_name = "MOVIE")]
     pub movie: PathBuf,
 
-    /// Frames a second, for the duration
+    /// Frames per second, to compute the duration
     #[arg(long, value_name = "RATE", default_value = "20")]
     pub framerate: FrameRate,
 
-    /// As one JSON object
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }
 
-/// Tell everything that is wrong with a movie, with frame number and byte offset
+/// List every problem in a movie, with frame number and byte offset
 #[derive(Debug, Args)]
 pub struct Check {
     /// The movie
     #[arg(value_name = "MOVIE")]
     pub movie: PathBuf,
 
-    /// Say nothing; the exit code tells
+    /// Print nothing; the exit code is the result
     #[arg(long, short)]
     pub quiet: bool,
 }
 
-/// Write what can be saved of a broken movie to another file
+/// Salvage the good frames of a broken movie into another file
 ///
-/// Images are found wherever they begin and end: behind wrong lengths, several under one length, or
-/// one after another without lengths. What is cut or damaged is left out; a missing end of image
-/// is added. OUT appears when it is complete.
+/// Searches for JPEG images and ignores the stored lengths, so it also finds images after a wrong
+/// length, several images under one length, and images stored without lengths. Truncated and damaged
+/// images are left out; a missing end marker (FF D9) is added. OUT appears only when it is complete.
 #[derive(Debug, Args)]
 pub struct Repair {
-    /// The broken movie, or JPEG images one after another
+    /// The broken movie, or a file of JPEG images one after another
     #[arg(value_name = "IN")]
     pub input: PathBuf,
 
-    /// The movie that is written; another file than IN
+    /// The movie to write; not the same file as IN
     #[arg(value_name = "OUT")]
     pub out: PathBuf,
 
-    /// Replace OUT, if it is there
+    /// Replace OUT if it exists
     #[arg(long)]
     pub force: bool,
 }
 
-/// Write frames as JPEG files, as they are in the movie
+/// Write frames to JPEG files, unchanged
 #[derive(Debug, Args)]
 pub struct Extract {
     /// The movie
     #[arg(value_name = "MOVIE")]
     pub movie: PathBuf,
 
-    /// Where frame-000001.jpg and so on are written; made if it is missing
+    /// Folder for frame-000001.jpg and so on; created if it does not exist
     #[arg(value_name = "FOLDER")]
     pub folder: PathBuf,
 
-    /// Which frames, from 1: N, N..M with both ends, N.. or ..M; all, if it is not stated
+    /// Which frames, numbered from 1: N, N..M (both included), N.. or ..M
     #[arg(value_name = "FRAMES", default_value = "..", value_parser = range)]
     pub frames: (u64, u64),
 }
 
 fn size(text: &str) -> Result<(u16, u16), String> {
-    let sides =
+    let parsed =
         text.split_once(['x', 'X']).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-    let good = sides
-        .filter(|(width, height)| (1..=65_500).contains(width) && (1..=65_500).contains(height));
-    good.ok_or_else(|| "not WIDTHxHEIGHT in pixels, such as 384x288".to_owned())
+    parsed
+        .filter(|(width, height)| (1..=65_500).contains(width) && (1..=65_500).contains(height))
+        .ok_or_else(|| "not WIDTHxHEIGHT in pixels (1 to 65500 each), such as 384x288".to_owned())
 }
 
 fn range(text: &str) -> Result<(u64, u64), String> {
-    let wrong = || "not N, N..M, N.. or ..M, from 1".to_owned();
-    let side = |text: &str, open: u64| match text {
-        "" => Ok(open),
-        number => number.parse().map_err(|_| wrong()),
+    let error =
+        || "not a frame number or a range of them (N, N..M, N.. or ..M, counted from 1)".to_owned();
+    let parse = |text: &str, default: u64| match text {
+        "" => Ok(default),
+        number => number.parse().map_err(|_| error()),
     };
     let (first, last) = match text.split_once("..") {
-        Some((first, last)) => (side(first, 1)?, side(last, u64::MAX)?),
-        None => (side(text, 0)?, side(text, 0)?),
+        Some((first, last)) => (parse(first, 1)?, parse(last, u64::MAX)?),
+        None => (parse(text, 0)?, parse(text, 0)?),
     };
-    (first >= 1 && last >= first).then_some((first, last)).ok_or_else(wrong)
+    (first >= 1 && last >= first).then_some((first, last)).ok_or_else(error)
 }
 
 #[cfg(test)]
@@ -166,19 +167,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_read() {
+    fn sizes_are_parsed() {
         assert_eq!(size("384x288"), Ok((384, 288)));
-        assert!(["384", "0x1", "1x70000", "x"].iter().all(|text| size(text).is_err()));
+        for text in ["384", "0x1", "1x70000", "x"] {
+            let error = "not WIDTHxHEIGHT in pixels (1 to 65500 each), such as 384x288";
+            assert_eq!(size(text), Err(error.to_owned()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn frame_ranges_are_parsed() {
         let rows = [
-            ("..", Ok((1, u64::MAX))),
-            ("5", Ok((5, 5))),
-            ("5..7", Ok((5, 7))),
-            ("5..", Ok((5, u64::MAX))),
-            ("..7", Ok((1, 7))),
+            ("..", (1, u64::MAX)),
+            ("5", (5, 5)),
+            ("5..7", (5, 7)),
+            ("5..", (5, u64::MAX)),
+            ("..7", (1, 7)),
         ];
         for (text, want) in rows {
-            assert_eq!(range(text), want, "{text}");
+            assert_eq!(range(text), Ok(want), "{text}");
         }
-        assert!(["0", "7..5", "x", "0..3", ""].iter().all(|text| range(text).is_err()));
+        for text in ["0", "7..5", "x", "0..3", ""] {
+            let error =
+                "not a frame number or a range of them (N, N..M, N.. or ..M, counted from 1)";
+            assert_eq!(range(text), Err(error.to_owned()), "{text:?}");
+        }
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a movie is.
+//! `mjpeg-movie info`: frames, duration, picture size and frame sizes of a movie.
 
 use crate::cli::Info;
-use crate::product;
 use crate::walk::{Item, Source, walk};
+use crate::{counted, print_line};
 use anyhow::{Result, bail};
 use gstmjpegfile::jpeg::{Header, Process};
 use gstmjpegfile::movie::{FrameRate, LikelyFormat};
@@ -12,23 +12,27 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-/// Bars of the histogram.
+/// Bars of the histogram of frame sizes.
 const BARS: usize = 8;
-const BAR: usize = 40;
+
+/// Characters of the longest bar.
+const BAR_WIDTH: usize = 40;
 
 #[derive(Debug, Default, Serialize)]
 struct Facts {
     frames: u64,
     bytes: u64,
     seconds: f64,
-    /// Frames by picture size and sampling.
+    /// Frames by picture size, chroma subsampling and JPEG process.
     pictures: BTreeMap<String, u64>,
     smallest: usize,
     mean: f64,
     largest: usize,
-    /// From 1.
+    /// Number of the largest frame, counted from 1.
     largest_frame: u64,
+    /// Frames larger than a UDP datagram of the lab.
     over_datagram: u64,
+    /// Bytes that belong to no frame.
     bad_bytes: u64,
     #[serde(skip)]
     sizes: Vec<u32>,
@@ -39,15 +43,18 @@ pub fn run(arguments: &Info) -> Result<ExitCode> {
     let mut facts = Facts { bytes: source.length(), smallest: usize::MAX, ..Facts::default() };
     walk(&source, |item| {
         match item {
-            Item::Frame { jpeg, .. } => facts.frame(jpeg),
+            Item::Frame { jpeg, .. } => facts.add_frame(jpeg),
             Item::Bad(span) => facts.bad_bytes += span.bytes,
         }
         Ok(())
     })?;
     if facts.frames == 0 {
+        if facts.bytes == 0 {
+            bail!("{} is empty", arguments.movie.display());
+        }
         let head = source.bytes(0, 64)?;
         let advice = LikelyFormat::of(&head).map_or_else(
-            || "it holds no record of five digits and a JPEG".to_owned(),
+            || "it contains no record (five ASCII digits and a JPEG image)".to_owned(),
             LikelyFormat::advice,
         );
         bail!("{} is not a movie: {advice}", arguments.movie.display());
@@ -61,7 +68,7 @@ pub fn run(arguments: &Info) -> Result<ExitCode> {
         facts.mean = facts.sizes.iter().map(|size| f64::from(*size)).sum::<f64>() / frames;
     }
     if arguments.json {
-        product(&serde_json::to_string(&facts)?)?;
+        print_line(&serde_json::to_string(&facts)?)?;
     } else {
         facts.print(rate)?;
     }
@@ -69,7 +76,7 @@ pub fn run(arguments: &Info) -> Result<ExitCode> {
 }
 
 impl Facts {
-    fn frame(&mut self, jpeg: &[u8]) {
+    fn add_frame(&mut self, jpeg: &[u8]) {
         self.frames += 1;
         self.smallest = self.smallest.min(jpeg.len());
         if jpeg.len() > self.largest {
@@ -77,36 +84,37 @@ impl Facts {
         }
         self.over_datagram += u64::from(jpeg.len() > MAX_LAB_FRAME);
         self.sizes.push(u32::try_from(jpeg.len()).unwrap_or(u32::MAX));
-        *self.pictures.entry(picture(jpeg)).or_default() += 1;
+        *self.pictures.entry(describe_picture(jpeg)).or_default() += 1;
     }
 
     fn print(&self, rate: FrameRate) -> Result<()> {
-        product(&format!(
-            "{} frames, {} bytes, {:.2} s at {} frames/s",
-            self.frames,
+        print_line(&format!(
+            "{}, {} bytes, {:.2} s at {} frames/s",
+            counted(self.frames, "frame"),
             self.bytes,
             self.seconds,
             rate.frames_per_second()
         ))?;
         for (picture, frames) in &self.pictures {
-            product(&format!("{picture}: {frames} frames"))?;
+            print_line(&format!("{picture}: {}", counted(*frames, "frame")))?;
         }
-        product(&format!(
+        print_line(&format!(
             "frame sizes: {} to {} bytes, {:.0} on average; the largest is frame {}",
             self.smallest, self.largest, self.mean, self.largest_frame
         ))?;
         self.print_histogram()?;
         let datagram = match self.over_datagram {
-            0 => format!("every frame fits a UDP datagram of the lab ({MAX_LAB_FRAME} bytes)"),
-            over => {
-                format!("{over} frames are over a UDP datagram of the lab ({MAX_LAB_FRAME} bytes)")
-            }
+            0 => format!("every frame fits in one UDP datagram of the lab ({MAX_LAB_FRAME} bytes)"),
+            over => format!(
+                "{} too large for one UDP datagram of the lab ({MAX_LAB_FRAME} bytes)",
+                counted(over, "frame")
+            ),
         };
-        product(&datagram)?;
+        print_line(&datagram)?;
         if self.bad_bytes > 0 {
-            product(&format!(
-                "{} bytes belong to no frame: see mjpeg-movie check",
-                self.bad_bytes
+            print_line(&format!(
+                "{} belong to no frame; to list them: mjpeg-movie check",
+                counted(self.bad_bytes, "byte")
             ))?;
         }
         Ok(())
@@ -123,17 +131,17 @@ impl Facts {
         }
         let most = counts.iter().copied().max().unwrap_or(1).max(1);
         for (bar, count) in counts.iter().enumerate() {
-            let begin = self.smallest + bar * width;
-            let length = (count * BAR).div_ceil(most);
-            let end = begin + width - 1;
-            product(&format!("  {begin:>6} to {end:>6}  {:BAR$}  {count}", "#".repeat(length)))?;
+            let low = self.smallest + bar * width;
+            let high = low + width - 1;
+            let bar = "#".repeat((count * BAR_WIDTH).div_ceil(most));
+            print_line(&format!("  {low:>6} to {high:>6}  {bar:BAR_WIDTH$}  {count}"))?;
         }
         Ok(())
     }
 }
 
-/// Size, sampling and process of an image.
-fn picture(jpeg: &[u8]) -> String {
+/// Size, chroma subsampling and JPEG process of an image, as text.
+fn describe_picture(jpeg: &[u8]) -> String {
     let Ok(header) = Header::parse(jpeg) else { return "damaged".to_owned() };
     let factors: Vec<(u8, u8)> = header
         .components()

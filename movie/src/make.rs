@@ -1,86 +1,97 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A movie of anything that GStreamer decodes.
+//! `mjpeg-movie make`: makes a movie from anything that GStreamer can decode.
 
 use crate::cli::Make;
-use crate::repair::Output;
-use crate::walk::bar;
-use crate::{pictures, say};
+use crate::output::Output;
+use crate::walk::progress_bar;
+use crate::{counted, pictures, say};
 use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gstmjpegfile::jpeg::{encode_within, frame_size};
-use gstmjpegfile::movie::FrameWriter;
 use indicatif::ProgressBar;
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How often Ctrl-C and errors are looked at.
-const LOOK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
+/// How often Ctrl-C and errors are checked while no image arrives.
+const POLL_INTERVAL: gst::ClockTime = gst::ClockTime::from_mseconds(100);
 
-/// Said one by one; what comes after them is counted.
-const LISTED: u64 = 10;
+/// Messages about frames that were encoded again; further ones are only counted.
+const MAX_LISTED: u64 = 10;
 
-struct Sheet<W: Write> {
-    writer: FrameWriter<W>,
+/// Writes frames, each within a limit of bytes.
+struct LimitedOutput {
+    output: Output,
     frames: u64,
     shrunk: u64,
     limit: usize,
 }
 
-impl<W: Write> Sheet<W> {
-    fn write(&mut self, jpeg: &[u8]) -> Result<()> {
+impl LimitedOutput {
+    fn write_frame(&mut self, jpeg: &[u8]) -> Result<()> {
         self.frames += 1;
-        if jpeg.len() <= self.limit {
-            return Ok(self.writer.write_frame(jpeg)?);
+        let (frame, limit, length) = (self.frames, self.limit, jpeg.len());
+        if length <= limit {
+            return self.output.write_frame(jpeg);
         }
-        let Some(smaller) = encode_within(jpeg, self.limit) else {
-            bail!("frame {} has {} bytes and cannot be made smaller", self.frames, jpeg.len());
+        let Some(smaller) = encode_within(jpeg, limit) else {
+            bail!(
+                "frame {frame} has {length} bytes and cannot be encoded in {limit}: choose a smaller \
+                 --size or a larger --max-frame-bytes"
+            );
         };
         self.shrunk += 1;
-        if self.shrunk <= LISTED {
+        if self.shrunk <= MAX_LISTED {
+            let smaller = smaller.len();
             say(&format!(
-                "frame {}: {} bytes, encoded again at lower quality: {}",
-                self.frames,
-                jpeg.len(),
-                smaller.len()
+                "frame {frame}: {length} bytes, encoded again at lower quality in {smaller} (limit \
+                 {limit})"
             ));
         }
-        Ok(self.writer.write_frame(&smaller)?)
+        self.output.write_frame(&smaller)
     }
 }
 
 pub fn run(arguments: &Make) -> Result<ExitCode> {
-    gst::init().context("GStreamer does not start")?;
+    gst::init().context("cannot start GStreamer")?;
+    gstmjpegfile::register().context("cannot register the plugin that decodes movies")?;
     let input = Path::new(&arguments.input);
-    let output = Output::new(&arguments.out, Some(input), arguments.force)?;
-    let mut sheet = Sheet {
-        writer: output.writer()?,
+    let mut output = LimitedOutput {
+        output: Output::create(&arguments.out, input, arguments.force)?,
         frames: 0,
         shrunk: 0,
         limit: arguments.max_frame_bytes as usize,
     };
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))?;
+    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))
+        .context("cannot handle Ctrl-C")?;
     if input.is_dir() {
-        of_pictures(input, arguments, &mut sheet, &stop)?;
+        encode_pictures(input, arguments, &mut output, &stop)?;
     } else {
-        of_video(arguments, &mut sheet, &stop)?;
+        encode_video(arguments, &mut output, &stop)?;
     }
-    if sheet.frames == 0 {
-        bail!("no picture came from {}: nothing is written", arguments.input);
+    let out = arguments.out.display();
+    if output.frames == 0 {
+        bail!("{} delivered no picture: {out} was not written", shown(&arguments.input));
     }
-    if sheet.shrunk > LISTED {
-        say(&format!("and {} more frames were encoded again", sheet.shrunk - LISTED));
+    if output.shrunk > MAX_LISTED {
+        let more = counted(output.shrunk - MAX_LISTED, "more frame");
+        say(&format!("{more} encoded again at lower quality"));
     }
-    output.keep(sheet.writer, &arguments.out)?;
-    say(&format!("{}: {} frames", arguments.out.display(), sheet.frames));
+    let frames = counted(output.frames, "frame");
+    output.output.finish()?;
+    say(&format!("{out}: {frames} written"));
     Ok(ExitCode::SUCCESS)
 }
 
-/// From raw video to JPEG, as movies are made here: jpegenc writes standard Huffman tables.
+/// The input as messages name it.
+fn shown(input: &str) -> &str {
+    if input == "-" { "standard input" } else { input }
+}
+
+/// The end of each pipeline: raw video to JPEG images with standard Huffman tables, as jpegenc writes.
 fn encoder(arguments: &Make, size: Option<(u16, u16)>) -> String {
     let size = size
         .map_or(String::new(), |(w, h)| format!(",width={w},height={h},pixel-aspect-ratio=1/1"));
@@ -91,7 +102,7 @@ fn encoder(arguments: &Make, size: Option<(u16, u16)>) -> String {
     )
 }
 
-fn of_video<W: Write>(arguments: &Make, sheet: &mut Sheet<W>, stop: &AtomicBool) -> Result<()> {
+fn encode_video(arguments: &Make, output: &mut LimitedOutput, stop: &AtomicBool) -> Result<()> {
     let rate = arguments.framerate;
     let line = |source: &str| {
         format!(
@@ -105,45 +116,52 @@ fn of_video<W: Write>(arguments: &Make, sheet: &mut Sheet<W>, stop: &AtomicBool)
         let pipeline =
             parse(&line("uridecodebin name=in caps=video/x-raw(ANY) expose-all-streams=false"))?;
         let uri = uri_of(&arguments.input)?;
-        let source = pipeline.by_name("in").context("no source")?;
+        let source = pipeline.by_name("in").context("the pipeline has no element named in")?;
         source.set_property("uri", uri);
         pipeline
     };
-    pull(&pipeline, &arguments.input, stop, |jpeg| sheet.write(jpeg))
+    pull_images(&pipeline, shown(&arguments.input), stop, |jpeg| output.write_frame(jpeg))
 }
 
 fn parse(line: &str) -> Result<gst::Pipeline> {
-    let bin = gst::parse::launch(line).context("a GStreamer element is missing")?;
-    bin.downcast::<gst::Pipeline>().map_err(|_| anyhow::anyhow!("no pipeline"))
+    let bin = gst::parse::launch(line).context(
+        "cannot create the GStreamer pipeline (are GStreamer's base and good plugins installed?)",
+    )?;
+    bin.downcast::<gst::Pipeline>().map_err(|_| anyhow::anyhow!("not a pipeline: {line}"))
 }
 
 fn uri_of(input: &str) -> Result<String> {
     if input.contains("://") {
         return Ok(input.to_owned());
     }
-    let path = Path::new(input).canonicalize().with_context(|| input.to_owned())?;
-    Ok(gst::glib::filename_to_uri(path, None)?.into())
+    if input.is_empty() {
+        bail!("INPUT is empty: name a file, a URI or a folder");
+    }
+    let cannot_open = || format!("cannot open {input}");
+    let path = Path::new(input).canonicalize().with_context(cannot_open)?;
+    Ok(gst::glib::filename_to_uri(path, None).with_context(cannot_open)?.into())
 }
 
-/// Hands each image on, up to the end, an error, or Ctrl-C, which ends the input.
-fn pull(
+/// Passes each image of the pipeline to `write`, until the end of the input, an error or Ctrl-C.
+fn pull_images(
     pipeline: &gst::Pipeline,
     input: &str,
     stop: &AtomicBool,
-    mut image: impl FnMut(&[u8]) -> Result<()>,
+    mut write: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
     let out = pipeline.by_name("out").and_then(|out| out.downcast::<gst_app::AppSink>().ok());
-    let (out, bus) = (out.context("no appsink")?, pipeline.bus().context("no bus")?);
-    let bar = bar(0, "{pos} of {len} s");
+    let out = out.context("the pipeline has no appsink named out")?;
+    let bus = pipeline.bus().context("the pipeline has no bus")?;
+    let bar = progress_bar(0, "{pos} of {len} s");
     let done = (|| {
         pipeline.set_state(gst::State::Playing).ok();
         let mut stopped = false;
         loop {
-            if let Some(sample) = out.try_pull_sample(LOOK) {
-                let buffer = sample.buffer().context("no buffer")?;
-                image(&buffer.map_readable()?)?;
-                advance(&bar, pipeline, buffer.pts());
-                // A live input's end takes its time; what has come is enough.
+            if let Some(sample) = out.try_pull_sample(POLL_INTERVAL) {
+                let buffer = sample.buffer().context("the sample has no buffer")?;
+                write(&buffer.map_readable()?)?;
+                update_progress(&bar, pipeline, buffer.pts());
+                // A live input may take long to end: the images so far are enough.
                 if stopped {
                     return Ok(());
                 }
@@ -151,7 +169,7 @@ fn pull(
                 return Ok(());
             }
             if let Some(message) = bus.pop_filtered(&[gst::MessageType::Error]) {
-                return Err(failure(input, &message));
+                return Err(pipeline_error(input, &message));
             }
             if stop.load(Ordering::SeqCst) {
                 if stopped {
@@ -166,7 +184,7 @@ fn pull(
     done
 }
 
-fn advance(bar: &ProgressBar, pipeline: &gst::Pipeline, time: Option<gst::ClockTime>) {
+fn update_progress(bar: &ProgressBar, pipeline: &gst::Pipeline, time: Option<gst::ClockTime>) {
     if bar.length() == Some(0)
         && let Some(duration) = pipeline.query_duration::<gst::ClockTime>()
     {
@@ -177,25 +195,28 @@ fn advance(bar: &ProgressBar, pipeline: &gst::Pipeline, time: Option<gst::ClockT
     }
 }
 
-fn failure(input: &str, message: &gst::Message) -> anyhow::Error {
+fn pipeline_error(input: &str, message: &gst::Message) -> anyhow::Error {
     let gst::MessageView::Error(error) = message.view() else {
-        return anyhow::anyhow!("{input}: unknown error");
+        return anyhow::anyhow!("cannot decode {input}: unknown error");
     };
     let debug = error.debug().unwrap_or_default();
-    let detail = debug.lines().skip(1).last().unwrap_or_default().trim().to_owned();
-    let detail = if detail.is_empty() { detail } else { format!(" ({detail})") };
-    anyhow::anyhow!("{input}: {}{detail}", error.error())
+    let text = error.error().to_string();
+    let text = text.trim_end_matches('.');
+    let detail = debug.lines().skip(1).last().unwrap_or_default().trim();
+    let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
+    anyhow::anyhow!("cannot decode {input}: {text}{detail}")
 }
 
-/// Each picture by itself, so that kinds may be mixed; all at the first one's size.
-fn of_pictures<W: Write>(
+/// Decodes each picture in a pipeline of its own, so that formats may be mixed; scales all to the size
+/// of the first.
+fn encode_pictures(
     folder: &Path,
     arguments: &Make,
-    sheet: &mut Sheet<W>,
+    output: &mut LimitedOutput,
     stop: &AtomicBool,
 ) -> Result<()> {
-    let files = pictures::of_folder(folder)?;
-    let bar = bar(files.len() as u64, "{pos} of {len} pictures");
+    let files = pictures::list_files(folder)?;
+    let bar = progress_bar(files.len() as u64, "{pos} of {len} pictures");
     let mut size = arguments.size;
     for file in files {
         if stop.load(Ordering::SeqCst) {
@@ -203,13 +224,13 @@ fn of_pictures<W: Write>(
         }
         let line = format!("filesrc name=in ! decodebin ! {}", encoder(arguments, size));
         let pipeline = parse(&line)?;
-        let source = pipeline.by_name("in").context("no source")?;
+        let source = pipeline.by_name("in").context("the pipeline has no element named in")?;
         source.set_property("location", file.display().to_string());
         let mut first = true;
         let name = file.display().to_string();
-        pull(&pipeline, &name, stop, |jpeg| {
+        pull_images(&pipeline, &name, stop, |jpeg| {
             size = size.or_else(|| frame_size(jpeg));
-            if std::mem::take(&mut first) { sheet.write(jpeg) } else { Ok(()) }
+            if std::mem::take(&mut first) { output.write_frame(jpeg) } else { Ok(()) }
         })?;
         bar.inc(1);
     }

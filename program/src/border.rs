@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where code of ours is called from code that a panic must not reach: C (a callback, a virtual
-//! function, a signal handler), and threads that serve many.
+//! Stops panics at borders: where our code is called by code that a panic must not reach. That is C
+//! (a callback, a virtual function, a signal handler), or a thread that serves many clients.
 //!
-//! A panic that crosses C aborts the process; one in a thread that serves many ends the thread. Each
-//! such border calls [`guarded`], which turns the panic into an error; the log has it with its
-//! backtrace by then. In builds with debug assertions the environment variable
-//! `MJPEG_RTSP_PANIC_AT` names a border that panics, for tests.
+//! A panic that reaches C aborts the process; a panic in a thread that serves many clients ends the
+//! thread. At each border the code is called by [`guarded`], which turns the panic into an error, after
+//! the panic hook has logged it with its backtrace. In builds with debug assertions the environment
+//! variable `MJPEG_RTSP_PANIC_AT` names a border that panics, for tests.
 
 use std::backtrace::Backtrace;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 
-/// The environment variable that makes a border panic.
+/// The environment variable that names the border that panics.
 pub const PANIC_AT: &str = "MJPEG_RTSP_PANIC_AT";
 
-/// The guarded code has panicked; the panic has been logged.
+/// The guarded code has panicked; the panic is in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Panicked {
-    /// The border's name.
+    /// Name of the border that stopped the panic.
     pub border: &'static str,
 }
 
@@ -28,13 +28,13 @@ impl std::fmt::Display for Panicked {
 
 impl std::error::Error for Panicked {}
 
-/// Runs `work`, and stops a panic.
+/// Runs `work` and stops its panic.
 ///
-/// What `work` has changed by then may be changed in part: the caller ends what it belongs to (a
-/// session, a stream), nothing else.
+/// After a panic, `work` may have left data half changed: the caller ends what the data belong to (a
+/// session, a stream) and nothing else.
 ///
 /// # Errors
-/// If it has panicked.
+/// If `work` panicked.
 pub fn guarded<T>(border: &'static str, work: impl FnOnce() -> T) -> Result<T, Panicked> {
     let work = AssertUnwindSafe(|| {
         panic_on_purpose(border);
@@ -49,20 +49,20 @@ pub fn guarded<T>(border: &'static str, work: impl FnOnce() -> T) -> Result<T, P
 #[cfg(debug_assertions)]
 fn panic_on_purpose(border: &str) {
     use std::sync::LazyLock;
-    static WANTED: LazyLock<Option<String>> = LazyLock::new(|| std::env::var(PANIC_AT).ok());
-    assert!(WANTED.as_deref() != Some(border), "on purpose, at the border {border}");
+    static PANICKING: LazyLock<Option<String>> = LazyLock::new(|| std::env::var(PANIC_AT).ok());
+    assert!(PANICKING.as_deref() != Some(border), "on purpose, at the border {border}");
 }
 
 #[cfg(not(debug_assertions))]
 fn panic_on_purpose(_: &str) {}
 
-/// A panic in words: where, what, and the calls that led to it.
+/// Describes a panic: its thread, position in the source, message and backtrace.
 pub(crate) fn describe(panic: &PanicHookInfo) -> String {
-    let text = panic.payload_as_str().unwrap_or("(no text)");
-    let place = panic.location().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+    let message = panic.payload_as_str().unwrap_or("(no message)");
+    let location = panic.location().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("unnamed").to_owned();
-    format!("panic in thread {name} at {place}: {text}\n{}", Backtrace::force_capture())
+    format!("panic in thread {name} at {location}: {message}\n{}", Backtrace::force_capture())
 }
 
 #[cfg(test)]

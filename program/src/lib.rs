@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the programs share: a log that never blocks or ends a program ([`log`]), and borders that
-//! a panic does not cross ([`border`]).
+//! Shared by all programs: a log that never blocks or ends the program ([`log`]), and borders that no
+//! panic crosses ([`border`]).
 #![forbid(unsafe_code)]
 
 pub mod border;

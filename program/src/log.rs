@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Standard error, written by a thread of its own.
 //!
-//! Whoever logs puts a line into a bounded queue and goes on. A line is lost when the queue is full
-//! (nobody reads the other end of the pipe) or cannot be written (the reader has gone). Lost lines
-//! are counted, and reported as soon as a line can be written again.
+//! Logging puts a line into a bounded queue and returns at once. A line is lost if the queue is full
+//! (nobody reads the other end of the pipe) or the line cannot be written (the reader has closed the
+//! pipe). Lost lines are counted, and reported as soon as a line can be written again.
 
 use crate::border::guarded;
 use std::fmt::Write as _;
@@ -16,27 +16,27 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 
-/// Lines that wait to be written.
+/// Most lines that wait in the queue.
 const QUEUE_LINES: usize = 4096;
 
-/// Bytes that wait to be written.
+/// Most bytes that wait in the queue.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long the end of a program, or a panic, waits for the lines before it.
+/// Longest wait, at the end of the program or after a panic, until the queue has been written.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// The queue of this process, once the log has been started.
+/// The queue of this process; empty until the log is started.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
-/// Whether GLib's messages become events of `tracing`; otherwise they are plain lines.
+/// Whether GLib's messages are logged as `tracing` events; otherwise as plain lines.
 static EVENTS: AtomicBool = AtomicBool::new(false);
 
-/// GLib takes a writer of messages once per process.
+/// GLib accepts one log writer per process.
 static WRITER: Once = Once::new();
 
 enum Entry {
     Text(Vec<u8>),
-    /// Everything before this has been written.
+    /// A request for a signal as soon as all entries before it are written.
     Flush(SyncSender<()>),
 }
 
@@ -44,7 +44,7 @@ enum Entry {
 struct Counts {
     /// Bytes in the queue.
     bytes: AtomicUsize,
-    /// Lines that were lost.
+    /// Lines lost since the start.
     lost: AtomicU64,
 }
 
@@ -57,10 +57,10 @@ impl Queue {
     fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
         let (entries, received) = sync_channel(QUEUE_LINES);
         let counts = Arc::new(Counts::default());
-        let of_thread = counts.clone();
+        let thread_counts = counts.clone();
         std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || write_all(out, &received, &of_thread))?;
+            .spawn(move || write_all(out, &received, &thread_counts))?;
         Ok(Self { entries, counts })
     }
 
@@ -74,10 +74,10 @@ impl Queue {
         }
     }
 
-    /// Waits until everything pushed before has been written, for at most `limit`.
+    /// Waits until everything pushed so far is written, for at most `limit`.
     fn flush(&self, limit: Duration) {
         let (done, flushed) = sync_channel(1);
-        // A full queue is one that nobody reads: there is nothing to wait for.
+        // If the queue is full, nobody reads standard error: waiting is useless.
         match self.entries.try_send(Entry::Flush(done)) {
             Ok(()) => drop(flushed.recv_timeout(limit)),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
@@ -85,7 +85,7 @@ impl Queue {
     }
 }
 
-/// The log's thread.
+/// The log's thread: writes the entries as they arrive.
 fn write_all(mut out: impl Write, entries: &Receiver<Entry>, counts: &Counts) {
     let mut reported = 0;
     while let Ok(entry) = entries.recv() {
@@ -108,11 +108,11 @@ fn write_all(mut out: impl Write, entries: &Receiver<Entry>, counts: &Counts) {
     }
 }
 
-/// One event's text on its way into the queue.
+/// Writes the text of events to the queue.
 #[derive(Debug, Clone, Copy)]
-struct ToQueue;
+struct QueueWriter;
 
-impl Write for ToQueue {
+impl Write for QueueWriter {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         write(text);
         Ok(text.len())
@@ -123,7 +123,7 @@ impl Write for ToQueue {
     }
 }
 
-impl MakeWriter<'_> for ToQueue {
+impl MakeWriter<'_> for QueueWriter {
     type Writer = Self;
 
     fn make_writer(&self) -> Self {
@@ -131,37 +131,35 @@ impl MakeWriter<'_> for ToQueue {
     }
 }
 
-/// A started log; what it holds is written before it is dropped, unless that takes longer
-/// than a second.
+/// A started log. Dropping it writes the lines that are still in the queue, for at most a second.
 #[derive(Debug)]
-#[must_use = "the last lines are written when this is dropped"]
+#[must_use = "dropping it writes the last lines"]
 pub struct Log(());
 
-/// How lines of the log look.
+/// Whether lines of the log start with the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lines {
-    /// Each with the time.
-    Timed,
-    /// Without it: for programs that a person watches.
+pub enum LineFormat {
+    /// With the time, for programs that run unattended.
+    Timestamped,
+    /// Without the time, for programs that a person watches.
     Plain,
 }
 
 impl Log {
-    /// Sends this process's log to standard error, coloured only on a terminal: what `tracing`
-    /// has and `filter` lets through, GLib's and GStreamer's own messages, and panics with their
-    /// backtraces.
+    /// Starts to log to standard error, with colours only on a terminal: the `tracing` events that
+    /// `filter` lets through, GLib's and GStreamer's own messages, and panics with their backtraces.
     ///
     /// # Errors
     /// If the system has no thread left.
-    pub fn start(filter: Targets, lines: Lines) -> io::Result<Self> {
+    pub fn start(filter: Targets, format: LineFormat) -> io::Result<Self> {
         let log = Self::plain()?;
         let layer = tracing_subscriber::fmt::layer()
-            .with_writer(ToQueue)
+            .with_writer(QueueWriter)
             .with_ansi(io::stderr().is_terminal())
             .with_target(false);
-        let layer = match lines {
-            Lines::Timed => layer.boxed(),
-            Lines::Plain => layer.without_time().boxed(),
+        let layer = match format {
+            LineFormat::Timestamped => layer.boxed(),
+            LineFormat::Plain => layer.without_time().boxed(),
         };
         tracing_subscriber::registry().with(layer.with_filter(filter)).init();
         EVENTS.store(true, Ordering::Relaxed);
@@ -172,17 +170,17 @@ impl Log {
         Ok(log)
     }
 
-    /// The same for a program without events: what [`say`] and [`write()`] are given, and GLib's
-    /// and GStreamer's warnings.
+    /// Starts to log without `tracing` events: the output of [`say`] and [`write()`], GLib's and
+    /// GStreamer's warnings, and panics.
     ///
     /// # Errors
     /// If the system has no thread left.
     pub fn plain() -> io::Result<Self> {
         if QUEUE.get().is_none() {
-            // Another thread's queue that came first is as good.
+            // If another thread was faster, its queue is used.
             let _ = QUEUE.set(Queue::start(io::stderr())?);
         }
-        WRITER.call_once(|| glib::log_set_writer_func(take_message));
+        WRITER.call_once(|| glib::log_set_writer_func(log_glib_message));
         std::panic::set_hook(Box::new(|panic| {
             say(&crate::border::describe(panic));
             flush();
@@ -197,14 +195,14 @@ impl Drop for Log {
     }
 }
 
-/// Waits until everything logged before has been written, for at most a second.
+/// Waits until everything logged so far is written, for at most a second.
 pub fn flush() {
     if let Some(queue) = QUEUE.get() {
         queue.flush(FLUSH);
     }
 }
 
-/// Puts a line on standard error.
+/// Writes a line to standard error.
 pub fn say(text: &str) {
     let mut line = String::with_capacity(text.len() + 1);
     // Writing to a String does not fail.
@@ -212,8 +210,8 @@ pub fn say(text: &str) {
     write(line.as_bytes());
 }
 
-/// Puts bytes on standard error, as they are. Without a started log they are written here, and an
-/// error is ignored.
+/// Writes bytes to standard error, unchanged. Before the log is started they are written by the
+/// calling thread, and an error is ignored.
 pub fn write(text: &[u8]) {
     match QUEUE.get() {
         Some(queue) => queue.push(text.to_vec()),
@@ -221,8 +219,8 @@ pub fn write(text: &[u8]) {
     }
 }
 
-/// A message of GLib's or GStreamer's. A panic must not reach GLib: it costs the message.
-fn take_message(level: glib::LogLevel, fields: &[glib::LogField<'_>]) -> glib::LogWriterOutput {
+/// Logs a message of GLib or GStreamer. A panic must not reach GLib; it loses the message.
+fn log_glib_message(level: glib::LogLevel, fields: &[glib::LogField<'_>]) -> glib::LogWriterOutput {
     use glib::LogLevel::{Critical, Error, Warning};
     let _ = guarded("glib-log", || {
         let domain = field(fields, "GLIB_DOMAIN").unwrap_or_else(|| "GLib".to_owned());
@@ -246,14 +244,14 @@ fn log_event(level: glib::LogLevel, domain: &str, text: &str) {
     }
 }
 
-/// The value of a message's field. It can contain a peer's bytes, which are neither always UTF-8
-/// nor harmless on a terminal.
+/// The value of a message's field as printable text. The bytes may come from a peer: they need not be
+/// UTF-8, and may contain terminal escape sequences.
 fn field(fields: &[glib::LogField<'_>], key: &str) -> Option<String> {
     let field = fields.iter().find(|field| field.key() == key)?;
     Some(printable(&String::from_utf8_lossy(field.value_bytes()?)))
 }
 
-/// Escapes what controls a terminal, or changes the direction of the text after it.
+/// Escapes characters that control a terminal or change the direction of text.
 fn printable(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, char| {
         let control = char.is_control() && !matches!(char, '\t' | '\n');
@@ -275,7 +273,7 @@ mod tests {
     use std::sync::mpsc::Sender;
 
     #[test]
-    fn a_field_is_text_that_does_nothing_to_a_terminal() {
+    fn control_characters_in_a_field_are_escaped() {
         let rows: [(&str, &[u8], &str); 6] = [
             ("text", "5 µs\tof\nall".as_bytes(), "5 µs\tof\nall"),
             ("not UTF-8", b"rtsp://h/x\xff", "rtsp://h/x\u{fffd}"),
@@ -291,23 +289,23 @@ mod tests {
                 LogField::new_user_data(gstr!("GLIB_DOMAIN"), 1),
             ];
             assert_eq!(field(&fields, "MESSAGE").as_deref(), Some(want), "{name}");
-            assert_eq!(field(&fields, "GLIB_DOMAIN"), None, "it is no text");
-            assert_eq!(field(&fields, "CODE_FILE"), None, "it is missing");
+            assert_eq!(field(&fields, "GLIB_DOMAIN"), None, "not text");
+            assert_eq!(field(&fields, "CODE_FILE"), None, "missing");
         }
     }
 
-    /// Takes what is written once the test lets it.
-    struct Gate {
-        begun: Sender<()>,
-        open: Receiver<()>,
+    /// Blocks each write until the test allows it.
+    struct BlockedWriter {
+        started: Sender<()>,
+        allowed: Receiver<()>,
         written: Arc<Mutex<Vec<u8>>>,
     }
 
-    impl Write for Gate {
+    impl Write for BlockedWriter {
         fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-            let _ = self.begun.send(());
-            // Once the sender is gone, everything passes.
-            let _ = self.open.recv();
+            let _ = self.started.send(());
+            // Dropping the sender allows all further writes.
+            let _ = self.allowed.recv();
             self.written.lock().unwrap().extend(text);
             Ok(text.len())
         }
@@ -318,22 +316,23 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_is_not_read_loses_lines_and_says_how_many() {
+    fn a_full_queue_loses_lines_and_reports_how_many() {
         let written = Arc::new(Mutex::new(Vec::new()));
-        let ((begun, begins), (opens, open)) =
-            (std::sync::mpsc::channel(), std::sync::mpsc::channel());
-        let queue = Queue::start(Gate { begun, open, written: written.clone() }).unwrap();
+        let (started, writes) = std::sync::mpsc::channel();
+        let (allow, allowed) = std::sync::mpsc::channel();
+        let queue =
+            Queue::start(BlockedWriter { started, allowed, written: written.clone() }).unwrap();
         queue.push(b"first\n".to_vec());
-        // It hangs in the first line from now on.
-        begins.recv().unwrap();
-        let over = 7;
-        for number in 0..QUEUE_LINES + over {
+        // From now on the first line blocks the thread.
+        writes.recv().unwrap();
+        let surplus = 7;
+        for number in 0..QUEUE_LINES + surplus {
             queue.push(format!("{number}\n").into_bytes());
         }
-        assert_eq!(queue.counts.lost.load(Ordering::Relaxed), over as u64);
-        // A full queue does not hold up whoever wants it written.
+        assert_eq!(queue.counts.lost.load(Ordering::Relaxed), surplus as u64);
+        // Flushing a full queue returns at once.
         queue.flush(Duration::from_mins(1));
-        drop(opens);
+        drop(allow);
         while queue.counts.bytes.load(Ordering::Relaxed) > 0 {
             std::thread::yield_now();
         }
@@ -349,24 +348,24 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_too_large_together_are_lost() {
+    fn lines_over_the_byte_limit_are_lost() {
         let written = Arc::new(Mutex::new(Vec::new()));
-        let ((begun, begins), (opens, open)) =
-            (std::sync::mpsc::channel(), std::sync::mpsc::channel());
-        let queue = Queue::start(Gate { begun, open, written }).unwrap();
+        let (started, writes) = std::sync::mpsc::channel();
+        let (allow, allowed) = std::sync::mpsc::channel();
+        let queue = Queue::start(BlockedWriter { started, allowed, written }).unwrap();
         queue.push(b"first\n".to_vec());
-        begins.recv().unwrap();
+        writes.recv().unwrap();
         for _ in 0..5 {
             queue.push(vec![b'x'; QUEUE_BYTES / 4]);
         }
         assert_eq!(queue.counts.lost.load(Ordering::Relaxed), 1);
-        drop(opens);
+        drop(allow);
     }
 
-    /// A pipe whose reader has gone.
-    struct Closed;
+    /// A pipe whose reader has closed it.
+    struct ClosedPipe;
 
-    impl Write for Closed {
+    impl Write for ClosedPipe {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             Err(io::ErrorKind::BrokenPipe.into())
         }
@@ -377,8 +376,8 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_ends_nothing() {
-        let queue = Queue::start(Closed).unwrap();
+    fn a_closed_pipe_loses_lines_and_nothing_else() {
+        let queue = Queue::start(ClosedPipe).unwrap();
         for _ in 0..3 {
             queue.push(b"line\n".to_vec());
             queue.flush(Duration::from_mins(1));

@@ -4,7 +4,7 @@
 use crate::config::{Fragments, LabMode, Oversize, UdpOffload};
 use clap::{Parser, ValueEnum};
 use gstmjpegfile::movie::FrameRate;
-use mjpeg_program::log::{Lines, Log};
+use mjpeg_program::log::{LineFormat, Log};
 use std::path::PathBuf;
 use tracing_subscriber::filter::Targets;
 
@@ -131,6 +131,6 @@ impl Arguments {
             LogLevel::Debug => tracing::Level::DEBUG,
             LogLevel::Trace => tracing::Level::TRACE,
         };
-        Log::start(Targets::new().with_default(level), Lines::Timed)
+        Log::start(Targets::new().with_default(level), LineFormat::Timestamped)
     }
 }

@@ -40,14 +40,14 @@ fn threads_do_not_grow_with_viewers_and_nothing_is_lost() -> Result<()> {
             newcomers: 2,
             time: Duration::from_secs(1),
             period: Duration::from_millis(50),
-            uncut: false,
+            gro: false,
         };
         let address = server.address()?.parse()?;
         let id = server.process().id();
         let mut threads = Vec::new();
         for sessions in [8, 80] {
             let outcome = Load { server: address, ..load(sessions) }.run(Some(id))?;
-            let seen = outcome.seen;
+            let seen = outcome.received;
             assert_eq!((seen.sessions, seen.lost), (sessions, 0), "{transport:?} {options:?}");
             // A busy machine may be late, but frames are not left out.
             assert!(seen.frames >= sessions as u64 * 10, "{transport:?} {options:?}: {seen:?}");

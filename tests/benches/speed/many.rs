@@ -108,7 +108,7 @@ fn load(
         newcomers: 50,
         time,
         period: Duration::from_secs(1) / RATE,
-        uncut,
+        gro: uncut,
     };
     let outcome = if who == Who::Stock {
         let (server, address) = stock(&movie.matroska, live)?;
@@ -128,7 +128,11 @@ fn load(
         server.is_well()?;
         outcome
     };
-    ensure!(outcome.seen.sessions == sessions, "{} of {sessions} saw it", outcome.seen.sessions);
+    ensure!(
+        outcome.received.sessions == sessions,
+        "{} of {sessions} saw it",
+        outcome.received.sessions
+    );
     Ok(outcome)
 }
 
@@ -148,7 +152,7 @@ fn stock(matroska: &Path, shared: bool) -> Result<(Guard, SocketAddr)> {
 fn cost(outcome: &Outcome) -> Result<f64> {
     let usage = outcome.usage.context("no usage")?;
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let frames = outcome.seen.frames as f64;
+    let frames = outcome.received.frames as f64;
     Ok(usage.cpu / frames * 1e6)
 }
 
@@ -308,15 +312,15 @@ fn growth(movie: &Movie) -> Result<()> {
             let others = u64::try_from(viewers - 1)?;
             let memory = usage.memory.saturating_sub(alone).checked_div(others);
             let memory = memory.map_or_else(|| "–".to_owned(), |each| format!("{each} KiB"));
-            let (median, late) = outcome.first_packet.context("no newcomers")?;
+            let (median, late) = outcome.first_packet_ms.context("no newcomers")?;
             println!(
                 "| {name}, {viewers} | {:.1} µs | {} | {memory} | {median:.1}, {late:.1} ms | {:.2} ms \
                  | {} of {} |",
                 cost(&outcome)?,
                 usage.threads,
-                outcome.seen.off,
-                outcome.seen.lost,
-                outcome.seen.packets + outcome.seen.lost
+                outcome.received.gap_error_ms,
+                outcome.received.lost,
+                outcome.received.packets + outcome.received.lost
             );
         }
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! RTP in datagrams to many addresses, taken by one socket that has the port at all of them.
+//! Receives the RTP datagrams of all viewers on one UDP socket, which has its port on all their
+//! addresses.
 
 use crate::interleaved::PAUSE;
 use crate::session::viewer_at;
@@ -17,21 +18,32 @@ use std::os::fd::AsRawFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Bytes that the kernel keeps for us.
-const ROOM: usize = 256 << 20;
+/// Size of the socket's receive buffer in bytes.
+const RECEIVE_BUFFER: usize = 256 << 20;
 
-/// Datagrams taken at once.
-const AT_ONCE: usize = 64;
+/// Most datagrams read by one system call.
+const MAX_DATAGRAMS: usize = 64;
 
-/// The port's socket, and the one after it for RTCP, which is not read.
+/// A socket on an even port for RTP, and one on the next port for RTCP, which is not read.
 pub(crate) struct Receiver {
     socket: UdpSocket,
     _rtcp: UdpSocket,
-    rooms: Vec<Vec<u8>>,
+    buffers: Vec<Vec<u8>>,
+}
+
+/// A received datagram: with UDP generic receive offload, several packets in a row.
+struct Datagram {
+    viewer: usize,
+    /// When the kernel received it.
+    at: Duration,
+    length: usize,
+    /// Length of each packet in it, except that the last one may be shorter.
+    packet_length: usize,
 }
 
 impl Receiver {
-    pub fn bind(uncut: bool) -> Result<Self> {
+    /// Binds the two ports; `gro` turns UDP generic receive offload on.
+    pub fn bind(gro: bool) -> Result<Self> {
         let any = Ipv4Addr::UNSPECIFIED;
         for _ in 0..100 {
             let socket = UdpSocket::bind((any, 0))?;
@@ -42,42 +54,44 @@ impl Receiver {
             }
             setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
             setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
-            setsockopt(&socket, sockopt::UdpGroSegment, &uncut)?;
-            // More than others may have; without the right to it, as much as is given.
-            if setsockopt(&socket, sockopt::RcvBufForce, &ROOM).is_err() {
-                let _ = setsockopt(&socket, sockopt::RcvBuf, &ROOM);
+            setsockopt(&socket, sockopt::UdpGroSegment, &gro)?;
+            // Only a privileged process may exceed the system's limit; others get what it allows.
+            if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+                let _ = setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
             }
-            let rooms = vec![vec![0; 65_536]; AT_ONCE];
-            return Ok(Self { socket, _rtcp: rtcp, rooms });
+            let buffers = vec![vec![0; 65_536]; MAX_DATAGRAMS];
+            return Ok(Self { socket, _rtcp: rtcp, buffers });
         }
-        anyhow::bail!("no two ports in a row")
+        anyhow::bail!("no free pair of an even and the next UDP port found in 100 attempts")
     }
 
     pub fn port(&self) -> u16 {
         self.socket.local_addr().map_or(0, |address| address.port())
     }
 
-    /// Takes what has come; waits a moment for it.
+    /// Counts the datagrams that have arrived; pauses briefly if there are none.
     pub fn receive(&mut self, tally: &Mutex<Tally>) -> Result<()> {
-        let found = self.take()?;
+        let datagrams = self.read()?;
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-        for (room, (which, at, bytes, length)) in self.rooms.iter().zip(found) {
-            for packet in room.get(..bytes).unwrap_or_default().chunks(length.max(1)) {
-                tally.packet(which, packet, at);
+        for (buffer, datagram) in self.buffers.iter().zip(datagrams) {
+            let bytes = buffer.get(..datagram.length).unwrap_or_default();
+            for packet in bytes.chunks(datagram.packet_length.max(1)) {
+                tally.add_packet(datagram.viewer, packet, datagram.at);
             }
         }
         Ok(())
     }
 
-    /// What has come: for each its viewer, its time, its bytes, and those of each packet in it.
-    fn take(&mut self) -> Result<Vec<(usize, Duration, usize, usize)>> {
+    /// Reads the datagrams that have arrived into the buffers, one datagram each.
+    fn read(&mut self) -> Result<Vec<Datagram>> {
         let space = cmsg_space!(nix::libc::in_pktinfo, TimeSpec, i32);
-        let mut headers = MultiHeaders::<SockaddrIn>::preallocate(AT_ONCE, Some(space));
+        let mut headers = MultiHeaders::<SockaddrIn>::preallocate(MAX_DATAGRAMS, Some(space));
         let mut slices: Vec<[IoSliceMut; 1]> =
-            self.rooms.iter_mut().map(|room| [IoSliceMut::new(room)]).collect();
+            self.buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
         let flags = MsgFlags::MSG_DONTWAIT;
-        let got = recvmmsg(self.socket.as_raw_fd(), &mut headers, slices.iter_mut(), flags, None);
-        let messages = match got {
+        let result =
+            recvmmsg(self.socket.as_raw_fd(), &mut headers, slices.iter_mut(), flags, None);
+        let messages = match result {
             Ok(messages) => messages,
             Err(Errno::EAGAIN) => {
                 std::thread::sleep(PAUSE);
@@ -85,9 +99,9 @@ impl Receiver {
             }
             Err(error) => return Err(error.into()),
         };
-        let mut found = Vec::with_capacity(AT_ONCE);
+        let mut datagrams = Vec::with_capacity(MAX_DATAGRAMS);
         for message in messages {
-            let (mut to, mut at, mut length) = (None, Duration::ZERO, message.bytes);
+            let (mut to, mut at, mut packet_length) = (None, Duration::ZERO, message.bytes);
             for control in message.cmsgs()? {
                 match control {
                     ControlMessageOwned::Ipv4PacketInfo(info) => {
@@ -95,14 +109,16 @@ impl Receiver {
                     }
                     ControlMessageOwned::ScmTimestampns(time) => at = time.into(),
                     ControlMessageOwned::UdpGroSegments(size) => {
-                        length = usize::try_from(size)?;
+                        packet_length = usize::try_from(size)?;
                     }
                     _ => {}
                 }
             }
-            let which = to.and_then(viewer_at).context("no address")?;
-            found.push((which, at, message.bytes, length));
+            let viewer = to
+                .and_then(viewer_at)
+                .context("a datagram was not sent to an address of a viewer")?;
+            datagrams.push(Datagram { viewer, at, length: message.bytes, packet_length });
         }
-        Ok(found)
+        Ok(datagrams)
     }
 }

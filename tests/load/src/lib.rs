@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Many viewers at once on loopback, each at an address of its own (127.1.0.1 and up), and what
-//! they see: packets, losses, gaps between frames, and how long a new one waits for its first
-//! packet. Nothing is decoded. And requests of strangers: [`fuzz`].
+//! Load generator and fuzzer for an RTSP server on this machine.
+//!
+//! [`Load`] plays a movie for many viewers at once, each with a loopback address of its own (127.1.0.1
+//! and up), and measures packets, losses, gaps between frames, and the time until a new viewer's first
+//! packet. Nothing is decoded. [`fuzz`] sends well-formed, mutated and random requests.
 
 mod datagrams;
 pub mod fuzz;
@@ -12,7 +14,7 @@ mod tally;
 
 pub use process::{Usage, cpu, thread_cpu};
 pub use session::Transport;
-pub use tally::Seen;
+pub use tally::Received;
 
 use anyhow::{Context, Result, ensure};
 use datagrams::Receiver;
@@ -25,81 +27,87 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tally::Tally;
 
-/// How long a newcomer waits for its first packet.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait for the first packet of a newcomer.
+const FIRST_PACKET_LIMIT: Duration = Duration::from_secs(5);
 
-/// What is watched, by whom.
+/// A load test: which movie, how many viewers, for how long.
 #[derive(Debug, Clone)]
 pub struct Load {
-    /// The server's, on loopback.
+    /// The server's address, on loopback.
     pub server: SocketAddr,
     /// The movie's path, without the first slash.
     pub movie: String,
-    /// How RTP comes.
+    /// How RTP is received.
     pub transport: Transport,
-    /// How many watch.
+    /// Viewers that watch at the same time.
     pub sessions: usize,
-    /// Viewers that come while they watch, one after the other.
+    /// Viewers that join one after the other while the others watch.
     pub newcomers: usize,
-    /// How long they are watched.
+    /// How long packets are counted.
     pub time: Duration,
-    /// The time between a stream's frames.
+    /// Time between two frames of a stream.
     pub period: Duration,
-    /// Takes datagrams that the server's kernel has not cut yet as they are (UDP_GRO), as a network
-    /// card that cuts them itself would.
-    pub uncut: bool,
+    /// Receive datagrams before the server's kernel splits them (UDP_GRO), as a network card that
+    /// splits them itself would.
+    pub gro: bool,
 }
 
-/// What came of it.
+/// The result of a load test.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
-    /// What the viewers saw.
-    pub seen: Seen,
-    /// What the server's process took while they watched, if its number was given.
+    /// What all viewers together received.
+    pub received: Received,
+    /// Resources the server's process used while they watched, if its process ID was given.
     pub usage: Option<Usage>,
-    /// Milliseconds from a newcomer's connection to its first packet: median and 99th percentile.
-    pub first_packet: Option<(f64, f64)>,
-    /// Seconds that it took to set all sessions up.
-    pub setting_up: f64,
+    /// Milliseconds from the connection of a newcomer to its first packet: median and 99th percentile.
+    pub first_packet_ms: Option<(f64, f64)>,
+    /// Seconds from the first connection until all viewers played.
+    pub setup_seconds: f64,
 }
 
 impl Load {
-    /// Sets the sessions up, watches them, then lets others come.
+    /// Opens all sessions, counts their packets, then opens those of the newcomers.
     ///
     /// # Errors
-    /// If a session cannot be set up, or the system does not give what is needed.
+    /// If the server is not on loopback, a session cannot be set up, or a system call fails.
     pub fn run(&self, process: Option<u32>) -> Result<Outcome> {
-        ensure!(self.server.ip().is_loopback(), "{}: only loopback is loaded", self.server);
-        // Lab clients name a port, which one socket has for all.
-        let receiver = Receiver::bind(self.uncut)?;
+        ensure!(
+            self.server.ip().is_loopback(),
+            "{} is not a loopback address: only a server on this machine may be loaded",
+            self.server
+        );
+        // One socket receives the datagrams of all viewers: they all name its port.
+        let receiver = Receiver::bind(self.gro)?;
         let port = receiver.port();
         let tally = Arc::new(Mutex::new(Tally::new(self.sessions + self.newcomers, self.period)));
         let connections = Connections::new()?;
-        let ended = Arc::new(AtomicBool::new(false));
+        let stop = Arc::new(AtomicBool::new(false));
         let reading = std::thread::spawn({
-            let (tally, ended) = (tally.clone(), ended.clone());
+            let (tally, stop) = (tally.clone(), stop.clone());
             let (receiver, connections) = (receiver, connections.clone());
             move || -> Result<()> {
                 let mut receiver = receiver;
-                while !ended.load(Ordering::Relaxed) {
+                while !stop.load(Ordering::Relaxed) {
                     receiver.receive(&tally)?;
                     connections.receive(&tally)?;
                 }
                 Ok(())
             }
         });
-        let begin = Instant::now();
-        let outcome = self.watch(port, &tally, &connections, process, begin);
-        ended.store(true, Ordering::Relaxed);
-        reading.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
+        let start = Instant::now();
+        let outcome = self.watch(port, &tally, &connections, process, start);
+        stop.store(true, Ordering::Relaxed);
+        reading
+            .join()
+            .map_err(|_| anyhow::anyhow!("the thread that receives packets panicked"))??;
         outcome
     }
 
-    fn open(&self, which: usize, port: u16, connections: &Connections) -> Result<Session> {
-        let session = Session::open(self, which, port)
-            .with_context(|| format!("session {which} from {}", address(which)))?;
+    fn open(&self, viewer: usize, port: u16, connections: &Connections) -> Result<Session> {
+        let session = Session::open(self, viewer, port)
+            .with_context(|| format!("session of viewer {viewer} from {}", address(viewer)))?;
         if self.transport == Transport::Tcp {
-            connections.add(which, session.connection())?;
+            connections.add(viewer, session.connection())?;
         }
         Ok(session)
     }
@@ -110,45 +118,48 @@ impl Load {
         tally: &Mutex<Tally>,
         connections: &Connections,
         process: Option<u32>,
-        begin: Instant,
+        start: Instant,
     ) -> Result<Outcome> {
         let lock = || tally.lock().unwrap_or_else(PoisonError::into_inner);
         let sessions = (0..self.sessions)
-            .map(|which| self.open(which, port, connections))
+            .map(|viewer| self.open(viewer, port, connections))
             .collect::<Result<Vec<_>>>()?;
-        let setting_up = begin.elapsed().as_secs_f64();
-        // What comes while sessions are set up is not judged.
+        let setup_seconds = start.elapsed().as_secs_f64();
+        // Packets that arrive while sessions are set up are not counted.
         std::thread::sleep(Duration::from_millis(500));
-        lock().begin();
+        lock().start_counting();
         let before = process.map(Usage::of).transpose()?;
         let from = Instant::now();
         std::thread::sleep(self.time);
-        let seen = lock().seen(self.sessions, from.elapsed());
+        let received = lock().stop_counting(self.sessions, from.elapsed());
         let after = process.map(Usage::of).transpose()?;
         let mut waits = Vec::new();
-        for which in self.sessions..self.sessions + self.newcomers {
-            let begin = Instant::now();
-            let session = self.open(which, port, connections)?;
+        for viewer in self.sessions..self.sessions + self.newcomers {
+            let start = Instant::now();
+            let session = self.open(viewer, port, connections)?;
             let first = loop {
-                if let Some(first) = lock().first_of(which) {
+                if let Some(first) = lock().first_packet_of(viewer) {
                     break first;
                 }
-                ensure!(begin.elapsed() < PATIENCE, "no packet for a newcomer");
+                ensure!(
+                    start.elapsed() < FIRST_PACKET_LIMIT,
+                    "viewer {viewer} received no packet within {FIRST_PACKET_LIMIT:?}"
+                );
                 std::thread::sleep(Duration::from_micros(200));
             };
-            waits.push(first.saturating_duration_since(begin).as_secs_f64() * 1000.0);
+            waits.push(first.saturating_duration_since(start).as_secs_f64() * 1000.0);
             session.end();
         }
         for session in sessions {
             session.end();
         }
         waits.sort_unstable_by(f64::total_cmp);
-        let at = |part: usize| waits.get(waits.len() * part / 100).copied();
+        let percentile = |percent: usize| waits.get(waits.len() * percent / 100).copied();
         Ok(Outcome {
-            seen,
+            received,
             usage: before.zip(after).map(|(before, after)| after.since(before)),
-            first_packet: at(50).zip(at(99)),
-            setting_up,
+            first_packet_ms: percentile(50).zip(percentile(99)),
+            setup_seconds,
         })
     }
 }

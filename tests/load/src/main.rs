@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `mjpeg-rtsp-load`: many viewers of a server on this machine.
-#![allow(clippy::print_stdout, reason = "the outcome is the product")]
+//! `mjpeg-rtsp-load`: plays a movie of a server on this machine for many viewers at once.
+#![allow(clippy::print_stdout, reason = "the program prints its result")]
 
 use anyhow::Result;
 use clap::Parser;
@@ -8,43 +8,43 @@ use mjpeg_rtsp_load::{Load, Transport};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Watches a movie of a server on loopback many times at once, and prints as JSON what was seen
+/// Play a movie of a server on loopback for many viewers at once, and print the result as JSON
 #[derive(Debug, Parser)]
 #[command(after_help = "Example:\n  mjpeg-rtsp-load 127.0.0.1:8554 movie.mjpeg --sessions 500")]
 struct Arguments {
-    /// The server
+    /// Address of the server, on loopback
     server: SocketAddr,
 
-    /// The movie, without the first slash
+    /// Path of the movie, without the first slash
     movie: String,
 
-    /// How RTP comes
+    /// How RTP is received
     #[arg(long, default_value = "udp")]
     transport: Transport,
 
-    /// Viewers at once
+    /// Viewers that watch at the same time
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     sessions: u32,
 
-    /// Viewers that come while they watch, one after the other
+    /// Viewers that join one after the other while the others watch
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=1000))]
     newcomers: u32,
 
-    /// Seconds that they watch
+    /// Seconds during which packets are counted
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
 
-    /// Frames a second of the movie, as a whole number
+    /// Frames per second of the movie, as a whole number
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     framerate: u32,
 
-    /// Take datagrams that the server's kernel has not cut yet as they are
+    /// Receive datagrams before the server's kernel splits them (UDP generic receive offload)
     #[arg(long)]
-    uncut: bool,
+    gro: bool,
 
-    /// The server's process, for what it takes of the machine
+    /// Process ID of the server, to measure its CPU time, memory and threads
     #[arg(long, value_name = "PID")]
-    process: Option<u32>,
+    pid: Option<u32>,
 }
 
 fn main() -> Result<()> {
@@ -57,8 +57,8 @@ fn main() -> Result<()> {
         newcomers: arguments.newcomers as usize,
         time: Duration::from_secs(arguments.seconds),
         period: Duration::from_secs(1) / arguments.framerate,
-        uncut: arguments.uncut,
+        gro: arguments.gro,
     };
-    println!("{}", serde_json::to_string(&load.run(arguments.process)?)?);
+    println!("{}", serde_json::to_string(&load.run(arguments.pid)?)?);
     Ok(())
 }

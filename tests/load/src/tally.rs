@@ -1,107 +1,117 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What each viewer has seen.
+//! Counts what viewers receive.
 
 use gstmjpegfile::rtp::RtpHeader;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// What viewers saw in all.
+/// What all viewers together received.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Seen {
-    /// Viewers that saw something.
+pub struct Received {
+    /// Viewers that received at least one packet.
     pub sessions: usize,
-    /// Frames whose last packet came.
+    /// Frames whose last packet arrived.
     pub frames: u64,
-    /// Packets that came.
+    /// Packets that arrived.
     pub packets: u64,
-    /// Bytes of them.
+    /// Bytes of these packets.
     pub bytes: u64,
-    /// Packets missing, by sequence numbers.
+    /// Missing packets, from gaps in the sequence numbers.
     pub lost: u64,
-    /// How far the gap between two frames of a stream is off its period, in milliseconds, at the
-    /// 99th percentile.
-    pub off: f64,
-    /// Seconds watched.
-    pub time: f64,
+    /// Difference between the gap of two frames of a stream and its period, in milliseconds: the 99th
+    /// percentile.
+    pub gap_error_ms: f64,
+    /// Seconds during which packets were counted.
+    pub seconds: f64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Viewer {
-    /// When the first packet came.
-    first: Option<Instant>,
-    number: Option<u16>,
-    frame: Option<Duration>,
-    seen: bool,
+    /// When the first packet arrived.
+    first_packet: Option<Instant>,
+    last_sequence_number: Option<u16>,
+    /// When the last frame was complete.
+    last_frame: Option<Duration>,
+    counted: bool,
 }
 
-/// All viewers'.
+/// Counts the packets of all viewers.
 #[derive(Debug)]
 pub(crate) struct Tally {
     viewers: Vec<Viewer>,
     period: Duration,
-    judged: bool,
+    counting: bool,
     frames: u64,
     packets: u64,
     bytes: u64,
     lost: u64,
-    /// How far gaps are off, in seconds.
-    off: Vec<f32>,
+    /// Differences between the gap of two frames and the period, in seconds.
+    gap_errors: Vec<f32>,
 }
 
 impl Tally {
     pub fn new(viewers: usize, period: Duration) -> Self {
         let viewers = vec![Viewer::default(); viewers];
-        let (frames, packets, bytes, lost) = (0, 0, 0, 0);
-        Self { viewers, period, judged: false, frames, packets, bytes, lost, off: Vec::new() }
+        Self {
+            viewers,
+            period,
+            counting: false,
+            frames: 0,
+            packets: 0,
+            bytes: 0,
+            lost: 0,
+            gap_errors: Vec::new(),
+        }
     }
 
-    /// From now on it counts.
-    pub fn begin(&mut self) {
-        self.judged = true;
+    pub fn start_counting(&mut self) {
+        self.counting = true;
     }
 
-    /// A packet has come to a viewer, at a time of any clock.
-    pub fn packet(&mut self, which: usize, packet: &[u8], at: Duration) {
-        let Some(viewer) = self.viewers.get_mut(which) else { return };
+    /// Takes a packet that a viewer received. `at` is the time of its arrival on any clock, the same for
+    /// all packets of the viewer.
+    pub fn add_packet(&mut self, viewer: usize, packet: &[u8], at: Duration) {
+        let Some(viewer) = self.viewers.get_mut(viewer) else { return };
         let Ok((header, _)) = RtpHeader::parse(packet) else { return };
-        viewer.first.get_or_insert_with(Instant::now);
-        let before = viewer.number.replace(header.sequence_number);
-        let last = if header.marker { viewer.frame.replace(at) } else { None };
-        if !self.judged {
+        viewer.first_packet.get_or_insert_with(Instant::now);
+        let before = viewer.last_sequence_number.replace(header.sequence_number);
+        let last = if header.marker { viewer.last_frame.replace(at) } else { None };
+        if !self.counting {
             return;
         }
-        viewer.seen = true;
+        viewer.counted = true;
         self.packets += 1;
         self.bytes += packet.len() as u64;
         self.frames += u64::from(header.marker);
-        let missing = before.map_or(0, |before| header.sequence_number.wrapping_sub(before));
-        // What comes twice or late does not here.
-        self.lost += u64::from(missing.saturating_sub(1));
+        let step = before.map_or(0, |before| header.sequence_number.wrapping_sub(before));
+        // On loopback, packets are neither repeated nor reordered.
+        self.lost += u64::from(step.saturating_sub(1));
         if let Some(last) = last {
             let gap = at.saturating_sub(last).as_secs_f32();
-            self.off.push((gap - self.period.as_secs_f32()).abs());
+            self.gap_errors.push((gap - self.period.as_secs_f32()).abs());
         }
     }
 
-    /// When the first packet of a viewer came.
-    pub fn first_of(&self, which: usize) -> Option<Instant> {
-        self.viewers.get(which)?.first
+    /// When the first packet of a viewer arrived.
+    pub fn first_packet_of(&self, viewer: usize) -> Option<Instant> {
+        self.viewers.get(viewer)?.first_packet
     }
 
-    /// What the first so many viewers saw since the begin; then it counts no more.
-    pub fn seen(&mut self, viewers: usize, time: Duration) -> Seen {
-        self.judged = false;
-        let sessions = self.viewers.iter().take(viewers).filter(|viewer| viewer.seen).count();
-        self.off.sort_unstable_by(f32::total_cmp);
-        let off = self.off.get(self.off.len() * 99 / 100).copied().unwrap_or(f32::NAN);
-        Seen {
+    /// Stops counting; returns what the first `viewers` viewers received in the `time` since the start.
+    pub fn stop_counting(&mut self, viewers: usize, time: Duration) -> Received {
+        self.counting = false;
+        let sessions = self.viewers.iter().take(viewers).filter(|viewer| viewer.counted).count();
+        let errors = &mut self.gap_errors;
+        errors.sort_unstable_by(f32::total_cmp);
+        let gap_error = errors.get(errors.len() * 99 / 100).copied().unwrap_or(f32::NAN);
+        Received {
             sessions,
             frames: self.frames,
             packets: self.packets,
             bytes: self.bytes,
             lost: self.lost,
-            off: f64::from(off) * 1000.0,
-            time: time.as_secs_f64(),
+            gap_error_ms: f64::from(gap_error) * 1000.0,
+            seconds: time.as_secs_f64(),
         }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `mjpeg-rtsp-fuzz`: requests of strangers to a server on this machine.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the report is the product")]
+//! `mjpeg-rtsp-fuzz`: sends well-formed, mutated and random requests to a server on this machine.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the program prints its report")]
 
 use anyhow::Result;
 use clap::Parser;
@@ -9,49 +9,49 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Sends well-formed requests, changed ones and noise to a server on loopback, in standard RTSP, the
-/// lab's dialect and HTTP, and checks that it answers others all the while
+/// Send well-formed, mutated and random requests to a server on loopback, in standard RTSP, the lab's
+/// dialect and HTTP, and check that it answers other clients in time all the while
 #[derive(Debug, Parser)]
 #[command(after_help = "\
 Example:
   mjpeg-rtsp-fuzz --server 127.0.0.1:8554 --movie movie.mjpeg --pid $(pidof mjpeg-rtsp-server)
 
-Exit codes: 0 the server did all that it must; 1 it did not; 2 wrong usage")]
+Exit codes: 0 the server passed every check; 1 it failed one, or a system call failed; 2 wrong usage")]
 struct Arguments {
-    /// The server
+    /// Address of the server, on loopback
     #[arg(long, value_name = "ADDR:PORT")]
     server: SocketAddr,
 
-    /// The movie, without the first slash
+    /// Path of the movie, without the first slash
     #[arg(long, value_name = "NAME")]
     movie: String,
 
-    /// Requests in all
+    /// Total number of requests
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     requests: u64,
 
-    /// Clients at once
+    /// Clients that send at the same time
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=200))]
     clients: u32,
 
-    /// What the requests are made from; without it, another one each time
+    /// Seed of the random numbers that the requests are made from [default: a new one each time]
     #[arg(long)]
     seed: Option<u64>,
 
-    /// The number of the first connection: with --clients 1 and a fault's seed and number, the fault
-    /// comes at once
+    /// Number of the first connection. With --clients 1, and the seed and connection number of a reported
+    /// failure, the failure is repeated at once
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     connection: u64,
 
-    /// The server's process, to check that it lives and closes what it has opened
+    /// Process ID of the server, to check that it keeps running and closes its file descriptors
     #[arg(long)]
     pid: Option<u32>,
 
-    /// Milliseconds in which a request of another client must be answered
+    /// Longest time until another client's request is answered, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     probe_limit: u64,
 
-    /// Seconds in which all must be done
+    /// Longest time for all requests, in seconds
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One connection to the server: bytes out, replies in, neither waiting for the other.
+//! One connection to the server: sends requests and receives replies, and neither blocks the other.
 
 use super::ports::Ports;
 use super::replies::Replies;
@@ -11,76 +11,77 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// The server takes bytes, and closes a connection that has been ended, within this time.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest time until the server reads more bytes, or closes a connection that the client has ended.
+const LIMIT: Duration = Duration::from_secs(20);
 
-/// Sent bytes that are kept for the report of a fault.
-const KEPT: usize = 256 * 1024;
+/// Most sent bytes that are kept for the report of a failure.
+const MAX_SENT_KEPT: usize = 256 * 1024;
 
-/// What a wait for replies came to.
+/// The result of a wait for replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waited {
-    /// What was waited for has come.
+pub(crate) enum WaitResult {
+    /// The expected replies have arrived.
     Done,
     /// The server has closed the connection.
     Closed,
-    /// Neither in the time given.
+    /// Neither happened within the time limit.
     TimedOut,
 }
 
-/// One connection.
+/// A connection to the server.
 pub(crate) struct Connection<'a> {
     stream: TcpStream,
     ports: &'a Ports,
     pub replies: Replies,
-    /// What was sent, for a report.
+    /// The last bytes that were sent, for the report of a failure.
     pub sent: Vec<u8>,
     closed: bool,
 }
 
 impl<'a> Connection<'a> {
-    /// Connects.
+    /// Connects to the server.
     pub fn open(server: SocketAddr, ports: &'a Ports) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&server, PATIENCE).context("connecting")?;
+        let stream = TcpStream::connect_timeout(&server, LIMIT)
+            .with_context(|| format!("cannot connect to {server}"))?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         Ok(Self { stream, ports, replies: Replies::default(), sent: Vec::new(), closed: false })
     }
 
-    /// Sends bytes, with the ports of others masked.
+    /// Sends bytes, after masking the port numbers of other processes in them.
     ///
     /// # Errors
-    /// If the server takes nothing for too long, or sends what is no reply.
+    /// If the server reads nothing for too long, or sends something that is no reply.
     pub fn send(&mut self, mut bytes: Vec<u8>) -> Result<()> {
         let after_digit = self.sent.last().is_some_and(u8::is_ascii_digit);
         self.ports.mask_others(&mut bytes, after_digit);
         self.send_encoded(&bytes)
     }
 
-    /// Sends bytes whose ports were masked before they were encoded.
+    /// Sends bytes in which ports were masked before encoding.
     ///
     /// # Errors
-    /// As [`Self::send`].
+    /// See [`Self::send`].
     pub fn send_encoded(&mut self, mut bytes: &[u8]) -> Result<()> {
-        if self.sent.len() + bytes.len() > KEPT {
+        if self.sent.len() + bytes.len() > MAX_SENT_KEPT {
             self.sent.clear();
         }
         self.sent.extend_from_slice(bytes);
-        let mut end = Instant::now() + PATIENCE;
+        let mut end = Instant::now() + LIMIT;
         while !bytes.is_empty() && !self.closed {
             match self.stream.write(bytes) {
-                Ok(taken) => {
-                    bytes = bytes.get(taken..).unwrap_or_default();
-                    end = Instant::now() + PATIENCE;
+                Ok(count) => {
+                    bytes = bytes.get(count..).unwrap_or_default();
+                    end = Instant::now() + LIMIT;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.read()?;
                     if Instant::now() > end {
-                        bail!("the server takes nothing for {PATIENCE:?}");
+                        bail!("the server read nothing for {LIMIT:?}");
                     }
                     self.poll(PollFlags::POLLIN | PollFlags::POLLOUT, end)?;
                 }
-                // A server may close what it cannot read; what it has sent is still there.
+                // The server may close the connection after an error; its replies can still be read.
                 Err(_) => {
                     self.read()?;
                     self.closed = true;
@@ -99,7 +100,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Reads what has come.
+    /// Reads what has arrived, without waiting.
     ///
     /// # Errors
     /// If it is no reply.
@@ -116,47 +117,47 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Reads until `done`.
+    /// Reads until `done` returns true.
     ///
     /// # Errors
-    /// If what comes is no reply.
-    pub fn wait(&mut self, limit: Duration, done: impl Fn(&Replies) -> bool) -> Result<Waited> {
+    /// If the server sends something that is no reply.
+    pub fn wait(&mut self, limit: Duration, done: impl Fn(&Replies) -> bool) -> Result<WaitResult> {
         let end = Instant::now() + limit;
         loop {
             self.read()?;
             if done(&self.replies) {
-                return Ok(Waited::Done);
+                return Ok(WaitResult::Done);
             }
             if self.closed {
-                return Ok(Waited::Closed);
+                return Ok(WaitResult::Closed);
             }
             if Instant::now() >= end {
-                return Ok(Waited::TimedOut);
+                return Ok(WaitResult::TimedOut);
             }
             self.poll(PollFlags::POLLIN, end)?;
         }
     }
 
-    /// Whether the server has closed it.
+    /// Whether the server has closed the connection.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Ends what is sent, and waits for the server to answer what it has read and to close; gives
-    /// the time that it took.
+    /// Shuts down sending and waits until the server has replied and closed the connection; returns the
+    /// time that this took.
     ///
     /// # Errors
-    /// If it does not.
+    /// If the server does not close the connection in time.
     pub fn finish(&mut self) -> Result<Duration> {
-        let from = Instant::now();
+        let start = Instant::now();
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
-        if self.wait(PATIENCE, |_| false)? == Waited::TimedOut {
-            bail!("the server keeps a connection {PATIENCE:?} after the client has ended it");
+        if self.wait(LIMIT, |_| false)? == WaitResult::TimedOut {
+            bail!("the server has not closed a connection {LIMIT:?} after the client ended it");
         }
-        Ok(from.elapsed())
+        Ok(start.elapsed())
     }
 
-    /// Drops the connection, with a reset in place of an orderly end.
+    /// Makes the drop of the connection a reset (RST) instead of an orderly end.
     pub fn reset(&mut self) {
         let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }

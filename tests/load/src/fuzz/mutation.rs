@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Changes to requests: of one of their parts, of their bytes, and of what stands around them.
+//! Mutations of requests: of single parts, of their bytes, and interleaved packets between them.
 
 use super::random::Random;
 use super::request::Request;
 
-/// Bytes that mean something in one of the languages.
+/// Bytes with a meaning in one of the protocols.
 const BYTES: &[u8] = b"\0\r\n\t :;,=-$/%*?#\"+.0919\x16\x1b\x7f\x80\xc3\xff";
 
-/// Values that parsers are wrong about.
+/// Header values that parsers often handle wrongly.
 const VALUES: [&[u8]; 24] = [
     b"",
     b" ",
@@ -51,14 +51,14 @@ const NAMES: [&[u8]; 10] = [
 
 const LINE_ENDS: [&str; 7] = ["\r\n", "\n", "\r", "\n\r", "\r\r\n", "\r\n ", ""];
 
-/// Changes one part of a request.
-pub(crate) fn of_request(random: &mut Random, request: &mut Request) {
+/// Mutates one part of a request.
+pub(crate) fn mutate_request(random: &mut Random, request: &mut Request) {
     let header = random.below(request.headers.len());
     match random.below(14) {
-        0 => of_bytes(random, &mut request.method),
-        1 => of_bytes(random, &mut request.uri),
-        2 => of_bytes(random, &mut request.version),
-        3 => of_bytes(random, &mut request.body),
+        0 => mutate_bytes(random, &mut request.method),
+        1 => mutate_bytes(random, &mut request.uri),
+        2 => mutate_bytes(random, &mut request.version),
+        3 => mutate_bytes(random, &mut request.body),
         4 => request.line_end = random.pick(&LINE_ENDS),
         5 => {
             let name = random.pick(&NAMES).to_vec();
@@ -69,14 +69,14 @@ pub(crate) fn of_request(random: &mut Random, request: &mut Request) {
             request.headers.remove(header);
         }
         7 => {
-            if let Some(twice) = request.headers.get(header).cloned() {
-                request.headers.push(twice);
+            if let Some(copy) = request.headers.get(header).cloned() {
+                request.headers.push(copy);
             }
         }
         8 => {
-            // Rarely so much that it is over every limit.
-            let most = if random.chance(3) { 70_000 } else { 500 };
-            let value = vec![random.pick(b"x0 ;"); random.below(most)];
+            // Rarely longer than any limit.
+            let limit = if random.chance(3) { 70_000 } else { 500 };
+            let value = vec![random.pick(b"x0 ;"); random.below(limit)];
             request.headers.push((random.pick(&NAMES).to_vec(), value));
         }
         9 => request.method.make_ascii_lowercase(),
@@ -85,7 +85,7 @@ pub(crate) fn of_request(random: &mut Random, request: &mut Request) {
         }
         11 => {
             if let Some((name, _)) = request.headers.get_mut(header) {
-                of_bytes(random, name);
+                mutate_bytes(random, name);
             }
         }
         12 => {
@@ -95,14 +95,14 @@ pub(crate) fn of_request(random: &mut Random, request: &mut Request) {
         }
         _ => {
             if let Some((_, value)) = request.headers.get_mut(header) {
-                of_bytes(random, value);
+                mutate_bytes(random, value);
             }
         }
     }
 }
 
-/// Changes bytes in one way.
-pub(crate) fn of_bytes(random: &mut Random, bytes: &mut Vec<u8>) {
+/// Applies one random mutation to bytes.
+pub(crate) fn mutate_bytes(random: &mut Random, bytes: &mut Vec<u8>) {
     let at = random.below(bytes.len() + 1);
     let length = random.below((bytes.len() - at).min(20) + 1);
     match random.below(8) {
@@ -124,8 +124,8 @@ pub(crate) fn of_bytes(random: &mut Random, bytes: &mut Vec<u8>) {
             bytes.drain(at..at + length);
         }
         5 => {
-            let twice = bytes.get(at..at + length).unwrap_or_default().to_vec();
-            bytes.splice(at..at, twice);
+            let copy = bytes.get(at..at + length).unwrap_or_default().to_vec();
+            bytes.splice(at..at, copy);
         }
         6 => bytes.truncate(at),
         _ => {
@@ -135,7 +135,7 @@ pub(crate) fn of_bytes(random: &mut Random, bytes: &mut Vec<u8>) {
     }
 }
 
-/// An interleaved packet of a client; sometimes with fewer bytes than its header states.
+/// An interleaved packet from the client; sometimes its length field does not match its length.
 pub(crate) fn packet(random: &mut Random) -> Vec<u8> {
     let length = if random.chance(5) { random.below(3000) } else { random.below(64) };
     let stated = if random.chance(10) { random.below(300) } else { length };
@@ -151,19 +151,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn anything_can_be_changed() {
+    fn any_request_can_be_mutated() {
         let mut random = Random::of_connection(1, 1);
         for start in [&b""[..], b"x", b"PLAY rtsp://127.0.0.1/movie RTSP/1.0"] {
             let mut bytes = start.to_vec();
             for _ in 0..2000 {
-                of_bytes(&mut random, &mut bytes);
+                mutate_bytes(&mut random, &mut bytes);
                 bytes.truncate(300);
             }
         }
         for _ in 0..2000 {
             let mut request = Request::default();
-            of_request(&mut random, &mut request);
-            of_request(&mut random, &mut request);
+            mutate_request(&mut random, &mut request);
+            mutate_request(&mut random, &mut request);
             assert!(request.to_bytes().len() < 200_000);
         }
     }

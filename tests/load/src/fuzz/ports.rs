@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The UDP ports that the server may send to: this process has bound them, and nothing that is sent
-//! names another one.
+//! The UDP ports that the server may send to. This process has bound them, and no request names
+//! another port, so that the fuzzer never makes the server send packets to other programs.
 
 use super::random::Random;
 use anyhow::{Result, bail};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::ops::RangeInclusive;
 
-/// Numbers that a server could take for a port to send to.
+/// Numbers that a server could read as a port to send to.
 const PORTS: RangeInclusive<u64> = 1024..=65_535;
 
-/// Ports of four digits: no part of one, as it comes in two pieces, is a port above 1023.
+/// Range of the first port. With four digits, no part of a number that is sent in two pieces is a port
+/// above 1023.
 const FIRST: RangeInclusive<usize> = 2000..=9990;
 
 /// Attempts to bind three ports in a row.
 const ATTEMPTS: usize = 1000;
 
-/// Datagrams that are read at once.
-const AT_ONCE: usize = 64;
+/// Most datagrams that are read from a socket in one call of [`Ports::drain`].
+const MAX_DATAGRAMS: usize = 64;
 
-/// Three bound ports in a row. A request may name the first and the second, as RTCP uses the port
-/// after the one that is named.
+/// Three bound ports in a row. Requests name the first or the second; the server sends RTCP to the port
+/// after the one named.
 pub(crate) struct Ports {
     first: u16,
     sockets: Vec<UdpSocket>,
@@ -42,7 +43,7 @@ impl Ports {
                 return Ok(Self { first, sockets });
             }
         }
-        bail!("there are no three free UDP ports in a row between 2000 and 9999")
+        bail!("found no three free UDP ports in a row between 2000 and 9999 in {ATTEMPTS} attempts")
     }
 
     /// The port that requests name for RTP.
@@ -55,14 +56,15 @@ impl Ports {
         let mut datagram = [0; 2048];
         let mut count = 0;
         for socket in &self.sockets {
-            let arrived = (0..AT_ONCE).take_while(|_| socket.recv(&mut datagram).is_ok()).count();
+            let arrived =
+                (0..MAX_DATAGRAMS).take_while(|_| socket.recv(&mut datagram).is_ok()).count();
             count += arrived as u64;
         }
         count
     }
 
-    /// Overwrites each number that is a port of somebody else with zeros. `after_digit` says that
-    /// the bytes continue a number that was sent before them.
+    /// Overwrites each number that could be the port of another process with zeros. `after_digit`: the
+    /// last byte sent before these was a digit, so that they may continue a number.
     pub fn mask_others(&self, bytes: &mut [u8], after_digit: bool) {
         if after_digit && let Some(first) = bytes.first_mut().filter(|it| it.is_ascii_digit()) {
             *first = b'x';
@@ -84,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_port_of_somebody_else_is_named() {
+    fn ports_of_other_processes_are_masked() {
         let ports = Ports { first: 5000, sockets: Vec::new() };
         let rows = [
             ("client_port=5000-5001", false, "client_port=5000-5001"),

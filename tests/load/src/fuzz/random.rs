@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Random numbers that are the same for the same seed, on every machine.
+//! Pseudorandom numbers: the same for the same seed, on every machine.
 
-/// A generator of random numbers (`SplitMix64`).
+/// A pseudorandom number generator (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The generator of one connection: different for each, whichever client opens it.
+    /// The generator for a connection: depends on the seed and the connection's number only.
     pub fn of_connection(seed: u64, connection: u64) -> Self {
         let mut mixed = Self(seed);
         let seed = mixed.next();
@@ -28,7 +28,7 @@ impl Random {
         usize::try_from(high).unwrap_or(0)
     }
 
-    /// True in `percent` of 100 cases.
+    /// True with a probability of `percent`.
     pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
@@ -37,13 +37,14 @@ impl Random {
         self.next().to_le_bytes()[0]
     }
 
-    /// One of the values; the default of the type if there is none.
+    /// One of the values, or the default of the type if there are none.
     pub fn pick<T: Copy + Default>(&mut self, values: &[T]) -> T {
         values.get(self.below(values.len())).copied().unwrap_or_default()
     }
 
-    /// One of the values, each as often as its weight says.
-    pub fn weighted<T: Copy>(&mut self, values: &[(usize, T)], otherwise: T) -> T {
+    /// One of the values, each with a probability in proportion to its weight; `default` if the sum of
+    /// the weights is 0.
+    pub fn weighted<T: Copy>(&mut self, values: &[(usize, T)], default: T) -> T {
         let sum = values.iter().map(|(weight, _)| weight).sum();
         let mut at = self.below(sum);
         for (weight, value) in values {
@@ -52,7 +53,7 @@ impl Random {
             }
             at -= weight;
         }
-        otherwise
+        default
     }
 }
 
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_has_its_own_numbers_and_always_the_same() {
+    fn each_connection_has_its_own_reproducible_numbers() {
         let first = |connection| Random::of_connection(7, connection).next();
         assert_eq!(first(1), first(1));
         assert_ne!(first(1), first(2));

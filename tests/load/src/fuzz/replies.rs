@@ -1,66 +1,66 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a server sends on one connection: replies of RTSP, of the lab's dialect and of HTTP, and
-//! interleaved packets, which are passed over.
+//! Reads what a server sends on one connection: replies of standard RTSP, the lab's dialect and HTTP,
+//! and interleaved packets, which are skipped.
 
 use std::collections::BTreeMap;
 
-/// The longest line that a server has a reason to send: `Unsupported` repeats what a request of up to
-/// 64 KiB requires.
+/// The longest valid line: `Unsupported` repeats what a request of up to 64 KiB requires.
 const MAX_LINE: usize = 65 * 1024;
 
 /// Bytes that belong neither to a reply nor to a packet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the server sent bytes that are no reply and no packet: \"{0}\"")]
+#[error("the server sent bytes that are neither a reply nor a packet: \"{0}\"")]
 pub(crate) struct Unexpected(String);
 
-/// The replies of one connection, read in any pieces.
+/// The replies on one connection; bytes may arrive in pieces of any size.
 #[derive(Debug, Default)]
 pub(crate) struct Replies {
-    held: Vec<u8>,
-    /// Bytes of a packet that are still to come.
-    of_packet: usize,
-    /// Replies by their status.
+    /// The start of a line or of a packet header.
+    pending: Vec<u8>,
+    /// Bytes that are missing from the present packet.
+    packet_bytes_left: usize,
+    /// Number of replies by status.
     pub statuses: BTreeMap<u16, u64>,
-    /// Interleaved packets.
+    /// Number of interleaved packets.
     pub packets: u64,
-    /// The last session that was named.
+    /// The session in the last reply that names one.
     pub session: Option<String>,
-    /// The sequence numbers of the replies, in order.
+    /// CSeq of the replies, in order.
     pub cseqs: Vec<u32>,
 }
 
 impl Replies {
-    /// The number of replies.
+    /// Number of replies.
     pub fn count(&self) -> u64 {
         self.statuses.values().sum()
     }
 
-    /// Takes in what came.
+    /// Reads bytes that follow those read before.
     pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), Unexpected> {
         loop {
-            if self.of_packet > 0 {
-                let (_, rest) = bytes.split_at(self.of_packet.min(bytes.len()));
-                self.of_packet -= bytes.len() - rest.len();
+            if self.packet_bytes_left > 0 {
+                let (_, rest) = bytes.split_at(self.packet_bytes_left.min(bytes.len()));
+                self.packet_bytes_left -= bytes.len() - rest.len();
                 bytes = rest;
             }
             if bytes.is_empty() {
                 return Ok(());
             }
-            // A packet's header has four bytes, a line ends with LF.
-            let packet = self.held.first().or(bytes.first()) == Some(&b'$');
-            let missing = if packet {
-                (4_usize.saturating_sub(self.held.len())).min(bytes.len())
+            // A packet header has four bytes, a line ends with LF.
+            let is_packet = self.pending.first().or(bytes.first()) == Some(&b'$');
+            let length = if is_packet {
+                (4_usize.saturating_sub(self.pending.len())).min(bytes.len())
             } else {
                 bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1)
             };
-            let (part, rest) = bytes.split_at(missing);
-            self.held.extend_from_slice(part);
+            let (part, rest) = bytes.split_at(length);
+            self.pending.extend_from_slice(part);
             bytes = rest;
-            match self.held.as_slice() {
+            match self.pending.as_slice() {
                 &[b'$', _, high, low] => {
                     self.packets += 1;
-                    self.of_packet = usize::from(u16::from_be_bytes([high, low]));
-                    self.held.clear();
+                    self.packet_bytes_left = usize::from(u16::from_be_bytes([high, low]));
+                    self.pending.clear();
                 }
                 [b'$', ..] => {}
                 line if line.ends_with(b"\n") => self.end_line()?,
@@ -71,7 +71,7 @@ impl Replies {
     }
 
     fn end_line(&mut self) -> Result<(), Unexpected> {
-        let line = std::mem::take(&mut self.held);
+        let line = std::mem::take(&mut self.pending);
         let text = std::str::from_utf8(&line).map_err(|_| unexpected(&line))?.trim_end();
         if text.chars().any(char::is_control) {
             return Err(unexpected(&line));
@@ -84,7 +84,7 @@ impl Replies {
             Some(("CSeq", value)) => self.cseqs.extend(value.trim().parse::<u32>()),
             Some(("Session", value)) => {
                 let id = value.split(';').next().unwrap_or_default().trim();
-                // The lab's dialect names session 0 with an error.
+                // An error reply of the lab's dialect has session 0.
                 if id != "0" {
                     self.session = Some(id.to_owned());
                 }
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replies_and_packets_are_read_in_any_pieces() {
+    fn replies_and_packets_are_read_in_pieces_of_any_size() {
         let bytes = b"RTSP/1.0 200 OK\r\nCSeq: 4\r\nSession: ab;timeout=60\r\n\r\n$\0\0\x03\n$R\
             $\x01\0\0RTSP/1.0 404 Not Found\nCSeq: 5\nSession: 0\nHTTP/1.0 404 Not Found\r\n\r\n";
         for size in 1..=bytes.len() {
@@ -120,10 +120,19 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_a_picture_are_no_reply() {
+    fn other_bytes_are_an_error() {
         let endless = vec![b'x'; MAX_LINE + 1];
-        for bytes in [&b"\xff\xd8\n"[..], b"RTSP/1.0 200 \x01\r\n", &endless] {
-            assert!(Replies::default().push(bytes).is_err(), "{}", bytes.escape_ascii());
+        let shown = "x".repeat(100);
+        let rows = [
+            (&b"\xff\xd8\n"[..], r"\xff\xd8\n"),
+            (b"RTSP/1.0 200 \x01\r\n", r"RTSP/1.0 200 \x01\r\n"),
+            (&endless, &shown),
+        ];
+        for (bytes, shown) in rows {
+            let error = Replies::default().push(bytes).map_err(|error| error.to_string());
+            let want =
+                format!("the server sent bytes that are neither a reply nor a packet: \"{shown}\"");
+            assert_eq!(error, Err(want));
         }
     }
 }

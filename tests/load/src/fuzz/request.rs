@@ -4,7 +4,7 @@
 use super::random::Random;
 use std::fmt::Write;
 
-/// A request in its parts, so that a mutation can choose one of them.
+/// A request, stored as its parts so that a mutation can change a single one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Request {
     pub method: Vec<u8>,
@@ -43,15 +43,15 @@ impl Request {
     }
 }
 
-/// What requests of standard RTSP refer to.
+/// The values that requests contain.
 pub(crate) struct Target<'a> {
     /// The movie's path, without the first slash.
     pub movie: &'a str,
     /// The session of the connection, once it is known.
     pub session: Option<&'a str>,
-    /// A port whose datagrams may be sent to.
+    /// The UDP port that the server may send to.
     pub port: u16,
-    /// Whether datagrams are asked for at all.
+    /// Whether SETUP may ask for RTP over UDP.
     pub udp: bool,
 }
 
@@ -91,10 +91,10 @@ const RANGES: [&str; 16] = [
 const RATES: [&str; 12] =
     ["1", "2", "0.5", "8", "100", "-1", "-4", "-0.01", "0", "nan", "1e300", "1.0000001"];
 
-/// A request of standard RTSP. The first one without a session is often SETUP.
+/// A well-formed request of standard RTSP. Without a session, it is SETUP more often.
 pub(crate) fn standard(random: &mut Random, target: &Target, cseq: u32) -> Request {
-    let sets_up = target.session.is_none() && random.chance(15) || random.chance(1);
-    let method = if sets_up { "SETUP" } else { random.weighted(&METHODS, "OPTIONS") };
+    let is_setup = target.session.is_none() && random.chance(15) || random.chance(1);
+    let method = if is_setup { "SETUP" } else { random.weighted(&METHODS, "OPTIONS") };
     let movie = target.movie;
     let uri = match random.below(20) {
         0 => "*".to_owned(),
@@ -147,7 +147,7 @@ pub(crate) fn standard(random: &mut Random, target: &Target, cseq: u32) -> Reque
     request
 }
 
-/// The value of a `Transport` header that a server may accept.
+/// A value of the `Transport` header; a server accepts most of them.
 fn transport(random: &mut Random, target: &Target) -> String {
     let (rtp, rtcp) = (target.port, target.port + 1);
     let first = random.below(6) * 2;
@@ -186,12 +186,12 @@ const LAB_METHODS: [(usize, &str); 16] = [
     (2, "FETCH"),
 ];
 
-/// A request of the lab's dialect, in one of the forms that clients send; `quiet` leaves the empty
-/// line out, so that only silence ends it.
-pub(crate) fn lab(random: &mut Random, target: &Target, cseq: u32, quiet: bool) -> Vec<u8> {
+/// A request of the lab's dialect, in one of the forms that clients use. `unterminated` omits the empty
+/// line, so that only a pause ends the request.
+pub(crate) fn lab(random: &mut Random, target: &Target, cseq: u32, unterminated: bool) -> Vec<u8> {
     let method = match random.weighted(&LAB_METHODS, "OPTIONS") {
-        // Silence ends only what makes a request.
-        "FETCH" if quiet => "OPTIONS",
+        // A pause ends only requests with a known method.
+        "FETCH" if unterminated => "OPTIONS",
         method => method,
     };
     let (movie, end) = match random.below(20) {
@@ -200,15 +200,15 @@ pub(crate) fn lab(random: &mut Random, target: &Target, cseq: u32, quiet: bool) 
         1 => ("rtsp://127.0.0.1/x", "\n"),
         _ => (target.movie, random.pick(&["\n", "\r\n"])),
     };
-    let blank = if quiet { "" } else { end };
+    let empty_line = if unterminated { "" } else { end };
     if random.chance(20) {
-        // The course report's lines without names. The second line is no method, and begins with
-        // none, so that the empty line ends the request.
+        // The course report's form: header values without names. As the second line does not start with
+        // a method, the empty line ends the request.
         let third = match method {
             "SETUP" => format!("{end} RTSP/1.0 RTP/UDP {}", target.port),
             _ => String::new(),
         };
-        return format!("{method} {movie}{end}{cseq}{third}{end}{blank}").into_bytes();
+        return format!("{method} {movie}{end}{cseq}{third}{end}{empty_line}").into_bytes();
     }
     let mut text = format!("{method} {movie} RTSP/1.0{end}CSeq: {cseq}{end}");
     if method == "SETUP" {
@@ -223,10 +223,10 @@ pub(crate) fn lab(random: &mut Random, target: &Target, cseq: u32, quiet: bool) 
         let _ =
             write!(text, "Startpoint: {}{end}", random.pick(&["0", "57", "99999999999999999999"]));
     }
-    (text + blank).into_bytes()
+    (text + empty_line).into_bytes()
 }
 
-/// A request of HTTP; half of a tunnel if there is a cookie.
+/// An HTTP request; one half of a tunnel if there is a cookie.
 pub(crate) fn http(random: &mut Random, method: &str, cookie: Option<&str>) -> Request {
     let version = random.pick(&["HTTP/1.0", "HTTP/1.1", "HTTP/1.0"]);
     let mut request = Request::new(method, "/movie".to_owned(), version);

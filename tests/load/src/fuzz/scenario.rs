@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a client does on one connection, from the first byte to its end.
+//! The scenarios of a client: what it sends on one connection (two for a tunnel), and the replies that it
+//! must receive.
 
-use super::connection::{Connection, Waited};
+use super::connection::{Connection, WaitResult};
 use super::mutation;
 use super::ports::Ports;
 use super::random::Random;
@@ -12,76 +13,78 @@ use base64::engine::general_purpose::STANDARD;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A reply to a request without a fault comes within this time; it waits for those of others.
-const REPLY: Duration = Duration::from_secs(20);
+/// Longest wait for the reply to a valid request; other clients delay it.
+const REPLY_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long the reply to a marker is waited for after requests with faults, one of which may have
-/// swallowed it.
-const MARKER: Duration = Duration::from_millis(10);
+/// Longest wait for the reply to a marker after mutated requests, one of which may have made the marker
+/// part of its body.
+const MARKER_LIMIT: Duration = Duration::from_millis(10);
 
-/// What is waited for, at times, so that requests reach the server while it plays: packets, for so
-/// long.
-const FRAMES: u64 = 20;
-const PLAY: Duration = Duration::from_millis(50);
+/// Packets that a client sometimes waits for, so that its next requests arrive while the server plays.
+const PLAYED_PACKETS: u64 = 20;
 
-/// Requests in one write.
-const BURST: usize = 16;
+/// Longest wait for these packets.
+const PLAY_LIMIT: Duration = Duration::from_millis(50);
 
-/// Bursts of a connection.
-const BURSTS: usize = 16;
+/// Most requests in one write.
+const MAX_BURST: usize = 16;
 
-/// Sequence numbers stay below the ports.
-const MARKERS: u32 = 900;
+/// Most writes on one connection.
+const MAX_BURSTS: usize = 16;
 
-/// What a connection speaks, and whether all its requests are as they should be.
+/// CSeq of the first marker. All CSeq are below 1024, where numbers are never masked as ports.
+const FIRST_MARKER: u32 = 900;
+
+/// The protocol of a connection, and whether all its requests are valid.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    Standard { sound: bool },
-    Lab { sound: bool },
-    Tunnel { sound: bool },
+    Standard { valid: bool },
+    Lab { valid: bool },
+    Tunnel { valid: bool },
     Http,
-    Noise,
+    RandomBytes,
 }
 
+/// The kinds and their weights.
 const KINDS: [(usize, Kind); 8] = [
-    (22, Kind::Standard { sound: true }),
-    (42, Kind::Standard { sound: false }),
-    (8, Kind::Lab { sound: true }),
-    (14, Kind::Lab { sound: false }),
-    (2, Kind::Tunnel { sound: true }),
-    (3, Kind::Tunnel { sound: false }),
+    (22, Kind::Standard { valid: true }),
+    (42, Kind::Standard { valid: false }),
+    (8, Kind::Lab { valid: true }),
+    (14, Kind::Lab { valid: false }),
+    (2, Kind::Tunnel { valid: true }),
+    (3, Kind::Tunnel { valid: false }),
     (5, Kind::Http),
-    (4, Kind::Noise),
+    (4, Kind::RandomBytes),
 ];
 
-/// One connection's work; its results are left in it, however it ends.
-pub(crate) struct Visit<'a> {
+/// One scenario. Its results stay in it, also after an error.
+pub(crate) struct Scenario<'a> {
     pub server: SocketAddr,
     pub movie: &'a str,
     pub number: u64,
     pub random: Random,
     pub ports: &'a Ports,
-    /// The requests that were sent.
+    /// Requests sent.
     pub requests: u64,
-    /// The longest time from the end of a connection to its being closed.
-    pub slowest_end: Duration,
-    /// The connections, the last of which says most about a fault.
+    /// Longest time from when the client ended a connection until the server closed it.
+    pub slowest_close: Duration,
+    /// The connections; a failure is reported with the bytes sent on the last one.
     pub connections: Vec<Connection<'a>>,
 }
 
-impl<'a> Visit<'a> {
-    /// Does all of it.
+impl<'a> Scenario<'a> {
+    /// Runs a scenario of a random kind.
     ///
     /// # Errors
-    /// If the server does what it must not.
+    /// If the server fails a check.
     pub fn run(&mut self) -> Result<()> {
-        match self.random.weighted(&KINDS, Kind::Noise) {
-            Kind::Standard { sound: true } => self.sound_standard(),
-            Kind::Standard { sound: false } => self.faulty_standard(),
-            Kind::Lab { sound } => self.lab(sound),
-            Kind::Tunnel { sound } => self.tunnel(sound),
+        match self.random.weighted(&KINDS, Kind::RandomBytes) {
+            Kind::Standard { valid: true } => self.valid_standard(),
+            Kind::Standard { valid: false } => self.mutated_standard(),
+            Kind::Lab { valid } => self.lab(valid),
+            Kind::Tunnel { valid } => self.tunnel(valid),
             Kind::Http => self.http(),
-            Kind::Noise => self.noise(),
+            Kind::RandomBytes => self.random_bytes(),
         }
     }
 
@@ -89,21 +92,21 @@ impl<'a> Visit<'a> {
         Connection::open(self.server, self.ports)
     }
 
-    /// A request of standard RTSP, as it should be.
+    /// A valid request of standard RTSP.
     fn standard(&mut self, session: Option<&str>, cseq: u32) -> request::Request {
         let target = Target { movie: self.movie, session, port: self.ports.rtp(), udp: true };
         request::standard(&mut self.random, &target, cseq)
     }
 
-    /// Each request is answered, in order.
-    fn sound_standard(&mut self) -> Result<()> {
+    /// Valid requests; each must be answered, in order.
+    fn valid_standard(&mut self) -> Result<()> {
         let connection = self.open()?;
         self.connections.push(connection);
         let mut cseq = 0;
-        for _ in 0..=self.random.below(BURSTS) {
+        for _ in 0..=self.random.below(MAX_BURSTS) {
             let session = self.last().replies.session.clone();
             let mut burst = Vec::new();
-            for _ in 0..=self.random.below(BURST) {
+            for _ in 0..=self.random.below(MAX_BURST) {
                 cseq += 1;
                 let request = self.standard(session.as_deref(), cseq);
                 burst.extend(request.to_bytes());
@@ -111,48 +114,54 @@ impl<'a> Visit<'a> {
                 if self.random.chance(5) {
                     burst.extend(b"$\x01\0\x04abcd");
                 }
-                // What follows may name the session.
+                // Later requests need the session from its reply.
                 if request.method == b"SETUP" {
                     break;
                 }
             }
             self.last().send(burst)?;
             let want = u64::from(cseq);
-            let waited = self.last().wait(REPLY, |replies| replies.count() >= want)?;
-            self.check_answered(cseq, waited)?;
+            let result = self.last().wait(REPLY_LIMIT, |replies| replies.count() >= want)?;
+            self.check_answered(cseq, result)?;
         }
         self.end_or_drop(70)
     }
 
-    fn check_answered(&mut self, cseq: u32, waited: Waited) -> Result<()> {
+    fn check_answered(&mut self, cseq: u32, result: WaitResult) -> Result<()> {
         let replies = &self.last().replies;
         let have = replies.count();
-        ensure!(waited != Waited::TimedOut, "{have} of {cseq} requests answered in {REPLY:?}");
-        ensure!(waited != Waited::Closed, "closed after {have} of {cseq} replies");
+        ensure!(
+            result != WaitResult::TimedOut,
+            "only {have} of {cseq} requests answered within {REPLY_LIMIT:?}"
+        );
+        ensure!(
+            result != WaitResult::Closed,
+            "the server closed the connection after {have} of {cseq} replies"
+        );
         let in_order = replies.cseqs.iter().copied().eq(1..=cseq);
         ensure!(in_order, "replies are out of order: CSeq {:?}", replies.cseqs);
         Ok(())
     }
 
-    /// Requests with faults between those without.
-    fn faulty_standard(&mut self) -> Result<()> {
+    /// Mutated requests between valid ones.
+    fn mutated_standard(&mut self) -> Result<()> {
         let connection = self.open()?;
         self.connections.push(connection);
-        for burst_number in 0..=self.random.below(BURSTS) {
-            let burst = self.faulty_burst();
-            let marked = self.random.chance(30);
+        for burst_number in 0..=self.random.below(MAX_BURSTS) {
+            let burst = self.mutated_burst();
+            let with_marker = self.random.chance(30);
             self.last().send(burst)?;
-            if marked {
-                let cseq = MARKERS + u32::try_from(burst_number)?;
+            if with_marker {
+                let cseq = FIRST_MARKER + u32::try_from(burst_number)?;
                 self.requests += 1;
                 self.last().send(request::marker(cseq))?;
-                self.last().wait(MARKER, |replies| replies.cseqs.contains(&cseq))?;
+                self.last().wait(MARKER_LIMIT, |replies| replies.cseqs.contains(&cseq))?;
             } else {
                 self.last().read()?;
             }
             if self.last().replies.session.is_some() && self.random.chance(5) {
-                let enough = self.last().replies.packets + FRAMES;
-                self.last().wait(PLAY, |replies| replies.packets >= enough)?;
+                let enough = self.last().replies.packets + PLAYED_PACKETS;
+                self.last().wait(PLAY_LIMIT, |replies| replies.packets >= enough)?;
             }
             if self.last().is_closed() {
                 break;
@@ -161,23 +170,23 @@ impl<'a> Visit<'a> {
         self.end_or_drop(50)
     }
 
-    fn faulty_burst(&mut self) -> Vec<u8> {
+    fn mutated_burst(&mut self) -> Vec<u8> {
         let session = self.connections.last().and_then(|it| it.replies.session.clone());
         let mut burst = Vec::new();
-        let heavy = self.random.chance(60);
-        for _ in 0..=self.random.below(BURST) {
+        let many_mutated = self.random.chance(60);
+        for _ in 0..=self.random.below(MAX_BURST) {
             let cseq = u32::try_from(self.random.below(900)).unwrap_or(0);
             let mut request = self.standard(session.as_deref(), cseq);
             self.requests += 1;
-            let faulty = self.random.chance(if heavy { 60 } else { 10 });
-            if faulty {
+            let mutated = self.random.chance(if many_mutated { 60 } else { 10 });
+            if mutated {
                 for _ in 0..=self.random.below(2) {
-                    mutation::of_request(&mut self.random, &mut request);
+                    mutation::mutate_request(&mut self.random, &mut request);
                 }
             }
             let mut bytes = request.to_bytes();
-            if faulty && self.random.chance(20) {
-                mutation::of_bytes(&mut self.random, &mut bytes);
+            if mutated && self.random.chance(20) {
+                mutation::mutate_bytes(&mut self.random, &mut bytes);
             }
             if self.random.chance(4) {
                 let packet = mutation::packet(&mut self.random);
@@ -189,33 +198,36 @@ impl<'a> Visit<'a> {
         burst
     }
 
-    fn lab(&mut self, sound: bool) -> Result<()> {
+    fn lab(&mut self, valid: bool) -> Result<()> {
         let connection = self.open()?;
         self.connections.push(connection);
-        let mut asked = 0_u32;
-        for _ in 0..=self.random.below(BURSTS / 2) {
+        let mut cseq = 0_u32;
+        for _ in 0..=self.random.below(MAX_BURSTS / 2) {
             let session = self.last().replies.session.clone();
-            let count = self.random.below(BURST) + 1;
+            let count = self.random.below(MAX_BURST) + 1;
             let mut burst = Vec::new();
             for at in 1..=count {
-                asked += 1;
+                cseq += 1;
                 let port = self.ports.rtp();
                 let (movie, session) = (self.movie, session.as_deref());
                 let target = Target { movie, session, port, udp: true };
-                let quiet = at == count && self.random.chance(if sound { 4 } else { 20 });
-                let mut bytes = request::lab(&mut self.random, &target, asked, quiet);
+                let unterminated = at == count && self.random.chance(if valid { 4 } else { 20 });
+                let mut bytes = request::lab(&mut self.random, &target, cseq, unterminated);
                 self.requests += 1;
-                if !sound && self.random.chance(30) {
-                    mutation::of_bytes(&mut self.random, &mut bytes);
+                if !valid && self.random.chance(30) {
+                    mutation::mutate_bytes(&mut self.random, &mut bytes);
                 }
                 burst.append(&mut bytes);
             }
             self.last().send(burst)?;
-            if sound {
-                let want = u64::from(asked);
-                let waited = self.last().wait(REPLY, |replies| replies.count() >= want)?;
+            if valid {
+                let want = u64::from(cseq);
+                let result = self.last().wait(REPLY_LIMIT, |replies| replies.count() >= want)?;
                 let have = self.last().replies.count();
-                ensure!(waited == Waited::Done, "lab: {have} of {asked} answered: {waited:?}");
+                ensure!(
+                    result == WaitResult::Done,
+                    "lab: only {have} of {cseq} requests answered: {result:?}"
+                );
             } else {
                 self.last().read()?;
                 if self.last().is_closed() {
@@ -226,8 +238,8 @@ impl<'a> Visit<'a> {
         self.end_or_drop(60)
     }
 
-    /// RTSP through HTTP: a GET connection for replies, a POST connection for requests.
-    fn tunnel(&mut self, sound: bool) -> Result<()> {
+    /// RTSP tunnelled over HTTP: a GET connection for replies, a POST connection for requests.
+    fn tunnel(&mut self, valid: bool) -> Result<()> {
         let cookie = format!("fuzz-{:x}-{:x}", self.number, self.random.next());
         let post = request::http(&mut self.random, "POST", Some(&cookie)).to_bytes();
         let get = request::http(&mut self.random, "GET", Some(&cookie)).to_bytes();
@@ -236,18 +248,18 @@ impl<'a> Visit<'a> {
         gets.send_encoded(&get)?;
         self.connections.push(gets);
         self.requests += 2;
-        // Without the reply the POST may come before its GET, and is closed.
-        let in_order = sound || self.random.chance(80);
+        // If the POST does not wait for the reply to GET, it may arrive first, and is closed.
+        let in_order = valid || self.random.chance(80);
         if in_order {
-            let waited = self.last().wait(REPLY, |replies| replies.count() > 0)?;
-            ensure!(waited == Waited::Done, "the GET of a tunnel: {waited:?}");
+            let result = self.last().wait(REPLY_LIMIT, |replies| replies.count() > 0)?;
+            ensure!(result == WaitResult::Done, "no reply to the GET of a tunnel: {result:?}");
         }
         posts.send_encoded(&post)?;
         let mut cseq = 0;
         let mut after_digit = false;
-        for _ in 0..=self.random.below(BURSTS / 2) {
-            let mut burst = if sound { Vec::new() } else { self.faulty_burst() };
-            for _ in 0..if sound { self.random.below(BURST) + 1 } else { 0 } {
+        for _ in 0..=self.random.below(MAX_BURSTS / 2) {
+            let mut burst = if valid { Vec::new() } else { self.mutated_burst() };
+            for _ in 0..if valid { self.random.below(MAX_BURST) + 1 } else { 0 } {
                 cseq += 1;
                 self.requests += 1;
                 let session = self.last().replies.session.clone();
@@ -260,23 +272,23 @@ impl<'a> Visit<'a> {
                 let at = self.random.below(text.len() + 1);
                 text.splice(at..at, *b"\r\n");
             }
-            if !sound && self.random.chance(20) {
-                // No digit of a port may change: a byte that is no base64 ends the tunnel.
+            if !valid && self.random.chance(20) {
+                // Only bytes outside base64, which end the tunnel: others could change a port number.
                 let at = self.random.below(text.len() + 1);
                 text.insert(at, self.random.pick(b"*-_\0\xff"));
             }
             posts.send_encoded(&text)?;
-            if sound {
+            if valid {
                 let want = u64::from(cseq) + 1;
-                let waited = self.last().wait(REPLY, |replies| replies.count() >= want)?;
-                self.check_answered(cseq, waited)?;
+                let result = self.last().wait(REPLY_LIMIT, |replies| replies.count() >= want)?;
+                self.check_answered(cseq, result)?;
             }
             self.last().read()?;
         }
         posts.read()?;
         drop(posts);
         if !in_order {
-            // A GET that no POST has joined is closed after 10 s only.
+            // The server closes a GET without its POST only after 10 s.
             self.last().reset();
             return Ok(());
         }
@@ -290,26 +302,26 @@ impl<'a> Visit<'a> {
         let cookie = self.random.chance(20).then_some("fuzz");
         let mut request = request::http(&mut self.random, method, cookie);
         for _ in 0..self.random.below(4) {
-            mutation::of_request(&mut self.random, &mut request);
+            mutation::mutate_request(&mut self.random, &mut request);
         }
         self.requests += 1;
         let bytes = request.to_bytes();
         self.last().send(bytes)?;
         if self.random.chance(50) {
-            self.last().wait(MARKER, |replies| replies.count() > 0)?;
+            self.last().wait(MARKER_LIMIT, |replies| replies.count() > 0)?;
         }
-        // A GET that waits for its POST is closed after 10 s only.
+        // The server closes a GET that waits for its POST only after 10 s.
         self.last().reset();
         Ok(())
     }
 
-    /// Bytes of no language, pieces of requests, and connections that are silent.
-    fn noise(&mut self) -> Result<()> {
+    /// Random bytes, parts of requests, or nothing.
+    fn random_bytes(&mut self) -> Result<()> {
         let connection = self.open()?;
         self.connections.push(connection);
         for _ in 0..self.random.below(4) {
-            let most = if self.random.chance(5) { 200_000 } else { 300 };
-            let length = self.random.below(most);
+            let limit = if self.random.chance(5) { 200_000 } else { 300 };
+            let length = self.random.below(limit);
             let mut bytes = match self.random.below(4) {
                 0 => (0..length).map(|_| self.random.byte()).collect(),
                 1 => mutation::packet(&mut self.random),
@@ -326,19 +338,19 @@ impl<'a> Visit<'a> {
         self.end_or_drop(50)
     }
 
-    /// The connection that is worked with.
+    /// The connection opened last.
     fn last(&mut self) -> &mut Connection<'a> {
         let last = self.connections.len().saturating_sub(1);
-        #[allow(clippy::indexing_slicing, reason = "each kind of visit opens one first")]
+        #[allow(clippy::indexing_slicing, reason = "each scenario opens one first")]
         &mut self.connections[last]
     }
 
-    /// An orderly end in so many percent of all cases; otherwise the connection is dropped, in
-    /// whatever it does.
+    /// Ends the connection in order with a probability of `percent`; otherwise it is dropped later, and
+    /// half of these times with a reset.
     fn end_or_drop(&mut self, percent: usize) -> Result<()> {
         if self.random.chance(percent) {
             let time = self.last().finish()?;
-            self.slowest_end = self.slowest_end.max(time);
+            self.slowest_close = self.slowest_close.max(time);
         } else if self.random.chance(50) {
             self.last().reset();
         }
