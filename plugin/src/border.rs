@@ -147,7 +147,7 @@ mod tests {
             let default = text(&element);
             match factory {
                 "mjpegfilesrc" => element.set_property("location", movie.path()),
-                // Nothing listens there; the error comes after the state has changed.
+                // Nothing listens there: the error is posted after the change of state.
                 "labrtspsrc" => {
                     element.set_property("location", "labrtsp://127.0.0.1:9/movie.mjpeg");
                 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Length-prefixed MJPEG movies in GStreamer: the plugin `mjpegfile` and the code it stands on.
+//! Length-prefixed MJPEG movies in GStreamer: the plugin `mjpegfile` and its format code.
 //!
 //! [`movie`] and [`jpeg`] know the format and no GStreamer type; [`movie_file`] opens files;
 //! the elements are thin around them. Programs call [`register`] and need no plugin path.

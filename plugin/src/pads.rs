@@ -85,7 +85,7 @@ impl HeldEvents {
         if !waits {
             return Some(event);
         }
-        // A later event takes the place of an earlier one as it does on a pad.
+        // A later sticky event replaces an earlier one of its type, as on a pad.
         self.events.retain(|held| !event.is_sticky() || held.type_() != event.type_());
         self.events.push(event);
         None

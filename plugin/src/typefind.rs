@@ -4,7 +4,7 @@
 use crate::movie::{Confidence, recognise};
 use gst::glib;
 
-/// What movies are called in caps. The name is ours: nobody else has given one.
+/// Caps of movies. The name is this project's own: there is no common one.
 pub(crate) fn movie_caps() -> gst::Caps {
     gst::Caps::new_empty_simple("application/x-mjpegfile")
 }
@@ -20,11 +20,11 @@ pub(crate) fn register(plugin: Option<&gst::Plugin>) -> Result<(), glib::BoolErr
         Some(&caps),
         move |type_find| {
             let length = type_find.length();
-            let peek = |offset: u64, place: &mut [u8]| {
-                let at = i64::try_from(offset).ok().zip(u32::try_from(place.len()).ok());
+            let peek = |offset: u64, buf: &mut [u8]| {
+                let at = i64::try_from(offset).ok().zip(u32::try_from(buf.len()).ok());
                 let bytes = at.and_then(|(offset, count)| type_find.peek(offset, count));
-                let fits = bytes.filter(|bytes| bytes.len() == place.len());
-                fits.map(|bytes| place.copy_from_slice(bytes)).is_some()
+                let fits = bytes.filter(|bytes| bytes.len() == buf.len());
+                fits.map(|bytes| buf.copy_from_slice(bytes)).is_some()
             };
             let found = recognise(peek, length);
             let probability = match found {

@@ -166,6 +166,43 @@ fn seeks_in_a_parsed_movie_find_their_frame() -> Result<()> {
 }
 
 #[test]
+fn a_long_movie_is_indexed_while_it_plays() -> Result<()> {
+    const FRAMES: u32 = 40_000;
+    // More than are indexed before the first frame, and what is left at 16 with each frame.
+    const INDEXED: u32 = 16_384;
+    const PLAYED: u32 = (FRAMES - INDEXED) / 16 + 1;
+    let image = |number: u32| [&[0xff, 0xd8][..], &number.to_be_bytes(), &[0xff, 0xd9]].concat();
+    let images: Vec<_> = (0..FRAMES).map(image).collect();
+    let folder = Folder::new()?;
+    let movie = folder.file("movie", &movies::movie(&images)?)?;
+    let line = format!(
+        "filesrc location={} ! mjpegfileparse ! appsink name=out sync=false max-buffers=2",
+        movie.display()
+    );
+    let pipeline = TestPipeline::launch(&line)?;
+    pipeline.play()?;
+    pipeline.sample()?;
+    let seek = |frame: u32| -> Result<()> {
+        let time = gst::ClockTime::from_mseconds(u64::from(frame) * 50);
+        pipeline.pipeline().seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE, time)?;
+        let sample = pipeline.sample()?;
+        assert_eq!((pts(&sample)?, bytes(&sample)?), (time, image(frame)), "{frame}");
+        Ok(())
+    };
+    seek(INDEXED - 100)?;
+    seek(0)?;
+    for _ in 0..PLAYED {
+        pipeline.sample()?;
+    }
+    let duration = pipeline.pipeline().query_duration::<gst::ClockTime>();
+    assert_eq!(duration, Some(gst::ClockTime::from_seconds(2000)));
+    for frame in [FRAMES - 1, 20_001, 7, 39_000] {
+        seek(frame)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_parsed_movie_is_decoded_backwards() -> Result<()> {
     let folder = Folder::new()?;
     let movie = folder.file("movie", &movies::movie(&movies::images(100, "I420")?)?)?;

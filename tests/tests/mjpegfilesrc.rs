@@ -224,6 +224,37 @@ fn a_loop_has_no_gap_and_no_duration() -> Result<()> {
 }
 
 #[test]
+fn a_uri_names_a_movie_with_its_settings() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = movies::images(30, "I420")?;
+    let path = folder.file("a b?%.movie", &movies::movie(&images)?)?;
+    let path = path.to_str().context("not UTF-8")?;
+    let path = path.replace('%', "%25").replace(' ', "%20").replace('?', "%3F");
+    let uri = format!("mjpegfile://{path}?framerate=300");
+    let pipeline = TestPipeline::launch(&format!(
+        "playbin uri=\"{uri}\" video-sink=\"fakesink name=sink sync=false\" flags=video"
+    ));
+    let pipeline = pipeline?;
+    pipeline.set_state(gst::State::Paused)?;
+    pipeline.wait_for_state()?;
+    let duration = pipeline.pipeline().query_duration::<gst::ClockTime>();
+    assert_eq!(duration, Some(gst::ClockTime::from_mseconds(100)));
+    let source: gst::Element = pipeline.pipeline().property("source");
+    assert_eq!(
+        source.factory().map(|factory| factory.name().to_string()).as_deref(),
+        Some("mjpegfilesrc")
+    );
+    let handler = source.dynamic_cast::<gst::URIHandler>().ok().context("no URI handler")?;
+    assert_eq!(handler.uri().as_deref(), Some(uri.as_str()));
+    // The URI of a source that has started stays.
+    let late = handler.set_uri("mjpegfile:///other").expect_err("it has started");
+    assert_eq!(late.message(), "the URI can be set only in the states NULL and READY");
+    assert_eq!(handler.uri().as_deref(), Some(uri.as_str()));
+    pipeline.play()?;
+    pipeline.wait_for_end()
+}
+
+#[test]
 fn a_size_that_changes_renews_the_caps() -> Result<()> {
     let folder = Folder::new()?;
     let mut images = frames(4);

@@ -67,8 +67,8 @@ impl Connection {
         self.stream.write_all(request.as_bytes())
     }
 
-    /// Waits for a reply whose first byte comes before `limit`. That is called again after each
-    /// wake-up, since what has happened may have changed it.
+    /// Waits for a reply whose first byte arrives before `limit`. `limit` is called again after each
+    /// wake-up, since the event behind the wake-up may have changed it.
     pub fn reply(&mut self, wake_up: &WakeUp, limit: impl Fn() -> Instant) -> Answer {
         let mut received = Vec::new();
         let mut last_end = None;

@@ -19,9 +19,9 @@ const LEAST_RTP_PORT: u16 = 1024;
 #[enum_type(name = "GstLabRtspSrcDialect")]
 #[repr(i32)]
 pub enum Dialect {
-    /// The forms are tried until RTP comes.
+    /// Each form is tried until RTP arrives.
     #[default]
-    #[enum_value(name = "Tried until RTP comes", nick = "auto")]
+    #[enum_value(name = "Try each form until RTP arrives", nick = "auto")]
     Auto,
     /// [`RequestForm::Java`]
     #[enum_value(name = "Three CRLF lines, as Java clients send", nick = "j")]
@@ -68,7 +68,7 @@ impl Dialect {
         }
     }
 
-    /// Its short name.
+    /// Short name, as in the URI.
     pub fn name(self) -> &'static str {
         self.form().map_or("auto", RequestForm::name)
     }
@@ -82,43 +82,43 @@ impl Dialect {
 /// A movie at a lab server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    /// Name or address, without brackets.
+    /// Name or address of the server, without brackets.
     pub host: String,
-    /// Of the control connection.
+    /// TCP port of the control connection.
     pub port: u16,
-    /// As the server knows it.
+    /// Name of the movie at the server.
     pub file: String,
-    /// The port that RTP is sent to, if the URI says one; 0 takes a free one.
+    /// UDP port to receive RTP on, if the URI contains one; 0 is a free one.
     pub rtp_port: Option<u16>,
-    /// The form of requests, if the URI says one.
+    /// Form of the requests, if the URI contains it.
     pub dialect: Option<Dialect>,
 }
 
-/// Why a URI is none of ours.
+/// Why a URI does not name a movie at a lab server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LocationError {
-    /// It is no URI, or of another scheme.
-    #[error("not of the form labrtsp://HOST:PORT/FILE?rtp-port=N&dialect=NAME")]
+    /// It is not a URI, or has another scheme.
+    #[error("the URI is not of the form labrtsp://HOST:PORT/FILE?rtp-port=N&dialect=NAME")]
     Form,
-    /// There is no host in it.
-    #[error("no host in it: labrtsp://HOST:PORT/FILE")]
+    /// It has no host.
+    #[error("the URI has no host: labrtsp://HOST:PORT/FILE")]
     Host,
-    /// There is no movie in it.
-    #[error("no movie in it: labrtsp://HOST:PORT/FILE")]
+    /// It has no path.
+    #[error("the URI names no movie: labrtsp://HOST:PORT/FILE")]
     File,
-    /// Requests end a name at a blank and a line at a control character.
-    #[error("a lab request cannot hold a name with blanks or control characters: {0:?}")]
+    /// In a request, a blank ends a name and a control character ends a line.
+    #[error("a lab request cannot contain a name with blanks or control characters: {0:?}")]
     Name(String),
-    /// The RTP port is no number, or one that servers refuse.
+    /// The RTP port is not a number, or servers refuse it.
     #[error("rtp-port={0} is neither 0 (a free one) nor from 1024 to 65535")]
     RtpPort(String),
     /// The dialect is unknown.
-    #[error("dialect={0} is none of auto, j, a, c, s, s1, s2")]
+    #[error("unknown dialect {0:?}: auto, j, a, c, s, s1 and s2 are known")]
     Dialect(String),
 }
 
 impl Location {
-    /// A movie; the parts as they are.
+    /// A movie, from parts that are not percent-encoded.
     ///
     /// # Errors
     /// See [`LocationError`].
@@ -163,7 +163,7 @@ impl Location {
                     let wrong = || LocationError::Dialect(value.to_owned());
                     location.dialect = Some(Dialect::of(value).ok_or_else(wrong)?);
                 }
-                // Another program's, or a later version's.
+                // A parameter for another program or a later version.
                 _ => {}
             }
         }
@@ -171,12 +171,12 @@ impl Location {
     }
 }
 
-/// 0, or a port that servers send to.
+/// Parses 0 or a port that servers send to.
 pub fn rtp_port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|port| *port == 0 || *port >= LEAST_RTP_PORT)
 }
 
-/// As a URI.
+/// Writes the URI.
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = glib::Uri::escape_string(&self.file, Some("/"), true);

@@ -130,7 +130,7 @@ impl Shared {
         self.state().arrived
     }
 
-    /// Drops packets of other frames than `frame` until it comes, after a seek.
+    /// Drops packets of other frames than `frame` until it arrives, after a seek.
     pub fn await_frame(&self, frame: u64) {
         self.state().awaited = Some((frame, Instant::now() + IN_FLIGHT));
     }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 /// Ends the wait of the one thread that waits with it.
 ///
-/// A wake-up that comes before the wait ends that wait at once, so none is lost between a look at a
+/// A wake-up before the wait ends that wait at once, so no wake-up is lost between a check of the
 /// shared state and the wait for its next change.
 #[derive(Debug)]
 pub(super) struct WakeUp(OwnedFd);
