@@ -5,6 +5,7 @@
 //! the elements are thin around them. Programs call [`register`] and need no plugin path.
 
 mod border;
+mod frame_time;
 pub mod jpeg;
 pub mod lab;
 pub mod labrtspsrc;

@@ -2,11 +2,12 @@
 
 use super::indexer::{AT_START, Indexer, PER_FRAME};
 use crate::border;
+use crate::frame_time;
 use crate::jpeg::frame_size;
 use crate::mjpegfilesrc::properties::{fraction, framerate_of, framerate_spec};
 use crate::movie::{
     BadRecord, BadSpan, FrameIndex, FrameRate, LengthPrefix, MAX_FRAME_LEN, MAX_LISTED_BAD_SPANS,
-    MovieBytes, Nanoseconds, PREFIX_LEN, RecordWalker, SOI, Step,
+    MovieBytes, PREFIX_LEN, RecordWalker, SOI, Step,
 };
 use gst::glib;
 use gst::prelude::*;
@@ -166,7 +167,7 @@ impl MjpegFileParse {
                 return;
             }
         };
-        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame).get());
+        let time = |frame| frame_time::start_of(rate, frame);
         let mut entries = Vec::new();
         let frames = {
             let mut state = self.state();
@@ -203,10 +204,9 @@ impl MjpegFileParse {
         }
     }
 
-    /// The offset of the record whose frame is shown at a time in nanoseconds; past the movie's end,
-    /// of the last one.
-    fn record_at(&self, nanoseconds: u64) -> Option<u64> {
-        let frame = self.framerate().frame_at(Nanoseconds::new(nanoseconds));
+    /// The offset of the record whose frame is shown at a time; past the movie's end, of the last one.
+    fn record_at(&self, time: gst::ClockTime) -> Option<u64> {
+        let frame = frame_time::frame_at(self.framerate(), time);
         let state = self.state();
         let last = state.index.frames().checked_sub(1)?;
         let frame = if state.index_complete { frame.min(last) } else { frame };
@@ -235,7 +235,7 @@ impl MjpegFileParse {
         }
         let stamped = image.make_mut();
         if let Some(number) = number {
-            let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame).get());
+            let time = |frame| frame_time::start_of(rate, frame);
             stamped.set_pts(time(number));
             stamped.set_dts(time(number));
             stamped.set_duration(time(number + 1) - time(number));
@@ -416,7 +416,7 @@ impl BaseParseImpl for MjpegFileParse {
     ) -> Option<gst::GenericFormattedValue> {
         let value: gst::GenericFormattedValue = src.into();
         if let (gst::GenericFormattedValue::Time(Some(time)), gst::Format::Bytes) = (value, dest)
-            && let Some(bytes) = self.record_at(time.nseconds())
+            && let Some(bytes) = self.record_at(time)
         {
             return Some(gst::format::Bytes::from_u64(bytes).into());
         }

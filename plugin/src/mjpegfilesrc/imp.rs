@@ -6,7 +6,8 @@ use super::settings::{BadFrames, Settings};
 use super::uri::{self, MovieUri, SCHEME};
 use super::{properties, queries, reports};
 use crate::border;
-use crate::movie::{FrameLocation, FrameRate, LikelyFormat, MAX_LISTED_BAD_SPANS, Nanoseconds};
+use crate::frame_time;
+use crate::movie::{FrameLocation, FrameRate, LikelyFormat, MAX_LISTED_BAD_SPANS};
 use crate::movie_file::{Lookup, MovieFile};
 use gst::glib;
 use gst::prelude::*;
@@ -207,7 +208,7 @@ impl MjpegFileSrc {
 
     /// The frame at a position; past the end, the last frame.
     fn frame_for(&self, position: gst::ClockTime) -> Option<u64> {
-        let frame = self.framerate().frame_at(Nanoseconds::new(position.nseconds()));
+        let frame = frame_time::frame_at(self.framerate(), position);
         match self.movie()?.frame(frame, &self.flushing, None) {
             Lookup::Frame(_) => Some(frame),
             // gst-rtsp-server 1.22 aborts after a seek that brings no buffer.
@@ -351,7 +352,7 @@ impl BaseSrcImpl for MjpegFileSrc {
         let Some(segment) = segment.downcast_mut::<gst::ClockTime>() else { return false };
         let stride = Stride::of(segment.rate(), segment.flags());
         let rate = self.framerate();
-        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame).get());
+        let time = |frame| frame_time::start_of(rate, frame);
         // Backwards, the segment's end is played first; it is at most the movie's end.
         let first = if stride.backwards {
             segment.stop().unwrap_or(gst::ClockTime::MAX).saturating_sub(gst::ClockTime::NSECOND)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Queries in TIME and in DEFAULT, which counts frames.
 
-use crate::movie::{FrameRate, Nanoseconds};
+use crate::frame_time;
+use crate::movie::FrameRate;
 use gst::format::{Default as Frames, GenericFormattedValue};
 
 /// Answers a query; `None` leaves it to the base class. `duration` gives the number of frames
@@ -45,13 +46,11 @@ fn convert(
 ) -> Option<GenericFormattedValue> {
     match (from, to) {
         (GenericFormattedValue::Default(frames), gst::Format::Time) => {
-            let time =
-                frames.map(|frames| gst::ClockTime::from_nseconds(rate.start_of(*frames).get()));
+            let time = frames.map(|frames| frame_time::start_of(rate, *frames));
             Some(time.into())
         }
         (GenericFormattedValue::Time(time), gst::Format::Default) => {
-            let frames =
-                time.map(|time| Frames::try_from(rate.frame_at(Nanoseconds::new(time.nseconds()))));
+            let frames = time.map(|time| Frames::try_from(frame_time::frame_at(rate, time)));
             Some(frames.transpose().ok()?.into())
         }
         (same, to) => (same.format() == to).then_some(same),

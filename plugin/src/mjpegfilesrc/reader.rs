@@ -4,6 +4,7 @@
 use super::properties::fraction;
 use super::read_ahead::{Block, ReadAhead};
 use super::settings::Settings;
+use crate::frame_time;
 use crate::jpeg;
 use crate::movie::{EOI, FrameLocation};
 use crate::movie_file::{Lookup, MovieFile};
@@ -174,7 +175,7 @@ impl Reader {
     /// The next frame's start and end time.
     fn times(&self) -> (gst::ClockTime, gst::ClockTime) {
         let (rate, timeline) = (self.settings.framerate, self.passed + self.next);
-        let time = |frame| gst::ClockTime::from_nseconds(rate.start_of(frame).get());
+        let time = |frame| frame_time::start_of(rate, frame);
         (time(timeline), time(timeline + 1))
     }
 
@@ -244,8 +245,7 @@ impl Reader {
     /// Number of frames and duration; `None` while they are not known, and for a loop.
     pub fn duration(&self) -> Option<(u64, gst::ClockTime)> {
         let frames = self.movie.total_frames().filter(|_| !self.settings.looping)?;
-        let time = self.settings.framerate.start_of(frames).get();
-        Some((frames, gst::ClockTime::from_nseconds(time)))
+        Some((frames, frame_time::start_of(self.settings.framerate, frames)))
     }
 
     /// Takes the picture's size from the first of `limit` frames that has a frame header; false if
