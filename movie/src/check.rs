@@ -86,7 +86,7 @@ fn span_problem(span: &BadSpan) -> String {
     match span.first {
         // Says how many bytes there are.
         BadRecord::Tail { .. } => span.first.to_string(),
-        first => format!("{first}; {} belong to no frame", counted(span.bytes, "byte")),
+        first => format!("{first}; {} skipped", counted(span.bytes, "byte")),
     }
 }
 

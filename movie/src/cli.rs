@@ -67,7 +67,7 @@ pub struct Make {
     pub quality: u8,
 
     /// Largest frame; a larger image is encoded again at lower quality. 20468 suits the lab's
-    /// clients, 65495 is the most that one UDP datagram carries, 99999 the limit of the format
+    /// clients, 65495 is the most that one RTP packet over UDP holds, 99999 the limit of the format
     #[arg(long, value_name = "BYTES", default_value_t = 65_495, value_parser = clap::value_parser!(u32).range(1000..=99_999))]
     pub max_frame_bytes: u32,
 
@@ -99,7 +99,7 @@ pub struct Check {
     #[arg(value_name = "MOVIE")]
     pub movie: PathBuf,
 
-    /// Print nothing; the exit code is the result
+    /// List nothing; only the exit code reports problems
     #[arg(long, short)]
     pub quiet: bool,
 }

@@ -102,7 +102,9 @@ impl Facts {
             "frame sizes: {} to {} bytes, {:.0} on average; the largest is frame {}",
             self.smallest, self.largest, self.mean, self.largest_frame
         ))?;
-        self.print_histogram()?;
+        for line in histogram(&self.sizes) {
+            print_line(&line)?;
+        }
         let datagram = match self.over_datagram {
             0 => format!("every frame fits in one UDP datagram of the lab ({MAX_LAB_FRAME} bytes)"),
             over => format!(
@@ -113,31 +115,33 @@ impl Facts {
         print_line(&datagram)?;
         if self.bad_bytes > 0 {
             print_line(&format!(
-                "{} belong to no frame; to list them: mjpeg-movie check",
-                counted(self.bad_bytes, "byte")
+                "bytes that belong to no frame: {} (to list them: mjpeg-movie check)",
+                self.bad_bytes
             ))?;
         }
         Ok(())
     }
+}
 
-    fn print_histogram(&self) -> Result<()> {
-        let width = (self.largest - self.smallest) / BARS + 1;
-        let mut counts = [0_usize; BARS];
-        for size in &self.sizes {
-            let bar = (*size as usize - self.smallest) / width;
-            if let Some(count) = counts.get_mut(bar) {
-                *count += 1;
-            }
+/// The histogram's lines, from the smallest frame to the largest.
+fn histogram(sizes: &[u32]) -> Vec<String> {
+    let smallest = sizes.iter().copied().min().unwrap_or_default() as usize;
+    let largest = sizes.iter().copied().max().unwrap_or_default() as usize;
+    let width = (largest - smallest) / BARS + 1;
+    let mut counts = [0_usize; BARS];
+    for size in sizes {
+        let bar = (*size as usize - smallest) / width;
+        if let Some(count) = counts.get_mut(bar) {
+            *count += 1;
         }
-        let most = counts.iter().copied().max().unwrap_or(1).max(1);
-        for (bar, count) in counts.iter().enumerate() {
-            let low = self.smallest + bar * width;
-            let high = low + width - 1;
-            let bar = "#".repeat((count * BAR_WIDTH).div_ceil(most));
-            print_line(&format!("  {low:>6} to {high:>6}  {bar:BAR_WIDTH$}  {count}"))?;
-        }
-        Ok(())
     }
+    let most = counts.iter().copied().max().unwrap_or(1).max(1);
+    let line = |(low, count): (usize, &usize)| {
+        let high = (low + width - 1).min(largest);
+        let bar = "#".repeat((count * BAR_WIDTH).div_ceil(most));
+        format!("  {low:>6} to {high:>6}  {bar:BAR_WIDTH$}  {count}")
+    };
+    (smallest..=largest).step_by(width).zip(&counts).map(line).collect()
 }
 
 /// Size, chroma subsampling and JPEG process of an image, as text.
@@ -165,4 +169,24 @@ fn describe_picture(jpeg: &[u8]) -> String {
         other => format!("{other:?}").to_lowercase(),
     };
     format!("{}x{} {sampling} {process}", header.width, header.height)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_histogram_covers_exactly_the_sizes() {
+        let full = "#".repeat(BAR_WIDTH);
+        assert_eq!(histogram(&[7, 7, 7]), [format!("       7 to      7  {full}  3")]);
+        let (half, none) = ("#".repeat(BAR_WIDTH / 2), "");
+        let want = [
+            format!("     100 to    101  {full}  2"),
+            format!("     102 to    103  {half:BAR_WIDTH$}  1"),
+            format!("     104 to    105  {none:BAR_WIDTH$}  0"),
+            format!("     106 to    107  {none:BAR_WIDTH$}  0"),
+            format!("     108 to    108  {half:BAR_WIDTH$}  1"),
+        ];
+        assert_eq!(histogram(&[108, 100, 101, 103]), want);
+    }
 }

@@ -3,6 +3,7 @@
 
 use crate::peer::libjpeg::{Picture, cjpeg};
 use anyhow::{Result, ensure};
+use gstmjpegfile::movie::PREFIX_LEN;
 
 /// One of them.
 #[derive(Debug)]
@@ -11,7 +12,7 @@ pub struct Broken {
     pub name: &'static str,
     /// The file.
     pub bytes: Vec<u8>,
-    /// What `mjpeg-movie check` says of it; nothing, if it is good.
+    /// The lines that `mjpeg-movie check` prints; nothing, if it is good.
     pub wrong: Option<String>,
     /// The frames that a reader delivers, as they are; an error, if there is none.
     pub delivered: Vec<Vec<u8>>,
@@ -61,66 +62,111 @@ pub fn movies(images: &[Vec<u8>]) -> Result<Vec<Broken>> {
     let second = format!("frame 2, byte {}: ", ra.len());
     let image = format!("frame 2, byte {}: ", ra.len() + 5);
     let at = |place: &str, what: &str| format!("{place}{what}");
+    let no_end = "the image has no end marker (FF D9): it was truncated or never completed";
     let zeros = vec![b'0'; 100_000];
+    let plain = [a, b, c, d].concat();
+    let text = b"hello world, hello";
     let six = [a, b].map(|image| record(format!("{:06}", image.len()).as_bytes(), image)).concat();
+    let six_wrong = format!(
+        "frame 1, byte 0: {}\nframe 2, byte {}: {}",
+        six_digits(a),
+        a.len() + 6,
+        six_digits(b)
+    );
     let mut rows = vec![
         row("good", &[ra, rb], "", &[a, b], &[a, b]),
         row(
             "two images under one length",
             &[ra, &counted(&two), rd],
-            &at(&image, "another image follows"),
+            &at(&image, &format!("another image follows at byte {}", ra.len() + 5 + b.len())),
             &[a, &two, d],
             &[a, b, c, d],
         ),
         row(
             "bytes behind the image",
             &[ra, &counted(&padded)],
-            &at(&image, "3 bytes follow"),
+            &at(&image, "3 bytes after the end of the image"),
             &[a, &padded],
             &[a, b],
         ),
         row(
             "no end of image",
             &[ra, &counted(endless), rc],
-            &at(&image, "the image has no end"),
+            &at(&image, no_end),
             &[a, endless, c],
             &[a, b, c],
         ),
-        row(
-            "a cut image",
-            &[ra, &counted(cut), rc],
-            &at(&image, "the image has no end"),
-            &[a, cut, c],
-            &[a, c],
-        ),
+        row("a cut image", &[ra, &counted(cut), rc], &at(&image, no_end), &[a, cut, c], &[a, c]),
         row(
             "past the end",
             &[ra, b"90000", &b[..1000]],
-            &at(&second, "the record states 90000 bytes"),
+            &at(
+                &second,
+                "the record states 90000 bytes, the file ends after 1000; 1005 bytes skipped",
+            ),
             &[a],
             &[a],
         ),
         row(
             "empty records",
             &[ra, &zeros, rb],
-            &at(&second, "length prefix is 00000"),
+            &at(&second, "length prefix is 00000; 100000 bytes skipped"),
             &[a, b],
             &[a, b],
         ),
         row(
             "no JPEG",
             &[ra, b"00011hello world", rb],
-            &at(&second, "the 11 bytes of the record are not"),
+            &at(
+                &second,
+                "the 11 bytes of the record are not a JPEG image: they do not begin with FF D8; 16 bytes \
+                 skipped",
+            ),
             &[a, b],
             &[a, b],
         ),
         row("a tail", &[ra, b"000"], &at(&second, "3 bytes after the last record"), &[a], &[a]),
-        row("plain images", &[a, b, c, d], "plain concatenated", &[], &[a, b, c, d]),
-        row("six digits", &[&six], "frame 1, byte 0: ", &[a, b], &[a, b]),
-        row("text", &[b"hello world, hello"], "no frame in the file", &[], &[]),
-        row("nothing", &[], "no frame in the file", &[], &[]),
-        row("an image that no movie holds", &[ra, &large], &second, &[a], &[a, &large]),
+        row(
+            "plain images",
+            &[a, b, c, d],
+            &not_digits("frame 1, byte 0: ", &plain, plain.len()),
+            &[],
+            &[a, b, c, d],
+        ),
+        row("six digits", &[&six], &six_wrong, &[a, b], &[a, b]),
+        row("text", &[text], &not_digits("frame 1, byte 0: ", text, text.len()), &[], &[]),
+        row("nothing", &[], "frame 1, byte 0: the file is empty", &[], &[]),
+        row(
+            "an image that no movie holds",
+            &[ra, &large],
+            &not_digits(&second, &large, large.len()),
+            &[a],
+            &[a, &large],
+        ),
     ];
+    rows.extend(bad_prefixes(a, b, c));
+    Ok(rows)
+}
+
+/// What `check` prints of a length prefix that is not five digits, and of the record with it.
+fn not_digits(place: &str, record: &[u8], length: usize) -> String {
+    let prefix = record.get(..PREFIX_LEN).unwrap_or_default().escape_ascii();
+    format!("{place}length prefix \"{prefix}\" is not five ASCII digits; {length} bytes skipped")
+}
+
+/// What `check` prints of a length with six digits.
+fn six_digits(image: &[u8]) -> String {
+    let length = image.len() / 10;
+    format!(
+        "the {length} bytes of the record are not a JPEG image: they do not begin with FF D8; 1 byte \
+         skipped"
+    )
+}
+
+/// Movies of three images, the second of which has another prefix than five digits.
+fn bad_prefixes(a: &[u8], b: &[u8], c: &[u8]) -> Vec<Broken> {
+    let (first, third) = (&counted(a)[..], &counted(c)[..]);
+    let second = format!("frame 2, byte {}: ", first.len());
     let prefixes: [(&str, &[u8]); 7] = [
         ("a sign in the length", b"+0616"),
         ("a blank in the length", b" 0616"),
@@ -130,11 +176,11 @@ pub fn movies(images: &[Vec<u8>]) -> Result<Vec<Broken>> {
         ("a byte order mark", b"\xef\xbb\xbf06"),
         ("digits of another script", b"\xd9\xa6\xd9\xa1\xd9"),
     ];
-    for (name, prefix) in prefixes {
-        let wrong = at(&second, "length prefix \"");
-        rows.push(row(name, &[ra, prefix, b, rc], &wrong, &[a, c], &[a, b, c]));
-    }
-    Ok(rows)
+    let rows = prefixes.map(|(name, prefix)| {
+        let wrong = not_digits(&second, prefix, PREFIX_LEN + b.len());
+        row(name, &[first, prefix, b, third], &wrong, &[a, c], &[a, b, c])
+    });
+    rows.into()
 }
 
 /// Images that no decoder should be given, made from a good one: what is the matter, and the

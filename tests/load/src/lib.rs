@@ -105,7 +105,7 @@ impl Load {
 
     fn open(&self, viewer: usize, port: u16, connections: &Connections) -> Result<Session> {
         let session = Session::open(self, viewer, port)
-            .with_context(|| format!("session of viewer {viewer} from {}", address(viewer)))?;
+            .with_context(|| format!("cannot start viewer {viewer} at {}", address(viewer)))?;
         if self.transport == Transport::Tcp {
             connections.add(viewer, session.connection())?;
         }

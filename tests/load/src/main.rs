@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `mjpeg-rtsp-load`: plays a movie of a server on this machine for many viewers at once.
-#![allow(clippy::print_stdout, reason = "the program prints its result")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the program prints its result")]
 
 use anyhow::Result;
 use clap::Parser;
 use mjpeg_rtsp_load::{Load, Transport};
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Play a movie of a server on loopback for many viewers at once, and print the result as JSON
@@ -47,7 +48,7 @@ struct Arguments {
     pid: Option<u32>,
 }
 
-fn main() -> Result<()> {
+fn run() -> Result<()> {
     let arguments = Arguments::parse();
     let load = Load {
         server: arguments.server,
@@ -61,4 +62,14 @@ fn main() -> Result<()> {
     };
     println!("{}", serde_json::to_string(&load.run(arguments.pid)?)?);
     Ok(())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mjpeg-rtsp-load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

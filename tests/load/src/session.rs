@@ -49,7 +49,9 @@ impl Session {
         socket.bind(&SocketAddr::from((address(viewer), 0)).into())?;
         // Room for what has not been read yet.
         let _ = socket.set_recv_buffer_size(1 << 20);
-        socket.connect(&load.server.into())?;
+        socket
+            .connect(&load.server.into())
+            .with_context(|| format!("cannot connect to {}", load.server))?;
         socket.set_tcp_nodelay(true)?;
         let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(REPLY_LIMIT))?;

@@ -78,7 +78,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("mjpeg-rtsp-fuzz: {error:#}");
             ExitCode::FAILURE
         }
     }

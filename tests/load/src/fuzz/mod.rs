@@ -133,8 +133,8 @@ struct Shared<'a> {
     probe_failed: AtomicBool,
     report: Mutex<Report>,
     failure: Mutex<Option<anyhow::Error>>,
-    /// Descriptions of the connections that were open when a probe failed.
-    open_connections: Mutex<Vec<String>>,
+    /// What was sent on the connection that failed, or on all that were open when a probe failed.
+    sent_bytes: Mutex<Vec<String>>,
 }
 
 impl Fuzz {
@@ -158,7 +158,7 @@ impl Fuzz {
             probe_failed: AtomicBool::new(false),
             report: Mutex::default(),
             failure: Mutex::default(),
-            open_connections: Mutex::default(),
+            sent_bytes: Mutex::default(),
         };
         // Nothing is sent; the channel closes when all clients have ended.
         let (client_runs, clients) = channel();
@@ -176,12 +176,8 @@ impl Fuzz {
         report.seed = self.seed;
         let failure = shared.failure.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(failure) = failure {
-            let open = shared
-                .open_connections
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner)
-                .concat();
-            return Err(failure.context(format!("{report}\n{open}seed {}", self.seed)));
+            let sent = shared.sent_bytes.into_inner().unwrap_or_else(PoisonError::into_inner);
+            return Err(anyhow!("{failure:#}\n{}{report}", sent.concat()));
         }
         if let (Some(process), Some((descriptors, usage))) = (self.process, before) {
             let after =
@@ -266,14 +262,19 @@ impl Shared<'_> {
             }
         }
         drop(report);
+        let all = scenario.connections.len();
+        let shown = match (self.probe_failed.load(Ordering::Relaxed), &result) {
+            (true, _) => all,
+            (false, Err(_)) => 1,
+            (false, Ok(())) => 0,
+        };
+        let last = scenario.connections.iter().skip(all.saturating_sub(shown));
+        self.sent_bytes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(last.map(|connection| describe(number, connection)));
         if let Err(error) = result {
-            let sent =
-                scenario.connections.last().map(|it| describe(number, it)).unwrap_or_default();
-            self.stop_with(error.context(format!("{sent}connection {number}")));
-        }
-        if self.probe_failed.load(Ordering::Relaxed) {
-            let mut open = self.open_connections.lock().unwrap_or_else(PoisonError::into_inner);
-            open.extend(scenario.connections.iter().map(|it| describe(number, it)));
+            self.stop_with(error.context(format!("connection {number}")));
         }
     }
 
