@@ -393,10 +393,15 @@ impl Control {
             Answer::Reply(text) => {
                 let request = (Method::Play, self.cseq);
                 self.with_element(|element| messages::reply(element, Some(request), &text));
-                match Reply::parse(&text) {
-                    Ok(reply) => self.check_status(Method::Play, &reply, &text),
-                    Err(_) => Ok(()),
+                // A reply that cannot be parsed may still be followed by RTP.
+                let Ok(reply) = Reply::parse(&text) else { return Ok(()) };
+                let failure = self.check_status(Method::Play, &reply, &text);
+                // A server that misreads this form may refuse PLAY after it has accepted SETUP.
+                let may_misread = failure.is_err() && reply.code != Status::NotFound.code();
+                if may_misread && !self.understood && self.next_form("PLAY was refused") {
+                    return self.play_in_next_form();
                 }
+                failure
             }
             Answer::Nothing => Ok(()),
             Answer::Closed if self.next_form(CLOSED) => self.play_in_next_form(),
