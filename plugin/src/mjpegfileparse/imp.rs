@@ -311,7 +311,7 @@ impl MjpegFileParse {
             gst::element_imp_warning!(
                 self,
                 gst::StreamError::Decode,
-                ("byte {offset}, before frame {frame}: {first}; {bytes} bytes passed over")
+                ("byte {offset}, before frame {frame}: {first}; {bytes} bytes skipped")
             );
         }
     }
