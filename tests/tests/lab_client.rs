@@ -280,9 +280,9 @@ fn the_labs_command_line_plays_and_explains() -> Result<()> {
     for part in [
         "client > server: request: SETUP",
         transport.as_str(),
-        "the lab asks for \"CSeq: 1\"; \"CSeq: CSeq:\" came",
+        "the lab asks for \"CSeq: 1\", but received \"CSeq: CSeq:\"",
         "connecting again, with the course report's lines",
-        "version 0; RTP's is 2",
+        "version 0 instead of 2",
         "the lab asks for version 2",
         "client < server: reply to TEARDOWN",
     ] {

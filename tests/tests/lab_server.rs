@@ -533,7 +533,7 @@ fn bad_input_is_answered_or_closed_and_disturbs_nobody() -> Result<()> {
         assert!(reply.starts_with(&format!("RTSP/1.0 {status} ")), "{request:?}: {reply:?}");
     }
     // What is no text, or does not end, closes its own connection and says why.
-    for (noise, why) in [(vec![0; 10], "no text"), (vec![b'a'; 5000], "more than 4096 bytes")] {
+    for (noise, why) in [(vec![0; 10], "not text"), (vec![b'a'; 5000], "longer than 4096 bytes")] {
         let mut client = LabClient::connect(&server)?;
         client.control.write_all(&noise)?;
         client.control.write_all(b"\n")?;

@@ -409,7 +409,7 @@ fn what_a_movie_cannot_hold_is_an_error_or_left_out() -> Result<()> {
     cut.truncate(cut.len() / 2);
     let rows = [
         ("oversize", large, "frame 2: a frame of "),
-        ("bad-frames", progressive, "frame 2: the image is Progressive"),
+        ("bad-frames", progressive, "frame 2: the image is progressive"),
         ("bad-frames", cut, "frame 2: the image is damaged"),
     ];
     for (property, bad, says) in rows {

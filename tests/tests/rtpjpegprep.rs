@@ -201,7 +201,7 @@ fn what_crashes_a_payloader_alone_never_reaches_it() -> Result<()> {
         ("scan header lies", |image, sos| image[sos + 3] = 200),
         ("scan header of length 0", |image, sos| image[sos + 3] = 0),
         ("scan of 9 components", |image, sos| image[sos + 4] = 9),
-        ("ends at the scan header", |image, sos| image.truncate(sos + 14)),
+        ("ends after the scan header", |image, sos| image.truncate(sos + 14)),
         ("marker inside the scan", |image, sos| {
             image[sos + 30..sos + 32].copy_from_slice(&[0xff, 0xdb]);
         }),

@@ -50,7 +50,7 @@ impl Recorder {
         if let Some(writer) = active.writer
             && let Err(error) = writer.into_inner().flush()
         {
-            active.state.error = Some(error.to_string());
+            active.state.error = Some(format!("{:#}", anyhow::Error::from(error)));
         }
         Some(active.state)
     }
@@ -72,7 +72,7 @@ impl Recorder {
         match writer.write_frame(jpeg) {
             Ok(()) => state.frames += 1,
             Err(error @ WriteFrameError::Io { .. }) => {
-                state.error = Some(error.to_string());
+                state.error = Some(format!("{:#}", anyhow::Error::from(error)));
                 *slot = None;
             }
             Err(_) => state.left_out += 1,

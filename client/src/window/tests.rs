@@ -255,7 +255,7 @@ fn the_exchange_unfolds_line_by_line() {
     harness.run_steps(3);
     harness.get_by_label_contains("port 25000 of the client");
     harness.get_by_label_contains("session 539239: the client repeats it");
-    harness.get_by_label_contains("CSeq repeats the request's, 1; 2 came");
+    harness.get_by_label_contains("CSeq repeats that of the request, 1, but received 2");
     harness.get_by_label_contains("sequence number 1207, timestamp 5427000, SSRC 1c2f03aa");
     harness.get_by_label("Copy").click();
     assert_eq!(taken(&mut harness), [Action::CopyProtocol]);

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Can RTP/JPEG (RFC 2435) carry an image so that exactly its pixels arrive, and if not, why?
+//! Checks whether RTP/JPEG (RFC 2435) can carry an image so that the receiver shows the same
+//! pixels.
 //!
-//! RTP/JPEG sends neither header nor Huffman tables: the receiver makes them up from a type,
-//! a size and the quantization tables. What differs from what it makes up arrives as garbage.
+//! RTP/JPEG sends neither headers nor Huffman tables: the receiver rebuilds them from a type, the
+//! size and the quantization tables. An image whose headers differ from these arrives as garbage.
 
 use super::tables::{STANDARD_AC, STANDARD_DC};
 use super::{
     Component, Damage, Header, HuffmanTable, ImageEnd, Process, first_image_end, scan_is_complete,
 };
 
-/// The largest width and height that the 8-bit fields of RFC 2435 section 3.1.5 can say.
+/// The largest width and height, in pixels, that the 8-bit fields of RFC 2435 section 3.1.5 can
+/// hold.
 pub const MAX_SIDE: u16 = 2040;
 
 /// What RTP/JPEG sends in place of an image's headers (RFC 2435 section 3.1).
@@ -71,49 +73,49 @@ impl<'a> CheckedJpeg<'a> {
     }
 }
 
-/// Why an image is not carried as it is.
+/// Why RTP/JPEG does not carry an image as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CheckError {
-    /// It must not reach a payloader or decoder at all.
+    /// The image is damaged and must not reach a payloader or decoder.
     #[error("damaged: {0}")]
     Damaged(#[from] Damage),
-    /// It is a good image that RFC 2435 has no way to carry.
-    #[error("RTP/JPEG cannot carry it: {0}")]
+    /// The image is intact, but RTP/JPEG cannot represent it.
+    #[error("RTP/JPEG cannot carry the image: {0}")]
     UnsupportedByRtp(UnsupportedByRtp),
 }
 
-/// What RFC 2435 has no way to say.
+/// A property of an image that RTP/JPEG (RFC 2435) cannot represent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum UnsupportedByRtp {
-    /// Only baseline and what decodes like it.
-    #[error("the process is {0:?}, not baseline")]
+    /// A coding process other than baseline.
+    #[error("the coding process is {0} instead of baseline")]
     Process(Process),
-    /// Only 8 bits.
-    #[error("{0} bits a sample instead of 8")]
+    /// A number of bits per sample other than 8.
+    #[error("{0} bits per sample instead of 8")]
     Precision(u8),
-    /// Only three components.
+    /// A number of components other than 3.
     #[error("{0} components instead of 3")]
     Components(usize),
-    /// RGB, by an Adobe segment or by the components' names.
+    /// RGB components.
     #[error("RGB instead of YCbCr")]
     Rgb,
-    /// Only 2x1,1x1,1x1 and 2x2,1x1,1x1.
+    /// Sampling factors other than 2x1,1x1,1x1 and 2x2,1x1,1x1.
     #[error("sampling factors {0:?} (horizontal, vertical) instead of 4:2:2 or 4:2:0")]
     SamplingFactors([(u8, u8); 3]),
-    /// Only one scan of all components in the frame's order, with all coefficients.
-    #[error("several scans, or a scan in another order")]
+    /// Anything but one scan of all components, in the frame's order, with all coefficients.
+    #[error("several scans, or a scan with its components in another order")]
     Scan,
-    /// Only Annex K's tables.
+    /// Huffman tables other than those of Annex K.
     #[error("the Huffman tables are not the standard ones of T.81 Annex K")]
     HuffmanTables,
-    /// Only 8-bit tables.
+    /// A quantization table of 16-bit values.
     #[error("a quantization table has 16-bit values")]
     WideQuantizationTable,
-    /// Only one table for both chroma components.
+    /// Different quantization tables for the two chroma components.
     #[error("Cb and Cr have different quantization tables")]
     ChromaQuantizationTables,
-    /// Up to 2040 pixels a side.
-    #[error("{width}x{height} is over 2040 pixels a side")]
+    /// A side longer than [`MAX_SIDE`].
+    #[error("the picture size {width}x{height} exceeds {MAX_SIDE} pixels per side")]
     Size {
         /// In pixels.
         width: u16,
@@ -123,7 +125,7 @@ pub enum UnsupportedByRtp {
 }
 
 impl UnsupportedByRtp {
-    /// The kind's name in statistics.
+    /// Name of this property in statistics.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Process(_) => "process",
@@ -140,11 +142,11 @@ impl UnsupportedByRtp {
     }
 }
 
-/// Checks one image.
+/// Checks whether RTP/JPEG can carry an image.
 ///
 /// # Errors
-/// [`CheckError::Damaged`] comes before [`CheckError::UnsupportedByRtp`], so that damage is dropped
-/// wherever the image goes.
+/// [`CheckError::Damaged`] takes precedence over [`CheckError::UnsupportedByRtp`], so that damaged
+/// images are dropped and not converted.
 pub fn check(jpeg: &[u8]) -> Result<CheckedJpeg<'_>, CheckError> {
     check_parsed(jpeg, &Header::parse(jpeg)?)
 }
@@ -170,7 +172,7 @@ pub(super) fn check_parsed<'a>(
 }
 
 fn rtp_parameters(header: &Header) -> Result<RtpParameters, UnsupportedByRtp> {
-    // What no decoder takes comes first, so that the reason given is the one that decides.
+    // What no decoder supports comes first, so that the reported reason is the decisive one.
     if matches!(header.process, Process::Other(_)) {
         return Err(UnsupportedByRtp::Process(header.process));
     }
@@ -193,8 +195,8 @@ fn rtp_parameters(header: &Header) -> Result<RtpParameters, UnsupportedByRtp> {
     if width > MAX_SIDE || height > MAX_SIDE {
         return Err(UnsupportedByRtp::Size { width, height });
     }
-    // RFC 2435 section 4.1: type 0 is 2x1,1x1,1x1 and type 1 is 2x2,1x1,1x1, to the factor:
-    // the same ratio with other factors orders the blocks differently.
+    // RFC 2435 section 4.1: type 0 is 2x1,1x1,1x1 and type 1 is 2x2,1x1,1x1, with exactly these
+    // factors: the same ratio with other factors orders the blocks differently.
     let factors = [y, cb, cr].map(|component| (component.horizontal, component.vertical));
     if !matches!(factors, [(2, 1 | 2), (1, 1), (1, 1)]) {
         return Err(UnsupportedByRtp::SamplingFactors(factors));
@@ -230,7 +232,7 @@ fn has_standard_tables(header: &Header) -> bool {
     let matches =
         |given: &[Option<HuffmanTable>; 4], standard: &[HuffmanTable; 2], which, want: usize| {
             let table = given.get(usize::from(which)).copied().flatten();
-            // An absent table means the standard one of that number, as in AVI.
+            // A missing table means the standard one of that number, as in AVI.
             let table = table.or_else(|| standard.get(usize::from(which)).copied());
             table.is_some() && table == standard.get(want).copied()
         };

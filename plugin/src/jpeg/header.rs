@@ -1,58 +1,59 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Everything before the entropy-coded data, checked.
+//! Reads and checks everything before the entropy-coded data.
 
 use super::segments::{Segments, marker};
+use std::fmt;
 
-/// The largest picture that is looked at, in pixels: 64 megapixels. Nothing is allocated by a
-/// size that a header states; this keeps decoders behind us from doing it.
+/// The largest picture that is accepted, in pixels: 64 megapixels. Nothing here allocates memory
+/// for the size that a header states; the limit keeps decoders that follow from doing so.
 pub const MAX_PIXELS: u32 = 64_000_000;
 
-/// How a header is damaged: a decoder or payloader that trusts it would crash or show nonsense.
+/// How an image is damaged: a decoder or payloader that trusts it would crash or show garbage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Damage {
-    /// The image does not begin with FF D8.
-    #[error("no SOI at the begin")]
+    /// The image does not start with FF D8.
+    #[error("the image does not start with SOI (ff d8)")]
     NoSoi,
-    /// A marker was due.
-    #[error("byte {offset} is {found:02x}, not a marker")]
+    /// There is another byte where a marker must be.
+    #[error("expected a marker at byte {offset}, found {found:02x}")]
     NotAMarker {
-        /// From the begin of the image.
+        /// In bytes from the start of the image.
         offset: usize,
-        /// The byte that is there.
+        /// The byte at that offset.
         found: u8,
     },
     /// The image ends inside a segment.
-    #[error("segment ff{marker:02x} at byte {offset} passes the end of the image")]
+    #[error("segment ff{marker:02x} at byte {offset} extends past the end of the image")]
     SegmentCut {
         /// The byte after FF.
         marker: u8,
-        /// From the begin of the image.
+        /// In bytes from the start of the image.
         offset: usize,
     },
-    /// The stated length is too short for what the segment must hold.
+    /// The stated length is too short for what the segment must contain.
     #[error("segment ff{marker:02x} at byte {offset} is too short")]
     SegmentTooShort {
         /// The byte after FF.
         marker: u8,
-        /// From the begin of the image.
+        /// In bytes from the start of the image.
         offset: usize,
     },
     /// A field of a segment has a value that T.81 does not allow.
-    #[error("segment ff{marker:02x} at byte {offset} holds an impossible value")]
+    #[error("segment ff{marker:02x} at byte {offset} contains an invalid value")]
     BadValue {
         /// The byte after FF.
         marker: u8,
-        /// From the begin of the image.
+        /// In bytes from the start of the image.
         offset: usize,
     },
     /// There is no frame header before the scan.
     #[error("no frame header (SOF)")]
     NoFrameHeader,
-    /// There are two.
+    /// There are two frame headers.
     #[error("two frame headers (SOF)")]
     TwoFrameHeaders,
     /// Width or height is 0.
-    #[error("the picture is {width}x{height}")]
+    #[error("the picture size is {width}x{height}; neither side may be 0")]
     NoSize {
         /// In pixels.
         width: u16,
@@ -60,14 +61,14 @@ pub enum Damage {
         height: u16,
     },
     /// More pixels than [`MAX_PIXELS`].
-    #[error("the picture of {width}x{height} is over the limit of {MAX_PIXELS} pixels")]
+    #[error("the picture size {width}x{height} exceeds the limit of {MAX_PIXELS} pixels")]
     TooLarge {
         /// In pixels.
         width: u16,
         /// In pixels.
         height: u16,
     },
-    /// A component's quantization table is not there.
+    /// A component's quantization table is missing.
     #[error("quantization table {table} is missing")]
     NoQuantizationTable {
         /// The table's destination, 0 to 3.
@@ -76,24 +77,24 @@ pub enum Damage {
     /// The image ends before a scan.
     #[error("no scan (SOS)")]
     NoScan,
-    /// No entropy-coded data follow the scan header.
-    #[error("the image ends at the scan header")]
+    /// No entropy-coded data follows the scan header.
+    #[error("the image ends after the scan header")]
     EmptyScan,
-    /// A marker other than RSTn stands inside the scan.
-    #[error("marker ff{marker:02x} inside the scan, at byte {offset}")]
+    /// The scan contains a marker other than RSTn.
+    #[error("marker ff{marker:02x} inside the scan at byte {offset}")]
     MarkerInScan {
         /// The byte after FF.
         marker: u8,
-        /// From the begin of the image.
+        /// In bytes from the start of the image.
         offset: usize,
     },
-    /// EOI is missing, and so are blocks of the picture.
-    #[error("the image is cut: the end of its scan is missing")]
+    /// EOI and some blocks of the picture are missing.
+    #[error("the image is truncated: the end of its scan is missing")]
     ScanCut,
 }
 
 impl Damage {
-    /// The kind's name in statistics.
+    /// Name of this kind of damage in statistics.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NoSoi => "no-soi",
@@ -114,7 +115,7 @@ impl Damage {
     }
 }
 
-/// The coding process, by the frame header's marker (T.81 table B.1).
+/// The coding process, as given by the frame header's marker (T.81 table B.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Process {
     /// SOF0: baseline DCT, Huffman coding.
@@ -123,8 +124,21 @@ pub enum Process {
     ExtendedSequential,
     /// SOF2: progressive DCT, Huffman coding.
     Progressive,
-    /// SOF3 and up: lossless, hierarchical or arithmetic.
+    /// Any other marker: lossless, hierarchical or arithmetic coding.
     Other(u8),
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Baseline => f.write_str("baseline"),
+            Self::ExtendedSequential => f.write_str("extended sequential"),
+            Self::Progressive => f.write_str("progressive"),
+            Self::Other(marker) => {
+                write!(f, "lossless, hierarchical or arithmetic (marker ff{marker:02x})")
+            }
+        }
+    }
 }
 
 /// A component of the frame.
@@ -140,25 +154,25 @@ pub struct Component {
     pub quantization: u8,
 }
 
-/// A quantization table as it lies in the image.
+/// A quantization table, borrowed from the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuantizationTable<'a> {
-    /// Whether the 64 values have 16 bits.
+    /// Whether the 64 values have 16 bits each, not 8.
     pub wide: bool,
-    /// The values in zigzag order; 64 or 128 bytes.
+    /// The values in zigzag order: 64 or 128 bytes.
     pub values: &'a [u8],
 }
 
-/// A Huffman table as it lies in the image.
+/// A Huffman table, borrowed from the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HuffmanTable<'a> {
     /// Li: the number of codes of each length from 1 to 16.
     pub counts: &'a [u8],
-    /// Vi,j: the values, shortest code first.
+    /// Vi,j: the values in the order of their codes, shortest code first.
     pub values: &'a [u8],
 }
 
-/// A component's part in a scan.
+/// A component of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ScanComponent {
     /// Csj, the component identifier.
@@ -178,18 +192,18 @@ pub struct Scan {
     pub spectral_start: u8,
     /// Se, the last coefficient.
     pub spectral_end: u8,
-    /// Ah and Al, the successive approximation bits, as they lie in one byte.
+    /// Ah (upper four bits) and Al (lower four bits), the successive approximation bit positions.
     pub approximation: u8,
 }
 
 impl Scan {
-    /// Whether it has these components in this order, with all coefficients.
+    /// Whether the scan has exactly these components in this order, with all coefficients.
     pub fn is_of_all<const N: usize>(&self, ids: [u8; N]) -> bool {
         self.components().iter().map(|component| component.id).eq(ids)
             && (self.spectral_start, self.spectral_end, self.approximation) == (0, 63, 0)
     }
 
-    /// Its components in order.
+    /// The components in order.
     pub fn components(&self) -> &[ScanComponent] {
         self.components.get(..self.count).unwrap_or_default()
     }
@@ -198,9 +212,9 @@ impl Scan {
 /// Everything before the first scan's data.
 #[derive(Debug, Clone, Copy)]
 pub struct Header<'a> {
-    /// By the frame header's marker.
+    /// The coding process.
     pub process: Process,
-    /// Bits of a sample.
+    /// Bits per sample.
     pub precision: u8,
     /// In pixels, not 0.
     pub width: u16,
@@ -208,19 +222,19 @@ pub struct Header<'a> {
     pub height: u16,
     components: [Component; 4],
     count: usize,
-    /// By destination.
+    /// Quantization tables, indexed by destination.
     pub quantization: [Option<QuantizationTable<'a>>; 4],
-    /// DC tables by destination; `None` means the standard one.
+    /// DC tables, indexed by destination; `None` means the standard table.
     pub dc: [Option<HuffmanTable<'a>>; 4],
-    /// AC tables by destination; `None` means the standard one.
+    /// AC tables, indexed by destination; `None` means the standard table.
     pub ac: [Option<HuffmanTable<'a>>; 4],
-    /// MCUs between restart markers; 0 means none.
+    /// MCUs between restart markers; 0 if there are none.
     pub restart_interval: u16,
     /// The transform flag of an Adobe APP14 segment: 0 is RGB or CMYK, 1 is `YCbCr`, 2 is YCCK.
     pub adobe_transform: Option<u8>,
     /// The first scan's header.
     pub scan: Scan,
-    /// Where that scan's entropy-coded data begin, from the begin of the image.
+    /// Offset of that scan's entropy-coded data, in bytes from the start of the image.
     pub scan_data: usize,
 }
 
@@ -233,7 +247,7 @@ impl<'a> Header<'a> {
     /// Reads and checks everything before the first scan's data.
     ///
     /// # Errors
-    /// The first damage found. What T.81 allows is no damage, whoever can show it.
+    /// The first damage found. What T.81 allows is not damage, even if few decoders can show it.
     pub fn parse(jpeg: &'a [u8]) -> Result<Self, Damage> {
         let mut header = Self {
             process: Process::Baseline,
@@ -254,11 +268,11 @@ impl<'a> Header<'a> {
         header.validated(jpeg)
     }
 
-    /// Reads on from `offset`, behind a scan's data, to the next scan, for images that have
-    /// several.
+    /// Continues at `offset`, after a scan's data, and reads up to the next scan. For images that
+    /// have several scans.
     ///
     /// # Errors
-    /// The first damage found; [`Damage::NoScan`] if the image ends there.
+    /// The first damage found; [`Damage::NoScan`] if there are no more scans.
     pub fn next_scan(&mut self, jpeg: &'a [u8], offset: usize) -> Result<(), Damage> {
         self.read(Segments::after_scan(jpeg, offset))?;
         *self = self.validated(jpeg)?;
@@ -292,7 +306,8 @@ impl<'a> Header<'a> {
         Ok(())
     }
 
-    /// Whether the components are red, green and blue, by an Adobe segment or by their names.
+    /// Whether the components are red, green and blue, as an Adobe segment or their identifiers
+    /// say.
     pub fn is_rgb(&self) -> bool {
         let named = || self.components().iter().map(|component| component.id).eq(*b"RGB");
         self.adobe_transform == Some(0) || named()
@@ -305,8 +320,8 @@ impl<'a> Header<'a> {
         let lossless = matches!(self.process, Process::Other(_));
         for component in self.components() {
             let table = component.quantization;
-            let there = self.quantization.get(usize::from(table)).is_some_and(Option::is_some);
-            if !there && !lossless {
+            let present = self.quantization.get(usize::from(table)).is_some_and(Option::is_some);
+            if !present && !lossless {
                 return Err(Damage::NoQuantizationTable { table });
             }
         }
@@ -314,7 +329,7 @@ impl<'a> Header<'a> {
         if !self.scan.components().iter().all(known) {
             return Err(Damage::BadValue { marker: marker::SOS, offset: self.scan_data });
         }
-        // Two bytes of EOI are no scan data.
+        // The two bytes of EOI are not scan data.
         if jpeg.get(self.scan_data..).is_none_or(|data| data.is_empty() || data == [0xff, 0xd9]) {
             return Err(Damage::EmptyScan);
         }
@@ -384,11 +399,11 @@ impl<'a> Header<'a> {
             let (kind, counts, values);
             (kind, body) = body.u8()?;
             (counts, body) = body.bytes(16)?;
-            // Codes of each length must leave room for longer ones (T.81 C.2).
-            let mut room = 1_i32;
+            // The codes of each length must leave codes for longer ones (T.81 C.2).
+            let mut free_codes = 1_i32;
             for count in counts {
-                room = room * 2 - i32::from(*count);
-                if room < 0 {
+                free_codes = free_codes * 2 - i32::from(*count);
+                if free_codes < 0 {
                     return Err(body.bad_value());
                 }
             }
@@ -411,7 +426,7 @@ impl<'a> Header<'a> {
     fn scan_header(&mut self, body: SegmentReader<'a>) -> Result<(), Damage> {
         let start = body;
         let (count, mut body) = body.u8()?;
-        // T.81 table B.3; the length is fixed by the count.
+        // T.81 table B.3: the count determines the length.
         if !(1..=4).contains(&count) || start.rest.len() != 4 + 2 * usize::from(count) {
             return Err(start.bad_value());
         }
@@ -436,7 +451,7 @@ impl<'a> Header<'a> {
     }
 }
 
-/// What is left of a segment's body, and where it belongs for an error.
+/// Reads a segment's body from front to back; errors name the segment.
 #[derive(Clone, Copy)]
 struct SegmentReader<'a> {
     rest: &'a [u8],

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where an image's entropy-coded data end.
+//! Finds the end of an image.
 
 use super::Damage;
 use super::segments::marker;
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
-/// What stands at the end of a scan.
+/// How a scan ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageEnd {
-    /// EOI; the image has this many bytes with it.
+    /// With EOI; the image has this many bytes, EOI included.
     Eoi(usize),
-    /// The bytes end without EOI.
+    /// Without EOI: the bytes end first.
     Missing,
 }
 
-/// Finds the end of the only scan of `jpeg`, whose entropy-coded data begin at `scan_data`.
+/// Finds the end of the only scan of `jpeg`, whose entropy-coded data starts at `scan_data`.
 ///
 /// # Errors
 /// [`Damage::MarkerInScan`] for a marker other than RSTn and EOI.
@@ -35,8 +35,8 @@ pub fn first_image_end(jpeg: &[u8], scan_data: usize) -> Result<ImageEnd, Damage
     Ok(ImageEnd::Missing)
 }
 
-/// Whether a second image follows the first one in `jpeg`: EOI and SOI next to each other.
-/// A thumbnail inside a segment has no SOI right behind its EOI.
+/// Whether a second image follows the first one in `jpeg`: EOI directly followed by SOI. The EOI of
+/// a thumbnail inside a segment is not directly followed by SOI.
 pub fn holds_second_image(jpeg: &[u8]) -> bool {
     static END_AND_START: LazyLock<Finder> =
         LazyLock::new(|| Finder::new(&[0xff, marker::EOI, 0xff, marker::SOI]));

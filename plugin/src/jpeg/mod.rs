@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! JPEG images as far as carrying them needs it: headers, tables, where an image ends, and
-//! whether RFC 2435 can carry it. ITU-T T.81 is the JPEG standard.
+//! What sending JPEG images (ITU-T T.81) over RTP needs: their headers and tables, where an image
+//! ends, whether RTP/JPEG (RFC 2435) can carry it, and how to make an image that it can carry.
 //!
-//! Everything takes a slice and never leaves it, whatever the bytes say.
+//! All functions take slices and are safe for any bytes: nothing panics or reads past the end.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

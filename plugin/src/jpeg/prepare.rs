@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Makes any image one that RFC 2435 carries, with as little loss as there is a way for.
+//! Converts any image into one that RTP/JPEG (RFC 2435) carries, with as little loss as possible.
 
 use super::check::{
     CheckError, CheckedJpeg, MAX_SIDE, RtpParameters, UnsupportedByRtp, check_parsed,
@@ -9,24 +9,24 @@ use super::recode::encode::EncodedJpeg;
 use super::recode::pixels::encode_again;
 use super::recode::{Preserved, RecodeError, recode_parsed};
 
-/// How an image became one that RFC 2435 carries.
+/// How an image was converted into one that RTP/JPEG carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Conversion {
-    /// It is one already.
+    /// Not at all: RTP/JPEG carries it as it is.
     AsIs,
-    /// Recoded: the same pixels.
+    /// Recoded without loss: all pixels are the same.
     Exact,
-    /// Recoded: the same luma, chroma resampled.
+    /// Recoded: luma is the same, chroma was resampled.
     Luma,
-    /// Decoded and encoded again, or rounded from 12 bits to 8.
+    /// Decoded and encoded again, or rounded from 12 bits per sample to 8.
     Lossy,
 }
 
 impl Conversion {
-    /// All of them.
+    /// All conversions.
     pub const ALL: [Self; 4] = [Self::AsIs, Self::Exact, Self::Luma, Self::Lossy];
 
-    /// Its name in statistics.
+    /// Name in statistics.
     pub fn name(self) -> &'static str {
         match self {
             Self::AsIs => "as-is",
@@ -36,7 +36,7 @@ impl Conversion {
         }
     }
 
-    /// What happens, in words.
+    /// Description for log messages.
     pub fn describe(self) -> &'static str {
         match self {
             Self::AsIs => "sent as it is in the file",
@@ -47,14 +47,14 @@ impl Conversion {
     }
 }
 
-/// Why an image is not one that RFC 2435 carries.
+/// Why an image has to be converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConversionReason {
-    /// RFC 2435 has no way to say it.
+    /// RTP/JPEG cannot represent the image.
     #[error(transparent)]
     UnsupportedByRtp(#[from] UnsupportedByRtp),
-    /// The stream has another size, which its receivers have been told.
-    #[error("the picture is {width}x{height}, unlike those before it")]
+    /// The stream has another picture size, which was announced to its receivers.
+    #[error("the picture size {width}x{height} differs from that of earlier frames")]
     OtherSize {
         /// In pixels.
         width: u16,
@@ -64,7 +64,7 @@ pub enum ConversionReason {
 }
 
 impl ConversionReason {
-    /// The kind's name in statistics.
+    /// Name of this reason in statistics.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::UnsupportedByRtp(reason) => reason.kind(),
@@ -73,20 +73,20 @@ impl ConversionReason {
     }
 }
 
-/// What is sent for an image.
+/// The image that is sent for an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Prepared<'a> {
-    /// The image itself, or its first bytes.
+    /// The image itself, without bytes that follow it.
     AsIs(CheckedJpeg<'a>),
-    /// Another image.
+    /// A converted image.
     Made {
         /// From SOI to EOI.
         jpeg: Vec<u8>,
         /// What RTP/JPEG sends in place of its headers.
         parameters: RtpParameters,
-        /// What it has preserved.
+        /// How it was converted.
         conversion: Conversion,
-        /// Why it was made.
+        /// Why it was converted.
         reason: ConversionReason,
     },
 }
@@ -100,7 +100,7 @@ impl Prepared<'_> {
         }
     }
 
-    /// How the image became one that RFC 2435 carries.
+    /// How the image was converted.
     pub fn conversion(&self) -> Conversion {
         match self {
             Self::AsIs(_) => Conversion::AsIs,
@@ -108,7 +108,7 @@ impl Prepared<'_> {
         }
     }
 
-    /// Why it was not carried as it is, if it was not.
+    /// Why the image was converted; `None` if it is sent as it is.
     pub fn reason(&self) -> Option<ConversionReason> {
         match self {
             Self::AsIs(_) => None,
@@ -120,16 +120,16 @@ impl Prepared<'_> {
 /// Why nothing can be sent for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// Not all of it is there, or what is there makes no sense.
+    /// The image is incomplete or invalid.
     #[error("damaged: {0}")]
     Damaged(#[from] Damage),
-    /// It is not decoded here.
+    /// The decoder does not support the image.
     #[error("cannot be decoded: {0}")]
     Undecodable(UnsupportedByRtp),
 }
 
 impl Unusable {
-    /// The kind's name in statistics.
+    /// Name of this reason in statistics.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Damaged(damage) => damage.kind(),
@@ -138,26 +138,27 @@ impl Unusable {
     }
 }
 
-/// The size in which an image of this size is sent, in pixels: 2040 a side at the most.
+/// The size in pixels in which an image of a given size is sent: at most [`MAX_SIDE`] per side.
 pub fn prepared_size(width: u16, height: u16) -> (u16, u16) {
-    let (longest, most) = (u32::from(width.max(height)), u32::from(MAX_SIDE));
-    if longest <= most {
+    let (longest, limit) = (u32::from(width.max(height)), u32::from(MAX_SIDE));
+    if longest <= limit {
         return (width, height);
     }
     let scaled = |side: u16| {
-        let side = (u32::from(side) * most + longest / 2) / longest;
+        let side = (u32::from(side) * limit + longest / 2) / longest;
         u16::try_from(side.max(1)).unwrap_or(MAX_SIDE)
     };
     (scaled(width), scaled(height))
 }
 
-/// Arithmetic, lossless and hierarchical images are not decoded, nor other than 8 and 12 bits.
+/// Whether the decoder supports images with this property. It does not support arithmetic, lossless
+/// and hierarchical coding, nor samples of other than 8 and 12 bits.
 fn is_decodable(reason: &UnsupportedByRtp) -> bool {
     !matches!(reason, UnsupportedByRtp::Process(Process::Other(_)))
         && !matches!(reason, UnsupportedByRtp::Precision(bits) if *bits != 12)
 }
 
-/// Prepares an image, in `size` if that is given.
+/// Prepares an image for RTP/JPEG; scales it to `size` in pixels, if one is given.
 ///
 /// # Errors
 /// See [`Unusable`].

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The walk from marker to marker (T.81 section B.1.1).
+//! The marker segments of an image (T.81 section B.1.1).
 
 use super::Damage;
 
@@ -20,7 +20,8 @@ pub(super) mod marker {
     pub const APP14: u8 = 0xee;
     pub const TEM: u8 = 0x01;
 
-    /// Whether it begins a frame header: SOF0 to SOF15 less the three codes that mean else.
+    /// Whether the marker starts a frame header: SOF0 to SOF15, without the three codes in that
+    /// range that have other meanings.
     pub fn is_sof(code: u8) -> bool {
         matches!(code, SOF0..=SOF15) && !matches!(code, DHT | JPG | DAC)
     }
@@ -31,17 +32,17 @@ pub(super) mod marker {
 pub struct Segment<'a> {
     /// The byte after FF.
     pub marker: u8,
-    /// Where the FF stands, from the begin of the image.
+    /// Offset of the FF, in bytes from the start of the image.
     pub offset: usize,
     /// What follows the length field.
     pub body: &'a [u8],
-    /// The offset behind the segment.
+    /// Offset of the first byte after the segment.
     pub end: usize,
 }
 
-/// Walks an image's segments from SOI up to and including the first SOS.
+/// Iterator over an image's segments, from SOI up to and including the first SOS.
 ///
-/// Fill bytes (T.81 B.1.1.2) are passed over. After an error or SOS the walk has ended.
+/// Fill bytes (T.81 B.1.1.2) are skipped. The iterator ends after an error or SOS.
 #[derive(Debug, Clone)]
 pub struct Segments<'a> {
     jpeg: &'a [u8],
@@ -49,12 +50,12 @@ pub struct Segments<'a> {
 }
 
 impl<'a> Segments<'a> {
-    /// A walk of `jpeg`, which begins with SOI.
+    /// Starts at the SOI of `jpeg`.
     pub fn new(jpeg: &'a [u8]) -> Self {
         Self { jpeg, next: Some(0) }
     }
 
-    /// A walk that goes on at `offset`, behind a scan's data, to the next SOS.
+    /// Continues at `offset`, after a scan's data, up to and including the next SOS.
     pub fn after_scan(jpeg: &'a [u8], offset: usize) -> Self {
         Self { jpeg, next: Some(offset) }
     }
@@ -96,7 +97,7 @@ impl<'a> Iterator for Segments<'a> {
             }
             offset = 2;
         }
-        // TEM and RSTn stand alone, without a length.
+        // TEM and RSTn have no length and no body.
         while let Some(&[0xff, code]) = self.jpeg.get(offset..offset + 2) {
             match code {
                 marker::TEM | marker::RST0..=marker::RST7 => offset += 2,
@@ -115,8 +116,8 @@ impl<'a> Iterator for Segments<'a> {
     }
 }
 
-/// Width and height in pixels as the first frame header says, read no further than that;
-/// `None` where there is none or it says 0.
+/// Width and height in pixels from the first frame header; nothing after it is read. `None` if
+/// there is no frame header or one of them is 0.
 pub fn frame_size(jpeg: &[u8]) -> Option<(u16, u16)> {
     let sof =
         Segments::new(jpeg).map_while(Result::ok).find(|segment| marker::is_sof(segment.marker))?;

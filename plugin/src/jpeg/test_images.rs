@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Small images made by code, and the rows of damage and of what RFC 2435 cannot carry.
+//! Small images made by code; tables of damaged images and of those that RTP/JPEG cannot carry.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, clippy::too_many_lines)]
 
 use super::*;
 use proptest::prelude::*;
 
-/// An image of flat grey blocks, right in every field unless a test changes one.
+/// An image of flat grey blocks, valid in every field that a test does not change.
 #[derive(Clone)]
 struct Image {
     sof: u8,
@@ -71,7 +71,7 @@ impl Image {
         out
     }
 
-    /// Every block is "no difference, no AC": 00 1010 for luminance, 00 00 for chrominance.
+    /// Blocks without DC difference and AC coefficients: 00 1010 for luminance, 00 00 for chrominance.
     fn blocks(&self) -> Vec<u8> {
         let most = |shift: u8| self.components.iter().map(|c| (c.1 >> shift) & 15).max().unwrap();
         let across = u32::from(self.size.0).div_ceil(8 * u32::from(most(4)));
@@ -114,7 +114,7 @@ fn segment(marker: u8, body: &[u8]) -> Vec<u8> {
     [&[0xff, marker], &length[..], body].concat()
 }
 
-/// The standard tables as DHT segments, so that rows can change one of them.
+/// The standard tables as a DHT segment, so that tests can change one of them.
 fn standard_dht() -> Vec<u8> {
     let mut body = Vec::new();
     for (class, tables) in [(0x00, STANDARD_DC), (0x10, STANDARD_AC)] {
@@ -128,7 +128,7 @@ fn standard_dht() -> Vec<u8> {
 }
 
 #[test]
-fn carried_as_it_is() {
+fn images_that_rtp_carries_pass_the_check() {
     let cut = |mut bytes: Vec<u8>| {
         bytes.truncate(bytes.len() - 2);
         bytes
@@ -218,7 +218,7 @@ fn carried_as_it_is() {
 }
 
 #[test]
-fn not_carried_and_why() {
+fn images_that_rtp_does_not_carry_are_refused_with_the_reason() {
     let factors = |a: u8, b: u8, c: u8| {
         move |i: &mut Image| {
             for (component, factor) in i.components.iter_mut().zip([a, b, c]) {
@@ -346,7 +346,7 @@ fn not_carried_and_why() {
 }
 
 #[test]
-fn damage_is_found_before_anything_else_sees_it() {
+fn damage_is_reported_before_anything_else() {
     let good = Image::good().bytes();
     let find = |marker: u8| good.windows(2).position(|pair| pair == [0xff, marker]).unwrap();
     let (sos, scan) = (find(0xda), find(0xda) + 14);
@@ -427,7 +427,7 @@ fn damage_is_found_before_anything_else_sees_it() {
 }
 
 #[test]
-fn no_cut_is_taken_for_an_image() {
+fn a_truncated_image_is_damaged_at_every_length() {
     let image = Image::with(|i| i.restart_interval = 2);
     for length in 0..image.len() - 3 {
         assert!(matches!(check(&image[..length]), Err(CheckError::Damaged(_))), "cut at {length}");
@@ -436,13 +436,13 @@ fn no_cut_is_taken_for_an_image() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_judged_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn any_bytes_are_checked_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let _ = check(&[&[0xff, 0xd8][..], &bytes].concat());
         let _ = frame_size(&bytes);
     }
 
     #[test]
-    fn any_change_of_a_good_image_is_judged_without_a_panic(
+    fn any_change_of_a_good_image_is_checked_without_a_panic(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cut in any::<prop::sample::Index>(),
     ) {

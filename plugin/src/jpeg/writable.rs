@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether an image should be written into a movie: one that every player of movies shows.
+//! Checks whether every player of movies can show an image.
 
 use super::{CheckError, Damage, Process, UnsupportedByRtp, check};
 
-/// Why an image should not be written.
+/// Why an image should not be written into a movie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unwritable {
-    /// It is broken, or cut.
+    /// The image is damaged or truncated.
     #[error("the image is damaged: {0}")]
     Damaged(#[from] Damage),
-    /// Its end of image is missing.
-    #[error("the image is cut: its end (FF D9) is missing")]
+    /// EOI is missing.
+    #[error("the image is truncated: EOI (ff d9) is missing at its end")]
     NoEnd,
-    /// Players of movies are simple; only baseline is sure to be shown.
-    #[error("the image is {0:?}, not baseline: decode it and encode it again (jpegdec ! jpegenc)")]
+    /// The image is not baseline. Many players of movies support nothing else.
+    #[error(
+        "the image is {0} instead of baseline; decode it and encode it again (jpegdec ! jpegenc)"
+    )]
     Process(Process),
 }
 
-/// Checks an image that is to be written.
+/// Checks whether an image should be written into a movie.
 ///
 /// # Errors
 /// See [`Unwritable`].

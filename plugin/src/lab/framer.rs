@@ -1,39 +1,39 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where one request ends and the next begins: lab clients mostly send no blank line, so that
-//! silence is part of the protocol. The caller tells of it; nothing in here asks a clock.
+//! Splits the bytes of a connection into requests. Most lab clients do not end a request with a blank
+//! line, so that a pause ends it too. The caller reports pauses; this code reads no clocks.
 
 use super::{Method, Request};
 
 /// The longest request, in bytes.
 pub const MAX_REQUEST: usize = 4 * 1024;
 
-/// Why a connection is closed.
+/// Why a connection must be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FramerError {
-    /// It sends more than [`MAX_REQUEST`] bytes without an end.
-    #[error("a request of more than {MAX_REQUEST} bytes")]
+    /// A request is longer than [`MAX_REQUEST`].
+    #[error("the request is longer than {MAX_REQUEST} bytes")]
     TooLong,
-    /// It sends bytes that are no text.
-    #[error("byte {0:02x}, which is no text")]
-    NoText(u8),
+    /// A request contains a byte that is not text.
+    #[error("the request contains byte {0:02x}, which is not text")]
+    NotText(u8),
 }
 
-/// Cuts what a connection sends into requests.
+/// Splits the bytes of a connection into requests.
 #[derive(Debug, Default)]
 pub struct Framer {
     buffer: String,
 }
 
 impl Framer {
-    /// Takes in bytes.
+    /// Adds received bytes.
     ///
     /// # Errors
-    /// See [`FramerError`]; the connection is of no more use then.
+    /// See [`FramerError`]. The connection must be closed then.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), FramerError> {
-        // Names of movies may be in any encoding; control bytes are in none.
+        // Names of movies can have any encoding, but no encoding has control bytes.
         let control = |byte: &u8| *byte < 0x20 && !matches!(byte, b'\r' | b'\n' | b'\t');
         if let Some(byte) = bytes.iter().copied().find(|byte| control(byte) || *byte == 0x7f) {
-            return Err(FramerError::NoText(byte));
+            return Err(FramerError::NotText(byte));
         }
         self.buffer.push_str(&String::from_utf8_lossy(bytes));
         if self.buffer.len() > MAX_REQUEST {
@@ -42,18 +42,18 @@ impl Framer {
         Ok(())
     }
 
-    /// Whether a request has begun, which must be complete within a time.
+    /// Whether a part of a request has been received, so that the rest must follow within a time limit.
     pub fn has_begun(&self) -> bool {
         !self.buffer.trim_start_matches(['\r', '\n']).is_empty()
     }
 
-    /// The next request, if it is complete: at a blank line; before a line that begins with a
-    /// method; or as it is, if `quiet` says that no byte has come for a while and it makes a
-    /// request.
+    /// Takes the next complete request. It ends with a blank line, or before a line that starts with a
+    /// method. If `quiet` is set (no bytes have been received for a while), it also ends with the
+    /// last received byte, if it can be parsed.
     pub fn next_request(&mut self, quiet: bool) -> Option<String> {
-        // Between requests, line ends mean nothing.
-        let begin = self.buffer.len() - self.buffer.trim_start_matches(['\r', '\n']).len();
-        self.buffer.drain(..begin);
+        // Line ends between requests are ignored.
+        let start = self.buffer.len() - self.buffer.trim_start_matches(['\r', '\n']).len();
+        self.buffer.drain(..start);
         let end = self.end()?.or_else(|| {
             let whole = quiet && Request::parse(&self.buffer).is_ok();
             whole.then_some(self.buffer.len())
@@ -61,8 +61,9 @@ impl Framer {
         Some(self.buffer.drain(..end).collect())
     }
 
-    /// Where the request ends by what follows it; `None` without a request.
-    #[allow(clippy::option_option, reason = "no request, no end, an end")]
+    /// The end of the request, if a blank line or a method after it shows the end; `None` without a
+    /// request.
+    #[allow(clippy::option_option, reason = "no request, unknown end, known end")]
     fn end(&self) -> Option<Option<usize>> {
         if self.buffer.is_empty() {
             return None;
@@ -73,10 +74,10 @@ impl Framer {
             if number > 0 && line.ends_with('\n') && text.is_empty() {
                 return Some(Some(at + line.len()));
             }
-            // A word is whole only when something follows it.
+            // A word is complete only if another byte follows it.
             let word = line.split_ascii_whitespace().next().unwrap_or_default();
-            let begins = line.starts_with(word) && line.len() > word.len();
-            if number > 0 && begins && Method::of(word).is_some() {
+            let starts = line.starts_with(word) && line.len() > word.len();
+            if number > 0 && starts && Method::of(word).is_some() {
                 return Some(Some(at));
             }
             at += line.len();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The course lab's control messages, which look like RTSP and are not: the requests of its many
-//! clients are read liberally, replies are written to the byte. `docs/lab-protocol.md` is the
-//! specification.
+//! The control messages of the course lab, which resemble RTSP but are not. Requests are accepted in
+//! all forms that lab clients send; replies have exactly the bytes that lab clients expect.
+//! `docs/lab-protocol.md` is the specification.
 //!
-//! Code in here takes bytes and gives values; it opens no socket and asks no clock.
+//! This code converts bytes to values; it opens no sockets and reads no clocks.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Replies: three lines, written to the byte, since clients read them by line and word; and what
-//! servers answer, read liberally.
+//! Replies. Ours have three lines of exact bytes, since lab clients split them by lines and words. The
+//! replies of servers are accepted in all forms that were seen.
 
 use super::{LineEnd, LineFormat};
 
-/// The statuses of the lab.
+/// The status of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// OK_200.
+    /// 200, in the lab `OK_200`.
     Ok,
-    /// No method, no port.
+    /// 400: the method or the port is missing.
     BadRequest,
-    /// FILE_NOT_FOUND_404.
+    /// 404, in the lab `FILE_NOT_FOUND_404`.
     NotFound,
-    /// The session is another one.
+    /// 454: the session number is wrong.
     SessionNotFound,
-    /// The state does not allow it.
+    /// 455: the state does not allow the method.
     MethodNotValidInThisState,
-    /// CON_ERR_500: RTP cannot be sent.
+    /// 500, in the lab `CON_ERR_500`: RTP cannot be sent.
     InternalServerError,
-    /// A method that is not done here.
+    /// 501: the method is not supported.
     NotImplemented,
 }
 
 impl Status {
-    /// Its number.
+    /// The status code.
     pub fn code(self) -> u16 {
         match self {
             Self::Ok => 200,
@@ -37,7 +37,7 @@ impl Status {
         }
     }
 
-    /// Its words.
+    /// The reason phrase.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -50,10 +50,10 @@ impl Status {
         }
     }
 
-    /// Writes a reply: three lines in the request's form, a line end behind the last, no other
-    /// header; a blank line only where the request had one. `session` is of six digits; errors
-    /// state 0. An error to three CRLF lines without a blank line, which Java clients send, is
-    /// its first line alone.
+    /// Writes a reply: three lines with the line ends of the request, the last one included, and a
+    /// blank line only if the request had one. `session` has six digits; in errors it is 0. Errors
+    /// in reply to CRLF lines without a blank line, which Java clients send, have only the first
+    /// line.
     pub fn write(self, cseq: u64, session: u32, line_format: LineFormat) -> String {
         let end = line_format.line_end.as_str();
         let (code, reason) = (self.code(), self.reason());
@@ -68,14 +68,14 @@ impl Status {
     }
 }
 
-/// A server's reply, as far as it can be read.
+/// A server's reply; fields that cannot be read are `None`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
-    /// The first line's number.
+    /// The status code in the first line.
     pub code: u16,
-    /// The sequence number, if it is one: a server that echoes no number speaks the seed's form.
+    /// The sequence number. Servers that understand only the seed's form do not repeat it.
     pub cseq: Option<u64>,
-    /// The session, up to a blank or semicolon.
+    /// The session, without what follows a blank or semicolon.
     pub session: Option<String>,
     /// `TotalTime`, in seconds.
     pub seconds: Option<f64>,
@@ -83,16 +83,16 @@ pub struct Reply {
     pub frames: Option<u64>,
 }
 
-/// Why bytes are no reply.
+/// Why a text is not a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no status line")]
+#[error("the first line is not a status line")]
 pub struct ReplyError;
 
 impl Reply {
-    /// Reads a reply of any server seen.
+    /// Parses a reply in any form that was seen.
     ///
     /// # Errors
-    /// Without a status in the first line.
+    /// If the first line contains no status code.
     pub fn parse(text: &str) -> Result<Self, ReplyError> {
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let status = lines.next().unwrap_or_default();
@@ -132,17 +132,17 @@ impl Reply {
     }
 }
 
-/// What the body of a reply to DESCRIBE tells of a movie.
+/// The description of a movie in the reply to DESCRIBE.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Description {
-    /// `a=x-total-frames`: only our server writes it.
+    /// `a=x-total-frames`, which only our server writes.
     pub frames: u64,
-    /// `a=framerate`, in frames a second.
+    /// `a=framerate`, in frames per second.
     pub framerate: f64,
 }
 
 impl Description {
-    /// Reads a reply's text; `None` if it does not tell of both.
+    /// Parses the text of a reply; `None` if one of the two values is missing.
     pub fn parse(text: &str) -> Option<Self> {
         let value = |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name));
         let framerate: f64 = value("a=framerate:")?.parse().ok()?;

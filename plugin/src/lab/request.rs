@@ -1,39 +1,39 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Requests: every form that clients send, read; the forms that our client sends, written.
+//! Requests: parsed in every form that lab clients send, written in the forms that our client sends.
 
 use std::fmt::Write;
 
-/// What is asked for.
+/// Method of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
     /// Open a movie.
     Setup,
-    /// Begin or go on to send.
+    /// Start or resume sending.
     Play,
     /// Stop sending.
     Pause,
-    /// End; also written `STOP`.
+    /// End the session; also written `STOP`.
     Teardown,
-    /// Tell of a movie.
+    /// Describe a movie.
     Describe,
-    /// Tell the methods.
+    /// List the methods.
     Options,
-    /// Skip a tenth of the movie.
+    /// Skip forward by a tenth of the movie.
     Forward,
-    /// Skip a tenth back.
+    /// Skip back by a tenth of the movie.
     Backward,
-    /// Go to a place, by `X-Seek`.
+    /// Go to the position in `X-Seek`.
     Seek,
-    /// Half, the usual, or twice the frame rate: in halves.
+    /// Set the speed, in halves of the normal frame rate: 1, 2 or 4.
     Speed(u8),
-    /// Tell the movies.
+    /// List the movies.
     List,
-    /// Another movie.
+    /// Switch to another movie.
     Switch,
 }
 
 impl Method {
-    /// Its word; the first one where there are two.
+    /// The first word of a request with this method.
     pub fn word(self) -> &'static str {
         match self {
             Self::Setup => "SETUP",
@@ -53,7 +53,7 @@ impl Method {
         }
     }
 
-    /// The method of a word, in any case.
+    /// The method with this word, in upper or lower case.
     pub fn of(word: &str) -> Option<Self> {
         const ALL: [Method; 14] = [
             Method::Setup,
@@ -78,7 +78,7 @@ impl Method {
     }
 }
 
-/// How lines end.
+/// Line end of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LineEnd {
     /// Line feed.
@@ -88,7 +88,7 @@ pub enum LineEnd {
 }
 
 impl LineEnd {
-    /// Its bytes.
+    /// The bytes of the line end.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Lf => "\n",
@@ -97,28 +97,28 @@ impl LineEnd {
     }
 }
 
-/// What of a request's form the reply follows.
+/// The properties of a request that its reply adopts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LineFormat {
-    /// The first line's end.
+    /// Line end of the first line.
     pub line_end: LineEnd,
     /// Whether the request ended with a blank line.
     pub blank_line: bool,
 }
 
-/// Whose form a request has.
+/// The kind of client that writes requests like this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
-    /// The textbook's: named lines, in LF or with a blank line.
+    /// The textbook's client: lines with names, with LF or with a blank line.
     Textbook,
-    /// Java clients': named CRLF lines without a blank line.
+    /// Java clients: lines with names, with CRLF, without a blank line.
     Java,
-    /// The seed's: numbers without names.
+    /// The seed's client (the course report): numbers without names.
     Seed,
 }
 
 impl Dialect {
-    /// Of a request as it came.
+    /// The dialect of a request.
     pub fn of(text: &str) -> Self {
         let second = text.lines().nth(1).unwrap_or_default();
         if !second.contains(|c: char| c.is_ascii_alphabetic()) {
@@ -130,7 +130,7 @@ impl Dialect {
         }
     }
 
-    /// Its name in logs.
+    /// Name in log messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Textbook => "textbook",
@@ -150,49 +150,50 @@ pub(super) fn line_format_of(text: &str) -> LineFormat {
     }
 }
 
-/// A request.
+/// A parsed request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// What is asked for.
+    /// The method.
     pub method: Method,
-    /// The movie's name, without a path or host; always there for SETUP.
+    /// Name of the movie, without path and host; always present in SETUP.
     pub file: Option<String>,
     /// The sequence number, CSeq.
     pub cseq: u64,
-    /// The client's RTP port; there for SETUP.
+    /// RTP port of the client; only in SETUP.
     pub rtp_port: Option<u16>,
-    /// The session, where one is stated and numeric.
+    /// The session, if there is one and it is a number.
     pub session: Option<u64>,
-    /// `X-Seek`: the place in the movie, 0 to 1.
+    /// `X-Seek`: the position in the movie, from 0 to 1.
     pub seek: Option<f64>,
-    /// `Startpoint`: the frame to begin with.
+    /// `Startpoint`: the frame to start with.
     pub start_frame: Option<u64>,
-    /// What the reply follows.
+    /// The properties that the reply adopts.
     pub line_format: LineFormat,
 }
 
-/// Why bytes are no request.
+/// Why a text is not a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// The first word is no method of the lab's.
-    #[error("no method that is known")]
+    /// The first word is not a method.
+    #[error("unknown method")]
     Method,
-    /// Nowhere a sequence number.
+    /// There is no sequence number.
     #[error("no sequence number")]
     SequenceNumber,
     /// SETUP without a movie.
     #[error("SETUP without a movie")]
     File,
-    /// SETUP without a port, or with one that is none.
+    /// SETUP without a port, or with an invalid one.
     #[error("SETUP without an RTP port")]
     Port,
 }
 
 impl Request {
-    /// Reads one request, as a [`super::Framer`] gives it.
+    /// Parses one request, as [`super::Framer`] returns it.
     ///
     /// # Errors
-    /// See [`RequestError`]; with the form, and the sequence number if there is one, for the reply.
+    /// See [`RequestError`]. The error comes with what the reply needs: the line format, and the
+    /// sequence number if there is one.
     pub fn parse(text: &str) -> Result<Self, (RequestError, LineFormat, Option<u64>)> {
         let line_format = line_format_of(text);
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -234,18 +235,18 @@ impl Request {
     }
 }
 
-/// A header's value, by its name in any case.
+/// The value of the header with this name, in upper or lower case.
 fn header<'a>(lines: &[&'a str], name: &str) -> Option<&'a str> {
     let mut pairs = lines.iter().skip(1).filter_map(|line| line.split_once(':'));
     let (_, value) = pairs.find(|(key, _)| key.trim().eq_ignore_ascii_case(name))?;
     Some(value.trim())
 }
 
-/// The first word that is a movie's name: less a version glued to it, less a host and a path.
+/// The name of a movie in a word: without a version at its end, and without host and path.
 fn file_name(word: &str) -> Option<String> {
     let upper = word.to_ascii_uppercase();
     let name = upper.find("RTSP/").and_then(|at| {
-        // `rtsp://` is no version.
+        // `rtsp://` is not a version.
         let version = upper.get(at + 5..)?;
         version.starts_with(|c: char| c.is_ascii_digit()).then(|| word.get(..at)).flatten()
     });
@@ -254,27 +255,27 @@ fn file_name(word: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// All integers in a line.
+/// All integers in a line, in order.
 pub(super) fn integers(line: &str) -> impl DoubleEndedIterator<Item = u64> {
     line.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok())
 }
 
-/// The first integer of the first line that begins like CSeq, in any spelling that was seen;
-/// otherwise of the second line.
+/// The first integer in the first line that starts like CSeq, in any spelling that was seen; without
+/// such a line, in the second line.
 fn sequence_number(lines: &[&str]) -> Option<u64> {
     let named = lines.iter().skip(1).find(|line| is_like_cseq(line)).copied();
     let line = named.or_else(|| lines.get(1).copied())?;
     integers(line).next()
 }
 
-/// Whether a line begins like CSeq, as people type it.
+/// Whether a line starts with CSeq or a misspelling of it.
 pub(super) fn is_like_cseq(line: &str) -> bool {
     let line = line.to_ascii_lowercase();
     let rest = line.strip_prefix('c').unwrap_or(&line);
     rest.starts_with("se") && !line.starts_with("session")
 }
 
-/// The port after `client_port` and `=`; otherwise the last integer of the third line.
+/// The port after `client_port` and `=`; without these, the last integer in the third line.
 fn port(lines: &[&str]) -> Option<u16> {
     let named = lines.iter().find_map(|line| {
         let at = line.to_ascii_lowercase().find("client_port")?;
@@ -287,25 +288,25 @@ fn port(lines: &[&str]) -> Option<u16> {
     number.and_then(|port| u16::try_from(port).ok())
 }
 
-/// The forms in which our client asks; a server understands one of them.
+/// The forms in which our client writes requests. A lab server understands at least one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RequestForm {
-    /// Three CRLF lines, no blank line: what most servers take.
+    /// Three CRLF lines without a blank line, which most servers understand.
     Java,
-    /// Lines of the seed's course report, without names.
+    /// The lines of the seed's course report, without names.
     Seed,
-    /// `client_port=P` without a blank, and a blank line behind.
+    /// CRLF lines with a blank line at the end, and `client_port=P` without a blank.
     BlankLine,
-    /// The seed's with a blank before the number, and the number twice.
+    /// Like [`Self::Seed`], with a blank before the number, and the number twice.
     SeedTwice,
-    /// The textbook's: LF between the lines.
+    /// The textbook's lines, with LF between them.
     Textbook,
-    /// The seed's with blanks around the number.
+    /// Like [`Self::Seed`], with blanks around the number.
     SeedBlanks,
 }
 
 impl RequestForm {
-    /// All of them.
+    /// All forms.
     pub const ALL: [Self; 6] = [
         Self::Java,
         Self::Seed,
@@ -315,10 +316,10 @@ impl RequestForm {
         Self::SeedBlanks,
     ];
 
-    /// Those that are tried, in this order, until a server sends RTP.
+    /// The forms to try, in this order, until a server sends RTP.
     pub const SEARCH: [Self; 4] = [Self::Java, Self::Seed, Self::BlankLine, Self::SeedTwice];
 
-    /// Its short name, for command lines and URIs.
+    /// Short name in command lines and URIs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Java => "j",
@@ -330,19 +331,19 @@ impl RequestForm {
         }
     }
 
-    /// What it is, in a few words.
+    /// Short description.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Java => "three CRLF lines, as Java clients send",
             Self::Seed => "the course report's lines without names",
             Self::BlankLine => "CRLF lines and a blank line, as RFC 2326 asks",
-            Self::SeedTwice => "the course report's lines, the number twice",
+            Self::SeedTwice => "the course report's lines with the number twice",
             Self::Textbook => "the textbook's LF lines",
-            Self::SeedBlanks => "the course report's lines, blanks around the number",
+            Self::SeedBlanks => "the course report's lines with blanks around the number",
         }
     }
 
-    /// Writes a request. `port` is for SETUP, `session` for what comes after it.
+    /// Writes a request. Only SETUP contains `port`, only the other methods `session`.
     pub fn write(self, method: Method, file: &str, cseq: u64, port: u16, session: &str) -> String {
         let word = method.word();
         let mut out = String::new();
@@ -386,16 +387,16 @@ impl RequestForm {
         out
     }
 
-    /// Writes SEEK with `X-Seek`, the place in the movie from 0 to 1: an extension, of servers that
-    /// read named lines.
-    pub fn write_seek(self, file: &str, cseq: u64, session: &str, place: f64) -> String {
+    /// Writes SEEK with `X-Seek`, the position in the movie from 0 to 1. This is an extension of some
+    /// servers that understand lines with names.
+    pub fn write_seek(self, file: &str, cseq: u64, session: &str, position: f64) -> String {
         let (end, blank) = match self {
             Self::Textbook => ("\n", ""),
             Self::BlankLine => ("\r\n", "\r\n"),
             _ => ("\r\n", ""),
         };
         format!(
-            "SEEK {file} RTSP/1.0{end}CSeq: {cseq}{end}Session: {session}{end}X-Seek: {place:.9}{end}{blank}"
+            "SEEK {file} RTSP/1.0{end}CSeq: {cseq}{end}Session: {session}{end}X-Seek: {position:.9}{end}{blank}"
         )
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The literal bytes of clients and servers.
+//! The exact bytes of lab clients and servers.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::too_many_lines)]
 
 use super::*;
@@ -33,7 +33,7 @@ fn session(mut request: Request, session: u64, line_end: LineEnd, blank_line: bo
 }
 
 #[test]
-fn every_form_of_request_is_read() {
+fn every_form_of_request_is_parsed() {
     use LineEnd::{CrLf, Lf};
     let play = |cseq| request(Method::Play, Some("movie.Mjpeg"), cseq);
     let bare = |method, cseq| request(method, None, cseq);
@@ -121,12 +121,12 @@ fn every_form_of_request_is_read() {
             session(play(7), 123_456, Lf, false),
         ),
         (
-            "version glued to the name",
+            "no blank between name and version",
             "PLAY movie.MjpegRTSP/2.0\nCSeq: 2\nSession: 123456",
             session(play(2), 123_456, Lf, false),
         ),
         (
-            "an address in place of the name",
+            "a URL instead of the name",
             "PLAY rtsp://127.0.0.1/movie.Mjpeg RTSP/1.0\nCSeq: 2\nSession: 123456",
             session(play(2), 123_456, Lf, false),
         ),
@@ -158,7 +158,7 @@ fn every_form_of_request_is_read() {
     ];
     for (name, text, want) in rows {
         assert_eq!(Request::parse(text), Ok(want.clone()), "{name}");
-        // The framer gives the same after silence, whatever pieces the bytes come in.
+        // The framer gives the same request after a pause, if the bytes arrive one by one.
         let mut framer = Framer::default();
         for byte in text.as_bytes() {
             framer.push(&[*byte]).unwrap();
@@ -169,7 +169,7 @@ fn every_form_of_request_is_read() {
 }
 
 #[test]
-fn dialects_have_names() {
+fn dialects_are_recognised() {
     let rows = [
         ("PLAY m RTSP/1.0\nCSeq: 2\nSession: 1", "textbook"),
         ("PLAY m RTSP/1.0\r\nCSeq: 2\r\nSession: 1\r\n\r\n", "textbook"),
@@ -183,7 +183,7 @@ fn dialects_have_names() {
 }
 
 #[test]
-fn what_is_no_request_says_why() {
+fn what_is_not_a_request_is_refused_with_the_reason() {
     let rows = [
         ("", RequestError::Method, None),
         ("JUMP movie.Mjpeg RTSP/1.0\nCSeq: 1", RequestError::Method, Some(1)),
@@ -201,17 +201,17 @@ fn what_is_no_request_says_why() {
 }
 
 #[test]
-fn requests_are_cut_where_the_next_one_begins() {
+fn requests_are_split_at_their_ends() {
     let one = "SETUP m.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 25000";
     let two = "PLAY m.Mjpeg RTSP/1.0\nCSeq: 2\nSession: 123456";
-    // What has come, whether it is quiet, and the requests in it.
+    // Received bytes, whether there is a pause after them, and the requests.
     let rows: Vec<(&str, String, bool, Vec<String>)> = vec![
         ("nothing yet", one.into(), false, vec![]),
-        ("silence", one.into(), true, vec![one.into()]),
+        ("a pause", one.into(), true, vec![one.into()]),
         ("blank line", format!("{one}\n\n"), false, vec![format!("{one}\n\n")]),
         ("blank line, CRLF", "PLAY \r\n2\r\n\r\n".into(), false, vec!["PLAY \r\n2\r\n\r\n".into()]),
         ("next method", format!("{one}\n{two}"), false, vec![format!("{one}\n")]),
-        ("both, then silence", format!("{one}\n{two}"), true, vec![format!("{one}\n"), two.into()]),
+        ("both, then a pause", format!("{one}\n{two}"), true, vec![format!("{one}\n"), two.into()]),
         (
             "seed, twice",
             "PLAY \n2\nPAUSE \n3".into(),
@@ -234,9 +234,9 @@ fn requests_are_cut_where_the_next_one_begins() {
 }
 
 #[test]
-fn bytes_that_are_no_text_or_have_no_end_close_the_connection() {
+fn bytes_that_are_not_text_and_endless_requests_are_errors() {
     let mut framer = Framer::default();
-    assert_eq!(framer.push(b"PLAY\0"), Err(FramerError::NoText(0)));
+    assert_eq!(framer.push(b"PLAY\0"), Err(FramerError::NotText(0)));
     let mut framer = Framer::default();
     assert!(!framer.has_begun());
     framer.push(&vec![b'a'; MAX_REQUEST]).unwrap();
@@ -245,7 +245,7 @@ fn bytes_that_are_no_text_or_have_no_end_close_the_connection() {
 }
 
 #[test]
-fn replies_are_exact() {
+fn replies_have_exact_bytes() {
     let line_format = |line_end, blank_line| LineFormat { line_end, blank_line };
     let (lf, crlf) = (line_format(LineEnd::Lf, false), line_format(LineEnd::CrLf, false));
     let rows = [
@@ -277,7 +277,7 @@ fn replies_are_exact() {
 }
 
 #[test]
-fn servers_replies_are_read() {
+fn replies_of_servers_are_parsed() {
     let reply = |code, cseq, session: Option<&str>| Reply {
         code,
         cseq,
@@ -316,7 +316,7 @@ fn servers_replies_are_read() {
 }
 
 #[test]
-fn what_our_server_tells_of_a_movie_is_read() {
+fn descriptions_of_our_server_are_parsed() {
     let sdp = "RTSP/1.0 200 OK\r\nCSeq: 2\r\nSession: 539239\r\n\r\nv=0\r\nm=video 5 RTP/AVP 26\r\na=framerate:12.5\r\na=x-total-frames:500\r\n";
     let rows = [
         (sdp.to_owned(), Some(Description { frames: 500, framerate: 12.5 })),
@@ -340,7 +340,7 @@ proptest! {
         session in 100_000..1_000_000_u32,
     ) {
         let text = form.write(method, "movie.Mjpeg", cseq, port, &session.to_string());
-        prop_assert!(text.len() < 256, "servers read that much, once");
+        prop_assert!(text.len() < 256, "servers read at most 256 bytes, once");
         let mut framer = Framer::default();
         framer.push(text.as_bytes()).unwrap();
         let framed = framer.next_request(true).unwrap();

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where each frame of a movie lies: 8 bytes a frame, so a movie of 650 000 frames takes 5 MB.
+//! Index of the positions of all frames of a movie. It takes 8 bytes per frame, so 5 MB for a movie
+//! of 650 000 frames.
 
 use super::{BadSpan, Step};
 
-/// How many bad spans are kept one by one; what comes after them is only counted, so that a
-/// hostile file cannot make the index large or the log long.
+/// The largest number of bad spans that are listed. Further ones are only counted, so that a hostile
+/// file can make neither the index large nor the log long.
 pub const MAX_LISTED_BAD_SPANS: usize = 256;
 
-/// Bits of an entry that hold the length; 99 999 needs 17.
+/// Bits of an entry that store the length; 99 999 needs 17.
 const LENGTH_BITS: u32 = 17;
 const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
 
-/// Where one JPEG lies.
+/// Position and size of a JPEG in a movie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameLocation {
-    /// Byte offset of the JPEG, behind its length field.
+    /// Byte offset of the JPEG, after its length field.
     pub offset: u64,
-    /// Bytes of the JPEG.
+    /// Size of the JPEG in bytes.
     pub length: u32,
 }
 
@@ -31,12 +32,12 @@ pub struct FrameIndex {
 }
 
 impl FrameIndex {
-    /// An index of nothing.
+    /// Creates an empty index.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes in one step of a [`super::RecordWalker`].
+    /// Adds the result of one step of a [`super::RecordWalker`].
     pub fn record(&mut self, step: Step) {
         match step {
             Step::Frame { offset, length } => {
@@ -53,39 +54,39 @@ impl FrameIndex {
         }
     }
 
-    /// How many frames have been found.
+    /// The number of frames found so far.
     pub fn frames(&self) -> u64 {
         self.entries.len() as u64
     }
 
-    /// Where `frame` (from 0) lies, if it has been found.
+    /// The position of `frame` (from 0), if it has been found.
     pub fn get(&self, frame: u64) -> Option<FrameLocation> {
         let entry = *self.entries.get(usize::try_from(frame).ok()?)?;
         Some(FrameLocation {
             offset: entry >> LENGTH_BITS,
-            // 17 bits always fit.
+            // 17 bits always fit 32.
             length: u32::try_from(entry & LENGTH_MASK).unwrap_or(0),
         })
     }
 
-    /// The frame whose JPEG begins at a byte offset.
+    /// The frame whose JPEG starts at a byte offset.
     pub fn frame_at_offset(&self, offset: u64) -> Option<u64> {
         let at = self.entries.binary_search_by_key(&offset, |entry| entry >> LENGTH_BITS).ok()?;
         u64::try_from(at).ok()
     }
 
-    /// The bad spans found, each with the number of the frame that it stands before, in order;
-    /// at most [`MAX_LISTED_BAD_SPANS`].
+    /// The bad spans found so far, in order, each with the number of the frame that follows it. At
+    /// most [`MAX_LISTED_BAD_SPANS`] are listed.
     pub fn bad_spans(&self) -> &[(u64, BadSpan)] {
         &self.bad_spans
     }
 
-    /// Bad records found, listed or not.
+    /// The number of bad records found, listed or not.
     pub fn bad_records(&self) -> u64 {
         self.bad_records
     }
 
-    /// Bytes passed over, listed or not.
+    /// The number of bytes skipped, listed or not.
     pub fn bad_bytes(&self) -> u64 {
         self.bad_bytes
     }
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_come_back_as_they_went_in() {
+    fn recorded_frames_are_returned_unchanged() {
         let mut index = FrameIndex::new();
         let rows = [(5, 1), (6, 99_999), ((1 << 47) - 1, 131_071)];
         for (offset, length) in rows {
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_spans_are_counted_without_bound_and_listed_with_one() {
+    fn all_bad_spans_are_counted_and_the_first_ones_listed() {
         let mut index = FrameIndex::new();
         for offset in 0..1000 {
             index.record(Step::Bad(BadSpan {

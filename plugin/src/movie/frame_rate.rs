@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Frame numbers and times. The file holds no timing, so the rate is a parameter everywhere.
+//! Converts between frame numbers and times. Movies contain no timing, so that the frame rate is a
+//! parameter everywhere.
 
 use super::Nanoseconds;
 use std::fmt;
@@ -38,11 +39,11 @@ pub enum ParseFrameRateError {
 }
 
 impl FrameRate {
-    /// The course lab's rate: one frame each 50 ms.
+    /// The course lab's rate: one frame every 50 ms.
     pub const DEFAULT: Self =
         Self { numerator: NonZeroU32::MIN.saturating_add(19), denominator: NonZeroU32::MIN };
 
-    /// `numerator / denominator` frames a second; `None` if either is 0.
+    /// `numerator / denominator` frames per second; `None` if one of them is 0.
     pub fn new(numerator: u32, denominator: u32) -> Option<Self> {
         let divisor = gcd(numerator, denominator).max(1);
         Some(Self {
@@ -56,12 +57,12 @@ impl FrameRate {
         f64::from(self.numerator.get()) / f64::from(self.denominator.get())
     }
 
-    /// The fraction's upper part.
+    /// The numerator, in lowest terms.
     pub fn numerator(self) -> u32 {
         self.numerator.get()
     }
 
-    /// The fraction's lower part.
+    /// The denominator, in lowest terms.
     pub fn denominator(self) -> u32 {
         self.denominator.get()
     }

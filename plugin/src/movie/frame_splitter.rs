@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Frames out of bytes that arrive in any pieces.
+//! Splits a movie that arrives in pieces into frames.
 
 use super::{BadSpan, MovieBytes, RecordWalker, Step};
 use std::io;
 
-/// Splits a stream of bytes into frames. Holds one record and one search window at most beyond
-/// what the last push brought.
+/// Splits a stream of bytes into frames. Besides the bytes of the last push, it buffers at most one
+/// record and one search window.
 ///
 /// ```
 /// use gstmjpegfile::movie::{FrameSplitter, SplitItem};
@@ -22,29 +22,30 @@ pub struct FrameSplitter {
     frames: u64,
 }
 
-/// What a [`FrameSplitter`] gives out.
+/// Output of a [`FrameSplitter`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SplitItem {
     /// A frame.
     Frame(SplitterFrame),
-    /// Bytes that belong to no frame.
+    /// Bytes that do not belong to a frame.
     Bad(BadSpan),
 }
 
-/// A frame and where it stood in the stream.
+/// A frame and its position in the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SplitterFrame {
-    /// Its number, from 0.
+    /// Number of the frame, from 0.
     pub number: u64,
-    /// Byte offset of the JPEG in the stream, behind its length field.
+    /// Byte offset of the JPEG in the stream, after its length field.
     pub offset: u64,
-    /// The JPEG, as it is in the stream.
+    /// The JPEG, unchanged.
     pub jpeg: Vec<u8>,
 }
 
 /// The part of the stream that is still needed.
 #[derive(Debug, Default)]
 struct StreamBuffer {
+    /// Offset of the first byte in the stream.
     base: u64,
     bytes: Vec<u8>,
     finished: bool,
@@ -75,22 +76,22 @@ impl MovieBytes for StreamBuffer {
 }
 
 impl FrameSplitter {
-    /// A splitter at the begin of a movie.
+    /// Creates a splitter at the start of a movie.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next bytes of the stream.
+    /// Adds the next bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.bytes.extend_from_slice(bytes);
     }
 
-    /// Says that no more bytes come; what is left is judged as the end of the movie.
+    /// Marks the end of the stream: the buffered bytes are the end of the movie.
     pub fn finish(&mut self) {
         self.buffer.finished = true;
     }
 
-    /// The next frame or bad span, or `None` until more bytes have come.
+    /// The next frame or bad span; `None` until more bytes are pushed.
     pub fn next_item(&mut self) -> Option<SplitItem> {
         loop {
             // Reading from memory does not fail.
@@ -105,7 +106,7 @@ impl FrameSplitter {
                 Step::Bad(span) => Some(SplitItem::Bad(span)),
                 Step::Searching => None,
                 Step::NeedMore | Step::End => {
-                    self.drop_settled();
+                    self.discard_processed();
                     return None;
                 }
             };
@@ -115,9 +116,9 @@ impl FrameSplitter {
         }
     }
 
-    fn drop_settled(&mut self) {
-        let settled = self.walker.offset().saturating_sub(self.buffer.base);
-        let count = usize::try_from(settled).unwrap_or(usize::MAX).min(self.buffer.bytes.len());
+    fn discard_processed(&mut self) {
+        let processed = self.walker.offset().saturating_sub(self.buffer.base);
+        let count = usize::try_from(processed).unwrap_or(usize::MAX).min(self.buffer.bytes.len());
         self.buffer.bytes.drain(..count);
         self.buffer.base += count as u64;
     }
@@ -143,7 +144,7 @@ mod tests {
         items.extend(std::iter::from_fn(|| splitter.next_item()));
         splitter.finish();
         items.extend(std::iter::from_fn(|| splitter.next_item()));
-        assert_eq!(splitter.buffer.bytes.len(), 0, "all bytes are settled at the end");
+        assert_eq!(splitter.buffer.bytes.len(), 0, "no bytes are left at the end");
         items
     }
 
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_stays_bounded_while_garbage_arrives() {
+    fn memory_is_limited_while_garbage_arrives() {
         let mut splitter = FrameSplitter::new();
         for _ in 0..1000 {
             splitter.push(&[b'-'; 4096]);

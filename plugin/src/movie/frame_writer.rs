@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Writing a movie.
+//! Writes movies.
 
 use super::{LengthPrefix, PrefixError, SOI};
 use std::io::{self, Write};
@@ -11,35 +11,35 @@ pub struct FrameWriter<W> {
     frames: u64,
 }
 
-/// Why a frame was not written. Nothing of it is in the output, except after [`Self::Io`].
+/// Why a frame was not written. Except after [`Self::Io`], the output does not contain any of it.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteFrameError {
-    /// Its length is none that five digits can say.
-    #[error("frame {}: {source}", frame + 1)]
+    /// Five digits cannot hold its length.
+    #[error("cannot write frame {}", frame + 1)]
     Length {
-        /// The frame's number, from 0.
+        /// Number of the frame, from 0.
         frame: u64,
         /// What is wrong with the length.
         source: PrefixError,
     },
-    /// It does not begin with FF D8.
-    #[error("frame {} is not a JPEG image: it does not begin with FF D8", frame + 1)]
+    /// The image does not start with FF D8.
+    #[error("cannot write frame {}: it is not a JPEG image, which starts with FF D8", frame + 1)]
     NotJpeg {
-        /// The frame's number, from 0.
+        /// Number of the frame, from 0.
         frame: u64,
     },
-    /// The output refused it.
-    #[error("frame {}: {source}", frame + 1)]
+    /// Writing to the output failed.
+    #[error("cannot write frame {}", frame + 1)]
     Io {
-        /// The frame's number, from 0.
+        /// Number of the frame, from 0.
         frame: u64,
-        /// What the output said.
+        /// Error of the output.
         source: io::Error,
     },
 }
 
 impl<W: Write> FrameWriter<W> {
-    /// A movie that begins at the present position of `out`.
+    /// Starts a movie at the current position of `out`.
     pub fn new(out: W) -> Self {
         Self { out, frames: 0 }
     }
@@ -47,7 +47,8 @@ impl<W: Write> FrameWriter<W> {
     /// Appends one JPEG image as a record.
     ///
     /// # Errors
-    /// A frame that the format cannot hold is refused before anything is written.
+    /// See [`WriteFrameError`]. A frame that the format cannot hold is refused before anything is
+    /// written.
     pub fn write_frame(&mut self, jpeg: &[u8]) -> Result<(), WriteFrameError> {
         let frame = self.frames;
         let prefix = LengthPrefix::new(jpeg.len())
@@ -63,12 +64,12 @@ impl<W: Write> FrameWriter<W> {
         Ok(())
     }
 
-    /// Frames written so far.
+    /// The number of frames written so far.
     pub fn frames(&self) -> u64 {
         self.frames
     }
 
-    /// Ends the movie and gives the output back, not flushed.
+    /// Ends the movie and returns the output without flushing it.
     pub fn into_inner(self) -> W {
         self.out
     }
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_are_prefix_and_jpeg() {
+    fn a_record_is_a_length_prefix_and_a_jpeg() {
         let mut writer = FrameWriter::new(Vec::new());
         writer.write_frame(&[0xff, 0xd8, 1, 0xff, 0xd9]).unwrap();
         writer.write_frame(&[0xff, 0xd8, 0xff, 0xd9]).unwrap();
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn an_impossible_frame_leaves_no_byte() {
+    fn a_refused_frame_leaves_the_output_unchanged() {
         let mut long = vec![0; 100_000];
         long[..2].copy_from_slice(&SOI);
         for (name, jpeg) in [("empty", &[][..]), ("100 000 bytes", &long), ("no JPEG", b"GIF8")] {
@@ -97,10 +98,12 @@ mod tests {
             assert_eq!(writer.frames(), 0, "{name}");
             assert!(writer.into_inner().is_empty(), "{name}");
         }
-        let said = FrameWriter::new(Vec::new()).write_frame(&long).unwrap_err();
+        let error = FrameWriter::new(Vec::new()).write_frame(&long).unwrap_err();
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        assert_eq!(error.to_string(), "cannot write frame 1");
         assert_eq!(
-            said.to_string(),
-            "frame 1: a frame of 100000 bytes is over the format's limit of 99999"
+            source.as_deref(),
+            Some("a frame of 100000 bytes exceeds the format's limit of 99999 bytes")
         );
         long.truncate(99_999);
         FrameWriter::new(Vec::new()).write_frame(&long).unwrap();

@@ -1,39 +1,40 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The five digits before each JPEG.
+//! The length field: five digits before each JPEG.
 
 use super::{MAX_FRAME_LEN, PREFIX_LEN};
 
-/// A record's length field: 1 to 99 999 bytes of JPEG follow it.
+/// A record's length field: the size of the JPEG that follows, from 1 to 99 999 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LengthPrefix(u32);
 
 /// Why five bytes are not a length field, or a length cannot be written as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PrefixError {
-    /// A byte other than `0` to `9` is among the five.
+    /// One of the five bytes is not a digit `0` to `9`.
     #[error("length prefix \"{}\" is not five ASCII digits", found.escape_ascii())]
     NotDigits {
         /// The five bytes that were found.
         found: [u8; PREFIX_LEN],
     },
-    /// `00000`: a record without a frame.
+    /// The length is `00000`: the record contains no frame.
     #[error("length prefix is 00000")]
     Zero,
-    /// More bytes than five digits can say.
-    #[error("a frame of {length} bytes is over the format's limit of 99999")]
+    /// Five digits cannot hold the length.
+    #[error("a frame of {length} bytes exceeds the format's limit of {MAX_FRAME_LEN} bytes")]
     TooLong {
-        /// The length that was to be written, in bytes.
+        /// Length of the frame in bytes.
         length: usize,
     },
 }
 
 impl LengthPrefix {
-    /// Reads a length field: exactly five bytes `0` to `9`, so no sign, blank or other script.
+    /// Reads a length field: exactly five bytes `0` to `9`. Signs, blanks and digits of other scripts
+    /// are refused.
     ///
     /// # Errors
     /// [`PrefixError::NotDigits`] and [`PrefixError::Zero`].
     pub fn parse(bytes: [u8; PREFIX_LEN]) -> Result<Self, PrefixError> {
-        // `str::parse` would take "+0616".
+        // `str::parse` would accept "+0616".
         if !bytes.iter().all(u8::is_ascii_digit) {
             return Err(PrefixError::NotDigits { found: bytes });
         }
@@ -56,7 +57,7 @@ impl LengthPrefix {
         }
     }
 
-    /// The JPEG's size in bytes.
+    /// Size of the JPEG in bytes.
     pub fn length(self) -> u32 {
         self.0
     }
@@ -66,7 +67,7 @@ impl LengthPrefix {
         let mut rest = self.0;
         let mut digits = [b'0'; PREFIX_LEN];
         for digit in digits.iter_mut().rev() {
-            // A remainder of 10 always fits a byte.
+            // The remainder of a division by 10 always fits a byte.
             *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
             rest /= 10;
         }
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn five_digits_and_nothing_else() {
+    fn only_five_digits_are_a_length() {
         let accepted: &[(&[u8; 5], u32)] = &[(b"00001", 1), (b"06014", 6014), (b"99999", 99_999)];
         for (bytes, length) in accepted {
             let prefix = LengthPrefix::parse(**bytes).unwrap();

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a file that is not a movie probably is, told from its first bytes.
+//! Recognises, by its first bytes, what a file probably is that is not a movie.
 
 use super::SOI;
 
-/// For what GStreamer decodes.
+/// Converts what GStreamer decodes.
 const MAKE: &str = "mjpeg-movie make INPUT OUTPUT.mjpeg";
 
-/// For images that are there, and only lack their lengths.
+/// Adds missing or wrong lengths to JPEG images.
 const REPAIR: &str = "mjpeg-movie repair INPUT OUTPUT.mjpeg";
 
-/// A format that is mistaken for a movie.
+/// A format that is often mistaken for a movie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LikelyFormat {
-    /// JPEG images one after another without lengths: ffmpeg's `mjpeg` muxer, most cameras.
+    /// JPEG images one after another without lengths, as ffmpeg's `mjpeg` muxer and most cameras
+    /// write them.
     PlainJpeg,
     /// RIFF AVI.
     Avi,
@@ -20,18 +21,18 @@ pub enum LikelyFormat {
     QuickTime,
     /// Matroska or `WebM`.
     Matroska,
-    /// A dump of `multipart/x-mixed-replace`.
+    /// A recorded `multipart/x-mixed-replace` stream.
     Multipart,
-    /// Records whose length field has this many digits, not five.
+    /// Records whose length field has this number of digits, not five.
     OtherDigits(u8),
-    /// Records with a binary length of this many bytes.
+    /// Records with a binary length field of this number of bytes.
     BinaryLength(u8),
-    /// A byte order mark before the first record: the file went through a text editor.
+    /// A byte order mark before the first record: a text editor has rewritten the file.
     ByteOrderMark,
 }
 
 impl LikelyFormat {
-    /// Looks at a file's first bytes; 16 are enough.
+    /// Recognises a file by its first bytes; 16 are enough.
     pub fn of(head: &[u8]) -> Option<Self> {
         let has = |offset: usize, what: &[u8]| {
             head.get(offset..).is_some_and(|rest| rest.starts_with(what))
@@ -60,7 +61,7 @@ impl LikelyFormat {
         }
     }
 
-    /// What it is, and the command that makes a movie of it, as one sentence.
+    /// A message with the name of the format and the command that converts the file to a movie.
     pub fn advice(self) -> String {
         let (what, command) = match self {
             Self::PlainJpeg => {
@@ -69,15 +70,15 @@ impl LikelyFormat {
             Self::Avi => ("an AVI file".to_owned(), MAKE),
             Self::QuickTime => ("a QuickTime or MP4 file".to_owned(), MAKE),
             Self::Matroska => ("a Matroska or WebM file".to_owned(), MAKE),
-            Self::Multipart => ("a multipart/x-mixed-replace dump".to_owned(), REPAIR),
+            Self::Multipart => ("a recorded multipart/x-mixed-replace stream".to_owned(), REPAIR),
             Self::OtherDigits(n) => {
-                (format!("a movie with {n} digits for each length instead of 5"), REPAIR)
+                (format!("a movie with lengths of {n} digits instead of 5"), REPAIR)
             }
             Self::BinaryLength(n) => {
                 (format!("a movie with binary lengths of {n} bytes instead of 5 digits"), REPAIR)
             }
             Self::ByteOrderMark => (
-                "a file that a text editor has rewritten (it begins with a byte order mark)"
+                "a file that a text editor has rewritten (it starts with a byte order mark)"
                     .to_owned(),
                 REPAIR,
             ),
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_bytes_name_the_format() {
+    fn formats_are_recognised_by_their_first_bytes() {
         let rows: &[(&[u8], Option<LikelyFormat>)] = &[
             (b"", None),
             (b"06014\xff\xd8\xff", None),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The movie format: records of five ASCII digits and one JPEG image, and nothing else.
+//! The movie format: a sequence of records, each of five ASCII digits and one JPEG image.
 //!
 //! ```text
 //! record  = length jpeg
@@ -7,9 +7,9 @@
 //! jpeg    = one complete JPEG image, from SOI (FF D8) to EOI (FF D9)
 //! ```
 //!
-//! There is no header, no trailer and no timing; `docs/movie-format.md` has the reading rules.
-//! Code in here takes slices and positioned reads. It opens nothing, holds no lock and asks no
-//! clock. Inside the program frames count from 0; in every text for people they count from 1.
+//! There is no header, no trailer and no timing; `docs/movie-format.md` defines how to read movies.
+//! This code takes slices and positioned reads. It opens no files, holds no locks and reads no
+//! clocks. Frames are numbered from 0 in code, and from 1 in all messages.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -33,10 +33,10 @@ pub use nanoseconds::Nanoseconds;
 pub use recognise::{Confidence, recognise};
 pub use record_walker::{BadRecord, BadSpan, MovieBytes, RecordWalker, Step};
 
-/// Bytes of a record's length field.
+/// Size of a record's length field, in bytes.
 pub const PREFIX_LEN: usize = 5;
 
-/// The largest JPEG that five digits can announce, in bytes.
+/// The largest JPEG whose length five digits can hold, in bytes.
 pub const MAX_FRAME_LEN: usize = 99_999;
 
 /// JPEG start of image.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Times within a movie.
+//! Times in a movie.
 
 use std::time::Duration;
 

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether bytes are a movie, told from its first records.
+//! Recognises movies by their first records.
 
 use super::{EOI, LengthPrefix, PREFIX_LEN, SOI};
 
-/// Records that must follow one another for being sure.
+/// This number of consecutive records makes it certain that bytes are a movie.
 const CERTAIN_RECORDS: usize = 3;
 
-/// How sure it is that bytes are a movie.
+/// How certain it is that bytes are a movie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Confidence {
-    /// One or two records and what can be seen behind them fit.
+    /// There are one or two records, and the visible bytes after them fit.
     Likely,
-    /// Several records follow one another, or all that there is are records.
+    /// There are several consecutive records, or nothing but records.
     Certain,
 }
 
-/// Looks at the begin of a file or stream. `peek` fills a place with the bytes at an offset, or
-/// says that they are out of sight; `length` is the number of all bytes, if it is known.
+/// Inspects the start of a file or stream; `None` if it is not a movie. `peek` fills a buffer with the
+/// bytes at an offset, or returns false if they are not available. `length` is the number of all
+/// bytes, if it is known.
 pub fn recognise(
     mut peek: impl FnMut(u64, &mut [u8]) -> bool,
     length: Option<u64>,
@@ -26,17 +27,17 @@ pub fn recognise(
         if length.is_some_and(|length| offset == length) && records > 0 {
             return Some(Confidence::Certain);
         }
-        // What lies behind the first bytes may be out of sight.
+        // Bytes after the first ones may not be available.
         let (mut digits, mut image, mut end) = ([0; PREFIX_LEN], [0; SOI.len()], [0; EOI.len()]);
         if !peek(offset, &mut digits) || !peek(offset + PREFIX_LEN as u64, &mut image) {
             return (records > 0 && length.is_none()).then_some(Confidence::Likely);
         }
-        let stated = u64::from(LengthPrefix::parse(digits).ok()?.length());
+        let image_length = u64::from(LengthPrefix::parse(digits).ok()?.length());
         if image != SOI {
             return None;
         }
-        offset += PREFIX_LEN as u64 + stated;
-        // An image may lack its end; the next record then speaks for it.
+        offset += PREFIX_LEN as u64 + image_length;
+        // An image may lack EOI; then the record is confirmed by the next one.
         let ends = peek(offset - EOI.len() as u64, &mut end) && end == EOI;
         let last = length.is_some_and(|length| offset >= length);
         if last && !ends {
@@ -50,20 +51,20 @@ pub fn recognise(
 mod tests {
     use super::*;
 
-    /// A name, bytes, their length if it is known, and what they are recognised as.
+    /// Name, bytes, length if it is known, and the expected result.
     type Row<'a> = (&'a str, &'a [u8], Option<u64>, Option<Confidence>);
 
     fn of(bytes: &[u8], length: Option<u64>) -> Option<Confidence> {
-        let peek = |offset: u64, place: &mut [u8]| {
-            let begin = usize::try_from(offset).unwrap_or(usize::MAX);
-            let seen = bytes.get(begin..begin.saturating_add(place.len()));
-            seen.map(|seen| place.copy_from_slice(seen)).is_some()
+        let peek = |offset: u64, buffer: &mut [u8]| {
+            let start = usize::try_from(offset).unwrap_or(usize::MAX);
+            let available = bytes.get(start..start.saturating_add(buffer.len()));
+            available.map(|available| buffer.copy_from_slice(available)).is_some()
         };
         recognise(peek, length)
     }
 
     #[test]
-    fn movies_are_recognised_and_nothing_else() {
+    fn only_movies_are_recognised() {
         let record = |body: &[u8]| {
             let image = [&SOI[..], body, &EOI].concat();
             [format!("{:05}", image.len()).as_bytes(), &image].concat()

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From record to record: the one place that knows where a frame begins and how reading
-//! resumes after a bad record. The frame index walks a file with it, the frame splitter a stream.
+//! Finds one record after another, and the next good record after a bad one. Only this module knows
+//! how; the frame index uses it for files, the frame splitter for streams.
 
 use super::{EOI, LengthPrefix, PREFIX_LEN, PrefixError, SOI};
 use std::io;
 
-/// Bytes that one search step looks through; bounds both memory and the time of a step.
+/// Bytes that one step searches; limits the memory and the time of a step.
 const SEARCH_WINDOW: usize = 64 * 1024;
 
-/// A record's length field and the two bytes after it, enough to judge it.
+/// Size of a record's length field and SOI, which decide whether the record is good.
 const HEAD_LEN: usize = PREFIX_LEN + SOI.len();
 
-/// What a movie is read from: a file, or the part of a stream that has come so far.
+/// The bytes of a movie: a file, or the part of a stream that has arrived.
 pub trait MovieBytes {
-    /// Reads up to `buf.len()` bytes at `offset`; fewer only where the bytes end.
+    /// Reads up to `buf.len()` bytes at `offset`; fewer only at the end.
     ///
     /// # Errors
-    /// What the medium says.
+    /// The error of the file or stream.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// The offset at which the bytes end, so far as is known.
+    /// The offset of the end of the available bytes.
     fn end(&self) -> u64;
 
-    /// Whether [`Self::end`] is where the movie ends, not only what has come so far.
+    /// Whether [`Self::end`] is the end of the movie, so that no more bytes can arrive.
     fn is_whole(&self) -> bool;
 }
 
@@ -52,56 +52,56 @@ pub enum BadRecord {
     /// The length field is not a length.
     #[error(transparent)]
     Prefix(#[from] PrefixError),
-    /// The length passes the end of the file: the record is truncated.
+    /// The record extends past the end of the file: it is truncated.
     #[error("the record states {length} bytes, the file ends after {left}")]
     PastEnd {
-        /// The stated length in bytes.
+        /// Bytes that the length field states.
         length: u32,
         /// Bytes between the length field and the end of the file.
         left: u64,
     },
-    /// The length is possible, but what follows does not begin with FF D8.
-    #[error("the {length} bytes of the record are not a JPEG image: they do not begin with FF D8")]
+    /// The length is valid, but the bytes that follow do not start with FF D8.
+    #[error("the {length} bytes of the record are not a JPEG image: they do not start with FF D8")]
     NotJpeg {
-        /// The stated length in bytes.
+        /// Bytes that the length field states.
         length: u32,
     },
     /// One to four bytes after the last record.
     #[error("{bytes} bytes after the last record")]
     Tail {
-        /// How many there are.
+        /// Number of bytes.
         bytes: u64,
     },
 }
 
-/// Bytes that belong to no frame, from a bad record to the next good one.
+/// Bytes that do not belong to a frame, from a bad record to the next good one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadSpan {
-    /// Where it begins: the byte offset of the first bad record.
+    /// Byte offset of the first bad record.
     pub offset: u64,
-    /// How many bytes were passed over.
+    /// Number of skipped bytes.
     pub bytes: u64,
-    /// How many records these certainly were (a run of `00000` counts each).
+    /// Number of records that these bytes certainly are. In a run of `00000`, each one is counted.
     pub records: u64,
-    /// What is wrong with the first one.
+    /// What is wrong with the first record.
     pub first: BadRecord,
 }
 
-/// One step of a [`RecordWalker`].
+/// Result of one step of a [`RecordWalker`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// A good record: its JPEG lies at `offset` and has `length` bytes.
+    /// A good record was found.
     Frame {
-        /// Byte offset of the JPEG, behind its length field.
+        /// Byte offset of the JPEG, after its length field.
         offset: u64,
-        /// Bytes of the JPEG.
+        /// Size of the JPEG in bytes.
         length: u32,
     },
-    /// Bytes were passed over.
+    /// Bytes were skipped.
     Bad(BadSpan),
-    /// The search for the next good record goes on with the next step.
+    /// The search for the next good record continues with the next step.
     Searching,
-    /// The rest of the stream has not come yet.
+    /// More bytes of the stream must arrive first.
     NeedMore,
     /// The movie has ended.
     End,
@@ -113,7 +113,7 @@ enum State {
     Searching(BadSpan),
 }
 
-/// Walks a movie from record to record.
+/// Finds the records of a movie one after another.
 #[derive(Debug)]
 pub struct RecordWalker {
     next: u64,
@@ -126,7 +126,7 @@ impl Default for RecordWalker {
     }
 }
 
-/// How the bytes at an offset look.
+/// Result of inspecting the bytes at the start of a record.
 enum RecordHead {
     Good { length: u32 },
     Bad(BadRecord),
@@ -134,12 +134,12 @@ enum RecordHead {
 }
 
 impl RecordWalker {
-    /// A walk that begins at byte 0.
+    /// Starts at byte 0.
     pub fn new() -> Self {
         Self { next: 0, state: State::AtRecord }
     }
 
-    /// Where the next step reads; everything before it is settled.
+    /// Offset of the first byte that later steps need.
     pub fn offset(&self) -> u64 {
         self.next
     }
@@ -147,7 +147,7 @@ impl RecordWalker {
     /// One step: a frame, a bad span, or a bounded part of the search for the next good record.
     ///
     /// # Errors
-    /// What reading the movie says.
+    /// The error of reading the movie.
     pub fn step<M: MovieBytes + ?Sized>(&mut self, movie: &M) -> io::Result<Step> {
         match self.state {
             State::AtRecord => self.record(movie),
@@ -161,15 +161,15 @@ impl RecordWalker {
             return Ok(if movie.is_whole() { Step::End } else { Step::NeedMore });
         }
         match inspect_head(movie, offset)? {
-            // Nothing at all where bytes were promised: the file has shrunk.
+            // There are no bytes although the file was longer: it has shrunk.
             RecordHead::Unknown if movie.is_whole() => Ok(Step::End),
             RecordHead::Unknown => Ok(Step::NeedMore),
             RecordHead::Good { length } => Ok(self.frame_at(offset, length)),
             RecordHead::Bad(first) => {
-                // Empty records come in runs, which the search counts from the first one on.
+                // Empty records are often consecutive; the search counts them, including this one.
                 let empty = first == BadRecord::Prefix(PrefixError::Zero);
                 let span = BadSpan { offset, bytes: 0, records: u64::from(!empty), first };
-                // A record that is no JPEG, or empty, may have good neighbours: look there first.
+                // If a record is empty or not a JPEG, the next one may still be good.
                 let skip = match first {
                     BadRecord::NotJpeg { length } => PREFIX_LEN as u64 + u64::from(length),
                     BadRecord::Prefix(PrefixError::Zero) => PREFIX_LEN as u64,
@@ -207,7 +207,7 @@ impl RecordWalker {
         Step::Bad(BadSpan { bytes: end - span.offset, records: span.records.max(1), ..span })
     }
 
-    /// Looks through one window for the next offset at which a record plausibly begins.
+    /// Searches one window for the next offset at which a record probably starts.
     fn search<M: MovieBytes + ?Sized>(&mut self, movie: &M, mut span: BadSpan) -> io::Result<Step> {
         let mut buf = vec![0; SEARCH_WINDOW];
         let have = read_full(movie, &mut buf, self.next)?;
@@ -251,7 +251,7 @@ impl RecordWalker {
         }
         if have < SEARCH_WINDOW {
             if movie.is_whole() {
-                // A file that has shrunk ends before the end that it had.
+                // A file that has shrunk ends before its former end.
                 return Ok(self.close(span, movie.end().min(self.next + have as u64)));
             }
             self.next += have.saturating_sub(HEAD_LEN - 1) as u64;
@@ -264,8 +264,8 @@ impl RecordWalker {
     }
 }
 
-/// Whether a record begins at `candidate`: a good head, and at the distance it states an
-/// end of image before, or another good head or the end of the file after.
+/// Checks whether a record starts at `candidate`: its head must be good, and the stated length must
+/// lead to the byte after an EOI, to another good head, or to the end of the file.
 fn confirm<M: MovieBytes + ?Sized>(movie: &M, candidate: u64) -> io::Result<Confirmation> {
     let length = match inspect_head(movie, candidate)? {
         RecordHead::Good { length } => length,
@@ -291,7 +291,7 @@ enum Confirmation {
     Unknown,
 }
 
-/// Where a run of empty records has been counted up to.
+/// End of the empty records that have been counted.
 fn zero_run_end(span: &BadSpan) -> u64 {
     span.offset + span.records * PREFIX_LEN as u64
 }
@@ -331,9 +331,9 @@ fn inspect_head<M: MovieBytes + ?Sized>(movie: &M, offset: u64) -> io::Result<Re
     })
 }
 
-/// Reads until `buf` is full or the bytes end; gives the number of bytes read.
+/// Reads until `buf` is full or the bytes end; returns the number of bytes read.
 fn read_full<M: MovieBytes + ?Sized>(movie: &M, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-    // What a growing file has behind its end at opening is not part of the movie.
+    // Bytes that a file grows by after it was opened are not part of the movie.
     let left = usize::try_from(movie.end().saturating_sub(offset)).unwrap_or(usize::MAX);
     let want = buf.len().min(left);
     let mut have = 0;
@@ -352,7 +352,7 @@ fn read_full<M: MovieBytes + ?Sized>(movie: &M, buf: &mut [u8], offset: u64) -> 
 mod tests {
     use super::*;
 
-    /// A stand-in for a JPEG: right at both ends, `length` bytes long.
+    /// A placeholder for a JPEG of `length` bytes, with SOI and EOI.
     fn jpeg(length: usize) -> Vec<u8> {
         let mut bytes = vec![b'x'; length];
         bytes[..2].copy_from_slice(&SOI);
@@ -379,11 +379,11 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_record_costs_itself_only() {
+    fn only_the_bad_record_is_lost() {
         let not_digits =
             |found: &[u8; 5]| BadRecord::Prefix(PrefixError::NotDigits { found: *found });
         let no_image = [b"00020".to_vec(), vec![b'-'; 20]].concat();
-        // Name, bytes between two good records of 30 and 40 bytes, records, what is wrong.
+        // Name, bytes between two good records of 30 and 40 bytes, bad records, the first error.
         let rows: Vec<(&str, Vec<u8>, u64, BadRecord)> = vec![
             ("sign", [b"+0030".to_vec(), jpeg(30)].concat(), 1, not_digits(b"+0030")),
             ("blank", [b" 0030".to_vec(), jpeg(30)].concat(), 1, not_digits(b" 0030")),
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_movie_keeps_its_whole_records() {
+    fn a_truncated_movie_keeps_its_complete_records() {
         let whole = [record(30), record(40)].concat();
         for cut in 36..whole.len() {
             let (frames, bad) = walk(&whole[..cut]);
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_lies_is_left_at_the_next_record() {
+    fn after_a_wrong_length_reading_resumes_at_the_next_record() {
         // The first record states more than the whole movie has.
         let movie = [b"90000".to_vec(), jpeg(30), record(40), record(50)].concat();
         let (frames, bad) = walk(&movie);
@@ -434,15 +434,15 @@ mod tests {
     }
 
     #[test]
-    fn digits_before_an_image_are_no_record_unless_the_distance_fits() {
-        // "12345" stands before FF D8 by chance; what is 12345 bytes on is nothing.
+    fn digits_before_soi_are_a_record_only_if_the_length_fits() {
+        // "12345" is before FF D8 by chance; 12345 bytes later no record starts.
         let movie = [b"-----12345\xff\xd8------".to_vec(), vec![b'-'; 20_000], record(30)].concat();
         let (frames, _) = walk(&movie);
         assert_eq!(frames, [(movie.len() as u64 - 30, 30)]);
     }
 
     #[test]
-    fn bytes_without_any_record_end() {
+    fn bytes_without_records_are_skipped_to_the_end() {
         for (name, movie) in [
             ("nothing", Vec::new()),
             ("text", b"no movie".to_vec()),

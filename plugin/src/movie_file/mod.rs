@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Opened movie files, each with one frame index that all its readers share.
+//! Open movie files. All readers of a file share one frame index.
 //!
-//! Reads are positioned (`pread`), not a memory map: a file that shrinks under a map kills the
-//! process with SIGBUS, a read returns short.
+//! Files are read by positioned reads (`pread`), not mapped into memory: if a mapped file shrinks,
+//! SIGBUS kills the process, while a read returns fewer bytes.
 
 mod opened;
 mod registry;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One opened movie.
+//! An open movie file.
 
 use super::registry::{self, FileKey};
 use crate::border;
@@ -15,29 +15,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long opening a movie may index it before a thread takes over. Most movies are done.
+/// Opening a movie indexes it for this long; then a thread continues. This is enough for most movies.
 const INDEX_AT_OPEN: Duration = Duration::from_millis(5);
 
-/// What is found is published after this many steps, or this time if that is earlier: the lock
-/// costs more than a step when a reader holds it, and a cold disk takes long for one.
+/// Indexing publishes its results after this number of steps, or after [`PUBLISH_AFTER`] if that is
+/// earlier. Waiting for the lock takes longer than a step, and one step on a slow disk takes long.
 const STEPS_AT_ONCE: usize = 512;
+/// See [`STEPS_AT_ONCE`].
 const PUBLISH_AFTER: Duration = Duration::from_millis(1);
 
-/// Frames that [`MovieFile::known_from`] gives at once.
+/// The largest number of frames that [`MovieFile::known_from`] returns.
 const MAX_RUN: usize = 64;
 
 /// Why a movie was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The operating system refused.
+    /// Opening the file failed.
     #[error("cannot open {}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What it said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// A folder, FIFO, socket or device.
+    /// The path names a folder, FIFO, socket or device.
     #[error("{} is not a regular file", path.display())]
     NotRegular {
         /// The file.
@@ -45,32 +46,32 @@ pub enum OpenError {
     },
 }
 
-/// What [`MovieFile::frame`] found.
+/// Result of [`MovieFile::frame`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {
-    /// The frame lies there.
+    /// The position of the frame.
     Frame(FrameLocation),
-    /// The movie has only this many frames.
+    /// The movie has only this number of frames.
     End(u64),
-    /// The caller's `cancelled` was set, or the deadline has passed.
+    /// The caller's `cancelled` was set, or the time limit was reached.
     Cancelled,
 }
 
-/// A movie file as it was when it was opened: bytes that it grows by are not part of it.
+/// A movie file as it was when it was opened. Bytes that are appended later are not part of it.
 #[derive(Debug)]
 pub struct MovieFile {
-    /// Of the file by path, size and time of modification, as a number.
+    /// Hash of path, size and modification time.
     identity: u64,
     bytes: FileBytes,
     index: RwLock<SharedIndex>,
-    /// Pairs with `grown`; holds nothing, since the index has its own lock.
+    /// Mutex of `grown`. It protects nothing, since the index has its own lock.
     waiting: Mutex<()>,
     grown: Condvar,
 }
 
 #[derive(Debug)]
 struct FileBytes {
-    /// `None` while nobody reads: see [`MovieFile::close`].
+    /// `None` after [`MovieFile::close`], until the next read.
     file: RwLock<Option<File>>,
     path: PathBuf,
     length: u64,
@@ -83,25 +84,28 @@ impl FileBytes {
         Self { file: RwLock::new(Some(file)), path: path.to_owned(), length, modified }
     }
 
-    /// Whether a file is as this one was when it was opened.
+    /// Whether a file has the size and modification time that this one had when it was opened.
     fn is_same(&self, metadata: &Metadata) -> bool {
         metadata.is_file()
             && metadata.len() == self.length
             && metadata.modified().ok() == self.modified
     }
 
-    /// Reads from the file, which is opened again if it was closed.
+    /// Reads from the file; opens it again if it was closed.
     fn with<T>(&self, read: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
         if let Some(file) = &*self.file.read().unwrap_or_else(PoisonError::into_inner) {
             return read(file);
         }
         let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
         if file.is_none() {
-            let again = open_regular(&self.path)?;
-            if !self.is_same(&again.metadata()?) {
-                return Err(io::Error::new(io::ErrorKind::NotFound, "another file has its place"));
+            let reopened = open_regular(&self.path)?;
+            if !self.is_same(&reopened.metadata()?) {
+                return Err(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    "the file was replaced or changed",
+                ));
             }
-            *file = Some(again);
+            *file = Some(reopened);
         }
         match &*file {
             Some(file) => read(file),
@@ -110,12 +114,12 @@ impl FileBytes {
     }
 }
 
-/// Opens a file for reading; a FIFO does not wait for its writer.
+/// Opens a file for reading. Does not wait for the writer of a FIFO.
 fn open_regular(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
-/// Where indexing is, and what it has found since it was last published.
+/// Progress of indexing, and the results that are not published yet.
 #[derive(Debug, Default)]
 struct IndexingState {
     walker: RecordWalker,
@@ -129,7 +133,7 @@ struct SharedIndex {
     failed: Option<io::ErrorKind>,
 }
 
-/// Reads until `buf` is full or the file ends.
+/// Reads until `buf` is full or the file ends; returns the number of bytes read.
 fn read_whole(
     offset: u64,
     buf: &mut [u8],
@@ -162,18 +166,18 @@ impl MovieBytes for FileBytes {
 }
 
 impl MovieFile {
-    /// Opens a movie, or gives the one that is open already if the file is the same: path,
-    /// size and time of modification.
+    /// Opens a movie. If a file with the same path, size and modification time is open already, the
+    /// open movie is returned.
     ///
     /// # Errors
-    /// If the file cannot be opened or is no regular file. A FIFO does not hang.
+    /// If the file cannot be opened or is not a regular file. Does not wait for the writer of a FIFO.
     pub fn open(path: &Path) -> Result<Arc<Self>, OpenError> {
         let refused = |source| OpenError::Io { path: path.to_owned(), source };
         let regular = |metadata: &std::fs::Metadata| {
             let error = OpenError::NotRegular { path: path.to_owned() };
             metadata.is_file().then_some(()).ok_or(error)
         };
-        // Opening a device can do things; opening a FIFO waits for its writer.
+        // Checked before opening too, since opening a device can have side effects.
         regular(&std::fs::metadata(path).map_err(refused)?)?;
         let file = open_regular(path).map_err(refused)?;
         let metadata = file.metadata().map_err(refused)?;
@@ -185,36 +189,36 @@ impl MovieFile {
         Ok(registry::get_or_insert(key, || Self::index(identity, bytes)))
     }
 
-    /// Whether the file at its path is still the one that was opened, by size and time of
-    /// modification.
+    /// Whether the file at the path still has the size and modification time that it had when it was
+    /// opened.
     pub fn is_current(&self) -> bool {
         std::fs::metadata(&self.bytes.path).is_ok_and(|metadata| self.bytes.is_same(&metadata))
     }
 
-    /// Closes the file and keeps the index. The next read opens it again, and fails if another file
-    /// has its place by then: for movies that nobody reads at the moment.
+    /// Closes the file and keeps the index, for a movie that is not being read. The next read opens
+    /// the file again, and fails if it was replaced or changed.
     pub fn close(&self) {
         *self.bytes.file.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The same file read anew if it has been written to since it was opened: another movie, with an
-    /// identity of its own. A file that has taken this one's place is not looked at.
+    /// A new movie of the same file, with a new identity, if the file was changed since it was opened.
+    /// Another file that has replaced it at its path is ignored.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The error of the operating system.
     pub fn reopen_if_changed(&self) -> io::Result<Option<Arc<Self>>> {
         let (metadata, file) = self.bytes.with(|file| Ok((file.metadata()?, file.try_clone()?)))?;
         if self.bytes.is_same(&metadata) {
             return Ok(None);
         }
         let path = &self.bytes.path;
-        // A file that was removed meanwhile has the path that it was opened by.
+        // A file that has been removed keeps the path by which it was opened.
         let full = path.canonicalize().unwrap_or_else(|_| path.clone());
         let identity = FileKey::new(full, &metadata)?.identity();
         Ok(Some(Self::index(identity, FileBytes::new(file, path, &metadata))))
     }
 
-    /// Starts to index: the first part here, the rest, if there is one, in a thread.
+    /// Starts to index a movie: the first part immediately, the rest in a thread.
     fn index(identity: u64, bytes: FileBytes) -> Arc<Self> {
         let movie = Arc::new(Self {
             identity,
@@ -223,19 +227,19 @@ impl MovieFile {
             waiting: Mutex::default(),
             grown: Condvar::new(),
         });
-        let mut walk = IndexingState::default();
+        let mut state = IndexingState::default();
         let end = Instant::now() + INDEX_AT_OPEN;
-        while movie.advance(&mut walk) {
+        while movie.advance(&mut state) {
             if Instant::now() < end {
                 continue;
             }
-            movie.index_in_thread(move |movie| movie.advance(&mut walk));
+            movie.index_in_thread(move |movie| movie.advance(&mut state));
             break;
         }
         movie
     }
 
-    /// Calls `advance` in a thread until it gives false, or the last reader has gone.
+    /// Calls `advance` in a thread until it returns false or the movie is dropped.
     fn index_in_thread(self: &Arc<Self>, mut advance: impl FnMut(&Self) -> bool + Send + 'static) {
         let weak = Arc::downgrade(self);
         let index = move || {
@@ -243,34 +247,34 @@ impl MovieFile {
                 match border::caught(|| advance(&movie)) {
                     Some(true) => {}
                     Some(false) => return,
-                    // Readers wait for an index that does not grow any more.
+                    // After a panic the index does not grow, and readers must not wait for it.
                     None => return movie.finish(Some(io::ErrorKind::Other)),
                 }
             }
         };
         let thread = std::thread::Builder::new().name("mjpeg-index".to_owned());
         if thread.spawn(index).is_err() {
-            // No thread to be had: what is indexed is what there is.
+            // Without a thread, the frames that are indexed are all that can be read.
             self.finish(Some(io::ErrorKind::OutOfMemory));
         }
     }
 
-    /// Indexes a little more; false when there is no more.
-    fn advance(&self, walk: &mut IndexingState) -> bool {
+    /// Indexes a part of the movie; returns false at its end.
+    fn advance(&self, state: &mut IndexingState) -> bool {
         let publish = Instant::now() + PUBLISH_AFTER;
         let end = loop {
-            match walk.walker.step(&self.bytes) {
+            match state.walker.step(&self.bytes) {
                 Ok(Step::End | Step::NeedMore) => break Some(None),
-                Ok(step) => walk.steps.push(step),
+                Ok(step) => state.steps.push(step),
                 Err(error) => break Some(Some(error.kind())),
             }
-            if walk.steps.len() >= STEPS_AT_ONCE || Instant::now() >= publish {
+            if state.steps.len() >= STEPS_AT_ONCE || Instant::now() >= publish {
                 break None;
             }
         };
         {
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-            for step in walk.steps.drain(..) {
+            for step in state.steps.drain(..) {
                 index.frames.record(step);
             }
         }
@@ -293,64 +297,64 @@ impl MovieFile {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes every waiting [`Self::frame`] look at its `cancelled` again.
+    /// Wakes all waiting calls of [`Self::frame`], which then check their `cancelled`.
     pub fn wake(&self) {
         drop(self.waiting.lock());
         self.grown.notify_all();
     }
 
-    /// A name for the file as it was when it was opened: another one if it was replaced since.
+    /// Names this version of the file: a changed or replaced file has another identity.
     pub fn identity(&self) -> String {
         format!("{:016x}", self.identity)
     }
 
-    /// The number behind [`Self::identity`].
+    /// [`Self::identity`] as a number.
     pub fn number(&self) -> u64 {
         self.identity
     }
 
-    /// The path that it was opened with.
+    /// The path by which the file was opened.
     pub fn path(&self) -> &Path {
         &self.bytes.path
     }
 
-    /// Frames found so far.
+    /// The number of frames found so far.
     pub fn frames(&self) -> u64 {
         self.read_index().frames.frames()
     }
 
-    /// The number of all frames, once it is known.
+    /// The number of all frames; `None` until indexing has finished.
     pub fn total_frames(&self) -> Option<u64> {
         let index = self.read_index();
         index.complete.then(|| index.frames.frames())
     }
 
-    /// Bad records and the bytes passed over with them, found so far.
+    /// The numbers of bad records and of skipped bytes found so far.
     pub fn bad(&self) -> (u64, u64) {
         let index = self.read_index();
         (index.frames.bad_records(), index.frames.bad_bytes())
     }
 
-    /// The error that ended the index early, if one did.
+    /// The error that ended indexing early, if there was one.
     pub fn failure(&self) -> Option<io::ErrorKind> {
         self.read_index().failed
     }
 
-    /// The bad span number `which`, if it was found and stands before `frame` or an earlier
-    /// one; with the number of the frame that it stands before.
+    /// The bad span with index `which`, and the number of the frame that follows it. `None` if it has
+    /// not been found or follows `frame`.
     pub fn bad_span(&self, which: usize, frame: u64) -> Option<(u64, BadSpan)> {
         let index = self.read_index();
         index.frames.bad_spans().get(which).copied().filter(|(before, _)| *before <= frame)
     }
 
-    /// A bad span in words: what, where, how much; `before` is the frame that it stands before.
+    /// Message about a bad span; `before` is the number of the frame that follows it.
     pub fn describe_bad_span(&self, before: u64, span: &BadSpan) -> String {
         let records = match span.records {
             1 => String::new(),
             several => format!(" ({several} records)"),
         };
         format!(
-            "{}: bad record before frame {} at byte {}: {}; {} bytes passed over{records}",
+            "{}: bad record before frame {} at byte {}: {}; {} bytes skipped{records}",
             self.path().display(),
             before + 1,
             span.offset,
@@ -359,19 +363,19 @@ impl MovieFile {
         )
     }
 
-    /// Where `frame` lies; waits for the index to reach it, until `cancelled` is set (and
-    /// [`Self::wake`] called) or `limit` is over.
+    /// Looks up the position of `frame`. Waits until it is indexed, but at most for `limit`, and only
+    /// until `cancelled` is set and [`Self::wake`] is called.
     pub fn frame(&self, frame: u64, cancelled: &AtomicBool, limit: Option<Duration>) -> Lookup {
-        let look = |index: &SharedIndex| match index.frames.get(frame) {
+        let query = |index: &SharedIndex| match index.frames.get(frame) {
             Some(location) => Some(Lookup::Frame(location)),
             None if index.complete => Some(Lookup::End(index.frames.frames())),
             None => None,
         };
-        self.wait(look, cancelled, limit).unwrap_or(Lookup::Cancelled)
+        self.wait(query, cancelled, limit).unwrap_or(Lookup::Cancelled)
     }
 
-    /// Puts where the frames from `frame` on lie into `run`, as far as they are known and no bad
-    /// span numbered `spans` or higher stands before them; at most 64. Does not wait.
+    /// Writes the positions of consecutive frames, starting with `frame`, to `run`: at most 64, only
+    /// indexed ones, and none after the bad span with index `spans`. Does not wait.
     pub fn known_from(&self, frame: u64, spans: usize, run: &mut Vec<FrameLocation>) {
         run.clear();
         let index = self.read_index();
@@ -380,25 +384,25 @@ impl MovieFile {
         run.extend(frames.map_while(|frame| index.frames.get(frame)));
     }
 
-    /// The number of all frames; waits for it at most `limit`.
+    /// The number of all frames. Waits for it, but at most for `limit`.
     pub fn wait_total(&self, limit: Duration) -> Option<u64> {
-        let look = |index: &SharedIndex| index.complete.then(|| index.frames.frames());
-        self.wait(look, &AtomicBool::new(false), Some(limit))
+        let query = |index: &SharedIndex| index.complete.then(|| index.frames.frames());
+        self.wait(query, &AtomicBool::new(false), Some(limit))
     }
 
     fn wait<T>(
         &self,
-        look: impl Fn(&SharedIndex) -> Option<T>,
+        query: impl Fn(&SharedIndex) -> Option<T>,
         cancelled: &AtomicBool,
         limit: Option<Duration>,
     ) -> Option<T> {
-        if let Some(found) = look(&self.read_index()) {
+        if let Some(found) = query(&self.read_index()) {
             return Some(found);
         }
         let end = limit.map(|limit| Instant::now() + limit);
         let mut guard = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(found) = look(&self.read_index()) {
+            if let Some(found) = query(&self.read_index()) {
                 return Some(found);
             }
             if cancelled.load(Ordering::SeqCst) {
@@ -415,20 +419,20 @@ impl MovieFile {
         }
     }
 
-    /// Reads a frame's bytes into `buf`, which has its length; false if the file has shrunk.
+    /// Reads a frame into `buf`, which must have the frame's length. False if the file has shrunk.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The error of the operating system.
     pub fn read(&self, location: FrameLocation, buf: &mut [u8]) -> io::Result<bool> {
         Ok(self.read_span(location.offset, buf)? == buf.len())
     }
 
-    /// Like [`read`](Self::read) where the bytes are in memory; never waits for a disk whose file
-    /// system can say so (`RWF_NOWAIT` of preadv2(2)).
+    /// Like [`read`](Self::read), but does not wait for the disk if the file system supports that
+    /// (`RWF_NOWAIT` of preadv2(2)).
     ///
     /// # Errors
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if it would have to wait, otherwise what the
-    /// operating system says.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if the bytes are not in memory; otherwise the error of
+    /// the operating system.
     pub fn read_at_once(&self, location: FrameLocation, buf: &mut [u8]) -> io::Result<bool> {
         let whole = buf.len();
         let have = read_whole(location.offset, buf, |rest, offset| {
@@ -437,21 +441,22 @@ impl MovieFile {
         });
         match have {
             Ok(have) => Ok(have == whole),
-            // Network file systems, mostly.
+            // Mostly network file systems.
             Err(error) if error.kind() == io::ErrorKind::Unsupported => self.read(location, buf),
             Err(error) => Err(error),
         }
     }
 
-    /// Reads the bytes from `offset` on into `buf`; gives how many there are.
+    /// Reads bytes starting at `offset` into `buf`; returns their number, which is smaller than
+    /// `buf.len()` only at the end of the file.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The error of the operating system.
     pub fn read_span(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         read_whole(offset, buf, |rest, offset| self.bytes.read_at(rest, offset))
     }
 
-    /// What the file probably is if it is no movie, told from its first bytes.
+    /// What the file probably is if it is not a movie.
     pub fn likely_format(&self) -> Option<LikelyFormat> {
         let mut head = [0; 16];
         let have = self.bytes.read_at(&mut head, 0).unwrap_or(0);
@@ -479,7 +484,7 @@ mod tests {
         let mut rounds = 0;
         movie.index_in_thread(move |movie| {
             rounds += 1;
-            // What readers share is locked meanwhile.
+            // The panic occurs while the index is locked.
             let _index = movie.index.write();
             assert!(rounds < 3, "on purpose");
             true
@@ -491,8 +496,8 @@ mod tests {
     }
 
     #[test]
-    fn a_read_at_once_gives_the_bytes_or_says_that_it_would_wait() {
-        // A movie of one frame that is no JPEG; it is not looked at here.
+    fn read_at_once_reads_the_bytes_or_reports_that_it_would_block() {
+        // A movie of one frame that is not a JPEG; reads do not check that.
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let frame: Vec<u8> = (0..90_000_u32).map(|at| at.to_be_bytes()[3]).collect();
         file.write_all(b"90000").unwrap();
@@ -501,7 +506,7 @@ mod tests {
         let movie = MovieFile::open(file.path()).unwrap();
         let location = FrameLocation { offset: 5, length: 90_000 };
         let mut buf = vec![0; 90_000];
-        // Out of memory, where the file system does that.
+        // Removes the file from memory, if the file system supports that.
         fadvise(file.as_file(), 0, None, Advice::DontNeed).unwrap();
         match movie.read_at_once(location, &mut buf) {
             Ok(whole) => assert!(whole && buf == frame),
@@ -516,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_movie_is_opened_again_by_a_read_unless_it_has_been_replaced() {
+    fn a_read_opens_a_closed_movie_again_unless_it_was_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("movie");
         std::fs::write(&path, b"00004abcd").unwrap();
@@ -526,7 +531,7 @@ mod tests {
         movie.close();
         assert!(movie.is_current() && movie.read(location, &mut buf).unwrap());
         assert_eq!(&buf, b"abcd");
-        // An open file is read on, a closed one is not.
+        // A file that is removed while open can still be read; once closed, it cannot.
         std::fs::remove_file(&path).unwrap();
         assert!(!movie.is_current() && movie.read(location, &mut buf).unwrap());
         movie.close();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The movies that are open, so that all readers of a file share one index.
+//! The open movies of the process, so that all readers of a file share one index.
 
 use super::MovieFile;
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
-/// What makes a file the same file.
+/// Identifies a version of a file by its path, size and modification time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct FileKey {
     path: PathBuf,
@@ -22,10 +22,8 @@ impl FileKey {
     pub fn new(path: PathBuf, metadata: &Metadata) -> io::Result<Self> {
         Ok(Self { path, length: metadata.len(), modified: metadata.modified()? })
     }
-}
 
-impl FileKey {
-    /// The key as a number.
+    /// A hash of the key.
     pub fn identity(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.hash(&mut hasher);
@@ -35,7 +33,8 @@ impl FileKey {
 
 static OPEN: LazyLock<Mutex<HashMap<FileKey, Weak<MovieFile>>>> = LazyLock::new(Mutex::default);
 
-/// The open movie under `key`, or a new one. `open` runs without the lock, since it reads.
+/// The open movie with this key, or else the result of `open`, which is called without the lock since
+/// it reads the file.
 pub(super) fn get_or_insert(key: FileKey, open: impl FnOnce() -> Arc<MovieFile>) -> Arc<MovieFile> {
     let lock = || OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(movie) = lock().get(&key).and_then(Weak::upgrade) {

@@ -18,49 +18,49 @@
 
 use super::{PAYLOAD_TYPE_JPEG, Timestamp};
 
-/// Bytes of the fixed part.
+/// Length of the fixed part of the header, in bytes.
 pub const FIXED_LEN: usize = 12;
 
-/// A packet's header.
+/// The header of an RTP packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RtpHeader {
-    /// V, two bits: 2. Lab servers have been seen to send 0.
+    /// V, two bits: 2. Some lab servers send 0.
     pub version: u8,
-    /// P: the payload ends with padding, whose last byte is its length.
+    /// P: the payload ends with padding, whose last byte is the length of the padding.
     pub padding: bool,
     /// X: one header extension follows the CSRC list.
     pub extension: bool,
-    /// CC, four bits: how many CSRC identifiers follow.
+    /// CC, four bits: the number of CSRC identifiers that follow.
     pub csrc_count: u8,
     /// M: for video, the last packet of a frame.
     pub marker: bool,
     /// PT, seven bits: 26 is JPEG.
     pub payload_type: u8,
-    /// One more for each packet; wraps.
+    /// Increases by one for each packet; wraps.
     pub sequence_number: u16,
-    /// When the payload was sampled, in ticks of the clock rate; wraps.
+    /// When the payload was sampled.
     pub timestamp: Timestamp,
-    /// The synchronization source: who sends this stream.
+    /// The identifier of the synchronization source, which sends this stream.
     pub ssrc: u32,
 }
 
-/// Why bytes are no RTP packet.
+/// Why bytes are not an RTP packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// Fewer bytes than the fixed header, or than it states of CSRC and extension.
+    /// Shorter than the fixed header with the CSRC identifiers and the extension that it announces.
     #[error("the RTP header needs {need} bytes, the packet has {have}")]
     Truncated {
-        /// Bytes that the header states.
+        /// Bytes of the announced header.
         need: usize,
         /// Bytes of the packet.
         have: usize,
     },
-    /// The stated padding is none, or longer than the payload.
-    #[error("the RTP packet states {padding} bytes of padding in a payload of {payload}")]
+    /// The padding has length 0, or is longer than the payload.
+    #[error("the RTP packet announces {padding} bytes of padding in a payload of {payload} bytes")]
     Padding {
-        /// As the last byte says.
+        /// Length of the padding: the last byte.
         padding: usize,
-        /// Bytes behind the header.
+        /// Bytes after the header.
         payload: usize,
     },
 }
@@ -81,7 +81,7 @@ impl RtpHeader {
         }
     }
 
-    /// The fixed header as bytes. CSRC and extension are the caller's to append.
+    /// The fixed header as bytes. The caller appends CSRC identifiers and extension.
     pub fn to_bytes(self) -> [u8; FIXED_LEN] {
         let flags = (self.version & 3) << 6
             | u8::from(self.padding) << 5
@@ -94,8 +94,8 @@ impl RtpHeader {
         [flags, kind, s1, s0, t3, t2, t1, t0, i3, i2, i1, i0]
     }
 
-    /// Reads a packet: the header, and the payload without CSRC, extension and padding. The
-    /// version is not judged.
+    /// Reads a packet. Gives the header, and the payload without CSRC identifiers, extension and
+    /// padding. The version is not checked.
     ///
     /// # Errors
     /// See [`HeaderError`].
@@ -117,18 +117,18 @@ impl RtpHeader {
         let csrc = 4 * usize::from(header.csrc_count);
         let mut payload = rest.get(csrc..).ok_or(truncated(FIXED_LEN + csrc))?;
         if header.extension {
-            // RFC 3550 section 5.3.1: two bytes of the profile's, then the length in words.
-            let begin = FIXED_LEN + csrc;
+            // RFC 3550 section 5.3.1: two bytes that the profile defines, then the length in words.
+            let start = FIXED_LEN + csrc;
             let (&[_, _, high, low], rest) =
-                payload.split_first_chunk().ok_or(truncated(begin + 4))?;
+                payload.split_first_chunk().ok_or(truncated(start + 4))?;
             let words = 4 * usize::from(u16::from_be_bytes([high, low]));
-            payload = rest.get(words..).ok_or(truncated(begin + 4 + words))?;
+            payload = rest.get(words..).ok_or(truncated(start + 4 + words))?;
         }
         if header.padding {
             let padding = payload.last().copied().map_or(0, usize::from);
-            let wrong = HeaderError::Padding { padding, payload: payload.len() };
-            let kept = payload.len().checked_sub(padding).filter(|_| padding > 0).ok_or(wrong)?;
-            payload = payload.get(..kept).unwrap_or_default();
+            let error = HeaderError::Padding { padding, payload: payload.len() };
+            let length = payload.len().checked_sub(padding).filter(|_| padding > 0).ok_or(error)?;
+            payload = payload.get(..length).unwrap_or_default();
         }
         Ok((header, payload))
     }
@@ -149,18 +149,18 @@ mod tests {
         [0x80, 0x9a, 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 0x11, 0x22];
 
     #[test]
-    fn fields_lie_where_the_diagram_has_them() {
+    fn fields_are_where_the_diagram_shows_them() {
         assert_eq!(HEADER.to_bytes(), BYTES);
         let packet = [&BYTES[..], b"jpeg"].concat();
         assert_eq!(RtpHeader::parse(&packet), Ok((HEADER, &b"jpeg"[..])));
-        // What the seed's and the textbook's servers send: version 2, and a version 0 was seen.
+        // Lab servers send version 2; some send version 0.
         let mut zero = BYTES;
         zero[0] = 0;
         assert_eq!(RtpHeader::parse(&zero), Ok((RtpHeader { version: 0, ..HEADER }, &[][..])));
     }
 
     #[test]
-    fn what_stands_around_the_payload_is_taken_off() {
+    fn csrc_extension_and_padding_are_removed() {
         let packet = |flags: u8, rest: &[u8]| {
             let mut packet = BYTES.to_vec();
             packet[0] |= flags;
@@ -185,7 +185,7 @@ mod tests {
                 Err(HeaderError::Padding { padding: 3, payload: 2 }),
             ),
             (
-                "padding of none",
+                "padding of length 0",
                 packet(0x20, b"x\0"),
                 Err(HeaderError::Padding { padding: 0, payload: 2 }),
             ),

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! RTP explained: what each field of a header says, and what of a server's packets is unlike what
-//! the lab asks for. Made for students, by whom the servers are.
+//! Explains RTP headers to the students who write lab servers: what each field says, and how a
+//! server's packets differ from what the lab asks for.
 
 use super::{PAYLOAD_TYPE_JPEG, RtpHeader};
 use std::time::Instant;
 
-/// One field of a header.
+/// A field of the RTP header, explained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderField {
-    /// As RFC 3550 section 5.1 calls it.
+    /// Name in RFC 3550 section 5.1.
     pub name: &'static str,
-    /// How many bits it has.
+    /// Size in bits.
     pub bits: u8,
-    /// What it holds.
+    /// Content of the field.
     pub value: u32,
-    /// What that says.
+    /// What the content means.
     pub sentence: String,
 }
 
 impl RtpHeader {
-    /// Each field of the fixed header, in order, with a plain sentence.
+    /// Explains each field of the fixed header, in order.
     pub fn explain(&self) -> [HeaderField; 9] {
         let field =
             |name, bits, value: u32, sentence: String| HeaderField { name, bits, value, sentence };
@@ -33,7 +33,7 @@ impl RtpHeader {
                 match self.version {
                     2 => "version 2, which is RTP's (RFC 3550)".to_owned(),
                     other => format!(
-                        "version {other}; RTP's is 2: write V into the upper two bits of the first byte"
+                        "version {other} instead of 2, RTP's version: write V into the upper two bits of the first byte"
                     ),
                 },
             ),
@@ -67,7 +67,7 @@ impl RtpHeader {
                 flag(
                     self.marker,
                     "marker: this packet ends its frame",
-                    "no marker: the frame goes on, or the server does not use it, as the textbook's",
+                    "no marker: the frame continues, or the server does not use markers, like the textbook's",
                 ),
             ),
             field(
@@ -76,7 +76,7 @@ impl RtpHeader {
                 self.payload_type.into(),
                 match self.payload_type {
                     PAYLOAD_TYPE_JPEG => "payload type 26: JPEG (RFC 3551)".to_owned(),
-                    other => format!("payload type {other}; JPEG's is 26"),
+                    other => format!("payload type {other}; JPEG is 26"),
                 },
             ),
             field(
@@ -88,7 +88,7 @@ impl RtpHeader {
                         "frame 0, which the textbook's client never shows: count from 1".to_owned()
                     }
                     number => format!(
-                        "in the lab the number of the frame: {number}; gaps are lost packets"
+                        "in the lab the number of the frame: {number}; a gap means lost packets"
                     ),
                 },
             ),
@@ -97,7 +97,7 @@ impl RtpHeader {
                 32,
                 self.timestamp.ticks(),
                 format!(
-                    "{seconds:.3} s, if the clock has 90000 ticks a second, as video in RTP (RFC 3551)"
+                    "{seconds:.3} s, if the clock has 90000 ticks per second, as for video in RTP (RFC 3551)"
                 ),
             ),
             field(
@@ -105,7 +105,7 @@ impl RtpHeader {
                 32,
                 self.ssrc,
                 format!(
-                    "the source's identifier, 0x{:08x}: the same in every packet of a stream",
+                    "identifier of the source, 0x{:08x}: the same in every packet of a stream",
                     self.ssrc
                 ),
             ),
@@ -113,37 +113,37 @@ impl RtpHeader {
     }
 }
 
-/// What is unlike the lab, or RTP.
+/// How packets differ from what the lab or RTP asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Finding {
     /// V is not 2.
-    #[error("V is {0}, the lab asks for version 2; it is played all the same")]
+    #[error("V is {0}, but the lab asks for version 2; the stream is played anyway")]
     Version(u8),
     /// PT is not 26.
-    #[error("PT is {0}, the lab asks for 26, JPEG; it is played all the same")]
+    #[error("PT is {0}, but the lab asks for 26, JPEG; the stream is played anyway")]
     PayloadType(u8),
-    /// The first number is 0.
+    /// The first sequence number is 0.
     #[error(
         "the first sequence number is 0; the textbook's client never shows frame 0, so count from 1"
     )]
     StartsAtZero,
-    /// Every packet has one timestamp.
+    /// All packets have the same timestamp.
     #[error(
-        "the timestamp never changes; RTP asks for the frame's time, 4500 ticks later for each frame at 20 frames/s"
+        "the timestamp never changes; RTP asks for the time of the frame, which increases by 4500 ticks per frame at 20 frames/s"
     )]
     ConstantTimestamp,
-    /// Timestamps are seconds.
+    /// Timestamps count seconds.
     #[error(
-        "the timestamp counts whole seconds; RTP asks for ticks of a 90 kHz clock, 4500 a frame at 20 frames/s"
+        "the timestamp counts whole seconds; RTP asks for ticks of a 90 kHz clock, 4500 per frame at 20 frames/s"
     )]
     TimestampInSeconds,
-    /// Packets of a stream have several SSRC.
-    #[error("the SSRC changes within the stream; RTP asks for one that stays, chosen at random")]
+    /// The packets of a stream have different SSRCs.
+    #[error("the SSRC changes within the stream; RTP asks for one random value for all packets")]
     SsrcChanges,
 }
 
 impl Finding {
-    /// A word for it.
+    /// Name in messages of elements.
     pub fn name(self) -> &'static str {
         match self {
             Self::Version(_) => "version",
@@ -156,10 +156,10 @@ impl Finding {
     }
 }
 
-/// Frames that must have come before timestamps are judged.
+/// Timestamps are checked after this many frames.
 const FRAMES_BEFORE_TIMESTAMPS: u32 = 12;
 
-/// Looks at the headers of a stream, and tells each finding once.
+/// Inspects the headers of a stream and reports each finding once.
 #[derive(Debug, Default)]
 pub struct HeaderAudit {
     first: Option<(RtpHeader, Instant)>,
@@ -170,10 +170,10 @@ pub struct HeaderAudit {
 }
 
 impl HeaderAudit {
-    /// What is new about a packet that came at a time.
+    /// Inspects the header of a packet that arrived at a time; gives the new findings.
     pub fn inspect(&mut self, header: &RtpHeader, at: Instant) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let Some((first, begin)) = self.first else {
+        let Some((first, start)) = self.first else {
             self.first = Some((*header, at));
             self.last_number = header.sequence_number;
             if header.version != 2 {
@@ -199,8 +199,8 @@ impl HeaderAudit {
         if self.frames >= FRAMES_BEFORE_TIMESTAMPS && !self.timestamps_checked {
             self.timestamps_checked = true;
             let ticks = u64::from(header.timestamp.ticks_since(first.timestamp));
-            let seconds = at.duration_since(begin).as_secs();
-            // Seconds that have not gone on, or a clock that stands: at first they look alike.
+            let seconds = at.duration_since(start).as_secs();
+            // In the first second, a timestamp that counts seconds looks like a constant one.
             self.timestamps_checked = ticks > 0 || seconds >= 2;
             if self.timestamps_checked && ticks == 0 {
                 findings.push(Finding::ConstantTimestamp);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_has_its_sentence() {
+    fn every_field_is_explained() {
         let fields = header(7, 4500).explain();
         let row = |field: &HeaderField| (field.name, field.bits, field.value);
         let want = [
@@ -241,23 +241,23 @@ mod tests {
         assert_eq!(fields.iter().map(|field| u32::from(field.bits)).sum::<u32>(), 96);
         assert!(fields.iter().all(|field| !field.sentence.is_empty()));
         let wrong = RtpHeader { version: 0, ..header(0, 0) }.explain();
-        assert!(wrong.iter().any(|field| field.sentence.contains("RTP's is 2")));
+        assert!(wrong.iter().any(|field| field.sentence.contains("instead of 2")));
     }
 
-    /// What is found in 60 frames, 50 ms apart.
+    /// The findings in 60 frames that arrive every 50 ms.
     fn findings(change: impl Fn(u32, &mut RtpHeader)) -> Vec<Finding> {
-        let (mut audit, begin) = (HeaderAudit::default(), Instant::now());
+        let (mut audit, start) = (HeaderAudit::default(), Instant::now());
         let mut found = Vec::new();
         for frame in 0..60_u16 {
             let mut header = header(frame + 1, u32::from(frame) * 4500);
             change(u32::from(frame), &mut header);
-            found.extend(audit.inspect(&header, begin + Duration::from_millis(50) * frame.into()));
+            found.extend(audit.inspect(&header, start + Duration::from_millis(50) * frame.into()));
         }
         found
     }
 
     #[test]
-    fn what_is_unlike_the_lab_is_told_once() {
+    fn each_finding_is_reported_once() {
         let ticks = Timestamp::from_ticks;
         assert_eq!(findings(|_, _| ()), []);
         assert_eq!(findings(|_, it| it.version = 0), [Finding::Version(0)]);

@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One frame as RTP/JPEG payloads (RFC 2435), for any number of receivers: only the RTP header in
-//! front of a payload differs between them.
+//! RTP/JPEG payloads of a frame (RFC 2435). They are the same for all receivers; only the RTP headers
+//! before them differ.
 
 use super::FIXED_LEN;
 use crate::jpeg::CheckedJpeg;
 use crate::movie::EOI;
 
-/// Added to the type if there are restart markers (section 3.1.3).
+/// Added to the type if there are restart markers (RFC 2435 section 3.1.3).
 const RESTARTS: u8 = 64;
 
-/// The tables are in each frame's first packet (section 4.2).
+/// Q: each frame's first packet contains the quantization tables (RFC 2435 section 4.2).
 const TABLES_IN_BAND: u8 = 255;
 
-/// F, L and a count of all ones: the frame is decoded as a whole (section 3.1.7).
+/// F, L and a restart count of all ones: receivers decode the frame as a whole (RFC 2435 section
+/// 3.1.7).
 const WHOLE_FRAME: [u8; 2] = [0xff, 0xff];
 
-/// A frame's RTP/JPEG payloads. All but the last one have one length, so that the kernel can cut
-/// them (UDP segmentation offload).
+/// The RTP/JPEG payloads of a frame. All but the last one have the same length, so that the kernel
+/// can split them (UDP segmentation offload).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JpegPayloads {
-    /// One behind the other.
+    /// One payload after the other.
     bytes: Vec<u8>,
-    /// Bytes of each but the last.
+    /// Length of each payload but the last one, in bytes.
     length: usize,
 }
 
@@ -39,7 +40,7 @@ impl JpegPayloads {
         let [all_high, all_low] = WHOLE_FRAME;
         let restart = [interval_high, interval_low, all_high, all_low];
         let restart = if restarts { restart.as_slice() } else { &[] };
-        // Room for the headers and some data, whatever is asked for.
+        // At least enough for the headers and some data.
         let length = packet.saturating_sub(FIXED_LEN).max(256);
         let mut bytes = Vec::with_capacity(scan.len() + scan.len() / 64 + 512);
         let mut offset = 0;
@@ -69,12 +70,12 @@ impl JpegPayloads {
         self.bytes.chunks(self.length)
     }
 
-    /// Bytes of each payload but the last one, which has as many or fewer.
+    /// Length of each payload but the last one, in bytes; the last one may be shorter.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// Bytes of all payloads.
+    /// Length of all payloads together, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_lie_where_the_standard_has_them() {
+    fn fields_are_where_the_standard_defines_them() {
         let mut scan: Vec<u8> = (0..700_u16).map(|at| at.to_be_bytes()[1]).collect();
         scan.extend(EOI);
         // Main header and restart header of each packet: type, Q, width and height in blocks.

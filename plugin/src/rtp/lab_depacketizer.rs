@@ -1,44 +1,46 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Frames from what lab servers send: one JPEG a packet, or one of the fragment forms in use.
+//! Reassembles frames from the RTP packets of lab servers: one JPEG per packet, or one of several
+//! forms of fragments.
 
 use super::reorder_buffer::{BufferedPacket, PacketCounts, ReorderBuffer};
 use super::{HeaderError, RtpHeader, Timestamp};
 use crate::jpeg::{Header, ImageEnd, first_image_end};
 use crate::movie::{EOI, PREFIX_LEN, SOI};
 
-/// The most bytes that are gathered for one frame; more is given up.
+/// The largest frame that is reassembled, in bytes; larger ones are dropped.
 pub const MAX_REASSEMBLED: usize = 4 * 1024 * 1024;
 
-/// Bytes of the headers of their own that servers put before the JPEG or a fragment of it.
+/// Lengths of the headers that some servers insert before the JPEG or a fragment of it, in bytes.
 const OWN_HEADERS: [usize; 2] = [6, 8];
 
-/// The payload type of parity packets, which hold no picture.
+/// The payload type of parity packets, which contain no picture.
 const PARITY: u8 = 127;
 
-/// A frame that has come.
+/// A received frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedFrame {
-    /// From SOI on.
+    /// The image, starting with SOI.
     pub jpeg: Vec<u8>,
-    /// Whether its end has come: EOI, or the packet with the marker.
+    /// Whether the end of the image was received: EOI, or a packet with the marker.
     pub whole: bool,
-    /// Of its first packet; in the lab the frame's number, from 1.
+    /// Sequence number of the first packet; in the lab the number of the frame, from 1.
     pub sequence_number: u16,
-    /// Of its first packet, as the server wrote it.
+    /// Timestamp of the first packet.
     pub timestamp: Timestamp,
-    /// What [`LabDepacketizer::push`] was told of its first packet.
+    /// The `arrival` that [`LabDepacketizer::push`] was given for the first packet.
     pub arrival: u64,
 }
 
-/// What is known of the frame that is being gathered.
+/// A frame that is being reassembled.
 #[derive(Debug)]
 struct PartialFrame {
     first: RtpHeader,
     arrival: u64,
+    /// The sequence number of the last fragment.
     last: u16,
-    /// Bytes before each fragment that are not the JPEG's.
+    /// Length of the server's own header before each fragment, in bytes.
     own_header: usize,
-    /// Whether all fragments have one sequence number, once there are two.
+    /// Whether all fragments have the same sequence number; `None` until there are two.
     same_number: Option<bool>,
     jpeg: Vec<u8>,
 }
@@ -55,21 +57,21 @@ impl PartialFrame {
     }
 }
 
-/// Gathers frames from packets.
+/// Reassembles frames from packets.
 #[derive(Debug, Default)]
 pub struct LabDepacketizer {
     order: ReorderBuffer,
     partial: Option<PartialFrame>,
-    /// The server sends fragments.
+    /// Whether the server sends fragments.
     fragments: bool,
 }
 
 impl LabDepacketizer {
-    /// Takes in one datagram; gives the frames that are whole now. `arrival` is given back with
-    /// the frame, as the caller's own time.
+    /// Adds a datagram; gives the frames that are complete now. `arrival` is returned with the frame
+    /// and has no meaning here, so the caller can use any clock.
     ///
     /// # Errors
-    /// If it is no RTP packet.
+    /// If the datagram is not an RTP packet.
     pub fn push(&mut self, packet: &[u8], arrival: u64) -> Result<Vec<ReceivedFrame>, HeaderError> {
         let (header, _) = RtpHeader::parse(packet)?;
         if header.payload_type == PARITY {
@@ -80,7 +82,7 @@ impl LabDepacketizer {
         Ok(due.into_iter().flat_map(|packet| self.accept_in_order(&packet)).collect())
     }
 
-    /// A packet in its turn.
+    /// Adds a packet whose predecessors have been added or are lost.
     fn accept_in_order(&mut self, packet: &BufferedPacket) -> Vec<ReceivedFrame> {
         let Ok((header, payload)) = RtpHeader::parse(&packet.bytes) else { return Vec::new() };
         let Some(own_header) = image_start(payload) else {
@@ -105,20 +107,20 @@ impl LabDepacketizer {
         frames
     }
 
-    /// The frame that is gathered, behind which no end has come. Where no fragments are sent it
-    /// is whole, and lacks EOI in the file too.
+    /// Takes the frame whose end was not received. It is complete if the server does not send
+    /// fragments: then its image lacks EOI.
     fn unfinished(&mut self) -> Option<ReceivedFrame> {
         let whole = !self.fragments;
         self.partial.take().map(|partial| partial.into_frame(whole))
     }
 
-    /// A packet without an image's begin: the next fragment of the frame that is gathered.
+    /// Adds a packet that does not start an image: the next fragment of the current frame.
     fn continue_frame(&mut self, header: RtpHeader, payload: &[u8]) -> Option<ReceivedFrame> {
         let mut partial = self.partial.take()?;
         let same_number = header.sequence_number == partial.last;
         let other_form = partial.same_number.is_some_and(|it| it != same_number);
         if header.timestamp != partial.first.timestamp || other_form {
-            // The begin of the next frame was lost.
+            // The start of the next frame was lost.
             return Some(partial.into_frame(false));
         }
         let fragment = payload.get(partial.own_header..).unwrap_or_default();
@@ -129,7 +131,7 @@ impl LabDepacketizer {
         partial.jpeg.extend_from_slice(fragment);
         partial.last = header.sequence_number;
         partial.same_number = Some(same_number);
-        // Fragments are cut anywhere, so that EOI may lie on both sides of a cut.
+        // Frames are cut anywhere, so that EOI may be split between two fragments.
         if header.marker || partial.jpeg.ends_with(&EOI) {
             return Some(partial.into_frame(true));
         }
@@ -137,8 +139,8 @@ impl LabDepacketizer {
         None
     }
 
-    /// What waits for packets that have not come, as far as it has: at the end of the stream, or
-    /// when none has come for the time of some frames.
+    /// Gives the frames that wait for missing packets, and what was received of the current frame.
+    /// For the end of the stream, or when no packet has arrived for several frame periods.
     pub fn flush(&mut self) -> Vec<ReceivedFrame> {
         let due = self.order.flush();
         let mut frames: Vec<_> =
@@ -147,37 +149,38 @@ impl LabDepacketizer {
         frames
     }
 
-    /// What has become of the packets, since the begin.
+    /// What happened to the packets since the start.
     pub fn counts(&self) -> PacketCounts {
         self.order.counts()
     }
 
-    /// Counts afresh, as at each PLAY: servers begin again, or go on, as they like.
+    /// Forgets all packets and counts, as at each PLAY: some servers restart their sequence numbers
+    /// then, others do not.
     pub fn reset(&mut self) {
         *self = Self::default();
     }
 }
 
-/// How many bytes stand before the image, if one begins in this payload: none, the movie's five
-/// digits, or a header of the server's own.
+/// Offset of the image, if one starts in this payload. Before it there may be the five digits of the
+/// movie's length field, or a header of the server's own.
 fn image_start(payload: &[u8]) -> Option<usize> {
-    let begins = |at: usize| payload.get(at..).is_some_and(|rest| rest.starts_with(&SOI));
-    if begins(0) {
+    let starts = |at: usize| payload.get(at..).is_some_and(|rest| rest.starts_with(&SOI));
+    if starts(0) {
         return Some(0);
     }
     let digits = payload.get(..PREFIX_LEN).is_some_and(|it| it.iter().all(u8::is_ascii_digit));
-    if digits && begins(PREFIX_LEN) {
+    if digits && starts(PREFIX_LEN) {
         return Some(PREFIX_LEN);
     }
-    OWN_HEADERS.into_iter().find(|length| begins(*length))
+    OWN_HEADERS.into_iter().find(|length| starts(*length))
 }
 
-/// Where the first image of these bytes ends, if it does.
+/// Offset of the end of the first image in these bytes, if its end is among them.
 fn image_end(image: &[u8]) -> Option<usize> {
     match Header::parse(image).map(|header| first_image_end(image, header.scan_data)) {
         Ok(Ok(ImageEnd::Eoi(end))) => Some(end),
         Ok(Ok(ImageEnd::Missing)) => None,
-        // Not an image that can be read; the decoder will say so. What ends like one is one.
+        // The decoder will report what is wrong with the image. Its end is still recognised.
         Ok(Err(_)) | Err(_) => image.ends_with(&EOI).then_some(image.len()),
     }
 }
@@ -188,7 +191,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A stand-in for a JPEG that no header can be read of.
+    /// A placeholder for a JPEG, without a valid header.
     fn image(number: u8) -> Vec<u8> {
         [&SOI[..], &[number; 60], &EOI].concat()
     }
@@ -199,7 +202,7 @@ mod tests {
         [&header.to_bytes()[..], payload].concat()
     }
 
-    /// All frames of packets, with what is left at the end.
+    /// All frames of these packets, and the number of lost packets.
     fn receive(packets: &[Vec<u8>]) -> (Vec<(u16, Vec<u8>)>, u64) {
         let mut depacketizer = LabDepacketizer::default();
         let mut frames = Vec::new();
@@ -212,9 +215,9 @@ mod tests {
     }
 
     #[test]
-    fn every_form_that_servers_use_gives_the_frames() {
+    fn frames_are_reassembled_from_every_form_that_servers_use() {
         let (one, two) = (image(1), image(2));
-        let both = vec![(1, one.clone()), (2, two.clone())];
+        let want = vec![(1, one.clone()), (2, two.clone())];
         let plain = |number: u16, payload: &[u8]| packet(|h| h.sequence_number = number, payload);
         let own = |length: usize, payload: &[u8]| [&vec![9; length], payload].concat();
         let part = |number: u16, timestamp: u32, marker: bool, payload: &[u8]| {
@@ -225,7 +228,7 @@ mod tests {
             packet(set, payload)
         };
         let rows: Vec<(&str, Vec<Vec<u8>>)> = vec![
-            ("one a packet", vec![plain(1, &one), plain(2, &two)]),
+            ("one image per packet", vec![plain(1, &one), plain(2, &two)]),
             (
                 "version 0",
                 vec![
@@ -240,7 +243,7 @@ mod tests {
             ("a header of six bytes", vec![plain(1, &own(6, &one)), plain(2, &own(6, &two))]),
             ("a header of eight bytes", vec![plain(1, &own(8, &one)), plain(2, &own(8, &two))]),
             (
-                "parity between",
+                "parity packets between them",
                 vec![plain(1, &one), packet(|h| h.payload_type = 127, &two), plain(2, &two)],
             ),
             (
@@ -263,7 +266,7 @@ mod tests {
                 ],
             ),
             (
-                "fragments of six-byte headers",
+                "fragments with headers of six bytes",
                 vec![
                     part(1, 0, false, &own(6, &one[..20])),
                     part(1, 0, true, &own(6, &one[20..])),
@@ -272,9 +275,9 @@ mod tests {
             ),
         ];
         for (name, packets) in rows {
-            assert_eq!(receive(&packets), (both.clone(), 0), "{name}");
+            assert_eq!(receive(&packets), (want.clone(), 0), "{name}");
         }
-        // Numbers that rise with each fragment: the frame has its first one's.
+        // Sequence numbers increase with each fragment: the frame has the first one.
         let packets = [
             part(1, 0, false, &one[..20]),
             part(2, 0, false, &one[20..40]),
@@ -282,7 +285,7 @@ mod tests {
             part(4, 9, true, &two),
         ];
         assert_eq!(receive(&packets), (vec![(1, one.clone()), (4, two.clone())], 0));
-        // Two images in one packet: the first, where its header can be read.
+        // The end of the first of two images in a packet is found only if its header is valid.
         let unreadable = receive(&[plain(1, &[&one[..], &two].concat())]);
         assert_eq!(unreadable.0, [(1, [&one[..], &two].concat())]);
     }
@@ -292,10 +295,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_is_counted_and_costs_itself_only() {
+    fn a_fragment_without_its_start_is_skipped() {
         let plain = |number: u16| packet(|h| h.sequence_number = number, &image(1));
         let ticks = Timestamp::from_ticks;
-        // A fragment whose begin is missing, between two whole frames.
+        // A fragment whose start is missing, between two complete frames.
         let one = image(1);
         let middle = packet(|h| (h.sequence_number, h.timestamp) = (2, ticks(5)), &one[20..]);
         let last = packet(|h| (h.sequence_number, h.timestamp) = (3, ticks(6)), &one);
@@ -304,14 +307,14 @@ mod tests {
     }
 
     #[test]
-    fn what_never_ends_is_given_up() {
+    fn a_frame_without_an_end_is_dropped() {
         let mut depacketizer = LabDepacketizer::default();
         depacketizer.push(&packet(|_| {}, &SOI), 0).unwrap();
         for number in 0..100 {
             let fragment = packet(|_| {}, &vec![number; 60_000]);
             assert!(depacketizer.push(&fragment, 0).unwrap().is_empty());
-            let held = depacketizer.partial.as_ref().map_or(0, |partial| partial.jpeg.len());
-            assert!(held <= MAX_REASSEMBLED);
+            let buffered = depacketizer.partial.as_ref().map_or(0, |partial| partial.jpeg.len());
+            assert!(buffered <= MAX_REASSEMBLED);
         }
         assert_eq!(depacketizer.flush(), []);
     }

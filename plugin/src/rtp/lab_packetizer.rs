@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One frame, one packet: the lab's way to send JPEG, which no other RTP receiver understands.
+//! The lab's RTP packets: each contains one whole JPEG, which standard RTP receivers do not support.
 
 use super::{RtpHeader, Timestamp};
 use crate::movie::Nanoseconds;
 
-/// The largest JPEG that one UDP datagram holds behind the header, in bytes: 65 507 less 12.
+/// The largest JPEG that fits one UDP datagram with the RTP header, in bytes: 65 507 less 12.
 pub const MAX_LAB_FRAME: usize = 65_495;
 
-/// Numbers and stamps the frames of a session.
+/// Makes the RTP headers of the frames of a session.
 ///
-/// Sequence numbers begin with 1, since clients never show 0, and after 65 535 go on with 1.
+/// Sequence numbers start at 1, since clients never show frame 0, and continue with 1 after 65 535.
 #[derive(Debug, Clone)]
 pub struct LabPacketizer {
     ssrc: u32,
@@ -17,23 +17,24 @@ pub struct LabPacketizer {
 }
 
 impl LabPacketizer {
-    /// For a session; `ssrc` is constant for it, and should be random (RFC 3550 section 8.1).
+    /// Starts a session; `ssrc` should be random (RFC 3550 section 8.1).
     pub fn new(ssrc: u32) -> Self {
         Self { ssrc, next: 1 }
     }
 
-    /// The next sequence number, for a packet.
+    /// Takes the next sequence number.
     pub fn next_number(&mut self) -> u16 {
         let number = self.next;
         self.next = self.next.checked_add(1).unwrap_or(1);
         number
     }
 
-    /// The header of the next frame, which is shown at `position` of the movie. The packet is
-    /// it and the JPEG, of [`MAX_LAB_FRAME`] bytes at the most.
+    /// The header of the next frame, which is shown at `position` in the movie. The packet is the
+    /// header and the JPEG of at most [`MAX_LAB_FRAME`] bytes.
     pub fn header(&mut self, position: Nanoseconds) -> RtpHeader {
         let sequence_number = self.next_number();
-        // One packet is one frame. Plain clients ignore the marker, those of fragments need it.
+        // One packet is one frame. Simple clients ignore the marker; clients that reassemble
+        // fragments need it.
         RtpHeader::jpeg(sequence_number, Timestamp::default().after(position), self.ssrc, true)
     }
 }
@@ -43,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_begin_with_1_and_are_never_0() {
+    fn sequence_numbers_start_at_1_and_are_never_0() {
         let mut packetizer = LabPacketizer::new(7);
         let mut numbers = (0..65_540_u32).map(|_| packetizer.header(Nanoseconds::ZERO));
         assert_eq!(
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn timestamps_are_of_90_khz() {
+    fn timestamps_count_90_khz() {
         let mut packetizer = LabPacketizer::new(7);
         let mut at = |position| packetizer.header(Nanoseconds::new(position)).timestamp.ticks();
         assert_eq!([at(0), at(50_000_000), at(1_000_000_000)], [0, 4_500, 90_000]);

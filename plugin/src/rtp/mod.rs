@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! RTP as the course lab uses it: the fixed header of RFC 3550, and one whole JPEG behind it; and
-//! the payloads of RFC 2435.
+//! RTP packets (RFC 3550): the header, RTCP reports, and two ways to send JPEG images: the payloads
+//! of RFC 2435, and those of the course lab, where one packet contains one whole image.
 //!
-//! Code in here takes slices; it opens no socket and asks no clock.
+//! This code takes slices; it opens no sockets and reads no clocks.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

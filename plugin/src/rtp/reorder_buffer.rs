@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Packets in the order of their numbers: one that overtook another waits for it, one packet
-//! long; repeated ones and ones that come too late are left out; what is missing is counted.
+//! Puts packets in the order of their sequence numbers. A packet that overtook another one waits
+//! for it until one more packet arrives; repeated and late packets are dropped, missing ones are
+//! counted.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
 
-/// Numbers further apart are another begin, not packets that changed places.
+/// A larger difference between sequence numbers is a restart of the numbering, not reordering.
 const MAX_DISTANCE: u16 = 16;
 
-/// Packets that may wait for one that they overtook. In the lab a packet is a frame, so that one
-/// is the time of a frame.
+/// The number of packets that may wait for one that they overtook. In the lab a packet is a frame,
+/// so that waiting for one more packet takes one frame period.
 const MAX_WAITING: usize = 1;
 
-/// A packet, with what the caller said of its arrival.
+/// A packet and the arrival that the caller stated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BufferedPacket {
     pub number: u16,
@@ -20,26 +21,26 @@ pub(super) struct BufferedPacket {
     pub bytes: Vec<u8>,
 }
 
-/// What has become of the packets since the begin.
+/// What happened to packets since the start.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct PacketCounts {
-    /// Packets that came, each once.
+    /// Packets that arrived, repeated ones not counted.
     pub received: u64,
-    /// Packets that are missing between them, by their numbers.
+    /// Packets that are missing between them, by sequence number.
     pub lost: u64,
-    /// Exact copies of a packet that came shortly before.
+    /// Exact copies of a packet that arrived shortly before.
     pub repeated: u64,
-    /// Packets that came when those behind them had been passed on. They are not counted as lost.
+    /// Packets that arrived after their successors had been released. They are not counted as lost.
     pub late: u64,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct ReorderBuffer {
-    /// The number that was passed on last.
+    /// Sequence number of the packet that was released last.
     last: Option<u16>,
-    /// Numbers and digests of the last packets.
+    /// Sequence numbers and hashes of the latest packets.
     recent: VecDeque<(u16, u64)>,
-    /// By their numbers.
+    /// Packets that wait for missing ones, in the order of their sequence numbers.
     waiting: VecDeque<BufferedPacket>,
     counts: PacketCounts,
 }
@@ -49,7 +50,7 @@ impl ReorderBuffer {
         self.counts
     }
 
-    /// Takes in a packet; gives those that are due now.
+    /// Adds a packet; gives the packets that are next in order.
     pub fn push(&mut self, packet: BufferedPacket) -> Vec<BufferedPacket> {
         let key = (packet.number, digest(&packet.bytes));
         if self.recent.contains(&key) {
@@ -57,7 +58,7 @@ impl ReorderBuffer {
             return Vec::new();
         }
         self.counts.received += 1;
-        let seen = self.recent.iter().any(|(number, _)| *number == packet.number);
+        let repeated_number = self.recent.iter().any(|(number, _)| *number == packet.number);
         self.recent.push_back(key);
         if self.recent.len() > usize::from(MAX_DISTANCE) {
             self.recent.pop_front();
@@ -68,25 +69,26 @@ impl ReorderBuffer {
             self.waiting.insert(at, packet);
             return self.due(MAX_WAITING);
         }
-        // Behind by a few and not seen before: what waited for it has been passed on.
-        if ahead > u16::MAX - MAX_DISTANCE && !seen {
+        // Slightly behind, and a new number: its successors no longer wait.
+        if ahead > u16::MAX - MAX_DISTANCE && !repeated_number {
             self.counts.late += 1;
             self.counts.lost = self.counts.lost.saturating_sub(1);
             return Vec::new();
         }
-        // The next one, another fragment of the last one's number, or another begin.
+        // The next number, another fragment with the last number, or a restart.
         let mut due = if ahead <= 1 { Vec::new() } else { self.flush() };
         due.push(self.pass(packet));
         due.extend(self.due(MAX_WAITING));
         due
     }
 
-    /// What waits: at the end of the stream, or when nothing has come for a while.
+    /// Gives all packets that wait, at the end of the stream or after a pause.
     pub fn flush(&mut self) -> Vec<BufferedPacket> {
         self.due(0)
     }
 
-    /// What need not wait, with those that wait in vain where more than `may_wait` do.
+    /// Releases packets that are next in order. If more than `may_wait` packets wait, the missing
+    /// ones before them are given up.
     fn due(&mut self, may_wait: usize) -> Vec<BufferedPacket> {
         let mut due = Vec::new();
         while let Some(first) = self.waiting.pop_front() {
@@ -108,11 +110,11 @@ impl ReorderBuffer {
         packet
     }
 
-    /// How far a number is from the last one that was passed on: 1 is the next.
+    /// Distance of a sequence number from the last one released; the next one has distance 1.
     fn ahead(&self, number: u16) -> u16 {
         let Some(last) = self.last else { return 1 };
         let ahead = number.wrapping_sub(last);
-        // Our server and others go from 65 535 to 1.
+        // Our server and others continue with 1 after 65 535.
         let skipped_zero = number < last && number > 0 && (1..=u16::MAX / 2).contains(&ahead);
         ahead - u16::from(skipped_zero)
     }
@@ -128,7 +130,7 @@ fn digest(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// The order in which numbers are passed on, what is left at the end behind them.
+    /// The sequence numbers in the order of release, with those released at the end of the stream.
     fn order(numbers: &[u16]) -> (Vec<u16>, PacketCounts) {
         let mut order = ReorderBuffer::default();
         let mut out = Vec::new();
@@ -141,8 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn packets_are_put_in_order() {
-        // Numbers as they come, as they are passed on, how many are lost, repeated, late.
+    fn packets_are_released_in_order() {
+        // Sequence numbers in order of arrival and of release; numbers of lost, repeated, late ones.
         let rows: &[(&[u16], &[u16], [u64; 3])] = &[
             (&[], &[], [0; 3]),
             (&[1, 2, 3], &[1, 2, 3], [0; 3]),
@@ -159,13 +161,13 @@ mod tests {
             (&[65_534, 65_535, 0, 1], &[65_534, 65_535, 0, 1], [0; 3]),
             (&[65_535, 2, 1, 3], &[65_535, 1, 2, 3], [0; 3]),
             (&[65_534, 2, 3], &[65_534, 2, 3], [2, 0, 0]),
-            // Another begin, back and ahead.
+            // The numbering restarts, with lower and with higher numbers.
             (&[100, 101, 1, 2], &[100, 101, 1, 2], [0; 3]),
             (&[1, 3, 40], &[1, 3, 40], [1 + 36, 0, 0]),
         ];
-        for (came, want, [lost, repeated, late]) in rows {
-            let (passed, counts) = order(came);
-            assert_eq!(passed, *want, "{came:?}");
+        for (arrived, want, [lost, repeated, late]) in rows {
+            let (passed, counts) = order(arrived);
+            assert_eq!(passed, *want, "{arrived:?}");
             assert_eq!((counts.lost, counts.repeated, counts.late), (*lost, *repeated, *late));
         }
     }

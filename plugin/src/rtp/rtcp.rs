@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a sender reports by RTCP (RFC 3550 section 6), as bytes.
+//! Writes the RTCP packets of a sender (RFC 3550 section 6).
 
 use super::Timestamp;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,26 +8,27 @@ const SENDER_REPORT: u8 = 200;
 const SOURCE_DESCRIPTION: u8 = 202;
 const GOODBYE: u8 = 203;
 
-/// From NTP's epoch, 1900, to that of Unix, in seconds.
+/// Seconds from the NTP epoch (1900) to the Unix epoch (1970).
 const NTP_EPOCH: u64 = 2_208_988_800;
 
-/// A sender's report: where its stream stands at a moment (RFC 3550 section 6.4.1).
+/// A sender report: the state of a stream at an instant (RFC 3550 section 6.4.1).
 #[derive(Debug, Clone, Copy)]
 pub struct SenderReport {
-    /// The synchronization source that sends.
+    /// The identifier of the synchronization source that sends the stream.
     pub ssrc: u32,
-    /// The moment on the wall clock.
+    /// The instant, as wall clock time.
     pub now: SystemTime,
-    /// The RTP timestamp of that moment.
+    /// The same instant as an RTP timestamp.
     pub timestamp: Timestamp,
     /// RTP packets sent since the start.
     pub packets: u32,
-    /// Bytes of their payloads.
+    /// Payload bytes sent since the start.
     pub octets: u32,
 }
 
 impl SenderReport {
-    /// A compound packet (section 6.1): the report, the sender's CNAME, and with `goodbye` a BYE.
+    /// A compound packet (section 6.1) of the report, the CNAME `name`, and a BYE if `goodbye` is
+    /// set.
     pub fn packet(&self, name: &str, goodbye: bool) -> Vec<u8> {
         let since = self.now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         // The low 32 bits of the seconds, and the fraction in parts of 2^32.
@@ -39,7 +40,7 @@ impl SenderReport {
         for field in [self.timestamp.ticks(), self.packets, self.octets] {
             out.extend(field.to_be_bytes());
         }
-        // One chunk: SSRC, the item CNAME, and one to four zeros up to a word's end.
+        // One chunk: SSRC, the item CNAME, and one to four zeros up to a multiple of four bytes.
         let name = name.as_bytes().get(..usize::from(u8::MAX)).unwrap_or(name.as_bytes());
         let mut chunk = self.ssrc.to_be_bytes().to_vec();
         chunk.extend([1, u8::try_from(name.len()).unwrap_or(u8::MAX)]);
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_lie_where_the_standard_has_them() {
+    fn fields_are_where_the_standard_defines_them() {
         let now = UNIX_EPOCH + Duration::from_millis(1_500);
         let report = SenderReport {
             ssrc: 0x0102_0304,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Entropy-coded data as bits, with the stuffed bytes of T.81 section F.1.2.3 taken out and put in.
+//! Reads and writes entropy-coded data bit by bit. Stuffed bytes (T.81 section F.1.2.3) are removed
+//! and inserted.
 
 use crate::jpeg::segments::marker;
 
@@ -8,30 +9,30 @@ use crate::jpeg::segments::marker;
 pub(crate) struct BitReader<'a> {
     data: &'a [u8],
     at: usize,
-    /// The next bits, from the highest on; zeros behind them.
+    /// The next bits, starting with the highest one; zeros after them.
     bits: u64,
     have: u32,
 }
 
-/// Whether one of four bytes is FF.
+/// Whether one of the four bytes is FF.
 fn holds_ff(word: u32) -> bool {
-    // A byte of the complement is zero: the usual test for a zero byte.
+    // The usual test for a zero byte, applied to the complement.
     let inverted = !word;
     inverted.wrapping_sub(0x0101_0101) & !inverted & 0x8080_8080 != 0
 }
 
 impl<'a> BitReader<'a> {
-    /// Reads `data` from the byte `at` on.
+    /// Reads `data` starting at byte `at`.
     pub fn new(data: &'a [u8], at: usize) -> Self {
         Self { data, at, bits: 0, have: 0 }
     }
 
-    /// Bytes of the image that were not read yet.
+    /// The number of bytes that have not been read.
     pub fn bytes_left(&self) -> usize {
         self.data.len().saturating_sub(self.at)
     }
 
-    /// Makes 32 bits or more ready, unless a marker or the end comes first.
+    /// Loads bytes until at least 32 bits are available, unless a marker or the end comes first.
     #[inline]
     pub fn refill(&mut self) {
         while self.have <= 32 {
@@ -47,7 +48,7 @@ impl<'a> BitReader<'a> {
             }
             let (byte, length) = match rest {
                 [0xff, 0x00, ..] => (0xff, 2),
-                // A marker, or FF cut from what follows it: no more bits here.
+                // A marker, or FF as the last byte: no more bits.
                 [0xff, ..] | [] => return,
                 [byte, ..] => (*byte, 1),
             };
@@ -57,14 +58,14 @@ impl<'a> BitReader<'a> {
         }
     }
 
-    /// The next 16 bits, zeros where there are none.
+    /// The next 16 bits; missing ones are zero.
     #[inline]
     pub fn peek16(&self) -> u16 {
         // The shift leaves 16 bits.
         (self.bits >> 48) as u16
     }
 
-    /// Passes over `count` bits, 16 at most.
+    /// Skips `count` bits, at most 16.
     #[inline]
     pub fn skip(&mut self, count: u32) -> Option<()> {
         self.have = self.have.checked_sub(count)?;
@@ -72,7 +73,7 @@ impl<'a> BitReader<'a> {
         Some(())
     }
 
-    /// The next `count` bits as a number, 16 at most; [`Self::refill`] comes before.
+    /// Takes the next `count` bits as a number, at most 16; call [`Self::refill`] first.
     #[inline]
     pub fn take(&mut self, count: u32) -> Option<u32> {
         let value = (self.bits >> 32) as u32;
@@ -80,7 +81,7 @@ impl<'a> BitReader<'a> {
         Some(if count == 0 { 0 } else { value >> (32 - count) })
     }
 
-    /// One bit.
+    /// Takes one bit.
     #[inline]
     pub fn bit(&mut self) -> Option<u32> {
         if self.have == 0 {
@@ -89,7 +90,7 @@ impl<'a> BitReader<'a> {
         self.take(1)
     }
 
-    /// Passes over a restart marker, which stands on a byte's begin, and the padding before it.
+    /// Skips the padding bits before a restart marker, and the marker.
     pub fn restart(&mut self) -> Option<()> {
         self.refill();
         (self.bits, self.have) = (0, 0);
@@ -105,7 +106,7 @@ impl<'a> BitReader<'a> {
         }
     }
 
-    /// Where the next marker stands that is no restart marker; the data's end if there is none.
+    /// Offset of the next marker that is not a restart marker; the end of the data if there is none.
     pub fn next_marker(&self) -> usize {
         let rest = self.data.get(self.at..).unwrap_or_default();
         let ends = |at: &usize| {
@@ -117,29 +118,29 @@ impl<'a> BitReader<'a> {
     }
 }
 
-/// Writes bits, stuffing a zero byte behind each FF.
+/// Writes bits, with a zero byte after each FF.
 #[derive(Debug)]
 pub(crate) struct BitWriter {
     out: Vec<u8>,
-    /// The last bits, from the lowest on.
+    /// Bits that are not in `out` yet; the lowest one is the last.
     bits: u64,
     have: u32,
 }
 
 impl BitWriter {
-    /// Goes on behind `out`.
+    /// Appends to `out`.
     pub fn new(out: Vec<u8>) -> Self {
         Self { out, bits: 0, have: 0 }
     }
 
-    /// Writes the `count` lowest bits of `value`, 32 at most, above which it has none.
+    /// Writes the `count` lowest bits of `value`, at most 32; its other bits must be zero.
     #[inline]
     pub fn put(&mut self, value: u32, count: u32) {
         self.bits = (self.bits << count) | u64::from(value);
         self.have += count;
         if self.have >= 32 {
             self.have -= 32;
-            // The shift leaves the 32 oldest bits, with older ones above that are cut off.
+            // The lowest 32 bits after the shift are the next ones; those above have been written.
             let word = (self.bits >> self.have) as u32;
             if holds_ff(word) {
                 word.to_be_bytes().into_iter().for_each(|byte| self.byte(byte));
@@ -168,14 +169,14 @@ impl BitWriter {
         }
     }
 
-    /// Ends an interval with restart marker `number`, from 0 on.
+    /// Ends an interval with a restart marker; `number` counts them from 0.
     pub fn restart(&mut self, number: u32) {
         self.pad();
         // Three bits fit a byte.
         self.out.extend_from_slice(&[0xff, marker::RST0 + (number % 8) as u8]);
     }
 
-    /// Ends the image.
+    /// Ends the image with EOI.
     pub fn finish(mut self) -> Vec<u8> {
         self.pad();
         self.out.extend_from_slice(&[0xff, marker::EOI]);

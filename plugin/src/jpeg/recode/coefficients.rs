@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Quantized DCT coefficients of a picture, block by block. Most are zero, so that only the
-//! others are kept.
+//! Quantized DCT coefficients of a picture, block by block. Most coefficients are zero; only the
+//! others are stored.
 
-/// A coefficient that is not zero.
+/// An AC coefficient that is not zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ac {
-    /// In zigzag order, 1 to 63.
+    /// Position in zigzag order, 1 to 63.
     pub position: u8,
-    /// Quantized.
+    /// The quantized value.
     pub value: i16,
 }
 
@@ -18,9 +18,9 @@ pub(crate) struct Plane {
     pub across: usize,
     /// Rows of blocks.
     pub down: usize,
-    /// By block, row by row.
+    /// The DC coefficient of each block, row by row.
     dc: Vec<i16>,
-    /// Where a block's other coefficients lie in `ac`.
+    /// Start and end of each block's coefficients in `ac`.
     spans: Vec<(u32, u32)>,
     ac: Vec<Ac>,
     /// The quantization table in zigzag order.
@@ -28,7 +28,7 @@ pub(crate) struct Plane {
 }
 
 impl Plane {
-    /// Blocks of no coefficient.
+    /// Blocks whose coefficients are all zero.
     pub fn new(across: usize, down: usize, quantization: [u16; 64]) -> Self {
         let blocks = across * down;
         Self {
@@ -41,28 +41,30 @@ impl Plane {
         }
     }
 
-    /// Puts a coefficient of the block that is being decoded.
+    /// Adds a coefficient of the current block.
     #[inline]
     pub fn push(&mut self, position: u8, value: i16) {
         self.ac.push(Ac { position, value });
     }
 
-    /// How many coefficients there are.
+    /// The number of AC coefficients that are stored.
     pub fn len(&self) -> usize {
         self.ac.len()
     }
 
-    /// Ends a block whose coefficients were pushed from number `begin` on; `None` outside.
+    /// Ends a block whose first coefficient was pushed when [`len`](Self::len) was `start`. `None`
+    /// outside the plane.
     #[inline]
-    pub fn end_block(&mut self, row: usize, column: usize, dc: i16, begin: usize) -> Option<()> {
+    pub fn end_block(&mut self, row: usize, column: usize, dc: i16, start: usize) -> Option<()> {
         let index = row * self.across + column;
         *self.dc.get_mut(index)? = dc;
-        // Bounded by the bits of one image.
-        *self.spans.get_mut(index)? = (begin as u32, self.ac.len() as u32);
+        // The number of bits of one image limits the number of coefficients.
+        *self.spans.get_mut(index)? = (start as u32, self.ac.len() as u32);
         Some(())
     }
 
-    /// A block's DC and other coefficients. Outside the plane: the nearest block's DC alone.
+    /// The DC and AC coefficients of a block. Outside the plane: the DC coefficient of the nearest
+    /// block, without AC coefficients.
     #[inline]
     pub fn block(&self, row: usize, column: usize) -> (i16, &[Ac]) {
         let inside = row < self.down && column < self.across;
@@ -74,24 +76,24 @@ impl Plane {
         (dc, self.ac.get(span.0 as usize..span.1 as usize).unwrap_or_default())
     }
 
-    /// Multiplies each coefficient, for a quantization table divided by the same factors; false
-    /// if one does not fit what a baseline image can say.
+    /// Multiplies each coefficient, for a quantization table that is divided by the same factors.
+    /// False if a product is too large for a baseline image.
     pub fn scale(&mut self, factors: &[u16; 64]) -> bool {
         let [dc_factor, ..] = *factors;
-        let fit = |value: i16, factor: u16, most: i32| {
-            let scaled = i32::from(value) * i32::from(factor);
-            i16::try_from(scaled).ok().filter(|_| scaled.abs() <= most)
+        let scaled = |value: i16, factor: u16, limit: i32| {
+            let product = i32::from(value) * i32::from(factor);
+            i16::try_from(product).ok().filter(|_| product.abs() <= limit)
         };
         for dc in &mut self.dc {
-            // T.81 table F.1: differences have up to 11 bits.
-            let Some(scaled) = fit(*dc, dc_factor, 1024) else { return false };
-            *dc = scaled;
+            // T.81 table F.1: DC differences have at most 11 bits.
+            let Some(product) = scaled(*dc, dc_factor, 1024) else { return false };
+            *dc = product;
         }
         for ac in &mut self.ac {
             let factor = factors.get(usize::from(ac.position)).copied().unwrap_or(1);
-            // T.81 table F.2: other coefficients have up to 10 bits.
-            let Some(scaled) = fit(ac.value, factor, 1023) else { return false };
-            ac.value = scaled;
+            // T.81 table F.2: AC coefficients have at most 10 bits.
+            let Some(product) = scaled(ac.value, factor, 1023) else { return false };
+            ac.value = product;
         }
         true
     }

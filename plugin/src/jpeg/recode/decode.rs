@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From scans to coefficients: sequential Huffman coding (T.81 section F.2), in one interleaved
-//! scan or several; progressive images are in `progressive.rs`.
+//! Decodes scans to coefficients: sequential Huffman coding (T.81 section F.2), in one interleaved
+//! scan or several. `progressive.rs` decodes progressive images.
 
 use super::bits::BitReader;
 use super::coefficients::Plane;
@@ -13,9 +13,9 @@ use crate::jpeg::{HuffmanTable, QuantizationTable};
 /// Sizes that follow from a frame header (T.81 section A.1.1 and A.2).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Geometry {
-    /// The largest sampling factors.
+    /// The largest horizontal and vertical sampling factor.
     pub most: (u32, u32),
-    /// MCUs of an interleaved scan in a row, and rows of them.
+    /// The number of MCUs in a row of an interleaved scan, and of rows of MCUs.
     pub mcus: (u32, u32),
     size: (u32, u32),
 }
@@ -30,7 +30,7 @@ impl Geometry {
         Self { most, mcus, size }
     }
 
-    /// Blocks of a component across and down that hold its samples, without padding.
+    /// The number of blocks of a component across and down, without padding.
     pub fn needed(self, component: Component) -> (u32, u32) {
         let blocks = |size: u32, factor: u8, most: u32| {
             (size * u32::from(factor)).div_ceil(most).div_ceil(8)
@@ -41,13 +41,13 @@ impl Geometry {
         )
     }
 
-    /// The same with the padding to whole MCUs.
+    /// The number of blocks of a component across and down, with the padding to whole MCUs.
     pub fn padded(self, component: Component) -> (u32, u32) {
         (self.mcus.0 * u32::from(component.horizontal), self.mcus.1 * u32::from(component.vertical))
     }
 }
 
-/// A Huffman table by its destination; an absent one means the standard one, as in AVI.
+/// The Huffman table of a destination; a missing one means the standard table, as in AVI.
 pub(crate) fn huffman<'a>(
     given: &[Option<HuffmanTable<'a>>; 4],
     standard: &[HuffmanTable<'a>; 2],
@@ -75,21 +75,21 @@ pub(crate) fn quantization(header: &Header, component: Component) -> Option<[u16
     (!values.contains(&0)).then_some(values)
 }
 
-/// One component's decoder in a scan.
+/// Decodes the blocks of one component in a scan.
 struct ComponentDecoder {
-    /// Its place in the frame.
+    /// Index of the component in the frame.
     index: usize,
-    /// Blocks of an MCU across and down.
+    /// The number of blocks of an MCU across and down.
     blocks: (u32, u32),
     dc: HuffmanDecoder,
     ac: HuffmanDecoder,
     prediction: i32,
 }
 
-/// The coefficients of every component of an image, in the frame's order.
+/// Decodes the coefficients of all components of an image, in the frame's order.
 ///
 /// # Errors
-/// [`Damage::ScanCut`] if not all of them are there, or what is there is no code.
+/// [`Damage::ScanCut`] if coefficients are missing or the data is not a code.
 pub(crate) fn decode(jpeg: &[u8], header: &Header) -> Result<Vec<Plane>, Damage> {
     if header.process == Process::Progressive {
         return decode_progressive(jpeg, header);
@@ -127,7 +127,7 @@ fn component_decoders(header: &Header) -> Option<Vec<ComponentDecoder>> {
     Some(decoders)
 }
 
-/// `None` as soon as the data end or hold no code.
+/// `None` if the data ends too early or contains what is not a code.
 fn decode_scan(
     bits: &mut BitReader,
     header: &Header,
@@ -141,7 +141,7 @@ fn decode_scan(
     } else {
         geometry.mcus
     };
-    // A block takes two bits at the least: nothing is allocated for blocks that cannot be there.
+    // A block takes at least two bits. No memory is allocated for blocks that cannot be present.
     let blocks: u64 =
         decoders.iter().map(|decoder| u64::from(decoder.blocks.0 * decoder.blocks.1)).sum();
     if blocks * u64::from(mcus.0) * u64::from(mcus.1) > 4 * bits.bytes_left() as u64 {
@@ -193,7 +193,7 @@ fn decode_block(
     row: usize,
     column: usize,
 ) -> Option<()> {
-    let begin = plane.len();
+    let start = plane.len();
     let size = u32::from(decoder.dc.decode(bits)?);
     if size > 15 {
         return None;
@@ -207,7 +207,7 @@ fn decode_block(
         let (run, size) = (symbol >> 4, symbol & 15);
         if size == 0 {
             if run < 15 {
-                return plane.end_block(row, column, dc, begin);
+                return plane.end_block(row, column, dc, start);
             }
             position += 16;
             continue;
@@ -217,21 +217,21 @@ fn decode_block(
         if position > 63 {
             return None;
         }
-        // Below 64, and of 15 bits.
+        // The position is below 64, and the value has at most 15 bits.
         plane.push(position as u8, value as i16);
         position += 1;
     }
     (position == 64).then_some(())?;
-    plane.end_block(row, column, dc, begin)
+    plane.end_block(row, column, dc, start)
 }
 
-/// The number that `bits` of `size` bits mean (T.81 figure F.12).
+/// The value that a number of `size` bits represents (T.81 figure F.12).
 #[inline]
 pub(crate) fn extend(bits: u32, size: u32) -> i32 {
     if size == 0 {
         return 0;
     }
-    // Below 2^16.
+    // Less than 2^16.
     let bits = bits as i32;
     if bits < 1 << (size - 1) { bits - (1 << size) + 1 } else { bits }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Writes a baseline image that RFC 2435 carries: 4:2:2 or 4:2:0, one scan, Annex K's tables.
+//! Writes a baseline image that RTP/JPEG carries: 4:2:2 or 4:2:0, one scan, Annex K's tables.
 
 use super::bits::BitWriter;
 use super::coefficients::{Ac, Plane};
@@ -23,21 +23,21 @@ pub(crate) struct ScanWriter {
     pub parameters: RtpParameters,
 }
 
-/// What is written besides the scan.
+/// What the headers of a written image say.
 #[derive(Debug)]
 pub(crate) struct Frame<'a> {
-    /// In pixels.
+    /// Width and height in pixels.
     pub size: (u16, u16),
     /// The vertical sampling factor of luma: 1 is 4:2:2, 2 is 4:2:0. The horizontal one is 2.
     pub vertical: u8,
-    /// Of luma and of chroma, in zigzag order, 1 to 255.
+    /// The tables of luma and of chroma, in zigzag order, with values from 1 to 255.
     pub quantization: [&'a [u16; 64]; 2],
-    /// MCUs between restart markers; 0 means none.
+    /// MCUs between restart markers; 0 if there are none.
     pub restart_interval: u16,
 }
 
 impl Frame<'_> {
-    /// MCUs in a row, and rows of them.
+    /// The number of MCUs in a row, and of rows of MCUs.
     pub fn mcus(&self) -> (usize, usize) {
         let (width, height) = (usize::from(self.size.0), usize::from(self.size.1));
         (width.div_ceil(16), height.div_ceil(8 * usize::from(self.vertical)))
@@ -48,7 +48,7 @@ impl Frame<'_> {
         let mut out = Vec::with_capacity(capacity);
         out.extend([0xff, marker::SOI]);
         for (destination, table) in (0_u8..).zip(self.quantization) {
-            // Values are up to 255, as the field says.
+            // Values are at most 255, as the field's comment says.
             let values = table.iter().map(|value| *value as u8);
             segment(&mut out, marker::DQT, |out| {
                 out.push(destination);
@@ -87,7 +87,7 @@ impl Frame<'_> {
         ScanWriter { bits: BitWriter::new(out), parameters }
     }
 
-    /// The whole image; `None` if a coefficient is larger than Annex K's tables have codes for.
+    /// Writes an image; `None` if Annex K's tables have no code for a coefficient.
     pub fn encode(
         &self,
         luma: &Plane,
@@ -130,11 +130,11 @@ impl Frame<'_> {
 
 fn segment(out: &mut Vec<u8>, marker: u8, body: impl FnOnce(&mut Vec<u8>)) {
     out.extend([0xff, marker, 0, 0]);
-    let begin = out.len();
+    let start = out.len();
     body(out);
-    // The bodies above are far below 64 KB; the length counts its own two bytes.
-    let length = ((out.len() - begin + 2) as u16).to_be_bytes();
-    if let Some(field) = out.get_mut(begin - 2..begin) {
+    // The bodies above are far shorter than 64 KB; the length counts its own two bytes.
+    let length = ((out.len() - start + 2) as u16).to_be_bytes();
+    if let Some(field) = out.get_mut(start - 2..start) {
         field.copy_from_slice(&length);
     }
 }
@@ -158,7 +158,7 @@ fn put_block(
             run -= 16;
         }
         let (size, extra) = sized(i32::from(ac.value));
-        // Of up to 16 bits.
+        // The size is at most 16.
         ac_table.put(out, (run << 4) | (size as u8 & 15), extra, size)?;
         next = ac.position + 1;
     }
@@ -168,7 +168,7 @@ fn put_block(
     Some(())
 }
 
-/// How many bits a number takes, and these (T.81 figure F.12, and table F.1).
+/// The number of bits that represent a value, and these bits (T.81 figure F.12, table F.1).
 #[inline]
 fn sized(value: i32) -> (u32, u32) {
     let size = 32 - value.unsigned_abs().leading_zeros();

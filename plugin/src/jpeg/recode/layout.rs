@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which of RFC 2435's two layouts an image gets, and what that does to its chroma.
+//! Chooses one of RFC 2435's two layouts for an image, and how to resample its chroma for it.
 
 use super::resample::Resample;
 use crate::jpeg::header::Component;
@@ -9,13 +9,13 @@ use crate::jpeg::header::Component;
 pub(crate) struct Layout {
     /// The vertical sampling factor of luma: 1 is 4:2:2, 2 is 4:2:0.
     pub vertical: u8,
-    /// For Cb and Cr; `None` for grey, which has neither.
+    /// How to resample Cb and Cr; `None` for grey images, which have neither.
     pub chroma: Option<[Resample; 2]>,
 }
 
 impl Layout {
-    /// The layout that keeps more of the chroma; `None` for factors that leave no such way, such
-    /// as a third, or luma at less than full resolution.
+    /// The layout that preserves more of the chroma. `None` for factors that cannot be resampled,
+    /// such as thirds, or for luma at less than full resolution.
     pub fn of(components: &[Component]) -> Option<Self> {
         let &[y, cb, cr] = match components {
             [_] => return Some(Self { vertical: 2, chroma: None }),
@@ -26,7 +26,7 @@ impl Layout {
         if (y.horizontal, y.vertical) != (across, down) {
             return None;
         }
-        // How many luma samples one chroma sample stands for.
+        // The number of luma samples per chroma sample.
         let ratio = |all: u8, part: u8| all.is_multiple_of(part).then_some(all / part);
         let ratios = |c: Component| Some((ratio(across, c.horizontal)?, ratio(down, c.vertical)?));
         let ratios = [ratios(cb)?, ratios(cr)?];
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_layout_that_keeps_more() {
+    fn the_layout_that_preserves_more_chroma_is_chosen() {
         use Resample::{DoubleAcross, DoubleDown, HalveAcross, Keep};
         // Sampling factors of Y, Cb, Cr; the vertical factor of the result, Cb and Cr.
         let rows = [

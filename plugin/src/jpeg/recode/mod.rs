@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Makes an image one that RFC 2435 carries, on its DCT coefficients: no pixel is decoded.
+//! Converts an image into one that RTP/JPEG (RFC 2435) carries by changing its DCT coefficients,
+//! without decoding pixels.
 //!
-//! | differs in | becomes |
+//! | original has | result has |
 //! |---|---|
-//! | Huffman tables | Annex K's, with the same coefficients |
-//! | scans, their order, sampling factors of the same ratio | one scan, the same coefficients |
-//! | quantization tables of 16 bits, or for Cr | 8-bit ones, coefficients multiplied to match |
-//! | progressive | sequential, the same coefficients |
+//! | other Huffman tables | those of Annex K, with the same coefficients |
+//! | several scans, another order, other sampling factors of the same ratio | one scan, the same coefficients |
+//! | quantization tables of 16 bits, or one for Cr only | 8-bit tables, coefficients multiplied to match |
+//! | progressive coding | sequential coding, the same coefficients |
 //! | 4:4:4, 4:1:1 | 4:2:2; luma the same, chroma resampled in the frequency domain |
 //! | 4:4:0, 4:1:0 | 4:2:0; luma the same, chroma resampled |
-//! | grey | 4:2:0 with neutral chroma |
-//! | 12 bits a sample | 8 bits, quantized anew |
+//! | luma only (grey) | 4:2:0 with neutral chroma |
+//! | 12 bits per sample | 8 bits, quantized again |
 //!
-//! Everything else needs its pixels, and is refused; `pixels.rs` encodes them again.
+//! All other images are refused; `pixels.rs` decodes them to pixels and encodes these again.
 
-// Bits, bytes and small counts are cut to size all over this module, each within its bounds.
+// This module converts between integers of different sizes everywhere; each value fits.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
@@ -44,14 +45,14 @@ use layout::Layout;
 use resample::{Resample, resample};
 use transcode::{TranscodeError, transcode};
 
-/// An image that RFC 2435 carries.
+/// A converted image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recoded {
     /// From SOI to EOI.
     pub jpeg: Vec<u8>,
     /// What RTP/JPEG sends in place of its headers.
     pub parameters: RtpParameters,
-    /// What it has preserved.
+    /// What is the same as in the original.
     pub preserved: Preserved,
 }
 
@@ -61,39 +62,39 @@ impl Recoded {
     }
 }
 
-/// What a recoded image has preserved of the original.
+/// What a recoded image has in common with the original.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preserved {
-    /// It decodes to the same pixels.
+    /// All pixels.
     Everything,
-    /// It decodes to the same luma; chroma was resampled or quantized anew.
+    /// Luma; chroma was resampled or quantized again.
     Luma,
-    /// 8 of 12 bits: all coefficients were quantized anew.
+    /// The upper 8 of 12 bits per sample; all coefficients were quantized again.
     EightBits,
 }
 
-/// Why an image was not made into one that RFC 2435 carries.
+/// Why an image was not recoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecodeError {
-    /// Not all of it is there, or what is there makes no sense.
+    /// The image is incomplete or invalid.
     #[error("damaged: {0}")]
     Damaged(#[from] Damage),
-    /// It takes its pixels: decode it and encode them again.
-    #[error("not by coefficients: {0}")]
+    /// The image must be decoded to pixels and encoded again.
+    #[error("cannot be recoded by its coefficients: {0}")]
     NeedsPixels(NeedsPixels),
 }
 
-/// What cannot be done on coefficients.
+/// Why coefficients are not enough to convert an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum NeedsPixels {
-    /// Another number of bits or components, another process, RGB, or a size over the limit.
+    /// The number of bits or components, the coding process, RGB, or a size over the limit.
     #[error(transparent)]
     UnsupportedByRtp(#[from] UnsupportedByRtp),
     /// Sampling factors such as thirds.
-    #[error("sampling factors that neither 4:2:2 nor 4:2:0 can be made of")]
+    #[error("the sampling factors can be converted to neither 4:2:2 nor 4:2:0")]
     SamplingFactors,
-    /// A coefficient is larger than Annex K's tables have codes for.
-    #[error("a coefficient is larger than the standard Huffman tables can say")]
+    /// A coefficient for which Annex K's tables have no code.
+    #[error("the standard Huffman tables have no code for a coefficient that large")]
     LargeCoefficient,
 }
 
@@ -103,7 +104,7 @@ impl From<NeedsPixels> for RecodeError {
     }
 }
 
-/// Recodes an image; see the module for what becomes of it.
+/// Recodes an image, as the module's table says.
 ///
 /// # Errors
 /// See [`RecodeError`].
@@ -178,7 +179,7 @@ pub(super) fn recode_parsed(jpeg: &[u8], header: &Header) -> Result<Recoded, Rec
     Ok(Recoded::new(whole.ok_or(NeedsPixels::LargeCoefficient)?, preserved))
 }
 
-/// What rules coefficients out, read from the header.
+/// Why the header rules out recoding, if it does.
 fn needs_pixels(header: &Header) -> Option<UnsupportedByRtp> {
     let (width, height) = (header.width, header.height);
     if !matches!(header.precision, 8 | 12) {
@@ -197,7 +198,8 @@ fn needs_pixels(header: &Header) -> Option<UnsupportedByRtp> {
     (width > MAX_SIDE || height > MAX_SIDE).then_some(UnsupportedByRtp::Size { width, height })
 }
 
-/// Whether an image is 4:2:2 or 4:2:0 to the factor, in one scan of all components in order.
+/// Whether an image has exactly the sampling factors of RTP's 4:2:2 or 4:2:0, and one scan of all
+/// components in order.
 fn only_huffman_tables_differ(header: &Header) -> bool {
     let sequential = matches!(header.process, Process::Baseline | Process::ExtendedSequential);
     let factors = |component: &Component| (component.horizontal, component.vertical);
@@ -208,8 +210,8 @@ fn only_huffman_tables_differ(header: &Header) -> bool {
         && header.scan.is_of_all([y.id, cb.id, cr.id])
 }
 
-/// MCUs between restart markers of the result: the same points where they are on its MCUs too,
-/// otherwise one interval for each row of MCUs.
+/// MCUs between the result's restart markers. Markers stay after the same blocks if an MCU of the
+/// result ends there; otherwise there is one after each row of MCUs.
 fn restart_interval(header: &Header, layout: Layout) -> u16 {
     if header.restart_interval == 0 {
         return 0;
@@ -236,22 +238,22 @@ fn restart_interval(header: &Header, layout: Layout) -> u16 {
     u16::try_from(new).unwrap_or(row as u16)
 }
 
-/// Cb and Cr with one quantization table of 8 bits and the result's layout; whether both are
-/// what they were.
+/// Cb and Cr with a common quantization table of 8 bits, resampled to the result's layout; and
+/// whether that lost nothing.
 fn fit_chroma(
     [mut cb, mut cr]: [Plane; 2],
     [how_cb, how_cr]: [Resample; 2],
     mcus: (usize, usize),
     wide: bool,
 ) -> ([Plane; 2], [u16; 64], bool) {
-    let both = |f: fn(u16, u16) -> u16| {
+    let combined = |f: fn(u16, u16) -> u16| {
         let mut table = cb.quantization;
         table.iter_mut().zip(cr.quantization).for_each(|(a, b)| *a = f(*a, b));
         table
     };
     if [how_cb, how_cr] == [Resample::Keep; 2] && !wide {
-        // Divided by a common divisor, tables are equal and coefficients stay whole.
-        let common = both(gcd);
+        // With the tables' common divisors as the table, coefficients stay whole numbers.
+        let common = combined(gcd);
         let common = divided(&common, &common.map(smallest_divisor));
         let factors = |plane: &Plane| divided(&plane.quantization, &common);
         let (cb_factors, cr_factors) = (factors(&cb), factors(&cr));
@@ -261,7 +263,7 @@ fn fit_chroma(
             return ([exact_cb, exact_cr], common, true);
         }
     }
-    let finest = both(u16::min);
+    let finest = combined(u16::min);
     let table = if wide { finest.map(to_8_bits) } else { finest.map(|value| value.min(255)) };
     let unit = if wide { FROM_12_BITS } else { 1.0 };
     for (plane, how) in [(&mut cb, how_cb), (&mut cr, how_cr)] {
@@ -272,15 +274,15 @@ fn fit_chroma(
     ([cb, cr], table, false)
 }
 
-/// What a sample of 8 bits is worth in one of 12.
+/// Factor from samples of 12 bits to samples of 8 bits.
 const FROM_12_BITS: f32 = 1.0 / 16.0;
 
-/// A value of a quantization table for samples of 12 bits as one for samples of 8 bits.
+/// Converts a value of a quantization table from samples of 12 bits to samples of 8 bits.
 fn to_8_bits(value: u16) -> u16 {
     (value.saturating_add(8) / 16).clamp(1, 255)
 }
 
-/// The smallest divisor that makes a value of a quantization table one of 8 bits.
+/// The smallest divisor of a quantization table's value that leaves a value of 8 bits.
 fn smallest_divisor(value: u16) -> u16 {
     (1..=value.max(1)).find(|by| value.is_multiple_of(*by) && value / by < 256).unwrap_or(1)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Decodes an image to pixels and encodes them again as 4:2:2, for what cannot be done on
-//! coefficients: RGB, CMYK, thirds, other sizes. It stands on the coefficient decoder, which
-//! takes no hostile image for a good one; decoders that are libraries were seen to panic.
+//! Decodes an image to pixels and encodes them again as 4:2:2, for images that cannot be converted
+//! by their coefficients: RGB, CMYK, sampling factors of thirds, other sizes. Uses the decoder of
+//! this module, which refuses damaged images; library decoders were seen to panic on some.
 
 use super::coefficients::Plane;
 use super::decode::{Geometry, decode};
@@ -13,22 +13,22 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{PixelType, Resizer};
 use std::sync::LazyLock;
 
-/// Annex K's quantization tables in tenths. One tenth is what others call quality 95: encoding
-/// again is not seen, luma stays above 40 dB for camera pictures.
+/// Annex K's quantization tables, scaled by `tenths` of 1. One tenth is quality 95 of other
+/// encoders: the loss is not visible, and the PSNR of luma exceeds 40 dB for camera pictures.
 fn quantization(tenths: u16) -> [[u16; 64]; 2] {
     let scaled = |value| ((u16::from(value) * tenths + 5) / 10).clamp(1, 255);
     STANDARD_QUANTIZATION.map(|table| table.map(scaled))
 }
 
-/// The transform's matrix: by frequency, what each sample has of it.
+/// Matrix of the transform, indexed by frequency, then by sample.
 static DCT: LazyLock<[[f32; 8]; 8]> = LazyLock::new(|| {
     std::array::from_fn(|frequency| std::array::from_fn(|sample| dct(frequency, sample) as f32))
 });
 
-/// The image in `size`.
+/// Decodes an image, scales it to `size`, and encodes it.
 ///
 /// # Errors
-/// [`Damage::ScanCut`] if not all of it is there.
+/// [`Damage::ScanCut`] if blocks are missing.
 pub(crate) fn encode_again(
     jpeg: &[u8],
     header: &Header,
@@ -47,15 +47,15 @@ pub(crate) fn encode_again(
     encode(&pixels, size, &quantization(1)).ok_or(Damage::ScanCut)
 }
 
-/// The image at the best quality with which it takes at most `most` bytes; `None` if there is
-/// none, or the image is damaged.
-pub fn encode_within(jpeg: &[u8], most: usize) -> Option<Vec<u8>> {
+/// Encodes the image again at the best quality with which it has at most `limit` bytes. `None` if
+/// no quality is low enough, or the image is damaged.
+pub fn encode_within(jpeg: &[u8], limit: usize) -> Option<Vec<u8>> {
     let header = Header::parse(jpeg).ok()?;
     let planes = decode(jpeg, &header).ok()?;
     let pixels = pixels(&header, &planes);
     [1, 2, 4, 7, 10, 15, 25, 50, 100].into_iter().find_map(|tenths| {
         let smaller = encode(&pixels, (header.width, header.height), &quantization(tenths))?;
-        (smaller.jpeg.len() <= most).then_some(smaller.jpeg)
+        (smaller.jpeg.len() <= limit).then_some(smaller.jpeg)
     })
 }
 
@@ -66,11 +66,11 @@ fn scale(pixels: &[u8], from: (u32, u32), to: (u32, u32)) -> Option<Vec<u8>> {
     Some(out.into_vec())
 }
 
-/// One component's samples.
+/// The samples of one component.
 struct ComponentSamples {
     across: usize,
     bytes: Vec<u8>,
-    /// The component's factors, and the largest ones.
+    /// The component's sampling factors, and the largest ones of all components.
     factors: (usize, usize),
     most: (usize, usize),
 }
@@ -82,9 +82,9 @@ impl ComponentSamples {
         for row in 0..plane.down {
             for column in 0..plane.across {
                 let block = inverse(plane, unit, row, column);
-                let begin = row * 8 * across + column * 8;
+                let start = row * 8 * across + column * 8;
                 for (line, samples) in block.iter().enumerate() {
-                    let to = begin + line * across;
+                    let to = start + line * across;
                     for (to, sample) in bytes.iter_mut().skip(to).take(8).zip(samples) {
                         *to = sample.round_ties_even().clamp(0.0, 255.0) as u8;
                     }
@@ -101,7 +101,7 @@ impl ComponentSamples {
     }
 }
 
-/// A block's samples, by the inverse transform (T.81 A.3.3).
+/// Transforms a block's coefficients to samples (T.81 A.3.3).
 fn inverse(plane: &Plane, unit: f32, row: usize, column: usize) -> [[f32; 8]; 8] {
     let (dc, rest) = plane.block(row, column);
     let [dc_step, ..] = plane.quantization;
@@ -152,19 +152,19 @@ fn pixels(header: &Header, planes: &[Plane]) -> Vec<u8> {
     out
 }
 
-/// Cyan, magenta, yellow and black, or YCCK, as Y, Cb and Cr. With an Adobe segment the values
-/// are inverted, as Adobe's programs have always written them.
+/// Converts cyan, magenta, yellow and black, or YCCK, to Y, Cb and Cr. Values are inverted if there
+/// is an Adobe segment, since Adobe's programs write them so.
 fn inks_to_ycbcr(colours: [u8; 3], black: u8, header: &Header) -> [u8; 3] {
-    // YCCK is the YCbCr of the inks' complements.
+    // Y, Cb and Cr of YCCK stand for the complements of the inks.
     let ycck = header.adobe_transform == Some(2);
     let colours = if ycck { ycbcr_to_rgb(colours).map(|light| 255 - light) } else { colours };
     let inverted = header.adobe_transform.is_some();
     let light = |ink: u8| u32::from(if inverted { ink } else { 255 - ink });
-    // A product of two bytes over 255 is a byte.
+    // A product of two bytes divided by 255 fits a byte.
     rgb_to_ycbcr(colours.map(|colour| (light(colour) * light(black) / 255) as u8))
 }
 
-/// Red, green and blue as Y, Cb and Cr (JFIF 1.02).
+/// Converts red, green and blue to Y, Cb and Cr (JFIF 1.02).
 fn rgb_to_ycbcr([r, g, b]: [u8; 3]) -> [u8; 3] {
     let [r, g, b] = [r, g, b].map(f32::from);
     [
@@ -175,14 +175,14 @@ fn rgb_to_ycbcr([r, g, b]: [u8; 3]) -> [u8; 3] {
     .map(|value| (value + 0.5).clamp(0.0, 255.0) as u8)
 }
 
-/// Y, Cb and Cr as red, green and blue (JFIF 1.02).
+/// Converts Y, Cb and Cr to red, green and blue (JFIF 1.02).
 fn ycbcr_to_rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     let [y, cb, cr] = [f32::from(y), f32::from(cb) - 128.0, f32::from(cr) - 128.0];
     [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb]
         .map(|value| (value + 0.5).clamp(0.0, 255.0) as u8)
 }
 
-/// Encodes pixels of Y, Cb and Cr as 4:2:2.
+/// Encodes Y, Cb and Cr of all pixels as 4:2:2.
 fn encode(pixels: &[u8], size: (u16, u16), tables: &[[u16; 64]; 2]) -> Option<EncodedJpeg> {
     let (width, height) = (usize::from(size.0), usize::from(size.1));
     let [luma_table, chroma_table] = tables;
@@ -212,7 +212,7 @@ fn forward(
     let mut plane = Plane::new(across, down, *quantization);
     for row in 0..down {
         for column in 0..across {
-            // Transformed along rows, then along columns.
+            // The transform along rows, then along columns.
             let mut lines = [[0.0_f32; 8]; 8];
             for (y, line) in lines.iter_mut().enumerate() {
                 let samples: [f32; 8] =
@@ -221,7 +221,7 @@ fn forward(
                     *to = samples.iter().zip(wave).map(|(a, b)| a * b).sum();
                 }
             }
-            let begin = plane.len();
+            let start = plane.len();
             let mut dc = 0;
             for ((position, natural), step) in (0_u8..).zip(NATURAL).zip(quantization) {
                 let (u, v) = (usize::from(natural & 7), usize::from(natural >> 3));
@@ -235,8 +235,8 @@ fn forward(
                     _ => {}
                 }
             }
-            // Inside, by the loops.
-            let _ = plane.end_block(row, column, dc, begin);
+            // The loops stay inside the plane.
+            let _ = plane.end_block(row, column, dc, start);
         }
     }
     plane

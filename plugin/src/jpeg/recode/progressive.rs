@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Progressive images (T.81 annex G): each scan adds coefficients, or bits to them.
+//! Decodes progressive images (T.81 annex G): each scan adds coefficients, or bits of coefficients.
 
 use super::bits::BitReader;
 use super::coefficients::Plane;
@@ -9,10 +9,10 @@ use crate::jpeg::header::{Damage, Header};
 use crate::jpeg::segments::marker;
 use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC};
 
-/// More scans than this are not made by any encoder; each goes over the whole picture.
+/// No encoder makes more scans than this. It limits the time, since each scan visits all blocks.
 const MAX_SCANS: u32 = 100;
 
-/// A component's coefficients while scans come in.
+/// A component's coefficients while scans are being decoded.
 struct DensePlane {
     across: usize,
     blocks: Vec<[i16; 64]>,
@@ -22,7 +22,7 @@ struct DensePlane {
 pub(super) fn decode_progressive(jpeg: &[u8], header: &Header) -> Result<Vec<Plane>, Damage> {
     let mut header = *header;
     let geometry = Geometry::of(&header);
-    // The first scan has a bit or more for each block of what it codes.
+    // The first scan has at least one bit for each block of its components.
     let blocks: u64 = header
         .components()
         .iter()
@@ -62,26 +62,27 @@ impl DensePlane {
         let down = self.blocks.len() / self.across.max(1);
         let mut plane = Plane::new(self.across, down, self.quantization);
         for (index, block) in self.blocks.iter().enumerate() {
-            let begin = plane.len();
+            let start = plane.len();
             let [dc, rest @ ..] = block;
             for (position, value) in (1..).zip(rest).filter(|(_, value)| **value != 0) {
                 plane.push(position, *value);
             }
-            // Inside, by the loop.
-            let _ = plane.end_block(index / self.across, index % self.across, *dc, begin);
+            // The loop stays inside the plane.
+            let _ = plane.end_block(index / self.across, index % self.across, *dc, start);
         }
         plane
     }
 }
 
-/// What a scan does to each block.
+/// Which bits of which coefficients a scan codes.
 struct ProgressiveScan {
     first: usize,
     last: usize,
-    /// Al, the bit that it codes; Ah is 0 if it is the first for its coefficients.
+    /// Al: the lowest bit that the scan codes.
     low: u32,
+    /// Whether the scan adds one bit to coefficients of earlier scans (Ah is not 0).
     refines: bool,
-    /// Blocks that have no more coefficients in this band (EOBRUN).
+    /// The number of following blocks without further coefficients in this band (EOBRUN).
     end_run: u32,
 }
 
@@ -100,11 +101,11 @@ fn decode_scan(
         refines: high > 0,
         end_run: 0,
     };
-    // T.81 G.1.1.1: DC alone, or a band of AC of one component.
+    // T.81 G.1.1.1: either DC only, or a band of AC coefficients of one component.
     let listed = header.scan.components();
-    let sound =
+    let valid =
         if first == 0 { last == 0 } else { first <= last && last < 64 && listed.len() == 1 };
-    if !sound || low > 13 {
+    if !valid || low > 13 {
         return None;
     }
     let mut component_decoders = Vec::with_capacity(listed.len());
@@ -168,7 +169,7 @@ fn decode_scan(
 }
 
 impl ProgressiveScan {
-    /// T.81 G.1.2.2.
+    /// Decodes a block in the first scan of its coefficients (T.81 G.1.2.2).
     fn first_ac(
         &mut self,
         bits: &mut BitReader,
@@ -200,7 +201,7 @@ impl ProgressiveScan {
         Some(())
     }
 
-    /// T.81 G.1.2.3.
+    /// Decodes a block in a scan that adds bits (T.81 G.1.2.3).
     fn refine_ac(
         &mut self,
         bits: &mut BitReader,
@@ -227,8 +228,7 @@ impl ProgressiveScan {
                 }
                 _ => return None,
             };
-            // Over coefficients that are there already, each with a bit of its own, and `run`
-            // zeros.
+            // Skips `run` zeros; each coefficient that is not zero has a bit of its own here.
             while position <= self.last {
                 let value = block.get_mut(position)?;
                 if *value != 0 {

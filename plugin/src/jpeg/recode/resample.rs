@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Chroma at half or twice the resolution along one axis, without leaving the frequency domain.
+//! Resamples chroma to half or twice the resolution along one axis, in the frequency domain.
 //!
-//! Inverse transform, averaging (or repeating) samples, and forward transform are all linear, so
-//! that along one axis they are one 8x8 matrix for each source block; the other axis is not
-//! touched. Only coefficients that are not zero cost anything.
+//! Inverse transform, averaging (or repeating) samples, and forward transform are linear. So along
+//! one axis they are one 8x8 matrix for each source block, and the other axis does not change. Only
+//! coefficients that are not zero take time.
 
 use super::coefficients::Plane;
 use std::f64::consts::PI;
 use std::sync::LazyLock;
 
-/// What becomes of a plane.
+/// How to resample a plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resample {
-    /// Stays as it is.
+    /// Not at all.
     Keep,
     /// Two samples of a row become their mean.
     HalveAcross,
@@ -22,18 +22,18 @@ pub(crate) enum Resample {
     DoubleDown,
 }
 
-/// A matrix by columns: what one coefficient adds to the eight of a result.
+/// A matrix by columns: what one coefficient adds to the eight coefficients of the result.
 type Matrix = [[f32; 8]; 8];
 
-/// Halving: what the left and the right source block add. Doubling: the left and the right
-/// result of one source block.
+/// The matrices of the left (or upper) and of the right (or lower) block: of the two source blocks
+/// when halving, of the two result blocks when doubling.
 struct Matrices {
     halve: [Matrix; 2],
     double: [Matrix; 2],
 }
 
 static MATRICES: LazyLock<Matrices> = LazyLock::new(|| {
-    // Which part of sample `to` of a result is sample `from` of a source block.
+    // The share of sample `from` of a source block in sample `to` of the result.
     let halve = |right: usize| {
         move |to: usize, from: usize| {
             if to == from / 2 + 4 * right { 0.5 } else { 0.0 }
@@ -50,14 +50,14 @@ static MATRICES: LazyLock<Matrices> = LazyLock::new(|| {
     }
 });
 
-/// The orthonormal DCT of eight samples (T.81 A.3.3 is two of them).
+/// Coefficient of the orthonormal DCT of eight samples (T.81 A.3.3 applies it along both axes).
 pub(crate) fn dct(frequency: usize, sample: usize) -> f64 {
     let scale = if frequency == 0 { 0.125_f64.sqrt() } else { 0.5 };
     let angle = |n: usize| (2 * sample + 1) as f64 * n as f64 * PI / 16.0;
     scale * angle(frequency).cos()
 }
 
-/// Inverse transform, `part`, forward transform as one matrix.
+/// Inverse transform, resampling by the shares `part`, and forward transform as one matrix.
 fn matrix(part: impl Fn(usize, usize) -> f64) -> Matrix {
     std::array::from_fn(|source| {
         std::array::from_fn(|result| {
@@ -67,13 +67,14 @@ fn matrix(part: impl Fn(usize, usize) -> f64) -> Matrix {
                     sum += dct(result, to) * part(to, from) * dct(source, from);
                 }
             }
-            // Coefficients have 11 bits, f32 has 24.
+            // Coefficients have 11 bits; f32 has 24.
             sum as f32
         })
     })
 }
 
-/// The place in a block, row by row, of each coefficient in zigzag order (T.81 figure A.6).
+/// The position in a block, counted row by row, of each coefficient in zigzag order (T.81 figure
+/// A.6).
 #[rustfmt::skip]
 pub(crate) const NATURAL: [u8; 64] = [
      0,  1,  8, 16,  9,  2,  3, 10, 17, 24, 32, 25, 18, 11,  4,  5,
@@ -82,8 +83,8 @@ pub(crate) const NATURAL: [u8; 64] = [
     58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
-/// A plane resampled to `across` and `down` blocks, quantized by `quantization` after each value
-/// was multiplied by `unit`.
+/// Resamples a plane to `across` by `down` blocks, multiplies each value by `unit`, and quantizes it
+/// with `quantization`.
 pub(crate) fn resample(
     plane: &Plane,
     how: Resample,
@@ -119,26 +120,26 @@ pub(crate) fn resample(
     out
 }
 
-/// The place in zigzag order of each coefficient of a block, row by row.
+/// The position in zigzag order of each coefficient of a block, counted row by row.
 static ZIGZAG: LazyLock<[u8; 64]> = LazyLock::new(|| {
-    let mut places = [0; 64];
+    let mut positions = [0; 64];
     for (position, natural) in (0..).zip(NATURAL) {
-        if let Some(place) = places.get_mut(usize::from(natural)) {
-            *place = position;
+        if let Some(slot) = positions.get_mut(usize::from(natural)) {
+            *slot = position;
         }
     }
-    places
+    positions
 });
 
-/// Quantizer of a quantization table as factors, by line as a [`UnquantizedBlock`] has them; and the place in
-/// zigzag order of each coefficient.
+/// A quantization table in the order of an [`UnquantizedBlock`]: for each line, the factors of its
+/// coefficients and their positions in zigzag order.
 struct Quantizer {
     lines: [([f32; 8], [u8; 8]); 8],
 }
 
 impl Quantizer {
     fn new(quantization: &[u16; 64], unit: f32, transposed: bool) -> Self {
-        let place = |line: usize, at: usize| {
+        let position = |line: usize, at: usize| {
             let natural = if transposed { at * 8 + line } else { line * 8 + at };
             ZIGZAG.get(natural).copied().unwrap_or_default()
         };
@@ -146,24 +147,24 @@ impl Quantizer {
             unit / quantization.get(usize::from(position)).copied().map_or(1.0, f32::from)
         };
         let lines = std::array::from_fn(|line| {
-            let places: [u8; 8] = std::array::from_fn(|at| place(line, at));
-            (places.map(factor), places)
+            let positions: [u8; 8] = std::array::from_fn(|at| position(line, at));
+            (positions.map(factor), positions)
         });
         Self { lines }
     }
 }
 
-/// A block of coefficients that are not quantized.
+/// A block of coefficients before quantization.
 #[derive(Default)]
 struct UnquantizedBlock {
-    /// Row by row, or column by column.
+    /// The rows of the block, or its columns.
     lines: [[f32; 8]; 8],
-    /// Which lines are not zero, by bit.
+    /// Bit n is set if line n is not zero.
     used: u8,
 }
 
 impl UnquantizedBlock {
-    /// Calls `f` for each coefficient with its column and row among the frequencies.
+    /// Calls `f` with the horizontal and vertical frequency and the value of each coefficient.
     #[inline]
     fn each(plane: &Plane, (row, column): (usize, usize), mut f: impl FnMut(usize, usize, f32)) {
         let (dc, rest) = plane.block(row, column);
@@ -187,12 +188,12 @@ impl UnquantizedBlock {
         });
     }
 
-    /// Adds a block of which the matrix is applied to rows.
+    /// Adds a block with the matrix applied to its rows.
     fn add_across(&mut self, plane: &Plane, at: (usize, usize), matrix: &Matrix) {
         Self::each(plane, at, |u, v, value| self.add(v, value, matrix.get(u)));
     }
 
-    /// The same to columns, which are the lines then.
+    /// Adds a block with the matrix applied to its columns, which are the lines in this case.
     fn add_down(&mut self, plane: &Plane, at: (usize, usize), matrix: &Matrix) {
         Self::each(plane, at, |u, v, value| self.add(u, value, matrix.get(v)));
     }
@@ -206,11 +207,12 @@ impl UnquantizedBlock {
     }
 
     fn quantize(&self, out: &mut Plane, row: usize, column: usize, quantizer: &Quantizer) {
-        /// Added and taken away, it leaves the nearest whole number.
+        /// Adding and subtracting this number rounds to the nearest whole number.
         const ROUND: f32 = 12_582_912.0;
-        // By place in zigzag order, and which of them are not zero.
-        let (mut values, mut there) = ([0_i16; 64], 0_u64);
-        for (line, (sums, (factors, places))) in self.lines.iter().zip(&quantizer.lines).enumerate()
+        // The values in zigzag order; bit n is set if value n is not zero.
+        let (mut values, mut nonzero) = ([0_i16; 64], 0_u64);
+        for (line, (sums, (factors, positions))) in
+            self.lines.iter().zip(&quantizer.lines).enumerate()
         {
             if self.used & (1 << line) == 0 {
                 continue;
@@ -219,25 +221,27 @@ impl UnquantizedBlock {
             for (to, (sum, factor)) in quantized.iter_mut().zip(sums.iter().zip(factors)) {
                 *to = sum * factor + ROUND - ROUND;
             }
-            for (value, place) in quantized.iter().zip(places).filter(|(value, _)| **value != 0.0) {
-                // T.81 tables F.1 and F.2: AC has up to 10 bits; DC, of 8-bit samples, one more
-                // value.
-                let least = if *place == 0 { -1024.0 } else { -1023.0 };
-                if let Some(slot) = values.get_mut(usize::from(*place & 63)) {
+            for (value, position) in
+                quantized.iter().zip(positions).filter(|(value, _)| **value != 0.0)
+            {
+                // T.81 tables F.1 and F.2: AC values have at most 10 bits; DC values of 8-bit samples
+                // have one value more.
+                let least = if *position == 0 { -1024.0 } else { -1023.0 };
+                if let Some(slot) = values.get_mut(usize::from(*position & 63)) {
                     *slot = value.clamp(least, 1023.0) as i16;
-                    there |= 1 << (*place & 63);
+                    nonzero |= 1 << (*position & 63);
                 }
             }
         }
-        let begin = out.len();
+        let start = out.len();
         let [dc, ..] = values;
-        there &= !1;
-        while there != 0 {
-            let position = there.trailing_zeros();
+        nonzero &= !1;
+        while nonzero != 0 {
+            let position = nonzero.trailing_zeros();
             out.push(position as u8, values.get(position as usize).copied().unwrap_or_default());
-            there &= there - 1;
+            nonzero &= nonzero - 1;
         }
-        // Inside, by the loops.
-        let _ = out.end_block(row, column, dc, begin);
+        // The loops of the caller stay inside the plane.
+        let _ = out.end_block(row, column, dc, start);
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Hostile input: no panic, no image that is not whole, whatever the bytes say.
+//! Hostile input: nothing panics, and every image that is made is complete.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)]
 
 use super::*;
@@ -28,7 +28,7 @@ fn image(size: (u16, u16), change: impl FnOnce(&mut Encoder<&mut Vec<u8>>)) -> V
     out
 }
 
-/// One of each way through the code.
+/// One image for each path through the code.
 static IMAGES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let size = (37, 27);
     vec![
@@ -52,8 +52,8 @@ static IMAGES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     ]
 });
 
-/// What is made of an image is whole; what is refused is refused by name.
-fn judge(bytes: &[u8]) {
+/// Checks that an image is either prepared to a complete one, or refused with a reason.
+fn check_prepared(bytes: &[u8]) {
     match prepare(bytes, None) {
         Ok(Prepared::AsIs(image)) => assert!(bytes.starts_with(image.bytes())),
         Ok(made) => assert_eq!(check(made.image().bytes()), Ok(made.image())),
@@ -67,18 +67,18 @@ fn every_kind_of_image_is_prepared() {
     for (index, bytes) in IMAGES.iter().enumerate() {
         let prepared = prepare(bytes, None).unwrap_or_else(|why| panic!("image {index}: {why}"));
         assert_eq!(prepared.reason().is_none(), index == 0, "image {index}");
-        judge(bytes);
+        check_prepared(bytes);
     }
 }
 
 #[test]
 fn a_cut_image_is_damaged_wherever_it_is_cut() {
     for (index, bytes) in IMAGES.iter().enumerate() {
-        // Without its last bytes all blocks may still be there.
+        // Without the last bytes all blocks may still be present.
         for length in 0..bytes.len() - 8 {
             let cut = prepare(&bytes[..length], None);
             let damaged = matches!(cut, Err(Unusable::Damaged(_)));
-            // Each scan of a progressive image makes it whole, if roughly so.
+            // A progressive image is complete after each scan, with fewer details.
             assert!(damaged || index == 5, "image {index} cut at {length}: {cut:?}");
         }
     }
@@ -92,7 +92,7 @@ fn twelve_bits_become_eight() {
         let mut body = segment.body.to_vec();
         let mut code = segment.marker;
         match code {
-            // Sixteen times the table, for samples of sixteen times the value.
+            // Tables of 16 times the values, for samples of 16 times the values.
             0xdb => {
                 body = body
                     .chunks(65)
@@ -125,7 +125,7 @@ fn twelve_bits_become_eight() {
 
 proptest! {
     #[test]
-    fn changed_images_are_judged_without_a_panic(
+    fn changed_images_are_prepared_without_a_panic(
         which in any::<prop::sample::Index>(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cut in any::<prop::sample::Index>(),
@@ -136,11 +136,11 @@ proptest! {
             bytes[at] = value;
         }
         bytes.truncate(cut.index(bytes.len()) + 1);
-        judge(&bytes);
+        check_prepared(&bytes);
     }
 
     #[test]
-    fn flipped_bits_are_judged_without_a_panic(
+    fn flipped_bits_are_prepared_without_a_panic(
         which in any::<prop::sample::Index>(),
         flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8_u32), 1..20),
     ) {
@@ -149,16 +149,16 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
         }
-        judge(&bytes);
+        check_prepared(&bytes);
     }
 
     #[test]
-    fn any_scan_is_judged_without_a_panic(
+    fn any_scan_is_prepared_without_a_panic(
         which in any::<prop::sample::Index>(),
         scan in prop::collection::vec(any::<u8>(), 0..2000),
     ) {
         let image = which.get(&IMAGES);
         let header = Header::parse(image).unwrap();
-        judge(&[&image[..header.scan_data], &scan, &[0xff, 0xd9]].concat());
+        check_prepared(&[&image[..header.scan_data], &scan, &[0xff, 0xd9]].concat());
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Other Huffman tables for the same coefficients: each code is replaced, the bits that follow
-//! it are copied. For images that differ from what RFC 2435 carries in nothing else.
+//! Changes the Huffman tables of an image: replaces each code and copies the bits that follow it.
+//! For images that RTP/JPEG does not carry for no other reason.
 
 use super::bits::{BitReader, BitWriter};
 use super::decode::{Geometry, huffman};
@@ -9,15 +9,16 @@ use super::huffman::{HuffmanDecoder, HuffmanEncoder, STANDARD};
 use crate::jpeg::header::Header;
 use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC};
 
-/// Why there is no result.
+/// Why an image was not transcoded.
 pub(super) enum TranscodeError {
-    /// Not all blocks are there.
+    /// Blocks are missing.
     Damaged,
-    /// A coefficient is larger than Annex K's tables have codes for.
+    /// Annex K's tables have no code for a coefficient.
     TooLarge,
 }
 
-/// `header` has one scan of three components in the frame's order, 4:2:2 or 4:2:0 to the factor.
+/// Replaces the Huffman tables by those of Annex K. `header` must have one scan of three components
+/// in the frame's order, with exactly the sampling factors of RTP's 4:2:2 or 4:2:0.
 pub(super) fn transcode(
     jpeg: &[u8],
     header: &Header,
@@ -72,7 +73,7 @@ fn transcode_block(
         let symbol = ac.decode(bits).ok_or(TranscodeError::Damaged)?;
         let size = u32::from(symbol & 15);
         let extra = bits.take(size).ok_or(TranscodeError::Damaged)?;
-        // A run that ends nothing means what EOB0 means (T.81 figure F.13).
+        // Runs without a value, other than ZRL, mean the same as EOB (T.81 figure F.13).
         let symbol = if size == 0 && symbol < 0xf0 { 0 } else { symbol };
         ac_table.put(out, symbol, extra, size).ok_or(TranscodeError::TooLarge)?;
         if symbol == 0 {
