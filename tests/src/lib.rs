@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the end-to-end tests share: movies made by code, our programs, and the peers.
+//! Shared by the end-to-end tests: movies made by code, our programs, and those of others.
 #![forbid(unsafe_code)]
 
 pub mod broken;
@@ -10,13 +10,13 @@ pub mod programs;
 
 use std::time::{Duration, Instant};
 
-/// Between two looks of [`wait_until`].
+/// Time between two checks of [`wait_until`].
 const POLL: Duration = Duration::from_millis(10);
 
-/// Waits until `ready`, for what has no event to wait on.
+/// Waits until `ready` gives true, where there is no event to wait for.
 ///
 /// # Panics
-/// If it is not within `limit`.
+/// If it does not within `limit`.
 pub fn wait_until(what: &str, limit: Duration, mut ready: impl FnMut() -> bool) {
     let end = Instant::now() + limit;
     while !ready() {
@@ -28,7 +28,7 @@ pub fn wait_until(what: &str, limit: Duration, mut ready: impl FnMut() -> bool) 
 /// Waits as [`wait_until`] does, and runs GLib's default main loop meanwhile.
 ///
 /// # Panics
-/// If it is not within `limit`.
+/// If `ready` does not give true within `limit`.
 pub fn wait_in_main_loop(what: &str, limit: Duration, mut ready: impl FnMut() -> bool) {
     let context = glib::MainContext::default();
     wait_until(what, limit, || {
@@ -37,12 +37,12 @@ pub fn wait_in_main_loop(what: &str, limit: Duration, mut ready: impl FnMut() ->
     });
 }
 
-/// Lets time pass where the pace itself is what is tested, as of a person's keys.
+/// Waits for a fixed time, where the time itself is tested, as between two key presses.
 pub fn pace(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Starts GStreamer with our elements in this process.
+/// Initialises GStreamer and registers our elements in this process.
 ///
 /// # Panics
 /// If that fails.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Movies made by GStreamer's jpegenc and by hand.
+//! JPEG images made by GStreamer's jpegenc, and movies of images.
 
 use crate::pipeline::{TestPipeline, bytes};
 use anyhow::{Context, Result};
@@ -7,7 +7,7 @@ use gstmjpegfile::movie::FrameWriter;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// Width and height of the made pictures, as the textbook's movie has them.
+/// Width and height of the images, which are those of the textbook's movie.
 pub const SIZE: (u32, u32) = (384, 288);
 
 /// JPEG images of a moving ball: 4:2:0 ("I420"), which RFC 2435 carries, or 4:4:4 ("Y444").
@@ -80,7 +80,7 @@ pub fn like_the_textbook(jpeg: &[u8]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// The images as a movie.
+/// Writes images as a movie.
 ///
 /// # Errors
 /// If the format cannot hold one.
@@ -96,15 +96,15 @@ pub fn movie(images: &[Vec<u8>]) -> Result<Vec<u8>> {
 pub struct Folder(TempDir);
 
 impl Folder {
-    /// An empty one.
+    /// Makes an empty folder.
     ///
     /// # Errors
-    /// If there is no place for it.
+    /// If that fails.
     pub fn new() -> Result<Self> {
         Ok(Self(tempfile::tempdir()?))
     }
 
-    /// Where it is.
+    /// The folder's path.
     pub fn path(&self) -> &Path {
         self.0.path()
     }

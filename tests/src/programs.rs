@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-/// Where cargo puts the programs and the plugin.
+/// The folder in which cargo puts the programs and the plugin.
 ///
 /// # Errors
 /// If this process is not one of cargo's tests.
@@ -19,13 +19,13 @@ pub fn target_folder() -> Result<PathBuf> {
     Ok(test.parent().and_then(Path::parent).context("no target folder")?.to_owned())
 }
 
-/// A program of ours, built before by `cargo build --workspace`.
+/// A program of ours, which `cargo build --workspace` has built.
 ///
 /// # Errors
-/// If it was not built.
+/// If it is not built.
 pub fn program(name: &str) -> Result<Command> {
     let path = target_folder()?.join(name);
-    ensure!(path.is_file(), "{} is not there: run cargo build --workspace", path.display());
+    ensure!(path.is_file(), "{} does not exist: run cargo build --workspace", path.display());
     Ok(Command::new(path))
 }
 
@@ -50,19 +50,19 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Output> {
     Ok(Output { status, stdout, stderr })
 }
 
-/// A child process that does not outlive its test.
+/// A child process, which is killed when dropped.
 pub struct Guard(Child);
 
 impl Guard {
-    /// Takes charge of a child.
+    /// Guards a child process.
     pub fn new(child: Child) -> Self {
         Self(child)
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the process.
     ///
     /// # Errors
-    /// If it is not within `limit`.
+    /// If it does not end within `limit`.
     pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         let end = std::time::Instant::now() + limit;
         loop {
@@ -74,12 +74,12 @@ impl Guard {
         }
     }
 
-    /// Its process number.
+    /// The process's number.
     pub fn id(&self) -> u32 {
         self.0.id()
     }
 
-    /// Sends it a signal, by its name.
+    /// Sends a signal, such as "TERM".
     ///
     /// # Errors
     /// If that fails.
@@ -97,18 +97,19 @@ impl Drop for Guard {
     }
 }
 
-/// Whether a gst-launch that plays RTSP has done so.
+/// Whether a gst-launch-1.0 that plays RTSP has played to the end.
 ///
 /// rtspsrc 1.22 sends PAUSE when it closes. If its connection is flushed meanwhile, it posts an
 /// error, and gst-launch ends with 1: one run in hundreds, whatever the server.
 pub fn has_played(done: &Output) -> bool {
-    let said = String::from_utf8_lossy(&done.stderr);
-    let errors = said.lines().filter(|line| line.starts_with("ERROR: from element")).count();
-    let closing = said.contains("gst_rtspsrc_pause (): ") && errors == 2;
-    done.status.success() || (closing && said.contains("Could not send message."))
+    let log = String::from_utf8_lossy(&done.stderr);
+    let errors = log.lines().filter(|line| line.starts_with("ERROR: from element")).count();
+    let closing = log.contains("gst_rtspsrc_pause (): ") && errors == 2;
+    done.status.success() || (closing && log.contains("Could not send message."))
 }
 
-/// Runs our client without a face: its exit code, its summary, what it says.
+/// Runs our client with `--headless --json`; gives its exit code, its summary and its standard
+/// error.
 ///
 /// # Errors
 /// If it does not end, or prints no summary.
@@ -117,12 +118,38 @@ pub fn headless(arguments: &[&str]) -> Result<(Option<i32>, serde_json::Value, S
     let mut command = program("mjpeg-rtsp-client")?;
     command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
     let done = run(command.args(["--headless", "--json"]).args(arguments), LIMIT)?;
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    let summary = serde_json::from_slice(&done.stdout).with_context(|| said.clone())?;
-    Ok((done.status.code(), summary, said))
+    let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+    let summary = serde_json::from_slice(&done.stdout).with_context(|| stderr.clone())?;
+    Ok((done.status.code(), summary, stderr))
 }
 
-/// A program in a terminal of its own, by util-linux's `script`.
+/// A log or output without time stamps, with PORT for each number after the word "port" and with
+/// each text of `names` replaced by its name.
+pub fn normalized(output: &str, names: &[(&str, &str)]) -> String {
+    let mut normalized = String::new();
+    for line in output.lines() {
+        // 2026-01-31T23:59:59.123456Z, and blanks up to the level.
+        let line = match line.split_once("Z ") {
+            Some((time, rest)) if time.len() == 26 && time.starts_with("20") => rest.trim_start(),
+            _ => line,
+        };
+        let mut before = "";
+        for word in line.split(' ') {
+            let rest = word.trim_start_matches(|it: char| it.is_ascii_digit());
+            let is_port = before == "port" && rest.len() < word.len();
+            normalized += if is_port { "PORT" } else { "" };
+            normalized += if is_port { rest } else { word };
+            normalized.push(' ');
+            before = word;
+        }
+        // In place of the last blank.
+        normalized.pop();
+        normalized.push('\n');
+    }
+    names.iter().fold(normalized, |output, (text, name)| output.replace(text, name))
+}
+
+/// A program in a terminal of its own, started by util-linux's `script`.
 pub struct Terminal {
     process: Guard,
     keys: ChildStdin,
@@ -131,7 +158,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Starts a command line of the shell.
+    /// Starts a shell's command line.
     ///
     /// # Errors
     /// If that fails.
@@ -159,7 +186,7 @@ impl Terminal {
         Ok(self.keys.flush()?)
     }
 
-    /// All that it has shown so far.
+    /// All output so far.
     ///
     /// # Errors
     /// If that cannot be read.
@@ -167,7 +194,7 @@ impl Terminal {
         Ok(String::from_utf8_lossy(&std::fs::read(&self.screen)?).into_owned())
     }
 
-    /// The last line that it has drawn in place.
+    /// The line that the program rewrites, as it is now.
     ///
     /// # Errors
     /// If that cannot be read.
@@ -178,7 +205,7 @@ impl Terminal {
     /// Waits for the program's end.
     ///
     /// # Errors
-    /// If it is not within `limit`.
+    /// If it does not end within `limit`.
     pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         self.process.wait(limit)
     }
@@ -207,17 +234,17 @@ pub fn serve_as(name: &str, images: &[Vec<u8>], options: &[&str]) -> Result<(Fol
 /// A running `mjpeg-rtsp-server`.
 pub struct Server {
     process: Guard,
-    /// The URLs that it printed.
+    /// The URLs that the server has printed.
     pub urls: Vec<String>,
     log: PathBuf,
     _folder: tempfile::TempDir,
 }
 
 impl Server {
-    /// Starts one on a free port and waits for `urls` lines on its standard output.
+    /// Starts a server on a free port and waits for `urls` lines on its standard output.
     ///
     /// # Errors
-    /// If it does not come up.
+    /// If it does not print them.
     pub fn start<S: AsRef<OsStr>>(
         arguments: impl IntoIterator<Item = S>,
         urls: usize,
@@ -225,10 +252,10 @@ impl Server {
         Self::start_on("127.0.0.1:0", arguments, urls)
     }
 
-    /// The same on another address.
+    /// Starts a server on an address.
     ///
     /// # Errors
-    /// If it does not come up.
+    /// If it does not print its URLs.
     pub fn start_on<S: AsRef<OsStr>>(
         listen: &str,
         arguments: impl IntoIterator<Item = S>,
@@ -238,10 +265,10 @@ impl Server {
         Self::spawn(command.args(["--listen", listen]).args(arguments), urls)
     }
 
-    /// One that panics on purpose at a border, by its name.
+    /// Starts a server that panics on purpose at the border of this name.
     ///
     /// # Errors
-    /// If it does not come up.
+    /// If it does not print its URLs.
     pub fn start_with_panic<S: AsRef<OsStr>>(
         border: &str,
         arguments: impl IntoIterator<Item = S>,
@@ -252,10 +279,10 @@ impl Server {
         Self::spawn(command.args(arguments), urls)
     }
 
-    /// One that may open so many files.
+    /// Starts a server that may have at most `files` files open.
     ///
     /// # Errors
-    /// If it does not come up.
+    /// If it does not print its URLs.
     pub fn start_limited<S: AsRef<OsStr>>(
         files: u32,
         arguments: impl IntoIterator<Item = S>,
@@ -288,32 +315,32 @@ impl Server {
         Ok(Self { process, urls: lines, log, _folder: folder })
     }
 
-    /// `127.0.0.1:PORT`.
+    /// The address in its first URL, such as `127.0.0.1:PORT`.
     ///
     /// # Errors
-    /// If it printed no URL.
+    /// If it has printed no URL.
     pub fn address(&self) -> Result<&str> {
         let url = self.urls.first().context("no URL")?;
         url.split('/').nth(2).context("no host")
     }
 
-    /// What it has logged.
+    /// The log so far.
     ///
     /// # Errors
-    /// If that cannot be read.
+    /// If it cannot be read.
     pub fn log(&self) -> Result<String> {
         Ok(std::fs::read_to_string(&self.log)?)
     }
 
-    /// Waits until it has logged `text`.
+    /// Waits until `text` is in the log.
     ///
     /// # Panics
-    /// If it has not within `limit`.
+    /// If it is not within `limit`.
     pub fn wait_for_log(&self, text: &str, limit: Duration) {
         super::wait_until(text, limit, || self.log().is_ok_and(|log| log.contains(text)));
     }
 
-    /// How many threads it has.
+    /// Number of its threads.
     ///
     /// # Errors
     /// If it has ended.
@@ -321,7 +348,7 @@ impl Server {
         Ok(std::fs::read_dir(format!("/proc/{}/task", self.process.id()))?.count())
     }
 
-    /// How many files and sockets it has open.
+    /// Number of its open files and sockets.
     ///
     /// # Errors
     /// If it has ended.
@@ -334,10 +361,10 @@ impl Server {
         &mut self.process
     }
 
-    /// Fails unless it runs and has logged nothing that is critical.
+    /// Checks that the server runs and has logged nothing critical.
     ///
     /// # Errors
-    /// Says what happened.
+    /// If it has ended or has logged a critical message.
     pub fn is_well(&mut self) -> Result<()> {
         if let Some(status) = self.process.0.try_wait()? {
             anyhow::bail!("the server has ended: {status}: {}", self.log()?);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Panics on purpose wherever C calls the client, and strings that are not UTF-8: a session ends,
-//! the program does not abort.
+//! and the program does not abort.
 
 use anyhow::{Context, Result, ensure};
 use gst::prelude::*;
@@ -27,14 +27,14 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// Names the border that panics, in builds with debug assertions.
 const PANIC_AT: &str = "MJPEG_RTSP_PANIC_AT";
 
-/// Where the child processes of these tests find a movie.
+/// The URL of a movie for the child processes of these tests.
 const SOURCE: &str = "MJPEG_RTSP_TESTS_SOURCE";
 
-/// Each border, the client's arguments, `{}` being the server's address, how often the border is
+/// A border, the client's arguments with `{}` for the server's address, how often the border is
 /// called in a session that it ends (0: at least once), and the exit code.
 type Row = (&'static str, &'static [&'static str], usize, i32);
 
-/// Where GStreamer calls.
+/// Borders that GStreamer calls.
 #[rustfmt::skip]
 const STREAMING: &[Row] = &[
     ("source-setup", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
@@ -52,7 +52,7 @@ const STREAMING: &[Row] = &[
     ("headless-handoff", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
 ];
 
-/// Where GLib calls, in the thread of the player.
+/// Borders that GLib calls, in the player's thread.
 #[rustfmt::skip]
 const OWN: &[Row] = &[
     ("headless-timer", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
@@ -67,19 +67,20 @@ const OWN: &[Row] = &[
     ("player-end-of-movie", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
     // When the player is made, and in its session.
     ("player-property", &["--headless", "rtsp://{}/movie.mjpeg"], 2, 1),
-    // The session has ended; the face ends without the reason.
+    // The session has ended; the program ends without a reason.
     ("player-error", &["--headless", "--timeout", "1", "rtsp://{}/none"], 1, 1),
     ("player-error", &["--terminal", "rtsp://{}/none"], 1, 1),
     // No session to end.
     ("rtsp-monitor-new", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 0),
     ("player-dispose", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 0),
-    // Messages are lost; each backtrace takes its time.
+    // Messages are lost; each backtrace takes a moment.
     ("glib-log", &["--headless", "--timeout", "30", "rtsp://{}/movie.mjpeg"], 0, 0),
 ];
 
+/// Number of panics at a border, and the log.
 fn panics_in(done: &Output, border: &str) -> (usize, String) {
-    let said = String::from_utf8_lossy(&done.stderr).into_owned();
-    (said.matches(&format!("on purpose, at the border {border}\n")).count(), said)
+    let log = String::from_utf8_lossy(&done.stderr).into_owned();
+    (log.matches(&format!("on purpose, at the border {border}\n")).count(), log)
 }
 
 #[test]
@@ -101,20 +102,21 @@ fn panic_at(rows: &[Row]) -> Result<()> {
         client.args(arguments.iter().map(|it| it.replace("{}", &address)));
         let done = run(&mut client, LIMIT)?;
         let name = format!("{border} {arguments:?}");
-        let (panics, said) = panics_in(&done, border);
-        assert_eq!(done.status.code(), Some(code), "{name}: {said}");
-        assert!(if times == 0 { panics > 0 } else { panics == times }, "{name}: {panics} {said}");
-        assert!(said.contains("border::guarded"), "{name}: no backtrace: {said}");
-        let reason = said.contains(&format!("ended the session (a panic in {border})"));
-        assert_eq!(reason, code == 1 && border != "player-error", "{name}: {said}");
+        let (panics, log) = panics_in(&done, border);
+        assert_eq!(done.status.code(), Some(code), "{name}: {log}");
+        assert!(if times == 0 { panics > 0 } else { panics == times }, "{name}: {panics} {log}");
+        assert!(log.contains("border::guarded"), "{name}: no backtrace: {log}");
+        let reason = log.contains(&format!("ended the session (a panic in {border})"));
+        assert_eq!(reason, code == 1 && border != "player-error", "{name}: {log}");
     }
     server.is_well()
 }
 
-/// A border that only a face with a person has, and what reaches it.
-type Reach = fn(&str) -> Result<()>;
+/// Calls a border, in a session that plays a URL.
+type CallBorder = fn(&str) -> Result<()>;
 
-const OF_FACES: [(&str, Reach); 7] = [
+/// Borders that only interactive user interfaces have.
+const OF_USER_INTERFACES: [(&str, CallBorder); 7] = [
     ("player-refused", refused),
     ("step", step),
     ("pictures", engine),
@@ -125,30 +127,30 @@ const OF_FACES: [(&str, Reach); 7] = [
 ];
 
 #[test]
-fn a_panic_of_a_face_is_reported_to_it() -> Result<()> {
+fn a_panic_in_a_user_interface_is_reported_to_it() -> Result<()> {
     let (_folder, mut server) = serve(10, &[])?;
-    for (border, _) in OF_FACES {
+    for (border, _) in OF_USER_INTERFACES {
         let mut child = Command::new(std::env::current_exe()?);
         child.args(["--exact", "borders::child", "--ignored", "--nocapture"]);
         let done = run(child.env(PANIC_AT, border).env(SOURCE, &server.urls[0]), LIMIT)?;
-        let (panics, said) = panics_in(&done, border);
+        let (panics, log) = panics_in(&done, border);
         let ran = String::from_utf8_lossy(&done.stdout).contains("1 passed");
-        assert!(done.status.success() && ran, "{border}: {said}");
-        assert_eq!(panics, 1, "{border}: {said}");
+        assert!(done.status.success() && ran, "{border}: {log}");
+        assert_eq!(panics, 1, "{border}: {log}");
     }
     server.is_well()
 }
 
 #[test]
-#[ignore = "the child process of a_panic_of_a_face_is_reported_to_it"]
+#[ignore = "the child process of a_panic_in_a_user_interface_is_reported_to_it"]
 fn child() -> Result<()> {
     mjpeg_rtsp_tests::init();
     let (border, source) = (std::env::var(PANIC_AT)?, std::env::var(SOURCE)?);
-    let row = OF_FACES.iter().find(|(name, _)| *name == border);
+    let row = OF_USER_INTERFACES.iter().find(|(name, _)| *name == border);
     row.with_context(|| format!("no border {border}"))?.1(&source)
 }
 
-/// A player, and the failures that it reports.
+/// A player and the failures that it reports.
 fn player(source: &str) -> Result<(Player, Rc<RefCell<Vec<String>>>)> {
     let options = Options { transport: Transport::Tcp, ..Options::default() };
     let player = Player::new(source, &options)?;
@@ -219,7 +221,7 @@ fn list(source: &str) -> Result<()> {
     Ok(())
 }
 
-/// Answers one connection's OPTIONS, and anything else by a redirect.
+/// Replies to OPTIONS on one connection, and to any other request with a redirect.
 fn redirect(listener: &TcpListener, location: &[u8]) -> Result<()> {
     let (mut stream, _) = listener.accept()?;
     stream.set_read_timeout(Some(LIMIT))?;
@@ -257,10 +259,10 @@ fn a_redirect_that_is_not_utf8_is_an_error_and_not_a_crash() -> Result<()> {
     let location = format!("Location: rtsp://{address}/\x1b[2J").into_bytes();
     let location = [&location, &b"\xff\r\n"[..]].concat();
     let peer = std::thread::spawn(move || redirect(&listener, &location));
-    let (code, summary, said) = headless(&[&format!("rtsp://{address}/movie.mjpeg")])?;
-    assert_eq!((code, &summary["frames"]), (Some(1), &0.into()), "{said}");
-    assert!(!said.contains('\x1b'), "{said:?}");
-    peer.join().map_err(|_| anyhow::anyhow!("the peer has panicked"))?
+    let (code, summary, log) = headless(&[&format!("rtsp://{address}/movie.mjpeg")])?;
+    assert_eq!((code, &summary["frames"]), (Some(1), &0.into()), "{log}");
+    assert!(!log.contains('\x1b'), "{log:?}");
+    peer.join().map_err(|_| anyhow::anyhow!("the server panicked"))?
 }
 
 #[test]

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Our client half against servers as students write them.
+//! Our client and `labrtspsrc` against lab servers as students write them.
 
 use anyhow::{Context, Result, ensure};
 use gst::prelude::*;
 use mjpeg_rtsp_client::player::{Options, Player, State};
 use mjpeg_rtsp_tests::movies::{self, Folder};
-use mjpeg_rtsp_tests::peer::lab_server::{Answers, Behaviour, LabServer, Reads, Sends};
+use mjpeg_rtsp_tests::peer::lab_server::{Behaviour, LabServer, Packets, Replies, Requests};
 use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes, pts};
 use mjpeg_rtsp_tests::programs::{
-    Guard, Server, Terminal, headless, program, run, serve, target_folder,
+    Guard, Server, Terminal, headless, normalized, program, run, serve, target_folder,
 };
 use mjpeg_rtsp_tests::{wait_in_main_loop, wait_until};
 use std::cell::{Cell, RefCell};
@@ -19,8 +19,7 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_mins(1);
 const FRAMES: usize = 40;
 
-const PLAIN: Behaviour =
-    Behaviour { reads: Reads::Textbook, answers: Answers::Lines, sends: Sends::Whole };
+const TEXTBOOK: Behaviour = Behaviour::TEXTBOOK;
 
 /// What `labrtspsrc` receives of a movie, up to its end, and what it posts on the bus.
 struct Played {
@@ -55,26 +54,32 @@ fn play(server: &LabServer, timeout_ms: u32) -> Result<Played> {
 fn every_kind_of_server_is_played_byte_for_byte() -> Result<()> {
     let images = movies::images(u32::try_from(FRAMES)?, "I420")?;
     let kinds = [
-        ("textbook", PLAIN),
-        ("java", Behaviour { reads: Reads::Java, ..PLAIN }),
-        ("seed", Behaviour { reads: Reads::Seed, ..PLAIN }),
-        ("seed, strict", Behaviour { reads: Reads::SeedStrict, ..PLAIN }),
-        ("blank line", Behaviour { reads: Reads::BlankLine, ..PLAIN }),
-        ("second word", Behaviour { reads: Reads::SecondWord, ..PLAIN }),
-        ("total frames", Behaviour { answers: Answers::TotalFrames, ..PLAIN }),
-        ("wrong CSeq", Behaviour { answers: Answers::WrongCseq, ..PLAIN }),
-        ("silent at PLAY", Behaviour { answers: Answers::NotPlay, ..PLAIN }),
-        ("version 0", Behaviour { sends: Sends::Version0, ..PLAIN }),
-        ("five digits", Behaviour { sends: Sends::Digits, ..PLAIN }),
-        ("seconds", Behaviour { sends: Sends::Seconds, ..PLAIN }),
-        ("fragments of one number", Behaviour { sends: Sends::SameNumber, ..PLAIN }),
-        ("fragments of rising numbers", Behaviour { sends: Sends::NextNumber, ..PLAIN }),
-        ("5 % loss", Behaviour { sends: Sends::Loss, ..PLAIN }),
-        ("repeated", Behaviour { sends: Sends::Twice, ..PLAIN }),
-        ("reordered", Behaviour { sends: Sends::Reordered, ..PLAIN }),
-        ("noise", Behaviour { sends: Sends::Noise, ..PLAIN }),
+        ("textbook", TEXTBOOK),
+        ("java", Behaviour { requests: Requests::Java, ..TEXTBOOK }),
+        ("course report", Behaviour { requests: Requests::CourseReport, ..TEXTBOOK }),
+        ("course report, strict", Behaviour { requests: Requests::CourseReportStrict, ..TEXTBOOK }),
+        ("blank line", Behaviour { requests: Requests::BlankLine, ..TEXTBOOK }),
+        ("second word", Behaviour { requests: Requests::SecondWord, ..TEXTBOOK }),
+        ("total frames", Behaviour { replies: Replies::TotalFrames, ..TEXTBOOK }),
+        ("wrong CSeq", Behaviour { replies: Replies::WrongCseq, ..TEXTBOOK }),
+        ("silent at PLAY", Behaviour { replies: Replies::NoneToPlay, ..TEXTBOOK }),
+        ("version 0", Behaviour { packets: Packets::Version0, ..TEXTBOOK }),
+        ("five digits", Behaviour { packets: Packets::LengthDigits, ..TEXTBOOK }),
+        ("seconds", Behaviour { packets: Packets::Seconds, ..TEXTBOOK }),
+        (
+            "fragments of one number",
+            Behaviour { packets: Packets::FragmentsOfOneNumber, ..TEXTBOOK },
+        ),
+        (
+            "fragments of rising numbers",
+            Behaviour { packets: Packets::FragmentsWithNumbers, ..TEXTBOOK },
+        ),
+        ("5 % loss", Behaviour { packets: Packets::Loss, ..TEXTBOOK }),
+        ("repeated", Behaviour { packets: Packets::Twice, ..TEXTBOOK }),
+        ("reordered", Behaviour { packets: Packets::Reordered, ..TEXTBOOK }),
+        ("noise", Behaviour { packets: Packets::Noise, ..TEXTBOOK }),
     ];
-    // Each waits for silence at its end, so all of them at once.
+    // Each ends after a time of silence, so all run at once.
     std::thread::scope(|scope| {
         let played: Vec<_> = kinds
             .into_iter()
@@ -90,20 +95,20 @@ fn every_kind_of_server_is_played_byte_for_byte() -> Result<()> {
         for played in played {
             let (name, behaviour, played, requests) =
                 played.join().map_err(|_| anyhow::anyhow!("panicked"))??;
-            judge(name, behaviour, &played, &requests, &images)?;
+            check(name, behaviour, &played, &requests, &images)?;
         }
         Ok(())
     })
 }
 
-fn judge(
+fn check(
     name: &str,
     behaviour: Behaviour,
     played: &Played,
     requests: &[String],
     images: &[Vec<u8>],
 ) -> Result<()> {
-    let lost = |at: usize| behaviour.sends == Sends::Loss && at % 20 == 10;
+    let lost = |at: usize| behaviour.packets == Packets::Loss && at % 20 == 10;
     let want: Vec<&Vec<u8>> =
         images.iter().enumerate().filter(|(at, _)| !lost(*at)).map(|(_, image)| image).collect();
     let same = played.frames.iter().zip(&want).filter(|(got, want)| got == *want).count();
@@ -117,21 +122,23 @@ fn judge(
     let number = |field: &str| played.stats.get::<u64>(field).unwrap_or(u64::MAX);
     let missing = u64::try_from(images.len() - want.len())?;
     assert_eq!(number("lost"), missing, "{name}: {:?}", played.stats);
-    let repeated = if behaviour.sends == Sends::Twice { images.len() } else { 0 };
+    let repeated = if behaviour.packets == Packets::Twice { images.len() } else { 0 };
     assert_eq!(number("repeated"), u64::try_from(repeated)?, "{name}");
-    // What the server was asked, in its form.
+    // The requests have the form that the server understands.
     let last = requests.last().context("no request")?;
-    let ends = match behaviour.reads {
-        Reads::Seed | Reads::SeedStrict => last.starts_with("TEARDOWN \n"),
-        Reads::BlankLine => last.starts_with("TEARDOWN movie.Mjpeg") && last.ends_with("\r\n\r\n"),
-        Reads::SecondWord => last.starts_with("TEARDOWN \n "),
+    let matches = match behaviour.requests {
+        Requests::CourseReport | Requests::CourseReportStrict => last.starts_with("TEARDOWN \n"),
+        Requests::BlankLine => {
+            last.starts_with("TEARDOWN movie.Mjpeg") && last.ends_with("\r\n\r\n")
+        }
+        Requests::SecondWord => last.starts_with("TEARDOWN \n "),
         _ => last.starts_with("TEARDOWN movie.Mjpeg RTSP/1.0\r\nCSeq: "),
     };
-    assert!(ends, "{name}: {requests:?}");
-    assert!(requests.iter().all(|request| request.len() < 256), "servers read once");
-    let finding = match behaviour.sends {
-        Sends::Version0 => Some("V is 0"),
-        Sends::Seconds => Some("whole seconds"),
+    assert!(matches, "{name}: {requests:?}");
+    assert!(requests.iter().all(|request| request.len() < 256), "a server reads 256 bytes at most");
+    let finding = match behaviour.packets {
+        Packets::Version0 => Some("V is 0"),
+        Packets::Seconds => Some("whole seconds"),
         _ => None,
     };
     if let Some(finding) = finding {
@@ -150,7 +157,7 @@ fn next_frame(pipeline: &TestPipeline) -> Result<(gst::ClockTime, Vec<u8>)> {
 }
 
 #[test]
-fn our_server_tells_the_duration_and_seeks_to_the_frame() -> Result<()> {
+fn our_server_states_the_duration_and_seeks_to_the_frame() -> Result<()> {
     let images = movies::images(100, "Y444")?;
     let folder = Folder::new()?;
     let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
@@ -165,14 +172,14 @@ fn our_server_tells_the_duration_and_seeks_to_the_frame() -> Result<()> {
     let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
     for frame in [60_u32, 7, 99, 0, 33] {
         let time = gst::ClockTime::from_mseconds(u64::from(frame) * 50);
-        let sought = pipeline.pipeline().seek_simple(flags, time);
-        sought.with_context(|| format!("{frame} {}", server.log().unwrap_or_default()))?;
+        let result = pipeline.pipeline().seek_simple(flags, time);
+        result.with_context(|| format!("{frame} {}", server.log().unwrap_or_default()))?;
         let frame_log = || format!("{frame}: {}", server.log().unwrap_or_default());
         let (pts, jpeg) = next_frame(&pipeline).with_context(frame_log)?;
         let at = images.iter().position(|image| *image == jpeg);
         assert_eq!((at, pts), (Some(frame as usize), time));
     }
-    // Paused and going on, nothing is skipped.
+    // After a pause, no frame is skipped.
     pipeline.set_state(gst::State::Paused)?;
     server.wait_for_log("PAUSE movie.mjpeg", LIMIT);
     let mut last = 33;
@@ -182,9 +189,9 @@ fn our_server_tells_the_duration_and_seeks_to_the_frame() -> Result<()> {
         last += 1;
         assert!(jpeg == images[last], "frame {last}");
     }
-    let begin = std::time::Instant::now();
+    let started = std::time::Instant::now();
     assert!(pipeline.next_sample()?.is_none());
-    assert!(begin.elapsed() < Duration::from_secs(3), "the end is known by the last frame");
+    assert!(started.elapsed() < Duration::from_secs(3), "the last frame is the end");
     drop(pipeline);
     server.wait_for_log("TEARDOWN movie.mjpeg", LIMIT);
     server.is_well()
@@ -220,7 +227,7 @@ fn the_player_and_gst_play_play_labrtsp() -> Result<()> {
         player.command("play");
         until("the end", &|| ends.get() == 2 * round - 1);
         assert_eq!(player.statistics().lost, 0);
-        // From the end it plays once more, from the first frame.
+        // PLAY at the end starts from the first frame.
         player.command("play");
         until("the end again", &|| ends.get() == 2 * round);
         player.command("teardown");
@@ -229,8 +236,8 @@ fn the_player_and_gst_play_play_labrtsp() -> Result<()> {
     let mut gst_play = std::process::Command::new("gst-play-1.0");
     gst_play.args(["--videosink=fakesink", "--no-interactive"]).arg(&uri);
     let done = run(gst_play.env("GST_PLUGIN_PATH", target_folder()?), LIMIT)?;
-    let said = String::from_utf8_lossy(&done.stdout).into_owned();
-    assert!(done.status.success() && said.contains("0:00:01.9 / 0:00:02.0"), "{said}");
+    let output = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success() && output.contains("0:00:01.9 / 0:00:02.0"), "{output}");
     assert!(!String::from_utf8_lossy(&done.stderr).contains("WARNING"), "{done:?}");
     server.is_well()
 }
@@ -269,13 +276,14 @@ fn a_server_that_vanishes_is_an_error_and_keys_play_in_the_terminal() -> Result<
 #[test]
 fn the_labs_command_line_plays_and_explains() -> Result<()> {
     let images = movies::images(u32::try_from(FRAMES)?, "I420")?;
-    let behaviour = Behaviour { reads: Reads::Seed, sends: Sends::Version0, ..PLAIN };
+    let behaviour =
+        Behaviour { requests: Requests::CourseReport, packets: Packets::Version0, ..TEXTBOOK };
     let server = LabServer::start(behaviour, images)?;
     let port = server.address().port().to_string();
     let rtp = UdpSocket::bind("0.0.0.0:0")?.local_addr()?.port().to_string();
-    let (code, summary, said) =
+    let (code, summary, stderr) =
         headless(&["--explain", "--timeout", "2", "127.0.0.1", &port, &rtp, "movie.Mjpeg"])?;
-    assert_eq!((code, &summary["frames"]), (Some(0), &FRAMES.into()), "{said}");
+    assert_eq!((code, &summary["frames"]), (Some(0), &FRAMES.into()), "{stderr}");
     let transport = format!("client_port= {rtp}\\r\\n");
     for part in [
         "client > server: request: SETUP",
@@ -286,40 +294,59 @@ fn the_labs_command_line_plays_and_explains() -> Result<()> {
         "the lab asks for version 2",
         "client < server: reply to TEARDOWN",
     ] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(stderr.contains(part), "{part}: {stderr}");
     }
     Ok(())
 }
 
 #[test]
-fn what_fails_is_one_clear_line_and_exit_code_1() -> Result<()> {
+fn each_failure_is_one_line_and_exit_code_1() -> Result<()> {
     let images = movies::images(10, "I420")?;
-    let server =
-        |answers, sends| LabServer::start(Behaviour { answers, sends, ..PLAIN }, images.clone());
+    let server = |replies, packets| {
+        LabServer::start(Behaviour { replies, packets, ..TEXTBOOK }, images.clone())
+    };
     let taken = UdpSocket::bind("0.0.0.0:0")?;
     let port = taken.local_addr()?.port().to_string();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let missing = server(Answers::Error("404 NOT FOUND"), Sends::Whole)?;
-    let failing = server(Answers::Error("500 CONNECTION ERROR"), Sends::Whole)?;
-    let mute = server(Answers::Lines, Sends::Nothing)?;
-    let plain = server(Answers::Lines, Sends::Whole)?;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let missing = server(Replies::SetupError("404 NOT FOUND"), Packets::OnePerFrame)?;
+    let failing = server(Replies::SetupError("500 CONNECTION ERROR"), Packets::OnePerFrame)?;
+    let mute = server(Replies::ThreeLines, Packets::None)?;
+    let plain = server(Replies::ThreeLines, Packets::OnePerFrame)?;
     let rows = [
-        ("404", missing.address(), "0", "no movie \"movie.Mjpeg\": RTSP/1.0 404 NOT FOUND"),
-        ("500", failing.address(), "0", "cannot send RTP: RTSP/1.0 500 CONNECTION ERROR"),
-        ("no RTP", mute.address(), "0", "no RTP arrived at port"),
-        ("port taken", plain.address(), &port, "another program uses it; port "),
-        ("refused", nobody, "0", "cannot connect to 127.0.0.1"),
+        (missing.address(), "0", "the server has no movie \"movie.Mjpeg\": RTSP/1.0 404 NOT FOUND"),
+        (failing.address(), "0", "the server cannot send RTP: RTSP/1.0 500 CONNECTION ERROR"),
+        (
+            mute.address(),
+            "0",
+            "no RTP came to port PORT within 1 s, though PLAY was sent: the movie may be missing at \
+             the server (most answer 200 then), or something blocks UDP",
+        ),
+        (
+            plain.address(),
+            &port,
+            "cannot open RTP port PORT: another program uses it; port PORT is free",
+        ),
+        (
+            closed,
+            "0",
+            "cannot connect to SERVER: Connection refused (os error 111); is the server running there?",
+        ),
     ];
     std::thread::scope(|scope| {
         let all: Vec<_> = rows
             .iter()
-            .map(|(name, address, rtp, want)| {
+            .map(|(address, rtp, want)| {
                 scope.spawn(move || -> Result<()> {
                     let (host, server) = ("127.0.0.1", address.port().to_string());
-                    let (code, summary, said) =
+                    let (code, summary, stderr) =
                         headless(&["--timeout", "1", host, &server, rtp, "movie.Mjpeg"])?;
-                    assert_eq!((code, &summary["frames"]), (Some(1), &0.into()), "{name}: {said}");
-                    assert!(said.contains(want) && said.lines().count() == 1, "{name}: {said}");
+                    assert_eq!((code, &summary["frames"]), (Some(1), &0.into()), "{stderr}");
+                    let source = format!("labrtsp://{address}/movie.Mjpeg?rtp-port={rtp}");
+                    let stderr = normalized(
+                        &stderr,
+                        &[(&source, "SOURCE"), (&address.to_string(), "SERVER")],
+                    );
+                    assert_eq!(stderr, format!("ERROR SOURCE: {want}\n"));
                     Ok(())
                 })
             })
@@ -345,7 +372,7 @@ fn the_course_reports_client_gets_the_files_frames_from_our_server() -> Result<(
     let mut server = Server::start([movie], 1)?;
     let (host, port) = server.address()?.split_once(':').context("no port")?;
     let rtp = UdpSocket::bind("0.0.0.0:0")?.local_addr()?.port().to_string();
-    let mut client = python("seed_client.py");
+    let mut client = python("course_report_client.py");
     client.args([host, port, &rtp, "movie.mjpeg", "30"]).arg(folder.path());
     let done = run(&mut client, LIMIT)?;
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -361,16 +388,16 @@ fn the_course_reports_server_plays_in_our_client() -> Result<()> {
     use std::io::BufRead;
     let folder = Folder::new()?;
     let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(30, "Y444")?)?)?;
-    let mut server = python("seed_server.py");
+    let mut server = python("course_report_server.py");
     let mut server = server.arg(movie).stdout(std::process::Stdio::piped()).spawn()?;
     let out = server.stdout.take().context("no standard output")?;
     let _server = Guard::new(server);
     let mut port = String::new();
     std::io::BufReader::new(out).read_line(&mut port)?;
-    let (code, summary, said) =
+    let (code, summary, stderr) =
         headless(&["--explain", "--timeout", "2", "127.0.0.1", port.trim(), "0", "movie.mjpeg"])?;
     assert_eq!((code, &summary["frames"], &summary["lost"]), (Some(0), &30.into(), &0.into()));
-    assert!(said.contains("the course report's lines"), "{said}");
-    assert!(said.contains("the timestamp counts whole seconds"), "{said}");
+    assert!(stderr.contains("the course report's lines"), "{stderr}");
+    assert!(stderr.contains("the timestamp counts whole seconds"), "{stderr}");
     Ok(())
 }

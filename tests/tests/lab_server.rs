@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Lab clients' exact bytes against our server: replies to the byte, frames to the byte.
+//! Lab clients against our server: the exact bytes of replies and frames.
 
 use anyhow::{Context, Result};
 use gstmjpegfile::rtp::{LabDepacketizer, RtpHeader};
@@ -37,7 +37,7 @@ impl LabClient {
         Ok(self.rtp.local_addr()?.port())
     }
 
-    /// Sends bytes as they are and reads once, as the textbook's client does.
+    /// Packets bytes as they are and reads once, as the textbook's client does.
     fn request(&mut self, request: &str) -> Result<String> {
         self.control.write_all(request.as_bytes())?;
         let mut reply = [0; 1024];
@@ -45,7 +45,7 @@ impl LabClient {
         Ok(String::from_utf8(reply[..have].to_vec())?)
     }
 
-    /// The session number of a reply that is right to the byte.
+    /// Sends a request and checks each byte of its reply; gives the session number.
     fn ok(&mut self, request: &str, cseq: u32, end: &str) -> Result<String> {
         let reply = self.request(request)?;
         let session = reply.split("Session: ").nth(1).map(str::trim).unwrap_or_default().to_owned();
@@ -54,6 +54,20 @@ impl LabClient {
         let digits = session.len() == 6 && session.bytes().all(|byte| byte.is_ascii_digit());
         assert!(digits, "{session}");
         Ok(session)
+    }
+
+    /// Sets the movie up in the textbook's form; gives the session number.
+    fn set_up(&mut self) -> Result<String> {
+        let port = self.port()?;
+        let transport = format!("Transport: RTP/UDP; client_port= {port}");
+        self.ok(&format!("SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\n{transport}"), 1, "\n")
+    }
+
+    /// Sets the movie up and plays it, in the course report's form.
+    fn play(&mut self) -> Result<()> {
+        let port = self.port()?;
+        self.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
+        self.ok("PLAY \n2", 2, "\n").map(drop)
     }
 
     /// The next packet.
@@ -66,7 +80,7 @@ impl LabClient {
 
     /// Fails if a packet comes within the time of several frames.
     fn assert_silent(&self) -> Result<()> {
-        // What was under way when the reply was written.
+        // Packets that were on their way when the reply was written.
         self.rtp.set_read_timeout(Some(Duration::from_millis(100)))?;
         while self.packet().is_ok() {}
         self.rtp.set_read_timeout(Some(Duration::from_millis(300)))?;
@@ -86,10 +100,7 @@ fn the_textbooks_client_plays_while_ffmpeg_plays_on_the_same_port() -> Result<()
     let url = server.urls[0].clone();
     let other = std::thread::spawn(move || ffmpeg::stream_luma(&url, "tcp"));
     let mut client = LabClient::connect(&server)?;
-    let port = client.port()?;
-    let setup =
-        format!("SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= {port}");
-    let session = client.ok(&setup, 1, "\n")?;
+    let session = client.set_up()?;
     client.ok(&format!("PLAY movie.Mjpeg RTSP/1.0\nCSeq: 2\nSession: {session}"), 2, "\n")?;
     let mut ssrc = None;
     for (number, image) in (1..).zip(&images[..10]) {
@@ -121,14 +132,18 @@ fn the_textbooks_client_plays_while_ffmpeg_plays_on_the_same_port() -> Result<()
     client.ok(&format!("TEARDOWN movie.Mjpeg RTSP/1.0\nCSeq: 6\nSession: {session}"), 6, "\n")?;
     client.assert_silent()?;
     // A new SETUP on the same connection works.
-    let again = client.ok(&setup.replace("CSeq: 1", "CSeq: 7"), 7, "\n")?;
-    assert_eq!(again, session);
+    assert_eq!(client.set_up()?, session);
     let luma = other.join().map_err(|_| anyhow::anyhow!("ffmpeg panicked"))??;
-    assert_eq!(luma.len(), 30 * 384 * 288, "standard RTSP beside it");
+    assert_eq!(luma.len(), 30 * 384 * 288, "standard RTSP at the same time");
     server.is_well()
 }
 
-/// Until it is dropped, puts a file out of memory again and again, where the file system does that.
+/// The description of a movie that is sent to a port, but for its number of frames.
+fn sdp(port: u16) -> String {
+    format!("v=0\nm=video {port} RTP/AVP 26\na=rtpmap:26 JPEG/90000\na=framerate:20\n")
+}
+
+/// Removes a file from the page cache again and again until dropped, where the file system can.
 struct Evictor(Arc<AtomicBool>);
 
 impl Evictor {
@@ -154,8 +169,8 @@ impl Drop for Evictor {
 }
 
 #[test]
-fn a_movie_that_is_not_in_memory_arrives_whole() -> Result<()> {
-    // As it is in the file, and encoded anew for RTP.
+fn a_movie_that_is_not_in_the_page_cache_arrives_whole() -> Result<()> {
+    // Sent as in the file, and encoded again for RTP.
     for format in ["I420", "Y444"] {
         let images = movies::images(30, format)?;
         let (folder, mut server) = server(&images, &["--prepare-cache", "0"])?;
@@ -164,10 +179,7 @@ fn a_movie_that_is_not_in_memory_arrives_whole() -> Result<()> {
         assert_eq!(want.len(), images.len(), "{format}");
         let evictor = Evictor::start(&folder.path().join("movie.Mjpeg"))?;
         let mut client = LabClient::connect(&server)?;
-        let port = client.port()?;
-        let setup =
-            format!("SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= {port}");
-        let session = client.ok(&setup, 1, "\n")?;
+        let session = client.set_up()?;
         client.ok(&format!("PLAY movie.Mjpeg RTSP/1.0\nCSeq: 2\nSession: {session}"), 2, "\n")?;
         for (number, image) in (1..).zip(&images) {
             let (header, jpeg) = client.packet()?;
@@ -241,7 +253,7 @@ fn every_dialect_is_answered_in_its_own_form() -> Result<()> {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_and_the_connection_lives_on() -> Result<()> {
+fn refused_requests_have_exact_replies_and_the_connection_stays_open() -> Result<()> {
     let (_folder, mut server) = server(&movies::images(10, "I420")?, &[])?;
     let mut client = LabClient::connect(&server)?;
     let port = client.port()?;
@@ -276,7 +288,9 @@ fn what_cannot_be_done_is_said_and_the_connection_lives_on() -> Result<()> {
         error("454 Session Not Found", 2)
     );
     let described = client.request("DESCRIBE movie.Mjpeg RTSP/1.0\nCSeq: 3")?;
-    assert!(described.contains("a=x-total-frames:10") && described.contains(" RTP/AVP 26\n"));
+    let description = sdp(port) + "a=x-total-frames:10\n";
+    let want = format!("RTSP/1.0 200 OK\nCSeq: 3\nSession: {session}\n\n{description}");
+    assert_eq!(described, want);
     let names = |cseq: u32, end: &str| {
         format!("RTSP/1.0 200 OK\nCSeq: {cseq}\nSession: {session}\nmovie.Mjpeg\n{end}")
     };
@@ -288,7 +302,7 @@ fn what_cannot_be_done_is_said_and_the_connection_lives_on() -> Result<()> {
     client.ok("SEEK movie.Mjpeg RTSP/1.0\nCSeq: 5\nX-Seek: 0.5", 5, "\n")?;
     client.ok("PLAY movie.Mjpeg RTSP/1.0\nCSeq: 6", 6, "\n")?;
     assert_eq!(client.packet()?.0.timestamp.ticks(), 5 * 4500, "from the middle");
-    // No text: the connection is closed, and nobody else's.
+    // Bytes that are not text close their own connection only.
     let mut bad = LabClient::connect(&server)?;
     bad.control.write_all(b"PLAY \n\0\0\0")?;
     assert_eq!(bad.control.read(&mut [0; 10])?, 0);
@@ -297,7 +311,7 @@ fn what_cannot_be_done_is_said_and_the_connection_lives_on() -> Result<()> {
 }
 
 #[test]
-fn a_frame_that_no_datagram_holds_is_encoded_smaller_or_dropped() -> Result<()> {
+fn a_frame_too_large_for_a_datagram_is_shrunk_or_dropped() -> Result<()> {
     let large = cjpeg(&Picture::made(1200, 900), &["-sample", "2x2", "-quality", "60"])?;
     assert!((65_496..99_999).contains(&large.len()), "{}", large.len());
     let small = movies::images(1, "I420")?.remove(0);
@@ -305,9 +319,7 @@ fn a_frame_that_no_datagram_holds_is_encoded_smaller_or_dropped() -> Result<()> 
         let images = [small.clone(), large.clone(), small.clone()];
         let (_folder, mut server) = server(&images, &["--lab-oversize", how])?;
         let mut client = LabClient::connect(&server)?;
-        let port = client.port()?;
-        client.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
-        client.ok("PLAY \n2", 2, "\n")?;
+        client.play()?;
         assert!(client.packet()?.1 == small);
         let (header, jpeg) = client.packet()?;
         assert_eq!(header.sequence_number, numbers[1]);
@@ -324,14 +336,12 @@ fn a_frame_that_no_datagram_holds_is_encoded_smaller_or_dropped() -> Result<()> 
 }
 
 #[test]
-fn fragments_are_put_together_again() -> Result<()> {
+fn fragments_are_reassembled() -> Result<()> {
     let images = movies::images(10, "I420")?;
     for form in ["same-seq", "next-seq"] {
         let (_folder, mut server) = server(&images, &["--lab-fragment", form])?;
         let mut client = LabClient::connect(&server)?;
-        let port = client.port()?;
-        client.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
-        client.ok("PLAY \n2", 2, "\n")?;
+        client.play()?;
         let mut depacketizer = LabDepacketizer::default();
         let mut frames = Vec::new();
         let mut packets = 0;
@@ -351,19 +361,17 @@ fn fragments_are_put_together_again() -> Result<()> {
 }
 
 #[test]
-fn frames_come_at_their_time_and_vanish_with_the_connection() -> Result<()> {
+fn frames_are_sent_on_time_until_the_connection_closes() -> Result<()> {
     let (_folder, mut server) = server(&movies::images(10, "I420")?, &["--loop"])?;
     let mut client = LabClient::connect(&server)?;
-    let port = client.port()?;
-    client.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
-    client.ok("PLAY \n2", 2, "\n")?;
+    client.play()?;
     client.packet()?;
-    let begin = Instant::now();
+    let started = Instant::now();
     for _ in 0..60 {
         client.packet()?;
     }
-    // 3 s, with room for a busy machine; drift would add up.
-    let off = begin.elapsed().as_secs_f64() - 3.0;
+    // 3 s, and a tolerance for a busy machine; drift would add up.
+    let off = started.elapsed().as_secs_f64() - 3.0;
     assert!(off.abs() < 0.5, "{off} s off");
     let LabClient { control, rtp } = client;
     drop(control);
@@ -374,43 +382,41 @@ fn frames_come_at_their_time_and_vanish_with_the_connection() -> Result<()> {
 }
 
 #[test]
-fn a_live_movie_is_at_one_place_for_all() -> Result<()> {
+fn a_live_movie_is_at_the_same_position_for_all() -> Result<()> {
     let images = movies::images(200, "I420")?;
     let (_folder, mut server) = server(&images, &["--live"])?;
-    let place = |jpeg: &[u8]| images.iter().position(|image| image == jpeg).context("no frame");
+    let position = |jpeg: &[u8]| images.iter().position(|image| image == jpeg).context("no frame");
     let mut clients = Vec::new();
-    let mut places = Vec::new();
+    let mut positions = Vec::new();
     for _ in 0..2 {
         let mut client = LabClient::connect(&server)?;
-        let port = client.port()?;
-        client.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
-        client.ok("PLAY \n2", 2, "\n")?;
-        places.push(place(&client.packet()?.1)?);
+        client.play()?;
+        positions.push(position(&client.packet()?.1)?);
         for _ in 0..20 {
             client.packet()?;
         }
         clients.push(client);
     }
-    // The second one comes a second later, at the least: twenty frames.
-    let between = (places[1] + 200 - places[0]) % 200;
-    assert!((20..100).contains(&between), "{places:?}");
+    // The second one starts at least a second later: twenty frames.
+    let between = (positions[1] + 200 - positions[0]) % 200;
+    assert!((20..100).contains(&between), "{positions:?}");
     let Some(client) = clients.last_mut() else { unreachable!() };
-    // Paused, it goes on.
+    // The movie goes on during a pause.
     client.ok("PAUSE \n3", 3, "\n")?;
     client.assert_silent()?;
     client.ok("PLAY \n4", 4, "\n")?;
-    let (later, before) = (place(&client.packet()?.1)?, places[1] + 20);
-    assert!((6..100).contains(&((later + 200 - before) % 200)), "{places:?} {later}");
-    // Nobody chooses a place.
+    let (later, before) = (position(&client.packet()?.1)?, positions[1] + 20);
+    assert!((6..100).contains(&((later + 200 - before) % 200)), "{positions:?} {later}");
+    // A live movie is not seekable.
     let reply = client.request("SEEK movie.Mjpeg RTSP/1.0\nCSeq: 5\nX-Seek: 0.1")?;
     assert!(reply.starts_with("RTSP/1.0 455 "), "{reply}");
     let reply = client.request("DESCRIBE movie.Mjpeg RTSP/1.0\nCSeq: 6")?;
-    assert!(reply.contains("a=framerate:20") && !reply.contains("x-total-frames"), "{reply}");
+    assert!(reply.ends_with(&format!("\n\n{}", sdp(client.port()?))), "{reply}");
     server.is_well()
 }
 
 #[test]
-fn the_lab_can_be_off_or_all_there_is() -> Result<()> {
+fn the_labs_dialect_can_be_off_or_the_only_one() -> Result<()> {
     let images = movies::images(10, "I420")?;
     let (_folder, mut only) = server(&images, &["--lab", "only"])?;
     assert!(ffmpeg::stream_luma(&only.urls[0].clone(), "tcp").is_err());
@@ -444,7 +450,7 @@ fn a_lab_client_that_asks_by_url_is_served_in_the_labs_dialect() -> Result<()> {
     assert!(client.packet()?.1 == images[0]);
     client.ok(&request("PAUSE", 2), 2, "\r\n")?;
     client.ok(&request("TEARDOWN", 3), 3, "\r\n")?;
-    // The same SETUP with the standard's transport is answered by the standard.
+    // The same SETUP with the standard's transport has the standard's reply.
     let mut standard = RtspClient::connect(server.address()?)?;
     let transport = format!("Transport: RTP/AVP;unicast;client_port={port}\r\n");
     let reply = standard.request(&format!("SETUP {url}"), &transport)?;
@@ -453,14 +459,12 @@ fn a_lab_client_that_asks_by_url_is_served_in_the_labs_dialect() -> Result<()> {
 }
 
 #[test]
-fn silent_connections_cost_no_thread_and_make_room() -> Result<()> {
+fn silent_connections_need_no_thread_and_are_closed_for_new_ones() -> Result<()> {
     let images = movies::images(10, "I420")?;
     let (_folder, mut server) = server(&images, &["--loop", "--max-connections", "1001"])?;
     let play = |server: &Server| -> Result<LabClient> {
         let mut client = LabClient::connect(server)?;
-        let port = client.port()?;
-        client.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
-        client.ok("PLAY \n2", 2, "\n")?;
+        client.play()?;
         Ok(client)
     };
     let playing = play(&server)?;
@@ -472,7 +476,7 @@ fn silent_connections_cost_no_thread_and_make_room() -> Result<()> {
         playing.packet()?;
     }
     assert_eq!(server.threads()?, threads);
-    // The limit is reached: the oldest silent one makes room, and no other.
+    // The limit is reached: only the oldest silent one is closed for a new one.
     let other = play(&server)?;
     other.packet()?;
     let closed = |mut stream: &TcpStream| -> Result<bool> {
@@ -480,16 +484,14 @@ fn silent_connections_cost_no_thread_and_make_room() -> Result<()> {
         Ok(matches!(stream.read(&mut [0]), Ok(0)))
     };
     assert!(closed(&silent[0])? && !closed(&silent[1])? && !closed(&silent[999])?);
-    // One of them speaks after all.
+    // One of the silent connections sends requests after all.
     let mut late =
         LabClient { control: silent[500].try_clone()?, rtp: UdpSocket::bind("0.0.0.0:0")? };
     late.rtp.set_read_timeout(Some(LIMIT))?;
     late.control.set_read_timeout(Some(LIMIT))?;
-    let port = late.port()?;
-    late.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
-    late.ok("PLAY \n2", 2, "\n")?;
+    late.play()?;
     assert!(late.packet()?.1 == images[0]);
-    // ffmpeg has its place too, and gives it back.
+    // Connections that close are no longer counted.
     for _ in 0..3 {
         let other = TcpStream::connect(server.address()?)?;
         drop(other);
@@ -499,13 +501,11 @@ fn silent_connections_cost_no_thread_and_make_room() -> Result<()> {
 }
 
 #[test]
-fn bad_input_is_answered_or_closed_and_disturbs_nobody() -> Result<()> {
+fn bad_input_is_answered_or_closed_and_others_play_on() -> Result<()> {
     let images = movies::images(10, "I420")?;
     let (_folder, mut server) = server(&images, &["--loop", "--explain"])?;
     let mut playing = LabClient::connect(&server)?;
-    let port = playing.port()?;
-    playing.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
-    playing.ok("PLAY \n2", 2, "\n")?;
+    playing.play()?;
     let setup = |file: &str, port: &str| {
         format!("SETUP {file} RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= {port}\n\n")
     };
@@ -532,17 +532,17 @@ fn bad_input_is_answered_or_closed_and_disturbs_nobody() -> Result<()> {
         let reply = client.request(&request)?;
         assert!(reply.starts_with(&format!("RTSP/1.0 {status} ")), "{request:?}: {reply:?}");
     }
-    // What is no text, or does not end, closes its own connection and says why.
+    // Bytes that are not text and lines without end close their connection; the log says why.
     for (noise, why) in [(vec![0; 10], "not text"), (vec![b'a'; 5000], "longer than 4096 bytes")] {
         let mut client = LabClient::connect(&server)?;
         client.control.write_all(&noise)?;
         client.control.write_all(b"\n")?;
-        // A reset, where bytes were left unread.
+        // It is reset if bytes were left unread.
         assert!(!matches!(client.control.read(&mut [0; 10]), Ok(1..)));
         server.wait_for_log(why, LIMIT);
     }
     playing.packet()?;
-    // Gone within a second of its closing.
+    // Its packets end within a second after it is closed.
     let LabClient { control, rtp } = playing;
     drop(control);
     let end = Instant::now() + Duration::from_secs(1);
@@ -557,7 +557,7 @@ fn bad_input_is_answered_or_closed_and_disturbs_nobody() -> Result<()> {
 }
 
 #[test]
-fn every_broken_movie_is_sent_as_far_as_it_is_whole() -> Result<()> {
+fn the_intact_frames_of_every_broken_movie_are_sent() -> Result<()> {
     let folder = Folder::new()?;
     let rows = broken::movies(&movies::images(4, "I420")?)?;
     for (number, row) in rows.iter().enumerate() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Many viewers at once, live movies, and what the server says of itself by RTCP.
+//! Many viewers at once, live movies, and RTCP sender reports.
 
 use anyhow::{Context, Result};
 use gstmjpegfile::rtp::RtpHeader;
@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Threads that wait for a disk, encode, or answer requests; they come and go.
+/// Most threads that wait for a disk, encode, or handle requests; they are started as needed.
 const WORKERS: usize = 18;
 
-/// Threads that gst-rtsp-server starts with the first viewers by UDP and TCP, for all of them.
+/// Most threads that gst-rtsp-server starts with the first viewers over UDP and TCP, for all viewers.
 const LIBRARY: usize = 10;
 
 #[test]
@@ -49,7 +49,7 @@ fn threads_do_not_grow_with_viewers_and_nothing_is_lost() -> Result<()> {
             let outcome = Load { server: address, ..load(sessions) }.run(Some(id))?;
             let seen = outcome.received;
             assert_eq!((seen.sessions, seen.lost), (sessions, 0), "{transport:?} {options:?}");
-            // A busy machine may be late, but frames are not left out.
+            // On a busy machine frames may be late, but none is left out.
             assert!(seen.frames >= sessions as u64 * 10, "{transport:?} {options:?}: {seen:?}");
             threads.push(outcome.usage.context("no usage")?.threads);
         }
@@ -81,20 +81,20 @@ fn threads_and_descriptors_do_not_grow_with_mounts() -> Result<()> {
     }
     let (more_threads, more_files) = (server.threads()?, server.files()?);
     assert!(more_threads <= threads + WORKERS, "{threads} threads, {more_threads}");
-    // Each has a connection and a movie; a request in work has one more for a moment.
+    // Each viewer has a connection and a movie; a request being handled has one more.
     assert!(more_files <= files + 2 * MOVIES + WORKERS, "{files} files, {more_files}");
     server.is_well()
 }
 
-/// Where `part` stands in the endless repetition of `whole`.
-fn place(whole: &[String], part: &[String]) -> Option<usize> {
+/// The position of `part` in the endless repetition of `whole`.
+fn position_in_loop(whole: &[String], part: &[String]) -> Option<usize> {
     (0..whole.len()).find(|at| {
         part.iter().enumerate().all(|(n, one)| whole.get((at + n) % whole.len()) == Some(one))
     })
 }
 
 #[test]
-fn a_live_movie_goes_on_whoever_watches() -> Result<()> {
+fn a_live_movie_plays_independently_of_its_viewers() -> Result<()> {
     let folder = Folder::new()?;
     let images = movies::images(200, "I420")?;
     let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
@@ -105,18 +105,18 @@ fn a_live_movie_goes_on_whoever_watches() -> Result<()> {
     let mut last = 0;
     for transport in ["tcp", "udp"] {
         let got = ffmpeg::stream_checksums_of_first(&url, transport, 8)?;
-        let at = place(&want, &got).with_context(|| format!("{transport}: {got:?}"))?;
-        // Ten seconds are not over.
-        assert!(at >= last, "{transport}: {at} behind {last}");
+        let at = position_in_loop(&want, &got).with_context(|| format!("{transport}: {got:?}"))?;
+        // The movie's ten seconds are not over.
+        assert!(at >= last, "{transport}: {at} before {last}");
         last = at + 8;
     }
-    // Two at a time see the same.
+    // Two viewers at a time receive the same frames.
     let other = url.clone();
     let beside = std::thread::spawn(move || ffmpeg::stream_checksums_of_first(&other, "tcp", 40));
     let one = ffmpeg::stream_checksums_of_first(&url, "udp", 40)?;
     let two = beside.join().map_err(|_| anyhow::anyhow!("panicked"))??;
-    assert!(one.iter().any(|frame| two.contains(frame)), "nothing in common");
-    // Nobody seeks, and rates are its own.
+    assert!(one.iter().any(|frame| two.contains(frame)), "no frame in common");
+    // Ranges and rates of a request are ignored.
     let mut rtsp = RtspClient::connect(server.address()?)?;
     let session = rtsp.set_up(&url, "tcp")?;
     let headers = format!("{session}Range: npt=3-\r\nScale: 2\r\n");
@@ -140,14 +140,14 @@ fn sockets() -> Result<(UdpSocket, UdpSocket)> {
             return Ok((rtp, rtcp));
         }
     }
-    anyhow::bail!("no two ports")
+    anyhow::bail!("no two neighbouring ports are free")
 }
 
 /// A sender report.
 #[derive(Debug)]
 struct Report {
     ssrc: u32,
-    /// Seconds on the wall clock, of any epoch.
+    /// NTP time in seconds.
     now: f64,
     timestamp: u32,
     packets: u32,
@@ -172,7 +172,7 @@ fn report(rtcp: &UdpSocket) -> Result<Report> {
 }
 
 #[test]
-fn what_a_closed_connection_played_is_sent_no_more() -> Result<()> {
+fn sending_ends_when_the_connection_is_closed() -> Result<()> {
     for options in [&["--loop"], &["--live"]] {
         let (_folder, mut server) = serve(30, options)?;
         let before = server.threads()?;
@@ -192,7 +192,7 @@ fn what_a_closed_connection_played_is_sent_no_more() -> Result<()> {
         rtp.set_read_timeout(Some(Duration::from_millis(500)))?;
         let end = Instant::now() + LIMIT;
         while rtp.recv(&mut bytes).is_ok() {
-            assert!(Instant::now() < end, "{options:?}: it is still sent");
+            assert!(Instant::now() < end, "{options:?}: packets still arrive");
         }
         let now = server.threads()?;
         assert!(now <= before + LIBRARY + WORKERS, "{options:?}: {before} threads, {now}");
@@ -202,7 +202,7 @@ fn what_a_closed_connection_played_is_sent_no_more() -> Result<()> {
 }
 
 #[test]
-fn reports_and_rtp_info_tell_what_is_sent() -> Result<()> {
+fn sender_reports_and_rtp_info_match_the_packets() -> Result<()> {
     let (_folder, mut server) = serve(30, &[])?;
     let url = server.urls[0].clone();
     let (rtp, rtcp) = sockets()?;
@@ -211,7 +211,7 @@ fn reports_and_rtp_info_tell_what_is_sent() -> Result<()> {
     let udp = format!("RTP/AVP;unicast;client_port={port}-{}", port + 1);
     let session = rtsp.set_up(&url, &udp)?;
     let (mut packets, mut octets, mut first) = (0, 0, None::<Report>);
-    // From the begin for a moment, then from 1 s to the end.
+    // From the start for a moment, then from 1 s to the end.
     for (range, until) in [("npt=0-", Some(5)), ("npt=1-", None)] {
         let play = format!("{session}Range: {range}\r\n");
         let reply = rtsp.request(&format!("PLAY {url}/"), &play)?;
@@ -236,7 +236,7 @@ fn reports_and_rtp_info_tell_what_is_sent() -> Result<()> {
         if until.is_some() {
             first = Some(report(&rtcp)?);
             assert_eq!(rtsp.request(&format!("PAUSE {url}/"), &session)?.status, 200);
-            // What was on its way belongs to the first part.
+            // Packets on their way belong to the first part.
             rtp.set_nonblocking(true)?;
             while let Ok(have) = rtp.recv(&mut bytes) {
                 packets += 1;
@@ -260,7 +260,7 @@ fn reports_and_rtp_info_tell_what_is_sent() -> Result<()> {
 }
 
 #[test]
-fn the_clock_of_the_reports_is_that_of_the_timestamps() -> Result<()> {
+fn sender_reports_and_timestamps_have_the_same_clock() -> Result<()> {
     let (_folder, mut server) = serve(20, &["--loop"])?;
     let url = server.urls[0].clone();
     let (rtp, rtcp) = sockets()?;
@@ -275,8 +275,8 @@ fn the_clock_of_the_reports_is_that_of_the_timestamps() -> Result<()> {
 }
 
 #[test]
-fn a_viewer_that_does_not_read_is_waited_for_and_disturbs_nobody() -> Result<()> {
-    // In all far more than what the kernel holds for a connection.
+fn the_server_waits_for_a_slow_viewer_and_others_play_on() -> Result<()> {
+    // Far more in all than the kernel buffers for a connection.
     let image = cjpeg(&Picture::made(640, 480), &["-sample", "2x2", "-quality", "90"])?;
     let movie = movies::movie(&vec![image.clone(); 400])?;
     assert!(movie.len() > 16_000_000, "{}", movie.len());

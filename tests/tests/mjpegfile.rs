@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The type finder, `mjpegfileparse` and `mjpegfilemux`: movies recognised, parsed, written.
+//! The type finder, `mjpegfileparse` and `mjpegfilemux`.
 
 use anyhow::{Context, Result, ensure};
 use gst::prelude::*;
@@ -41,7 +41,7 @@ fn launch(line: &str) -> Result<Output> {
     Ok(out)
 }
 
-/// A file of a movie with bad spans in it, and its images.
+/// A movie of five images with bad bytes between them.
 fn damaged(images: &[Vec<u8>]) -> Result<Vec<u8>> {
     let part = |range: std::ops::Range<usize>| movies::movie(&images[range]);
     Ok([
@@ -56,7 +56,7 @@ fn damaged(images: &[Vec<u8>]) -> Result<Vec<u8>> {
 }
 
 #[test]
-fn a_movie_is_parsed_the_same_whatever_pieces_it_comes_in() -> Result<()> {
+fn a_movie_is_parsed_the_same_in_pieces_of_any_size() -> Result<()> {
     let images = movies::images(30, "Y444")?;
     let folder = Folder::new()?;
     let movie = folder.file("movie", &movies::movie(&images)?)?;
@@ -82,27 +82,27 @@ fn a_movie_is_parsed_the_same_whatever_pieces_it_comes_in() -> Result<()> {
 }
 
 #[test]
-fn bad_records_cost_themselves_only() -> Result<()> {
+fn bad_records_cost_no_good_frame() -> Result<()> {
     let images = movies::images(5, "I420")?;
     let folder = Folder::new()?;
     let movie = folder.file("movie", &damaged(&images)?)?;
-    for way in ["", "blocksize=500 ! queue"] {
+    for options in ["", "blocksize=500 ! queue"] {
         let line = format!(
-            "filesrc location={} {way} ! mjpegfileparse ! appsink name=out sync=false",
+            "filesrc location={} {options} ! mjpegfileparse ! appsink name=out sync=false",
             movie.display()
         );
         let out = launch(&line)?;
         let got: Vec<_> = out.frames.into_iter().map(|(_, image)| image).collect();
-        assert!(got == images, "{way}: {} frames", got.len());
+        assert!(got == images, "{options}: {} frames", got.len());
         assert_eq!(out.error, None);
         for part in
             ["before frame 3: length prefix \"garba\"", "before frame 4", "states 500 bytes"]
         {
-            let said = out.warnings.iter().any(|warning| warning.contains(part));
-            assert!(said, "{way} {part}: {:?}", out.warnings);
+            let warned = out.warnings.iter().any(|warning| warning.contains(part));
+            assert!(warned, "{options} {part}: {:?}", out.warnings);
         }
     }
-    // Nothing good at all is an error.
+    // A file without any frame is an error.
     for bytes in [&b"hello world, this is no movie at all"[..], &[b'0'; 100], &[]] {
         let file = folder.file("none", bytes)?;
         let line = format!(
@@ -116,7 +116,7 @@ fn bad_records_cost_themselves_only() -> Result<()> {
 }
 
 #[test]
-fn every_broken_movie_gives_what_is_whole_in_it() -> Result<()> {
+fn the_intact_frames_of_every_broken_movie_are_read() -> Result<()> {
     let images = movies::images(4, "I420")?;
     let folder = Folder::new()?;
     for Broken { name, bytes, delivered, .. } in broken::movies(&images)? {
@@ -127,9 +127,9 @@ fn every_broken_movie_gives_what_is_whole_in_it() -> Result<()> {
             format!("filesrc location={path} ! mjpegfileparse"),
             format!("filesrc location={path} blocksize=777 ! queue ! mjpegfileparse"),
         ] {
-            let begin = std::time::Instant::now();
+            let started = std::time::Instant::now();
             let out = launch(&format!("{source} ! appsink name=out sync=false"))?;
-            assert!(begin.elapsed() < Duration::from_secs(5), "{name}: {source}");
+            assert!(started.elapsed() < Duration::from_secs(5), "{name}: {source}");
             let got: Vec<_> = out.frames.into_iter().map(|(_, image)| image).collect();
             assert!(got == delivered, "{name}: {source}: {} frames", got.len());
             assert_eq!(out.error.is_some(), delivered.is_empty(), "{name}: {source}");
@@ -222,9 +222,9 @@ fn a_parsed_movie_is_decoded_backwards() -> Result<()> {
 }
 
 #[test]
-fn programs_open_movies_by_themselves() -> Result<()> {
+fn programs_recognise_movies() -> Result<()> {
     let folder = Folder::new()?;
-    // The name does not matter.
+    // The extension is not a movie's.
     let movie = folder.file("movie.bin", &movies::movie(&movies::images(40, "Y444")?)?)?;
     let path = movie.display().to_string();
     let with_plugin = |name: &str| -> Result<Command> {
@@ -243,25 +243,25 @@ fn programs_open_movies_by_themselves() -> Result<()> {
     let done = run(with_plugin("gst-play-1.0")?.args(quiet).arg(&path), LIMIT)?;
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(text.contains(" / 0:00:02.0") && !text.contains("FAILED"), "{text}");
-    // Our client, by the path and over HTTP.
+    // Our client opens the path, and the file over HTTP.
     let mut server = Command::new("python3");
     server.args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1"]).current_dir(folder.path());
     let log = folder.path().join("http.log");
     let file = std::fs::File::create(&log)?;
     let _server = Guard::new(server.stdout(file.try_clone()?).stderr(file).spawn()?);
-    let said = || std::fs::read_to_string(&log).unwrap_or_default();
-    wait_until("the HTTP server", LIMIT, || said().contains("port "));
-    let port = said().split("port ").nth(1).and_then(|it| it.split(' ').next().map(String::from));
+    let output = || std::fs::read_to_string(&log).unwrap_or_default();
+    wait_until("the HTTP server", LIMIT, || output().contains("port "));
+    let port = output().split("port ").nth(1).and_then(|it| it.split(' ').next().map(String::from));
     let url = format!("http://127.0.0.1:{}/movie.bin", port.context("no port")?);
     for source in [path, url] {
         let mut client = program("mjpeg-rtsp-client")?;
         let done = run(client.args(["--headless", "--json", &source]), LIMIT)?;
         let summary: serde_json::Value = serde_json::from_slice(&done.stdout)?;
-        let said = String::from_utf8_lossy(&done.stderr);
+        let stderr = String::from_utf8_lossy(&done.stderr);
         assert_eq!(
             (done.status.code(), &summary["frames"]),
             (Some(0), &40.into()),
-            "{source} {said}"
+            "{source} {stderr}"
         );
         assert_eq!((&summary["width"], &summary["height"]), (&SIZE.0.into(), &SIZE.1.into()));
     }
@@ -269,7 +269,7 @@ fn programs_open_movies_by_themselves() -> Result<()> {
 }
 
 #[test]
-fn the_type_finder_takes_no_other_file() -> Result<()> {
+fn the_type_finder_recognises_movies_and_no_other_files() -> Result<()> {
     let folder = Folder::new()?;
     let images = movies::images(5, "I420")?;
     let muxed = |name: &str, muxer: &str| -> Result<()> {
@@ -337,7 +337,7 @@ fn what_is_written_is_read_back_byte_for_byte() -> Result<()> {
 }
 
 #[test]
-fn damaged_images_pass_as_they_are_and_are_found_and_left_out() -> Result<()> {
+fn damaged_images_are_read_unchanged_reported_and_removed_by_repair() -> Result<()> {
     let images = movies::images(2, "I420")?;
     let folder = Folder::new()?;
     for (name, bad) in broken::images(&images[0])? {
@@ -357,12 +357,12 @@ fn damaged_images_pass_as_they_are_and_are_found_and_left_out() -> Result<()> {
         ))?;
         assert_eq!(out.frames.len(), 2, "{name}: the muxer leaves it out");
         let done = run(program("mjpeg-movie")?.arg("check").arg(&movie), LIMIT)?;
-        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        let output = String::from_utf8_lossy(&done.stdout).into_owned();
         assert!(
-            done.status.code() == Some(1) && said.starts_with("frame 2, byte "),
-            "{name}: {said}"
+            done.status.code() == Some(1) && output.starts_with("frame 2, byte "),
+            "{name}: {output}"
         );
-        assert_eq!(said.lines().count(), 1, "{name}: {said}");
+        assert_eq!(output.lines().count(), 1, "{name}: {output}");
         let repaired = folder.path().join("repaired");
         let mut repair = program("mjpeg-movie")?;
         let done = run(repair.args(["repair", "--force"]).arg(&movie).arg(&repaired), LIMIT)?;
@@ -373,7 +373,7 @@ fn damaged_images_pass_as_they_are_and_are_found_and_left_out() -> Result<()> {
 }
 
 #[test]
-fn of_broken_movies_only_what_players_show_is_written() -> Result<()> {
+fn only_frames_that_players_show_are_written() -> Result<()> {
     let images = movies::images(4, "I420")?;
     let folder = Folder::new()?;
     for Broken { name, bytes, delivered, .. } in broken::movies(&images)? {
@@ -387,14 +387,14 @@ fn of_broken_movies_only_what_players_show_is_written() -> Result<()> {
         let want: Vec<Vec<u8>> = good.cloned().collect();
         let written: Vec<u8> = out.frames.into_iter().flat_map(|(_, record)| record).collect();
         assert!(written == movies::movie(&want)?, "{name}: {} bytes", written.len());
-        // One image of each row at the most is bad.
+        // At most one image of each row is bad.
         assert!(want.len() + 1 >= delivered.len(), "{name}");
     }
     Ok(())
 }
 
 #[test]
-fn what_a_movie_cannot_hold_is_an_error_or_left_out() -> Result<()> {
+fn frames_that_no_movie_can_hold_are_an_error_or_left_out() -> Result<()> {
     let images = movies::images(3, "I420")?;
     let large = mjpeg_rtsp_tests::peer::libjpeg::cjpeg(
         &mjpeg_rtsp_tests::peer::libjpeg::Picture::made(1600, 1200),
@@ -412,23 +412,23 @@ fn what_a_movie_cannot_hold_is_an_error_or_left_out() -> Result<()> {
         ("bad-frames", progressive, "frame 2: the image is progressive"),
         ("bad-frames", cut, "frame 2: the image is damaged"),
     ];
-    for (property, bad, says) in rows {
+    for (property, bad, message) in rows {
         let folder = Folder::new()?;
         for (number, image) in [&images[0], &bad, &images[2]].into_iter().enumerate() {
             folder.file(&format!("{number}.jpg"), image)?;
         }
-        let line = |how: &str| {
+        let line = |reaction: &str| {
             format!(
                 "multifilesrc location={}/%d.jpg start-index=0 stop-index=2 caps=image/jpeg \
-                 ! mjpegfilemux {property}={how} ! appsink name=out sync=false",
+                 ! mjpegfilemux {property}={reaction} ! appsink name=out sync=false",
                 folder.path().display()
             )
         };
         let out = launch(&line("error"))?;
         let error = out.error.unwrap_or_default();
-        assert!(out.frames.len() == 1 && error.starts_with(says), "{says}: {error}");
+        assert!(out.frames.len() == 1 && error.starts_with(message), "{message}: {error}");
         let out = launch(&line("drop"))?;
-        assert_eq!((out.frames.len(), out.error), (2, None), "{says}");
+        assert_eq!((out.frames.len(), out.error), (2, None), "{message}");
         assert!(out.warnings[0].starts_with("frame 2 dropped: "), "{:?}", out.warnings);
     }
     Ok(())

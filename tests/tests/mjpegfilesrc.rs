@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The source element: what it pushes, says and answers.
+//! The element `mjpegfilesrc`: its buffers, messages, and answers to queries and seeks.
 
 use anyhow::{Context, Result};
 use gst::prelude::*;
@@ -23,6 +23,15 @@ impl Playing {
         let sink = gst_app::AppSink::builder().name("out").sync(false).max_buffers(4).build();
         let pipeline = TestPipeline::linked(&[&source, sink.upcast_ref()])?;
         Ok(Self { pipeline, source })
+    }
+
+    /// Plays a movie of images, which is in the folder.
+    fn started(images: &[Vec<u8>], set: impl FnOnce(&gst::Element)) -> Result<(Folder, Self)> {
+        let folder = Folder::new()?;
+        let movie = folder.file("movie", &movies::movie(images)?)?;
+        let playing = Self::new(&movie, set)?;
+        playing.start()?;
+        Ok((folder, playing))
     }
 
     fn start(&self) -> Result<()> {
@@ -49,12 +58,12 @@ impl Playing {
     }
 }
 
-/// `count` frames that differ, right at both ends, with a picture's size in them.
+/// `count` different frames with SOI, a size and EOI.
 fn frames(count: u8) -> Vec<Vec<u8>> {
     frames_of(count, 40)
 }
 
-/// The same with `bytes` bytes of image data.
+/// Frames as [`frames`] makes them, with `bytes` bytes of image data.
 fn frames_of(count: u8, bytes: usize) -> Vec<Vec<u8>> {
     let frame = |number| {
         let sof = [0xff, 0xc0, 0, 17, 8, 0, 16, 0, 32, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1];
@@ -74,12 +83,9 @@ fn expected(
 }
 
 #[test]
-fn every_frame_comes_as_it_is_with_its_time_and_number() -> Result<()> {
-    let folder = Folder::new()?;
+fn every_frame_is_pushed_unchanged_with_its_time_and_number() -> Result<()> {
     let images = frames(30);
-    let movie = folder.file("movie", &movies::movie(&images)?)?;
-    let playing = Playing::new(&movie, |_| {})?;
-    playing.start()?;
+    let (_folder, playing) = Playing::started(&images, |_| {})?;
     let caps = playing.source.static_pad("src").and_then(|pad| pad.current_caps());
     let want =
         "image/jpeg, parsed=(boolean)true, width=(int)32, height=(int)16, framerate=(fraction)20/1";
@@ -98,18 +104,15 @@ fn every_frame_comes_as_it_is_with_its_time_and_number() -> Result<()> {
 
 #[test]
 fn seeks_are_exact_in_time_and_in_frames() -> Result<()> {
-    let folder = Folder::new()?;
     let images = frames(30);
-    let movie = folder.file("movie", &movies::movie(&images)?)?;
-    let playing = Playing::new(&movie, |_| {})?;
-    playing.start()?;
+    let (_folder, playing) = Playing::started(&images, |_| {})?;
     let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
     let ms = gst::ClockTime::from_mseconds;
     for (start, stop, want) in
         [(500, None, 10..30), (549, None, 10..30), (550, Some(700), 11..14), (9000, None, 29..30)]
     {
         let set = gst::SeekType::Set;
-        // A seek that meets the end of another one's way to PLAYING may bring no frame.
+        // A seek during the change back to PLAYING after another one may bring no frame.
         playing.pipeline.wait_for_state()?;
         playing.source.seek(1.0, flags, set, ms(start), set, stop.map(ms))?;
         assert_eq!(playing.frames(100)?, expected(&images, want), "{start} to {stop:?} ms");
@@ -125,11 +128,8 @@ type Row = (f64, gst::SeekFlags, u64, Option<u64>, Vec<u64>);
 
 #[test]
 fn rates_leave_out_repeat_and_reverse_frames() -> Result<()> {
-    let folder = Folder::new()?;
     let images = frames(30);
-    let movie = folder.file("movie", &movies::movie(&images)?)?;
-    let playing = Playing::new(&movie, |_| {})?;
-    playing.start()?;
+    let (_folder, playing) = Playing::started(&images, |_| {})?;
     let (ms, set) = (gst::ClockTime::from_mseconds, gst::SeekType::Set);
     let key_units = gst::SeekFlags::TRICKMODE | gst::SeekFlags::TRICKMODE_KEY_UNITS;
     let none = gst::SeekFlags::empty();
@@ -148,7 +148,7 @@ fn rates_leave_out_repeat_and_reverse_frames() -> Result<()> {
     for (rate, flags, start, stop, want) in rows {
         let flags = flags | gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
         playing.source.seek(rate, flags, set, ms(start), set, stop.map(ms))?;
-        // Seeks faster than the pipeline's way back to PLAYING can leave it in PAUSED.
+        // Seeks before the pipeline is back in PLAYING can leave it in PAUSED.
         playing.pipeline.wait_for_state()?;
         let got = playing.frames(100)?;
         assert!(got == expected(&images, want.clone()), "{rate} {start} {stop:?}: {want:?}");
@@ -186,11 +186,8 @@ fn a_decoder_shows_it_backwards_and_frames_step_one_by_one() -> Result<()> {
 
 #[test]
 fn segment_seeks_follow_each_other_without_a_gap() -> Result<()> {
-    let folder = Folder::new()?;
     let images = frames(30);
-    let movie = folder.file("movie", &movies::movie(&images)?)?;
-    let playing = Playing::new(&movie, |_| {})?;
-    playing.start()?;
+    let (_folder, playing) = Playing::started(&images, |_| {})?;
     let ms = gst::ClockTime::from_mseconds;
     let set = gst::SeekType::Set;
     let mut flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE | gst::SeekFlags::SEGMENT;
@@ -200,7 +197,7 @@ fn segment_seeks_follow_each_other_without_a_gap() -> Result<()> {
         assert_eq!(playing.frames(4)?, expected(&images, want), "{start} to {stop} ms");
         let done = playing.pipeline.wait_for_message(gst::MessageType::SegmentDone);
         done.with_context(|| format!("{start} to {stop} ms"))?;
-        // Without a flush, running time goes on where the segment before has ended.
+        // Without a flush, running time continues from the end of the segment before.
         let pad = playing.source.static_pad("src").context("no pad")?;
         let event = pad.sticky_event::<gst::event::Segment>(0).context("no segment")?;
         let segment = event.segment().downcast_ref::<gst::ClockTime>().context("not in time")?;
@@ -213,11 +210,8 @@ fn segment_seeks_follow_each_other_without_a_gap() -> Result<()> {
 
 #[test]
 fn a_loop_has_no_gap_and_no_duration() -> Result<()> {
-    let folder = Folder::new()?;
     let images = frames(5);
-    let movie = folder.file("movie", &movies::movie(&images)?)?;
-    let playing = Playing::new(&movie, |source| source.set_property("loop", true))?;
-    playing.start()?;
+    let (_folder, playing) = Playing::started(&images, |source| source.set_property("loop", true))?;
     assert_eq!(playing.source.query_duration::<gst::ClockTime>(), None);
     assert_eq!(playing.frames(17)?, expected(&images, 0..17));
     Ok(())
@@ -256,12 +250,9 @@ fn a_uri_names_a_movie_with_its_settings() -> Result<()> {
 
 #[test]
 fn a_size_that_changes_renews_the_caps() -> Result<()> {
-    let folder = Folder::new()?;
     let mut images = frames(4);
     images[2][8] = 24;
-    let movie = folder.file("movie", &movies::movie(&images)?)?;
-    let playing = Playing::new(&movie, |_| {})?;
-    playing.start()?;
+    let (_folder, playing) = Playing::started(&images, |_| {})?;
     let mut heights = Vec::new();
     for sample in playing.pipeline.samples()? {
         let caps = sample.caps().and_then(|caps| caps.structure(0));
@@ -283,15 +274,18 @@ fn a_bad_record_is_skipped_with_a_warning_or_is_an_error() -> Result<()> {
         ("garbage", vec![b'-'; 1000], "1000 bytes"),
         ("mark", b"\xef\xbb\xbf".to_vec(), "five ASCII digits"),
     ];
-    for (name, between, says) in rows {
+    for (name, between, message) in rows {
         let movie = folder.file("movie", &[first.clone(), between, second.clone()].concat())?;
         let playing = Playing::new(&movie, |_| {})?;
         playing.start()?;
         assert_eq!(playing.frames(100)?, expected(&images, 0..4), "{name}");
         let warnings = playing.warnings();
         assert_eq!(warnings.len(), 1, "{name}: {warnings:?}");
-        let place = format!("before frame 3 at byte {}", first.len());
-        assert!(warnings[0].contains(&place) && warnings[0].contains(says), "{name}: {warnings:?}");
+        let position = format!("before frame 3 at byte {}", first.len());
+        assert!(
+            warnings[0].contains(&position) && warnings[0].contains(message),
+            "{name}: {warnings:?}"
+        );
         drop(playing);
 
         let strict = |source: &gst::Element| source.set_property_from_str("bad-frames", "error");
@@ -299,13 +293,13 @@ fn a_bad_record_is_skipped_with_a_warning_or_is_an_error() -> Result<()> {
         playing.pipeline.play()?;
         assert_eq!(playing.frames(2)?, expected(&images, 0..2), "{name}");
         let error = playing.pipeline.wait_for_error()?.text;
-        assert!(error.contains(&place), "{name}: {error}");
+        assert!(error.contains(&position), "{name}: {error}");
     }
     Ok(())
 }
 
 #[test]
-fn a_movie_that_ends_early_gives_what_is_whole() -> Result<()> {
+fn a_truncated_movie_gives_its_complete_frames() -> Result<()> {
     let folder = Folder::new()?;
     let images = frames(3);
     let whole = movies::movie(&images)?;
@@ -321,15 +315,12 @@ fn a_movie_that_ends_early_gives_what_is_whole() -> Result<()> {
 
 #[test]
 fn odd_frames_are_passed_on_and_counted() -> Result<()> {
-    let folder = Folder::new()?;
     let mut images = frames(6);
     for image in &mut images[1..3] {
         image.truncate(image.len() - 2);
     }
     images[4] = [images[4].clone(), images[5].clone()].concat();
-    let movie = folder.file("movie", &movies::movie(&images)?)?;
-    let playing = Playing::new(&movie, |_| {})?;
-    playing.start()?;
+    let (_folder, playing) = Playing::started(&images, |_| {})?;
     assert_eq!(playing.frames(100)?, expected(&images, 0..6));
     let stats = playing.source.property::<gst::Structure>("stats");
     let counts = ["missing-eoi", "several-images"].map(|name| stats.get::<u64>(name));
@@ -339,7 +330,7 @@ fn odd_frames_are_passed_on_and_counted() -> Result<()> {
 }
 
 #[test]
-fn what_is_no_movie_is_an_error_that_says_what_it_is() -> Result<()> {
+fn other_files_are_an_error_that_names_their_kind() -> Result<()> {
     let folder = Folder::new()?;
     let files: [(&str, &[u8], &str); 8] = [
         ("empty", b"", "no record"),
@@ -352,8 +343,8 @@ fn what_is_no_movie_is_an_error_that_says_what_it_is() -> Result<()> {
         ("six digits", b"000004\xff\xd8\xff\xd9", "6 digits"),
     ];
     let mut rows = Vec::new();
-    for (name, bytes, says) in files {
-        rows.push((name, folder.file(name, bytes)?, says));
+    for (name, bytes, message) in files {
+        rows.push((name, folder.file(name, bytes)?, message));
     }
     let fifo = folder.path().join("fifo");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status()?.success());
@@ -364,11 +355,11 @@ fn what_is_no_movie_is_an_error_that_says_what_it_is() -> Result<()> {
     rows.push(("device", "/dev/zero".into(), "not a regular file"));
     rows.push(("loop", link, "cannot open"));
     rows.push(("missing", folder.path().join("none"), "cannot open"));
-    for (name, path, says) in rows {
+    for (name, path, message) in rows {
         let playing = Playing::new(&path, |_| {})?;
         assert!(playing.pipeline.play().is_err(), "{name}");
         let error = playing.pipeline.wait_for_error()?.text;
-        assert!(error.contains(says), "{name}: {error}");
+        assert!(error.contains(message), "{name}: {error}");
     }
     Ok(())
 }
@@ -376,7 +367,7 @@ fn what_is_no_movie_is_an_error_that_says_what_it_is() -> Result<()> {
 #[test]
 fn a_file_that_shrinks_ends_and_one_that_grows_is_seen_by_the_next_pass() -> Result<()> {
     let folder = Folder::new()?;
-    // Too large for the source to read half of the movie ahead of the sink's four.
+    // Too large for the source to read half of the movie before the sink has taken four frames.
     let images = frames_of(40, 40_000);
     let whole = movies::movie(&images)?;
     let record = whole.len() / 40;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Every file in `pipelines/` runs, and what its first comment promises is seen.
+//! Every file in `pipelines/` runs, with the result that its first comment states.
 
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder};
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// The line of a pipeline file without its comments, with its words for a shell.
+/// The shell command line of a pipeline file, without comments.
 fn line(name: &str) -> Result<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines").join(name);
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
@@ -18,14 +18,14 @@ fn line(name: &str) -> Result<String> {
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// Runs it in `folder`, where a movie of 20 frames lies.
+/// Runs a pipeline file in a folder, with a movie of 20 frames.
 fn launch(name: &str, folder: &Folder) -> Result<()> {
     folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
     let mut shell = Command::new("sh");
     shell.arg("-ec").arg(line(name)?).current_dir(folder.path());
     let done = run(shell.env("GST_PLUGIN_PATH", target_folder()?), Duration::from_mins(1))?;
-    let said = String::from_utf8_lossy(&done.stderr);
-    anyhow::ensure!(done.status.success(), "{name}: {} {said}", done.status);
+    let log = String::from_utf8_lossy(&done.stderr);
+    anyhow::ensure!(done.status.success(), "{name}: {} {log}", done.status);
     Ok(())
 }
 
@@ -74,7 +74,7 @@ fn containers_hold_every_frame() -> Result<()> {
 
 #[test]
 fn every_pipeline_file_is_run_by_a_test() -> Result<()> {
-    let known = [
+    let tested = [
         "README.md",
         "decode-to-png.launch",
         "parse.launch",
@@ -94,7 +94,7 @@ fn every_pipeline_file_is_run_by_a_test() -> Result<()> {
     let mut names: Vec<_> =
         std::fs::read_dir(folder)?.map(|file| Ok(file?.file_name())).collect::<Result<_>>()?;
     names.sort();
-    assert_eq!(names, known, "a pipeline without a test, or a test without its pipeline");
+    assert_eq!(names, tested, "a pipeline without a test, or a test without its pipeline");
     Ok(())
 }
 
@@ -109,17 +109,17 @@ fn show_plays_to_the_end_in_a_window() -> Result<()> {
     Ok(())
 }
 
-/// A pipeline, with its port replaced by a free one.
+/// A shell that runs a pipeline file in a folder, with another port.
 fn shell(name: &str, folder: &Folder, port: (&str, u16)) -> Result<Command> {
     let text = line(name)?.replace(port.0, &port.1.to_string());
-    // exec, so that who ends it ends the pipeline and not a shell.
+    // exec, so that killing the process kills the pipeline and not a shell.
     let mut shell = Command::new("sh");
     shell.arg("-ec").arg(format!("exec {text}")).current_dir(folder.path());
     shell.env("GST_PLUGIN_PATH", target_folder()?);
     Ok(shell)
 }
 
-/// Starts one that goes on until it is ended.
+/// Starts a pipeline file, which runs until it is dropped.
 fn start(name: &str, folder: &Folder, port: (&str, u16)) -> Result<Guard> {
     Ok(Guard::new(shell(name, folder, port)?.spawn()?))
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a viewer does with a movie: pauses, seeks, loops; and what becomes of the file meanwhile.
+//! Pauses, seeks and loops of viewers, and changes of the file while they play.
 
 use anyhow::Result;
 use gst::prelude::*;
@@ -7,7 +7,7 @@ use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::peer::{ffmpeg, retina};
 use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes};
-use mjpeg_rtsp_tests::programs::{Server, Terminal, serve};
+use mjpeg_rtsp_tests::programs::{Server, Terminal, serve, serve_as};
 use mjpeg_rtsp_tests::wait_until;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -20,11 +20,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 #[test]
 fn retina_gets_every_frame_exactly() -> Result<()> {
-    let folder = Folder::new()?;
     let images = movies::images(40, "I420")?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let (folder, mut server) = serve_as("movie.mjpeg", &images, &[])?;
     let want = ffmpeg::file_checksums(&folder.file("plain", &images.concat())?)?;
-    let mut server = Server::start([movie], 1)?;
     for transport in ["tcp", "udp"] {
         let got = retina::images(&server.urls[0], transport, 40)?;
         let got = ffmpeg::file_checksums(&folder.file(transport, &got.concat())?)?;
@@ -35,11 +33,9 @@ fn retina_gets_every_frame_exactly() -> Result<()> {
 
 #[test]
 fn a_loop_has_no_end_and_starts_over() -> Result<()> {
-    let folder = Folder::new()?;
     let images = movies::images(10, "I420")?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let (folder, mut server) = serve_as("movie.mjpeg", &images, &["--loop"])?;
     let want = ffmpeg::file_checksums(&folder.file("plain", &images.concat())?)?;
-    let mut server = Server::start([&"--loop".into(), &movie.into_os_string()], 1)?;
     let url = &server.urls[0];
     assert_eq!(RtspClient::connect(server.address()?)?.described_range(url)?, "npt=0-");
     let got = ffmpeg::stream_checksums_of_first(url, "tcp", 25)?;
@@ -48,7 +44,7 @@ fn a_loop_has_no_end_and_starts_over() -> Result<()> {
 }
 
 #[test]
-fn a_loop_takes_in_what_was_appended() -> Result<()> {
+fn a_loop_includes_appended_frames() -> Result<()> {
     let folder = Folder::new()?;
     let images = movies::images(15, "I420")?;
     let movie = folder.file("movie.mjpeg", &movies::movie(&images[..10])?)?;
@@ -61,7 +57,7 @@ fn a_loop_takes_in_what_was_appended() -> Result<()> {
     let appended = movies::movie(&images[10..])?;
     OpenOptions::new().append(true).open(&movie)?.write_all(&appended)?;
     let got = watching.join().map_err(|_| anyhow::anyhow!("panicked"))??;
-    // The pass that is under way, or two on a busy machine, as long as it was.
+    // Passes that started before the change, up to three on a busy machine, have the old length.
     let passes = |short: usize| {
         let short = want[..10].iter().cycle().take(10 * short);
         short.chain(want.iter().cycle()).take(60).cloned().collect::<Vec<_>>()
@@ -70,8 +66,8 @@ fn a_loop_takes_in_what_was_appended() -> Result<()> {
     server.is_well()
 }
 
-/// Three frames, `hole` zero bytes without a record, and three more frames: until the hole has
-/// been searched, the index knows three frames.
+/// Three frames, `hole` zero bytes without a record, and three more frames: the index has three
+/// frames until the hole has been searched.
 fn movie_with_a_hole(folder: &Folder, hole: u64) -> Result<PathBuf> {
     let images = movies::images(6, "I420")?;
     let head = movies::movie(&images[..3])?;
@@ -111,14 +107,14 @@ fn a_source_that_waits_for_the_index_stops_at_once() -> Result<()> {
     for _ in 0..3 {
         pipeline.sample()?;
     }
-    let begin = Instant::now();
+    let started = Instant::now();
     drop(pipeline);
-    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     Ok(())
 }
 
 #[test]
-fn fifty_viewers_survive_what_happens_to_their_file() -> Result<()> {
+fn fifty_viewers_stay_connected_while_their_file_changes() -> Result<()> {
     let folder = Folder::new()?;
     let images = movies::images(100, "I420")?;
     let whole = movies::movie(&images)?;
@@ -136,7 +132,7 @@ fn fifty_viewers_survive_what_happens_to_their_file() -> Result<()> {
     for (rtsp, session) in &mut viewers {
         assert_eq!(rtsp.request(&format!("OPTIONS {url}"), session)?.status, 200);
     }
-    // New viewers get the new file, and after that none.
+    // New viewers get the new file, and 404 when it is removed.
     let new = folder.file("new", &movies::movie(&images[..40])?)?;
     std::fs::rename(new, &path)?;
     assert_eq!(RtspClient::connect(server.address()?)?.described_range(&url)?, "npt=0-2");
@@ -148,7 +144,7 @@ fn fifty_viewers_survive_what_happens_to_their_file() -> Result<()> {
 }
 
 #[test]
-fn sessions_that_vanish_are_cleaned_up() -> Result<()> {
+fn the_session_of_a_silent_client_times_out() -> Result<()> {
     let (_folder, mut server) = serve(20, &["--loop"])?;
     let url = server.urls[0].clone();
     let rtp = UdpSocket::bind("127.0.0.1:0")?;
@@ -157,13 +153,13 @@ fn sessions_that_vanish_are_cleaned_up() -> Result<()> {
     let session = rtsp.play(&url, &udp)?;
     rtp.set_read_timeout(Some(LIMIT))?;
     rtp.recv(&mut [0; 2000])?;
-    // It says nothing more, by RTSP or RTCP, as if its network were gone. The session's time limit is
-    // 60 s.
+    // The client sends nothing more, by RTSP or RTCP, as if its network had failed. The session's
+    // timeout is 60 s.
     server.wait_for_log("sessions timed out", Duration::from_secs(90));
     let end = Instant::now() + LIMIT;
     rtp.set_read_timeout(Some(Duration::from_millis(500)))?;
     while rtp.recv(&mut [0; 2000]).is_ok() {
-        assert!(Instant::now() < end, "it is still sent");
+        assert!(Instant::now() < end, "packets still arrive");
     }
     let mut other = RtspClient::connect(server.address()?)?;
     assert_eq!(other.request(&format!("GET_PARAMETER {url}"), &session)?.status, 454);
@@ -173,25 +169,22 @@ fn sessions_that_vanish_are_cleaned_up() -> Result<()> {
 
 #[test]
 fn gst_play_seeks_twenty_times_in_two_seconds() -> Result<()> {
-    let folder = Folder::new()?;
     let images = vec![movies::images(100, "I420")?; 12].concat();
-    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
-    let options = ["--log".into(), "debug".into(), movie.into_os_string()];
-    let mut server = Server::start(options, 1)?;
+    let (_folder, mut server) = serve_as("movie.mjpeg", &images, &["--log", "debug"])?;
     let sinks = "--videosink=fakesink --audiosink=fakesink";
     let mut player = Terminal::start(&format!("gst-play-1.0 {sinks} {}", server.urls[0]))?;
     wait_until("the first second", LIMIT, || {
         player.shown().is_ok_and(|shown| shown.contains("0:00:01"))
     });
-    // 0 seeks to the begin. (Arrows will not do: gst-play reads keys in pieces of 16 bytes, and
-    // takes a piece of an arrow for Escape.)
+    // The key 0 seeks to the start. (Arrow keys do not work here: gst-play reads keys in pieces of
+    // 16 bytes, and takes a piece of an arrow key's code for Escape.)
     for _ in 0..20 {
         player.press("0")?;
         mjpeg_rtsp_tests::pace(Duration::from_millis(100));
     }
-    // It plays on from there; the server's log says below that the seeks were done. How far it
-    // is when the last key has been pressed depends on what gst-play took while it was seeking.
-    wait_until("pictures from there", LIMIT, || {
+    // It plays on; the server's log shows below that the seeks were done. The position after the
+    // last key depends on how many keys gst-play ignored while it was seeking.
+    wait_until("playing on", LIMIT, || {
         player.shown().is_ok_and(|shown| shown.contains("0:00:06."))
     });
     player.press("q")?;
@@ -217,7 +210,7 @@ fn gstreamer_plays_a_mount_faster_slower_and_backwards() -> Result<()> {
     let none = gst::SeekFlags::empty();
     let trick = gst::SeekFlags::TRICKMODE | gst::SeekFlags::TRICKMODE_KEY_UNITS;
     let range = |range: std::ops::Range<usize>| range.collect::<Vec<_>>();
-    // Rate, flags, start and stop in ms, the frames, how many seconds they take.
+    // Rate, flags, start and stop in ms, the frames, their duration in seconds.
     let rows = [
         (2.0, none, 1000, None, range(20..60), 1.0),
         (4.0, trick, 0, None, (0..60).step_by(4).collect(), 0.75),
@@ -234,10 +227,10 @@ fn gstreamer_plays_a_mount_faster_slower_and_backwards() -> Result<()> {
         pipeline.sample()?;
         let (set, ms) = (gst::SeekType::Set, gst::ClockTime::from_mseconds);
         let (flags, stop) = (flags | gst::SeekFlags::FLUSH, stop.map(ms));
-        let begin = Instant::now();
+        let started = Instant::now();
         pipeline.pipeline().seek(rate, flags, set, ms(start), set, stop)?;
         let samples = pipeline.samples()?;
-        let took = begin.elapsed().as_secs_f64();
+        let took = started.elapsed().as_secs_f64();
         let mut got = Vec::new();
         for sample in &samples {
             let frame = bytes(sample)?;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The player's states, as the lab defines them.
+//! The player: the lab's states, seeks, single frames, failures.
 
 use anyhow::Result;
 use gst::prelude::*;
 use mjpeg_rtsp_client::player::engine::{Engine, Event};
 use mjpeg_rtsp_client::player::{FailureKind, Options, Player, State, Transport, movies as lists};
 use mjpeg_rtsp_tests::movies::{self, Folder};
-use mjpeg_rtsp_tests::peer::lab_server::{Answers, Behaviour, LabServer, Reads, Sends};
-use mjpeg_rtsp_tests::programs::{Server, serve};
+use mjpeg_rtsp_tests::peer::lab_server::{Behaviour, LabServer, Replies, Requests};
+use mjpeg_rtsp_tests::programs::{Server, serve, serve_as};
 use mjpeg_rtsp_tests::{wait_in_main_loop, wait_until};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -56,7 +56,7 @@ fn the_states_are_the_labs_and_a_movie_plays_twice() -> Result<()> {
         }
         assert_eq!(refused.borrow().len(), 2, "{:?}", refused.borrow());
         player.command("setup");
-        assert_eq!(player.state(), State::Init, "not before the server's answer");
+        assert_eq!(player.state(), State::Init, "the state changes with the server's reply");
         in_state(State::Ready);
         player.command("setup");
         player.command("pause");
@@ -91,7 +91,7 @@ fn the_states_are_the_labs_and_a_movie_plays_twice() -> Result<()> {
     server.is_well()
 }
 
-/// A player whose decoded pictures are told apart by a number made from their bytes.
+/// A player, and a hash of each picture that it has decoded.
 fn watched(url: &str, transport: Transport) -> Result<(Player, Arc<Mutex<Vec<u64>>>)> {
     watched_with(url, Options { transport, latency: 0, ..Options::default() })
 }
@@ -100,19 +100,30 @@ fn watched_with(url: &str, options: Options) -> Result<(Player, Arc<Mutex<Vec<u6
     let player = Player::new(url, &options)?;
     let sink = gst::ElementFactory::make("fakesink").property("sync", true).build()?;
     let pictures = Arc::new(Mutex::new(Vec::new()));
-    let seen = pictures.clone();
+    let hashes = pictures.clone();
     let pad = sink.static_pad("sink").expect("every sink has one");
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         if let Some(picture) = info.buffer().and_then(|buffer| buffer.map_readable().ok()) {
             let mut hasher = DefaultHasher::new();
             picture.hash(&mut hasher);
-            seen.lock().expect("no panic").push(hasher.finish());
+            hashes.lock().expect("no panic").push(hasher.finish());
         }
         gst::PadProbeReturn::Ok
     });
     player.set_video_sink(&sink);
     player.connect_error(|text| panic!("{text}"));
     Ok((player, pictures))
+}
+
+/// Sets up and plays; gives whether the end of the movie was reached.
+fn set_up_and_play(player: &Player) -> Rc<Cell<bool>> {
+    let ended = Rc::new(Cell::new(false));
+    let end = ended.clone();
+    player.connect_end_of_movie(move || end.set(true));
+    player.command("setup");
+    until("READY", || player.state() == State::Ready);
+    player.command("play");
+    ended
 }
 
 #[test]
@@ -123,19 +134,14 @@ fn after_a_pause_of_a_second_no_frame_is_missing() -> Result<()> {
         let mut runs = Vec::new();
         for pause in [false, true] {
             let (player, pictures) = watched(&server.urls[0], transport)?;
-            let ended = Rc::new(Cell::new(false));
-            let end = ended.clone();
-            player.connect_end_of_movie(move || end.set(true));
-            player.command("setup");
-            until("READY", || player.state() == State::Ready);
-            player.command("play");
+            let ended = set_up_and_play(&player);
             until("PLAYING", || player.state() == State::Playing);
             if pause {
                 until("ten frames", || player.statistics().frames >= 10);
                 player.command("pause");
                 until("READY", || player.state() == State::Ready);
-                let begin = Instant::now();
-                until("a second", || begin.elapsed() >= Duration::from_secs(1));
+                let started = Instant::now();
+                until("a second", || started.elapsed() >= Duration::from_secs(1));
                 assert!(pictures.lock().expect("no panic").len() < 30);
                 player.command("play");
             }
@@ -153,23 +159,19 @@ fn after_a_pause_of_a_second_no_frame_is_missing() -> Result<()> {
 #[test]
 fn of_twenty_seeks_in_two_seconds_the_last_target_wins() -> Result<()> {
     mjpeg_rtsp_tests::init();
-    let folder = Folder::new()?;
     let images = vec![movies::images(100, "I420")?; 12].concat();
-    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
-    let mut server = Server::start([movie], 1)?;
+    let (_folder, mut server) = serve_as("movie.mjpeg", &images, &[])?;
     for transport in [Transport::Tcp, Transport::Udp] {
         let (player, _pictures) = watched(&server.urls[0], transport)?;
-        player.command("setup");
-        until("READY", || player.state() == State::Ready);
-        player.command("play");
+        set_up_and_play(&player);
         until("frames", || player.statistics().frames >= 5);
         for n in 0..20_u64 {
             // Back and forth over the minute; the last target is 41 s.
             player.seek(gst::ClockTime::from_seconds(n * 29 % 51));
-            let begin = Instant::now();
-            // No multiple of a frame's time: a frame that comes while GStreamer 1.22's receiver
-            // flushes is taken for the first one of the new place, and the others are lost.
-            until("the next key", || begin.elapsed() >= Duration::from_millis(85));
+            let started = Instant::now();
+            // No multiple of a frame's duration: a frame that arrives while GStreamer 1.22's receiver
+            // flushes counts as the first one of the new position, and the others are lost.
+            until("the next key", || started.elapsed() >= Duration::from_millis(85));
         }
         let last = gst::ClockTime::from_seconds(19 * 29 % 51);
         let near = last..last + gst::ClockTime::from_seconds(4);
@@ -193,12 +195,7 @@ fn a_paused_player_shows_the_frame_that_is_stepped_to() -> Result<()> {
     let lab = rtsp.replace("rtsp://", "labrtsp://");
     let whole = {
         let (player, pictures) = watched(&file, Transport::Auto)?;
-        let ended = Rc::new(Cell::new(false));
-        let end = ended.clone();
-        player.connect_end_of_movie(move || end.set(true));
-        player.command("setup");
-        until("READY", || player.state() == State::Ready);
-        player.command("play");
+        let ended = set_up_and_play(&player);
         until("the end", || ended.get());
         player.command("teardown");
         pictures.lock().expect("no panic").clone()
@@ -207,27 +204,22 @@ fn a_paused_player_shows_the_frame_that_is_stepped_to() -> Result<()> {
     let rows = [
         ("file", &file, Transport::Auto, 0),
         ("tcp", &rtsp, Transport::Tcp, 0),
-        ("tcp, late", &rtsp, Transport::Tcp, 200),
+        ("tcp, latency", &rtsp, Transport::Tcp, 200),
         ("udp", &rtsp, Transport::Udp, 0),
-        ("udp, late", &rtsp, Transport::Udp, 200),
+        ("udp, latency", &rtsp, Transport::Udp, 200),
         ("lab", &lab, Transport::Auto, 0),
-        ("lab, late", &lab, Transport::Auto, 200),
+        ("lab, latency", &lab, Transport::Auto, 200),
     ];
     for (name, source, transport, latency) in rows {
         let options = Options { transport, latency, ..Options::default() };
         let (player, pictures) = watched_with(source, options)?;
-        let ended = Rc::new(Cell::new(false));
-        let end = ended.clone();
-        player.connect_end_of_movie(move || end.set(true));
-        player.command("setup");
-        until("READY", || player.state() == State::Ready);
-        player.command("play");
+        set_up_and_play(&player);
         until("PLAYING", || player.state() == State::Playing);
         until("ten frames", || player.statistics().frames >= 10);
         player.command("pause");
         until("READY", || player.state() == State::Ready);
         for frame in [20_u64, 21, 22, 21, 5, 58, 0] {
-            // A quarter into it.
+            // A quarter of the frame's duration after its start.
             player.step_to(gst::ClockTime::from_mseconds(frame * 50 + 12));
             let want = whole[usize::try_from(frame)?];
             until(&format!("{name}: frame {frame}"), || {
@@ -235,7 +227,7 @@ fn a_paused_player_shows_the_frame_that_is_stepped_to() -> Result<()> {
                 last == Some(want) && player.state() == State::Ready && player.pending().is_none()
             });
         }
-        // Of many that come quickly the last one is shown.
+        // Of many steps in quick succession, the last one is shown.
         for frame in 30_u64..40 {
             player.step_to(gst::ClockTime::from_mseconds(frame * 50 + 12));
         }
@@ -243,21 +235,21 @@ fn a_paused_player_shows_the_frame_that_is_stepped_to() -> Result<()> {
             pictures.lock().expect("no panic").last() == Some(&whole[39])
                 && player.state() == State::Ready
         });
-        // It plays on with that frame, whatever the server sent meanwhile.
+        // It plays on from that frame.
         let before = pictures.lock().expect("no panic").len();
         player.command("play");
         until(&format!("{name}: going on"), || {
             pictures.lock().expect("no panic").len() >= before + 3
         });
-        let seen = pictures.lock().expect("no panic")[before..].to_vec();
-        let first = seen.iter().position(|it| *it == whole[39]).unwrap_or(0);
+        let shown = pictures.lock().expect("no panic")[before..].to_vec();
+        let first = shown.iter().position(|it| *it == whole[39]).unwrap_or(0);
         assert!(
-            whole[39..].starts_with(&seen[first..]) || whole[40..].starts_with(&seen),
+            whole[39..].starts_with(&shown[first..]) || whole[40..].starts_with(&shown),
             "{name}"
         );
         player.command("pause");
         until("READY", || player.state() == State::Ready);
-        // And from another place.
+        // And from another position.
         player.seek(gst::ClockTime::from_mseconds(45 * 50 + 12));
         player.command("play");
         let before = pictures.lock().expect("no panic").len();
@@ -274,7 +266,7 @@ fn a_paused_player_shows_the_frame_that_is_stepped_to() -> Result<()> {
     server.is_well()
 }
 
-/// An engine that plays `source`.
+/// An engine that plays `source`, after five frames.
 fn playing(source: &str, options: Options) -> Result<Engine> {
     let engine = Engine::start(|| {})?;
     engine.open(source, options, true);
@@ -283,7 +275,7 @@ fn playing(source: &str, options: Options) -> Result<Engine> {
 }
 
 #[test]
-fn silence_is_told_while_it_lasts_and_a_lost_server_by_its_kind() -> Result<()> {
+fn silence_is_reported_while_it_lasts_and_a_lost_server_by_its_kind() -> Result<()> {
     mjpeg_rtsp_tests::init();
     mjpeg_rtsp_client::player::listen_to_rtsp()?;
     let folder = Folder::new()?;
@@ -321,24 +313,24 @@ fn silence_is_told_while_it_lasts_and_a_lost_server_by_its_kind() -> Result<()> 
 }
 
 #[test]
-fn what_fails_has_its_kind() -> Result<()> {
+fn each_failure_has_its_kind() -> Result<()> {
     mjpeg_rtsp_tests::init();
     let (_folder, mut server) = serve(20, &[])?;
     let address = server.address()?.to_owned();
     let taken = std::net::UdpSocket::bind("0.0.0.0:0")?;
     let port = taken.local_addr()?.port();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let failing = Behaviour {
-        reads: Reads::Java,
-        answers: Answers::Error("500 CONNECTION ERROR"),
-        sends: Sends::Whole,
+        requests: Requests::Java,
+        replies: Replies::SetupError("500 CONNECTION ERROR"),
+        ..Behaviour::TEXTBOOK
     };
     let failing = LabServer::start(failing, movies::images(2, "I420")?)?;
     let rows = [
         (format!("rtsp://{address}/missing"), FailureKind::NotFound),
         (format!("labrtsp://{address}/missing"), FailureKind::NotFound),
-        (format!("rtsp://{nobody}/movie.mjpeg"), FailureKind::NoConnection),
-        (format!("labrtsp://{nobody}/movie.mjpeg"), FailureKind::NoConnection),
+        (format!("rtsp://{closed}/movie.mjpeg"), FailureKind::NoConnection),
+        (format!("labrtsp://{closed}/movie.mjpeg"), FailureKind::NoConnection),
         (format!("labrtsp://{}/movie.mjpeg", failing.address()), FailureKind::Refused),
         ("/no/such/movie.mjpeg".to_owned(), FailureKind::Other),
     ];
@@ -359,7 +351,7 @@ fn what_fails_has_its_kind() -> Result<()> {
     for (source, kind) in &rows {
         fails(source, &|it| it == *kind);
     }
-    // What could not be opened says so again, and does not wait for ever.
+    // After a failure, SETUP fails again and does not wait for ever.
     engine.command(mjpeg_rtsp_client::player::Command::Setup);
     wait_until("the same again", LIMIT, || {
         engine.events().any(|event| matches!(event, Event::Failed(_)))
@@ -376,23 +368,23 @@ fn frames_that_cannot_be_decoded_are_counted_and_the_others_shown() -> Result<()
     mjpeg_rtsp_tests::init();
     let mut images = movies::images(60, "I420")?;
     for image in images.iter_mut().skip(9).step_by(10) {
-        // A component count that no decoder takes.
+        // A number of components that no decoder accepts.
         let sof = image.windows(2).position(|it| it == [0xff, 0xc0]).expect("it is baseline");
         image[sof + 9] = 0;
     }
-    let behaviour = Behaviour { reads: Reads::Java, answers: Answers::Lines, sends: Sends::Whole };
+    let behaviour = Behaviour { requests: Requests::Java, ..Behaviour::TEXTBOOK };
     let server = LabServer::start(behaviour, images)?;
     let source = format!("labrtsp://{}/movie.mjpeg", server.address());
     let engine = playing(&source, Options::default())?;
-    wait_until("damaged ones", LIMIT, || engine.status().statistics.undecoded >= 3);
-    wait_until("others", LIMIT, || engine.status().statistics.frames >= 45);
+    wait_until("damaged frames", LIMIT, || engine.status().statistics.undecoded >= 3);
+    wait_until("the other frames", LIMIT, || engine.status().statistics.frames >= 45);
     let statistics = engine.status().statistics;
     assert!(statistics.undecoded <= 6 && statistics.frames <= 54, "{statistics:?}");
     Ok(())
 }
 
 #[test]
-fn a_servers_movies_are_listed_in_its_language() -> Result<()> {
+fn a_servers_movies_are_listed_over_rtsp_and_the_labs_dialect() -> Result<()> {
     let folder = Folder::new()?;
     let movie = movies::movie(&movies::images(2, "I420")?)?;
     folder.file("b c.mjpeg", &movie)?;
@@ -403,9 +395,9 @@ fn a_servers_movies_are_listed_in_its_language() -> Result<()> {
     let want = ["a.mjpeg", "b%20c.mjpeg"].map(|it| format!("rtsp://{address}/{it}"));
     assert_eq!(lists::addresses(&source), want);
     let lab = lists::addresses(&format!("labrtsp://{address}/x"));
-    // The lab's requests are words between blanks: a name that has one cannot be asked for.
+    // Blanks separate the words of the lab's requests, so they cannot name a movie with a blank.
     assert_eq!(lab, [format!("labrtsp://{address}/a.mjpeg")]);
-    // Silent for a second: no list.
+    // A server that does not reply within a second has no list.
     let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
     assert_eq!(lists::addresses(&format!("rtsp://{}/x", silent.local_addr()?)), [""; 0]);
     server.is_well()

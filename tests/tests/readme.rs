@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::display::{Display, Window};
-use mjpeg_rtsp_tests::peer::lab_server::{Answers, Behaviour, LabServer, Reads, Sends};
+use mjpeg_rtsp_tests::peer::lab_server::{Behaviour, LabServer};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::programs::{Guard, Server, Terminal, run, serve_as, target_folder};
 use mjpeg_rtsp_tests::wait_until;
@@ -112,7 +112,7 @@ const ROWS: &[(&str, How)] = &[
     ("gst-play-1.0 labrtsp://127.0.0.1:8554/movie.mjpeg", How::Shows),
 ];
 
-/// How the command lines begin that no test can run, and why.
+/// Starts of the command lines that no test can run, and the reasons.
 const NOT_RUN: &[(&str, &str)] = &[
     ("scripts/run", "it installs packages and builds; CI runs it"),
     ("scripts/test", "it runs this test"),
@@ -262,7 +262,7 @@ fn every_command_line_has_a_row_and_every_row_a_command_line() -> Result<()> {
 }
 
 #[test]
-fn command_lines_that_end_do_what_is_said() -> Result<()> {
+fn command_lines_that_end_have_their_result() -> Result<()> {
     let (_folder, mut server) = serve_bars(&[])?;
     each(
         |how| matches!(how, How::Ends(..)),
@@ -301,9 +301,7 @@ fn command_lines_that_serve_have_a_movie_to_play() -> Result<()> {
 #[test]
 fn command_lines_that_play_show_the_movie() -> Result<()> {
     let (_folder, mut server) = serve_bars(&["--loop"])?;
-    let behaviour =
-        Behaviour { reads: Reads::Textbook, answers: Answers::Lines, sends: Sends::Whole };
-    let lab = LabServer::start(behaviour, movies::bars(1000)?)?;
+    let lab = LabServer::start(Behaviour::TEXTBOOK, movies::bars(1000)?)?;
     let lab_port = lab.address().port().to_string();
     let folder = folder_with(&["movie.mjpeg"])?;
     let display = Display::start()?;

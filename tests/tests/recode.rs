@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Recoded images, judged by libjpeg-turbo: what it decodes from ours and from the original.
+//! Recoded images, compared with the originals as libjpeg-turbo decodes both.
 
 use anyhow::{Context, Result};
 use gstmjpegfile::jpeg::{Preserved, Recoded, check, recode};
@@ -20,7 +20,7 @@ fn recoded(name: &str, jpeg: &[u8]) -> Result<Recoded> {
 }
 
 #[test]
-fn what_the_standard_can_carry_keeps_every_pixel() -> Result<()> {
+fn images_that_the_standard_can_carry_keep_every_pixel() -> Result<()> {
     let folder = Folder::new()?;
     let scans = folder.file("scans", b"0;\n1;\n2;\n")?;
     let scans = scans.to_string_lossy();
@@ -58,7 +58,7 @@ fn what_the_standard_can_carry_keeps_every_pixel() -> Result<()> {
             assert_eq!(recoded.preserved, Preserved::Everything, "{name}");
             assert!(djpeg(&recoded.jpeg, &[])? == djpeg(&jpeg, &[])?, "{name}");
         }
-        // As judged by jpegtran: the same coefficients in both directions.
+        // jpegtran finds the same coefficients in both images.
         let jpeg = cjpeg(&picture, &["-sample", "2x2"])?;
         let optimised = jpegtran(&jpeg, &["-optimize"])?;
         let ours = jpegtran(&recoded("jpegtran", &optimised)?.jpeg, &["-optimize"])?;
@@ -72,8 +72,8 @@ fn what_the_standard_can_carry_keeps_every_pixel() -> Result<()> {
 }
 
 #[test]
-fn what_it_cannot_keeps_every_luma_sample_and_most_of_the_chroma() -> Result<()> {
-    // What cjpeg is asked for, and what libjpeg would make of it: the layout of the result.
+fn other_images_keep_every_luma_sample_and_most_of_the_chroma() -> Result<()> {
+    // Name, cjpeg's options, and the sampling factors of the recoded image.
     let rows: &[(&str, &[&str], &str)] = &[
         ("4:4:4", &["-sample", "1x1"], "2x1"),
         ("4:4:4 optimised, restarts", &["-sample", "1x1", "-optimize", "-restart", "4B"], "2x1"),
@@ -94,7 +94,7 @@ fn what_it_cannot_keeps_every_luma_sample_and_most_of_the_chroma() -> Result<()>
             assert_eq!(recoded.preserved, Preserved::Luma, "{name}");
             let luma = |jpeg: &[u8]| djpeg(jpeg, &["-grayscale"]);
             assert!(luma(&recoded.jpeg)? == luma(&jpeg)?, "{name}");
-            // libjpeg decodes to pixels, samples down and encodes, at the same tables.
+            // libjpeg decodes to pixels, downsamples and encodes, with the same tables.
             let original = djpeg(&jpeg, &[])?;
             let quality = arguments.iter().skip_while(|it| **it != "-quality").nth(1);
             let quality = quality.copied().unwrap_or("75");
@@ -113,7 +113,7 @@ fn what_it_cannot_keeps_every_luma_sample_and_most_of_the_chroma() -> Result<()>
     Ok(())
 }
 
-/// Of the colour differences of two pictures, in dB.
+/// Peak signal-to-noise ratio of the colour differences of two pictures, in dB.
 fn chroma_psnr(a: &Picture, b: &Picture) -> f64 {
     let chroma = |rgb: &[u8]| {
         let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(f64::from);

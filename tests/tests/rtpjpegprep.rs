@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The element that makes JPEGs fit RTP, and what arrives over RTSP of movies that need it.
+//! The element `rtpjpegprep`, and what arrives over RTSP of movies that need it.
 
 use anyhow::{Context, Result};
 use gst::prelude::*;
@@ -8,7 +8,8 @@ use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, djpeg, psnr};
 use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes};
-use mjpeg_rtsp_tests::programs::Server;
+use mjpeg_rtsp_tests::programs::{Server, normalized};
+use std::ffi::OsStr;
 use std::time::Duration;
 
 /// What the element makes of images, its statistics, and what it posts on the bus.
@@ -64,8 +65,8 @@ fn one_bad_frame_costs_one_frame_and_each_kind_is_counted() -> Result<()> {
     let offsets: Vec<u64> =
         run.out.iter().filter_map(|it| it.buffer()).map(gst::BufferRef::offset).collect();
     assert_eq!(offsets, [0, 1, 4, 5, 6, 8, 9]);
-    for place in [0, 3, 4, 6] {
-        assert!(bytes(&run.out[place])? == carried, "image {place} is the first one");
+    for index in [0, 3, 4, 6] {
+        assert!(bytes(&run.out[index])? == carried, "image {index} is the first one");
     }
     let count = |name: &str| run.stats.get::<u64>(name);
     let counts = ["as-is", "exact", "luma-exact", "lossy", "dropped"].map(count);
@@ -84,7 +85,7 @@ fn one_bad_frame_costs_one_frame_and_each_kind_is_counted() -> Result<()> {
 }
 
 #[test]
-fn what_takes_its_pixels_is_encoded_again_and_keeps_its_size() -> Result<()> {
+fn images_that_cannot_be_recoded_are_decoded_and_encoded_again() -> Result<()> {
     let picture = Picture::made(384, 288);
     let rows: &[(&str, &[&str])] =
         &[("RGB", &["-rgb", "-quality", "95"]), ("thirds", &["-sample", "3x1", "-quality", "95"])];
@@ -97,11 +98,11 @@ fn what_takes_its_pixels_is_encoded_again_and_keeps_its_size() -> Result<()> {
         let psnr = psnr(&got, &want);
         assert!(psnr > 35.0, "{name}: {psnr:.1} dB");
     }
-    // Over 2040 pixels: scaled, in the same shape.
+    // Over 2040 pixels a side: scaled, with the same aspect ratio.
     let wide = cjpeg(&Picture::made(2560, 1280), &["-sample", "2x2"])?;
     let small = cjpeg(&picture, &["-sample", "2x2"])?;
-    let size = |run: &Run, place: usize| {
-        let sample = run.out.get(place)?;
+    let size = |run: &Run, index: usize| {
+        let sample = run.out.get(index)?;
         gstmjpegfile::jpeg::frame_size(&bytes(sample).ok()?)
     };
     let free = run(&[wide.clone(), small.clone()], |_| {})?;
@@ -120,9 +121,9 @@ fn cjpeg_movie(size: (u32, u32), count: u32, arguments: &[&str]) -> Result<Vec<V
 }
 
 #[test]
-fn movies_that_rtp_cannot_carry_arrive_with_all_that_it_can() -> Result<()> {
+fn movies_that_rtp_cannot_carry_arrive_with_every_pixel_or_luma_sample() -> Result<()> {
     let folder = Folder::new()?;
-    // Whether every pixel must arrive, or the luma plane.
+    // Name, cjpeg's options, and whether every pixel must arrive or every luma sample.
     let rows: &[(&str, &[&str], bool)] = &[
         ("optimised", &["-sample", "2x2", "-optimize"], true),
         ("optimised422", &["-sample", "2x1", "-optimize", "-restart", "1"], true),
@@ -157,7 +158,7 @@ fn movies_that_rtp_cannot_carry_arrive_with_all_that_it_can() -> Result<()> {
                 assert!(got == luma, "{name}, {transport}: {} of {}", got.len(), luma.len());
             }
         }
-        // GStreamer's receiver puts the images together again; ffmpeg decodes them.
+        // GStreamer's receiver reassembles the images; ffmpeg decodes them.
         let line = format!("rtspsrc location={url} protocols=tcp latency=200 ! rtpjpegdepay");
         let received = movies::pull_all(&format!("{line} ! appsink name=out sync=false"))?;
         let received = folder.file("received", &received.concat())?;
@@ -171,7 +172,7 @@ fn movies_that_rtp_cannot_carry_arrive_with_all_that_it_can() -> Result<()> {
 }
 
 #[test]
-fn inks_become_colours() -> Result<()> {
+fn cmyk_images_become_ycbcr() -> Result<()> {
     let picture = Picture::made(64, 48);
     let cmyk = |[r, g, b]: [u8; 3]| [255 - r, 255 - g, 255 - b, 0];
     let pixels: Vec<u8> = picture.samples.as_chunks().0.iter().copied().flat_map(cmyk).collect();
@@ -180,23 +181,23 @@ fn inks_become_colours() -> Result<()> {
         Encoder::new(&mut jpeg, 95).encode(&pixels, 64, 48, kind)?;
         let run = run(std::slice::from_ref(&jpeg), |_| {})?;
         let got = djpeg(&bytes(run.out.first().with_context(|| format!("{kind:?}"))?)?, &[])?;
-        for (judge, want) in [("djpeg", djpeg(&jpeg, &[])?), ("the picture", picture.clone())] {
+        for (name, want) in [("djpeg", djpeg(&jpeg, &[])?), ("the picture", picture.clone())] {
             let luma = psnr(&got.luma(), &want.luma());
-            assert!(luma > 35.0, "{kind:?}, {judge}: {luma:.1} dB");
+            assert!(luma > 35.0, "{kind:?}, {name}: {luma:.1} dB");
         }
     }
     Ok(())
 }
 
-/// Damages an image whose scan header begins at a place.
-type Harm = fn(&mut Vec<u8>, usize);
+/// Damages an image whose scan header starts at an offset.
+type Damage = fn(&mut Vec<u8>, usize);
 
 #[test]
-fn what_crashes_a_payloader_alone_never_reaches_it() -> Result<()> {
+fn images_that_crash_rtpjpegpay_never_reach_it() -> Result<()> {
     let folder = Folder::new()?;
     let good = cjpeg_movie((64, 48), 8, &["-sample", "2x2", "-optimize"])?;
     let sos = |image: &[u8]| image.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap_or(0);
-    let harms: [(&str, Harm); 8] = [
+    let damages: [(&str, Damage); 8] = [
         ("scan header cut", |image, sos| image.truncate(sos + 6)),
         ("scan header lies", |image, sos| image[sos + 3] = 200),
         ("scan header of length 0", |image, sos| image[sos + 3] = 0),
@@ -209,11 +210,11 @@ fn what_crashes_a_payloader_alone_never_reaches_it() -> Result<()> {
         ("no scan", |image, sos| image.truncate(sos)),
     ];
     let mut images = good.clone();
-    for (place, (_, harm)) in harms.iter().enumerate() {
+    for (index, (_, damage)) in damages.iter().enumerate() {
         let mut image = good[0].clone();
         let at = sos(&image);
-        harm(&mut image, at);
-        images.insert(place * 2, image);
+        damage(&mut image, at);
+        images.insert(index * 2, image);
     }
     let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
     let want = ffmpeg::file_checksums(&folder.file("good", &good.concat())?)?;
@@ -242,7 +243,7 @@ fn odd_and_large_sizes_arrive_whole() -> Result<()> {
             let url = format!("rtsp://{}/{name}.mjpeg", server.address()?);
             let want = ffmpeg::file_luma(&folder.path().join(&name))?;
             let got = ffmpeg::stream_luma(&url, "tcp")?;
-            // RFC 2435 says sizes in eights of pixels: receivers show the padding.
+            // RFC 2435 states sizes in units of 8 pixels, so receivers show the padding.
             let wide = size.0.div_ceil(8) * 8;
             let high = size.1.div_ceil(8) * 8;
             assert_eq!((want.len(), got.len()), (5 * size.0 * size.1, 5 * wide * high), "{name}");
@@ -277,7 +278,7 @@ fn a_session_keeps_the_size_of_its_first_frame() -> Result<()> {
 }
 
 #[test]
-fn the_log_says_the_way_once_and_each_dropped_kind_once() -> Result<()> {
+fn the_log_names_the_conversion_once_and_each_dropped_kind_once() -> Result<()> {
     let folder = Folder::new()?;
     let mut images = cjpeg_movie((64, 48), 20, &["-sample", "1x1"])?;
     for frame in [3, 7, 9] {
@@ -285,19 +286,30 @@ fn the_log_says_the_way_once_and_each_dropped_kind_once() -> Result<()> {
         images[frame].truncate(cut);
     }
     let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
-    let options = ["--log".into(), "debug".into(), movie.into_os_string()];
-    let mut server = Server::start(options, 1)?;
+    let offset = movies::movie(&images[..3])?.len();
+    let mut server =
+        Server::start([OsStr::new("--log"), OsStr::new("debug"), movie.as_os_str()], 1)?;
     let url = server.urls[0].clone();
     for _ in 0..2 {
         assert_eq!(ffmpeg::stream_luma(&url, "tcp")?.len(), 17 * 64 * 48);
     }
     server.wait_for_log("in all for a viewer", Duration::from_secs(10));
     let log = server.log()?;
-    let ways: Vec<&str> = log.lines().filter(|it| it.contains("recoded, luma the same")).collect();
-    assert_eq!(ways.len(), 2, "{log}");
-    assert!(ways[0].contains("INFO") && ways[0].contains("mount=/movie.mjpeg"), "{ways:?}");
-    assert!(ways[1].contains("DEBUG") && ways[1].contains("kind=\"sampling-factors\""), "{ways:?}");
-    assert_eq!(log.matches("dropped, further ones of this kind are counted").count(), 1, "{log}");
-    assert!(log.contains("frame=4") && log.contains("offset="), "{log}");
+    let log = normalized(&log, &[(&movie.to_string_lossy(), "MOVIE")]);
+    let conversions: Vec<&str> = log.lines().filter(|it| it.contains("recoded, luma")).collect();
+    let conversion = "recoded, luma the same, chroma resampled: sampling factors [(1, 1), (1, 1), \
+                      (1, 1)] (horizontal, vertical) instead of 4:2:2 or 4:2:0";
+    let [mount, frame] = conversions[..] else { anyhow::bail!("{log}") };
+    assert_eq!(mount, format!("INFO {conversion} mount=/movie.mjpeg frame=1"));
+    // Two threads encode; either may be the first.
+    let (before, after) = frame.split_once(" frame=").context("no frame")?;
+    assert_eq!(before, format!("DEBUG {conversion} path=MOVIE"));
+    assert!(after.ends_with(" kind=\"sampling-factors\""), "{after}");
+    let dropped: Vec<&str> = log.lines().filter(|it| it.contains("dropped, ")).collect();
+    let want = format!(
+        "WARN dropped, further ones of this kind are counted: damaged: the image is cut: the end of \
+         its scan is missing path=MOVIE frame=4 offset={offset} kind=\"scan-cut\""
+    );
+    assert_eq!(dropped, [want]);
     server.is_well()
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What arrives at independent players.
+//! The frames that independent players receive.
 
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
@@ -7,8 +7,9 @@ use mjpeg_rtsp_tests::peer::display::Display;
 use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::programs::{
-    Server, has_played, headless, run, serve, serve_as, target_folder,
+    Guard, Server, has_played, headless, run, serve, serve_as, target_folder,
 };
+use mjpeg_rtsp_tests::wait_until;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::process::Command;
@@ -34,7 +35,7 @@ fn ffmpeg_gets_every_frame_exactly_and_ends() -> Result<()> {
 }
 
 #[test]
-fn movies_of_odd_names_play_by_the_url_that_is_printed() -> Result<()> {
+fn movies_with_unusual_names_play_by_their_printed_urls() -> Result<()> {
     let folder = Folder::new()?;
     let images = movies::images(10, "I420")?;
     let movie = movies::movie(&images)?;
@@ -54,14 +55,14 @@ fn movies_of_odd_names_play_by_the_url_that_is_printed() -> Result<()> {
     let mut server = Server::start([folder.path()], names.len())?;
     for url in server.urls.clone() {
         assert_eq!(ffmpeg::stream_checksums(&url, "tcp")?, want, "{url}");
-        let (code, summary, said) = headless(&["--transport", "tcp", &url])?;
-        assert_eq!((code, &summary["frames"]), (Some(0), &10.into()), "{url}: {said}");
+        let (code, summary, stderr) = headless(&["--transport", "tcp", &url])?;
+        assert_eq!((code, &summary["frames"]), (Some(0), &10.into()), "{url}: {stderr}");
     }
     server.is_well()
 }
 
 #[test]
-fn a_looped_movie_that_is_rewritten_in_place_is_another_one_from_its_next_pass_on() -> Result<()> {
+fn a_rewritten_movie_is_played_from_the_next_pass_of_its_loop_on() -> Result<()> {
     let folder = Folder::new()?;
     let images = movies::images(20, "I420")?;
     let (old, new) = images.split_at(10);
@@ -70,11 +71,11 @@ fn a_looped_movie_that_is_rewritten_in_place_is_another_one_from_its_next_pass_o
     let mut server = Server::start([OsStr::new("--loop"), movie.as_os_str()], 1)?;
     let url = server.urls[0].clone();
     let watching = std::thread::spawn(move || ffmpeg::stream_checksums_of_first(&url, "tcp", 80));
-    // Once frames are sent, and kept for other viewers.
+    // The file is rewritten after frames were sent and cached.
     let mut viewer = RtspClient::connect(server.address()?)?;
     viewer.play(&server.urls[0], "tcp")?;
     viewer.receive_packets(20)?;
-    // Truncated and written, as a copy over it does.
+    // Truncated and written, as cp does.
     std::fs::write(&movie, movies::movie(new)?)?;
     let got = watching.join().map_err(|_| anyhow::anyhow!("panicked"))??;
     let last = got.get(got.len().saturating_sub(20)..).unwrap_or_default();
@@ -165,12 +166,10 @@ fn gst_play_ends_at_the_end_of_the_movie() -> Result<()> {
 }
 
 #[test]
-fn viewers_have_positions_of_their_own_and_a_killed_one_disturbs_nobody() -> Result<()> {
-    let folder = Folder::new()?;
+fn viewers_play_independently_and_a_killed_one_affects_no_other() -> Result<()> {
     let images = movies::images(60, "I420")?;
-    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let (folder, mut server) = serve_as("movie.mjpeg", &images, &[])?;
     let want = ffmpeg::file_checksums(&folder.file("plain", &images.concat())?)?;
-    let mut server = Server::start([movie], 1)?;
     let url = server.urls[0].clone();
     for transport in ["tcp", "udp"] {
         let killed = {
@@ -178,20 +177,19 @@ fn viewers_have_positions_of_their_own_and_a_killed_one_disturbs_nobody() -> Res
             other.args(["-v", "error", "-nostdin", "-rtsp_transport", transport]);
             other.args(["-i", &url, "-f", "null", "-"]).spawn()?
         };
-        let mut killed = mjpeg_rtsp_tests::programs::Guard::new(killed);
+        let mut killed = Guard::new(killed);
         let later = {
             let url = url.clone();
             std::thread::spawn(move || ffmpeg::stream_checksums(&url, transport))
         };
-        let end = std::time::Duration::from_secs(20);
-        mjpeg_rtsp_tests::wait_until("two sessions", end, || {
+        wait_until("two sessions", Duration::from_secs(20), || {
             server.log().is_ok_and(|log| log.contains("sent as it is"))
         });
         killed.signal("KILL")?;
         killed.wait(Duration::from_secs(5))?;
         let got = later.join().map_err(|_| anyhow::anyhow!("the viewer panicked"))??;
         assert_eq!(got, want, "{transport}");
-        // Half-way in, from a seek: the picture there, and all after it.
+        // After a seek to 2 s: the frame there, and all after it.
         let seeked = ffmpeg::stream_checksums_from(&url, transport, "2")?;
         assert_eq!(seeked, want[40..], "{transport}");
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The server as a program: what it prints, how it ends.
+//! The server as a program: its output, its log and its exit code.
 
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
-use mjpeg_rtsp_tests::programs::{Guard, Server, program, run};
+use mjpeg_rtsp_tests::programs::{Guard, Server, normalized, program, run};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[test]
-fn it_ends_with_0_on_sigint_and_sigterm() -> Result<()> {
+fn sigint_and_sigterm_end_it_with_exit_code_0() -> Result<()> {
     for signal in ["INT", "TERM"] {
         let mut server = Server::start::<&str>([], 1)?;
         assert!(server.urls[0].ends_with("/test"), "{:?}", server.urls);
@@ -25,28 +25,62 @@ fn it_ends_with_0_on_sigint_and_sigterm() -> Result<()> {
 }
 
 #[test]
-fn what_cannot_be_served_is_one_line_and_exit_code_1() -> Result<()> {
+fn wrong_arguments_are_one_message_and_an_exit_code() -> Result<()> {
     let folder = Folder::new()?;
     let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(1, "I420")?)?)?;
     let movie = movie.to_string_lossy().into_owned();
     let taken = TcpListener::bind("127.0.0.1:0")?;
-    let port = taken.local_addr()?.to_string();
+    let address = taken.local_addr()?.to_string();
     let none = folder.path().join("none").to_string_lossy().into_owned();
-    let rows: Vec<(&str, Vec<&str>, i32, &str)> = vec![
-        ("busy port", vec!["--listen", &port, &movie], 1, &port),
-        ("missing path", vec!["--listen", "127.0.0.1:0", &none], 1, &none),
-        ("device", vec!["--listen", "127.0.0.1:0", "/dev/null"], 1, "/dev/null"),
-        ("two movies", vec!["--listen", "127.0.0.1:0", &movie, &movie], 1, "both"),
-        ("wrong port", vec!["--listen", "99999"], 2, "--listen"),
-        ("wrong rate", vec!["--framerate", "0"], 2, "--framerate"),
-        ("wrong option", vec!["--nonsense"], 2, "--nonsense"),
+    let usage = "\n\nUsage: mjpeg-rtsp-server [OPTIONS] [PATH]...\n\n\
+                 For more information, try '--help'.";
+    let rows: [(&[&str], i32, &str); 7] = [
+        (
+            &["--listen", &address, &movie],
+            1,
+            "ERROR cannot listen on ADDRESS: Address already in use (os error 98); choose another \
+             port with --listen",
+        ),
+        (
+            &["--listen", "127.0.0.1:0", &none],
+            1,
+            "ERROR cannot serve: NONE: No such file or directory (os error 2); check the path and \
+             its permissions: No such file or directory (os error 2)",
+        ),
+        (
+            &["--listen", "127.0.0.1:0", "/dev/null"],
+            1,
+            "ERROR cannot serve: /dev/null is neither a regular file nor a folder",
+        ),
+        (
+            &["--listen", "127.0.0.1:0", &movie, &movie],
+            1,
+            "ERROR cannot serve: MOVIE and MOVIE would both be served at /movie.mjpeg; rename one",
+        ),
+        (
+            &["--listen", "99999"],
+            2,
+            "error: --listen 99999: not [ADDR:]PORT, such as 8554, 127.0.0.1:8554 or [::1]:8554",
+        ),
+        (
+            &["--framerate", "0"],
+            2,
+            "error: --framerate 0: not a rate above 0, such as 20, 12.5 or 30000/1001",
+        ),
+        (
+            &["--nonsense"],
+            2,
+            "error: unexpected argument '--nonsense' found\n\n  \
+             tip: to pass '--nonsense' as a value, use '-- --nonsense'",
+        ),
     ];
-    for (name, arguments, code, says) in rows {
+    let names = [(&address[..], "ADDRESS"), (&none, "NONE"), (&movie, "MOVIE")];
+    for (arguments, code, message) in rows {
         let done = run(program("mjpeg-rtsp-server")?.args(arguments), LIMIT)?;
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert_eq!(done.status.code(), Some(code), "{name}: {said}");
-        assert!(said.contains(says), "{name}: {said}");
-        assert!(done.stdout.is_empty(), "{name}");
+        let stderr = normalized(&String::from_utf8_lossy(&done.stderr), &names);
+        assert_eq!(stderr, format!("{message}{}\n", if code == 2 { usage } else { "" }));
+        assert_eq!(done.status.code(), Some(code), "{message}");
+        assert!(done.stdout.is_empty(), "{message}");
     }
     Ok(())
 }
@@ -63,11 +97,11 @@ fn the_printed_url_is_one_that_can_be_opened() -> Result<()> {
         ("[::1]:0", "rtsp://[::1]:"),
         ("127.0.0.1:0", "rtsp://127.0.0.1:"),
     ];
-    for (listen, begins) in rows {
+    for (listen, start) in rows {
         let mut server = Server::start_on(listen, [&movie], 1)?;
         let url = server.urls[0].clone();
         let path = "/a%20movie%20%C3%A9%20100%25.mjpeg";
-        assert!(url.starts_with(begins) && url.ends_with(path), "{listen}: {url}");
+        assert!(url.starts_with(start) && url.ends_with(path), "{listen}: {url}");
         let range = RtspClient::connect(server.address()?)?.described_range(&url)?;
         assert_eq!(range, "npt=0-0.15", "{listen}");
         server.is_well()?;
@@ -88,18 +122,20 @@ fn a_signal_right_after_the_first_url_ends_it_with_0() -> Result<()> {
     Ok(())
 }
 
-/// What became of a server's standard error, which is a pipe.
+/// The reader of a server's standard error, which is a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reader {
-    Gone,
+    /// It has closed the pipe.
+    Closed,
+    /// It does not read.
     Idle,
 }
 
 #[test]
-fn a_log_that_nobody_reads_ends_and_blocks_nothing() -> Result<()> {
+fn a_log_that_nobody_reads_blocks_nothing() -> Result<()> {
     let folder = Folder::new()?;
     let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(1, "I420")?)?)?;
-    for reader in [Reader::Gone, Reader::Idle] {
+    for reader in [Reader::Closed, Reader::Idle] {
         let mut child = program("mjpeg-rtsp-server")?
             .args(["--listen", "127.0.0.1:0", "--log", "debug"])
             .arg(&movie)
@@ -121,14 +157,14 @@ fn a_log_that_nobody_reads_ends_and_blocks_nothing() -> Result<()> {
             assert_eq!(reply.status, 404, "{reader:?}");
         }
         if let Some(err) = err {
-            // Once it is read, the log says how much of it is missing, and goes on.
+            // When it is read again, the log states the number of lost lines, and goes on.
             let lines = BufReader::new(err).lines();
-            let (said, missing) = std::sync::mpsc::channel();
+            let (sender, missing) = std::sync::mpsc::channel();
             std::thread::spawn(move || {
                 for line in lines.map_while(Result::ok) {
                     let count = line.strip_suffix(" lines of this log were lost)");
                     if let Some(count) = count.and_then(|line| line.strip_prefix('(')) {
-                        let _ = said.send(count.to_owned());
+                        let _ = sender.send(count.to_owned());
                     }
                 }
             });
@@ -137,7 +173,7 @@ fn a_log_that_nobody_reads_ends_and_blocks_nothing() -> Result<()> {
                 rtsp.request(&format!("DESCRIBE rtsp://{address}/none"), "")?;
                 match missing.recv_timeout(Duration::from_millis(10)) {
                     Ok(count) => break count.parse::<u64>()?,
-                    Err(_) => assert!(Instant::now() < end, "nothing is said of lost lines"),
+                    Err(_) => assert!(Instant::now() < end, "lost lines are not reported"),
                 }
             };
             assert!((1000..7000).contains(&missing), "{missing}");
@@ -172,7 +208,7 @@ fn other_programs_go_on_without_their_standard_error() -> Result<()> {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;
-        // A pipe whose reader has gone.
+        // Its reader closes the pipe.
         drop(child.stderr.take());
         let status = Guard::new(child).wait(LIMIT)?;
         assert_eq!(status.code(), Some(code), "{name} {arguments:?}: {status}");

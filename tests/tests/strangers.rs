@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Requests of strangers, as `mjpeg-rtsp-fuzz` sends them by the million, for a moment: the server
-//! answers others all the while, and plays for a viewer who comes after them.
+//! Random requests, as `mjpeg-rtsp-fuzz` sends them by the million: the server answers other clients
+//! meanwhile, and plays to new viewers after them.
 
 use anyhow::{Result, ensure};
 use mjpeg_rtsp_load::fuzz::Fuzz;
@@ -10,7 +10,7 @@ use mjpeg_rtsp_tests::programs::Server;
 use std::time::Duration;
 
 #[test]
-fn strangers_neither_end_the_server_nor_make_it_wait() -> Result<()> {
+fn random_requests_neither_end_nor_delay_the_server() -> Result<()> {
     let folder = Folder::new()?;
     let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(40, "I420")?)?)?;
     let mut server = Server::start(["--loop".as_ref(), movie.as_os_str()], 1)?;
@@ -22,13 +22,13 @@ fn strangers_neither_end_the_server_nor_make_it_wait() -> Result<()> {
         seed: 20_000,
         first_connection: 0,
         process: Some(server.process().id()),
-        // Far from what a server that hangs would take, and safe on a busy machine.
+        // Far below the time of a server that hangs, and enough on a busy machine.
         probe_limit: Duration::from_secs(10),
         time_limit: Duration::from_mins(2),
     };
     let report = fuzz.run()?;
     ensure!(report.requests >= 20_000, "{report}");
-    // Each kind of answer was seen, so that the requests reached what they are meant for.
+    // Each status occurs, so the requests reached the code that they are meant for.
     for status in [200, 400, 404, 454, 455, 457, 461, 501, 505, 551] {
         ensure!(report.statuses.contains_key(&status), "no {status}: {report}");
     }

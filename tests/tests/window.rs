@@ -4,15 +4,15 @@
 use anyhow::{Context, Result, ensure};
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
 use mjpeg_rtsp_tests::peer::display::{Display, Screen, Window, is_near};
-use mjpeg_rtsp_tests::peer::lab_server::{Answers, Behaviour, LabServer, Reads, Sends};
-use mjpeg_rtsp_tests::programs::{Server, program, run};
+use mjpeg_rtsp_tests::peer::lab_server::{Behaviour, LabServer};
+use mjpeg_rtsp_tests::programs::{Server, program, run, serve_as};
 use mjpeg_rtsp_tests::wait_until;
 use std::path::Path;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The window's size in the tests; the whole of its zones follows.
+/// The window's size in the tests, on which all positions below depend.
 const WIDTH: usize = 800;
 const HEIGHT: usize = 600;
 const ARGUMENTS: [&str; 4] = ["--size", "800x600", "--panel", "none"];
@@ -25,7 +25,7 @@ const BUTTONS: [(&str, usize); 4] =
     [("Setup", 30), ("Play", 120), ("Pause", 215), ("Teardown", 305)];
 const FROM_BELOW: usize = 12;
 
-/// The bars are where the picture is to be: as large as fits, its shape kept, in the middle.
+/// Whether the bars are in the middle of the picture's area, as large as fits at their aspect ratio.
 fn shows_the_bars(screen: &Screen) -> bool {
     // Below the address, above the two lines of controls.
     let (top, bottom) = (48, HEIGHT - 84);
@@ -34,14 +34,14 @@ fn shows_the_bars(screen: &Screen) -> bool {
     let left = (WIDTH - width) / 2;
     let y = top + height / 3;
     let bars = movies::BARS.iter().enumerate();
-    let there = bars.into_iter().all(|(number, colour)| {
+    let shown = bars.into_iter().all(|(number, colour)| {
         is_near(screen.at(left + width * (2 * number + 1) / 14, y), *colour)
     });
     let beside = screen.at(left / 2, y) == [0, 0, 0] && screen.at(WIDTH - left / 2, y) == [0, 0, 0];
-    there && beside
+    shown && beside
 }
 
-/// The button that has the accent.
+/// The button with the accent colour.
 fn next_step(screen: &Screen) -> Option<&'static str> {
     let lit = |(_, x): &&(&str, usize)| screen.at(*x, HEIGHT - FROM_BELOW) == ACCENT;
     BUTTONS.iter().find(lit).map(|(name, _)| *name)
@@ -49,16 +49,14 @@ fn next_step(screen: &Screen) -> Option<&'static str> {
 
 #[test]
 fn keys_and_clicks_drive_a_lab_server_and_closing_tears_down() -> Result<()> {
-    let behaviour =
-        Behaviour { reads: Reads::Textbook, answers: Answers::Lines, sends: Sends::Whole };
-    let server = LabServer::start(behaviour, movies::bars(400)?)?;
+    let server = LabServer::start(Behaviour::TEXTBOOK, movies::bars(400)?)?;
     let display = Display::start()?;
     let address = server.address();
     let (host, port) = (address.ip().to_string(), address.port().to_string());
     let rtp_port = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
     let lab = ["--no-play", &host, &port, &rtp_port, "movie.Mjpeg"];
     let mut window = Window::open(&display, &[&ARGUMENTS[..], &lab].concat())?;
-    let asked = |words: &[&str]| {
+    let methods_are = |words: &[&str]| {
         let what = words.join(", ");
         wait_until(&what, LIMIT, || {
             let requests = server.requests();
@@ -76,17 +74,17 @@ fn keys_and_clicks_drive_a_lab_server_and_closing_tears_down() -> Result<()> {
     assert!(server.requests().is_empty(), "{:?}", server.requests());
     window.key("s")?;
     lit("Play");
-    asked(&["SETUP"]);
+    methods_are(&["SETUP"]);
     window.click(BUTTONS[1].1, HEIGHT - FROM_BELOW)?;
-    asked(&["SETUP", "PLAY"]);
+    methods_are(&["SETUP", "PLAY"]);
     lit("Pause");
     wait_until("the bars", LIMIT, || display.screenshot().is_ok_and(|it| shows_the_bars(&it)));
     window.key("space")?;
-    asked(&["SETUP", "PLAY", "PAUSE"]);
+    methods_are(&["SETUP", "PLAY", "PAUSE"]);
     lit("Play");
     assert!(shows_the_bars(&display.screenshot()?), "the picture stays");
     window.key("p")?;
-    asked(&["SETUP", "PLAY", "PAUSE", "PLAY"]);
+    methods_are(&["SETUP", "PLAY", "PAUSE", "PLAY"]);
     lit("Pause");
 
     let requests = server.requests();
@@ -95,17 +93,17 @@ fn keys_and_clicks_drive_a_lab_server_and_closing_tears_down() -> Result<()> {
         "SETUP movie.Mjpeg RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/UDP; client_port= {rtp_port}\r\n"
     );
     assert_eq!(*first, want);
-    // Closing asks nothing.
+    // The window closes without a question.
     window.key("q")?;
     assert!(window.process().wait(LIMIT)?.success());
     let last = server.requests().pop().context("no request")?;
     assert!(last.starts_with("TEARDOWN movie.Mjpeg RTSP/1.0\r\n"), "{last:?}");
-    // What is remembered lies under the XDG directories.
-    let kept = std::fs::read(display.home().join("config/mjpeg-rtsp/window.json"))?;
-    let kept: serde_json::Value = serde_json::from_slice(&kept)?;
-    let address = kept["history"][0].as_str().context("no history")?;
+    // Settings are saved in the XDG directories.
+    let settings = std::fs::read(display.home().join("config/mjpeg-rtsp/window.json"))?;
+    let settings: serde_json::Value = serde_json::from_slice(&settings)?;
+    let address = settings["history"][0].as_str().context("no history")?;
     assert!(address.starts_with(&format!("labrtsp://{host}:{port}/movie.Mjpeg")), "{address}");
-    assert_eq!(kept["size"], serde_json::json!([800.0, 600.0]));
+    assert_eq!(settings["size"], serde_json::json!([800.0, 600.0]));
     Ok(())
 }
 
@@ -117,8 +115,8 @@ fn screenshot(display: &Display, name: &str, arguments: &[&str]) -> Result<(Opti
     display.prepare(&mut command);
     let own = ["--screenshot", file];
     let done = run(command.args(ARGUMENTS).args(own).args(arguments), LIMIT)?;
-    let said = String::from_utf8_lossy(&done.stderr);
-    let (pixels, width) = read_png(&path).with_context(|| said.into_owned())?;
+    let stderr = String::from_utf8_lossy(&done.stderr);
+    let (pixels, width) = read_png(&path).with_context(|| stderr.into_owned())?;
     ensure!(width == WIDTH && pixels.len() == WIDTH * HEIGHT * 3, "{width}");
     Ok((done.status.code(), Screen::new(pixels, width)))
 }
@@ -133,9 +131,7 @@ fn read_png(path: &Path) -> Result<(Vec<u8>, usize)> {
 
 #[test]
 fn a_screenshot_shows_the_movie_and_its_state_in_both_colours() -> Result<()> {
-    let folder = Folder::new()?;
-    let movie = folder.file("bars.mjpeg", &movies::movie(&movies::bars(200)?)?)?;
-    let mut server = Server::start([movie], 1)?;
+    let (_folder, mut server) = serve_as("bars.mjpeg", &movies::bars(200)?, &[])?;
     let display = Display::start()?;
     let rtsp = server.urls[0].clone();
     let lab = rtsp.replace("rtsp://", "labrtsp://");
@@ -149,7 +145,7 @@ fn a_screenshot_shows_the_movie_and_its_state_in_both_colours() -> Result<()> {
             assert_eq!(screen.at(5, 24), ground, "{name}, {theme}");
         }
     }
-    // What does not play is shown too, and told by the exit code.
+    // A failure has a screenshot too, and another exit code.
     let missing = rtsp.replace("bars", "missing");
     let (code, screen) = screenshot(&display, "missing", &["--after", "10", &missing])?;
     assert_eq!((code, next_step(&screen)), (Some(1), Some("Setup")));
@@ -157,26 +153,23 @@ fn a_screenshot_shows_the_movie_and_its_state_in_both_colours() -> Result<()> {
 }
 
 #[test]
-fn a_taken_rtp_port_is_mended_by_a_click() -> Result<()> {
-    let folder = Folder::new()?;
-    let movie = folder.file("bars.mjpeg", &movies::movie(&movies::bars(200)?)?)?;
-    let movie = movie.to_str().context("a plain path")?;
-    let mut server = Server::start(["--log", "info", movie], 1)?;
+fn a_click_replaces_an_rtp_port_that_is_taken() -> Result<()> {
+    let (_folder, mut server) = serve_as("bars.mjpeg", &movies::bars(200)?, &["--log", "info"])?;
     let display = Display::start()?;
     let taken = std::net::UdpSocket::bind("0.0.0.0:0")?;
     let port = taken.local_addr()?.port();
     let source = format!("{}?rtp-port={port}", server.urls[0].replace("rtsp://", "labrtsp://"));
     let mut window = Window::open(&display, &[&ARGUMENTS[..], &[&source]].concat())?;
-    // The first offer has the accent, in the picture's place.
+    // The first offer has the accent colour, where the picture would be.
     let mut offer = None;
     wait_until("the offer", LIMIT, || {
         let Ok(screen) = display.screenshot() else { return false };
         offer = (60..HEIGHT - 100).find(|y| screen.at(120, *y) == ACCENT);
         offer.is_some()
     });
-    window.click(120, offer.context("it was found")? + 6)?;
+    window.click(120, offer.context("not found")? + 6)?;
     wait_until("the bars", LIMIT, || display.screenshot().is_ok_and(|it| shows_the_bars(&it)));
-    // A signal closes the window as a person does.
+    // A signal closes the window as a user does.
     window.process().signal("TERM")?;
     assert!(window.process().wait(LIMIT)?.success());
     server.wait_for_log("TEARDOWN", LIMIT);
@@ -184,7 +177,7 @@ fn a_taken_rtp_port_is_mended_by_a_click() -> Result<()> {
 }
 
 #[test]
-fn what_is_received_is_saved_and_recorded() -> Result<()> {
+fn received_frames_are_saved_and_recorded() -> Result<()> {
     let folder = Folder::new()?;
     let images = movies::images(200, "I420")?;
     let movie = folder.file("ball.mjpeg", &movies::movie(&images)?)?;
@@ -212,18 +205,18 @@ fn what_is_received_is_saved_and_recorded() -> Result<()> {
         });
         saved.as_ref().is_some_and(|it| read_png(it).is_ok())
     });
-    let (pixels, width) = read_png(&saved.context("it was found")?)?;
+    let (pixels, width) = read_png(&saved.context("not found")?)?;
     assert_eq!((width, pixels.len()), (384, 384 * 288 * 3));
     window.key("q")?;
     assert!(window.process().wait(LIMIT)?.success());
 
     // The recorded frames are the file's own, byte for byte and in order.
     let bytes = std::fs::read(&recorded)?;
-    let begin = images.iter().position(|image| {
+    let first = images.iter().position(|image| {
         let prefix = format!("{:05}", image.len());
         bytes.starts_with(prefix.as_bytes()) && bytes[5..].starts_with(image)
     });
-    let rest = movies::movie(&images[begin.context("no frame of the movie")?..])?;
+    let rest = movies::movie(&images[first.context("no frame of the movie")?..])?;
     assert!(rest.starts_with(&bytes), "{} bytes", bytes.len());
     server.is_well()
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From the start of our client's connection to the first picture that its sink renders.
+//! Time from the start of our client's connection to the first picture that its sink renders.
 
 use crate::{ms, spread};
 use anyhow::{Context, Result};

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 const FRAMES: u64 = 650_000;
 const FRAME_BYTES: u64 = 15_400;
-/// Begins the argument of a process that only indexes.
+/// The prefix of the argument of a process that only indexes.
 pub const ALONE: &str = "only-index=";
 const LIMIT: Duration = Duration::from_mins(2);
 const ROUNDS: usize = 5;
@@ -49,7 +49,7 @@ fn size(movie: &Path) -> Result<f64> {
     Ok(std::fs::metadata(movie)?.len() as f64 / 1e9)
 }
 
-/// Holes but for the record heads and one whole picture.
+/// Writes a sparse file: the length prefixes and SOI of all frames, and one complete image.
 fn write(path: &Path) -> Result<()> {
     let file = File::create(path)?;
     let image = movies::images(1, "I420")?.pop().context("no image")?;
@@ -67,10 +67,10 @@ fn first_frame(movie: &Path) -> Result<Duration> {
     let line = format!("mjpegfilesrc location={} ! appsink name=out sync=false", movie.display());
     let pipeline = gst::parse::launch(&line)?.downcast::<gst::Bin>().ok().context("no bin")?;
     let out = pipeline.by_name("out").and_downcast::<gst_app::AppSink>().context("no appsink")?;
-    let begin = Instant::now();
+    let start = Instant::now();
     pipeline.set_state(gst::State::Playing)?;
     out.pull_sample()?;
-    let time = begin.elapsed();
+    let time = start.elapsed();
     pipeline.set_state(gst::State::Null)?;
     Ok(time)
 }
@@ -84,20 +84,20 @@ fn index_alone(movie: &Path) -> Result<(Duration, u64)> {
     Ok((Duration::from_micros(us.parse()?), memory.parse()?))
 }
 
-/// What that process does.
+/// Indexes a movie and prints time and memory, in the process of [`index_alone`].
 pub fn run_alone(movie: &Path) -> Result<()> {
     let (time, memory) = index(movie)?;
     println!("{} {memory}", time.as_micros());
     Ok(())
 }
 
-/// The time to know every frame, and the resident memory that it adds, in KiB.
+/// The time to index every frame, and the resident memory that it adds, in KiB.
 fn index(path: &Path) -> Result<(Duration, u64)> {
     let before = resident()?;
-    let begin = Instant::now();
+    let start = Instant::now();
     let movie = MovieFile::open(path)?;
     let frames = movie.wait_total(Duration::from_mins(2));
-    let time = begin.elapsed();
+    let time = start.elapsed();
     anyhow::ensure!(frames == Some(FRAMES), "{frames:?} frames");
     Ok((time, resident()?.saturating_sub(before)))
 }

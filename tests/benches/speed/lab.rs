@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Many lab sessions at once: what a frame costs the server beside one bare `sendto` of the same
-//! bytes, how evenly frames come, and how many threads there are.
+//! Many lab sessions at once: the server's CPU time for a frame, compared with one bare `sendto` of
+//! the same bytes; how evenly frames arrive; number of threads.
 
 use anyhow::{Context, Result, ensure};
 use gstmjpegfile::rtp::RtpHeader;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 const TIME: Duration = Duration::from_secs(10);
 const BARE: u32 = 50_000;
-const ROOM: usize = 64 * 1024 * 1024;
+const RECEIVE_BUFFER: usize = 64 * 1024 * 1024;
 
 pub fn run() -> Result<()> {
     let folder = Folder::new()?;
@@ -41,19 +41,19 @@ pub fn run() -> Result<()> {
             .collect::<Result<_>>()?;
         let id = server.process().id();
         let before = cpu(id)?;
-        let seen = receive(&rtp)?;
+        let outcome = receive(&rtp)?;
         let taken = cpu(id)?.saturating_sub(before).as_secs_f64();
         let threads = server.threads()?;
         drop(clients);
-        ensure!(seen.sources == sessions, "{} of {sessions} sessions", seen.sources);
-        let frame = taken / f64::from(seen.sent);
+        ensure!(outcome.sources == sessions, "{} of {sessions} sessions", outcome.sources);
+        let frame = taken / f64::from(outcome.sent);
         println!(
             "| {sessions} | {:.1} µs | {:.2} | {:.2} ms | {} of {} | {threads} |",
             frame * 1e6,
             frame / bare.as_secs_f64(),
-            seen.off * 1000.0,
-            seen.sent - seen.received,
-            seen.sent,
+            outcome.off * 1000.0,
+            outcome.sent - outcome.received,
+            outcome.sent,
         );
         server.is_well()?;
     }
@@ -67,7 +67,7 @@ fn bare_sendto(bytes: usize) -> Result<Duration> {
     let (frame, address) = (vec![0; bytes + 12], to.local_addr()?);
     let reader = std::thread::spawn(move || {
         let mut datagram = vec![0; 65_536];
-        // An empty one is the end.
+        // An empty datagram ends it.
         while to.recv(&mut datagram).is_ok_and(|have| have > 0) {}
     });
     let before = thread_cpu()?;
@@ -82,10 +82,10 @@ fn bare_sendto(bytes: usize) -> Result<Duration> {
     Ok(taken / BARE)
 }
 
-/// A socket with room for the frames of a moment.
+/// A socket with a receive buffer for the frames of a moment.
 fn receiver() -> Result<UdpSocket> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
-    let _ = socket.set_recv_buffer_size(ROOM);
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     let any: SocketAddr = "127.0.0.1:0".parse()?;
     socket.bind(&any.into())?;
     Ok(socket.into())
@@ -110,21 +110,21 @@ fn start(server: &Server, port: u16) -> Result<TcpStream> {
     Ok(client)
 }
 
-struct Seen {
+struct Outcome {
     sources: usize,
-    /// By the sequence numbers.
+    /// Counted by sequence numbers.
     sent: u32,
     received: u32,
-    /// How far gaps between a session's frames are off 50 ms, in seconds, at the 99th percentile.
+    /// Difference between the gap of a session's frames and 50 ms, in seconds, 99th percentile.
     off: f64,
 }
 
-fn receive(rtp: &UdpSocket) -> Result<Seen> {
+fn receive(rtp: &UdpSocket) -> Result<Outcome> {
     rtp.set_read_timeout(Some(Duration::from_secs(2)))?;
     let mut last: HashMap<SocketAddr, (u16, Instant)> = HashMap::new();
     let (mut sent, mut received, mut gaps) = (0, 0, Vec::new());
     let mut bytes = vec![0; 65_536];
-    // What came while sessions were started, and what was lost with it, is not judged.
+    // Packets that arrived or were lost while sessions started do not count.
     rtp.set_nonblocking(true)?;
     while rtp.recv(&mut bytes).is_ok() {}
     rtp.set_nonblocking(false)?;
@@ -145,5 +145,5 @@ fn receive(rtp: &UdpSocket) -> Result<Seen> {
     }
     gaps.sort_unstable_by(f64::total_cmp);
     let off = *gaps.get(gaps.len() * 99 / 100).context("no gaps")?;
-    Ok(Seen { sources: last.len(), sent, received, off })
+    Ok(Outcome { sources: last.len(), sent, received, off })
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Measures what docs/performance.md states, each beside its peer in the same run.
+//! Measures the figures of docs/performance.md, each together with its peer's in the same run.
 //!
 //! `scripts/bench [source|huge|first-frame|recode|viewers|lab|many|strangers|window|window-soak]...`
 //! builds everything and runs this.
@@ -49,7 +49,7 @@ fn main() -> Result<()> {
             "many" => many::run()?,
             "strangers" => strangers::run()?,
             "window" => window::run()?,
-            // Eleven minutes: only if it is named.
+            // It takes eleven minutes, so it runs only if it is named.
             "window-soak" => window::soak()?,
             other => bail!(
                 "no bench {other}; there are source, huge, first-frame, recode, viewers, lab, many, \
@@ -60,7 +60,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The middle one, and the smallest and the largest.
+/// The median, the least and the most; `None` if there are no values.
 fn spread<T: Copy + Ord>(values: &mut [T]) -> Option<(T, T, T)> {
     values.sort_unstable();
     Some((*values.get(values.len() / 2)?, *values.first()?, *values.last()?))
@@ -70,7 +70,7 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// Waits for the machine to have nothing else to do, for a while; says so if it goes on.
+/// Waits up to two minutes until the machine is idle; prints a warning if it is not.
 fn quiet() {
     const BUSY: f64 = 0.5;
     let load = || {

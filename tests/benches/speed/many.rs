@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Many viewers at once: what each costs the server, beside gst-rtsp-server as it comes and beside
-//! what the kernel takes for the same datagrams.
+//! Many viewers at once: the server's CPU time for each, compared with stock gst-rtsp-server and with
+//! the kernel's time for the same datagrams.
 
 use crate::quiet;
 use anyhow::{Context, Result, ensure};
@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-/// Of each measurement of the growth.
+/// Duration of each measurement of the growth.
 const TIME: Duration = Duration::from_secs(10);
 
-/// What is compared is measured in turn, so often; the medians stand.
+/// Servers that are compared are measured in turn, this many times; tables have the medians.
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_secs(5);
 
@@ -33,13 +33,13 @@ const RATE: u32 = 20;
 /// The frame is 15.8 KB in 12 packets.
 const BYTES: usize = 15_700;
 
-/// Longer than any measurement: stock gst-rtsp-server does not start over.
+/// More than any measurement plays: stock gst-rtsp-server does not loop.
 const FRAMES: usize = 3000;
 
 /// Frames of a measurement without a server.
 const BARE: u32 = 30_000;
 
-/// The viewers that stock gst-rtsp-server is given: 250 threads.
+/// Viewers of stock gst-rtsp-server, which starts 250 threads for them.
 const STOCK: usize = 50;
 const OURS: usize = 500;
 
@@ -83,9 +83,9 @@ impl Movie {
     }
 }
 
-/// What serves it.
+/// The server that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Who {
+enum Tested {
     Stock,
     Ours,
     OursWithoutOffload,
@@ -93,7 +93,7 @@ enum Who {
 
 fn load(
     movie: &Movie,
-    who: Who,
+    tested: Tested,
     live: bool,
     transport: Transport,
     sessions: usize,
@@ -110,7 +110,7 @@ fn load(
         period: Duration::from_secs(1) / RATE,
         gro: uncut,
     };
-    let outcome = if who == Who::Stock {
+    let outcome = if tested == Tested::Stock {
         let (server, address) = stock(&movie.matroska, live)?;
         load(address, "movie").run(Some(server.id()))?
     } else {
@@ -118,7 +118,7 @@ fn load(
         if live {
             options.push("--live".into());
         }
-        if who == Who::OursWithoutOffload {
+        if tested == Tested::OursWithoutOffload {
             options.extend(["--udp-offload".into(), "off".into()]);
         }
         options.push(movie.file.display().to_string());
@@ -136,7 +136,7 @@ fn load(
     Ok(outcome)
 }
 
-/// gst-rtsp-server as it comes, and where.
+/// Starts stock gst-rtsp-server; gives its process and address.
 fn stock(matroska: &Path, shared: bool) -> Result<(Guard, SocketAddr)> {
     let mut command = program("stock-rtsp-server")?;
     command.arg(matroska).arg(if shared { "shared" } else { "on-demand" });
@@ -156,31 +156,33 @@ fn cost(outcome: &Outcome) -> Result<f64> {
     Ok(usage.cpu / frames * 1e6)
 }
 
-/// How a frame is put on the wire by a thread that does nothing else.
+/// How a thread that does nothing else sends a frame.
 #[derive(Debug, Clone, Copy)]
-enum Wire {
-    /// As the lab has it: one datagram, which IP cuts.
+enum SendMethod {
+    /// One datagram, as in the lab; IP fragments it.
     Whole,
+    /// A datagram for each packet.
     Each,
+    /// One datagram, which the kernel splits into packets.
     Offload,
 }
 
 /// Microseconds of CPU of the sending thread for each frame, to a socket that is read.
-fn wire(image: &[u8], wire: Wire, uncut: bool) -> Result<f64> {
+fn bare_cost(image: &[u8], method: SendMethod, uncut: bool) -> Result<f64> {
     let to = UdpSocket::bind("127.0.0.1:0")?;
     setsockopt(&to, sockopt::UdpGroSegment, &uncut)?;
     setsockopt(&to, sockopt::RcvBufForce, &(64 << 20))?;
     let SocketAddr::V4(address) = to.local_addr()? else { anyhow::bail!("no IPv4") };
     let reader = std::thread::spawn(move || {
         let mut datagram = vec![0; 65_536];
-        // An empty one is the end.
+        // An empty datagram ends it.
         while to.recv(&mut datagram).is_ok_and(|have| have > 0) {}
     });
     let from = UdpSocket::bind("127.0.0.1:0")?;
     let payloads = JpegPayloads::new(&check(image)?, 1400);
     let before = thread_cpu()?;
     for _ in 0..BARE {
-        send(&from, address, image, &payloads, wire)?;
+        send(&from, address, image, &payloads, method)?;
     }
     let cpu = thread_cpu()?.saturating_sub(before);
     while !reader.is_finished() {
@@ -195,22 +197,22 @@ fn send(
     to: SocketAddrV4,
     image: &[u8],
     payloads: &JpegPayloads,
-    wire: Wire,
+    method: SendMethod,
 ) -> Result<()> {
     let (header, flags, address) = ([0; 12], MsgFlags::empty(), SockaddrIn::from(to));
     let parts: Vec<[IoSlice; 2]> =
         payloads.iter().map(|payload| [IoSlice::new(&header), IoSlice::new(payload)]).collect();
-    match wire {
-        Wire::Whole => {
+    match method {
+        SendMethod::Whole => {
             let whole = [IoSlice::new(&header), IoSlice::new(image)];
             sendmsg(from.as_raw_fd(), &whole, &[], flags, Some(&address))?;
         }
-        Wire::Offload => {
+        SendMethod::Offload => {
             let length = u16::try_from(12 + payloads.length())?;
             let cut = [ControlMessage::UdpGsoSegments(&length)];
             sendmsg(from.as_raw_fd(), parts.as_flattened(), &cut, flags, Some(&address))?;
         }
-        Wire::Each => {
+        SendMethod::Each => {
             let mut headers = MultiHeaders::preallocate(parts.len(), None);
             let to = vec![Some(address); parts.len()];
             sendmmsg(from.as_raw_fd(), &mut headers, &parts, &to, [], flags)?;
@@ -236,26 +238,32 @@ fn goals(movie: &Movie) -> Result<()> {
     );
     println!("|---|---|---|---|---|---|");
     let rows = [
-        ("live, UDP", true, Transport::Udp, false, Some(Wire::Offload)),
-        ("live, UDP, receivers take it uncut", true, Transport::Udp, true, Some(Wire::Offload)),
-        ("on demand, UDP", false, Transport::Udp, false, Some(Wire::Offload)),
-        ("on demand, UDP, uncut", false, Transport::Udp, true, Some(Wire::Offload)),
+        ("live, UDP", true, Transport::Udp, false, Some(SendMethod::Offload)),
+        (
+            "live, UDP, receivers take it uncut",
+            true,
+            Transport::Udp,
+            true,
+            Some(SendMethod::Offload),
+        ),
+        ("on demand, UDP", false, Transport::Udp, false, Some(SendMethod::Offload)),
+        ("on demand, UDP, uncut", false, Transport::Udp, true, Some(SendMethod::Offload)),
         ("on demand, TCP", false, Transport::Tcp, false, None),
-        ("the lab's dialect", false, Transport::Lab, false, Some(Wire::Whole)),
+        ("the lab's dialect", false, Transport::Lab, false, Some(SendMethod::Whole)),
     ];
-    for (name, live, transport, uncut, way) in rows {
+    for (name, live, transport, uncut, method) in rows {
         let (mut bare, mut stock, mut ours) = (Vec::new(), Vec::new(), Vec::new());
-        let measure = |who, sessions| {
-            let outcome = load(movie, who, live, transport, sessions, uncut, ROUND)?;
+        let measure = |tested, sessions| {
+            let outcome = load(movie, tested, live, transport, sessions, uncut, ROUND)?;
             cost(&outcome)
         };
         for _ in 0..ROUNDS {
-            if let Some(way) = way {
-                bare.push(wire(&movie.image, way, uncut)?);
+            if let Some(method) = method {
+                bare.push(bare_cost(&movie.image, method, uncut)?);
             }
-            ours.push(measure(Who::Ours, OURS)?);
+            ours.push(measure(Tested::Ours, OURS)?);
             if transport != Transport::Lab {
-                stock.push(measure(Who::Stock, STOCK)?);
+                stock.push(measure(Tested::Stock, STOCK)?);
             }
         }
         let micros = |of: &[f64]| median(of).map_or("–".to_owned(), |it| format!("{it:.1} µs"));
@@ -272,9 +280,9 @@ fn goals(movie: &Movie) -> Result<()> {
             times(&bare)
         );
     }
-    let (off, udp) = (Who::OursWithoutOffload, Transport::Udp);
+    let (off, udp) = (Tested::OursWithoutOffload, Transport::Udp);
     let off = cost(&load(movie, off, false, udp, OURS, false, ROUND)?)?;
-    let bare = wire(&movie.image, Wire::Each, false)?;
+    let bare = bare_cost(&movie.image, SendMethod::Each, false)?;
     println!(
         "| on demand, UDP, `--udp-offload off` | {bare:.1} µs | – | {off:.1} µs | – | {:.2} |",
         off / bare
@@ -282,7 +290,7 @@ fn goals(movie: &Movie) -> Result<()> {
     Ok(())
 }
 
-/// `None` of nothing.
+/// The median; `None` if there are no values.
 fn median(of: &[f64]) -> Option<f64> {
     let mut sorted = of.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -296,17 +304,17 @@ fn growth(movie: &Movie) -> Result<()> {
         1000 / RATE
     );
     println!("|---|---|---|---|---|---|---|");
-    let ways = [
-        ("stock on demand", Who::Stock, false, Transport::Udp, vec![1, STOCK]),
-        ("on demand, UDP", Who::Ours, false, Transport::Udp, vec![1, 10, 100, 500, 1000, 2000]),
-        ("on demand, TCP", Who::Ours, false, Transport::Tcp, vec![1, 10, 100, 500, 1000]),
-        ("live, UDP", Who::Ours, true, Transport::Udp, vec![1, 10, 100, 500, 1000, 2000]),
-        ("lab", Who::Ours, false, Transport::Lab, vec![1, 10, 100, 500, 1000, 2000]),
+    let rows = [
+        ("stock on demand", Tested::Stock, false, Transport::Udp, vec![1, STOCK]),
+        ("on demand, UDP", Tested::Ours, false, Transport::Udp, vec![1, 10, 100, 500, 1000, 2000]),
+        ("on demand, TCP", Tested::Ours, false, Transport::Tcp, vec![1, 10, 100, 500, 1000]),
+        ("live, UDP", Tested::Ours, true, Transport::Udp, vec![1, 10, 100, 500, 1000, 2000]),
+        ("lab", Tested::Ours, false, Transport::Lab, vec![1, 10, 100, 500, 1000, 2000]),
     ];
-    for (name, who, live, transport, numbers) in ways {
+    for (name, tested, live, transport, numbers) in rows {
         let mut alone = None;
         for viewers in numbers {
-            let outcome = load(movie, who, live, transport, viewers, true, TIME)?;
+            let outcome = load(movie, tested, live, transport, viewers, true, TIME)?;
             let usage = outcome.usage.context("no usage")?;
             let alone = *alone.get_or_insert(usage.memory);
             let others = u64::try_from(viewers - 1)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Recoding beside jpegtran, which also leaves pixels alone, on the same images.
+//! Recoding, compared with jpegtran, which is lossless too, on the same images.
 
 use crate::{ms, spread};
 use anyhow::{Context, Result};
@@ -33,14 +33,14 @@ pub fn run() -> Result<()> {
         let path = folder.file("image.jpg", &image)?;
         let (mut ours, mut theirs, mut idle) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let begin = Instant::now();
+            let started = Instant::now();
             black_box(jpeg::recode(black_box(&image))?);
-            ours.push(begin.elapsed());
+            ours.push(started.elapsed());
             theirs.push(jpegtran(&path)?);
             idle.push(jpegtran(&tiny)?);
         }
         let ours = spread(&mut ours).context("no rounds")?.0;
-        // Less what starting the process takes.
+        // Without the time to start the process.
         let start = spread(&mut idle).context("no rounds")?.0;
         let theirs = spread(&mut theirs).context("no rounds")?.0.saturating_sub(start);
         let rate = |time: Duration| megabytes(&image) / time.as_secs_f64();
@@ -69,17 +69,17 @@ fn megabytes(image: &[u8]) -> f64 {
 
 fn each(work: impl Fn() -> bool) -> Duration {
     const TIMES: u32 = 20_000;
-    let begin = Instant::now();
+    let started = Instant::now();
     for _ in 0..TIMES {
         assert!(black_box(work()));
     }
-    begin.elapsed() / TIMES
+    started.elapsed() / TIMES
 }
 
 fn jpegtran(image: &Path) -> Result<Duration> {
     let mut command = Command::new("jpegtran");
     command.args(["-copy", "none", "-outfile", "/dev/null"]).arg(image);
-    let begin = Instant::now();
+    let started = Instant::now();
     anyhow::ensure!(command.status()?.success(), "jpegtran");
-    Ok(begin.elapsed())
+    Ok(started.elapsed())
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `mjpegfilesrc ! fakesink` beside GStreamer's own sources of the same frames.
+//! `mjpegfilesrc ! fakesink`, compared with GStreamer's own sources of the same frames.
 
 use crate::{ms, spread};
 use anyhow::{Context, Result, bail};
@@ -65,15 +65,15 @@ pub fn run() -> Result<()> {
     make()
 }
 
-/// How fast `mjpeg-movie check` goes over the movie.
+/// The speed of `mjpeg-movie check`.
 fn check(movie: &Path) -> Result<()> {
     let bytes = std::fs::metadata(movie)?.len();
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
-        let begin = Instant::now();
+        let start = Instant::now();
         let status = program("mjpeg-movie")?.args(["check", "--quiet"]).arg(movie).status()?;
         anyhow::ensure!(status.success(), "check: {status}");
-        times.push(begin.elapsed());
+        times.push(start.elapsed());
     }
     let (median, ..) = spread(&mut times).context("no rounds")?;
     // Far below 2^52.
@@ -83,7 +83,7 @@ fn check(movie: &Path) -> Result<()> {
     Ok(())
 }
 
-/// `mjpeg-movie make` beside the same encoder with nothing behind it.
+/// `mjpeg-movie make`, compared with the same encoder and a fakesink.
 fn make() -> Result<()> {
     const COUNT: u32 = 600;
     let folder = Folder::new()?;
@@ -95,12 +95,12 @@ fn make() -> Result<()> {
     for _ in 0..3 {
         let input = format!("filesrc location={} ! avidemux", text(&raw));
         limit.push(play(&format!("{input} ! queue ! jpegenc quality=85 ! fakesink"))?);
-        let begin = Instant::now();
+        let start = Instant::now();
         let out = folder.path().join("out.mjpeg");
         let mut make = program("mjpeg-movie")?;
         make.args(["make", "--force"]).arg(&raw).arg(out).stderr(std::process::Stdio::null());
         anyhow::ensure!(make.status()?.success(), "make");
-        ours.push(begin.elapsed());
+        ours.push(start.elapsed());
     }
     let (limit, ..) = spread(&mut limit).context("no rounds")?;
     let (ours, ..) = spread(&mut ours).context("no rounds")?;
@@ -117,8 +117,8 @@ fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// A moving picture's JPEGs, of about [`FRAME_BYTES`] each. Equal ones would not do: jpegparse
-/// is more than twice as fast on frames of one length.
+/// JPEG images of a moving picture, of about [`FRAME_BYTES`] each. They differ, because jpegparse is
+/// more than twice as fast on frames of one length.
 fn images() -> Result<Vec<Vec<u8>>> {
     let make = |quality: u32, count: u32| {
         movies::pull_all(&format!(
@@ -139,11 +139,11 @@ fn images() -> Result<Vec<Vec<u8>>> {
 fn play(line: &str) -> Result<Duration> {
     let pipeline = gst::parse::launch(line)?;
     let bus = pipeline.bus().context("no bus")?;
-    let begin = Instant::now();
+    let start = Instant::now();
     pipeline.set_state(gst::State::Playing)?;
     let types = [gst::MessageType::Eos, gst::MessageType::Error];
     let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(120), &types);
-    let time = begin.elapsed();
+    let time = start.elapsed();
     pipeline.set_state(gst::State::Null)?;
     match message.as_ref().map(|message| message.view()) {
         Some(gst::MessageView::Eos(_)) => Ok(time),
@@ -154,11 +154,11 @@ fn play(line: &str) -> Result<Duration> {
 fn read_only(movie: &Path, frame: usize) -> Result<Duration> {
     let file = File::open(movie)?;
     let mut buf = vec![0; frame];
-    let begin = Instant::now();
+    let start = Instant::now();
     for number in 0..u64::from(FRAMES) {
         let record = 5 + frame as u64;
         file.read_exact_at(&mut buf, number * record + 5)?;
         std::hint::black_box(&buf);
     }
-    Ok(begin.elapsed())
+    Ok(start.elapsed())
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the server's answers take beside clients that misbehave, and what many clients, plays and
-//! movies cost it. Measures the server that `MJPEG_RTSP_BENCH_SERVER` names, if it is set.
+//! The time of the server's replies while other clients misbehave, and its CPU time and memory for
+//! many clients, plays and movies. Measures the server that `MJPEG_RTSP_BENCH_SERVER` names, if set.
 
 use crate::{ms, quiet};
 use anyhow::{Context, Result, bail, ensure};
@@ -22,15 +22,15 @@ use std::time::{Duration, Instant};
 /// Names another server to measure.
 const SERVER: &str = "MJPEG_RTSP_BENCH_SERVER";
 
-/// Requests whose answers are timed beside each kind of stranger, and the time between two.
-const ASKED: usize = 2000;
+/// Requests whose replies are timed for each kind of stranger, and the time between two.
+const REQUESTS: usize = 2000;
 const PACE: Duration = Duration::from_millis(2);
 
-/// Strangers of a kind, unless it is said otherwise.
+/// Strangers of each kind, but for half lines.
 const STRANGERS: usize = 8;
 const HALF_LINES: usize = 4000;
 
-/// Half lines from an address: below the server's limit.
+/// Half lines from one address: below the server's limit.
 const FROM_ADDRESS: usize = 1000;
 
 const ROUNDS: usize = 3;
@@ -39,18 +39,18 @@ const SILENT: usize = 2000;
 const MOVIES: usize = 10_000;
 const IDLE: Duration = Duration::from_secs(10);
 
-/// The server has all of its descriptors back within this.
+/// The longest wait until the server has closed its descriptors.
 const CLOSED: Duration = Duration::from_mins(1);
 
 /// A server to measure.
-struct Measured {
+struct TestedServer {
     process: Guard,
     address: SocketAddr,
-    /// From its start to its first URL.
+    /// Time from its start to its first URL.
     start: Duration,
 }
 
-impl Measured {
+impl TestedServer {
     fn start(paths: &[&Path]) -> Result<Self> {
         let mut command = match std::env::var_os(SERVER) {
             Some(path) => Command::new(path),
@@ -100,7 +100,7 @@ pub fn run() -> Result<()> {
         ("many movies", &many_movies),
     ];
     for (name, part) in parts {
-        // A server that fails in one of them is measured in the others.
+        // After a failure, the other parts are measured still.
         if let Err(error) = part() {
             println!("\n{name}: the server fails: {error:#}");
         }
@@ -108,7 +108,7 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// What strangers do while answers are timed.
+/// What strangers do while replies are timed.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Nobody,
@@ -119,7 +119,7 @@ enum Kind {
 }
 
 fn beside(movie: &Path) -> Result<()> {
-    println!("{ASKED} OPTIONS on a connection, one each {PACE:?}\n");
+    println!("{REQUESTS} OPTIONS on a connection, one each {PACE:?}\n");
     println!("| beside | median | 99th percentile | slowest | server's CPU |");
     println!("|---|---|---|---|---|");
     let rows = [
@@ -130,8 +130,8 @@ fn beside(movie: &Path) -> Result<()> {
         ("4000 half lines", Kind::HalfLines),
     ];
     for (name, kind) in rows {
-        let server = Measured::start(&[movie])?;
-        let measured = with_strangers(&server, kind, || time_answers(&server));
+        let server = TestedServer::start(&[movie])?;
+        let measured = with_strangers(&server, kind, || time_replies(&server));
         let (mut times, cpu) = match measured {
             Ok(measured) => measured,
             Err(error) => {
@@ -147,17 +147,17 @@ fn beside(movie: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The times of the answers, and the server's CPU in percent of a core.
-fn time_answers(server: &Measured) -> Result<(Vec<Duration>, f64)> {
+/// The times of the replies, and the server's CPU in percent of a core.
+fn time_replies(server: &TestedServer) -> Result<(Vec<Duration>, f64)> {
     let mut rtsp = RtspClient::connect(&server.address.to_string())?;
-    let mut times = Vec::with_capacity(ASKED);
+    let mut times = Vec::with_capacity(REQUESTS);
     let (from, before) = (Instant::now(), server.cpu()?);
-    for _ in 0..ASKED {
-        let asked = Instant::now();
-        let answer = rtsp.request("OPTIONS *", "");
-        let answer = answer.with_context(|| format!("no answer for {:.1?}", asked.elapsed()))?;
-        ensure!(answer.status == 200, "{answer}");
-        times.push(asked.elapsed());
+    for _ in 0..REQUESTS {
+        let sent = Instant::now();
+        let reply = rtsp.request("OPTIONS *", "");
+        let reply = reply.with_context(|| format!("no reply for {:.1?}", sent.elapsed()))?;
+        ensure!(reply.status == 200, "{reply}");
+        times.push(sent.elapsed());
         sleep(PACE);
     }
     let cpu = server.cpu()?.saturating_sub(before).as_secs_f64();
@@ -165,7 +165,7 @@ fn time_answers(server: &Measured) -> Result<(Vec<Duration>, f64)> {
 }
 
 fn with_strangers<T>(
-    server: &Measured,
+    server: &TestedServer,
     kind: Kind,
     measure: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
@@ -211,7 +211,7 @@ fn with_strangers<T>(
     })
 }
 
-/// Writes on eight connections in turn until `done`; what the server closes is opened again.
+/// Writes on eight connections in turn until `done`; opens those again that the server closes.
 fn write_on(server: SocketAddr, bytes: &[u8], pace: Duration, done: &AtomicBool) -> Result<()> {
     let open = || -> Result<TcpStream> {
         let mut stream = TcpStream::connect(server)?;
@@ -249,8 +249,8 @@ fn play(server: SocketAddr, stream: &mut TcpStream) -> Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     let url = format!("rtsp://{server}/movie.mjpeg");
-    ask(stream, &format!("DESCRIBE {url} RTSP/1.0\r\nCSeq: 1\r\n\r\n"))?;
-    let reply = ask(
+    request(stream, &format!("DESCRIBE {url} RTSP/1.0\r\nCSeq: 1\r\n\r\n"))?;
+    let reply = request(
         stream,
         &format!(
             "SETUP {url}/stream=0 RTSP/1.0\r\nCSeq: 2\r\n\
@@ -259,12 +259,12 @@ fn play(server: SocketAddr, stream: &mut TcpStream) -> Result<()> {
     )?;
     let session = reply.lines().find_map(|line| line.strip_prefix("Session:"));
     let session = session.and_then(|it| it.split(';').next()).context("no session")?.trim();
-    ask(stream, &format!("PLAY {url}/ RTSP/1.0\r\nCSeq: 3\r\nSession: {session}\r\n\r\n"))?;
+    request(stream, &format!("PLAY {url}/ RTSP/1.0\r\nCSeq: 3\r\nSession: {session}\r\n\r\n"))?;
     Ok(())
 }
 
-/// Sends a request and reads its reply, and what may come with it.
-fn ask(stream: &mut TcpStream, request: &str) -> Result<String> {
+/// Sends a request; reads its reply, and what may follow it.
+fn request(stream: &mut TcpStream, request: &str) -> Result<String> {
     stream.write_all(request.as_bytes())?;
     let mut reply = Vec::new();
     let mut bytes = [0; 4096];
@@ -284,24 +284,26 @@ fn ask(stream: &mut TcpStream, request: &str) -> Result<String> {
 }
 
 fn at_once(movie: &Path) -> Result<()> {
-    let server = Measured::start(&[movie])?;
+    let server = TestedServer::start(&[movie])?;
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
         let (from, before) = (Instant::now(), server.cpu()?);
         of_threads(|_| {
             let mut rtsp = RtspClient::connect(&server.address.to_string())?;
-            for _ in 0..ASKED {
+            for _ in 0..REQUESTS {
                 ensure!(rtsp.request("OPTIONS *", "")?.status == 200, "OPTIONS");
             }
             Ok(())
         })?;
         let cpu = server.cpu()?.saturating_sub(before).as_secs_f64();
-        let requests = f64::from(u32::try_from(STRANGERS * ASKED)?);
+        let requests = f64::from(u32::try_from(STRANGERS * REQUESTS)?);
         rounds.push((requests / from.elapsed().as_secs_f64(), cpu / requests * 1e6));
     }
     rounds.sort_unstable_by(|one, two| one.0.total_cmp(&two.0));
     let (rate, cpu) = rounds.get(ROUNDS / 2).context("no rounds")?;
-    println!("\n{ASKED} OPTIONS on each of {STRANGERS} connections at once, median of {ROUNDS}\n");
+    println!(
+        "\n{REQUESTS} OPTIONS on each of {STRANGERS} connections at once, median of {ROUNDS}\n"
+    );
     println!("| requests a second | CPU for each |\n|---|---|\n| {rate:.0} | {cpu:.1} µs |");
     Ok(())
 }
@@ -319,8 +321,8 @@ fn of_threads(client: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
 }
 
 fn plays(movie: &Path) -> Result<()> {
-    let server = Measured::start(&[movie])?;
-    // The first play starts threads that stay.
+    let server = TestedServer::start(&[movie])?;
+    // The first play starts threads that keep running.
     play(server.address, &mut TcpStream::connect(server.address)?)?;
     wait_for(&server, 1 + server.descriptors()?)?;
     let (before, usage) = (server.descriptors()?, server.usage()?);
@@ -350,9 +352,9 @@ fn plays(movie: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the server has no more descriptors than before; gives the time. One that is more may
-/// belong to a thread that has started since.
-fn wait_for(server: &Measured, before: usize) -> Result<Duration> {
+/// Waits until the server has no more descriptors than before, but for two that new threads may have;
+/// gives the time.
+fn wait_for(server: &TestedServer, before: usize) -> Result<Duration> {
     let from = Instant::now();
     while server.descriptors()? > before + 2 {
         if from.elapsed() > CLOSED {
@@ -368,17 +370,17 @@ fn wait_for(server: &Measured, before: usize) -> Result<Duration> {
 }
 
 fn silent(movie: &Path) -> Result<()> {
-    let server = Measured::start(&[movie])?;
+    let server = TestedServer::start(&[movie])?;
     probe(server.address, CLOSED)?;
     let before = server.usage()?.memory;
     let connections =
         (0..SILENT).map(|_| Ok(TcpStream::connect(server.address)?)).collect::<Result<Vec<_>>>()?;
-    // It is answered once those before it were accepted.
+    // The server replies after it has accepted the connections before.
     probe(server.address, CLOSED)?;
     let after = server.usage()?.memory;
     drop(connections);
     let each = f64::from(u32::try_from(after.saturating_sub(before))?) / 2000.0;
-    println!("\n{SILENT} connections that say nothing\n");
+    println!("\n{SILENT} silent connections\n");
     println!("| memory before | memory with them | for each |\n|---|---|---|");
     println!("| {before} KiB | {after} KiB | {each:.2} KiB |");
     Ok(())
@@ -390,7 +392,7 @@ fn many_movies() -> Result<()> {
     for number in 1..MOVIES {
         std::fs::hard_link(&first, folder.path().join(format!("movie-{number}.mjpeg")))?;
     }
-    let server = Measured::start(&[folder.path()])?;
+    let server = TestedServer::start(&[folder.path()])?;
     probe(server.address, CLOSED)?;
     let memory = server.usage()?.memory;
     let before = server.cpu()?;
@@ -400,10 +402,10 @@ fn many_movies() -> Result<()> {
     let mut times = Vec::new();
     for number in 0..100 {
         let url = format!("rtsp://{}/MOVIE-{}.MJPEG", server.address, number * 97);
-        let asked = Instant::now();
+        let sent = Instant::now();
         let status = rtsp.request(&format!("DESCRIBE {url}"), "")?.status;
         ensure!(status == 200, "DESCRIBE {url}: {status}");
-        times.push(asked.elapsed());
+        times.push(sent.elapsed());
     }
     times.sort_unstable();
     let median = times.get(times.len() / 2).copied().unwrap_or_default();

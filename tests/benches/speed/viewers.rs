@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What ten viewers of a movie that is recoded cost the server, beside one.
+//! The server's CPU time for ten viewers of a movie that is recoded, compared with one viewer.
 
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder};
@@ -8,7 +8,7 @@ use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::programs::Server;
 use std::time::{Duration, Instant};
 
-/// Ten times the usual rate, so that the clock's ticks are small beside what is measured.
+/// Ten times the usual rate, so that the clock's ticks are small compared with the measured time.
 const RATE: u32 = 200;
 const FRAMES: u32 = 1600;
 const TIME: Duration = Duration::from_secs(7);
@@ -39,7 +39,7 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// CPU seconds of a fresh server while `viewers` watch from the begin.
+/// CPU seconds of a new server while `viewers` play from the start.
 fn cpu(folder: &Folder, cache: &str, name: &str, viewers: usize) -> Result<f64> {
     let rate = RATE.to_string();
     let options =
@@ -53,7 +53,7 @@ fn cpu(folder: &Folder, cache: &str, name: &str, viewers: usize) -> Result<f64> 
         let session = rtsp.set_up(&url, "tcp")?;
         connections.push((rtsp, session));
     }
-    let begin = cpu_time(server.process().id())?;
+    let before = cpu_time(server.process().id())?;
     let end = Instant::now() + TIME;
     let threads = connections.into_iter().map(|(mut rtsp, session)| {
         let line = format!("PLAY {url}/");
@@ -67,10 +67,10 @@ fn cpu(folder: &Folder, cache: &str, name: &str, viewers: usize) -> Result<f64> 
         let packets = thread.join().map_err(|_| anyhow::anyhow!("a viewer panicked"))??;
         anyhow::ensure!(packets > u64::from(RATE) * TIME.as_secs() * 5, "{packets} packets");
     }
-    Ok(cpu_time(server.process().id())? - begin)
+    Ok(cpu_time(server.process().id())? - before)
 }
 
-/// Of a process so far, in seconds (proc(5), /proc/PID/stat; 100 ticks a second).
+/// CPU time of a process so far, in seconds (proc(5), /proc/PID/stat; 100 ticks a second).
 pub fn cpu_time(id: u32) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
     let after_name = stat.rsplit_once(')').context("no name")?.1;

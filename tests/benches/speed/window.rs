@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The window under software GL: its cost beside gst-play-1.0's, the time from a frame's sending
-//! to its showing, from the program's start to the first picture, and at rest.
+//! The window under software GL: its CPU time, compared with gst-play-1.0's and while paused; the time
+//! from a frame's sending to its showing; the time from the program's start to the first picture.
 
 use crate::viewers::cpu_time;
 use crate::{ms, spread};
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 const SIZE: (u16, u16) = (1280, 720);
 const RATE: u32 = 30;
-/// A frame's number stands in it as so many blocks, black or white.
+/// Number of black or white blocks that encode a frame's number in its picture.
 const BITS: u16 = 12;
 const ROUNDS: usize = 3;
 const TIME: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 const ARGUMENTS: [&str; 5] = ["--size", "1280x800", "--panel", "none", "--theme"];
 
 pub fn run() -> Result<()> {
-    // As good as unlimited, and within what the movie format holds.
+    // Ten seconds that differ; each image is within the movie format's limit.
     let images: Vec<Vec<u8>> = (0..300).map(image).collect::<Result<_>>()?;
     let folder = Folder::new()?;
     let movie = images.iter().cloned().cycle().take(3000).collect::<Vec<_>>();
@@ -71,7 +71,7 @@ fn resident(id: u32) -> Result<u64> {
     Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }
 
-/// Colours that take the decoder's time, and the number in the upper eighth.
+/// An image that takes time to decode, with its number in the upper eighth.
 fn image(number: u16) -> Result<Vec<u8>> {
     let (width, height) = SIZE;
     let mut pixels = Vec::with_capacity(usize::from(width) * usize::from(height) * 3);
@@ -113,9 +113,9 @@ fn play_with(display: &Display, line: &[&str]) -> Result<Guard> {
 
 /// CPU of one core over [`TIME`], in percent.
 fn percent(id: u32) -> Result<f64> {
-    let (begin, before) = (Instant::now(), cpu_time(id)?);
+    let (started, before) = (Instant::now(), cpu_time(id)?);
     pace(TIME);
-    Ok((cpu_time(id)? - before) / begin.elapsed().as_secs_f64() * 100.0)
+    Ok((cpu_time(id)? - before) / started.elapsed().as_secs_f64() * 100.0)
 }
 
 fn cost(display: &Display, url: &str) -> Result<()> {
@@ -164,12 +164,13 @@ fn per_mille(percent: f64) -> u32 {
     value
 }
 
-/// A line of the screen, looked at 250 times a second; each number is told with its time.
+/// Reads a frame's number from a line of the screen 250 times a second.
 struct Watcher(gst::Element);
 
 impl Watcher {
-    fn start(display: &Display, told: impl Fn(u16, Instant) + Send + 'static) -> Result<Self> {
-        // In the upper eighth of the picture, which stands below the address.
+    /// Calls `report` with each number and its time.
+    fn start(display: &Display, report: impl Fn(u16, Instant) + Send + 'static) -> Result<Self> {
+        // In the upper eighth of the picture, which is below the address.
         let line = format!(
             "ximagesrc display-name={} use-damage=false show-pointer=false startx=0 endx=1279 \
              starty=90 endy=91 ! video/x-raw,framerate=250/1 ! videoconvert ! video/x-raw,format=RGB \
@@ -184,7 +185,7 @@ impl Watcher {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
             let pixels = sample.buffer().and_then(|it| it.map_readable().ok());
             if let Some(number) = pixels.and_then(|pixels| number_of(&pixels)) {
-                told(number, now);
+                report(number, now);
             }
             Ok(gst::FlowSuccess::Ok)
         };
@@ -203,7 +204,7 @@ impl Drop for Watcher {
 /// The number in the picture's line, if there is a picture.
 fn number_of(line: &[u8]) -> Option<u16> {
     let at = |x: usize| line.get(x * 3..x * 3 + 3);
-    // The picture is as high as its place; what is beside it is black. Its width follows.
+    // The picture has the height of its area, which is black at its sides.
     let height = 800.0 - 48.0 - 84.0;
     let width = height * f64::from(SIZE.0) / f64::from(SIZE.1);
     let left = (1280.0 - width) / 2.0;
@@ -212,7 +213,7 @@ fn number_of(line: &[u8]) -> Option<u16> {
         let x = (left + width * (f64::from(bit) + 0.5) / f64::from(BITS)) as usize;
         match at(x)? {
             [red, green, blue] if red.min(green).min(blue) > &180 => Some(number << 1 | 1),
-            // Not the black before the first picture, which is nought.
+            // The black before the first picture is 0.
             [red, green, blue] if (8..70).contains(red.max(green).max(blue)) => Some(number << 1),
             _ => None,
         }
@@ -226,23 +227,23 @@ fn first_picture(display: &Display, url: &str) -> Result<()> {
         for latency in ["0", "200"] {
             let mut times = Vec::new();
             for _ in 0..10 {
-                let seen = Arc::new(Mutex::new(None));
-                let slot = seen.clone();
+                let shown = Arc::new(Mutex::new(None));
+                let slot = shown.clone();
                 let watcher = Watcher::start(display, move |_, now| {
                     slot.lock().expect("no panic").get_or_insert(now);
                 })?;
                 pace(Duration::from_millis(300));
-                ensure!(seen.lock().expect("no panic").is_none(), "a picture of the last round");
-                let begin = Instant::now();
+                ensure!(shown.lock().expect("no panic").is_none(), "a picture of the last round");
+                let started = Instant::now();
                 let options = ["--latency", latency, "--transport", transport, url];
                 let line = [&["mjpeg-rtsp-client"], &ARGUMENTS[..], &["dark"], &options].concat();
                 let player = play_with(display, &line)?;
-                wait_until("a picture", LIMIT, || seen.lock().expect("no panic").is_some());
-                let shown = seen.lock().expect("no panic").context("it was seen")?;
-                times.push(shown - begin);
+                wait_until("a picture", LIMIT, || shown.lock().expect("no panic").is_some());
+                let time = shown.lock().expect("no panic").context("no time")?;
+                times.push(time - started);
                 drop(watcher);
                 drop(player);
-                // The display forgets the window.
+                // The window disappears from the display.
                 pace(Duration::from_millis(300));
             }
             let (median, least, most) = spread(&mut times).context("no rounds")?;
@@ -253,7 +254,7 @@ fn first_picture(display: &Display, url: &str) -> Result<()> {
     Ok(())
 }
 
-/// A camera on stock gst-rtsp-server: frames of known numbers at known times.
+/// A camera on stock gst-rtsp-server, which sends numbered frames at known times.
 struct Camera {
     url: String,
     sent: Arc<Mutex<HashMap<u16, Instant>>>,
@@ -278,9 +279,9 @@ impl Camera {
             let Some(source) = source.and_downcast::<gst_app::AppSrc>() else { return };
             let (images, times, end) = (images.clone(), times.clone(), end.clone());
             std::thread::spawn(move || {
-                let begin = Instant::now();
+                let started = Instant::now();
                 for number in 0.. {
-                    let due = begin + Duration::from_secs(1) * number / RATE;
+                    let due = started + Duration::from_secs(1) * number / RATE;
                     pace(due.saturating_duration_since(Instant::now()));
                     let at = usize::try_from(number).unwrap_or(0) % images.len();
                     let Ok(short) = u16::try_from(at) else { return };
@@ -330,15 +331,15 @@ fn latency(display: &Display, images: &[Vec<u8>]) -> Result<()> {
     for transport in ["udp", "tcp"] {
         for buffer in ["0", "200"] {
             let camera = Camera::start(images)?;
-            let seen = Arc::new(Mutex::new(HashMap::<u16, Duration>::new()));
-            let (slot, sent) = (seen.clone(), camera.sent.clone());
+            let shown = Arc::new(Mutex::new(HashMap::<u16, Duration>::new()));
+            let (slot, sent) = (shown.clone(), camera.sent.clone());
             let options = ["--latency", buffer, "--transport", transport, &camera.url];
             let line = [&["mjpeg-rtsp-client"], &ARGUMENTS[..], &["dark"], &options].concat();
             let player = play_with(display, &line)?;
             pace(Duration::from_secs(3));
             let last = Mutex::new(None);
             let watcher = Watcher::start(display, move |number, now| {
-                // When a number is seen for the first time since another one was.
+                // When a number is on the screen for the first time after another one.
                 let before = last.lock().expect("no panic").replace(number);
                 let sent = sent.lock().expect("no panic").get(&number).copied();
                 if let (true, Some(sent)) = (before.is_some_and(|it| it != number), sent) {
@@ -351,9 +352,9 @@ fn latency(display: &Display, images: &[Vec<u8>]) -> Result<()> {
             drop(watcher);
             drop(player);
             let mut times: Vec<Duration> =
-                seen.lock().expect("no panic").values().copied().collect();
+                shown.lock().expect("no panic").values().copied().collect();
             let frames = times.len();
-            let (median, least, most) = spread(&mut times).context("nothing was seen")?;
+            let (median, least, most) = spread(&mut times).context("no frame on the screen")?;
             let (median, least, most) = (ms(median), ms(least), ms(most));
             println!(
                 "| our window | {transport} | {buffer} ms | {median:.0} ({least:.0}, {most:.0}) | {frames} |"

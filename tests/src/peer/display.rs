@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A display of the test's own (Xvfb), with a person's keys and clicks (xdotool) and eyes
-//! (GStreamer's ximagesrc).
+//! A display of the test's own (Xvfb), with keys and clicks (xdotool) and screenshots (GStreamer's
+//! ximagesrc).
 
 use crate::programs::{Guard, program, run};
 use crate::{movies, wait_until};
@@ -10,7 +10,7 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// How long the display and a window may take to be there.
+/// The longest wait for the display or a window.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The screen's width and height.
@@ -24,7 +24,7 @@ pub struct Display {
 }
 
 impl Display {
-    /// Starts it on a free number.
+    /// Starts a display with a free number.
     ///
     /// # Errors
     /// If Xvfb does not start.
@@ -49,12 +49,12 @@ impl Display {
         Ok(Self { name: format!(":{}", name.trim()), home, _server: server })
     }
 
-    /// `:N`.
+    /// The display's name, `:N`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// A command on this display, with a home of its own.
+    /// Lets a command run on this display, with a home folder of its own.
     pub fn prepare(&self, command: &mut Command) {
         command
             .env("DISPLAY", &self.name)
@@ -64,7 +64,7 @@ impl Display {
             .env("XDG_CONFIG_HOME", self.home.path().join("config"));
     }
 
-    /// The home folder of what runs here.
+    /// The home folder of the programs on this display.
     pub fn home(&self) -> &std::path::Path {
         self.home.path()
     }
@@ -101,7 +101,7 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Of rows of that width.
+    /// An image whose rows have this width in pixels.
     pub fn new(pixels: Vec<u8>, width: usize) -> Self {
         Self { pixels, width }
     }
@@ -126,7 +126,7 @@ impl Screen {
     }
 }
 
-/// Whether two colours are the same to the eye, after JPEG.
+/// Whether two colours are the same but for JPEG's rounding.
 pub fn is_near(one: [u8; 3], other: [u8; 3]) -> bool {
     one.iter().zip(other).all(|(a, b)| a.abs_diff(b) <= 16)
 }
@@ -138,7 +138,7 @@ pub struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    /// Opens it with these arguments, and gives it the keyboard.
+    /// Opens the window with arguments of the client, and gives it the keyboard.
     ///
     /// # Errors
     /// If it does not open.
@@ -146,7 +146,7 @@ impl<'a> Window<'a> {
         Self::open_by(display, program("mjpeg-rtsp-client")?.args(arguments))
     }
 
-    /// Opens it by a command, and gives it the keyboard.
+    /// Opens the window by a command, and gives it the keyboard.
     ///
     /// # Errors
     /// If it does not open.

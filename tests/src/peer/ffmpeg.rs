@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! ffmpeg, judged by the frames that it decodes.
+//! ffmpeg and ffplay: checksums and samples of the frames that they decode.
 
 use crate::peer::display::Display;
 use crate::programs::run;
@@ -14,8 +14,8 @@ fn ffmpeg(input: &[&str], output: &[&str]) -> Result<Vec<u8>> {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin"]).args(input);
     let done = run(command.args(["-fps_mode", "passthrough"]).args(output).arg("-"), LIMIT)?;
-    let said = String::from_utf8_lossy(&done.stderr);
-    ensure!(done.status.success(), "ffmpeg {input:?}: {} {said}", done.status);
+    let log = String::from_utf8_lossy(&done.stderr);
+    ensure!(done.status.success(), "ffmpeg {input:?}: {} {log}", done.status);
     Ok(done.stdout)
 }
 
@@ -33,7 +33,7 @@ fn rtsp(url: &str, transport: &str) -> [String; 4] {
     ["-rtsp_transport", transport, "-i", url].map(ToOwned::to_owned)
 }
 
-/// The checksum of each picture that an RTSP stream brings, to its end.
+/// The checksum of each frame of an RTSP stream, to its end.
 ///
 /// # Errors
 /// If ffmpeg fails.
@@ -42,7 +42,7 @@ pub fn stream_checksums(url: &str, transport: &str) -> Result<Vec<String>> {
     checksums_of(&input.each_ref().map(String::as_str))
 }
 
-/// The checksum of each picture from a time in seconds on, which ffmpeg asks the server for.
+/// The checksum of each frame from a time in seconds on, to which ffmpeg seeks by RTSP.
 ///
 /// # Errors
 /// If ffmpeg fails.
@@ -52,7 +52,7 @@ pub fn stream_checksums_from(url: &str, transport: &str, start: &str) -> Result<
     checksums_of(&["-ss", start, a, b, c, d])
 }
 
-/// The checksum of each of the first `count` pictures, of a stream that may have no end.
+/// The checksum of each of the first `count` frames of a stream that may have no end.
 ///
 /// # Errors
 /// If ffmpeg fails.
@@ -62,7 +62,7 @@ pub fn stream_checksums_of_first(url: &str, transport: &str, count: u32) -> Resu
     checksums_from(&input, &["-frames:v", &count.to_string(), "-f", "framemd5"])
 }
 
-/// The checksum of each picture of plain concatenated JPEG images.
+/// The checksum of each frame of plain concatenated JPEG images.
 ///
 /// # Errors
 /// If ffmpeg fails.

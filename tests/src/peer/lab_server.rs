@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Servers as students write them: they read once, look at lines and words by position, and
-//! answer what is written here and nothing else.
+//! Lab servers as students write them: they read each request once, find lines and words by
+//! position, and ignore what they do not know.
 
 use anyhow::{Context, Result};
 use std::io::{Read, Write};
@@ -9,84 +9,93 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How requests are read.
+/// The requests that a server understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reads {
-    /// The textbook's: the number is the second word of line 2, the port the fourth of line 3.
+pub enum Requests {
+    /// The textbook's: CSeq is the second word of line 2, the port the fourth of line 3.
     Textbook,
-    /// The course report's: the number is the first word of line 2.
-    Seed,
-    /// As [`Reads::Seed`], but what is no number ends the connection.
-    SeedStrict,
-    /// Nothing but requests with a blank line, and `client_port=P`.
+    /// The course report's: CSeq is the first word of line 2.
+    CourseReport,
+    /// As [`Requests::CourseReport`]; another word than a number ends the connection.
+    CourseReportStrict,
+    /// Those that end with a blank line and have `client_port=P`.
     BlankLine,
-    /// The second of the words that blanks make of line 2, which begins with one.
+    /// Those whose line 2 starts with a blank: CSeq is the second word after it.
     SecondWord,
-    /// Three lines, as Java's `readLine` gives them.
+    /// Those of three lines that each end with CRLF, as Java's `readLine` reads them.
     Java,
 }
 
-/// What it answers.
+/// The replies of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answers {
-    /// Three lines.
-    Lines,
-    /// The same, and `TotalFrames`.
+pub enum Replies {
+    /// Status, CSeq and session.
+    ThreeLines,
+    /// Three lines, and `TotalFrames`.
     TotalFrames,
-    /// CSeq is another number.
+    /// Three lines, with another CSeq than the request's.
     WrongCseq,
-    /// Nothing to PLAY.
-    NotPlay,
-    /// The status line of an error to SETUP.
-    Error(&'static str),
+    /// Three lines, and no reply to PLAY.
+    NoneToPlay,
+    /// Three lines; SETUP has this error status.
+    SetupError(&'static str),
 }
 
-/// How frames are sent.
+/// The RTP packets of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sends {
-    /// One a packet.
-    Whole,
-    /// One a packet, V 0.
+pub enum Packets {
+    /// One for each frame.
+    OnePerFrame,
+    /// One for each frame, with version 0.
     Version0,
-    /// One a packet, behind its five digits.
-    Digits,
-    /// One a packet, timestamps in seconds, numbers from 0.
+    /// One for each frame, which follows its five length digits.
+    LengthDigits,
+    /// One for each frame, with timestamps in seconds and sequence numbers from 0.
     Seconds,
-    /// In fragments of one sequence number.
-    SameNumber,
-    /// In fragments of rising sequence numbers, each behind six bytes.
-    NextNumber,
-    /// Every twentieth packet is lost.
+    /// Fragments of a frame, all with the frame's sequence number.
+    FragmentsOfOneNumber,
+    /// Fragments with a sequence number each, which follow six other bytes.
+    FragmentsWithNumbers,
+    /// One for each frame; every twentieth is lost.
     Loss,
-    /// Every packet twice.
+    /// Each packet twice.
     Twice,
-    /// Two packets in each ten change places.
+    /// Two packets in each ten are swapped.
     Reordered,
-    /// Beside them empty, cut and foreign datagrams.
+    /// Empty, truncated and foreign datagrams between the frames' packets.
     Noise,
     /// No packet at all.
-    Nothing,
+    None,
 }
 
-/// What a server does.
+/// What a server understands and sends.
 #[derive(Debug, Clone, Copy)]
 pub struct Behaviour {
-    /// How requests are read.
-    pub reads: Reads,
-    /// What is answered.
-    pub answers: Answers,
-    /// How frames are sent.
-    pub sends: Sends,
+    /// The requests that it understands.
+    pub requests: Requests,
+    /// Its replies.
+    pub replies: Replies,
+    /// Its RTP packets.
+    pub packets: Packets,
 }
 
-/// One student's server; ends when dropped.
+impl Behaviour {
+    /// The textbook's server.
+    pub const TEXTBOOK: Self = Self {
+        requests: Requests::Textbook,
+        replies: Replies::ThreeLines,
+        packets: Packets::OnePerFrame,
+    };
+}
+
+/// A student's server; ends when dropped.
 pub struct LabServer {
     address: SocketAddr,
     ended: Arc<AtomicBool>,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
-/// Between two frames: faster than the lab, so that tests are short.
+/// Time between two frames: shorter than the lab's, so that tests are short.
 const PERIOD: Duration = Duration::from_millis(20);
 
 impl LabServer {
@@ -121,7 +130,7 @@ impl LabServer {
         self.address
     }
 
-    /// What has come so far, one string for each read.
+    /// The requests so far, one string for each read.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -152,7 +161,7 @@ impl Session {
         loop {
             let have = stream.read(&mut bytes)?;
             if have == 0 {
-                // The textbook's goes on sending; ours has an end.
+                // The textbook's server goes on sending; this one stops.
                 playing.store(false, Ordering::SeqCst);
                 return Ok(());
             }
@@ -170,13 +179,13 @@ impl Session {
                     if !playing.swap(true, Ordering::SeqCst) {
                         self.play(&playing, &mut next);
                     }
-                    self.behaviour.answers != Answers::NotPlay
+                    self.behaviour.replies != Replies::NoneToPlay
                 }
                 "PAUSE" | "TEARDOWN" => {
                     playing.store(false, Ordering::SeqCst);
                     true
                 }
-                // What a student has not written is passed over.
+                // Methods that students do not write are ignored.
                 _ => false,
             };
             if answer {
@@ -185,45 +194,47 @@ impl Session {
         }
     }
 
-    /// The sequence number; `None` if the request is passed over.
+    /// The request's CSeq; `None` if the request is ignored.
     fn number(&self, text: &str, lines: &[&str]) -> Result<Option<String>> {
         let second = lines.get(1).context("one line")?;
         let word = |at| second.split(' ').nth(at).map(|it| it.trim().to_owned());
-        Ok(match self.behaviour.reads {
-            Reads::Textbook => Some(word(1).context("no second word")?),
-            Reads::Java => Some(word(1).context("no second word")?).filter(|_| lines.len() == 4),
-            Reads::Seed => word(0),
-            Reads::SeedStrict => Some(word(0).context("no word")?.parse::<u32>()?.to_string()),
-            Reads::BlankLine => word(1).filter(|_| text.ends_with("\r\n\r\n")),
-            Reads::SecondWord => {
-                let ours = second.starts_with(' ') && second.split(' ').count() == 3;
-                word(2).filter(|it| ours && !it.is_empty())
+        Ok(match self.behaviour.requests {
+            Requests::Textbook => Some(word(1).context("no second word")?),
+            Requests::Java => Some(word(1).context("no second word")?).filter(|_| lines.len() == 4),
+            Requests::CourseReport => word(0),
+            Requests::CourseReportStrict => {
+                Some(word(0).context("no word")?.parse::<u32>()?.to_string())
+            }
+            Requests::BlankLine => word(1).filter(|_| text.ends_with("\r\n\r\n")),
+            Requests::SecondWord => {
+                let matches = second.starts_with(' ') && second.split(' ').count() == 3;
+                word(2).filter(|it| matches && !it.is_empty())
             }
         })
     }
 
     fn port_of(&self, text: &str, lines: &[&str]) -> Result<u16> {
-        let word = match self.behaviour.reads {
-            Reads::BlankLine => text.split("client_port=").nth(1).context("no port")?,
+        let word = match self.behaviour.requests {
+            Requests::BlankLine => text.split("client_port=").nth(1).context("no port")?,
             _ => lines.get(2).and_then(|line| line.split(' ').nth(3)).context("no fourth word")?,
         };
         Ok(word.trim().parse()?)
     }
 
     fn reply(&self, method: &str, number: &str) -> String {
-        let (end, last) = match self.behaviour.reads {
-            Reads::Java => ("\r\n", "\r\n"),
+        let (end, last) = match self.behaviour.requests {
+            Requests::Java => ("\r\n", "\r\n"),
             _ => ("\n", ""),
         };
-        let number = match (self.behaviour.answers, number.parse::<u32>()) {
-            (Answers::WrongCseq, Ok(number)) => (number + 7).to_string(),
+        let number = match (self.behaviour.replies, number.parse::<u32>()) {
+            (Replies::WrongCseq, Ok(number)) => (number + 7).to_string(),
             _ => number.to_owned(),
         };
-        match self.behaviour.answers {
-            Answers::Error(status) if method == "SETUP" => {
+        match self.behaviour.replies {
+            Replies::SetupError(status) if method == "SETUP" => {
                 format!("RTSP/1.0 {status}{end}CSeq: {number}{end}Session: 0{last}")
             }
-            Answers::TotalFrames => format!(
+            Replies::TotalFrames => format!(
                 "RTSP/1.0 200 OK{end}CSeq: {number}{end}Session: 123456{end}TotalFrames: {}{last}",
                 self.frames.len()
             ),
@@ -232,7 +243,7 @@ impl Session {
     }
 
     fn play(&self, playing: &Arc<AtomicBool>, next: &mut usize) {
-        let (sends, frames) = (self.behaviour.sends, self.frames.clone());
+        let (kind, frames) = (self.behaviour.packets, self.frames.clone());
         let (to, end, playing) =
             (SocketAddr::new(self.peer, self.port), self.end.clone(), playing.clone());
         let first = std::mem::replace(next, frames.len());
@@ -242,23 +253,23 @@ impl Session {
             let mut packets = Vec::new();
             let mut number = 0;
             for (at, frame) in frames.iter().enumerate().skip(first) {
-                packets.push(packets_of(sends, at, frame, &mut number));
+                packets.push(packets_of(kind, at, frame, &mut number));
             }
-            if sends == Sends::Reordered {
+            if kind == Packets::Reordered {
                 for ten in packets.chunks_mut(10).filter(|ten| ten.len() > 4) {
                     ten.swap(3, 4);
                 }
             }
             for (at, frame) in packets.iter().enumerate() {
                 for packet in frame {
-                    match sends {
-                        Sends::Loss if at % 20 == 10 => continue,
-                        Sends::Noise => {
+                    match kind {
+                        Packets::Loss if at % 20 == 10 => continue,
+                        Packets::Noise => {
                             socket.send_to(&[], to)?;
                             socket.send_to(&packet[..7], to)?;
                             stranger.send_to(&packets[0][0], to)?;
                         }
-                        Sends::Twice => {
+                        Packets::Twice => {
                             socket.send_to(packet, to)?;
                         }
                         _ => {}
@@ -283,28 +294,28 @@ fn header(version: u8, marker: bool, number: u16, timestamp: u32) -> Vec<u8> {
     header
 }
 
-/// Bytes of a fragment.
+/// Size of a fragment in bytes.
 const FRAGMENT: usize = 1400;
 
-fn packets_of(sends: Sends, at: usize, frame: &[u8], number: &mut u16) -> Vec<Vec<u8>> {
+fn packets_of(kind: Packets, at: usize, frame: &[u8], number: &mut u16) -> Vec<Vec<u8>> {
     let whole = u16::try_from(at + 1).unwrap_or(1);
     let time = u32::from(whole) * 4500;
     let one = |header: Vec<u8>, before: &[u8]| vec![[&header[..], before, frame].concat()];
-    match sends {
-        Sends::Nothing => Vec::new(),
-        Sends::Version0 => one(header(0, false, whole, time), &[]),
-        Sends::Digits => {
+    match kind {
+        Packets::None => Vec::new(),
+        Packets::Version0 => one(header(0, false, whole, time), &[]),
+        Packets::LengthDigits => {
             one(header(2, false, whole, time), format!("{:05}", frame.len()).as_bytes())
         }
-        Sends::Seconds => {
+        Packets::Seconds => {
             one(header(2, false, whole - 1, 1_700_000_000 + u32::from(whole) / 20), &[])
         }
-        Sends::SameNumber | Sends::NextNumber => {
+        Packets::FragmentsOfOneNumber | Packets::FragmentsWithNumbers => {
             let last = frame.chunks(FRAGMENT).count() - 1;
             let fragments = frame.chunks(FRAGMENT).enumerate().map(|(part, bytes)| {
                 *number += 1;
-                let (number, own) = match sends {
-                    Sends::SameNumber => (whole, &[][..]),
+                let (number, own) = match kind {
+                    Packets::FragmentsOfOneNumber => (whole, &[][..]),
                     _ => (*number, &[9; 6][..]),
                 };
                 [&header(2, part == last, number, time)[..], own, bytes].concat()

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! libjpeg-turbo's programs: an independent judge of images.
+//! libjpeg-turbo's programs: an independent encoder and decoder.
 
 use crate::programs::run;
 use anyhow::{Context, Result, ensure};
 use std::process::Command;
 use std::time::Duration;
 
-/// A picture as samples, row by row: 3 bytes a pixel, or 1.
+/// Samples of a picture, row by row, in 3 bytes a pixel or 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     /// In pixels.
@@ -18,7 +18,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Shapes in colours with a little noise, as a camera's picture has: the same each time.
+    /// Shapes in colours with a little noise, as a camera's picture has; the same in each run.
     pub fn made(width: u32, height: u32) -> Self {
         let mut samples = Vec::with_capacity((width * height * 3) as usize);
         let mut noise = 1_u32;
@@ -37,16 +37,16 @@ impl Picture {
         Self { width, height, samples }
     }
 
-    /// A part of it, as wide as said, from column `left` on.
+    /// The part that is `width` pixels wide and starts at column `left`.
     #[must_use]
     pub fn part(&self, left: u32, width: u32) -> Self {
         let row = 3 * self.width as usize;
-        let (begin, end) = (3 * left as usize, 3 * (left + width) as usize);
-        let samples = self.samples.chunks(row).flat_map(|row| &row[begin..end]).copied().collect();
+        let (start, end) = (3 * left as usize, 3 * (left + width) as usize);
+        let samples = self.samples.chunks(row).flat_map(|row| &row[start..end]).copied().collect();
         Self { width, height: self.height, samples }
     }
 
-    /// Its luma (JFIF 1.02), rounded.
+    /// The luma of each pixel (JFIF 1.02), rounded.
     #[must_use]
     pub fn luma(&self) -> Self {
         let luma = |[r, g, b]: &[u8; 3]| {
@@ -74,7 +74,7 @@ impl Picture {
     }
 }
 
-/// Runs a program on a file's bytes; gives what it writes.
+/// Runs a program on a file's bytes; gives the file that it writes.
 fn convert(program: &str, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>> {
     let folder = tempfile::tempdir()?;
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
@@ -82,10 +82,10 @@ fn convert(program: &str, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>> {
     let mut command = Command::new(program);
     command.args(arguments).arg("-outfile").arg(&to).arg(&from);
     let done = run(&mut command, Duration::from_secs(30))?;
-    let said = String::from_utf8_lossy(&done.stderr);
-    // cjpeg cautions against tables that are asked for; what others say is about the image.
-    let well = said.is_empty() || program == "cjpeg";
-    ensure!(done.status.success() && well, "{program} {arguments:?}: {said}");
+    let warnings = String::from_utf8_lossy(&done.stderr);
+    // cjpeg warns of unusual tables, which tests request; other programs warn of the image.
+    let expected = warnings.is_empty() || program == "cjpeg";
+    ensure!(done.status.success() && expected, "{program} {arguments:?}: {warnings}");
     Ok(std::fs::read(to)?)
 }
 
@@ -97,7 +97,7 @@ pub fn cjpeg(picture: &Picture, arguments: &[&str]) -> Result<Vec<u8>> {
     convert("cjpeg", arguments, &picture.to_pnm())
 }
 
-/// Another coding of the same coefficients.
+/// Encodes the coefficients of an image again, with other options.
 ///
 /// # Errors
 /// If jpegtran fails.
@@ -113,7 +113,7 @@ pub fn djpeg(jpeg: &[u8], arguments: &[&str]) -> Result<Picture> {
     Picture::from_pnm(&convert("djpeg", &[&["-pnm"], arguments].concat(), jpeg)?)
 }
 
-/// How near two pictures of one size are, in dB; 0 if their sizes differ.
+/// Peak signal-to-noise ratio of two pictures in dB; 0 if their sizes differ.
 pub fn psnr(a: &Picture, b: &Picture) -> f64 {
     if a.samples.len() != b.samples.len() {
         return 0.0;

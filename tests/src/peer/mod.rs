@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Programs of others, one file each.
+//! The programs and protocols at the other end, one file each.
 
 pub mod display;
 pub mod ffmpeg;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The first `count` JPEG images of a stream, put together again from its packets.
+/// The first `count` JPEG images of a stream, reassembled from its packets.
 ///
 /// # Errors
 /// If fewer come, or any packet is lost.
@@ -20,7 +20,9 @@ pub fn images(url: &str, transport: &str, count: usize) -> Result<Vec<Vec<u8>>> 
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        tokio::time::timeout(LIMIT, receive(url, transport, count)).await.context("too late")?
+        tokio::time::timeout(LIMIT, receive(url, transport, count))
+            .await
+            .context("no end in time")?
     })
 }
 

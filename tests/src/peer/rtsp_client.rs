@@ -147,7 +147,7 @@ impl RtspClient {
         Ok(range.with_context(|| reply.body.clone())?.to_owned())
     }
 
-    /// Sets a movie up over "tcp" (interleaved), "udp" (where nobody receives) or the Transport
+    /// Sets a movie up over "tcp" (interleaved), "udp" (to a port that is not read) or the Transport
     /// given; gives the session's line.
     ///
     /// # Errors

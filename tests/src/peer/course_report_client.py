@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A client as the course report has it: it reads replies by line and word, datagrams into 20 480
+"""The course report's client: it reads replies by line and word, datagrams of up to 20 480
 bytes, and frames by their number. Writes each frame to FOLDER/NUMBER.jpg.
 
-usage: seed_client.py HOST PORT RTP_PORT FILE FRAMES FOLDER
+usage: course_report_client.py HOST PORT RTP_PORT FILE FRAMES FOLDER
 """
 
 import socket
@@ -24,7 +24,7 @@ def ask(request):
     lines = control.recv(1024).decode("utf-8").split("\n")
     answered = int(lines[1].split(" ")[1])
     if answered != number:
-        sys.exit(f"reply to {answered}, asked {number}")
+        sys.exit(f"CSeq {answered} in the reply to {number}")
     stated = int(lines[2].split(" ")[1])
     if session == 0:
         session = stated
@@ -46,7 +46,7 @@ while shown < int(frames):
     if header[0] >> 6 != 2 or header[1] & 127 != 26:
         sys.exit(f"header {header.hex()}")
     frame = header[2] << 8 | header[3]
-    # Late ones are thrown away; so is number 0.
+    # Late frames are dropped; so is number 0.
     if frame > shown:
         shown = frame
         with open(f"{folder}/{frame}.jpg", "wb") as out:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A server as the course report has it: it reads 256 bytes once a request, looks at lines and
-words by position, and sends one frame a packet with the time of day in seconds.
+"""The course report's server: it reads each request once, up to 256 bytes, finds lines and words
+by position, and sends one frame in each packet, with the time of day in seconds.
 
-usage: seed_server.py MOVIE
+usage: course_report_server.py MOVIE
 Prints its port.
 """
 
