@@ -12,31 +12,32 @@ use tracing_subscriber::filter::Targets;
 const EXAMPLES: &str = "\
 Examples:
   mjpeg-rtsp-client rtsp://127.0.0.1:8554/movie.mjpeg
-  mjpeg-rtsp-client --simple      the window with three buttons; choose a movie there
+  mjpeg-rtsp-client --simple      open the window with three buttons, and choose a movie there
   mjpeg-rtsp-client 127.0.0.1 1025 25000 movie.Mjpeg
-                                  a server of the networking course's lab: its host, its port,
-                                  the port that RTP comes to, the movie
+                                  play from a server of the networking course's lab: its host,
+                                  its port, the UDP port on which to receive RTP, the movie
   mjpeg-rtsp-client --explain labrtsp://127.0.0.1:1025/movie.Mjpeg
-                                  the same on a free RTP port, each message explained
+                                  the same on a free RTP port, and explain each message
   mjpeg-rtsp-client --headless --frames 100 --json rtsp://127.0.0.1:8554/test
   mjpeg-rtsp-client --headless --save frames/ --transport tcp rtsp://127.0.0.1:8554/test
 
-Without --headless or --terminal a window opens; where there is no display, the terminal face.
-Keys in both: s setup, p play, space play or pause, t teardown, q quit, left and right seek 5 s;
-the window lists its others by ?
+Without --headless or --terminal a window opens; if there is no display, the terminal is used.
+Keys in the window and the terminal: s setup, p play, space play or pause, t teardown, q quit,
+left and right seek 5 s. Press ? in the window to list its other keys.
 
-Exit codes: 0 frames were decoded; 1 none, or the connection failed or was lost; 2 wrong usage";
+Exit codes: 0: frames were decoded; 1: no frame was decoded, or the connection failed or was lost;
+2: wrong usage";
 
 const USAGE: &str = "mjpeg-rtsp-client [OPTIONS] [SOURCE]
        mjpeg-rtsp-client [OPTIONS] <HOST> <PORT> <RTP_PORT> <FILE>";
 
-/// Plays an RTSP stream, or a movie of a lab server, by the course lab's commands.
+/// Plays an RTSP stream, or a movie of a lab server, with the course lab's commands
 #[derive(Debug, Parser)]
 #[command(version, override_usage = USAGE, after_help = EXAMPLES)]
 #[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Arguments {
     /// URL of the stream (rtsp://…, labrtsp://HOST:PORT/FILE), or another URI or file that
-    /// GStreamer plays; in the lab's form the server's host
+    /// GStreamer plays; in the lab's form, the server's host
     #[arg(value_name = "SOURCE", required_if_eq_any([("headless", "true"), ("terminal", "true")]))]
     pub source: Option<String>,
 
@@ -44,7 +45,7 @@ pub struct Arguments {
     #[arg(value_name = "PORT", requires = "file")]
     pub port: Option<u16>,
 
-    /// In the lab's form, the UDP port that RTP comes to, 1024 or higher; 0 takes a free one
+    /// In the lab's form, the UDP port on which to receive RTP, 1024 or higher; 0 takes a free one
     #[arg(value_name = "RTP_PORT", value_parser = rtp_port)]
     pub rtp_port: Option<u16>,
 
@@ -56,19 +57,19 @@ pub struct Arguments {
     #[arg(long)]
     pub headless: bool,
 
-    /// Be driven by keys in the terminal; GStreamer shows the pictures
+    /// Take keys from the terminal; GStreamer opens a window for the pictures
     #[arg(long, conflicts_with = "headless")]
     pub terminal: bool,
 
-    /// The window with three buttons: Play, Pause, Stop; setup happens by itself
+    /// Show three buttons in the window: Play (which also sets up), Pause, Stop
     #[arg(long, conflicts_with_all = ["headless", "terminal"])]
     pub simple: bool,
 
-    /// Save the window as PNG into this file, and close it
+    /// Save a screenshot of the window to this PNG file, then close the window
     #[arg(long, value_name = "FILE", conflicts_with_all = ["headless", "terminal"])]
     pub screenshot: Option<PathBuf>,
 
-    /// When this many frames have been shown
+    /// Take the screenshot after this many frames have been shown
     #[arg(long, value_name = "FRAMES", default_value_t = 0, requires = "screenshot")]
     pub after: u64,
 
@@ -90,11 +91,11 @@ pub struct Arguments {
     #[arg(long, value_name = "N", requires = "headless", value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: Option<u64>,
 
-    /// Stop after this many seconds of frames
+    /// Stop this many seconds after the first frame
     #[arg(long, value_name = "S", requires = "headless", value_parser = seconds)]
     pub seconds: Option<f64>,
 
-    /// Write each frame as PNG into this folder
+    /// Write each frame to this folder as a PNG file
     #[arg(long, value_name = "FOLDER", requires = "headless")]
     pub save: Option<PathBuf>,
 
@@ -102,63 +103,63 @@ pub struct Arguments {
     #[arg(long, requires = "headless")]
     pub json: bool,
 
-    /// Give up when no new frame comes for this many seconds
+    /// Stop with an error if no new frame arrives for this many seconds
     #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
     pub timeout: f64,
 
-    /// How RTP is carried; auto tries UDP, then TCP
-    #[arg(long, value_name = "HOW", default_value = "auto")]
+    /// Transport of RTP; auto tries UDP, then TCP
+    #[arg(long, value_name = "TRANSPORT", default_value = "auto")]
     pub transport: Transport,
 
-    /// Jitter buffer in milliseconds
+    /// Length of the jitter buffer in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=60_000))]
     pub latency: u32,
 
-    /// In which form requests to a lab server are written: auto (tried until RTP comes), j (Java's
-    /// CRLF lines), a (the textbook's), c (with a blank line), s, s1, s2 (the course report's)
+    /// Form of the requests to a lab server: auto (try each form until RTP arrives), j (Java's CRLF
+    /// lines), a (the textbook's), c (with a blank line), s, s1, s2 (the course report's)
     #[arg(long, value_name = "FORM", default_value = "auto", value_parser = dialect)]
     pub dialect: Dialect,
 
-    /// Explain each request and reply, and a lab session's first RTP header, line by line; in the
-    /// window the protocol view does
+    /// Explain each request and reply, and a lab session's first RTP header, line by line; in
+    /// the window use the protocol view instead
     #[arg(long)]
     pub explain: bool,
 
-    /// Start in INIT, without setup and play
+    /// Start in INIT; do not set up and play
     #[arg(long, conflicts_with = "headless")]
     pub no_play: bool,
 
-    /// How much is said on standard error: error, warn, info, debug or trace
+    /// Level of the log on standard error: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     pub log: tracing::Level,
 }
 
 fn rtp_port(text: &str) -> Result<u16, String> {
     let port = gstmjpegfile::labrtspsrc::rtp_port(text);
-    port.ok_or_else(|| "neither 0 (a free one) nor from 1024 to 65535".to_owned())
+    port.ok_or_else(|| "must be 0 (a free port) or from 1024 to 65535".to_owned())
 }
 
-/// From 480x360, where no control is clipped.
+/// Parses a window size. In a window smaller than 480x360 controls are clipped.
 fn size(text: &str) -> Result<[u16; 2], String> {
     let sides = text.split_once(['x', 'X']).map(|(width, height)| (width.parse(), height.parse()));
     match sides {
         Some((Ok(width), Ok(height))) if width >= 480 && height >= 360 => Ok([width, height]),
-        _ => Err("not two numbers as in 1280x800, 480x360 at least".to_owned()),
+        _ => Err("must be WIDTHxHEIGHT, at least 480x360, as in 1280x800".to_owned()),
     }
 }
 
 fn dialect(text: &str) -> Result<Dialect, String> {
-    Dialect::of(text).ok_or_else(|| "none of auto, j, a, c, s, s1, s2".to_owned())
+    Dialect::of(text).ok_or_else(|| "must be one of auto, j, a, c, s, s1, s2".to_owned())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
-    let value: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    // Up to what fits a Duration by far.
-    (value > 0.0 && value < 1e9).then_some(value).ok_or_else(|| "not above 0".to_owned())
+    // The upper limit is far below what a Duration holds.
+    let value = text.parse().ok().filter(|value| *value > 0.0 && *value < 1e9);
+    value.ok_or_else(|| "must be a number of seconds above 0 and below 1000000000".to_owned())
 }
 
 impl Arguments {
-    /// What is to be played, as a URI or file; the window may begin without.
+    /// The source to play, as a URI or file; the window can start without one.
     ///
     /// # Errors
     /// If the lab's form names no movie.
@@ -170,7 +171,7 @@ impl Arguments {
         Ok(Some(Location { rtp_port: self.rtp_port, ..location }.to_string()))
     }
 
-    /// How it is received.
+    /// How to receive the source.
     pub fn options(&self) -> Options {
         Options {
             transport: self.transport,
@@ -180,12 +181,12 @@ impl Arguments {
         }
     }
 
-    /// Sends the log to standard error.
+    /// Starts the log, which goes to standard error.
     ///
     /// # Errors
     /// If the system has no thread left.
     pub fn start_log(&self) -> std::io::Result<Log> {
-        // What the window's libraries warn of is for their developers.
+        // Warnings of the window's libraries are for their developers.
         let others = if self.log > tracing::Level::INFO { self.log } else { tracing::Level::ERROR };
         let targets = Targets::new()
             .with_default(others)
@@ -193,5 +194,36 @@ impl Arguments {
             .with_target("gstmjpegfile", self.log)
             .with_target("mjpeg_program", self.log);
         Log::start(targets, LineFormat::Plain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_out_of_range_are_refused_with_the_range() {
+        const SECONDS: &str = "must be a number of seconds above 0 and below 1000000000";
+        let rows = [
+            ("zero seconds", seconds("0").err(), Some(SECONDS)),
+            ("a thousand million seconds", seconds("1e9").err(), Some(SECONDS)),
+            ("no number", seconds("x").err(), Some(SECONDS)),
+            ("half a second", seconds("0.5").err(), None),
+            (
+                "a small window",
+                size("479x360").err(),
+                Some("must be WIDTHxHEIGHT, at least 480x360, as in 1280x800"),
+            ),
+            ("the smallest window", size("480x360").err(), None),
+            (
+                "a reserved port",
+                rtp_port("1023").err(),
+                Some("must be 0 (a free port) or from 1024 to 65535"),
+            ),
+            ("any free port", rtp_port("0").err(), None),
+        ];
+        for (name, got, want) in rows {
+            assert_eq!(got.as_deref(), want, "{name}");
+        }
     }
 }

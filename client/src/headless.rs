@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Counts, saves, exits: the face for scripts.
+//! The front end for scripts: counts and saves frames, prints a summary, and exits.
 
 use crate::cli::Arguments;
-use crate::player::{Exchange, Player, State, save_rgb};
+use crate::player::{Exchange, Player, lock, packed_rows, save_rgb};
 use anyhow::{Context, Result};
 use gst::prelude::*;
-use gst_video::prelude::*;
 use gstmjpegfile::labrtspsrc::SCHEME;
 use mjpeg_program::log;
 use serde::Serialize;
@@ -14,26 +13,27 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How often the limits are looked at.
-const LOOK: Duration = Duration::from_millis(20);
+/// Interval between checks of the limits.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How much longer than the source's own limits a lab session may take.
-const LAB_SLACK: Duration = Duration::from_secs(1);
+/// Time that a lab session may take beyond the source's own limits.
+const LAB_GRACE_PERIOD: Duration = Duration::from_secs(1);
 
-/// What is known of the rendered frames.
-#[derive(Debug, Default)]
-struct Seen {
-    frames: u64,
+/// Counts and times of the rendered frames.
+#[derive(Debug, Default, Clone)]
+struct RenderedFrames {
+    count: u64,
     size: Option<(u32, u32)>,
     first: Option<Instant>,
     last: Option<Instant>,
-    failed: Option<String>,
+    /// Why a frame was not saved.
+    save_error: Option<String>,
 }
 
-/// The summary.
+/// Printed at the end, as text or JSON.
 #[derive(Debug, Serialize)]
 struct Summary {
     frames: u64,
@@ -48,10 +48,10 @@ struct Summary {
 pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitCode> {
     if let Some(folder) = &arguments.save {
         std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+            .with_context(|| format!("cannot create the folder {}", folder.display()))?;
     }
-    let seen = Arc::new(Mutex::new(Seen::default()));
-    player.set_video_sink(&sink(player, &seen, arguments)?);
+    let rendered = Arc::new(Mutex::new(RenderedFrames::default()));
+    player.set_video_sink(&sink(player, &rendered, arguments)?);
     let main_loop = glib::MainLoop::new(None, false);
     let error = Rc::new(RefCell::new(None));
     let (quit, slot) = (main_loop.clone(), error.clone());
@@ -61,36 +61,32 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     });
     let quit = main_loop.clone();
     player.connect_end_of_movie(move || quit.quit());
-    let first = Cell::new(true);
-    player.connect_state(move |player| {
-        if player.state() == State::Ready && first.replace(false) {
-            player.command("play");
-        }
-    });
+    player.play_when_first_ready();
 
-    // A lab server is asked in several forms, each with its own time.
-    let asked = Rc::new(Cell::new(Instant::now()));
-    let (slot_asked, explain) = (asked.clone(), arguments.explain);
+    // Requests to a lab server are tried in several forms; each attempt has the whole timeout.
+    let last_exchange = Rc::new(Cell::new(Instant::now()));
+    let (exchanged, explain) = (last_exchange.clone(), arguments.explain);
     player.connect_exchange(move |exchange| {
-        slot_asked.set(Instant::now());
-        // A standard request is shown whole by its reply.
+        exchanged.set(Instant::now());
+        // The reply to a standard request shows the complete request.
         if explain && !matches!(exchange, Exchange::RtspRequest(_)) {
             log::say(&exchange.to_string());
         }
     });
-    let begin = Instant::now();
-    let (quit, slot, watched) = (main_loop.clone(), error.clone(), seen.clone());
+    let start = Instant::now();
+    let (quit, slot, watched) = (main_loop.clone(), error.clone(), rendered.clone());
     let (frames, seconds) = (arguments.frames, arguments.seconds.map(Duration::from_secs_f64));
     let timeout = Duration::from_secs_f64(arguments.timeout);
-    // The source's own limits, which say more, come first.
-    let patience = if source.starts_with(SCHEME) { timeout + LAB_SLACK } else { timeout };
-    player.every(LOOK, "headless-timer", move |_| {
-        let seen = lock(&watched);
-        let enough = frames.is_some_and(|frames| seen.frames >= frames)
-            || seconds.zip(seen.first).is_some_and(|(limit, first)| first.elapsed() >= limit);
-        if let Some(text) = &seen.failed {
-            slot.replace(Some(text.clone()));
-        } else if seen.last.unwrap_or(begin).max(asked.get()).elapsed() > patience && !enough {
+    // The source's own timeout, whose error says more, comes first.
+    let limit = if source.starts_with(SCHEME) { timeout + LAB_GRACE_PERIOD } else { timeout };
+    player.every(CHECK_INTERVAL, "headless-timer", move |_| {
+        let rendered = lock(&watched).clone();
+        let enough = frames.is_some_and(|frames| rendered.count >= frames)
+            || seconds.zip(rendered.first).is_some_and(|(limit, first)| first.elapsed() >= limit);
+        let last = rendered.last.unwrap_or(start).max(last_exchange.get());
+        if let Some(text) = rendered.save_error {
+            slot.replace(Some(text));
+        } else if last.elapsed() > limit && !enough {
             slot.replace(Some(format!("no new frame within {} s", timeout.as_secs_f64())));
         } else if !enough {
             return glib::ControlFlow::Continue;
@@ -105,21 +101,22 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     let statistics = player.statistics();
     player.command("teardown");
 
-    let seen = lock(&seen);
+    let rendered = lock(&rendered).clone();
     let seconds =
-        seen.last.zip(seen.first).map_or(0.0, |(last, first)| (last - first).as_secs_f64());
-    let (width, height) = seen.size.unwrap_or_default();
+        rendered.last.zip(rendered.first).map_or(0.0, |(last, first)| (last - first).as_secs_f64());
+    let (width, height) = rendered.size.unwrap_or_default();
     let summary = Summary {
-        frames: seen.frames,
+        frames: rendered.count,
         lost: statistics.lost,
         width,
         height,
-        first_frame_ms: seen.first.map(|first| (first - begin).as_secs_f64() * 1000.0),
+        first_frame_ms: rendered.first.map(|first| (first - start).as_secs_f64() * 1000.0),
         seconds,
-        bits_per_second: rate(statistics.bytes, seconds),
+        bits_per_second: bit_rate(statistics.bytes, seconds),
     };
     summary.print(arguments.json).context("cannot write to standard output")?;
-    let error = error.take().or_else(|| (seen.frames == 0).then(|| "no frame came".to_owned()));
+    let error =
+        error.take().or_else(|| (rendered.count == 0).then(|| "no frame was received".to_owned()));
     if let Some(text) = error {
         tracing::error!("{source}: {text}");
         return Ok(ExitCode::FAILURE);
@@ -127,15 +124,11 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-/// Bits a second; 0 where nothing was measured.
-fn rate(bytes: u64, seconds: f64) -> f64 {
+/// Average in bits per second; 0 if `seconds` is 0.
+fn bit_rate(bytes: u64, seconds: f64) -> f64 {
     // Byte counts are far below 2^52.
     #[allow(clippy::cast_precision_loss)]
     if seconds > 0.0 { bytes as f64 * 8.0 / seconds } else { 0.0 }
-}
-
-fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Summary {
@@ -162,31 +155,40 @@ impl Summary {
     }
 }
 
-/// A fakesink that keeps time; with `--save` behind a conversion to RGB.
-fn sink(player: &Player, seen: &Arc<Mutex<Seen>>, arguments: &Arguments) -> Result<gst::Element> {
+/// Makes a fakesink that renders frames at their times. With `--save` a conversion to RGB comes
+/// before it.
+fn sink(
+    player: &Player,
+    rendered: &Arc<Mutex<RenderedFrames>>,
+    arguments: &Arguments,
+) -> Result<gst::Element> {
     let fakesink = gst::ElementFactory::make("fakesink")
         .property("sync", true)
         .property("signal-handoffs", true)
         .build()?;
-    let (seen, save, limit) = (seen.clone(), arguments.save.clone(), arguments.frames);
+    let (rendered, save, limit) = (rendered.clone(), arguments.save.clone(), arguments.frames);
     player.borders().on_signal(&fakesink, "handoff", "headless-handoff", move |values| {
         let buffer = values.get(1)?.get::<gst::Buffer>().ok()?;
         let caps = values.get(2)?.get::<gst::Pad>().ok()?.current_caps()?;
         let info = gst_video::VideoInfo::from_caps(&caps).ok()?;
-        let mut seen = lock(&seen);
-        if limit.is_some_and(|limit| seen.frames >= limit) {
+        let number = lock(&rendered).count + 1;
+        if limit.is_some_and(|limit| number > limit) {
             return None;
         }
-        seen.frames += 1;
-        seen.size = Some((info.width(), info.height()));
         let now = Instant::now();
-        seen.first.get_or_insert(now);
-        seen.last = Some(now);
-        if let Some(folder) = &save {
-            let path = folder.join(format!("frame-{:06}.png", seen.frames));
-            if let Err(error) = write_png(&path, &buffer, &info) {
-                seen.failed.get_or_insert(format!("cannot write {}: {error:#}", path.display()));
-            }
+        let saved = save.as_ref().map_or(Ok(()), |folder| {
+            let path = folder.join(format!("frame-{number:06}.png"));
+            write_png(&path, &buffer, &info)
+                .with_context(|| format!("cannot write {}", path.display()))
+        });
+        // A frame is counted when it has been saved: the count ends the session.
+        let mut rendered = lock(&rendered);
+        rendered.count = number;
+        rendered.size = Some((info.width(), info.height()));
+        rendered.first.get_or_insert(now);
+        rendered.last = Some(now);
+        if let Err(error) = saved {
+            rendered.save_error.get_or_insert(format!("{error:#}"));
         }
         None
     });
@@ -206,12 +208,8 @@ fn sink(player: &Player, seen: &Arc<Mutex<Seen>>, arguments: &Arguments) -> Resu
 
 fn write_png(path: &Path, buffer: &gst::Buffer, info: &gst_video::VideoInfo) -> Result<()> {
     let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info)
-        .map_err(|_| anyhow::anyhow!("the frame cannot be read"))?;
-    let row = info.width() as usize * 3;
-    let stride = usize::try_from(frame.plane_stride().first().copied().unwrap_or(0))?.max(row);
-    let plane = frame.plane_data(0)?;
-    let rows = plane.chunks(stride).take(info.height() as usize);
-    let packed: Vec<u8> = rows.flat_map(|line| line.iter().take(row)).copied().collect();
-    save_rgb(path, info.width(), info.height(), &packed)?;
+        .map_err(|_| anyhow::anyhow!("the frame's memory cannot be mapped"))?;
+    let rgb: Vec<u8> = packed_rows(&frame, frame.plane_data(0)?, 3).flatten().copied().collect();
+    save_rgb(path, info.width(), info.height(), &rgb)?;
     Ok(())
 }

@@ -14,26 +14,30 @@ use cli::Arguments;
 use player::{Player, Transport};
 use std::process::ExitCode;
 
-/// Plays what the command line says.
+/// Why nothing can be shown on a screen.
+const NO_DISPLAY: &str = "no display (DISPLAY and WAYLAND_DISPLAY are not set)";
+
+/// Plays the source that the command line names.
 ///
 /// # Errors
-/// If GStreamer is not usable; what happens to the stream is in the exit code.
+/// If GStreamer is not usable, or the source is missing or wrong. A failure of the stream is
+/// reported by the exit code.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    gst::init().context("GStreamer does not start")?;
-    gstmjpegfile::register().context("the movie elements do not register")?;
-    player::listen_to_rtsp().context("the RTSP listener does not register")?;
+    gst::init().context("cannot start GStreamer")?;
+    gstmjpegfile::register().context("cannot register the movie elements")?;
+    player::register_rtsp_monitor().context("cannot register the RTSP monitor")?;
     if !arguments.headless && !arguments.terminal {
         #[cfg(feature = "gui")]
         match window::run(arguments)? {
             Ok(code) => return Ok(code),
-            Err(no_window) => say_fallback(&no_window.to_string()),
+            Err(no_window) => report_fallback(&no_window.to_string()),
         }
         #[cfg(not(feature = "gui"))]
-        say_fallback("built without the window (feature gui)");
+        report_fallback("no window: built without the feature gui");
     }
-    let source = arguments.source()?.context(
-        "there is nothing to play: state a source, as in mjpeg-rtsp-client rtsp://HOST:PORT/MOVIE",
-    )?;
+    let source = arguments
+        .source()?
+        .context("no source; name one, as in mjpeg-rtsp-client rtsp://HOST:PORT/MOVIE")?;
     let player = Player::new(&source, &arguments.options())?;
     if arguments.headless {
         headless::run(&player, &source, arguments)
@@ -42,12 +46,24 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
 }
 
-fn say_fallback(why: &str) {
-    mjpeg_program::log::say(&format!("{why}: the terminal is the face now"));
+fn report_fallback(reason: &str) {
+    mjpeg_program::log::say(&format!("{reason}; using the terminal instead"));
+}
+
+/// Whether the environment names a display.
+fn has_display() -> bool {
+    ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+/// Formats a time in tenths of a second as `M:SS.T`.
+fn format_tenths(tenths: u64) -> String {
+    format!("{}:{:02}.{}", tenths / 600, tenths / 10 % 60, tenths % 10)
 }
 
 impl Transport {
-    /// As rtspsrc's property `protocols` takes it.
+    /// The value of rtspsrc's property `protocols`.
     fn protocols(self) -> &'static str {
         match self {
             Self::Udp => "udp",

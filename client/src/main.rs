@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `mjpeg-rtsp-client`: plays an RTSP stream by the lab's four commands.
+//! `mjpeg-rtsp-client`: plays an RTSP stream with the lab's four commands.
 #![forbid(unsafe_code)]
 
 use clap::Parser;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // Without a thread for the log there is none for anything else.
+    // A system without a thread for the log has no thread for the player either.
     let Ok(_log) = arguments.start_log() else { return ExitCode::FAILURE };
     match mjpeg_rtsp_client::run(&arguments) {
         Ok(code) => code,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Video in a window of GStreamer's, keys and a status line in the terminal.
+//! The terminal front end: keys and a status line in the terminal, video in GStreamer's window.
 
 use crate::cli::Arguments;
 use crate::player::{Exchange, Player, State};
+use crate::{NO_DISPLAY, format_tenths, has_display};
 use anyhow::{Context, Result};
 use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
@@ -13,20 +14,21 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How often keys are read and the status line is drawn.
+/// Interval between reads of the keys and updates of the status line.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How far an arrow key goes.
-const STEP: gst::ClockTime = gst::ClockTime::from_seconds(5);
+/// Length of an arrow key's seek.
+const SEEK_STEP: gst::ClockTime = gst::ClockTime::from_seconds(5);
 
 pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
-    let display =
-        ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
+    let display = has_display();
     let name = if display { "autovideosink" } else { "fakesink" };
     if !display {
-        say("no display (DISPLAY and WAYLAND_DISPLAY are not set): the pictures are not shown");
+        print_line(&format!("{NO_DISPLAY}: the pictures are not shown"));
     }
-    let sink = gst::ElementFactory::make(name).build().with_context(|| format!("no {name}"))?;
+    let sink = gst::ElementFactory::make(name)
+        .build()
+        .with_context(|| format!("cannot make the element {name}"))?;
     if !display {
         sink.set_property("sync", true);
     }
@@ -36,37 +38,33 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
     let flag = failed.clone();
     player.connect_error(move |failure| {
         flag.set(true);
-        say(&failure.text);
+        print_line(&failure.text);
     });
-    player.connect_refused(say);
+    player.connect_refused(print_line);
     let explain = arguments.explain;
     player.connect_exchange(move |exchange| match exchange {
-        // Its reply shows it whole.
+        // The reply shows the complete request.
         Exchange::RtspRequest(_) => {}
-        _ if explain => say(&exchange.to_string()),
-        Exchange::Note(text) => say(text),
+        _ if explain => print_line(&exchange.to_string()),
+        Exchange::Note(text) => print_line(text),
         _ => {}
     });
-    player.connect_end_of_movie(|| say("end of the movie: p plays it again"));
+    player.connect_end_of_movie(|| print_line("end of the movie: press p to play it again"));
     let keys = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let raw = if keys { Some(RawMode::enter()?) } else { None };
     if !arguments.no_play {
-        let first = std::cell::Cell::new(true);
-        player.connect_state(move |player| {
-            if player.state() == State::Ready && first.replace(false) {
-                player.command("play");
-            }
-        });
+        player.play_when_first_ready();
         player.command("setup");
     }
-    let (quits, flag, plays) = (Quits(main_loop.clone()), failed.clone(), !arguments.no_play);
+    let quit = QuitOnDrop(main_loop.clone());
+    let (flag, plays) = (failed.clone(), !arguments.no_play);
     player.every(TICK, "terminal-timer", move |player| {
-        // Owned by the timer: after its end no key is read.
-        let _ = &quits;
+        // Owned by the timer: when the timer ends, keys are no longer read.
+        let _ = &quit;
         if keys {
-            let go_on = read_keys(player);
-            draw(player);
-            return if go_on { glib::ControlFlow::Continue } else { glib::ControlFlow::Break };
+            let running = handle_keys(player);
+            draw_status(player);
+            return if running { glib::ControlFlow::Continue } else { glib::ControlFlow::Break };
         }
         if plays && has_ended(player) {
             flag.set(true);
@@ -84,22 +82,22 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
     Ok(if failed.get() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Without keys there is nobody to set up again after an error.
+/// Whether the session is over. Without keys no command can set it up again.
 fn has_ended(player: &Player) -> bool {
     player.state() == State::Init && player.pending().is_none()
 }
 
 /// Ends the main loop when it is dropped.
-struct Quits(glib::MainLoop);
+struct QuitOnDrop(glib::MainLoop);
 
-impl Drop for Quits {
+impl Drop for QuitOnDrop {
     fn drop(&mut self) {
         self.0.quit();
     }
 }
 
-/// Acts on the keys pressed since the last time; false to quit.
-fn read_keys(player: &Player) -> bool {
+/// Handles the keys pressed since the last call; returns false to quit.
+fn handle_keys(player: &Player) -> bool {
     while crossterm::event::poll(Duration::ZERO).unwrap_or(false) {
         let Ok(Event::Key(key)) = crossterm::event::read() else { continue };
         if key.kind == KeyEventKind::Release {
@@ -113,10 +111,10 @@ fn read_keys(player: &Player) -> bool {
             KeyCode::Char('t') => player.command("teardown"),
             KeyCode::Char(' ') if player.state() == State::Playing => player.command("pause"),
             KeyCode::Char('p' | ' ') => player.command("play"),
-            KeyCode::Left => player.seek(position.saturating_sub(STEP)),
+            KeyCode::Left => player.seek(position.saturating_sub(SEEK_STEP)),
             KeyCode::Right => {
                 let end = player.duration().unwrap_or(gst::ClockTime::MAX);
-                player.seek((position + STEP).min(end));
+                player.seek((position + SEEK_STEP).min(end));
             }
             _ => {}
         }
@@ -124,16 +122,14 @@ fn read_keys(player: &Player) -> bool {
     true
 }
 
-fn say(text: &str) {
+/// Prints `text` in place of the status line, which the next update draws again.
+fn print_line(text: &str) {
     log::write(format!("\r\x1b[K{}\r\n", text.replace('\n', "\r\n")).as_bytes());
 }
 
-fn draw(player: &Player) {
+fn draw_status(player: &Player) {
     let clock = |time: Option<gst::ClockTime>| {
-        time.map_or("--:--.-".to_owned(), |time| {
-            let tenths = time.mseconds() / 100;
-            format!("{}:{:02}.{}", tenths / 600, tenths / 10 % 60, tenths % 10)
-        })
+        time.map_or("--:--.-".to_owned(), |time| format_tenths(time.mseconds() / 100))
     };
     let statistics = player.statistics();
     let line = format!(
@@ -149,12 +145,12 @@ fn draw(player: &Player) {
     log::write(line.as_bytes());
 }
 
-/// Keys without Enter; put back when dropped.
+/// Raw mode of the terminal, which reports keys without Enter; ended by dropping this.
 struct RawMode;
 
 impl RawMode {
     fn enter() -> Result<Self> {
-        terminal::enable_raw_mode().context("the terminal does not give single keys")?;
+        terminal::enable_raw_mode().context("cannot set the terminal to raw mode")?;
         Ok(Self)
     }
 }

@@ -65,8 +65,7 @@ const OWN: &[Row] = &[
     ("player-exchange", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
     ("player-exchange", &["--headless", "labrtsp://{}/movie.mjpeg"], 1, 1),
     ("player-end-of-movie", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
-    // When the player is made, and in its session.
-    ("player-property", &["--headless", "rtsp://{}/movie.mjpeg"], 2, 1),
+    ("player-property", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
     // The session has ended; the program ends without a reason.
     ("player-error", &["--headless", "--timeout", "1", "rtsp://{}/none"], 1, 1),
     ("player-error", &["--terminal", "rtsp://{}/none"], 1, 1),
@@ -120,7 +119,7 @@ const OF_USER_INTERFACES: [(&str, CallBorder); 7] = [
     ("player-refused", refused),
     ("step", step),
     ("pictures", engine),
-    ("engine-order", engine),
+    ("engine-message", engine),
     ("engine-tick", engine),
     ("engine-thread", engine),
     ("movie-list", list),
@@ -216,7 +215,7 @@ fn engine(source: &str) -> Result<()> {
 
 fn list(source: &str) -> Result<()> {
     let (sender, list) = std::sync::mpsc::channel();
-    lists::find(source, move |list| drop(sender.send(list)))?;
+    lists::find_in_background(source, move |list| drop(sender.send(list)))?;
     assert_eq!(list.recv_timeout(LIMIT)?, [""; 0]);
     Ok(())
 }

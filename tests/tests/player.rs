@@ -277,7 +277,7 @@ fn playing(source: &str, options: Options) -> Result<Engine> {
 #[test]
 fn silence_is_reported_while_it_lasts_and_a_lost_server_by_its_kind() -> Result<()> {
     mjpeg_rtsp_tests::init();
-    mjpeg_rtsp_client::player::listen_to_rtsp()?;
+    mjpeg_rtsp_client::player::register_rtsp_monitor()?;
     let folder = Folder::new()?;
     let images = vec![movies::images(100, "I420")?; 6].concat();
     let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;

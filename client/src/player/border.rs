@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where GLib and GStreamer call this crate: signals, pad probes, timers.
+//! Registration of callbacks from GLib and GStreamer: signals, pad probes, timers.
 //!
 //! Every callback is registered here, so that a panic does not reach C, which would abort the
-//! process. It ends the session instead: the player goes to INIT and emits `error`. A callback
-//! that has panicked is not called again in the same session.
-#![allow(clippy::disallowed_methods)] // This is where they are wrapped.
+//! process. The panic ends the session instead: the player goes to INIT and emits `error`. A
+//! callback that has panicked is not called again in the same session.
+#![allow(clippy::disallowed_methods)] // This module wraps them.
 
 use super::{Failure, FailureKind, Player};
 use glib::prelude::*;
@@ -15,61 +15,61 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// The failure that a panic becomes.
+/// Describes a panic as a failure of the session.
 pub(super) fn failure(panicked: Panicked) -> Failure {
-    Failure::new(FailureKind::Other, &sentence(panicked))
+    Failure::new(FailureKind::Other, &failure_text(panicked))
 }
 
-fn sentence(panicked: Panicked) -> String {
+fn failure_text(panicked: Panicked) -> String {
     format!("an internal error ended the session ({panicked}): please report it with the log")
 }
 
-/// Posts the failure on the bus of `element`, in any thread.
+/// Posts the failure on the bus of `element`. Any thread may call this.
 pub(super) fn post(element: &gst::Element, panicked: Panicked) {
-    gst::element_error!(element, gst::CoreError::Failed, ("{}", sentence(panicked)));
+    gst::element_error!(element, gst::CoreError::Failed, ("{}", failure_text(panicked)));
 }
 
 /// Registers callbacks that GStreamer calls in its own threads.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Borders {
-    /// The number of the session.
+    /// Sequence number of the session.
     session: Arc<AtomicU32>,
-    /// Where a panic is reported.
+    /// Panics are reported on this bus.
     bus: Arc<OnceLock<gst::Bus>>,
 }
 
-/// One callback's border.
+/// The border of one callback.
 #[derive(Debug)]
 pub(super) struct Border {
     name: &'static str,
     session: Arc<AtomicU32>,
-    /// The session after the one in which it has panicked; 0 if it has not.
+    /// The session from which on it is called again after a panic; 0 if it has not panicked.
     closed_until: AtomicU32,
 }
 
 impl Border {
-    /// Runs `work`, unless some has panicked here in this session.
+    /// Runs `work`, unless this border has stopped a panic in this session.
     fn run(&self, work: impl FnOnce()) -> Result<(), Panicked> {
         let session = self.session.load(Ordering::Relaxed);
         if self.closed_until.load(Ordering::Relaxed) > session {
             return Ok(());
         }
-        let done = guarded(self.name, work);
-        if done.is_err() {
+        let result = guarded(self.name, work);
+        if result.is_err() {
             self.closed_until.store(session.wrapping_add(1), Ordering::Relaxed);
         }
-        done
+        result
     }
 }
 
 impl Borders {
-    /// Panics are reported on `bus`.
+    /// Sets the bus on which panics are reported.
     pub fn set_bus(&self, bus: gst::Bus) {
         // A player has one bus.
         let _ = self.bus.set(bus);
     }
 
-    /// Callbacks that have panicked are called again.
+    /// Starts a session, in which callbacks that have panicked before are called again.
     pub fn start_session(&self) {
         self.session.fetch_add(1, Ordering::Relaxed);
     }
@@ -81,14 +81,14 @@ impl Borders {
     /// Runs `work` at the border of a callback.
     pub(super) fn run(&self, border: &Border, work: impl FnOnce()) {
         if let (Err(panicked), Some(bus)) = (border.run(work), self.bus.get()) {
-            let text = sentence(panicked);
+            let text = failure_text(panicked);
             let error = gst::message::Error::builder(gst::CoreError::Failed, &text).build();
-            // It is refused in NULL, where there is no session to end.
+            // The bus refuses it in NULL, where there is no session to end.
             let _ = bus.post(error);
         }
     }
 
-    /// Calls `f` with a signal's arguments, the object first.
+    /// Calls `f` with the arguments of a signal, the object first.
     pub fn on_signal(
         &self,
         object: &impl IsA<glib::Object>,
@@ -106,16 +106,16 @@ impl Borders {
         });
     }
 
-    /// Calls `f` with what passes a pad.
+    /// Calls `f` with the data of type `mask` that passes `pad`.
     pub fn on_pad(
         &self,
         pad: &gst::Pad,
-        what: gst::PadProbeType,
+        mask: gst::PadProbeType,
         name: &'static str,
         f: impl Fn(&mut gst::PadProbeInfo) + Send + Sync + 'static,
     ) {
         let (borders, border) = (self.clone(), self.border(name));
-        pad.add_probe(what, move |_, info| {
+        pad.add_probe(mask, move |_, info| {
             borders.run(&border, || f(info));
             gst::PadProbeReturn::Ok
         });
@@ -123,19 +123,19 @@ impl Borders {
 }
 
 impl Player {
-    /// Runs `work`; `None` after a panic in it, which ends the session.
+    /// Runs `work`. A panic in it ends the session; the result is `None` then.
     pub(crate) fn guarded<T>(&self, name: &'static str, work: impl FnOnce() -> T) -> Option<T> {
-        guarded(name, work).map_err(|panicked| self.imp().panicked(panicked)).ok()
+        guarded(name, work).map_err(|panicked| self.imp().end_after_panic(panicked)).ok()
     }
 
     /// Runs `work` at the border of a callback.
     pub(super) fn run(&self, border: &Border, work: impl FnOnce()) {
         if let Err(panicked) = border.run(work) {
-            self.imp().panicked(panicked);
+            self.imp().end_after_panic(panicked);
         }
     }
 
-    /// Makes a callback of `f`.
+    /// Makes a callback that runs `f` at a border of its own.
     pub(super) fn listener<A: ?Sized>(
         &self,
         name: &'static str,
@@ -184,7 +184,7 @@ impl Player {
         })
     }
 
-    /// Calls `f` again and again, until it breaks off or panics.
+    /// Calls `f` at each `interval`, until it returns `Break` or panics.
     pub(crate) fn every(
         &self,
         interval: Duration,

@@ -1,74 +1,74 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A player on a thread of its own, for faces that must not wait for servers.
+//! A player on a thread of its own, for front ends that must not wait for servers.
 
 use super::border;
 use super::history::{self, History};
 use super::protocol_log::ProtocolLog;
-use super::{Command, Failure, FailureKind, Options, Packet, Pictures, Player, Protocol};
-use super::{Recording, State, Statistics};
+use super::{Command, Failure, FailureKind, LatestPicture, Options, Packet, Player, Protocol};
+use super::{Recording, State, Statistics, lock};
 use futures::StreamExt;
-use futures::channel::mpsc as orders;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use mjpeg_program::border::{Panicked, guarded};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-/// Without a packet for so long while playing, something is wrong.
+/// Time without a packet, while playing, after which the stream counts as silent.
 pub const SILENCE: Duration = Duration::from_secs(3);
 
-/// What has happened since the face looked last.
+/// Something that happened, for the front end to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The stream ended by a failure.
+    /// A failure ended the stream.
     Failed(Failure),
-    /// A command was refused in the present state, and why.
+    /// A command was refused in the current state, for this reason.
     Refused(String),
-    /// The movie is over.
+    /// The movie has ended.
     EndOfMovie,
     /// A recording has ended.
     Recorded(Recording),
-    /// Something is worth telling.
+    /// A message for the user.
     Note(String),
 }
 
-/// What a face shows of the player.
+/// The player's status as a front end shows it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Status {
     /// The source that is open; empty before the first one.
     pub source: String,
-    /// What it speaks.
+    /// Protocol of the source.
     pub protocol: Protocol,
     /// The lab's state.
     pub state: State,
-    /// The command whose answer has not come.
+    /// The command that waits for its answer.
     pub pending: Option<Command>,
-    /// The movie's length, where the source tells.
+    /// Length of the movie, if the source states it.
     pub duration: Option<Duration>,
-    /// The movie's frames, where the source tells.
+    /// Number of frames in the movie, if the source states it.
     pub frames: Option<u64>,
-    /// Whether the source can go to a place; `None` while it does not say.
+    /// Whether the source is seekable; `None` while this is unknown.
     pub seekable: Option<bool>,
-    /// How fast it plays.
+    /// Playback rate; 1 is normal speed.
     pub rate: f64,
-    /// The counts.
+    /// Counts of what was received, shown and lost.
     pub statistics: Statistics,
-    /// The packet that arrived last.
+    /// The last packet that arrived.
     pub last_packet: Option<Packet>,
-    /// The recording under way.
+    /// The recording in progress.
     pub recording: Option<Recording>,
-    /// No packet has come for longer than [`SILENCE`].
+    /// No packet has arrived for longer than [`SILENCE`].
     pub silent: bool,
 }
 
-/// What the engine's thread and the face share.
+/// Shared by the engine's thread and the front end.
 struct Shared {
     status: Mutex<Status>,
     history: Mutex<History>,
     log: Mutex<ProtocolLog>,
-    pictures: Arc<Pictures>,
+    picture: Arc<LatestPicture>,
     wake: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -78,18 +78,15 @@ impl fmt::Debug for Shared {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-enum Order {
+/// A message from the front end to the engine's thread.
+enum EngineMessage {
     Open {
         source: String,
         options: Options,
         play: bool,
     },
     Command(Command),
-    /// Play, with what must come before it.
+    /// Play, after a setup if one is needed.
     SetUpAndPlay,
     Seek(Duration),
     Rate {
@@ -101,10 +98,11 @@ enum Order {
     Quit,
 }
 
-/// The thread and the way to it. Dropped, it tears the session down and waits for that.
+/// The thread and the channels to it. When dropped, it tears the session down and waits for the
+/// thread.
 #[derive(Debug)]
 pub struct Engine {
-    orders: orders::UnboundedSender<Order>,
+    messages: UnboundedSender<EngineMessage>,
     thread: Option<std::thread::JoinHandle<()>>,
     shared: Arc<Shared>,
     events: mpsc::Receiver<Event>,
@@ -114,97 +112,97 @@ impl Engine {
     /// Starts the thread. `wake` is called, from any thread, when there is something new to show.
     ///
     /// # Errors
-    /// If the system has no thread.
+    /// If the system cannot start a thread.
     pub fn start(wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
-        let (orders, inbox) = orders::unbounded();
-        let (outbox, events) = mpsc::channel();
+        let (messages, received_messages) = unbounded();
+        let (event_sender, events) = mpsc::channel();
         let shared = Arc::new(Shared {
             status: Mutex::new(Status { rate: 1.0, ..Status::default() }),
             history: Mutex::default(),
             log: Mutex::default(),
-            pictures: Arc::default(),
+            picture: Arc::default(),
             wake: Arc::new(wake),
         });
-        let theirs = shared.clone();
+        let shared_with_thread = shared.clone();
         let thread = std::thread::Builder::new().name("player".to_owned()).spawn(move || {
             let context = glib::MainContext::new();
-            // The player's bus is watched in the thread's own context.
-            let ran = context.with_thread_default(|| {
-                let session = Session::new(theirs, outbox);
-                let run = || context.block_on(session.clone().run(inbox));
+            // The player handles its bus in the thread's default context.
+            let result = context.with_thread_default(|| {
+                let session = Session::new(shared_with_thread, event_sender);
+                let run = || context.block_on(session.clone().run(received_messages));
                 if let Err(panicked) = guarded("engine-thread", run) {
-                    session.end(panicked);
+                    session.end_after_panic(panicked);
                 }
             });
-            if let Err(error) = ran {
-                tracing::error!("the player's thread has no main context: {error}");
+            if let Err(error) = result {
+                tracing::error!("cannot set the main context of the player's thread: {error}");
             }
         })?;
-        Ok(Self { orders, thread: Some(thread), shared, events })
+        Ok(Self { messages, thread: Some(thread), shared, events })
     }
 
-    fn order(&self, order: Order) {
-        // Only a thread that has ended does not take it.
-        let _ = self.orders.unbounded_send(order);
+    fn send(&self, message: EngineMessage) {
+        // This fails only after the thread has ended.
+        let _ = self.messages.unbounded_send(message);
     }
 
-    /// Opens a source in place of the present one; `play` sets it up and plays it.
+    /// Closes the current source and opens another; `play` sets it up and plays it.
     pub fn open(&self, source: &str, options: Options, play: bool) {
-        self.order(Order::Open { source: source.to_owned(), options, play });
+        self.send(EngineMessage::Open { source: source.to_owned(), options, play });
     }
 
-    /// Passes a command on.
+    /// Gives the player a command.
     pub fn command(&self, command: Command) {
-        self.order(Order::Command(command));
+        self.send(EngineMessage::Command(command));
     }
 
-    /// Plays, and sets up before if that is needed.
+    /// Plays, after a setup if one is needed.
     pub fn set_up_and_play(&self) {
-        self.order(Order::SetUpAndPlay);
+        self.send(EngineMessage::SetUpAndPlay);
     }
 
-    /// Goes to a place, in READY to its single frame; of many that follow quickly only the last one
-    /// counts.
+    /// Seeks to `position`; in READY shows the frame there. Of the seeks that are requested while one
+    /// is in progress only the last is carried out.
     pub fn seek(&self, position: Duration) {
-        self.order(Order::Seek(position));
+        self.send(EngineMessage::Seek(position));
     }
 
-    /// Plays on from `position` at another rate, above 0.
+    /// Continues to play from `position` at `rate`, which must be above 0.
     pub fn set_rate(&self, rate: f64, position: Duration) {
-        self.order(Order::Rate { rate, position });
+        self.send(EngineMessage::Rate { rate, position });
     }
 
-    /// Records what is received into the movie `path`.
+    /// Starts to record the received frames into the movie file `path`.
     pub fn record(&self, path: &Path) {
-        self.order(Order::Record(path.to_owned()));
+        self.send(EngineMessage::Record(path.to_owned()));
     }
 
-    /// Ends the recording: [`Event::Recorded`] tells of it.
+    /// Stops the recording; [`Event::Recorded`] has its result.
     pub fn stop_recording(&self) {
-        self.order(Order::StopRecording);
+        self.send(EngineMessage::StopRecording);
     }
 
-    /// What is to be shown now.
+    /// The current status.
     pub fn status(&self) -> Status {
         lock(&self.shared.status).clone()
     }
 
-    /// Looks at the statistics over time.
+    /// Calls `f` with the statistics over time.
     pub fn with_history<R>(&self, f: impl FnOnce(&History) -> R) -> R {
         f(&lock(&self.shared.history))
     }
 
-    /// Looks at the exchange.
+    /// Calls `f` with the log of the exchange.
     pub fn with_log<R>(&self, f: impl FnOnce(&ProtocolLog) -> R) -> R {
         f(&lock(&self.shared.log))
     }
 
-    /// The decoded pictures.
-    pub fn pictures(&self) -> &Pictures {
-        &self.shared.pictures
+    /// The latest decoded picture.
+    pub fn picture(&self) -> &LatestPicture {
+        &self.shared.picture
     }
 
-    /// What has happened since the last time.
+    /// The events since the last call.
     pub fn events(&self) -> impl Iterator<Item = Event> {
         self.events.try_iter()
     }
@@ -212,26 +210,26 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.order(Order::Quit);
+        self.send(EngineMessage::Quit);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// The engine's side of it.
+/// The engine's side of the channels, and its player.
 struct Session {
     shared: Arc<Shared>,
     events: mpsc::Sender<Event>,
     player: RefCell<Option<Player>>,
-    opened: Cell<Instant>,
-    /// When the stream was set up; statistics begin then.
-    set_up: Cell<Option<Instant>>,
-    playing: Cell<Option<Instant>>,
-    /// READY is to be followed by PLAY.
+    opened_at: Cell<Instant>,
+    /// Statistics start when the stream is set up.
+    set_up_at: Cell<Option<Instant>>,
+    playing_since: Cell<Option<Instant>>,
+    /// Play as soon as the state is READY.
     play_when_ready: Cell<bool>,
     /// Why there is no player.
-    not_opened: RefCell<Option<Failure>>,
+    open_failure: RefCell<Option<Failure>>,
 }
 
 impl Session {
@@ -240,60 +238,64 @@ impl Session {
             shared,
             events,
             player: RefCell::default(),
-            opened: Cell::new(Instant::now()),
-            set_up: Cell::default(),
-            playing: Cell::default(),
+            opened_at: Cell::new(Instant::now()),
+            set_up_at: Cell::default(),
+            playing_since: Cell::default(),
             play_when_ready: Cell::default(),
-            not_opened: RefCell::default(),
+            open_failure: RefCell::default(),
         })
     }
 
-    async fn run(self: Rc<Self>, mut inbox: orders::UnboundedReceiver<Order>) {
+    async fn run(self: Rc<Self>, mut messages: UnboundedReceiver<EngineMessage>) {
         let ticking = self.clone();
         let ticks = glib::MainContext::ref_thread_default().spawn_local(async move {
             loop {
                 glib::timeout_future(history::INTERVAL).await;
                 if let Err(panicked) = guarded("engine-tick", || ticking.tick()) {
-                    ticking.end(panicked);
+                    ticking.end_after_panic(panicked);
                 }
             }
         });
-        while let Some(order) = inbox.next().await {
-            if matches!(order, Order::Quit) {
+        while let Some(message) = messages.next().await {
+            if matches!(message, EngineMessage::Quit) {
                 break;
             }
-            if let Err(panicked) = guarded("engine-order", || self.take(order)) {
-                self.end(panicked);
+            if let Err(panicked) = guarded("engine-message", || self.handle(message)) {
+                self.end_after_panic(panicked);
             }
         }
         ticks.abort();
         self.close();
     }
 
-    fn take(self: &Rc<Self>, order: Order) {
-        match order {
-            Order::Open { source, options, play } => self.open(&source, &options, play),
-            order => self.act(order),
+    fn handle(self: &Rc<Self>, message: EngineMessage) {
+        match message {
+            EngineMessage::Open { source, options, play } => self.open(&source, &options, play),
+            message => self.control_player(message),
         }
         self.publish();
     }
 
     /// Ends the session after a panic.
-    fn end(&self, panicked: Panicked) {
+    fn end_after_panic(&self, panicked: Panicked) {
         let _ = guarded("engine-end", || self.close());
-        let failure = border::failure(panicked);
-        self.not_opened.replace(Some(failure.clone()));
         let source = lock(&self.shared.status).source.clone();
         *lock(&self.shared.status) = Status { source, rate: 1.0, ..Status::default() };
-        self.tell(Event::Failed(failure));
+        self.report_open_failure(border::failure(panicked));
     }
 
-    fn tell(&self, event: Event) {
+    /// Reports a failure now, and again at each command until a source has been opened.
+    fn report_open_failure(&self, failure: Failure) {
+        self.open_failure.replace(Some(failure.clone()));
+        self.report(Event::Failed(failure));
+    }
+
+    fn report(&self, event: Event) {
         let _ = self.events.send(event);
         (self.shared.wake)();
     }
 
-    /// The player, for what may come back here by its signals.
+    /// The player. It is cloned because its signals call back into the session.
     fn player(&self) -> Option<Player> {
         self.player.borrow().clone()
     }
@@ -308,17 +310,17 @@ impl Session {
 
     fn open(self: &Rc<Self>, source: &str, options: &Options, play: bool) {
         self.close();
-        self.opened.set(Instant::now());
-        self.set_up.set(None);
-        self.playing.set(None);
+        self.opened_at.set(Instant::now());
+        self.set_up_at.set(None);
+        self.playing_since.set(None);
         *lock(&self.shared.history) = History::default();
         *lock(&self.shared.log) = ProtocolLog::default();
-        self.shared.pictures.clear();
+        self.shared.picture.clear();
         *lock(&self.shared.status) =
             Status { source: source.to_owned(), rate: 1.0, ..Status::default() };
         match self.new_player(source, options) {
             Ok(player) => {
-                self.not_opened.replace(None);
+                self.open_failure.replace(None);
                 self.player.replace(Some(player));
                 if play {
                     self.set_up_and_play();
@@ -326,41 +328,41 @@ impl Session {
             }
             Err(error) => {
                 let failure = Failure::new(FailureKind::Other, &format!("{error:#}"));
-                self.not_opened.replace(Some(failure.clone()));
-                self.tell(Event::Failed(failure));
+                self.report_open_failure(failure);
             }
         }
     }
 
     fn new_player(self: &Rc<Self>, source: &str, options: &Options) -> anyhow::Result<Player> {
         let player = Player::new(source, options)?;
-        let (pictures, wake) = (&self.shared.pictures, self.shared.wake.clone());
-        player.set_video_sink(&Pictures::sink(pictures, player.borders(), wake)?);
-        // The player is the session's: a strong reference here would be a circle.
+        let (picture, wake) = (&self.shared.picture, self.shared.wake.clone());
+        player.set_video_sink(&LatestPicture::sink(picture, player.borders(), wake)?);
+        // The session owns the player, so its callbacks hold weak references.
         let this = Rc::downgrade(self);
         player.connect_error(move |failure| {
             let Some(this) = this.upgrade() else { return };
             this.play_when_ready.set(false);
             this.stop_recording();
-            this.tell(Event::Failed(failure.clone()));
+            this.report(Event::Failed(failure.clone()));
         });
         let this = Rc::downgrade(self);
-        player.connect_refused(move |why| {
+        player.connect_refused(move |reason| {
             if let Some(this) = this.upgrade() {
-                this.tell(Event::Refused(why.to_owned()));
+                this.report(Event::Refused(reason.to_owned()));
             }
         });
         let this = Rc::downgrade(self);
         player.connect_end_of_movie(move || {
             if let Some(this) = this.upgrade() {
-                this.tell(Event::EndOfMovie);
+                this.report(Event::EndOfMovie);
             }
         });
         let this = Rc::downgrade(self);
         player.connect_exchange(move |exchange| {
             let Some(this) = this.upgrade() else { return };
-            let at = u64::try_from(this.opened.get().elapsed().as_millis()).unwrap_or(u64::MAX);
-            lock(&this.shared.log).take(at, exchange);
+            let at_ms = this.opened_at.get().elapsed().as_millis();
+            let at_ms = u64::try_from(at_ms).unwrap_or(u64::MAX);
+            lock(&this.shared.log).push(at_ms, exchange);
             (this.shared.wake)();
         });
         let this = Rc::downgrade(self);
@@ -375,13 +377,13 @@ impl Session {
     fn state_changed(&self, player: &Player) {
         match player.state() {
             State::Init => {
-                self.set_up.set(None);
-                self.playing.set(None);
+                self.set_up_at.set(None);
+                self.playing_since.set(None);
             }
             State::Ready => {
-                self.playing.set(None);
-                if self.set_up.get().is_none() {
-                    self.set_up.set(Some(Instant::now()));
+                self.playing_since.set(None);
+                if self.set_up_at.get().is_none() {
+                    self.set_up_at.set(Some(Instant::now()));
                     *lock(&self.shared.history) = History::default();
                 }
                 lock(&self.shared.history).pause();
@@ -389,36 +391,37 @@ impl Session {
                     player.command("play");
                 }
             }
-            State::Playing => self.playing.set(Some(Instant::now())),
+            State::Playing => self.playing_since.set(Some(Instant::now())),
         }
         self.publish();
     }
 
-    fn act(&self, order: Order) {
+    /// Handles a message to an open player.
+    fn control_player(&self, message: EngineMessage) {
         let Some(player) = self.player() else {
-            if let Some(failure) = self.not_opened.borrow().clone() {
-                self.tell(Event::Failed(failure));
+            let failure = self.open_failure.borrow().clone();
+            if let Some(failure) = failure {
+                self.report(Event::Failed(failure));
             }
             return;
         };
-        match order {
-            Order::Command(command) => player.command(command.signal()),
-            Order::SetUpAndPlay => self.set_up_and_play(),
-            // What was paused shows the frame of the new place too.
-            Order::Seek(position) if player.is_still() => {
-                player.step_to(clock(position));
+        match message {
+            EngineMessage::Command(command) => player.command(command.signal_name()),
+            EngineMessage::SetUpAndPlay => self.set_up_and_play(),
+            // A paused player shows the frame at the new position.
+            EngineMessage::Seek(position) if player.shows_still_picture() => {
+                player.step_to(clock_time(position));
             }
-            Order::Seek(position) => player.seek(clock(position)),
-            Order::Rate { rate, position } => player.set_rate(rate, clock(position)),
-            Order::Record(path) => match player.start_recording(&path) {
-                Ok(()) => {}
-                Err(error) => {
+            EngineMessage::Seek(position) => player.seek(clock_time(position)),
+            EngineMessage::Rate { rate, position } => player.set_rate(rate, clock_time(position)),
+            EngineMessage::Record(path) => {
+                if let Err(error) = player.start_recording(&path) {
                     let text = format!("cannot record into {}: {error}", path.display());
-                    self.tell(Event::Note(text));
+                    self.report(Event::Note(text));
                 }
-            },
-            Order::StopRecording => self.stop_recording(),
-            Order::Open { .. } | Order::Quit => {}
+            }
+            EngineMessage::StopRecording => self.stop_recording(),
+            EngineMessage::Open { .. } | EngineMessage::Quit => {}
         }
     }
 
@@ -434,49 +437,50 @@ impl Session {
 
     fn stop_recording(&self) {
         if let Some(recording) = self.player().and_then(|player| player.stop_recording()) {
-            self.tell(Event::Recorded(recording));
+            self.report(Event::Recorded(recording));
         }
     }
 
-    /// Takes a sample while playing; a still movie costs nothing but this look.
+    /// Takes a sample while playing, and updates the status.
     fn tick(&self) {
         let Some(player) = self.player() else { return };
-        if let (State::Playing, Some(set_up)) = (player.state(), self.set_up.get()) {
+        if let (State::Playing, Some(set_up)) = (player.state(), self.set_up_at.get()) {
             let gap = player.longest_gap();
             let at = set_up.elapsed().as_secs_f64();
             let statistics = self.statistics(&player);
-            lock(&self.shared.history).take(at, statistics, gap);
+            lock(&self.shared.history).push(at, statistics, gap);
         }
         self.publish();
     }
 
     fn statistics(&self, player: &Player) -> Statistics {
-        let newest = self.shared.pictures.newest().filter(|_| player.protocol() != Protocol::None);
-        let delay = newest.map(|(_, picture)| picture.playout_delay.nseconds());
+        let latest = self.shared.picture.get().filter(|_| player.protocol() != Protocol::None);
+        let delay = latest.map(|(_, picture)| picture.playout_delay.nseconds());
         Statistics { playout_delay: delay.unwrap_or(0), ..player.statistics() }
     }
 
-    /// Whether packets should come and do not.
+    /// Whether packets are expected, but none arrives.
     fn is_silent(&self, player: &Player) -> bool {
-        let Some(playing) = self.playing.get() else { return false };
+        let Some(playing) = self.playing_since.get() else { return false };
         let last = player.last_arrival().map_or(playing, |last| last.max(playing));
         player.protocol() != Protocol::None && last.elapsed() > SILENCE
     }
 
     fn publish(&self) {
         let Some(player) = self.player() else { return };
-        // The face must not wait for GStreamer's queries; nobody but this thread writes.
+        // The lock is not held during the queries, so that the front end does not wait for them. Only
+        // this thread changes the status.
         let before = lock(&self.shared.status).clone();
-        // Queries find no answer while the pipeline is flushed; the movie is the same.
-        let known = if player.state() == State::Init { Status::default() } else { before.clone() };
+        // Queries fail while the pipeline is flushed; the last answers are still true.
+        let last = if player.state() == State::Init { Status::default() } else { before.clone() };
         let now = Status {
             source: before.source.clone(),
             protocol: player.protocol(),
             state: player.state(),
             pending: player.pending(),
-            duration: player.duration().map(Duration::from).or(known.duration),
-            frames: player.frames().or(known.frames),
-            seekable: player.seekable().or(known.seekable),
+            duration: player.duration().map(Duration::from).or(last.duration),
+            frames: player.frames().or(last.frames),
+            seekable: player.seekable().or(last.seekable),
             rate: player.rate(),
             statistics: self.statistics(&player),
             last_packet: player.last_packet(),
@@ -491,6 +495,6 @@ impl Session {
     }
 }
 
-fn clock(time: Duration) -> gst::ClockTime {
+fn clock_time(time: Duration) -> gst::ClockTime {
     gst::ClockTime::try_from(time).unwrap_or(gst::ClockTime::MAX)
 }

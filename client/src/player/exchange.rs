@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a session says and hears, for faces to show.
+//! The exchange of messages with a server, step by step, for front ends to show.
 
-use super::explain::{explain_rtsp_reply, explain_rtsp_request, without_secrets};
-use super::rtsp_tap;
+use super::explain::{blank_secrets, explain_rtsp_reply, explain_rtsp_request};
+use super::rtsp_monitor;
 use gstmjpegfile::lab::{Explanation, Method, explain_reply, explain_request, explain_rtp};
 use gstmjpegfile::rtp::RtpHeader;
 use std::fmt;
@@ -10,62 +10,62 @@ use std::fmt;
 /// One step of the exchange with a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exchange {
-    /// A request of standard RTSP goes out; CSeq, session and authorization are known with the
-    /// reply.
+    /// A standard RTSP request is about to be sent. CSeq, session and authorization are missing; the
+    /// reply's step has them.
     RtspRequest(String),
-    /// Its reply has come. Passwords are blanked.
+    /// The reply to a standard RTSP request has arrived. Passwords are blanked.
     RtspReply {
-        /// The request as it went out.
+        /// The request as it was sent.
         request: String,
-        /// The reply, its headers in the RFC's spelling.
+        /// The reply, with the header names as RFC 2326 spells them.
         reply: String,
     },
     /// A request to a lab server was sent.
     Request(String),
-    /// A lab server's reply has come; to which request, if one waits for it.
+    /// A lab server's reply has arrived.
     Reply {
-        /// As it came.
+        /// The reply as it was received.
         text: String,
-        /// The request's method and number.
-        asked: Option<(Method, u64)>,
+        /// Method and CSeq of the request that waits for it, if any.
+        request: Option<(Method, u64)>,
     },
-    /// The first packet since PLAY has come.
+    /// The first packet since PLAY has arrived.
     FirstPacket {
         /// Its header.
         header: RtpHeader,
-        /// Bytes behind it.
-        payload: usize,
+        /// Bytes after the header.
+        payload_len: usize,
     },
-    /// Something about the RTP is otherwise than the lab asks.
+    /// The server's RTP differs from the lab's rules.
     Finding(String),
-    /// What the client does about something.
+    /// What the client does, as a sentence.
     Note(String),
 }
 
 impl Exchange {
-    /// Of an element message of `labrtspsrc`, or of what listens to rtspsrc; `None` if it is another one.
-    pub(super) fn of(structure: &gst::StructureRef) -> Option<Self> {
+    /// Reads an element message of `labrtspsrc` or of the RTSP monitor; `None` for any other.
+    pub(super) fn from_structure(structure: &gst::StructureRef) -> Option<Self> {
         let text = || structure.get::<String>("text").ok();
         Some(match structure.name().as_str() {
-            rtsp_tap::SENT => {
-                Self::RtspRequest(without_secrets(structure.get::<&str>("request").ok()?))
+            rtsp_monitor::REQUEST_SENT => {
+                Self::RtspRequest(blank_secrets(structure.get::<&str>("request").ok()?))
             }
-            rtsp_tap::ANSWERED => {
-                let part = |name| structure.get::<&str>(name).ok().map(without_secrets);
+            rtsp_monitor::REPLY_RECEIVED => {
+                let part = |name| structure.get::<&str>(name).ok().map(blank_secrets);
                 Self::RtspReply { request: part("request")?, reply: part("reply")? }
             }
             "labrtspsrc-request" => Self::Request(text()?),
             "labrtspsrc-reply" => {
                 let method = structure.get::<String>("method").ok();
                 let method = method.and_then(|word| Method::of(&word));
-                let asked = method.zip(structure.get::<u64>("cseq").ok());
-                Self::Reply { text: text()?, asked }
+                let request = method.zip(structure.get::<u64>("cseq").ok());
+                Self::Reply { text: text()?, request }
             }
             "labrtspsrc-rtp" => {
                 let packet = structure.get::<gst::Buffer>("packet").ok()?;
                 let packet = packet.map_readable().ok()?;
                 let (header, payload) = RtpHeader::parse(&packet).ok()?;
-                Self::FirstPacket { header, payload: payload.len() }
+                Self::FirstPacket { header, payload_len: payload.len() }
             }
             "labrtspsrc-finding" => Self::Finding(text()?),
             "labrtspsrc-note" => Self::Note(text()?),
@@ -75,7 +75,7 @@ impl Exchange {
 }
 
 impl Exchange {
-    /// A message, line by line; `None` for what is a sentence itself.
+    /// Explains a message line by line; `None` for findings and notes, which are sentences already.
     pub fn explanation(&self) -> Option<Explanation> {
         match self {
             Self::Finding(_) | Self::Note(_) => None,
@@ -83,18 +83,18 @@ impl Exchange {
             Self::RtspReply { request, reply } => Some(explain_rtsp_reply(reply, request)),
             Self::Request(text) => {
                 let mut explained = explain_request(text);
-                // They are about the other end's programs.
+                // The remarks are about requests of other clients.
                 explained.remarks.clear();
                 Some(explained)
             }
-            Self::Reply { text, asked } => Some(explain_reply(text, *asked)),
-            Self::FirstPacket { header, payload } => Some(explain_rtp(header, *payload)),
+            Self::Reply { text, request } => Some(explain_reply(text, *request)),
+            Self::FirstPacket { header, payload_len } => Some(explain_rtp(header, *payload_len)),
         }
     }
 }
 
-/// Explained, over several lines: what the server does otherwise than the lab asks is marked `!`.
-/// Nothing for a request of standard RTSP, which its reply shows.
+/// Several lines of explanation; `!` marks where the server differs from the lab's rules. A standard
+/// RTSP request is empty: its reply shows it.
 impl fmt::Display for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Self::RtspReply { request, .. } = self {
@@ -106,7 +106,7 @@ impl fmt::Display for Exchange {
             (Self::Note(text), _) => write!(f, "client: {text}"),
             (Self::Request(_), Some(explained)) => write!(f, "client > server: {explained}"),
             (_, Some(explained)) => write!(f, "client < server: {explained}"),
-            // All that is left is explained.
+            // Every other step has an explanation.
             (_, None) => Ok(()),
         }
     }

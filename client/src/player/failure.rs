@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Why a stream ended, told so that a face can offer what helps.
+//! The reason why a stream ended, by which a front end chooses its advice.
 
 use std::fmt;
 
-/// What kind of failure it is.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// The port that RTP is to come to belongs to another program.
+    /// Another program uses the UDP port on which RTP was to be received.
     PortTaken {
         /// A port that is free.
         free: Option<u16>,
     },
-    /// No connection: nobody listens there, or the host is unknown or silent.
+    /// There is no connection: no server listens there, or the host is unknown or does not answer.
     NoConnection,
     /// The server has no such movie.
     NotFound,
-    /// The server wants a user and a password, or others.
+    /// The server requires a user and a password, or refuses the given ones.
     NotAuthorized,
-    /// The server refuses.
+    /// The server refused a request.
     Refused,
-    /// No packet or no answer has come.
+    /// No packet or no answer arrived in time.
     Silent,
-    /// The connection was lost in the middle.
+    /// The connection was lost.
     Lost,
-    /// Something else.
+    /// Any other failure.
     Other,
 }
 
@@ -31,9 +31,9 @@ pub enum FailureKind {
 #[derive(Debug, Clone, PartialEq, Eq, glib::Boxed)]
 #[boxed_type(name = "MjpegRtspFailure")]
 pub struct Failure {
-    /// What it is.
+    /// By which a front end chooses its advice.
     pub kind: FailureKind,
-    /// What happened, as one line for a person.
+    /// What happened, in one line.
     pub text: String,
 }
 
@@ -48,8 +48,8 @@ impl Failure {
         Self { kind, text: text.to_owned() }
     }
 
-    /// Of an error message on the bus.
-    pub(super) fn of(message: &gst::message::Error) -> Self {
+    /// Reads an error message of the bus.
+    pub(super) fn from_message(message: &gst::message::Error) -> Self {
         Self { kind: kind(message), text: text(message) }
     }
 }
@@ -86,8 +86,8 @@ fn kind(message: &gst::message::Error) -> FailureKind {
 
 fn text(message: &gst::message::Error) -> String {
     let debug = message.debug().unwrap_or_default();
-    // Behind the first line, which is a place in a source file, stands the server's or system's
-    // own word.
+    // The first line is a position in a source file. The last one after it is the text of the
+    // server or the system.
     let detail = debug.lines().skip(1).last().unwrap_or_default().trim();
     let text = message.error().to_string();
     if detail.is_empty() || detail.starts_with('.') || detail.contains("gst_") {

@@ -1,36 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The statistics over time: what is plotted, copied and saved.
+//! The statistics over time, which are plotted, copied and saved.
 
 use super::statistics::{Statistics, loss_ratio};
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// How often a sample is taken.
+/// Interval between samples.
 pub const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Rates are those of so many samples: a second.
-const WINDOW: usize = 4;
+/// Rates are averages over this number of samples, which take a second.
+const RATE_WINDOW: usize = 4;
 
-/// Samples of an hour; what is older is forgotten.
-const MOST: usize = 4 * 3600;
+/// Samples of an hour; older ones are removed.
+const MAX_SAMPLES: usize = 4 * 3600;
 
 /// The rates and delays at one time.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
 pub struct Sample {
     /// Seconds since the session was set up.
     pub at: f64,
-    /// Bits received a second, over the last second.
+    /// Bits received per second, averaged over the last second.
     pub bits_per_second: f64,
-    /// Frames shown a second, over the last second.
+    /// Frames shown per second, averaged over the last second.
     pub frames_per_second: f64,
-    /// Packets lost of those of the last second, 0 to 1.
+    /// Lost packets, as a fraction of the last second's, 0 to 1.
     pub loss: f64,
-    /// Packets lost of all, 0 to 1.
-    pub loss_in_all: f64,
+    /// Lost packets, as a fraction of all since SETUP, 0 to 1.
+    pub total_loss: f64,
     /// Inter-arrival jitter in milliseconds (RFC 3550 section 6.4.1).
     pub jitter_ms: f64,
-    /// The longest time between two frames' arrivals since the sample before, in milliseconds.
+    /// The longest time between the arrivals of two frames since the previous sample, in
+    /// milliseconds.
     pub inter_arrival_ms: f64,
     /// From a frame's arrival to its rendering, in milliseconds.
     pub playout_delay_ms: f64,
@@ -40,26 +41,26 @@ pub struct Sample {
 #[derive(Debug, Default, Clone)]
 pub struct History {
     samples: VecDeque<Sample>,
-    /// When, and what had been counted then: of the last second.
+    /// The counts of the last second, with their times.
     counts: VecDeque<(f64, Statistics)>,
 }
 
 impl History {
-    /// Takes the counts `at` seconds after the set-up, and the longest gap between two frames
-    /// since the last time.
-    pub(crate) fn take(&mut self, at: f64, now: Statistics, longest_gap: Duration) {
-        if self.counts.len() > WINDOW {
+    /// Adds a sample from the counts at `at`, in seconds after the setup, and the longest gap between
+    /// two frames since the last call.
+    pub(crate) fn push(&mut self, at: f64, now: Statistics, longest_gap: Duration) {
+        if self.counts.len() > RATE_WINDOW {
             self.counts.pop_front();
         }
         self.counts.push_back((at, now));
-        let Some((begin, before)) = self.counts.front().filter(|_| self.counts.len() > 1) else {
+        let Some((start, before)) = self.counts.front().filter(|_| self.counts.len() > 1) else {
             return;
         };
         let rate = |now: u64, before: u64| {
             // Counts of a second are far below 2^52.
             #[allow(clippy::cast_precision_loss)]
             let difference = now.saturating_sub(before) as f64;
-            difference / (at - begin).max(f64::EPSILON)
+            difference / (at - start).max(f64::EPSILON)
         };
         let lost = now.lost.saturating_sub(before.lost);
         let received = now.received.saturating_sub(before.received);
@@ -68,18 +69,18 @@ impl History {
             bits_per_second: rate(now.bytes, before.bytes) * 8.0,
             frames_per_second: rate(now.frames, before.frames),
             loss: loss_ratio(lost, received),
-            loss_in_all: now.loss_ratio(),
+            total_loss: now.loss_ratio(),
             jitter_ms: milliseconds(now.jitter),
             inter_arrival_ms: longest_gap.as_secs_f64() * 1000.0,
             playout_delay_ms: milliseconds(now.playout_delay),
         };
-        if self.samples.len() == MOST {
+        if self.samples.len() == MAX_SAMPLES {
             self.samples.pop_front();
         }
         self.samples.push_back(sample);
     }
 
-    /// Playing stops: the time until it goes on is in no rate.
+    /// Excludes the time until the next sample from the rates, since playback is paused.
     pub(super) fn pause(&mut self) {
         self.counts.clear();
     }
@@ -94,25 +95,25 @@ impl History {
         self.samples.back()
     }
 
-    /// As comma-separated values (RFC 4180), with a line of names.
+    /// The samples as comma-separated values (RFC 4180), with a header line.
     pub fn csv(&self) -> String {
         let mut out = String::from(
-            "seconds,bits_per_second,frames_per_second,loss_percent,loss_percent_in_all,\
+            "seconds,bits_per_second,frames_per_second,loss_percent,total_loss_percent,\
              jitter_ms,inter_arrival_ms,playout_delay_ms\r\n",
         );
-        for it in &self.samples {
+        for sample in &self.samples {
             // Writing to a string does not fail.
             let _ = write!(
                 out,
                 "{:.3},{:.0},{:.2},{:.3},{:.3},{:.3},{:.3},{:.3}\r\n",
-                it.at,
-                it.bits_per_second,
-                it.frames_per_second,
-                it.loss * 100.0,
-                it.loss_in_all * 100.0,
-                it.jitter_ms,
-                it.inter_arrival_ms,
-                it.playout_delay_ms
+                sample.at,
+                sample.bits_per_second,
+                sample.frames_per_second,
+                sample.loss * 100.0,
+                sample.total_loss * 100.0,
+                sample.jitter_ms,
+                sample.inter_arrival_ms,
+                sample.playout_delay_ms
             );
         }
         out
@@ -127,17 +128,17 @@ fn milliseconds(nanoseconds: u64) -> f64 {
 mod tests {
     use super::*;
 
-    fn counted(frames: u64, received: u64, lost: u64) -> Statistics {
+    fn counts(frames: u64, received: u64, lost: u64) -> Statistics {
         Statistics { frames, received, lost, bytes: received * 1000, ..Statistics::default() }
     }
 
     #[test]
-    fn rates_are_those_of_the_last_second() {
+    fn rates_are_averages_of_the_last_second() {
         let mut history = History::default();
         for (at, frames, received, lost) in
             [(0.0, 0, 0, 0), (0.5, 10, 100, 0), (1.0, 20, 190, 10), (1.5, 30, 290, 10)]
         {
-            history.take(at, counted(frames, received, lost), Duration::from_millis(51));
+            history.push(at, counts(frames, received, lost), Duration::from_millis(51));
         }
         assert_eq!(history.samples().len(), 3);
         let last = history.last().expect("three samples");
@@ -148,9 +149,9 @@ mod tests {
         );
 
         history.pause();
-        history.take(60.0, counted(30, 290, 10), Duration::ZERO);
-        assert_eq!(history.samples().len(), 3, "nothing to compare with");
-        history.take(60.5, counted(40, 390, 10), Duration::ZERO);
+        history.push(60.0, counts(30, 290, 10), Duration::ZERO);
+        assert_eq!(history.samples().len(), 3, "a single count after a pause gives no sample");
+        history.push(60.5, counts(40, 390, 10), Duration::ZERO);
         let last = history.last().expect("four samples");
         assert!((last.frames_per_second - 20.0).abs() < 1e-9 && last.loss < 1e-9);
 
@@ -161,11 +162,11 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_is_kept() {
+    fn samples_of_one_hour_are_kept() {
         let mut history = History::default();
-        for at in 0..=2 * u32::try_from(MOST).expect("small") {
-            history.take(f64::from(at) / 4.0, Statistics::default(), Duration::ZERO);
+        for at in 0..=2 * u32::try_from(MAX_SAMPLES).expect("small") {
+            history.push(f64::from(at) / 4.0, Statistics::default(), Duration::ZERO);
         }
-        assert_eq!(history.samples().len(), MOST);
+        assert_eq!(history.samples().len(), MAX_SAMPLES);
     }
 }

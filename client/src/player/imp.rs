@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
+//! The player's state machine.
 
 use super::border::{self, Border, Borders};
 use super::exchange::Exchange;
@@ -14,22 +15,23 @@ use glib::subclass::prelude::*;
 use gst::prelude::*;
 use mjpeg_program::border::{Panicked, guarded};
 use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-/// Above this rate frames may be left out.
-const TRICK_MODE: f64 = 2.0;
+/// Above this rate the decoder may skip frames.
+const TRICK_MODE_RATE: f64 = 2.0;
 
-/// How long TEARDOWN may wait for its answer.
-const TEARDOWN: gst::ClockTime = gst::ClockTime::from_mseconds(500);
+/// How long to wait for TEARDOWN's answer.
+const TEARDOWN_TIMEOUT: gst::ClockTime = gst::ClockTime::from_mseconds(500);
 
-type OnExchange = Box<dyn Fn(&Exchange)>;
+type ExchangeListener = Rc<dyn Fn(&Exchange)>;
 
 #[derive(Default)]
 pub struct Player {
     playbin: OnceCell<gst::Element>,
-    watch: OnceCell<gst::bus::BusWatchGuard>,
+    bus_watch: OnceCell<gst::bus::BusWatchGuard>,
     protocol: Cell<Protocol>,
     state: Cell<State>,
     pending: Cell<Option<Command>>,
@@ -37,23 +39,22 @@ pub struct Player {
     ended: Cell<bool>,
     seeking: Cell<bool>,
     next_seek: Cell<Option<gst::ClockTime>>,
-    latency: Cell<u32>,
-    rate: Cell<Rate>,
+    rate: Cell<PlaybackRate>,
     stepper: Stepper,
-    on_exchange: RefCell<Vec<OnExchange>>,
+    exchange_listeners: RefCell<Vec<ExchangeListener>>,
     collector: Arc<Collector>,
     recorder: Arc<Recorder>,
     borders: Borders,
-    property: OnceCell<Border>,
+    property_border: OnceCell<Border>,
     /// A panic is ending the session.
-    panicked: Cell<bool>,
+    ending_after_panic: Cell<bool>,
 }
 
-/// How fast it plays.
+/// Playback rate; 1 is normal speed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Rate(f64);
+struct PlaybackRate(f64);
 
-impl Default for Rate {
+impl Default for PlaybackRate {
     fn default() -> Self {
         Self(1.0)
     }
@@ -97,22 +98,15 @@ impl ObjectImpl for Player {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             vec![
                 glib::ParamSpecEnum::builder_with_default("state", State::Init).read_only().build(),
-                glib::ParamSpecInt64::builder("position").minimum(-1).read_only().build(),
-                glib::ParamSpecInt64::builder("duration").minimum(-1).read_only().build(),
-                glib::ParamSpecUInt::builder("latency").default_value(200).build(),
-                glib::ParamSpecBoxed::builder::<gst::Structure>("statistics").read_only().build(),
             ]
         });
         &PROPERTIES
     }
 
-    fn set_property(&self, _id: usize, value: &glib::Value, _pspec: &glib::ParamSpec) {
-        self.at_property(|| self.latency.set(value.get().unwrap_or_default()));
-    }
-
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         let mut value = pspec.default_value().clone();
-        self.at_property(|| value = self.value_of(pspec));
+        let border = self.property_border.get_or_init(|| self.borders.border("player-property"));
+        self.obj().run(border, || value = self.state.get().to_value());
         value
     }
 
@@ -126,39 +120,9 @@ impl ObjectImpl for Player {
 }
 
 impl Player {
-    fn at_property(&self, work: impl FnOnce()) {
-        let border = self.property.get_or_init(|| self.borders.border("player-property"));
-        self.obj().run(border, work);
-    }
-
-    fn value_of(&self, pspec: &glib::ParamSpec) -> glib::Value {
-        let nanoseconds = |time: Option<gst::ClockTime>| {
-            time.and_then(|time| i64::try_from(time.nseconds()).ok()).unwrap_or(-1)
-        };
-        match pspec.name() {
-            "state" => self.state.get().to_value(),
-            "position" => nanoseconds(self.obj().position()).to_value(),
-            "duration" => nanoseconds(self.obj().duration()).to_value(),
-            "latency" => self.latency.get().to_value(),
-            _ => {
-                let statistics = self.statistics();
-                gst::Structure::builder("statistics")
-                    .field("frames", statistics.frames)
-                    .field("received", statistics.received)
-                    .field("lost", statistics.lost)
-                    .field("loss-ratio", statistics.loss_ratio())
-                    .field("jitter", statistics.jitter)
-                    .field("bytes", statistics.bytes)
-                    .field("bits-per-second", statistics.bits_per_second)
-                    .build()
-                    .to_value()
-            }
-        }
-    }
-
-    /// Builds the playbin; once.
+    /// Makes the playbin. Called once.
     pub fn open(&self, uri: &str, options: &Options) {
-        self.protocol.set(Protocol::of(uri));
+        self.protocol.set(Protocol::from_uri(uri));
         let Ok(playbin) = gst::ElementFactory::make("playbin").property("uri", uri).build() else {
             return;
         };
@@ -173,17 +137,17 @@ impl Player {
         let borders = self.borders.clone();
         self.borders.on_signal(&playbin, "deep-element-added", "element-added", move |values| {
             let element = values.get(2)?.get::<gst::Element>().ok()?;
-            Recorder::watch(&recorder, &collector, &borders, &element);
+            Recorder::watch_decoder(&recorder, &collector, &borders, &element);
             None
         });
         let watch = playbin.bus().and_then(|bus| {
             self.borders.set_bus(bus.clone());
-            self.obj().on_message(&bus, |player, message| player.imp().message(message)).ok()
+            self.obj().on_message(&bus, |player, message| player.imp().on_bus_message(message)).ok()
         });
         // Called once, so the cells are empty.
         let _ = self.playbin.set(playbin);
         if let Some(watch) = watch {
-            let _ = self.watch.set(watch);
+            let _ = self.bus_watch.set(watch);
         }
     }
 
@@ -192,7 +156,7 @@ impl Player {
     }
 
     pub fn statistics(&self) -> Statistics {
-        self.collector.read()
+        self.collector.statistics()
     }
 
     pub fn set_video_sink(&self, sink: &gst::Element) {
@@ -204,7 +168,7 @@ impl Player {
         self.borders.on_pad(&pad, gst::PadProbeType::BUFFER, "shown-frames", move |_| {
             collector.frames.fetch_add(1, Ordering::Relaxed);
         });
-        self.stepper.watch(&pad, self.playbin().and_then(gst::Element::bus), &self.borders);
+        self.stepper.watch_frames(&pad, self.playbin().and_then(gst::Element::bus), &self.borders);
     }
 
     pub(crate) fn borders(&self) -> &Borders {
@@ -240,39 +204,39 @@ impl Player {
     }
 
     fn setup(&self) {
-        if self.allowed("setup", State::Init) {
+        if self.check_allowed("setup", State::Init) {
             self.borders.start_session();
             self.collector.reset();
-            self.rate.set(Rate::default());
+            self.rate.set(PlaybackRate::default());
             self.start(Command::Setup, gst::State::Paused);
         }
     }
 
     fn play(&self) {
-        if self.allowed("play", State::Ready) {
+        if self.check_allowed("play", State::Ready) {
             self.start_playing();
         }
     }
 
-    /// Asks for frames; anew, if the movie has ended.
+    /// Requests PLAY; if the movie has ended, sets up a new session first.
     pub fn start_playing(&self) {
         self.stepper.release();
-        self.look_after();
+        self.watch_step();
         if self.ended.replace(false)
             && let Some(playbin) = self.playbin()
         {
-            // rtspsrc 1.22 has ended for good at the end of a stream: a seek would only bring the
-            // end again. So the session is set up anew, and plays from the first frame.
+            // rtspsrc 1.22 does not restart after the end of a stream: a seek would only bring the
+            // end again. So a new session is set up, and plays from the first frame.
             let _ = playbin.set_state(gst::State::Ready);
-            self.tell_exchange();
+            self.report_exchange();
             let _ = playbin.set_state(gst::State::Null);
-            self.rate.set(Rate::default());
+            self.rate.set(PlaybackRate::default());
         }
         self.start(Command::Play, gst::State::Playing);
     }
 
     pub fn pause(&self) {
-        if self.allowed("pause", State::Playing) {
+        if self.check_allowed("pause", State::Playing) {
             self.seeking.set(false);
             self.collector.pause();
             self.stepper.cancel();
@@ -287,7 +251,7 @@ impl Player {
         self.close();
     }
 
-    /// Ends the session: TEARDOWN, and its answer, but not for ever.
+    /// Ends the session: sends TEARDOWN, and waits a limited time for its answer.
     fn close(&self) {
         self.pending.set(None);
         self.seeking.set(false);
@@ -296,20 +260,18 @@ impl Player {
         self.stepper.reset();
         if let Some(playbin) = self.playbin() {
             let _ = playbin.set_state(gst::State::Ready);
-            self.tell_exchange();
+            self.report_exchange();
             if let Some(bus) = playbin.bus().filter(|_| self.protocol.get() == Protocol::Rtsp) {
-                let end = std::time::Instant::now() + Duration::from(TEARDOWN);
+                let deadline = std::time::Instant::now() + Duration::from(TEARDOWN_TIMEOUT);
                 while let Some(message) = bus.timed_pop_filtered(
-                    TEARDOWN,
+                    TEARDOWN_TIMEOUT,
                     &[gst::MessageType::Progress, gst::MessageType::Element],
                 ) {
-                    if let Some(exchange) = message.structure().and_then(Exchange::of) {
-                        self.emit_exchange(&exchange);
-                    }
+                    self.emit_exchange(&message);
                     let Some((kind, code)) = progress_of(&message) else { continue };
-                    let ended =
+                    let done =
                         kind != gst::ProgressType::Start && kind != gst::ProgressType::Continue;
-                    if (code == "close" && ended) || std::time::Instant::now() > end {
+                    if (code == "close" && done) || std::time::Instant::now() > deadline {
                         break;
                     }
                 }
@@ -319,51 +281,56 @@ impl Player {
         self.set_state(State::Init);
     }
 
-    pub fn connect_exchange(&self, f: OnExchange) {
-        self.on_exchange.borrow_mut().push(f);
+    pub fn connect_exchange(&self, listener: ExchangeListener) {
+        self.exchange_listeners.borrow_mut().push(listener);
     }
 
-    fn emit_exchange(&self, exchange: &Exchange) {
-        for f in self.on_exchange.borrow().iter() {
-            f(exchange);
+    /// Calls the listeners, if `message` reports a step of the exchange.
+    fn emit_exchange(&self, message: &gst::MessageRef) {
+        let Some(exchange) = message.structure().and_then(Exchange::from_structure) else { return };
+        let listeners = self.exchange_listeners.borrow().clone();
+        for listener in listeners {
+            listener(&exchange);
         }
     }
 
-    /// Tells what was exchanged while the source went to READY; the bus forgets it after that.
-    fn tell_exchange(&self) {
+    /// Reports the exchange that took place while the source went to READY. A change to NULL
+    /// removes its messages from the bus.
+    fn report_exchange(&self) {
         let Some(bus) = self.playbin().and_then(gst::Element::bus) else { return };
-        if !self.protocol.get().tells_progress() {
+        if !self.protocol.get().posts_progress() {
             return;
         }
         while let Some(message) = bus.pop_filtered(&[gst::MessageType::Element]) {
-            if let Some(exchange) = message.structure().and_then(Exchange::of) {
-                self.emit_exchange(&exchange);
-            }
+            self.emit_exchange(&message);
         }
     }
 
-    fn allowed(&self, command: &str, from: State) -> bool {
+    /// Whether `command` is allowed now; otherwise emits `refused`.
+    fn check_allowed(&self, command: &str, required: State) -> bool {
         let state = self.state.get();
-        let why = match self.pending.get() {
-            Some(pending) => {
-                format!("{command}: {pending:?} is still waiting for the server's answer")
-            }
-            None if state == from => return true,
-            None => format!("{command} needs {}, the state is {}", from.name(), state.name()),
+        let reason = match self.pending.get() {
+            Some(pending) => format!(
+                "{command} is refused: {} is waiting for the server's answer",
+                pending.signal_name()
+            ),
+            None if state == required => return true,
+            None => format!("{command} needs {}, the state is {}", required.name(), state.name()),
         };
-        self.obj().emit_by_name::<()>("refused", &[&why]);
+        self.obj().emit_by_name::<()>("refused", &[&reason]);
         false
     }
 
+    /// Starts the change of state that carries out `pending`.
     pub fn start(&self, pending: Command, target: gst::State) {
         self.pending.set(Some(pending));
         let Some(playbin) = self.playbin() else { return };
         if playbin.set_state(target).is_err() {
-            // The reason is on the bus, if there is one.
+            // The reason, if there is one, is on the bus.
             let message =
                 playbin.bus().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
             let failure = match message.as_ref().map(|message| message.view()) {
-                Some(gst::MessageView::Error(error)) => Failure::of(error),
+                Some(gst::MessageView::Error(error)) => Failure::from_message(error),
                 _ => Failure::new(FailureKind::Other, "the source cannot be opened"),
             };
             self.fail(&failure);
@@ -376,11 +343,11 @@ impl Player {
     }
 
     /// Ends the session after a panic.
-    pub fn panicked(&self, panicked: Panicked) {
-        // What panics while the session ends is in the log.
-        if !self.panicked.replace(true) {
+    pub fn end_after_panic(&self, panicked: Panicked) {
+        // A panic while the session ends is only logged.
+        if !self.ending_after_panic.replace(true) {
             let _ = guarded("player-end", || self.fail(&border::failure(panicked)));
-            self.panicked.set(false);
+            self.ending_after_panic.set(false);
         }
     }
 
@@ -390,19 +357,19 @@ impl Player {
         }
     }
 
-    /// The answer to the pending command has come.
-    fn answered(&self) {
+    /// Changes the state when the answer to the pending command has arrived.
+    fn complete_pending(&self) {
         if let Some(pending) = self.pending.take() {
-            self.set_state(pending.leads_to());
+            self.set_state(pending.resulting_state());
         }
     }
 
-    fn message(&self, message: &gst::Message) {
-        self.take_in(message);
-        self.advance();
+    fn on_bus_message(&self, message: &gst::Message) {
+        self.handle_message(message);
+        self.advance_step();
     }
 
-    fn take_in(&self, message: &gst::Message) {
+    fn handle_message(&self, message: &gst::Message) {
         use gst::MessageView;
         match message.view() {
             MessageView::Progress(_) => {
@@ -413,19 +380,20 @@ impl Player {
                         None => false,
                     };
                     if awaited {
-                        self.answered();
+                        self.complete_pending();
                     }
                 }
             }
-            MessageView::StateChanged(changed) if !self.protocol.get().tells_progress() => {
-                let ours = self.playbin().is_some_and(|p| message.src() == Some(p.upcast_ref()));
-                let there = match self.pending.get() {
+            MessageView::StateChanged(changed) if !self.protocol.get().posts_progress() => {
+                let from_playbin =
+                    self.playbin().is_some_and(|p| message.src() == Some(p.upcast_ref()));
+                let reached = match self.pending.get() {
                     Some(Command::Play) => changed.current() == gst::State::Playing,
                     Some(_) => changed.current() == gst::State::Paused,
                     None => false,
                 };
-                if ours && there {
-                    self.answered();
+                if from_playbin && reached {
+                    self.complete_pending();
                 }
             }
             MessageView::AsyncDone(_) => {
@@ -444,7 +412,7 @@ impl Player {
                 self.set_state(State::Ready);
                 self.obj().emit_by_name::<()>("end-of-movie", &[]);
             }
-            // rtspsrc warns of a closed connection, then ends the stream as if it were over.
+            // rtspsrc warns of a closed connection, then ends the stream as at the movie's end.
             MessageView::Warning(warning)
                 if warning.error().matches(gst::ResourceError::Read)
                     && self.protocol.get() == Protocol::Rtsp =>
@@ -452,30 +420,28 @@ impl Player {
                 let text = "the connection to the server was lost";
                 self.fail(&Failure::new(FailureKind::Lost, text));
             }
-            MessageView::Element(element) => {
-                if let Some(exchange) = element.structure().and_then(Exchange::of) {
-                    self.emit_exchange(&exchange);
-                }
-            }
+            MessageView::Element(_) => self.emit_exchange(message),
             MessageView::Application(application)
-                if application.structure().is_some_and(|it| it.name() == stepping::SHOWN) =>
+                if application
+                    .structure()
+                    .is_some_and(|it| it.name() == stepping::FRAME_ARRIVED) =>
             {
-                self.shown();
+                self.frame_arrived();
             }
-            MessageView::Error(error) => self.fail(&Failure::of(error)),
+            MessageView::Error(error) => self.fail(&Failure::from_message(error)),
             _ => {}
         }
     }
 
     pub fn seek(&self, position: gst::ClockTime) {
         if self.state.get() == State::Init {
-            let why = "seek needs READY or PLAYING, the state is INIT".to_owned();
-            self.obj().emit_by_name::<()>("refused", &[&why]);
+            let reason = "seek needs READY or PLAYING, the state is INIT".to_owned();
+            self.obj().emit_by_name::<()>("refused", &[&reason]);
         } else if self.protocol.get() != Protocol::None
-            && (self.state.get() == State::Ready || self.stepper.place().is_some())
+            && (self.state.get() == State::Ready || self.stepper.start_position().is_some())
         {
-            // The last one counts, also of those that wait for PLAY's answer.
-            self.stepper.set_place(position);
+            // Until PLAY has been answered, a later seek replaces an earlier one.
+            self.stepper.set_start_position(position);
         } else if self.seeking.get() {
             self.next_seek.set(Some(position));
         } else {
@@ -488,24 +454,24 @@ impl Player {
         let Some(playbin) = self.playbin() else { return };
         let rate = self.rate.get().0;
         let mut flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
-        if rate > TRICK_MODE {
+        if rate > TRICK_MODE_RATE {
             flags |= gst::SeekFlags::TRICKMODE;
         }
         let none = gst::ClockTime::NONE;
         let (set, keep) = (gst::SeekType::Set, gst::SeekType::None);
-        let sought = playbin.seek(rate, flags, set, Some(position), keep, none);
-        self.seeking.set(sought.is_ok());
+        let accepted = playbin.seek(rate, flags, set, Some(position), keep, none);
+        self.seeking.set(accepted.is_ok());
     }
 
-    /// Plays on at `rate`, from where it is.
+    /// Continues to play from `position` at `rate`.
     pub fn set_rate(&self, rate: f64, position: gst::ClockTime) {
-        self.rate.set(Rate(rate));
+        self.rate.set(PlaybackRate(rate));
         self.seek(position);
     }
 }
 
 /// The type and code of a PROGRESS message. [`gst::message::Progress::get`] also reads the text,
-/// which is missing if a peer's bytes in it are not UTF-8, and crashes then.
+/// and crashes if it is missing. GStreamer leaves it out if a peer's bytes in it are not UTF-8.
 fn progress_of(message: &gst::MessageRef) -> Option<(gst::ProgressType, &str)> {
     let structure =
         message.structure().filter(|_| message.type_() == gst::MessageType::Progress)?;

@@ -1,24 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The player: the only state machine of the client. Faces emit its action signals and read
-//! its properties.
+//! The player: the only state machine of the client. Front ends emit its action signals.
 //!
-//! | action signal | allowed in | leads to |
+//! | action signal | allowed in | resulting state |
 //! |---|---|---|
 //! | `setup` | INIT | READY |
 //! | `play` | READY | PLAYING |
 //! | `pause` | PLAYING | READY |
 //! | `teardown` | any | INIT |
 //!
-//! The state changes when the server's answer has come, not when a signal is emitted. Signals:
+//! The state changes when the server's answer arrives, not when a signal is emitted. Signals:
 //! `error` ([`Failure`]), `refused` (text: a command in the wrong state), `end-of-movie`.
-//! Properties: `state`, `position` and `duration` in nanoseconds (-1: unknown), `latency` in
-//! milliseconds, `statistics`.
+//! Property: `state`.
 
 mod border;
 pub mod engine;
 mod exchange;
 mod explain;
-pub use explain::password_blanked;
 mod failure;
 mod history;
 mod imp;
@@ -27,7 +24,7 @@ mod packets;
 mod pictures;
 mod protocol_log;
 mod recorder;
-mod rtsp_tap;
+mod rtsp_monitor;
 mod sources;
 mod statistics;
 mod stepping;
@@ -35,18 +32,22 @@ mod stepping;
 use glib::prelude::*;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
+use std::cell::Cell;
 use std::path::Path;
+use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub(crate) use border::Borders;
 pub use exchange::Exchange;
+pub use explain::blank_password;
 pub use failure::{Failure, FailureKind};
 pub use gstmjpegfile::labrtspsrc::Dialect;
 pub use history::{History, Sample};
 pub use packets::Packet;
-pub(crate) use pictures::save_rgb;
-pub use pictures::{Picture, Pictures, SaveError};
-pub use protocol_log::{Direction, Entry, ProtocolLog};
+pub use pictures::{LatestPicture, Picture, SaveError};
+pub(crate) use pictures::{packed_rows, save_rgb};
+pub use protocol_log::{Direction, ProtocolEntry, ProtocolLog};
 pub use recorder::Recording;
 pub use sources::Protocol;
 pub use statistics::Statistics;
@@ -66,7 +67,7 @@ pub enum State {
 }
 
 impl State {
-    /// The lab's word for it.
+    /// The lab's name of the state.
     pub fn name(self) -> &'static str {
         match self {
             Self::Init => "INIT",
@@ -76,25 +77,25 @@ impl State {
     }
 }
 
-/// What a person asks for.
+/// One of the lab's four commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     /// Open the session.
     Setup,
-    /// Send frames.
+    /// Start sending frames.
     Play,
-    /// Stop sending, keep the place.
+    /// Stop sending; keep the position.
     Pause,
     /// End the session.
     Teardown,
 }
 
 impl Command {
-    /// All, in the order in which a session uses them.
+    /// All commands, in the order in which a session uses them.
     pub const ALL: [Self; 4] = [Self::Setup, Self::Play, Self::Pause, Self::Teardown];
 
-    /// Its action signal.
-    pub fn signal(self) -> &'static str {
+    /// Name of its action signal.
+    pub fn signal_name(self) -> &'static str {
         match self {
             Self::Setup => "setup",
             Self::Play => "play",
@@ -103,8 +104,8 @@ impl Command {
         }
     }
 
-    /// The state that it needs; `None`: any but INIT.
-    pub fn needs(self) -> Option<State> {
+    /// The state in which it is allowed; `None`: any but INIT.
+    pub fn required_state(self) -> Option<State> {
         match self {
             Self::Setup => Some(State::Init),
             Self::Play => Some(State::Ready),
@@ -113,8 +114,8 @@ impl Command {
         }
     }
 
-    /// The state that its answer leads to.
-    pub fn leads_to(self) -> State {
+    /// The state after its answer.
+    pub fn resulting_state(self) -> State {
         match self {
             Self::Setup | Self::Pause => State::Ready,
             Self::Play => State::Playing,
@@ -122,13 +123,13 @@ impl Command {
         }
     }
 
-    /// Whether `state` allows it.
-    pub fn allowed_in(self, state: State) -> bool {
-        self.needs().map_or(state != State::Init, |needed| needed == state)
+    /// Whether it is allowed in `state`.
+    pub fn is_allowed_in(self, state: State) -> bool {
+        self.required_state().map_or(state != State::Init, |required| required == state)
     }
 }
 
-/// How RTP is carried.
+/// Transport of RTP.
 #[derive(
     Debug,
     Default,
@@ -141,27 +142,27 @@ impl Command {
     serde::Deserialize,
 )]
 pub enum Transport {
-    /// In datagrams.
+    /// UDP datagrams.
     Udp,
-    /// Interleaved in the RTSP connection.
+    /// Interleaved in the RTSP connection (RFC 2326 section 10.12).
     Tcp,
-    /// Interleaved, through an HTTP tunnel.
+    /// Interleaved in an RTSP connection that is tunnelled through HTTP.
     Http,
-    /// UDP, then TCP.
+    /// UDP; TCP if no packets arrive.
     #[default]
     Auto,
 }
 
-/// How a source is received.
+/// How to receive a source.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Over standard RTSP.
+    /// Transport of RTP over standard RTSP.
     pub transport: Transport,
-    /// The jitter buffer, in milliseconds.
+    /// Length of the jitter buffer in milliseconds.
     pub latency: u32,
-    /// In which form lab requests are written, where the URI does not say.
+    /// Form of lab requests, if the URI does not state one.
     pub dialect: Dialect,
-    /// How long a lab server may take for an answer, and for its first packet.
+    /// How long to wait for a lab server's answer, and for its first packet.
     pub timeout: Duration,
 }
 
@@ -176,7 +177,7 @@ impl Default for Options {
     }
 }
 
-/// Why there is no player.
+/// Why a player was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum NewPlayerError {
     /// A GStreamer element is missing.
@@ -188,17 +189,24 @@ pub enum NewPlayerError {
     #[error("{0} is neither a URL (rtsp://HOST:PORT/MOVIE) nor a file")]
     Source(String),
     /// The URL of a lab server is wrong.
-    #[error("{0}: {1}")]
-    Lab(String, gstmjpegfile::labrtspsrc::LocationError),
+    #[error("the address {address} is wrong")]
+    Lab {
+        /// The URL.
+        address: String,
+        /// What is wrong.
+        #[source]
+        error: gstmjpegfile::labrtspsrc::LocationError,
+    },
 }
 
 glib::wrapper! {
-    /// Plays one source. Its bus is watched in the thread's main context in which it is made.
+    /// Plays one source. Messages of its bus are handled in the default main context of the thread
+    /// that makes it.
     pub struct Player(ObjectSubclass<imp::Player>);
 }
 
 impl Player {
-    /// A player in INIT. `source` is a URI or a file.
+    /// Makes a player, which is in INIT. `source` is a URI or a file.
     ///
     /// # Errors
     /// See [`NewPlayerError`].
@@ -209,7 +217,7 @@ impl Player {
                 return Err(NewPlayerError::Element(element));
             }
         }
-        let player: Self = glib::Object::builder().property("latency", options.latency).build();
+        let player: Self = glib::Object::new();
         player.imp().open(&uri, options);
         Ok(player)
     }
@@ -219,109 +227,110 @@ impl Player {
         self.emit_by_name::<()>(name, &[]);
     }
 
-    /// The present state.
+    /// The current state.
     pub fn state(&self) -> State {
         self.property("state")
     }
 
-    /// Where playback is, or will be when it goes on.
+    /// The position of playback; while a seek waits for PLAY, its target.
     pub fn position(&self) -> Option<gst::ClockTime> {
-        self.imp().stepper().place().or_else(|| self.imp().playbin()?.query_position())
+        self.imp().stepper().start_position().or_else(|| self.imp().playbin()?.query_position())
     }
 
-    /// How long the movie is, if the source tells.
+    /// Length of the movie, if the source states it.
     pub fn duration(&self) -> Option<gst::ClockTime> {
         self.imp().playbin()?.query_duration()
     }
 
-    /// How many frames the movie has, if the source tells.
+    /// Number of frames in the movie, if the source states it.
     pub fn frames(&self) -> Option<u64> {
         let frames = self.imp().playbin()?.query_duration::<gst::format::Default>();
         frames.map(|frames| *frames).filter(|frames| *frames > 0)
     }
 
-    /// What has been received and lost.
+    /// Counts of what was received, shown and lost since SETUP.
     pub fn statistics(&self) -> Statistics {
         self.imp().statistics()
     }
 
-    /// Sets the element that shows the pictures; before `setup`.
+    /// Sets the element that shows the pictures. Call this before `setup`.
     pub fn set_video_sink(&self, sink: &gst::Element) {
         self.imp().set_video_sink(sink);
     }
 
-    /// Goes to `position`, to the frame. While one seek is under way only the last target of
-    /// those that follow is kept.
+    /// Seeks to the frame at `position`. Of the seeks that are requested while one is in progress
+    /// only the last is carried out.
     pub fn seek(&self, position: gst::ClockTime) {
         self.imp().seek(position);
     }
 
-    /// What it speaks.
+    /// Protocol of the source.
     pub fn protocol(&self) -> Protocol {
         self.imp().protocol()
     }
 
-    /// The command whose answer has not come yet.
+    /// The command that waits for its answer.
     pub fn pending(&self) -> Option<Command> {
         self.imp().pending()
     }
 
-    /// Whether the source can go to a place; `None` while it does not say.
+    /// Whether the source is seekable; `None` while this is unknown.
     pub fn seekable(&self) -> Option<bool> {
         let mut query = gst::query::Seeking::new(gst::Format::Time);
         self.imp().playbin()?.query(&mut query).then(|| query.result().0)
     }
 
-    /// How fast it plays: 1 is as it was taken.
+    /// Playback rate; 1 is normal speed.
     pub fn rate(&self) -> f64 {
         self.imp().rate()
     }
 
-    /// Plays on at `rate`, above 0, from `position`.
+    /// Continues to play from `position` at `rate`, which must be above 0.
     pub fn set_rate(&self, rate: f64, position: gst::ClockTime) {
         self.imp().set_rate(rate, position);
     }
 
-    /// It shows one frame, or will: in READY, on the way there, and during a step.
-    pub fn is_still(&self) -> bool {
-        self.imp().is_still()
+    /// Whether it shows a single frame, or soon will: in READY, while PAUSE waits for its answer,
+    /// and during a step.
+    pub fn shows_still_picture(&self) -> bool {
+        self.imp().shows_still_picture()
     }
 
-    /// In READY: shows the frame at `position` and stays there. While one is under way only the
-    /// last target of those that follow is kept.
+    /// Shows the frame at `position` and stays in READY. Of the steps that are requested while one
+    /// is in progress only the last is carried out.
     pub fn step_to(&self, position: gst::ClockTime) {
         self.imp().step_to(position);
     }
 
-    /// Records the frames as they are received into the movie `path`.
+    /// Starts to record the received frames into the movie file `path`.
     ///
     /// # Errors
-    /// If the file cannot be made.
+    /// If the file cannot be created.
     pub fn start_recording(&self, path: &Path) -> std::io::Result<()> {
         self.imp().recorder().start(path)
     }
 
-    /// Ends the recording.
+    /// Stops the recording; `None` if there is none.
     pub fn stop_recording(&self) -> Option<Recording> {
         self.imp().recorder().stop()
     }
 
-    /// The recording under way.
+    /// The recording in progress.
     pub fn recording(&self) -> Option<Recording> {
-        self.imp().recorder().state()
+        self.imp().recorder().recording()
     }
 
-    /// The packet that arrived last.
+    /// The last packet that arrived.
     pub fn last_packet(&self) -> Option<Packet> {
         self.imp().collector().last_packet()
     }
 
     /// When the last packet arrived.
     pub fn last_arrival(&self) -> Option<std::time::Instant> {
-        self.imp().collector().arrived()
+        self.imp().collector().last_arrival()
     }
 
-    /// The longest time between two frames' arrivals since this was asked last.
+    /// The longest time between the arrivals of two frames since the last call.
     pub fn longest_gap(&self) -> Duration {
         self.imp().collector().take_longest_gap()
     }
@@ -335,7 +344,7 @@ impl Player {
         });
     }
 
-    /// Calls `f` when a command is refused in the present state.
+    /// Calls `f` when a command is refused in the current state.
     pub fn connect_refused(&self, f: impl Fn(&str) + 'static) {
         self.on_signal("refused", "player-refused", move |values| {
             let text = values.get(1).and_then(|value| value.get::<String>().ok());
@@ -350,7 +359,17 @@ impl Player {
 
     /// Calls `f` at each step of the exchange with a server.
     pub fn connect_exchange(&self, f: impl Fn(&Exchange) + 'static) {
-        self.imp().connect_exchange(Box::new(self.listener("player-exchange", f)));
+        self.imp().connect_exchange(Rc::new(self.listener("player-exchange", f)));
+    }
+
+    /// Plays as soon as the first `setup` has been answered.
+    pub(crate) fn play_when_first_ready(&self) {
+        let first = Cell::new(true);
+        self.connect_state(move |player| {
+            if player.state() == State::Ready && first.replace(false) {
+                player.command("play");
+            }
+        });
     }
 
     pub(crate) fn borders(&self) -> &Borders {
@@ -358,29 +377,49 @@ impl Player {
     }
 }
 
-/// Lets players tell of standard RTSP's exchange too; before the process's first rtspsrc.
+/// Registers the element that reports standard RTSP's requests and replies to players. Call this
+/// before the process makes its first rtspsrc.
 ///
 /// # Errors
-/// If GStreamer refuses the listening element.
-pub fn listen_to_rtsp() -> Result<(), glib::BoolError> {
-    rtsp_tap::register()
+/// If GStreamer refuses the element.
+pub fn register_rtsp_monitor() -> Result<(), glib::BoolError> {
+    rtsp_monitor::register()
+}
+
+/// Locks `mutex`, also after a panic of another holder.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn uri_of(source: &str, transport: Transport) -> Result<String, NewPlayerError> {
     if let Some(rest) = source.strip_prefix("rtsp://") {
-        // The scheme is what makes rtspsrc tunnel through HTTP.
+        // rtspsrc tunnels through HTTP if the scheme is rtsph.
         let scheme = if transport == Transport::Http { "rtsph" } else { "rtsp" };
         return Ok(format!("{scheme}://{rest}"));
     }
     if source.starts_with(gstmjpegfile::labrtspsrc::SCHEME) && source.contains("://") {
         let location = gstmjpegfile::labrtspsrc::Location::parse(source);
-        let wrong = |error| NewPlayerError::Lab(source.to_owned(), error);
-        return Ok(location.map_err(wrong)?.to_string());
+        let lab_error = |error| NewPlayerError::Lab { address: source.to_owned(), error };
+        return Ok(location.map_err(lab_error)?.to_string());
     }
     if source.contains("://") {
         return Ok(source.to_owned());
     }
-    let none = || NewPlayerError::Source(source.to_owned());
-    let path = Path::new(source).canonicalize().map_err(|_| none())?;
-    Ok(gst::glib::filename_to_uri(path, None).map_err(|_| none())?.into())
+    let source_error = || NewPlayerError::Source(source.to_owned());
+    let path = Path::new(source).canonicalize().map_err(|_| source_error())?;
+    Ok(gst::glib::filename_to_uri(path, None).map_err(|_| source_error())?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_of_errors_states_the_cause_once() {
+        let error = uri_of("labrtsp://127.0.0.1:1025/", Transport::Auto);
+        let error = anyhow::Error::from(error.expect_err("the URL has no movie"));
+        let cause = gstmjpegfile::labrtspsrc::LocationError::File;
+        let want = format!("the address labrtsp://127.0.0.1:1025/ is wrong: {cause}");
+        assert_eq!(format!("{error:#}"), want);
+    }
 }

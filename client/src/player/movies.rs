@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which movies a server has: the lab's request LIST, on the server's port.
+//! The list of a server's movies, requested by the lab's LIST on the server's port.
 
 use super::Protocol;
 use gstmjpegfile::lab::{Method, Reply, RequestForm};
@@ -9,13 +9,13 @@ use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-/// A server that says nothing for so long has no list.
-pub const LIMIT: Duration = Duration::from_secs(1);
+/// How long to wait for the list.
+pub const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The longest list that is read.
-const MOST: usize = 1 << 20;
+/// Bytes of a reply that are read.
+const MAX_REPLY: usize = 1 << 20;
 
-/// Host and port of a source that a server has.
+/// Host and port of the server that `source` names; `None` if it names none.
 pub fn server_of(source: &str) -> Option<(String, u16)> {
     if let Ok(location) = Location::parse(source) {
         return Some((location.host, location.port));
@@ -27,7 +27,7 @@ pub fn server_of(source: &str) -> Option<(String, u16)> {
     let authority = rest.split(['/', '?']).next()?;
     let authority = authority.rsplit('@').next()?;
     let (host, port) = match authority.rsplit_once(':') {
-        // An IPv6 address without a port has colons too.
+        // An IPv6 address without a port also contains colons.
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
         _ => (authority, 554),
     };
@@ -35,78 +35,88 @@ pub fn server_of(source: &str) -> Option<(String, u16)> {
     (!host.is_empty()).then(|| (host.to_owned(), port))
 }
 
-/// The addresses of the movies of the server that `source` is of, in the same language.
+/// The server that `source` names, as `HOST:PORT`; `None` if it names none.
+pub fn server_text(source: &str) -> Option<String> {
+    server_of(source).map(|(host, port)| {
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    })
+}
+
+/// The addresses of all movies of the server that `source` names, for the same protocol.
 pub fn addresses(source: &str) -> Vec<String> {
     let Some((host, port)) = server_of(source) else { return Vec::new() };
-    let names = list(&host, port).unwrap_or_default();
-    if Protocol::of(source) == Protocol::Lab {
-        let of = |name: &String| Location::new(&host, port, name).ok().map(|it| it.to_string());
-        return names.iter().filter_map(of).collect();
+    let names = names(&host, port).unwrap_or_default();
+    if Protocol::from_uri(source) == Protocol::Lab {
+        let address = |name: &String| Some(Location::new(&host, port, name).ok()?.to_string());
+        return names.iter().filter_map(address).collect();
     }
-    // As it was, with what stands before the host.
+    // Keeps the user and password before the host.
     let authority = source.split_once("://").map_or(source, |(_, rest)| rest);
     let authority = authority.split(['/', '?']).next().unwrap_or_default();
-    let of = |name: &String| {
+    let address = |name: &String| {
         let name = glib::Uri::escape_string(name, Some("/"), false);
         format!("rtsp://{authority}/{name}")
     };
-    names.iter().map(of).collect()
+    names.iter().map(address).collect()
 }
 
-/// Runs [`addresses`] in a thread of its own, and hands the result, or nothing after a panic, to
-/// `done`.
+/// Runs [`addresses`] in a thread of its own, and passes the result to `done`; after a panic, an
+/// empty list.
 ///
 /// # Errors
-/// If the system has no thread left.
-pub fn find(source: &str, done: impl FnOnce(Vec<String>) + Send + 'static) -> std::io::Result<()> {
+/// If the system cannot start a thread.
+pub fn find_in_background(
+    source: &str,
+    done: impl FnOnce(Vec<String>) + Send + 'static,
+) -> std::io::Result<()> {
     let source = source.to_owned();
     let thread = std::thread::Builder::new().name("movies".to_owned());
     let find = move || done(guarded("movie-list", || addresses(&source)).unwrap_or_default());
     thread.spawn(find).map(drop)
 }
 
-/// The movies' names. Empty where the server does not know LIST, or does not answer within
-/// [`LIMIT`].
+/// The names of the movies. Empty if the server does not know LIST, or does not answer within
+/// [`TIMEOUT`].
 ///
 /// # Errors
-/// If there is no connection to it.
-pub fn list(host: &str, port: u16) -> std::io::Result<Vec<String>> {
+/// If the server cannot be connected to.
+fn names(host: &str, port: u16) -> std::io::Result<Vec<String>> {
     let mut error = std::io::Error::new(std::io::ErrorKind::NotFound, "the host has no address");
     for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, LIMIT) {
-            Ok(connection) => return ask(connection),
-            Err(refused) => error = refused,
+        match TcpStream::connect_timeout(&address, TIMEOUT) {
+            Ok(connection) => return request_names(connection),
+            Err(connect_error) => error = connect_error,
         }
     }
     Err(error)
 }
 
-fn ask(mut connection: TcpStream) -> std::io::Result<Vec<String>> {
-    let end = Instant::now() + LIMIT;
+fn request_names(mut connection: TcpStream) -> std::io::Result<Vec<String>> {
+    let deadline = Instant::now() + TIMEOUT;
     let request = RequestForm::BlankLine.write(Method::List, "movies", 1, 0, "0");
     connection.write_all(request.as_bytes())?;
     connection.shutdown(std::net::Shutdown::Write)?;
-    let mut answer = Vec::new();
-    let mut piece = [0; 4096];
-    while answer.len() < MOST {
-        let left = end.saturating_duration_since(Instant::now());
+    let mut reply = Vec::new();
+    let mut buffer = [0; 4096];
+    while reply.len() < MAX_REPLY {
+        let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break;
         }
         connection.set_read_timeout(Some(left))?;
-        match connection.read(&mut piece) {
+        match connection.read(&mut buffer) {
             Ok(0) | Err(_) => break,
-            Ok(len) => answer.extend_from_slice(piece.get(..len).unwrap_or_default()),
+            Ok(len) => reply.extend_from_slice(buffer.get(..len).unwrap_or_default()),
         }
     }
-    Ok(names(&String::from_utf8_lossy(&answer)))
+    Ok(parse_names(&String::from_utf8_lossy(&reply)))
 }
 
-/// The lines behind the three of a reply.
-fn names(answer: &str) -> Vec<String> {
-    let known = Reply::parse(answer).is_ok_and(|reply| reply.code == 200);
-    let lines = answer.lines().skip(3).map(str::trim).filter(|line| !line.is_empty());
-    if known { lines.map(ToOwned::to_owned).collect() } else { Vec::new() }
+/// The names in a reply: the lines after its first three.
+fn parse_names(reply: &str) -> Vec<String> {
+    let listed = Reply::parse(reply).is_ok_and(|reply| reply.code == 200);
+    let lines = reply.lines().skip(3).map(str::trim).filter(|line| !line.is_empty());
+    if listed { lines.map(ToOwned::to_owned).collect() } else { Vec::new() }
 }
 
 #[cfg(test)]
@@ -114,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_server_is_in_the_source() {
+    fn a_source_names_its_server() {
         let rows = [
             ("rtsp://h/m", Some(("h", 554))),
             ("rtsp://h:8554/m", Some(("h", 8554))),
@@ -133,15 +143,15 @@ mod tests {
     }
 
     #[test]
-    fn the_names_stand_behind_three_lines() {
+    fn names_follow_the_three_lines_of_a_reply() {
         let rows: [(&str, &[&str]); 4] = [
             ("RTSP/1.0 200 OK\nCSeq: 1\nSession: 123456\na.mjpeg\nb\n", &["a.mjpeg", "b"]),
             ("RTSP/1.0 200 OK\r\nCSeq: 1\r\nSession: 1\r\n\r\na\r\n", &["a"]),
             ("RTSP/1.0 501 Not Implemented\nCSeq: 1\nSession: 0\nx\n", &[]),
             ("", &[]),
         ];
-        for (answer, want) in rows {
-            assert_eq!(names(answer), want, "{answer:?}");
+        for (reply, want) in rows {
+            assert_eq!(parse_names(reply), want, "{reply:?}");
         }
     }
 }

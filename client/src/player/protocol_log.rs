@@ -1,52 +1,52 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What was exchanged, in order, for a face to show as a table.
+//! The log of the exchange with a server, for front ends to show as a table.
 
 use super::exchange::Exchange;
 use std::collections::VecDeque;
 use std::fmt::Write;
 
-/// As many entries are kept; older ones are forgotten.
-const MOST: usize = 1000;
+/// Number of entries that are kept; older ones are removed.
+const MAX_ENTRIES: usize = 1000;
 
-/// One step of the exchange, and when it was.
+/// One step of the exchange, with its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct ProtocolEntry {
     /// Milliseconds since the source was opened.
     pub at_ms: u64,
     /// The step.
     pub exchange: Exchange,
 }
 
-/// Where a step comes from.
+/// The direction of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// From the client to the server.
-    Out,
+    Sent,
     /// From the server to the client.
-    In,
-    /// Of the client, about itself.
-    Own,
+    Received,
+    /// A note of the client about itself.
+    Local,
 }
 
-impl Entry {
-    /// Where it comes from.
+impl ProtocolEntry {
+    /// The direction of the step.
     pub fn direction(&self) -> Direction {
         match &self.exchange {
-            Exchange::RtspRequest(_) | Exchange::Request(_) => Direction::Out,
+            Exchange::RtspRequest(_) | Exchange::Request(_) => Direction::Sent,
             Exchange::RtspReply { .. }
             | Exchange::Reply { .. }
             | Exchange::FirstPacket { .. }
-            | Exchange::Finding(_) => Direction::In,
-            Exchange::Note(_) => Direction::Own,
+            | Exchange::Finding(_) => Direction::Received,
+            Exchange::Note(_) => Direction::Local,
         }
     }
 
-    /// Whether it is a sentence itself, with nothing to explain.
+    /// Whether the step is a sentence already, and needs no explanation.
     pub fn is_sentence(&self) -> bool {
         matches!(self.exchange, Exchange::Finding(_) | Exchange::Note(_))
     }
 
-    /// The message as it was, if it is one.
+    /// The text of a request or reply; `None` for other steps.
     pub fn message(&self) -> Option<&str> {
         match &self.exchange {
             Exchange::RtspRequest(text)
@@ -57,16 +57,18 @@ impl Entry {
         }
     }
 
-    /// In one line.
+    /// The first line of a message, or the sentence of any other step.
     pub fn first_line(&self) -> String {
         match &self.exchange {
-            Exchange::FirstPacket { payload, .. } => format!("first RTP packet, {payload} bytes"),
+            Exchange::FirstPacket { payload_len, .. } => {
+                format!("first RTP packet, {payload_len} bytes of payload")
+            }
             Exchange::Finding(text) | Exchange::Note(text) => text.clone(),
             _ => self.message().and_then(|text| text.lines().next()).unwrap_or_default().to_owned(),
         }
     }
 
-    /// What it means, in one line; empty for what is a sentence itself.
+    /// What the step means, in one line; empty for a step that is a sentence already.
     pub fn summary(&self) -> String {
         let Some(explanation) = self.exchange.explanation() else { return String::new() };
         let mut lines = explanation.lines.iter();
@@ -80,11 +82,11 @@ impl Entry {
             }
             _ => first.clone(),
         };
-        if self.direction() == Direction::In {
+        if self.direction() == Direction::Received {
             for (line, sentence) in lines {
                 let name = line.split(':').next().unwrap_or_default();
                 if name.eq_ignore_ascii_case("cseq") || name.eq_ignore_ascii_case("session") {
-                    // Up to where the sentence goes into particulars.
+                    // Without the details, which follow a colon or semicolon.
                     let short = sentence.split([':', ';']).next().unwrap_or_default();
                     out = if name.eq_ignore_ascii_case("cseq") {
                         format!("{short}; {out}")
@@ -97,7 +99,7 @@ impl Entry {
         out
     }
 
-    /// What in it breaks a rule.
+    /// What in the step breaks a rule.
     pub fn remarks(&self) -> Vec<String> {
         match &self.exchange {
             Exchange::Finding(text) => vec![text.clone()],
@@ -109,42 +111,46 @@ impl Entry {
 /// The entries of one source, oldest first.
 #[derive(Debug, Default, Clone)]
 pub struct ProtocolLog {
-    entries: VecDeque<Entry>,
-    forgotten: usize,
+    entries: VecDeque<ProtocolEntry>,
+    /// Entries that were removed.
+    removed: usize,
 }
 
 impl ProtocolLog {
-    pub(crate) fn take(&mut self, at_ms: u64, exchange: &Exchange) {
+    /// Adds a step. A reply also completes the entry of its request, which lacks some headers.
+    pub(crate) fn push(&mut self, at_ms: u64, exchange: &Exchange) {
         if let Exchange::RtspReply { request, .. } = exchange {
-            let sent = self.entries.iter_mut().rev();
-            let sent = sent
+            let steps = self.entries.iter_mut().rev();
+            let last = steps
                 .map(|entry| &mut entry.exchange)
                 .find(|it| matches!(it, Exchange::RtspRequest(_) | Exchange::RtspReply { .. }));
-            if let Some(sent @ Exchange::RtspRequest(_)) = sent {
-                *sent = Exchange::RtspRequest(request.clone());
+            if let Some(incomplete @ Exchange::RtspRequest(_)) = last {
+                *incomplete = Exchange::RtspRequest(request.clone());
             }
         }
-        if self.entries.len() == MOST {
+        if self.entries.len() == MAX_ENTRIES {
             self.entries.pop_front();
-            self.forgotten += 1;
+            self.removed += 1;
         }
-        self.entries.push_back(Entry { at_ms, exchange: exchange.clone() });
+        self.entries.push_back(ProtocolEntry { at_ms, exchange: exchange.clone() });
     }
 
-    /// The entries, and the number of each, from 0.
-    pub fn entries(&self) -> impl DoubleEndedIterator<Item = (usize, &Entry)> + ExactSizeIterator {
-        let forgotten = self.forgotten;
-        self.entries.iter().enumerate().map(move |(at, entry)| (at + forgotten, entry))
+    /// The entries with their sequence numbers, which start at 0.
+    pub fn entries(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (usize, &ProtocolEntry)> + ExactSizeIterator {
+        let removed = self.removed;
+        self.entries.iter().enumerate().map(move |(at, entry)| (at + removed, entry))
     }
 
-    /// All of it, explained, as text.
+    /// The whole log as text, with explanations.
     pub fn text(&self) -> String {
         let mut out = String::new();
         for entry in &self.entries {
             let arrow = match entry.direction() {
-                Direction::Out => ">",
-                Direction::In => "<",
-                Direction::Own => "-",
+                Direction::Sent => ">",
+                Direction::Received => "<",
+                Direction::Local => "-",
             };
             // Writing to a string does not fail.
             let _ = write!(out, "{:>5}.{:03} s {arrow} ", entry.at_ms / 1000, entry.at_ms % 1000);
@@ -166,33 +172,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_whole_when_its_reply_has_come() {
+    fn a_reply_completes_the_entry_of_its_request() {
         let mut log = ProtocolLog::default();
         let request = "OPTIONS rtsp://h/m RTSP/1.0\r\nCSeq: 1\r\n\r\n".to_owned();
-        log.take(5, &Exchange::RtspRequest("OPTIONS rtsp://h/m RTSP/1.0\r\n\r\n".to_owned()));
+        log.push(5, &Exchange::RtspRequest("OPTIONS rtsp://h/m RTSP/1.0\r\n\r\n".to_owned()));
         let reply = "RTSP/1.0 200 OK\r\n\r\n".to_owned();
-        log.take(6, &Exchange::RtspReply { request: request.clone(), reply });
-        log.take(7, &Exchange::Note("n".to_owned()));
-        let entries: Vec<Entry> = log.entries().map(|(_, entry)| entry.clone()).collect();
+        log.push(6, &Exchange::RtspReply { request: request.clone(), reply });
+        log.push(7, &Exchange::Note("n".to_owned()));
+        let entries: Vec<ProtocolEntry> = log.entries().map(|(_, entry)| entry.clone()).collect();
         assert_eq!(entries[0].message(), Some(request.as_str()));
         assert_eq!(entries[0].at_ms, 5);
-        let directions = entries.iter().map(Entry::direction).collect::<Vec<_>>();
-        assert_eq!(directions, [Direction::Out, Direction::In, Direction::Own]);
+        let directions = entries.iter().map(ProtocolEntry::direction).collect::<Vec<_>>();
+        assert_eq!(directions, [Direction::Sent, Direction::Received, Direction::Local]);
         assert_eq!(entries[1].first_line(), "RTSP/1.0 200 OK");
         assert_eq!(
             (entries[1].summary(), entries[2].summary()),
             ("done".to_owned(), String::new())
         );
-        assert!(entries[1].remarks()[0].contains("CSeq"));
-        let text = log.text();
-        assert!(
-            text.contains("0.005 s > request: OPTIONS") && text.contains("0.007 s - n"),
-            "{text}"
+        assert_eq!(
+            entries[1].remarks(),
+            ["RFC 2326 section 12.17 requires the request's CSeq; it is missing"]
         );
+        let want = "    0.005 s > request: OPTIONS
+    OPTIONS rtsp://h/m RTSP/1.0                     list the supported requests; also keeps the session alive
+    CSeq: 1                                         request number 1: the reply repeats it
+                                                    a blank line ends the headers
+    0.006 s < reply to OPTIONS
+    RTSP/1.0 200 OK                                 done
+                                                    a blank line ends the headers
+  ! RFC 2326 section 12.17 requires the request's CSeq; it is missing
+    0.007 s - n
+";
+        assert_eq!(log.text(), want);
     }
 
     #[test]
-    fn a_reply_is_summed_up() {
+    fn a_step_is_summarized() {
         let rows = [
             (
                 Exchange::RtspReply {
@@ -205,7 +220,7 @@ mod tests {
             (
                 Exchange::Reply {
                     text: "RTSP/1.0 404 Not Found\nCSeq: 1\nSession: 0\n".to_owned(),
-                    asked: None,
+                    request: None,
                 },
                 "answers request 1; FILE_NOT_FOUND_404: the server has no such movie; no session",
             ),
@@ -215,17 +230,17 @@ mod tests {
             ),
         ];
         for (exchange, want) in rows {
-            assert_eq!(Entry { at_ms: 0, exchange }.summary(), want);
+            assert_eq!(ProtocolEntry { at_ms: 0, exchange }.summary(), want);
         }
     }
 
     #[test]
-    fn old_entries_are_forgotten() {
+    fn old_entries_are_removed() {
         let mut log = ProtocolLog::default();
-        for number in 0..MOST + 10 {
-            log.take(0, &Exchange::Note(number.to_string()));
+        for number in 0..MAX_ENTRIES + 10 {
+            log.push(0, &Exchange::Note(number.to_string()));
         }
         let first = log.entries().next().map(|(number, entry)| (number, entry.first_line()));
-        assert_eq!((log.entries().len(), first), (MOST, Some((10, "10".to_owned()))));
+        assert_eq!((log.entries().len(), first), (MAX_ENTRIES, Some((10, "10".to_owned()))));
     }
 }

@@ -1,86 +1,86 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Writes the frames as they were received into a movie, and counts what the decoder makes of them.
+//! Records the received frames into a movie file, and counts the frames that enter and leave the
+//! decoder.
 
-use super::Borders;
 use super::statistics::Collector;
+use super::{Borders, lock};
 use gst::prelude::*;
 use gstmjpegfile::movie::FrameWriter;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-/// A recording under way, or how it ended.
+/// A recording in progress, or its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recording {
-    /// The movie.
+    /// The movie file.
     pub path: PathBuf,
-    /// Frames in it.
+    /// Frames that were written.
     pub frames: u64,
-    /// Frames that no movie can hold: over 99 999 bytes, or no JPEG.
-    pub left_out: u64,
+    /// Frames that a movie cannot hold: over 99 999 bytes, or not JPEG.
+    pub skipped: u64,
     /// Why it ended early.
     pub error: Option<String>,
 }
 
-#[derive(Debug)]
-struct Active {
-    writer: Option<FrameWriter<BufWriter<File>>>,
-    state: Recording,
+/// Records the frames that enter the decoder.
+#[derive(Debug, Default)]
+pub(super) struct Recorder {
+    /// Locked while a frame is written; `None` also after an error.
+    writer: Mutex<Option<FrameWriter<BufWriter<File>>>>,
+    /// Has a lock of its own, so that the status does not wait for the disk.
+    recording: Mutex<Option<Recording>>,
 }
 
-/// Records what comes to the decoder.
-#[derive(Debug, Default)]
-pub(super) struct Recorder(Mutex<Option<Active>>);
-
 impl Recorder {
-    /// Begins a movie; one that is being recorded ends.
+    /// Starts a recording, and stops the one in progress.
     pub fn start(&self, path: &Path) -> std::io::Result<()> {
         let _ = self.stop();
         let writer = FrameWriter::new(BufWriter::new(File::create(path)?));
-        let state = Recording { path: path.to_owned(), frames: 0, left_out: 0, error: None };
-        *self.lock() = Some(Active { writer: Some(writer), state });
+        let recording = Recording { path: path.to_owned(), frames: 0, skipped: 0, error: None };
+        *lock(&self.recording) = Some(recording);
+        *lock(&self.writer) = Some(writer);
         Ok(())
     }
 
-    /// Ends the movie.
+    /// Stops the recording in progress; `None` if there is none.
     pub fn stop(&self) -> Option<Recording> {
-        let mut active = self.lock().take()?;
-        if let Some(writer) = active.writer
+        let writer = lock(&self.writer).take();
+        let mut recording = lock(&self.recording).take()?;
+        if let Some(writer) = writer
             && let Err(error) = writer.into_inner().flush()
         {
-            active.state.error = Some(format!("{:#}", anyhow::Error::from(error)));
+            recording.error = Some(format!("{:#}", anyhow::Error::from(error)));
         }
-        Some(active.state)
+        Some(recording)
     }
 
-    /// The movie that is being recorded.
-    pub fn state(&self) -> Option<Recording> {
-        self.lock().as_ref().map(|active| active.state.clone())
+    /// The recording in progress.
+    pub fn recording(&self) -> Option<Recording> {
+        lock(&self.recording).clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Active>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn frame(&self, jpeg: &[u8]) {
+    fn write_frame(&self, jpeg: &[u8]) {
         use gstmjpegfile::movie::WriteFrameError;
-        let mut active = self.lock();
-        let Some(Active { writer: slot, state }) = active.as_mut() else { return };
-        let Some(writer) = slot else { return };
-        match writer.write_frame(jpeg) {
-            Ok(()) => state.frames += 1,
-            Err(error @ WriteFrameError::Io { .. }) => {
-                state.error = Some(format!("{:#}", anyhow::Error::from(error)));
-                *slot = None;
+        let mut writer = lock(&self.writer);
+        let Some(open_writer) = writer.as_mut() else { return };
+        let result = open_writer.write_frame(jpeg);
+        if let Some(recording) = lock(&self.recording).as_mut() {
+            match result {
+                Ok(()) => recording.frames += 1,
+                Err(error @ WriteFrameError::Io { .. }) => {
+                    recording.error = Some(format!("{:#}", anyhow::Error::from(error)));
+                    *writer = None;
+                }
+                Err(_) => recording.skipped += 1,
             }
-            Err(_) => state.left_out += 1,
         }
     }
 
-    /// Follows an element of the playbin, if it is what decodes JPEG.
-    pub fn watch(
+    /// Watches the frames that enter and leave `element`, if it decodes JPEG.
+    pub fn watch_decoder(
         recorder: &Arc<Self>,
         collector: &Arc<Collector>,
         borders: &Borders,
@@ -102,7 +102,7 @@ impl Recorder {
         borders.on_pad(&sink, frames, "decoder-input", move |info| {
             counts.into_decoder.fetch_add(1, Ordering::Relaxed);
             if let Some(jpeg) = info.buffer().and_then(|buffer| buffer.map_readable().ok()) {
-                recorder.frame(&jpeg);
+                recorder.write_frame(&jpeg);
             }
         });
         let counts = collector.clone();

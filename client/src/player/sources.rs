@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a player plays from: the elements that speak to servers, set up.
+//! Setup of the source elements, which exchange messages with servers.
 
-use super::rtsp_tap;
+use super::rtsp_monitor;
 use super::statistics::Collector;
 use super::{Borders, Options};
 use gst::prelude::*;
 use std::sync::Arc;
 
-/// What the source speaks.
+/// The protocol of a source.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// Standard RTSP.
     Rtsp,
     /// The lab's dialect of it.
     Lab,
-    /// None: a file, or what else GStreamer plays.
+    /// None of the two: a file, or any other source that GStreamer plays.
     #[default]
     None,
 }
 
 impl Protocol {
-    /// By the scheme of a URI.
-    pub fn of(uri: &str) -> Self {
+    /// Determines the protocol from the scheme of a URI.
+    pub fn from_uri(uri: &str) -> Self {
         match uri.split(':').next() {
             Some(gstmjpegfile::labrtspsrc::SCHEME) => Self::Lab,
             Some(scheme) if scheme.starts_with("rtsp") => Self::Rtsp,
@@ -29,13 +29,13 @@ impl Protocol {
         }
     }
 
-    /// The source tells of each answer by a PROGRESS message.
-    pub(super) fn tells_progress(self) -> bool {
+    /// Whether the source posts a PROGRESS message at each answer.
+    pub(super) fn posts_progress(self) -> bool {
         self != Self::None
     }
 }
 
-/// Sets up the source element that playbin has made.
+/// Configures the source element that playbin has made, and watches its packets.
 pub(super) fn set_up(
     source: &gst::Element,
     options: &Options,
@@ -50,7 +50,7 @@ pub(super) fn set_up(
             source.set_property("dialect", options.dialect);
             let timeout = u32::try_from(options.timeout.as_millis());
             source.set_property("timeout", timeout.unwrap_or(u32::MAX).max(1));
-            Collector::watch_lab(collector, borders, source);
+            Collector::watch_labrtspsrc(collector, borders, source);
         }
         _ => {}
     }
@@ -62,19 +62,25 @@ fn set_up_rtsp(
     collector: &Arc<Collector>,
     borders: &Borders,
 ) {
-    rtsp_tap::attach(source);
+    rtsp_monitor::attach(source);
     source.set_property("latency", options.latency);
     source.set_property_from_str("protocols", options.transport.protocols());
-    // Buffering by watermarks, which "auto" takes for movies, would stop and start.
+    // "auto" buffers movies by watermarks, which would stop and restart playback.
     source.set_property_from_str("buffer-mode", "slave");
-    let (collector, theirs) = (collector.clone(), borders.clone());
+    let (collector, signal_borders) = (collector.clone(), borders.clone());
     borders.on_signal(source, "new-manager", "rtsp-manager", move |values| {
         let manager = values.get(1)?.get::<gst::Element>().ok()?;
-        let (collector, borders) = (collector.clone(), theirs.clone());
-        theirs.on_signal(&manager, "new-jitterbuffer", "rtsp-jitterbuffer", move |values| {
-            Collector::watch(&collector, &borders, &values.get(1)?.get::<gst::Element>().ok()?);
-            None
-        });
+        let (collector, borders) = (collector.clone(), signal_borders.clone());
+        signal_borders.on_signal(
+            &manager,
+            "new-jitterbuffer",
+            "rtsp-jitterbuffer",
+            move |values| {
+                let jitter_buffer = values.get(1)?.get::<gst::Element>().ok()?;
+                Collector::watch_jitter_buffer(&collector, &borders, &jitter_buffer);
+                None
+            },
+        );
         None
     });
 }

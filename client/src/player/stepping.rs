@@ -1,128 +1,133 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Places and single frames in READY.
+//! Seeks and single frames in READY.
 //!
-//! A server sends only while it plays, so a frame is shown by PLAY from its place, and PAUSE when
-//! it has come. GStreamer's pipeline wants one thing at a time: a flush while rtspsrc is paused
-//! leaves the sink waiting for a frame that comes only with PLAY, which is sent only when that
-//! frame has come; and a change of state before the last one has been completed is lost. So each
-//! step waits until the pipeline has settled.
+//! A server sends only while it plays. So a step to a frame is PLAY from the frame's position, then
+//! PAUSE when the frame has arrived. GStreamer's pipeline needs these one after the other: after a
+//! flush while rtspsrc is paused, the sink waits for a frame that arrives only after PLAY, and PLAY
+//! is sent only when the sink has a frame; and a change of state before the last one has been
+//! completed is lost. So each part of a step waits until the pipeline has settled.
 
 use super::imp::Player;
-use super::{Borders, Command, Protocol, State};
+use super::{Borders, Command, Protocol, State, lock};
 use glib::subclass::prelude::*;
 use gst::prelude::*;
 use std::cell::Cell;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Name of the application message that the awaited frame has reached the sink.
-pub(super) const SHOWN: &str = "mjpeg-rtsp-shown";
+/// Name of the application message which reports that the awaited frame has reached the sink.
+pub(super) const FRAME_ARRIVED: &str = "mjpeg-rtsp-frame-arrived";
 
-/// How often a step under way is looked at beside the bus: the pipeline may settle behind its last
-/// message.
-const LOOK: Duration = Duration::from_millis(50);
+/// Interval at which a step in progress is checked, in addition to the messages of the bus: the
+/// pipeline may settle after its last message.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A pipeline that is still on its way to PLAYING after so many looks gets its seek all the same.
-const PATIENCE: u32 = 3;
+/// After this number of checks a seek is sent even if the pipeline has not reached PLAYING.
+const MAX_UNSETTLED_CHECKS: u32 = 3;
 
-/// What the sink's pad waits for.
+/// What the pad probe at the sink does with the next frame.
 #[derive(Debug, Default)]
-enum Watch {
-    /// Nothing: all frames pass.
+enum ProbeState {
+    /// All frames pass.
     #[default]
-    Idle,
-    /// The next flush; what comes before it is of the old place.
-    Flush,
-    /// The frame.
-    Frame,
-    /// It has come. In place of what the server sent before it was paused it is shown again: a sink
-    /// takes a frame for its pause, and without one the pipeline could not go on.
+    PassAll,
+    /// The seek's flush has not arrived; frames before it belong to the old position.
+    AwaitFlush,
+    /// The frame at the new position has not arrived.
+    AwaitFrame,
+    /// The frame has arrived. It replaces each frame that the server sends until it is paused: a sink
+    /// needs a frame to complete its change to PAUSED, and the pipeline waits for the sink.
     Hold(gst::Buffer),
 }
 
+/// Progress of a step to a frame.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// None is under way.
+enum StepPhase {
+    /// No step is in progress.
     #[default]
-    None,
-    /// The frame has not come.
-    Coming,
-    /// It has; PAUSE is next.
-    Shown,
+    Idle,
+    /// The frame has not arrived.
+    AwaitFrame,
+    /// The frame has arrived; PAUSE is next.
+    FrameArrived,
 }
 
-/// Where to go when PLAY has been answered, and the single frame that is under way.
+/// The seek that waits for PLAY's answer, and the step in progress.
 #[derive(Debug, Default)]
 pub(super) struct Stepper {
-    place: Cell<Option<gst::ClockTime>>,
-    phase: Cell<Phase>,
+    start_position: Cell<Option<gst::ClockTime>>,
+    phase: Cell<StepPhase>,
+    /// Target of the step after the one in progress.
     next: Cell<Option<gst::ClockTime>>,
-    /// The frame on show, from which playing goes on.
+    /// Position of the frame on screen, from which playback continues.
     resume: Cell<Option<gst::ClockTime>>,
-    looking: Cell<bool>,
-    watch: Arc<Mutex<Watch>>,
+    /// A task checks the step in progress.
+    checking: Cell<bool>,
+    probe: Arc<Mutex<ProbeState>>,
 }
 
 impl Stepper {
-    /// Where playing will begin.
-    pub fn place(&self) -> Option<gst::ClockTime> {
-        self.place.get()
+    /// The position from which PLAY will start.
+    pub fn start_position(&self) -> Option<gst::ClockTime> {
+        self.start_position.get()
     }
 
-    /// Playing will begin there.
-    pub fn set_place(&self, position: gst::ClockTime) {
-        self.place.set(Some(position));
+    /// Sets the position from which PLAY will start.
+    pub fn set_start_position(&self, position: gst::ClockTime) {
+        self.start_position.set(Some(position));
     }
 
-    /// No frame is waited for any more; the one on show stays.
+    /// Cancels the step in progress; the frame on screen stays.
     pub fn cancel(&self) {
-        self.phase.set(Phase::None);
-        let mut watch = lock(&self.watch);
-        if !matches!(*watch, Watch::Hold(_)) {
-            *watch = Watch::Idle;
+        self.phase.set(StepPhase::Idle);
+        let mut probe = lock(&self.probe);
+        if !matches!(*probe, ProbeState::Hold(_)) {
+            *probe = ProbeState::PassAll;
         }
     }
 
-    /// Frames are shown again. They go on from the one on show, since the server is ahead of it.
+    /// Lets all frames pass again. Playback continues from the frame on screen: the server has sent
+    /// more frames before it was paused.
     pub fn release(&self) {
-        *lock(&self.watch) = Watch::Idle;
+        *lock(&self.probe) = ProbeState::PassAll;
         if let Some(resume) = self.resume.take()
-            && self.place.get().is_none()
+            && self.start_position.get().is_none()
         {
-            self.place.set(Some(resume));
+            self.start_position.set(Some(resume));
         }
     }
 
-    /// The session ends.
+    /// Cancels everything at the end of the session.
     pub fn reset(&self) {
-        self.place.set(None);
+        self.start_position.set(None);
         self.next.set(None);
         self.resume.set(None);
-        self.phase.set(Phase::None);
-        *lock(&self.watch) = Watch::Idle;
+        self.phase.set(StepPhase::Idle);
+        *lock(&self.probe) = ProbeState::PassAll;
     }
 
-    /// Follows the frames that come to the sink.
-    pub fn watch(&self, pad: &gst::Pad, bus: Option<gst::Bus>, borders: &Borders) {
-        let watch = self.watch.clone();
-        let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
-        borders.on_pad(pad, what, "step-frames", move |info| {
-            let mut watch = lock(&watch);
-            match (&mut info.data, &*watch) {
-                (Some(gst::PadProbeData::Event(event)), Watch::Flush | Watch::Hold(_))
-                    if event.type_() == gst::EventType::FlushStop =>
-                {
-                    *watch = Watch::Frame;
+    /// Watches the frames that arrive at the sink's `pad`.
+    pub fn watch_frames(&self, pad: &gst::Pad, bus: Option<gst::Bus>, borders: &Borders) {
+        let probe = self.probe.clone();
+        let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
+        borders.on_pad(pad, mask, "step-frames", move |info| {
+            let mut probe = lock(&probe);
+            match (&mut info.data, &*probe) {
+                (
+                    Some(gst::PadProbeData::Event(event)),
+                    ProbeState::AwaitFlush | ProbeState::Hold(_),
+                ) if event.type_() == gst::EventType::FlushStop => {
+                    *probe = ProbeState::AwaitFrame;
                 }
-                (Some(gst::PadProbeData::Buffer(frame)), Watch::Hold(shown)) => {
-                    *frame = shown.clone();
+                (Some(gst::PadProbeData::Buffer(frame)), ProbeState::Hold(held)) => {
+                    *frame = held.clone();
                 }
-                (Some(gst::PadProbeData::Buffer(frame)), Watch::Frame) => {
-                    *watch = Watch::Hold(frame.clone());
-                    drop(watch);
+                (Some(gst::PadProbeData::Buffer(frame)), ProbeState::AwaitFrame) => {
+                    *probe = ProbeState::Hold(frame.clone());
+                    drop(probe);
                     if let Some(bus) = &bus {
-                        let shown = gst::Structure::new_empty(SHOWN);
-                        let _ = bus.post(gst::message::Application::new(shown));
+                        let arrived = gst::Structure::new_empty(FRAME_ARRIVED);
+                        let _ = bus.post(gst::message::Application::new(arrived));
                     }
                 }
                 _ => {}
@@ -131,107 +136,105 @@ impl Stepper {
     }
 }
 
-fn lock(watch: &Mutex<Watch>) -> MutexGuard<'_, Watch> {
-    watch.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Player {
-    /// Shows the frame at `position` and stays there, in READY.
+    /// Shows the frame at `position` and stays in READY.
     pub fn step_to(&self, position: gst::ClockTime) {
         let stepper = self.stepper();
-        if !self.is_still() {
+        if !self.shows_still_picture() {
             return;
         }
-        if stepper.phase.get() != Phase::None || self.pending().is_some() {
+        if stepper.phase.get() != StepPhase::Idle || self.pending().is_some() {
             stepper.next.set(Some(position));
             return;
         }
         self.seek(position);
-        // A file's frame comes by the seek.
+        // For a file the seek alone shows the frame.
         if self.protocol() != Protocol::None {
-            stepper.phase.set(Phase::Coming);
+            stepper.phase.set(StepPhase::AwaitFrame);
             self.start_playing();
         }
     }
 
-    /// Looks after a step until it is done.
-    pub(super) fn look_after(&self) {
+    /// Starts a task that checks the step in progress until it is done.
+    pub(super) fn watch_step(&self) {
         let is_busy = |player: &Player| {
             let stepper = player.stepper();
-            let waits = stepper.place.get().is_some() || stepper.next.get().is_some();
-            player.state() != State::Init && (waits || stepper.phase.get() != Phase::None)
+            let waits = stepper.start_position.get().is_some() || stepper.next.get().is_some();
+            player.state() != State::Init && (waits || stepper.phase.get() != StepPhase::Idle)
         };
-        if !is_busy(self) || self.stepper().looking.replace(true) {
+        if !is_busy(self) || self.stepper().checking.replace(true) {
             return;
         }
         let weak = self.obj().downgrade();
-        // The player's own context; glib's local timers are the program's default one's.
+        // In the player's own context: glib's local timers run in the global default context.
         glib::MainContext::ref_thread_default().spawn_local(async move {
             let mut unsettled = 0;
             loop {
-                glib::timeout_future(LOOK).await;
+                glib::timeout_future(CHECK_INTERVAL).await;
                 let Some(player) = weak.upgrade() else { return };
-                let looked = player.guarded("step", || {
+                let checked = player.guarded("step", || {
                     let player = player.imp();
-                    player.nudge();
-                    player.advance();
+                    player.restart_if_paused();
+                    player.advance_step();
                     let hangs = player.state() == State::Playing
                         && player.pending().is_none()
-                        && player.stepper().place.get().is_some();
+                        && player.stepper().start_position.get().is_some();
                     unsettled = if hangs { unsettled + 1 } else { 0 };
-                    if unsettled > PATIENCE {
-                        player.go();
+                    if unsettled > MAX_UNSETTLED_CHECKS {
+                        player.seek_to_start_position();
                     }
                 });
-                if looked.is_none() || !is_busy(player.imp()) {
-                    player.imp().stepper().looking.set(false);
+                if checked.is_none() || !is_busy(player.imp()) {
+                    player.imp().stepper().checking.set(false);
                     return;
                 }
             }
         });
     }
 
-    /// A flush that meets the end of a change to PLAYING leaves the pipeline at rest in PAUSED, with
-    /// the frame in its sink: it is asked for PLAYING again.
-    fn nudge(&self) {
+    /// Requests PLAYING again, if the pipeline has stopped in PAUSED. This happens if a flush arrives
+    /// just as a change to PLAYING is completed.
+    fn restart_if_paused(&self) {
         let Some(playbin) = self.playbin() else { return };
         let (_, current, pending) = playbin.state(gst::ClockTime::ZERO);
-        let rests = current == gst::State::Paused && pending == gst::State::VoidPending;
-        if rests && self.state() == State::Playing && self.pending().is_none() {
+        let stopped = current == gst::State::Paused && pending == gst::State::VoidPending;
+        if stopped && self.state() == State::Playing && self.pending().is_none() {
             let _ = playbin.set_state(gst::State::Playing);
         }
     }
 
-    /// It shows one frame, or will: in READY, on the way there, and during a step.
-    pub fn is_still(&self) -> bool {
+    /// See [`super::Player::shows_still_picture`].
+    pub fn shows_still_picture(&self) -> bool {
         match self.state() {
             State::Init => false,
             State::Ready => true,
             State::Playing => {
-                self.stepper().phase.get() != Phase::None || self.pending() == Some(Command::Pause)
+                self.stepper().phase.get() != StepPhase::Idle
+                    || self.pending() == Some(Command::Pause)
             }
         }
     }
 
-    /// The awaited frame has come.
-    pub(super) fn shown(&self) {
-        if self.stepper().phase.get() == Phase::Coming {
-            self.stepper().phase.set(Phase::Shown);
+    /// Notes that the awaited frame has reached the sink.
+    pub(super) fn frame_arrived(&self) {
+        if self.stepper().phase.get() == StepPhase::AwaitFrame {
+            self.stepper().phase.set(StepPhase::FrameArrived);
         }
     }
 
-    /// Does what was waiting for the pipeline; at each of its messages.
-    pub(super) fn advance(&self) {
+    /// Does the next part of a step, if the pipeline is ready for it. Called at each message of the
+    /// bus.
+    pub(super) fn advance_step(&self) {
         let stepper = self.stepper();
         match self.state() {
             State::Playing if self.is_settled() => {
-                if stepper.place.get().is_some() {
-                    self.go();
-                } else if stepper.phase.get() == Phase::Shown {
+                if stepper.start_position.get().is_some() {
+                    self.seek_to_start_position();
+                } else if stepper.phase.get() == StepPhase::FrameArrived {
                     self.pause();
                 }
             }
-            State::Ready if self.pending().is_none() && stepper.phase.get() == Phase::None => {
+            State::Ready if self.pending().is_none() && stepper.phase.get() == StepPhase::Idle => {
                 if let Some(position) = stepper.next.take() {
                     self.step_to(position);
                 }
@@ -240,18 +243,18 @@ impl Player {
         }
     }
 
-    /// Seeks to the place that waits for the pipeline.
-    fn go(&self) {
+    fn seek_to_start_position(&self) {
         let stepper = self.stepper();
-        let Some(place) = stepper.place.take() else { return };
-        let stepping = stepper.phase.get() == Phase::Coming;
-        *lock(&stepper.watch) = if stepping { Watch::Flush } else { Watch::Idle };
-        stepper.resume.set(stepping.then_some(place));
-        self.start_seek(place);
+        let Some(position) = stepper.start_position.take() else { return };
+        let stepping = stepper.phase.get() == StepPhase::AwaitFrame;
+        let next = if stepping { ProbeState::AwaitFlush } else { ProbeState::PassAll };
+        *lock(&stepper.probe) = next;
+        stepper.resume.set(stepping.then_some(position));
+        self.start_seek(position);
     }
 
-    /// No command and no change of state is under way; so no seek either, since a flush takes the
-    /// sink, and with it the pipeline, out of PLAYING at once. Its ASYNC_DONE may be missing.
+    /// Whether no command and no change of state is in progress. Then no seek is either: a flush takes
+    /// the sink, and with it the pipeline, out of PLAYING at once. The seek's ASYNC_DONE may be missing.
     fn is_settled(&self) -> bool {
         let settled = self.playbin().is_some_and(|playbin| {
             let (_, current, pending) = playbin.state(gst::ClockTime::ZERO);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Makes the model of the engine's state, and carries out what the widgets ask for.
+//! The application: makes the model from the engine's state, and carries out the widgets' actions.
 
 mod files;
 mod playing;
 
 use super::advice::{self, Advice};
-use super::dialogs::{Answer, Dialogs, Purpose};
-use super::model::{Action, Banner, Local, Model, Movies, Shown};
+use super::dialogs::{DialogResult, Dialogs, Purpose};
+use super::model::{Action, Banner, DisplayedPicture, Model, MovieList, WidgetState};
 use super::screenshot::Screenshot;
 use super::settings::{Panel, Settings};
 use super::{style, view};
@@ -25,28 +25,30 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// How long a message that needs no answer stays.
-const PASSING: Duration = Duration::from_secs(5);
+/// How long a brief message stays.
+const BRIEF_MESSAGE: Duration = Duration::from_secs(5);
 
 /// The window's application.
 pub struct App {
     engine: Engine,
     model: Model,
-    local: Local,
+    widgets: WidgetState,
     dialogs: Dialogs,
-    /// As the command line says; transport by the settings.
+    /// From the command line; the transport from the settings, if the command line states none.
     options: Options,
     texture: Option<TextureHandle>,
-    /// The memory of the next upload.
+    /// Pixels for the next upload; the memory is reused.
     image: Arc<ColorImage>,
-    /// The how manieth picture is on show.
-    shown: u64,
-    /// The picture on show, for a snapshot.
+    /// Sequence number of the picture on screen.
+    picture_number: u64,
+    /// The picture on screen, for a snapshot.
     picture: Option<Arc<Picture>>,
+    /// When the banner disappears; `None` if it stays.
     banner_until: Option<Instant>,
-    /// Where a seek goes whose picture has not come.
-    target: Option<Duration>,
-    movies: Option<mpsc::Receiver<Vec<String>>>,
+    /// Target of a seek whose picture has not arrived.
+    seek_target: Option<Duration>,
+    /// Receives the movies of a server that has been asked.
+    requested_movies: Option<mpsc::Receiver<Vec<String>>>,
     screenshot: Option<Screenshot>,
     title: String,
 }
@@ -60,15 +62,15 @@ impl App {
         failed: Arc<AtomicBool>,
     ) -> Result<Self> {
         let source = arguments.source()?;
-        let local = Local {
+        let widgets = WidgetState {
             address: source.clone().unwrap_or_default(),
             lab: settings.lab.clone(),
             focus_address: source.is_none() && arguments.screenshot.is_none(),
-            ..Local::default()
+            ..WidgetState::default()
         };
         let screenshot = arguments.screenshot.clone().map(|path| {
-            let patience = Duration::from_secs_f64(arguments.timeout);
-            Screenshot::new(path, arguments.after, patience, failed)
+            let timeout = Duration::from_secs_f64(arguments.timeout);
+            Screenshot::new(path, arguments.after, timeout, failed)
         });
         let mut options = arguments.options();
         if options.transport == Transport::Auto {
@@ -77,21 +79,21 @@ impl App {
         let mut app = Self {
             engine,
             model: Model { settings, ..Model::default() },
-            local,
+            widgets,
             dialogs: Dialogs::new(ctx),
             options,
             texture: None,
             image: Arc::default(),
-            shown: 0,
+            picture_number: 0,
             picture: None,
             banner_until: None,
-            target: None,
-            movies: None,
+            seek_target: None,
+            requested_movies: None,
             screenshot,
             title: String::new(),
         };
         if let Some(source) = source {
-            app.model.settings.remember(&source);
+            app.model.settings.add_to_history(&source);
         }
         Ok(app)
     }
@@ -101,50 +103,51 @@ impl App {
         self.model.settings.size
     }
 
-    /// Takes in what the engine, dialogs and threads have to tell.
-    fn look(&mut self, ctx: &egui::Context) {
+    /// Updates the model from the engine, the dialogs and the movie list.
+    fn update_model(&mut self, ctx: &egui::Context) {
         let now = ctx.input(|input| input.time);
         let status = self.engine.status();
         if status.state != self.model.status.state {
-            self.model.changed = Some((self.model.status.state, now));
+            self.model.state_change = Some((self.model.status.state, now));
             if self.banner_until.is_some() || status.state == State::Playing {
-                self.dismiss();
+                self.dismiss_banner();
             }
         }
         if status.silent && self.model.banner.is_none() {
-            self.model.banner = Some(advice::on_silence(&status));
+            self.model.banner = Some(advice::silence_banner(&status));
         } else if !status.silent && self.model.status.silent {
-            self.dismiss();
+            self.dismiss_banner();
         }
         self.model.status = status;
         let events: Vec<Event> = self.engine.events().collect();
         for event in events {
-            self.happened(event);
+            self.handle_event(event);
         }
-        self.look_at_dialogs();
-        if let Some(list) = self.movies.as_ref().and_then(|movies| movies.try_recv().ok()) {
-            self.model.movies = Movies::Known(list);
-            self.movies = None;
+        self.handle_dialog_results();
+        let movies = self.requested_movies.as_ref().and_then(|receiver| receiver.try_recv().ok());
+        if let Some(movies) = movies {
+            self.model.movies = MovieList::Known(movies);
+            self.requested_movies = None;
         }
         match self.banner_until {
-            Some(until) if until <= Instant::now() => self.dismiss(),
+            Some(until) if until <= Instant::now() => self.dismiss_banner(),
             Some(until) => ctx.request_repaint_after(until - Instant::now()),
             None => {}
         }
     }
 
-    fn happened(&mut self, event: Event) {
+    fn handle_event(&mut self, event: Event) {
         match event {
             Event::Failed(failure) => {
                 let status = &self.model.status;
-                let protocol = Protocol::of(&status.source);
-                self.model.failure = Some(Advice::on(&failure, &status.source, protocol));
-                self.dismiss();
+                let protocol = Protocol::from_uri(&status.source);
+                self.model.failure = Some(Advice::for_failure(&failure, &status.source, protocol));
+                self.dismiss_banner();
             }
-            Event::Refused(why) => self.pass_on(&why),
+            Event::Refused(reason) => self.notify_briefly(&reason),
             Event::EndOfMovie => {
                 self.model.banner = Some(Banner {
-                    text: "The movie is over.".to_owned(),
+                    text: "The movie has ended.".to_owned(),
                     offers: vec![("Play again", Action::Play)],
                 });
             }
@@ -152,74 +155,78 @@ impl App {
                 let path = recording.path.display();
                 // Writing to a string does not fail.
                 let mut text = format!("Recorded {} frames into {path}", recording.frames);
-                if recording.left_out > 0 {
-                    let _ = write!(text, "; {} were too large for a movie", recording.left_out);
+                if recording.skipped > 0 {
+                    let _ = write!(
+                        text,
+                        "; skipped {} frames (over 99999 bytes, or not JPEG)",
+                        recording.skipped
+                    );
                 }
                 if let Some(error) = recording.error {
-                    let _ = write!(text, "; it ended early: {error}");
+                    let _ = write!(text, "; stopped early: {error}");
                 }
-                self.tell(&text);
+                self.notify(&text);
             }
-            Event::Note(text) => self.tell(&text),
+            Event::Note(text) => self.notify(&text),
         }
     }
 
-    fn look_at_dialogs(&mut self) {
-        let answers: Vec<Answer> = self.dialogs.answers().collect();
-        for answer in answers {
-            match answer {
-                Answer::Chosen(Purpose::Open, path) => self.open(&path.to_string_lossy()),
-                Answer::Chosen(Purpose::Save(text), path) => self.write(&path, &text),
-                Answer::NoDialog(Purpose::Open) => {
-                    self.tell("The system shows no file dialog: write the path into the address, or drop the file here");
-                    self.local.focus_address = true;
+    fn handle_dialog_results(&mut self) {
+        let results: Vec<DialogResult> = self.dialogs.results().collect();
+        for result in results {
+            match result {
+                DialogResult::Chosen(Purpose::Open, path) => self.open(&path.to_string_lossy()),
+                DialogResult::Chosen(Purpose::Save(text), path) => self.save_text(&path, &text),
+                DialogResult::NoDialog(Purpose::Open) => {
+                    self.notify("No file dialog is available: type the path into the address field, or drop the file here");
+                    self.widgets.focus_address = true;
                 }
-                Answer::NoDialog(Purpose::Save(text)) => {
+                DialogResult::NoDialog(Purpose::Save(text)) => {
                     let kind = if text.starts_with("seconds,") { "csv" } else { "txt" };
                     let path = free_path(kind, "exchange");
-                    self.write(&path, &text);
+                    self.save_text(&path, &text);
                 }
             }
         }
     }
 
-    /// A message that stays until it is closed.
-    fn tell(&mut self, text: &str) {
+    /// Shows a message that stays until it is closed.
+    fn notify(&mut self, text: &str) {
         self.banner_until = None;
         self.model.banner = Some(Banner { text: text.to_owned(), offers: Vec::new() });
     }
 
-    /// A message that goes by itself.
-    fn pass_on(&mut self, text: &str) {
-        self.tell(text);
-        self.banner_until = Some(Instant::now() + PASSING);
+    /// Shows a message that disappears by itself.
+    fn notify_briefly(&mut self, text: &str) {
+        self.notify(text);
+        self.banner_until = Some(Instant::now() + BRIEF_MESSAGE);
     }
 
-    fn dismiss(&mut self) {
+    fn dismiss_banner(&mut self) {
         self.banner_until = None;
         self.model.banner = None;
     }
 
-    /// Puts the newest picture into the one texture.
-    fn upload(&mut self, ctx: &egui::Context) {
+    /// Uploads the latest picture to the texture.
+    fn upload_picture(&mut self, ctx: &egui::Context) {
         let set_up = self.model.status.state != State::Init;
-        let newest = self.engine.pictures().newest().filter(|_| set_up);
-        let Some((number, picture)) = newest else {
+        let latest = self.engine.picture().get().filter(|_| set_up);
+        let Some((number, picture)) = latest else {
             self.picture = None;
             self.model.picture = None;
             self.model.position = None;
-            self.target = None;
-            self.local.dragged = None;
+            self.seek_target = None;
+            self.widgets.dragged_to = None;
             return;
         };
-        if number == self.shown && self.model.picture.is_some() {
+        if number == self.picture_number && self.model.picture.is_some() {
             return;
         }
-        self.shown = number;
-        self.target = None;
+        self.picture_number = number;
+        self.seek_target = None;
         let (width, height) = picture.size();
         let size = [width as usize, height as usize];
-        fill(Arc::make_mut(&mut self.image), &picture, size);
+        copy_pixels(Arc::make_mut(&mut self.image), &picture, size);
         let options = TextureOptions::LINEAR;
         match &mut self.texture {
             Some(texture) if texture.size() == size => {
@@ -230,73 +237,75 @@ impl App {
         // Pictures have far fewer than 2^24 pixels a side.
         #[allow(clippy::cast_precision_loss)]
         let size = [width as f32, height as f32];
-        self.model.picture = self.texture.as_ref().map(|it| Shown { texture: it.id(), size });
+        self.model.picture =
+            self.texture.as_ref().map(|it| DisplayedPicture { texture: it.id(), size });
         self.model.position = picture.position.map(Duration::from);
         let status = &self.model.status;
-        let counted = status.frames.zip(status.duration).filter(|(_, it)| !it.is_zero());
+        let length = status.frames.zip(status.duration).filter(|(_, it)| !it.is_zero());
         // Counts of frames are far below 2^52.
         #[allow(clippy::cast_precision_loss)]
-        let counted = counted.map(|(frames, whole)| frames as f64 / whole.as_secs_f64());
-        self.model.frame_rate = picture.frame_rate.or(counted);
+        let average = length.map(|(frames, duration)| frames as f64 / duration.as_secs_f64());
+        self.model.frame_rate = picture.frame_rate.or(average);
         self.picture = Some(picture);
         let pressed = ctx.input(|input| input.pointer.any_down());
         if !pressed {
-            self.local.dragged = None;
+            self.widgets.dragged_to = None;
         }
     }
 
     fn open(&mut self, address: &str) {
         let play = self.model.settings.play_on_open;
-        self.open_as(address, self.options, play);
+        self.open_with(address, self.options, play);
     }
 
-    fn open_as(&mut self, address: &str, options: Options, play: bool) {
-        address.clone_into(&mut self.local.address);
+    fn open_with(&mut self, address: &str, options: Options, play: bool) {
+        address.clone_into(&mut self.widgets.address);
         if address.contains(":***@") {
-            self.pass_on("Write the password into the address, in place of ***");
-            self.local.focus_address = true;
+            self.notify_briefly("Replace *** in the address by the password");
+            self.widgets.focus_address = true;
             return;
         }
-        let same = movies::server_of(address) == movies::server_of(&self.model.status.source);
-        if !same {
-            self.model.movies = Movies::Unknown;
+        let same_server =
+            movies::server_of(address) == movies::server_of(&self.model.status.source);
+        if !same_server {
+            self.model.movies = MovieList::Unknown;
         }
         self.model.failure = None;
-        self.dismiss();
-        self.local.unfolded.clear();
-        self.local.read_at = None;
-        self.model.settings.remember(address);
+        self.dismiss_banner();
+        self.widgets.unfolded.clear();
+        self.widgets.sample_age = None;
+        self.model.settings.add_to_history(address);
         self.engine.open(address, options, play);
         self.model.status = Status { source: address.to_owned(), rate: 1.0, ..Status::default() };
-        self.keep();
+        self.save_settings();
     }
 
-    fn keep(&self) {
-        // Documentation and tests leave no traces.
+    fn save_settings(&self) {
+        // A screenshot, for documentation or a test, must not change the settings.
         if self.screenshot.is_none()
-            && let Err(error) = self.model.settings.keep()
+            && let Err(error) = self.model.settings.save()
         {
-            tracing::warn!("the settings are not kept: {error}");
+            tracing::warn!("cannot save the settings: {error}");
         }
     }
 
-    fn act(&mut self, ctx: &egui::Context, action: Action) {
+    fn handle_action(&mut self, ctx: &egui::Context, action: Action) {
         let source = self.model.status.source.clone();
         match action {
             Action::Open(address) => self.open(&address),
-            Action::Again if !source.is_empty() => self.open_as(&source, self.options, true),
-            Action::AgainBy(transport) => {
-                self.open_as(&source, Options { transport, ..self.options }, true);
+            Action::Retry if !source.is_empty() => self.open_with(&source, self.options, true),
+            Action::RetryWithTransport(transport) => {
+                self.open_with(&source, Options { transport, ..self.options }, true);
             }
-            Action::AgainOnPort(port) => match Location::parse(&source) {
+            Action::RetryOnPort(port) => match Location::parse(&source) {
                 Ok(location) => {
                     let address = Location { rtp_port: Some(port), ..location }.to_string();
-                    self.open_as(&address, self.options, true);
+                    self.open_with(&address, self.options, true);
                 }
-                Err(error) => self.tell(&error.to_string()),
+                Err(error) => self.notify(&error.to_string()),
             },
-            Action::OpenFile => self.dialogs.ask(Purpose::Open, ""),
-            Action::LabForm => self.local.lab_dialog = true,
+            Action::OpenFile => self.dialogs.show(Purpose::Open, ""),
+            Action::ShowLabForm => self.widgets.lab_dialog = true,
             Action::OpenLab => self.open_lab(),
             Action::Setup => self.command(Command::Setup),
             Action::Play if self.model.settings.simple => {
@@ -309,28 +318,28 @@ impl App {
             Action::PlayOrPause if self.model.status.state == State::Playing => {
                 self.command(Command::Pause);
             }
-            Action::PlayOrPause => self.act(ctx, Action::Play),
+            Action::PlayOrPause => self.handle_action(ctx, Action::Play),
             Action::Seek(position) => self.seek(position),
             Action::Skip(seconds) => self.skip(seconds),
             Action::Step(frames) => self.step(frames),
-            Action::Faster => self.speed(1),
-            Action::Slower => self.speed(-1),
-            Action::Snapshot => self.snapshot(),
-            Action::Record => self.record(),
-            Action::FullScreen => self.full_screen(ctx, !self.model.full_screen),
-            Action::Leave => {
-                self.local.help = false;
-                self.local.lab_dialog = false;
-                self.full_screen(ctx, false);
+            Action::Faster => self.change_speed(1),
+            Action::Slower => self.change_speed(-1),
+            Action::Snapshot => self.save_snapshot(),
+            Action::ToggleRecording => self.toggle_recording(),
+            Action::ToggleFullScreen => self.set_full_screen(ctx, !self.model.full_screen),
+            Action::LeaveFullScreen => {
+                self.widgets.key_list = false;
+                self.widgets.lab_dialog = false;
+                self.set_full_screen(ctx, false);
             }
-            Action::Help => self.local.help = !self.local.help,
+            Action::ToggleKeyList => self.widgets.key_list = !self.widgets.key_list,
             Action::TogglePanel(page) => self.toggle_panel(ctx, page),
             Action::ListMovies => self.list_movies(ctx, &source),
-            Action::FocusAddress => self.local.focus_address = true,
+            Action::FocusAddress => self.widgets.focus_address = true,
             Action::CopyProtocol => ctx.copy_text(self.engine.with_log(ProtocolLog::text)),
             Action::SaveProtocol => {
                 let text = self.engine.with_log(ProtocolLog::text);
-                self.dialogs.ask(Purpose::Save(text), "exchange.txt");
+                self.dialogs.show(Purpose::Save(text), "exchange.txt");
             }
             Action::CopyStatistics => {
                 let all = self.model.status.statistics;
@@ -339,34 +348,34 @@ impl App {
             }
             Action::SaveStatistics => {
                 let text = self.engine.with_history(History::csv);
-                self.dialogs.ask(Purpose::Save(text), "statistics.csv");
+                self.dialogs.show(Purpose::Save(text), "statistics.csv");
             }
-            Action::Dismiss => self.dismiss(),
+            Action::DismissBanner => self.dismiss_banner(),
             Action::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
-            setting => self.set(ctx, &setting),
+            setting => self.change_setting(ctx, &setting),
         }
     }
 
-    /// Carries out what changes a setting alone.
-    fn set(&mut self, ctx: &egui::Context, action: &Action) {
+    /// Carries out an action that only changes a setting.
+    fn change_setting(&mut self, ctx: &egui::Context, action: &Action) {
         let settings = &mut self.model.settings;
         match action {
-            Action::Transport(transport) => {
+            Action::SetTransport(transport) => {
                 settings.transport = *transport;
                 self.options.transport = *transport;
             }
-            Action::Theme(theme) => {
+            Action::SetTheme(theme) => {
                 settings.theme = *theme;
-                style::choose(ctx, *theme);
+                style::set_theme(ctx, *theme);
             }
-            Action::Simple(simple) => settings.simple = *simple,
-            Action::PlayOnOpen(play) => settings.play_on_open = *play,
+            Action::SetSimple(simple) => settings.simple = *simple,
+            Action::SetPlayOnOpen(play) => settings.play_on_open = *play,
             _ => return,
         }
-        self.keep();
+        self.save_settings();
     }
 
-    fn full_screen(&mut self, ctx: &egui::Context, on: bool) {
+    fn set_full_screen(&mut self, ctx: &egui::Context, on: bool) {
         if self.model.full_screen != on {
             self.model.full_screen = on;
             ctx.send_viewport_cmd(ViewportCommand::Fullscreen(on));
@@ -375,59 +384,63 @@ impl App {
 
     fn toggle_panel(&mut self, ctx: &egui::Context, page: Panel) {
         let narrow = ctx.content_rect().width() < view::NARROW;
-        let on_show = self.model.settings.panel == page
+        let visible = self.model.settings.panel == page
             && page != Panel::None
-            && (!narrow || self.local.panel_over_picture);
-        self.model.settings.panel = if on_show { Panel::None } else { page };
-        self.local.panel_over_picture = !on_show;
-        self.keep();
+            && (!narrow || self.widgets.panel_over_picture);
+        self.model.settings.panel = if visible { Panel::None } else { page };
+        self.widgets.panel_over_picture = !visible;
+        self.save_settings();
     }
 
     fn open_lab(&mut self) {
-        let form = self.local.lab.clone();
+        let form = self.widgets.lab.clone();
         let numbers = (form.port.trim().parse(), form.rtp_port.trim().parse::<u16>());
         let (Ok(port), Ok(rtp_port)) = numbers else {
-            self.pass_on("Port and RTP port are numbers up to 65535; RTP port 0 takes a free one");
+            self.notify_briefly(
+                "Port and RTP port must be numbers up to 65535; RTP port 0 takes a free port",
+            );
             return;
         };
         match Location::new(form.host.trim(), port, form.file.trim()) {
             Ok(location) => {
                 let address = Location { rtp_port: Some(rtp_port), ..location }.to_string();
                 self.model.settings.lab = form;
-                self.local.lab_dialog = false;
+                self.widgets.lab_dialog = false;
                 self.open(&address);
             }
-            Err(error) => self.pass_on(&error.to_string()),
+            Err(error) => self.notify_briefly(&error.to_string()),
         }
     }
 
     fn list_movies(&mut self, ctx: &egui::Context, source: &str) {
-        if self.movies.is_some() {
+        if self.requested_movies.is_some() {
             return;
         }
         if movies::server_of(source).is_none() {
-            self.pass_on("There is no server to ask: open an address of it first");
+            self.notify_briefly(
+                "There is no server to ask for its movies: open one of its addresses first",
+            );
             return;
         }
         let (sender, receiver) = mpsc::channel();
         let ctx = ctx.clone();
-        let asked = movies::find(source, move |addresses| {
+        let started = movies::find_in_background(source, move |addresses| {
             let _ = sender.send(addresses);
             ctx.request_repaint();
         });
-        if asked.is_ok() {
-            self.model.movies = Movies::Asking;
-            self.movies = Some(receiver);
-            self.local.open_choices = true;
+        if started.is_ok() {
+            self.model.movies = MovieList::Loading;
+            self.requested_movies = Some(receiver);
+            self.widgets.open_choices = true;
         }
     }
 
     fn drop_files(&mut self, ctx: &egui::Context) {
-        let (hovering, dropped) = ctx.input(|input| {
-            let hovering = !input.raw.hovered_files.is_empty();
-            (hovering, input.raw.dropped_files.first().map(|it| it.path().to_owned()))
+        let (file_hovering, dropped) = ctx.input(|input| {
+            let file_hovering = !input.raw.hovered_files.is_empty();
+            (file_hovering, input.raw.dropped_files.first().map(|it| it.path().to_owned()))
         });
-        self.model.hovering = hovering;
+        self.model.file_hovering = file_hovering;
         if let Some(path) = dropped {
             self.open(&path.to_string_lossy());
         }
@@ -449,47 +462,47 @@ impl App {
 
 impl eframe::App for App {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
-        self.look(ctx);
+        self.update_model(ctx);
         self.set_title(ctx);
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         let ctx = ui.ctx().clone();
         self.drop_files(&ctx);
-        self.upload(&ctx);
+        self.upload_picture(&ctx);
         let mut actions = Vec::new();
-        let (model, local) = (&self.model, &mut self.local);
+        let (model, widgets) = (&self.model, &mut self.widgets);
         self.engine.with_log(|log| {
             self.engine.with_history(|history| {
-                view::show(ui, model, log, history, local, &mut actions);
+                view::show(ui, model, log, history, widgets, &mut actions);
             });
         });
         for action in actions {
-            self.act(&ctx, action);
+            self.handle_action(&ctx, action);
         }
         if !self.model.full_screen {
             let size = ctx.content_rect().size();
             self.model.settings.size = [size.x, size.y];
         }
         if let Some(screenshot) = &mut self.screenshot {
-            screenshot.pass(&ctx, self.shown, self.model.failure.is_some());
+            screenshot.after_pass(&ctx, self.picture_number, self.model.failure.is_some());
         }
     }
 
-    /// Black beside the picture. Each pixel is drawn once: with software GL a fill below the
-    /// picture costs as much as the picture.
+    /// Black around the picture. It is not drawn as a filled rectangle below the picture, which would
+    /// cost as much as the picture with software GL.
     fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
         let colour = if self.model.shows_picture() { Color32::BLACK } else { visuals.panel_fill };
         colour.to_normalized_gamma_f32()
     }
 
     fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
-        self.keep();
+        self.save_settings();
     }
 }
 
-/// Copies the picture's pixels into memory that is used again.
-fn fill(image: &mut ColorImage, picture: &Picture, size: [usize; 2]) {
+/// Copies the picture's pixels into `image`, and reuses its memory.
+fn copy_pixels(image: &mut ColorImage, picture: &Picture, size: [usize; 2]) {
     if image.size != size {
         *image = ColorImage::filled(size, Color32::BLACK);
     }

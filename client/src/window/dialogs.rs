@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The system's file dialogs, on threads of their own: the picture goes on.
+//! The system's file dialogs. Each has a thread of its own, so that the window does not wait.
 
 use eframe::egui;
 use mjpeg_program::border::guarded;
@@ -7,47 +7,47 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// No person closes a dialog that fast: there was none.
-const AT_ONCE: Duration = Duration::from_millis(400);
+/// A dialog that returns without a choice within this time was not shown: nobody closes one so fast.
+const MIN_OPEN_TIME: Duration = Duration::from_millis(400);
 
-/// What a dialog was for.
+/// The purpose of a dialog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
-    /// A movie to open.
+    /// Choose a movie to open.
     Open,
-    /// A file for this text.
+    /// Choose a file in which to save this text.
     Save(String),
 }
 
-/// How a dialog ended.
+/// The result of a dialog.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum DialogResult {
     /// A file was chosen.
     Chosen(Purpose, PathBuf),
     /// The system has no dialog to show.
     NoDialog(Purpose),
 }
 
-/// Dialogs that are open, and their answers.
+/// Opens dialogs and collects their results.
 #[derive(Debug)]
 pub struct Dialogs {
     ctx: egui::Context,
-    sender: mpsc::Sender<Answer>,
-    answers: mpsc::Receiver<Answer>,
+    sender: mpsc::Sender<DialogResult>,
+    results: mpsc::Receiver<DialogResult>,
 }
 
 impl Dialogs {
-    /// `ctx` is repainted at an answer.
+    /// `ctx` is repainted at each result.
     pub fn new(ctx: &egui::Context) -> Self {
-        let (sender, answers) = mpsc::channel();
-        Self { ctx: ctx.clone(), sender, answers }
+        let (sender, results) = mpsc::channel();
+        Self { ctx: ctx.clone(), sender, results }
     }
 
-    /// Asks for a file. `name` is proposed for one that is saved.
-    pub fn ask(&self, purpose: Purpose, name: &str) {
+    /// Shows a dialog. `name` is the suggested name of a file to save.
+    pub fn show(&self, purpose: Purpose, name: &str) {
         let (sender, ctx, name) = (self.sender.clone(), self.ctx.clone(), name.to_owned());
-        let asked = std::thread::Builder::new().name("dialog".to_owned()).spawn(move || {
-            let begin = Instant::now();
+        let started = std::thread::Builder::new().name("dialog".to_owned()).spawn(move || {
+            let start = Instant::now();
             let show = || match &purpose {
                 Purpose::Open => rfd::FileDialog::new()
                     .set_title("Open a movie")
@@ -56,23 +56,23 @@ impl Dialogs {
                     .pick_file(),
                 Purpose::Save(_) => rfd::FileDialog::new().set_file_name(name).save_file(),
             };
-            let answer = match guarded("file-dialog", show) {
-                Ok(Some(path)) => Some(Answer::Chosen(purpose, path)),
-                Ok(None) if begin.elapsed() >= AT_ONCE => None,
-                Ok(None) | Err(_) => Some(Answer::NoDialog(purpose)),
+            let result = match guarded("file-dialog", show) {
+                Ok(Some(path)) => Some(DialogResult::Chosen(purpose, path)),
+                Ok(None) if start.elapsed() >= MIN_OPEN_TIME => None,
+                Ok(None) | Err(_) => Some(DialogResult::NoDialog(purpose)),
             };
-            if let Some(answer) = answer {
-                let _ = sender.send(answer);
+            if let Some(result) = result {
+                let _ = sender.send(result);
                 ctx.request_repaint();
             }
         });
-        if let Err(error) = asked {
-            tracing::warn!("no thread for a dialog: {error}");
+        if let Err(error) = started {
+            tracing::warn!("cannot start a thread for a file dialog: {error}");
         }
     }
 
-    /// The answers since the last time.
-    pub fn answers(&self) -> impl Iterator<Item = Answer> {
-        self.answers.try_iter()
+    /// The results since the last call.
+    pub fn results(&self) -> impl Iterator<Item = DialogResult> {
+        self.results.try_iter()
     }
 }

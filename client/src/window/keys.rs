@@ -1,50 +1,60 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The keys: one table for acting, for the menu and for the list that `?` shows.
+//! Keyboard shortcuts: one table for the actions, the menu and the list of keys.
 
 use super::model::Action;
 use eframe::egui::{Context, Key, KeyboardShortcut, Modifiers};
 
-/// Which keys a shortcut leaves to what has the focus.
+/// Which focused widget suppresses a shortcut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Yields {
-    /// To fields that text is typed into.
-    ToText,
-    /// To any widget: it is used for moving in one, or for pressing it.
-    ToAny,
-    /// To nothing.
-    Never,
+enum SuppressedBy {
+    /// A text field.
+    TextField,
+    /// Any widget: the key moves within a widget, or presses it.
+    AnyWidget,
+    /// None.
+    Nothing,
 }
 
-/// A key, what it does, and in words.
+/// A key and its action.
 #[derive(Debug)]
 pub struct Binding {
-    /// The key.
+    /// The key, with modifiers.
     pub shortcut: KeyboardShortcut,
-    /// As a person calls it.
+    /// Name of the key, for the menu and the list.
     pub name: &'static str,
-    /// What it does.
+    /// The action of the key.
     pub action: Action,
-    /// In words.
-    pub does: &'static str,
-    yields: Yields,
+    /// The action, for the list.
+    pub description: &'static str,
+    suppressed_by: SuppressedBy,
 }
 
-const fn plain(key: Key, name: &'static str, action: Action, does: &'static str) -> Binding {
+const fn plain(key: Key, name: &'static str, action: Action, description: &'static str) -> Binding {
     let shortcut = KeyboardShortcut::new(Modifiers::NONE, key);
-    Binding { shortcut, name, action, does, yields: Yields::ToText }
+    Binding { shortcut, name, action, description, suppressed_by: SuppressedBy::TextField }
 }
 
-const fn moving(key: Key, name: &'static str, action: Action, does: &'static str) -> Binding {
+const fn moving(
+    key: Key,
+    name: &'static str,
+    action: Action,
+    description: &'static str,
+) -> Binding {
     let shortcut = KeyboardShortcut::new(Modifiers::NONE, key);
-    Binding { shortcut, name, action, does, yields: Yields::ToAny }
+    Binding { shortcut, name, action, description, suppressed_by: SuppressedBy::AnyWidget }
 }
 
-const fn control(key: Key, name: &'static str, action: Action, does: &'static str) -> Binding {
+const fn control(
+    key: Key,
+    name: &'static str,
+    action: Action,
+    description: &'static str,
+) -> Binding {
     let shortcut = KeyboardShortcut::new(Modifiers::COMMAND, key);
-    Binding { shortcut, name, action, does, yields: Yields::Never }
+    Binding { shortcut, name, action, description, suppressed_by: SuppressedBy::Nothing }
 }
 
-/// All of them, in the order in which they are listed.
+/// All shortcuts, in the order of the list.
 pub const BINDINGS: &[Binding] = &[
     plain(Key::S, "S", Action::Setup, "Setup"),
     plain(Key::P, "P", Action::Play, "Play"),
@@ -57,34 +67,35 @@ pub const BINDINGS: &[Binding] = &[
     plain(Key::Plus, "+", Action::Faster, "Faster"),
     plain(Key::Equals, "=", Action::Faster, "Faster"),
     plain(Key::Minus, "-", Action::Slower, "Slower"),
-    plain(Key::F, "F", Action::FullScreen, "Full screen"),
-    moving(Key::Escape, "Esc", Action::Leave, "Leave the full screen, or this list"),
+    plain(Key::F, "F", Action::ToggleFullScreen, "Full screen"),
+    moving(Key::Escape, "Esc", Action::LeaveFullScreen, "Leave full screen, or close this list"),
     control(Key::O, "Ctrl+O", Action::OpenFile, "Open a file"),
     control(Key::L, "Ctrl+L", Action::FocusAddress, "Go to the address"),
     control(Key::S, "Ctrl+S", Action::Snapshot, "Save the picture as PNG"),
-    control(Key::R, "Ctrl+R", Action::Record, "Record what is received, or stop"),
+    control(Key::R, "Ctrl+R", Action::ToggleRecording, "Start or stop recording"),
     control(Key::Num1, "Ctrl+1", Action::TogglePanel(super::Panel::Protocol), "Protocol"),
     control(Key::Num2, "Ctrl+2", Action::TogglePanel(super::Panel::Statistics), "Statistics"),
-    plain(Key::Questionmark, "?", Action::Help, "This list"),
+    plain(Key::Questionmark, "?", Action::ToggleKeyList, "This list"),
     plain(Key::Q, "Q", Action::Quit, "Quit"),
 ];
 
-/// The key of an action, for menus and tooltips.
-pub fn name_of(action: &Action) -> &'static str {
+/// Name of an action's key, for menus and tooltips.
+pub fn key_name(action: &Action) -> &'static str {
     BINDINGS.iter().find(|it| it.action == *action).map_or("", |it| it.name)
 }
 
-/// The actions whose keys were pressed. `typing`: text is being typed into a field.
+/// The actions whose keys were pressed. `typing`: a text field has the focus.
 pub fn pressed(ctx: &Context, typing: bool) -> Vec<Action> {
     let focused = ctx.memory(|memory| memory.focused().is_some());
-    let open = |yields| match yields {
-        Yields::ToText => !typing,
-        Yields::ToAny => !focused,
-        Yields::Never => true,
+    let is_active = |suppressed_by| match suppressed_by {
+        SuppressedBy::TextField => !typing,
+        SuppressedBy::AnyWidget => !focused,
+        SuppressedBy::Nothing => true,
     };
     ctx.input_mut(|input| {
-        // The longer ones first: S is in Ctrl+S.
-        let mut bindings: Vec<&Binding> = BINDINGS.iter().filter(|it| open(it.yields)).collect();
+        // Shortcuts with modifiers first: Ctrl+S also matches S.
+        let mut bindings: Vec<&Binding> =
+            BINDINGS.iter().filter(|it| is_active(it.suppressed_by)).collect();
         bindings.sort_by_key(|it| it.shortcut.modifiers.is_none());
         let pressed = bindings.into_iter().filter(|it| input.consume_shortcut(&it.shortcut));
         pressed.map(|it| it.action.clone()).collect()

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The window: the picture, the lab's buttons and states, and what the protocol does meanwhile.
+//! The window: the picture, the lab's buttons and states, the protocol and the statistics.
 //!
-//! `view` draws a `Model` and collects `Action`s; `app` makes the one of the engine's state and
-//! carries out the others. No widget knows GStreamer, and none waits.
+//! `view` draws a `Model` and collects `Action`s. `app` makes the `Model` from the engine's state,
+//! and carries out the `Action`s. No widget uses GStreamer, and none waits.
 
 mod address;
 mod advice;
@@ -25,6 +25,7 @@ pub use settings::{Panel, Settings, Theme};
 
 use crate::cli::Arguments;
 use crate::player::engine::Engine;
+use crate::{NO_DISPLAY, has_display};
 use anyhow::{Context, Result};
 use app::App;
 use eframe::egui;
@@ -32,7 +33,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Why there is no window.
+/// Why the window was not shown.
 #[derive(Debug, thiserror::Error)]
 #[error("no window: {0}")]
 pub struct NoWindow(String);
@@ -40,15 +41,11 @@ pub struct NoWindow(String);
 /// Shows the window until it is closed.
 ///
 /// # Errors
-/// If the player's thread does not start. The inner error means that there is no display; nothing
-/// has been played.
+/// If the player's thread does not start. The inner error means that there is no display, and that
+/// nothing was played.
 pub fn run(arguments: &Arguments) -> Result<Result<ExitCode, NoWindow>> {
-    let there = ["DISPLAY", "WAYLAND_DISPLAY"]
-        .iter()
-        .any(|name| std::env::var_os(name).is_some_and(|it| !it.is_empty()));
-    if !there {
-        let why = "no display (DISPLAY and WAYLAND_DISPLAY are not set)";
-        return Ok(Err(NoWindow(why.to_owned())));
+    if !has_display() {
+        return Ok(Err(NoWindow(NO_DISPLAY.to_owned())));
     }
     let mut settings = Settings::load();
     if let Some(theme) = arguments.theme {
@@ -64,17 +61,18 @@ pub fn run(arguments: &Arguments) -> Result<Result<ExitCode, NoWindow>> {
 
     let ctx = egui::Context::default();
     style::install(&ctx);
-    style::choose(&ctx, settings.theme);
-    // Connecting and opening the window take their time side by side.
+    style::set_theme(&ctx, settings.theme);
+    // The engine connects while the window opens.
     let wake = ctx.clone();
-    let engine = Engine::start(move || wake.request_repaint()).context("no thread")?;
+    let engine = Engine::start(move || wake.request_repaint())
+        .context("cannot start the player's thread")?;
     if let Some(source) = arguments.source()? {
         let play = settings.play_on_open && !arguments.no_play;
         engine.open(&source, arguments.options(), play);
     }
     let failed = Arc::new(AtomicBool::new(false));
     let app = App::new(&ctx, engine, settings, arguments, failed.clone())?;
-    stop_cleanly(&ctx);
+    close_on_signals(&ctx);
     let options = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
             .with_app_id("mjpeg-rtsp-client")
@@ -83,31 +81,31 @@ pub fn run(arguments: &Arguments) -> Result<Result<ExitCode, NoWindow>> {
             .with_min_inner_size([480.0, 360.0])
             .with_drag_and_drop(true),
         renderer: eframe::Renderer::Glow,
-        // Colours are the movie's, and cost nothing more.
+        // The picture's colours are not changed.
         dithering: false,
         ..Default::default()
     };
-    let ran = eframe::run_native_ext(
+    let result = eframe::run_native_ext(
         "mjpeg-rtsp-client",
         options,
         Some(ctx),
         Box::new(|_| Ok(Box::new(app))),
     );
-    match ran {
+    match result {
         Ok(()) if failed.load(Ordering::Relaxed) => Ok(Ok(ExitCode::FAILURE)),
         Ok(()) => Ok(Ok(ExitCode::SUCCESS)),
         Err(error) => Ok(Err(NoWindow(error.to_string()))),
     }
 }
 
-/// Ctrl-C and SIGTERM close the window, and with it the session.
-fn stop_cleanly(ctx: &egui::Context) {
+/// Closes the window, and thereby the session, at Ctrl-C and SIGTERM.
+fn close_on_signals(ctx: &egui::Context) {
     let ctx = ctx.clone();
     let handled = ctrlc::set_handler(move || {
         ctx.send_viewport_cmd(egui::ViewportCommand::Close);
         ctx.request_repaint();
     });
     if let Err(error) = handled {
-        tracing::warn!("Ctrl-C ends without TEARDOWN: {error}");
+        tracing::warn!("cannot handle Ctrl-C: {error}; it ends the program without TEARDOWN");
     }
 }

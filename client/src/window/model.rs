@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the widgets are told, and what they ask for.
+//! The model that the widgets draw, and the actions that they return.
 
 use super::advice::Advice;
 use super::settings::{LabForm, Panel, Settings, Theme};
@@ -9,155 +9,155 @@ use eframe::egui::{self, Vec2};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// What a person asks for.
+/// An action that the user requests.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Open an address or file.
     Open(String),
-    /// Open the present source again, set it up and play it.
-    Again,
-    /// The same by another transport.
-    AgainBy(Transport),
-    /// The same, with RTP to another port.
-    AgainOnPort(u16),
-    /// Choose a file.
+    /// Open the current source again, set it up and play it.
+    Retry,
+    /// Retry with another transport.
+    RetryWithTransport(Transport),
+    /// Retry with RTP on another port.
+    RetryOnPort(u16),
+    /// Show the dialog for opening a file.
     OpenFile,
-    /// Show the lab's form.
-    LabForm,
-    /// Open what the lab's form says.
+    /// Show the lab form as a dialog.
+    ShowLabForm,
+    /// Open the movie that the lab form names.
     OpenLab,
-    /// The lab's four.
+    /// Setup.
     Setup,
-    /// Play; where setup happens by itself, with it.
+    /// Play; with three buttons, after a setup if one is needed.
     Play,
     /// Pause.
     Pause,
     /// Teardown.
     Teardown,
-    /// Play or pause, by the state.
+    /// Pause in PLAYING, play in any other state.
     PlayOrPause,
-    /// Go to a place.
+    /// Seek to a position.
     Seek(Duration),
-    /// Go forward or back, in seconds.
+    /// Seek forward or, if negative, back by this number of seconds.
     Skip(i8),
-    /// Go forward or back by a frame.
+    /// Step forward or, if negative, back by this number of frames.
     Step(i8),
-    /// One step faster.
+    /// Increase the speed by one step.
     Faster,
-    /// One step slower.
+    /// Decrease the speed by one step.
     Slower,
     /// Save the picture.
     Snapshot,
-    /// Record, or stop it.
-    Record,
-    /// In and out of the full screen.
-    FullScreen,
-    /// Out of the full screen, or of the list of keys.
-    Leave,
-    /// Show the keys.
-    Help,
-    /// Show or hide the panel's page.
+    /// Start or stop the recording.
+    ToggleRecording,
+    /// Enter or leave full screen.
+    ToggleFullScreen,
+    /// Leave full screen, and close the list of keys and the lab form.
+    LeaveFullScreen,
+    /// Show or hide the list of keys.
+    ToggleKeyList,
+    /// Show or hide a page of the panel.
     TogglePanel(Panel),
     /// Ask the server for its movies.
     ListMovies,
-    /// Put the cursor into the address.
+    /// Move the keyboard focus to the address.
     FocusAddress,
-    /// Take another transport from now on.
-    Transport(Transport),
-    /// Dark or light.
-    Theme(Theme),
-    /// Three buttons or four.
-    Simple(bool),
-    /// Whether opening plays.
-    PlayOnOpen(bool),
-    /// Put the exchange into the clipboard.
+    /// Set the transport for the sources that are opened next.
+    SetTransport(Transport),
+    /// Set the colours.
+    SetTheme(Theme),
+    /// Show three buttons instead of the lab's four.
+    SetSimple(bool),
+    /// Play each source when it is opened.
+    SetPlayOnOpen(bool),
+    /// Copy the log of the exchange to the clipboard.
     CopyProtocol,
-    /// Save the exchange.
+    /// Save the log of the exchange.
     SaveProtocol,
-    /// Put the statistics into the clipboard.
+    /// Copy the current statistics to the clipboard.
     CopyStatistics,
     /// Save the statistics as CSV.
     SaveStatistics,
-    /// Take the message away.
-    Dismiss,
-    /// End.
+    /// Remove the banner.
+    DismissBanner,
+    /// Close the window.
     Quit,
 }
 
 /// The movies of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Movies {
-    /// Nobody has asked.
+pub enum MovieList {
+    /// Not requested.
     #[default]
     Unknown,
-    /// The server is being asked.
-    Asking,
-    /// Their addresses; none, if the server has no list.
+    /// Requested; the server has not answered.
+    Loading,
+    /// The addresses; empty if the server does not list its movies.
     Known(Vec<String>),
 }
 
-/// A message over the picture that ends nothing.
+/// A message over the picture, which keeps playing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Banner {
-    /// What is to be told.
+    /// The message.
     pub text: String,
-    /// What can be done about it.
+    /// Labels and actions of its buttons.
     pub offers: Vec<(&'static str, Action)>,
 }
 
-/// The picture on show.
+/// The picture on screen.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Shown {
-    /// The texture.
+pub struct DisplayedPicture {
+    /// The texture that holds it.
     pub texture: egui::TextureId,
-    /// Its width and height in pixels.
+    /// Width and height in pixels.
     pub size: [f32; 2],
 }
 
-/// All that is drawn but the log and the history, which are large.
+/// Everything that is drawn, except the protocol log and the history, which are large.
 #[derive(Debug, Clone, Default)]
 pub struct Model {
-    /// Of the player.
+    /// The player's status.
     pub status: Status,
-    /// What is remembered.
+    /// The settings, which are saved.
     pub settings: Settings,
-    /// The picture; none before the first one.
-    pub picture: Option<Shown>,
-    /// Its place in the movie.
+    /// The picture on screen; `None` before the first one.
+    pub picture: Option<DisplayedPicture>,
+    /// The picture's position in the movie.
     pub position: Option<Duration>,
-    /// Pictures a second, as the stream states them.
+    /// Pictures per second.
     pub frame_rate: Option<f64>,
-    /// Why there is no stream.
+    /// The failure that ended the stream, with advice.
     pub failure: Option<Advice>,
-    /// What else is to be told.
+    /// A message over the picture.
     pub banner: Option<Banner>,
-    /// What the server has.
-    pub movies: Movies,
+    /// The movies of the server.
+    pub movies: MovieList,
     /// Only the picture is shown.
     pub full_screen: bool,
-    /// The state before the present one, and when it changed, in the context's seconds.
-    pub changed: Option<(State, f64)>,
-    /// A file is held over the window.
-    pub hovering: bool,
+    /// The previous state, and the time of the change in egui's seconds.
+    pub state_change: Option<(State, f64)>,
+    /// A file is dragged over the window.
+    pub file_hovering: bool,
 }
 
 impl Model {
-    /// A source is open.
+    /// Whether a source is open.
     pub fn is_open(&self) -> bool {
         !self.status.source.is_empty()
     }
 
-    /// Nothing has been opened yet.
-    pub fn is_welcome(&self) -> bool {
+    /// Whether the welcome page is shown: no source has been opened.
+    pub fn shows_welcome(&self) -> bool {
         !self.is_open() && self.failure.is_none()
     }
 
-    /// The picture is in its place, with nothing but black beside it.
+    /// Whether the picture is shown, on a black background.
     pub fn shows_picture(&self) -> bool {
         self.picture.is_some() && self.failure.is_none()
     }
 
-    /// The frame's number in the movie, from 0.
+    /// Number of the current frame in the movie, from 0.
     pub fn frame(&self) -> Option<u64> {
         let frame = self.position?.as_secs_f64() * self.frame_rate?;
         // Far below 2^52, and not negative.
@@ -165,20 +165,17 @@ impl Model {
         Some(frame.round() as u64)
     }
 
-    /// Why the source cannot be sought in; `None` if it can.
-    pub fn no_seeking(&self) -> Option<&'static str> {
+    /// Why the source is not seekable; `None` if it is.
+    pub fn why_not_seekable(&self) -> Option<&'static str> {
         match (self.status.state, self.status.seekable, self.status.protocol) {
-            (State::Init, ..) => Some("no place in the movie: it is not set up"),
+            (State::Init, ..) => Some("not seekable: the movie is not set up"),
             (_, Some(true), _) if self.status.duration.is_some() => None,
-            (_, _, Protocol::Lab) => {
-                Some("this server plays from the beginning only: the basic lab has no seeking")
-            }
-            (_, Some(true), _) => Some("live, or of unknown length: there is no place to go to"),
-            _ => Some("the source cannot be sought in: live, or of unknown length"),
+            (_, _, Protocol::Lab) => Some("not seekable: the basic lab has no seeking"),
+            _ => Some("not seekable: the stream is live, or its length is unknown"),
         }
     }
 
-    /// Whether `command` may be given now; otherwise why not.
+    /// Why `command` is not allowed now; `None` if it is.
     pub fn refusal(&self, command: Command) -> Option<String> {
         if !self.is_open() {
             return Some("Open a movie first".to_owned());
@@ -186,24 +183,24 @@ impl Model {
         if let Some(pending) = self.status.pending
             && command != Command::Teardown
         {
-            return Some(format!("{} is waiting for the server's answer", word(pending)));
+            return Some(format!("{} is waiting for the server's answer", label(pending)));
         }
-        if command.allowed_in(self.status.state)
+        if command.is_allowed_in(self.status.state)
             || (command == Command::Teardown && self.status.pending.is_some())
         {
             return None;
         }
-        let (word, state) = (word(command), self.status.state.name());
+        let (label, state) = (label(command), self.status.state.name());
         Some(match (command, self.status.state) {
-            (Command::Play, State::Init) => format!("{word} needs READY: press Setup first"),
-            (Command::Play, _) => format!("{word} needs READY; it plays already"),
-            (Command::Pause, _) => format!("{word} needs PLAYING, the state is {state}"),
-            (Command::Setup, _) => format!("{word} needs INIT: press Teardown first"),
-            (Command::Teardown, _) => format!("{word}: there is no session in {state}"),
+            (Command::Play, State::Init) => format!("{label} needs READY: press Setup first"),
+            (Command::Play, _) => format!("{label} needs READY; the movie is already playing"),
+            (Command::Pause, _) => format!("{label} needs PLAYING, the state is {state}"),
+            (Command::Setup, _) => format!("{label} needs INIT: press Teardown first"),
+            (Command::Teardown, _) => format!("{label} needs a session, the state is {state}"),
         })
     }
 
-    /// The button that is the sensible next step.
+    /// The command that usually comes next; its button is highlighted.
     pub fn next_step(&self) -> Option<Command> {
         if !self.is_open() || self.status.pending.is_some() {
             return None;
@@ -216,8 +213,8 @@ impl Model {
     }
 }
 
-/// The word on the command's button: the lab's.
-pub fn word(command: Command) -> &'static str {
+/// The label of the command's button, as in the lab.
+pub fn label(command: Command) -> &'static str {
     match command {
         Command::Setup => "Setup",
         Command::Play => "Play",
@@ -226,33 +223,33 @@ pub fn word(command: Command) -> &'static str {
     }
 }
 
-/// What the widgets keep between two passes.
+/// State of the widgets between two passes.
 #[derive(Debug, Default)]
-#[allow(clippy::struct_excessive_bools, reason = "what is unfolded, each by itself")]
-pub struct Local {
-    /// The address as it is being typed.
+#[allow(clippy::struct_excessive_bools, reason = "independent states of independent widgets")]
+pub struct WidgetState {
+    /// Text of the address field.
     pub address: String,
-    /// The address gets the cursor with the next pass.
+    /// The address field gets the focus in the next pass.
     pub focus_address: bool,
-    /// The list of addresses and movies is to be unfolded with the next pass.
+    /// The list of addresses and movies opens in the next pass.
     pub open_choices: bool,
-    /// The lab's form as it is being filled in.
+    /// Texts of the lab form.
     pub lab: LabForm,
-    /// The lab's form is unfolded.
+    /// The lab form is open in the welcome page.
     pub lab_open: bool,
-    /// The lab's form is on show over everything.
+    /// The lab form is open as a dialog.
     pub lab_dialog: bool,
-    /// The list of keys is on show.
-    pub help: bool,
-    /// Where the seek bar is being dragged to, in seconds.
-    pub dragged: Option<f64>,
-    /// A panel that is on show though the window is narrow.
+    /// The list of keys is open.
+    pub key_list: bool,
+    /// Position to which the seek bar is dragged, in seconds.
+    pub dragged_to: Option<f64>,
+    /// The panel is shown in place of the picture, if the window is narrow.
     pub panel_over_picture: bool,
-    /// The unfolded entries of the log, and what their text takes, as far as it has been drawn.
+    /// The unfolded entries of the log, with the size of their texts when they were last drawn.
     pub unfolded: HashMap<usize, Vec2>,
-    /// Seconds before now at which the statistics are read.
-    pub read_at: Option<f64>,
-    /// Text is being typed into a field.
+    /// Age in seconds of the sample under the pointer, whose values are shown.
+    pub sample_age: Option<f64>,
+    /// A text field has the focus.
     pub typing: bool,
 }
 
@@ -261,27 +258,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_button_that_cannot_be_pressed_says_why() {
-        // The state, what waits, and for each command the words of the refusal.
+    fn a_disabled_button_has_a_reason() {
+        // The state, the pending command, and the refusal of each command.
         type Row = (State, Option<Command>, [Option<&'static str>; 4]);
+        let setup_waits = Some("Setup is waiting for the server's answer");
+        let play_waits = Some("Play is waiting for the server's answer");
         let rows: [Row; 5] = [
             (
                 State::Init,
                 None,
-                [None, Some("press Setup first"), Some("PLAYING"), Some("no session")],
-            ),
-            (State::Ready, None, [Some("press Teardown"), None, Some("the state is READY"), None]),
-            (State::Playing, None, [Some("press Teardown"), Some("plays already"), None, None]),
-            (
-                State::Init,
-                Some(Command::Setup),
-                [Some("Setup is waiting"), Some("waiting"), Some("waiting"), None],
+                [
+                    None,
+                    Some("Play needs READY: press Setup first"),
+                    Some("Pause needs PLAYING, the state is INIT"),
+                    Some("Teardown needs a session, the state is INIT"),
+                ],
             ),
             (
                 State::Ready,
-                Some(Command::Play),
-                [Some("Play is waiting"), Some("waiting"), Some("waiting"), None],
+                None,
+                [
+                    Some("Setup needs INIT: press Teardown first"),
+                    None,
+                    Some("Pause needs PLAYING, the state is READY"),
+                    None,
+                ],
             ),
+            (
+                State::Playing,
+                None,
+                [
+                    Some("Setup needs INIT: press Teardown first"),
+                    Some("Play needs READY; the movie is already playing"),
+                    None,
+                    None,
+                ],
+            ),
+            (State::Init, Some(Command::Setup), [setup_waits, setup_waits, setup_waits, None]),
+            (State::Ready, Some(Command::Play), [play_waits, play_waits, play_waits, None]),
         ];
         for (state, pending, want) in rows {
             let status =
@@ -289,36 +303,44 @@ mod tests {
             let model = Model { status, ..Model::default() };
             for (command, want) in Command::ALL.into_iter().zip(want) {
                 let got = model.refusal(command);
-                let fits = match want {
-                    Some(words) => got.as_ref().is_some_and(|got| got.contains(words)),
-                    None => got.is_none(),
-                };
-                assert!(fits, "{state:?} {pending:?} {command:?}: {got:?}");
+                assert_eq!(got.as_deref(), want, "{state:?} {pending:?} {command:?}");
             }
         }
         assert_eq!(Model::default().refusal(Command::Setup).as_deref(), Some("Open a movie first"));
     }
 
     #[test]
-    fn the_bar_is_there_where_one_can_seek() {
+    fn a_source_that_is_not_seekable_has_a_reason() {
         let second = Some(Duration::from_secs(1));
+        let live = Some("not seekable: the stream is live, or its length is unknown");
         let rows = [
-            (State::Init, Some(true), second, Protocol::Rtsp, Some("not set up")),
+            (
+                State::Init,
+                Some(true),
+                second,
+                Protocol::Rtsp,
+                Some("not seekable: the movie is not set up"),
+            ),
             (State::Ready, Some(true), second, Protocol::Rtsp, None),
-            (State::Playing, Some(true), None, Protocol::Rtsp, Some("live")),
-            (State::Playing, Some(false), second, Protocol::Lab, Some("basic lab")),
-            (State::Playing, None, None, Protocol::None, Some("cannot be sought")),
+            (State::Playing, Some(true), None, Protocol::Rtsp, live),
+            (
+                State::Playing,
+                Some(false),
+                second,
+                Protocol::Lab,
+                Some("not seekable: the basic lab has no seeking"),
+            ),
+            (State::Playing, None, None, Protocol::None, live),
         ];
         for (state, seekable, duration, protocol, want) in rows {
             let status = Status { protocol, state, duration, seekable, ..Status::default() };
-            let got = Model { status, ..Model::default() }.no_seeking();
-            assert_eq!(got.is_some(), want.is_some(), "{state:?}");
-            assert!(got.is_none_or(|got| got.contains(want.unwrap_or_default())), "{got:?}");
+            let got = Model { status, ..Model::default() }.why_not_seekable();
+            assert_eq!(got, want, "{state:?} {seekable:?} {protocol:?}");
         }
     }
 
     #[test]
-    fn frames_count_from_zero() {
+    fn frame_numbers_start_at_zero() {
         let model = |ms, frame_rate| Model {
             position: Some(Duration::from_millis(ms)),
             frame_rate,

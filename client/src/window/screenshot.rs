@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `--screenshot FILE --after FRAMES`: for documentation and tests.
+//! The option `--screenshot FILE --after FRAMES`, for documentation and tests.
 
 use crate::player::save_rgb;
 use eframe::egui;
@@ -8,45 +8,50 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The window is drawn so often before it is taken: fonts and sizes settle.
-const PASSES: u32 = 8;
+/// Number of passes before the screenshot, in which fonts and sizes settle.
+const MIN_PASSES: u32 = 8;
 
-/// Waits for its frames, takes the picture, and closes the window.
+/// Waits for its frames, saves the screenshot, and closes the window.
 #[derive(Debug)]
 pub struct Screenshot {
     path: PathBuf,
     after: u64,
-    patience: Duration,
+    timeout: Duration,
+    /// Number of the last frame, and the time at which it was first seen.
     newest: (u64, Instant),
     passes: u32,
     failed: Arc<AtomicBool>,
-    asked: bool,
+    requested: bool,
 }
 
 impl Screenshot {
-    /// Into `path`, when `after` frames have been shown; without a new one for `patience` it is
-    /// taken too, and `failed` is set.
-    pub fn new(path: PathBuf, after: u64, patience: Duration, failed: Arc<AtomicBool>) -> Self {
-        Self { path, after, patience, newest: (0, Instant::now()), passes: 0, failed, asked: false }
+    /// Saves to `path` when `after` frames have been shown. If no new frame arrives for `timeout`, it
+    /// saves too, and sets `failed`.
+    pub fn new(path: PathBuf, after: u64, timeout: Duration, failed: Arc<AtomicBool>) -> Self {
+        let newest = (0, Instant::now());
+        Self { path, after, timeout, newest, passes: 0, failed, requested: false }
     }
 
-    /// A pass has been drawn with so many frames shown; `ended`: no more will come.
-    pub fn pass(&mut self, ctx: &egui::Context, frames: u64, ended: bool) {
+    /// Called after each pass with the number of frames shown so far. `ended`: no more will arrive.
+    pub fn after_pass(&mut self, ctx: &egui::Context, frames: u64, ended: bool) {
         self.passes += 1;
         if self.newest.0 != frames {
             self.newest = (frames, Instant::now());
         }
         let enough = frames >= self.after;
-        let gave_up = !enough && (ended || self.newest.1.elapsed() > self.patience);
-        if self.asked || !(enough || gave_up) || self.passes < PASSES {
-            if !self.asked {
+        let gave_up = !enough && (ended || self.newest.1.elapsed() > self.timeout);
+        if self.requested || !(enough || gave_up) || self.passes < MIN_PASSES {
+            if !self.requested {
                 ctx.request_repaint_after(Duration::from_millis(20));
             }
             return;
         }
-        self.asked = true;
+        self.requested = true;
         if gave_up {
-            tracing::error!("{frames} of {} frames came; the window is taken as it is", self.after);
+            tracing::error!(
+                "only {frames} of {} frames were shown; saving the screenshot anyway",
+                self.after
+            );
             self.failed.store(true, Ordering::Relaxed);
         }
         let (path, failed, close) = (self.path.clone(), self.failed.clone(), ctx.clone());

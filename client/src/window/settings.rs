@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the window remembers, under the XDG directories (XDG Base Directory Specification).
+//! The window's settings, saved under the XDG directories (XDG Base Directory Specification).
 
-use crate::player::{Transport, password_blanked};
+use crate::player::{Transport, blank_password};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::PathBuf;
 
-/// As many addresses are remembered.
-const HISTORY: usize = 20;
+/// Number of addresses that are saved.
+const MAX_HISTORY: usize = 20;
 
-/// The side panel's page.
+/// Page of the side panel.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Panel {
-    /// None: the panel is closed.
+    /// The panel is closed.
     None,
-    /// What is said and answered.
+    /// Requests and replies.
     #[default]
     Protocol,
-    /// What is received and lost.
+    /// What was received and lost.
     Statistics,
 }
 
-/// Dark or light.
+/// The window's colours.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Theme {
-    /// As the system says.
+    /// Same as the system.
     #[default]
     System,
     /// Light text on dark.
@@ -33,7 +33,7 @@ pub enum Theme {
     Light,
 }
 
-/// The lab's form: what its client takes on the command line.
+/// Texts of the lab form, which are the arguments of the lab's client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LabForm {
@@ -41,7 +41,7 @@ pub struct LabForm {
     pub host: String,
     /// The server's port.
     pub port: String,
-    /// The UDP port that RTP comes to.
+    /// The UDP port on which to receive RTP.
     pub rtp_port: String,
     /// The movie.
     pub file: String,
@@ -55,25 +55,25 @@ impl Default for LabForm {
     }
 }
 
-/// All of it. What a file lacks has its default.
+/// The settings. Those that are missing in the file have their default values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
     /// The window's width and height in points.
     pub size: [f32; 2],
-    /// Addresses, the last one first; without passwords.
+    /// The last addresses, without passwords; the most recent comes first.
     pub history: Vec<String>,
-    /// How RTP is carried.
+    /// Transport of RTP.
     pub transport: Transport,
-    /// Dark or light.
+    /// The window's colours.
     pub theme: Theme,
-    /// The side panel.
+    /// Page of the side panel.
     pub panel: Panel,
     /// Three buttons instead of the lab's four.
     pub simple: bool,
-    /// A source that is opened is set up and played at once.
+    /// Set up and play each source when it is opened.
     pub play_on_open: bool,
-    /// The lab's form.
+    /// Texts of the lab form.
     pub lab: LabForm,
 }
 
@@ -92,47 +92,44 @@ impl Default for Settings {
     }
 }
 
-/// Why settings were not kept.
+/// Why the settings were not saved or loaded.
 #[derive(Debug, thiserror::Error)]
-pub enum KeepError {
-    /// The file cannot be written.
-    #[error("{0}")]
+pub enum SettingsError {
+    /// The file cannot be written or read.
+    #[error(transparent)]
     File(#[from] std::io::Error),
-    /// They cannot be put into words.
-    #[error("{0}")]
+    /// The settings cannot be converted to or from JSON.
+    #[error(transparent)]
     Json(#[from] serde_json::Error),
 }
 
-/// `$XDG_CONFIG_HOME/mjpeg-rtsp/window.json`.
-fn path() -> Option<PathBuf> {
+/// The path `$XDG_CONFIG_HOME/mjpeg-rtsp/window.json`.
+fn settings_path() -> Option<PathBuf> {
     let folders = directories::ProjectDirs::from("", "", "mjpeg-rtsp")?;
     Some(folders.config_dir().join("window.json"))
 }
 
 impl Settings {
-    /// As they were kept; the defaults where they were not, or cannot be read.
+    /// Loads the settings; the defaults if there is no file, or it cannot be read.
     pub fn load() -> Self {
-        let Some(path) = path() else { return Self::default() };
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
+        let Some(path) = settings_path() else { return Self::default() };
+        let loaded: Result<Self, SettingsError> = match std::fs::read(&path) {
+            Ok(json) => serde_json::from_slice(&json).map_err(SettingsError::from),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Self::default(),
-            Err(error) => {
-                tracing::warn!("{}: {error}; the defaults are taken", path.display());
-                return Self::default();
-            }
+            Err(error) => Err(error.into()),
         };
-        serde_json::from_slice(&text).unwrap_or_else(|error| {
-            tracing::warn!("{}: {error}; the defaults are taken", path.display());
+        loaded.unwrap_or_else(|error| {
+            tracing::warn!("cannot load {}: {error}; using the default settings", path.display());
             Self::default()
         })
     }
 
-    /// Keeps them, whole or not at all.
+    /// Saves the settings. After an error the previous file is still complete.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn keep(&self) -> Result<(), KeepError> {
-        let Some(path) = path() else { return Ok(()) };
+    pub fn save(&self) -> Result<(), SettingsError> {
+        let Some(path) = settings_path() else { return Ok(()) };
         let Some(folder) = path.parent() else { return Ok(()) };
         std::fs::create_dir_all(folder)?;
         let next = path.with_extension("json.new");
@@ -144,12 +141,12 @@ impl Settings {
         Ok(())
     }
 
-    /// Remembers an address.
-    pub fn remember(&mut self, address: &str) {
-        let address = password_blanked(address);
+    /// Adds an address to the history, without its password.
+    pub fn add_to_history(&mut self, address: &str) {
+        let address = blank_password(address);
         self.history.retain(|it| *it != address);
         self.history.insert(0, address);
-        self.history.truncate(HISTORY);
+        self.history.truncate(MAX_HISTORY);
     }
 }
 
@@ -158,25 +155,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_address_is_the_first_without_its_password() {
+    fn the_history_starts_with_the_last_address_without_its_password() {
         let mut settings = Settings::default();
-        for number in 0..HISTORY + 5 {
-            settings.remember(&format!("rtsp://h/{number}"));
+        for number in 0..MAX_HISTORY + 5 {
+            settings.add_to_history(&format!("rtsp://h/{number}"));
         }
-        settings.remember("rtsp://u:secret@h/10");
-        settings.remember("rtsp://h/20");
-        assert_eq!(settings.history.len(), HISTORY);
+        settings.add_to_history("rtsp://u:secret@h/10");
+        settings.add_to_history("rtsp://h/20");
+        assert_eq!(settings.history.len(), MAX_HISTORY);
         assert_eq!(settings.history[..2], ["rtsp://h/20", "rtsp://u:***@h/10"]);
         assert_eq!(settings.history.iter().filter(|it| *it == "rtsp://h/20").count(), 1);
     }
 
     #[test]
-    fn what_is_kept_is_read_again_and_what_is_missing_has_its_default() {
+    fn saved_settings_are_loaded_and_missing_ones_have_their_defaults() {
         let mut settings =
             Settings { panel: Panel::Statistics, simple: true, ..Settings::default() };
-        settings.remember("rtsp://h/m");
+        settings.add_to_history("rtsp://h/m");
         let text = serde_json::to_string(&settings).expect("plain data");
-        assert_eq!(serde_json::from_str::<Settings>(&text).expect("it was written so"), settings);
+        assert_eq!(serde_json::from_str::<Settings>(&text).expect("it was just written"), settings);
         let part: Settings =
             serde_json::from_str(r#"{"simple": true}"#).expect("the rest is default");
         assert_eq!(part, Settings { simple: true, ..Settings::default() });

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Colours and sizes: neutral but for one accent, which marks what is on.
+//! Colours and sizes. All colours are neutral, except one accent colour for what is active.
 
 use super::settings;
 use eframe::egui::{
-    self, Color32, CornerRadius, FontFamily, FontId, Stroke, Style, TextStyle, Visuals,
+    self, Button, Color32, CornerRadius, FontFamily, FontId, RichText, Stroke, Style, TextStyle,
+    Visuals,
 };
 
-/// What is on: the current state, the played part, the next step. With white on it 5.5 to 1.
+/// Marks the current state, the played part and the next step. Its contrast with white is 5.5 to 1.
 pub const ACCENT: Color32 = Color32::from_rgb(0x1a, 0x6c, 0xbe);
-/// Text on the accent.
+/// Colour of text on the accent colour.
 pub const ON_ACCENT: Color32 = Color32::WHITE;
 /// Height of buttons and fields.
 pub const ROW: f32 = 30.0;
-/// Round corners of buttons and boxes.
+/// Corner radius of buttons and boxes.
 pub const CORNER: CornerRadius = CornerRadius::same(5);
 
-/// Marks of what breaks a rule, and of failures.
+/// Colour of failures, and of marks at violations of a rule.
 pub fn warning(dark: bool) -> Color32 {
     if dark { Color32::from_rgb(0xf0, 0xb4, 0x4c) } else { Color32::from_rgb(0x8f, 0x50, 0x00) }
 }
 
-/// Lines and names that are the accent's colour on the panel's ground.
+/// The accent colour for lines and text on the panel's background.
 pub fn accent_text(dark: bool) -> Color32 {
     if dark { Color32::from_rgb(0x6c, 0xb2, 0xf5) } else { Color32::from_rgb(0x12, 0x5a, 0xa3) }
 }
@@ -64,7 +65,7 @@ fn visuals(dark: bool) -> Visuals {
     visuals
 }
 
-fn sizes(style: &mut Style) {
+fn set_sizes(style: &mut Style) {
     style.text_styles = [
         (TextStyle::Small, FontId::new(12.0, FontFamily::Proportional)),
         (TextStyle::Body, FontId::new(14.0, FontFamily::Proportional)),
@@ -77,22 +78,27 @@ fn sizes(style: &mut Style) {
     style.spacing.button_padding = egui::vec2(10.0, 4.0);
     style.spacing.interact_size.y = ROW;
     style.spacing.slider_rail_height = 6.0;
-    // Beside what it scrolls, never over it.
+    // Scroll bars are beside the content, never over it.
     style.spacing.scroll = egui::style::ScrollStyle::solid();
     style.spacing.scroll.bar_width = 6.0;
     style.animation_time = 0.15;
 }
 
-/// Gives the context both themes' colours, and the sizes.
+/// Installs the colours of both themes, and the sizes.
 pub fn install(ctx: &egui::Context) {
     for (theme, dark) in [(egui::Theme::Dark, true), (egui::Theme::Light, false)] {
         ctx.set_visuals_of(theme, visuals(dark));
     }
-    ctx.all_styles_mut(sizes);
+    ctx.all_styles_mut(set_sizes);
 }
 
-/// Takes the theme that a person chose.
-pub fn choose(ctx: &egui::Context, theme: settings::Theme) {
+/// A button with the accent colour.
+pub fn accent_button(text: &str) -> Button<'_> {
+    Button::new(RichText::new(text).color(ON_ACCENT)).fill(ACCENT)
+}
+
+/// Applies the theme of the settings.
+pub fn set_theme(ctx: &egui::Context, theme: settings::Theme) {
     ctx.set_theme(match theme {
         settings::Theme::System => egui::ThemePreference::System,
         settings::Theme::Dark => egui::ThemePreference::Dark,

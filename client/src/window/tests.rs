@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The widgets, driven by what a screen reader is told of them.
+//! Tests of the widgets, by their accessibility names.
 
-use super::advice::{Advice, on_silence};
-use super::model::{Action, Banner, Local, Model, Movies, Shown};
+use super::advice::{Advice, silence_banner};
+use super::model::{Action, Banner, DisplayedPicture, Model, MovieList, WidgetState};
 use super::settings::{Panel, Settings};
 use super::{style, view};
 use crate::player::engine::Status;
 use crate::player::{
-    Command, Exchange, Failure, FailureKind, History, Packet, Protocol, ProtocolLog, State,
-    Transport,
+    Command, Exchange, Failure, FailureKind, History, Packet, Protocol, ProtocolEntry, ProtocolLog,
+    State, Transport,
 };
 use eframe::egui::{Key, Modifiers, Role, TextureId};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
+use gstmjpegfile::lab::{explain_reply, explain_request};
 use gstmjpegfile::rtp::{RtpHeader, Timestamp};
 use std::time::Duration;
 
-struct World {
+struct WindowState {
     model: Model,
-    local: Local,
+    widgets: WidgetState,
     log: ProtocolLog,
     history: History,
     actions: Vec<Action>,
@@ -36,28 +37,28 @@ fn model(state: State) -> Model {
         rate: 1.0,
         ..Status::default()
     };
-    let shown = Shown { texture: TextureId::default(), size: [384.0, 288.0] };
-    let picture = (state != State::Init).then_some(shown);
+    let displayed = DisplayedPicture { texture: TextureId::default(), size: [384.0, 288.0] };
+    let picture = (state != State::Init).then_some(displayed);
     let position = picture.map(|_| Duration::from_millis(12_450));
     let settings = Settings { panel: Panel::None, ..Settings::default() };
     Model { status, settings, picture, position, frame_rate: Some(20.0), ..Model::default() }
 }
 
-fn harness(model: Model, size: [f32; 2]) -> Harness<'static, World> {
-    let world = World {
+fn harness(model: Model, size: [f32; 2]) -> Harness<'static, WindowState> {
+    let state = WindowState {
         model,
-        local: Local::default(),
+        widgets: WidgetState::default(),
         log: ProtocolLog::default(),
         history: History::default(),
         actions: Vec::new(),
     };
     let mut harness =
         Harness::builder().with_size(size).with_context_setup(style::install).build_ui_state(
-            |ui, world: &mut World| {
-                let World { model, local, log, history, actions } = world;
-                view::show(ui, model, log, history, local, actions);
+            |ui, state: &mut WindowState| {
+                let WindowState { model, widgets, log, history, actions } = state;
+                view::show(ui, model, log, history, widgets, actions);
             },
-            world,
+            state,
         );
     harness.run_steps(4);
     harness
@@ -65,21 +66,21 @@ fn harness(model: Model, size: [f32; 2]) -> Harness<'static, World> {
 
 const WIDE: [f32; 2] = [1280.0, 800.0];
 
-fn taken(harness: &mut Harness<'_, World>) -> Vec<Action> {
+fn take_actions(harness: &mut Harness<'_, WindowState>) -> Vec<Action> {
     harness.run_steps(2);
     std::mem::take(&mut harness.state_mut().actions)
 }
 
 #[test]
-fn each_state_has_its_buttons() {
+fn each_state_enables_its_buttons() {
     let rows = [
         (State::Init, [true, false, false, false], "State: INIT"),
         (State::Ready, [false, true, false, true], "State: READY"),
         (State::Playing, [false, false, true, true], "State: PLAYING"),
     ];
-    for (state, enabled, told) in rows {
+    for (state, enabled, label) in rows {
         let mut harness = harness(model(state), WIDE);
-        harness.get_by_label(told);
+        harness.get_by_label(label);
         let buttons = [
             ("Setup", Action::Setup),
             ("Play", Action::Play),
@@ -91,13 +92,13 @@ fn each_state_has_its_buttons() {
             assert_eq!(!button.accesskit_node().is_disabled(), enabled, "{state:?}: {name}");
             button.click();
             let want = if enabled { vec![action] } else { Vec::new() };
-            assert_eq!(taken(&mut harness), want, "{state:?}: {name}");
+            assert_eq!(take_actions(&mut harness), want, "{state:?}: {name}");
         }
     }
 }
 
 #[test]
-fn three_buttons_set_up_by_themselves() {
+fn simple_mode_has_three_buttons() {
     let rows = [
         (State::Init, [true, false, false]),
         (State::Ready, [true, false, true]),
@@ -117,7 +118,7 @@ fn three_buttons_set_up_by_themselves() {
 }
 
 #[test]
-fn every_key_does_what_the_list_says() {
+fn each_key_returns_its_action() {
     let plain = Modifiers::NONE;
     let rows = [
         (Key::S, plain, Action::Setup),
@@ -130,23 +131,23 @@ fn every_key_does_what_the_list_says() {
         (Key::Period, plain, Action::Step(1)),
         (Key::Plus, plain, Action::Faster),
         (Key::Minus, plain, Action::Slower),
-        (Key::F, plain, Action::FullScreen),
+        (Key::F, plain, Action::ToggleFullScreen),
         (Key::Q, plain, Action::Quit),
         (Key::S, Modifiers::COMMAND, Action::Snapshot),
-        (Key::R, Modifiers::COMMAND, Action::Record),
+        (Key::R, Modifiers::COMMAND, Action::ToggleRecording),
         (Key::O, Modifiers::COMMAND, Action::OpenFile),
         (Key::L, Modifiers::COMMAND, Action::FocusAddress),
-        (Key::Questionmark, plain, Action::Help),
+        (Key::Questionmark, plain, Action::ToggleKeyList),
     ];
     let mut harness = harness(model(State::Playing), WIDE);
     for (key, modifiers, action) in rows {
         harness.key_press_modifiers(modifiers, key);
-        assert_eq!(taken(&mut harness), [action], "{key:?}");
+        assert_eq!(take_actions(&mut harness), [action], "{key:?}");
     }
 }
 
 #[test]
-fn what_is_typed_into_the_address_is_no_command() {
+fn keys_typed_into_the_address_are_not_shortcuts() {
     let mut harness = harness(model(State::Playing), WIDE);
     harness.get_by_label("Address").focus();
     harness.run_steps(2);
@@ -154,62 +155,65 @@ fn what_is_typed_into_the_address_is_no_command() {
         harness.key_press(key);
     }
     harness.get_by_label("Address").type_text("rtsp://h/m");
-    assert_eq!(taken(&mut harness), []);
+    assert_eq!(take_actions(&mut harness), []);
     harness.key_press(Key::Enter);
-    assert_eq!(taken(&mut harness), [Action::Open("rtsp://h/m".to_owned())]);
+    assert_eq!(take_actions(&mut harness), [Action::Open("rtsp://h/m".to_owned())]);
 }
 
 #[test]
-fn the_bar_seeks_where_one_can_and_says_why_not() {
-    let mut there = harness(model(State::Playing), WIDE);
-    there.get_by_label("0:12.5");
-    there.get_by_label("-0:12.6");
-    there.get_by_label("Position").set_value_accesskit(20.0);
-    assert_eq!(taken(&mut there), [Action::Seek(Duration::from_secs(20))]);
+fn the_seek_bar_seeks_or_shows_why_it_cannot() {
+    let mut seekable = harness(model(State::Playing), WIDE);
+    seekable.get_by_label("0:12.5");
+    seekable.get_by_label("-0:12.6");
+    seekable.get_by_label("Position").set_value_accesskit(20.0);
+    assert_eq!(take_actions(&mut seekable), [Action::Seek(Duration::from_secs(20))]);
 
     let mut basic = model(State::Playing);
     basic.status.seekable = Some(false);
     let basic = harness(basic, WIDE);
     assert!(basic.query_by_label("Position").is_none());
-    basic.get_by_label_contains("the basic lab has no seeking");
+    basic.get_by_label("not seekable: the basic lab has no seeking");
 }
 
 #[test]
-fn a_failure_offers_its_next_step() {
+fn a_failure_offers_a_solution() {
     let kind = FailureKind::PortTaken { free: Some(25002) };
     let failure = Failure { kind, text: "cannot take RTP port 25000".to_owned() };
     let mut model = model(State::Init);
-    model.failure = Some(Advice::on(&failure, SOURCE, Protocol::Lab));
+    model.failure = Some(Advice::for_failure(&failure, SOURCE, Protocol::Lab));
     let mut harness = harness(model, WIDE);
-    harness.get_by_label("The RTP port is taken");
+    harness.get_by_label("The RTP port is in use");
     harness.get_by_label("cannot take RTP port 25000");
     harness.get_by_label("Use port 25002").click();
-    assert_eq!(taken(&mut harness), [Action::AgainOnPort(25002)]);
+    assert_eq!(take_actions(&mut harness), [Action::RetryOnPort(25002)]);
 }
 
 #[test]
-fn silence_is_a_banner_that_helps() {
+fn silence_shows_a_banner_with_offers() {
     let mut model = model(State::Playing);
     model.status.protocol = Protocol::Rtsp;
-    model.banner = Some(on_silence(&model.status));
+    model.banner = Some(silence_banner(&model.status));
     let mut harness = harness(model, WIDE);
-    harness.get_by_label_contains("No packets for 3 s");
+    harness.get_by_label(
+        "No packets for 3 s, although PLAY was answered with 200. A firewall may block them, or the \
+         RTP port may be wrong.",
+    );
     harness.get_by_label("Try TCP").click();
-    assert_eq!(taken(&mut harness), [Action::AgainBy(Transport::Tcp)]);
+    assert_eq!(take_actions(&mut harness), [Action::RetryWithTransport(Transport::Tcp)]);
     harness.get_by_label("Close").click();
-    assert_eq!(taken(&mut harness), [Action::Dismiss]);
+    assert_eq!(take_actions(&mut harness), [Action::DismissBanner]);
 }
 
 #[test]
-fn before_the_first_movie_there_are_ways_to_open_one() {
+fn the_welcome_page_opens_addresses_and_lab_servers() {
     let mut settings = Settings { panel: Panel::None, ..Settings::default() };
     settings.history = (0..7).map(|number| format!("rtsp://h/{number}")).collect();
     let mut harness = harness(Model { settings, ..Model::default() }, [480.0, 360.0]);
     harness.get_by_label("Address");
     harness.get_by_label("rtsp://h/4");
-    assert!(harness.query_by_label("rtsp://h/5").is_none(), "the last five");
+    assert!(harness.query_by_label("rtsp://h/5").is_none(), "only five recent addresses are shown");
     harness.get_by_label("rtsp://h/0").click();
-    assert_eq!(taken(&mut harness), [Action::Open("rtsp://h/0".to_owned())]);
+    assert_eq!(take_actions(&mut harness), [Action::Open("rtsp://h/0".to_owned())]);
     harness.get_by_label("Lab server").click();
     harness.run_steps(3);
     for field in ["Host", "Port", "RTP port", "Movie"] {
@@ -219,50 +223,65 @@ fn before_the_first_movie_there_are_ways_to_open_one() {
     form.scroll_to_me();
     harness.run_steps(4);
     harness.get_by_label("Open the lab server").click();
-    assert_eq!(taken(&mut harness), [Action::OpenLab]);
+    assert_eq!(take_actions(&mut harness), [Action::OpenLab]);
 }
 
 #[test]
-fn the_servers_movies_are_listed() {
+fn the_movies_of_the_server_are_listed() {
     let mut model = model(State::Playing);
     let movie = "labrtsp://127.0.0.1:1025/other.Mjpeg".to_owned();
-    model.movies = Movies::Known(vec![movie.clone()]);
+    model.movies = MovieList::Known(vec![movie.clone()]);
     let mut harness = harness(model, WIDE);
     harness.get_by_label("Addresses and movies").click();
     harness.run_steps(3);
     harness.get_by_label("Movies of 127.0.0.1:1025");
     harness.get_by_label(&movie).click();
-    assert_eq!(taken(&mut harness), [Action::Open(movie)]);
+    assert_eq!(take_actions(&mut harness), [Action::Open(movie)]);
 }
 
 #[test]
-fn the_exchange_unfolds_line_by_line() {
+fn entries_of_the_exchange_unfold_into_explained_lines() {
     let mut model = model(State::Ready);
     model.settings.panel = Panel::Protocol;
     let header = RtpHeader::jpeg(1207, Timestamp::from_ticks(5_427_000), 0x1c2f_03aa, true);
-    model.status.last_packet = Some(Packet { header, payload: 6014 });
+    model.status.last_packet = Some(Packet { header, payload_len: 6014 });
     let mut harness = harness(model, WIDE);
     let request = "SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 25000";
-    let log = &mut harness.state_mut().log;
-    log.take(7, &Exchange::Request(request.to_owned()));
+    let sent = Exchange::Request(request.to_owned());
     let text = "RTSP/1.0 200 OK\nCSeq: 2\nSession: 539239\n".to_owned();
     let asked = Some((gstmjpegfile::lab::Method::Setup, 1));
-    log.take(9, &Exchange::Reply { text, asked });
+    let received = Exchange::Reply { text: text.clone(), request: asked };
+    let log = &mut harness.state_mut().log;
+    log.push(7, &sent);
+    log.push(9, &received);
     harness.run_steps(3);
-    harness.get_by_label_contains("sent after 0.007 s: SETUP movie.Mjpeg").click();
+    let summary = |exchange| ProtocolEntry { at_ms: 0, exchange }.summary();
+    let row = format!("sent after 0.007 s: SETUP movie.Mjpeg RTSP/1.0 {}", summary(sent));
+    harness.get_by_label(&row).click();
     harness.run_steps(3);
-    harness.get_by_label_contains("received after 0.009 s: RTSP/1.0 200 OK").click();
+    let row = format!("received after 0.009 s: RTSP/1.0 200 OK {}", summary(received));
+    harness.get_by_label(&row).click();
     harness.run_steps(3);
-    harness.get_by_label_contains("port 25000 of the client");
-    harness.get_by_label_contains("session 539239: the client repeats it");
-    harness.get_by_label_contains("CSeq repeats that of the request, 1, but received 2");
-    harness.get_by_label_contains("sequence number 1207, timestamp 5427000, SSRC 1c2f03aa");
+    for explanation in [explain_request(request), explain_reply(&text, asked)] {
+        for (line, sentence) in &explanation.lines {
+            for label in [line, sentence] {
+                assert!(harness.query_all_by_label(label).next().is_some(), "{label}");
+            }
+        }
+    }
+    for remark in explain_reply(&text, asked).remarks {
+        harness.get_by_label(&remark);
+    }
+    harness.get_by_label(
+        "Last RTP header: V 2, P 0, X 0, CC 0, M 1, PT 26, sequence number 1207, timestamp 5427000, \
+         SSRC 1c2f03aa",
+    );
     harness.get_by_label("Copy").click();
-    assert_eq!(taken(&mut harness), [Action::CopyProtocol]);
+    assert_eq!(take_actions(&mut harness), [Action::CopyProtocol]);
 }
 
 #[test]
-fn statistics_are_told_with_their_units() {
+fn statistics_have_accessibility_names_with_units() {
     let mut model = model(State::Playing);
     model.settings.panel = Panel::Statistics;
     let mut harness = harness(model, WIDE);
@@ -276,20 +295,20 @@ fn statistics_are_told_with_their_units() {
             ..crate::player::Statistics::default()
         };
         let at = f64::from(quarter) / 4.0;
-        harness.state_mut().history.take(at, counts, Duration::from_millis(51));
+        harness.state_mut().history.push(at, counts, Duration::from_millis(51));
     }
     harness.run_steps(3);
-    for told in [
+    for label in [
         "Data rate: 8.00 Mbit/s",
         "Frames: 20.0 frames/s",
         "Packet loss, last second: 10.00 %",
         "Jitter: 1.50 ms",
         "Time between frames: 51.0 ms",
     ] {
-        harness.get_by_label(told);
+        harness.get_by_label(label);
     }
     harness.get_by_label("Save\u{2026}").click();
-    assert_eq!(taken(&mut harness), [Action::SaveStatistics]);
+    assert_eq!(take_actions(&mut harness), [Action::SaveStatistics]);
 }
 
 #[test]
@@ -298,7 +317,7 @@ fn no_control_is_clipped_down_to_the_smallest_window() {
         for panel in [Panel::Protocol, Panel::Statistics] {
             let mut model = model(State::Playing);
             model.settings.panel = panel;
-            let banner = Banner { text: "The movie is over.".to_owned(), offers: Vec::new() };
+            let banner = Banner { text: "The movie has ended.".to_owned(), offers: Vec::new() };
             model.banner = Some(banner);
             let harness = harness(model, size);
             let names = [
@@ -319,11 +338,11 @@ fn no_control_is_clipped_down_to_the_smallest_window() {
                     && area.bottom() <= size[1];
                 assert!(inside, "{name} at {size:?}: {area}");
             }
-            // None covers another.
+            // No control overlaps another.
             for (at, (name, area)) in names.iter().zip(&areas).enumerate() {
                 for (other, covered) in names.iter().zip(&areas).skip(at + 1) {
-                    let cut = area.intersect(*covered);
-                    assert!(!cut.is_positive(), "{name} and {other} at {size:?}: {cut}");
+                    let overlap = area.intersect(*covered);
+                    assert!(!overlap.is_positive(), "{name} and {other} at {size:?}: {overlap}");
                 }
             }
         }
@@ -349,7 +368,7 @@ fn every_control_can_be_reached_by_tab() {
 }
 
 #[test]
-fn the_words_are_the_labs() {
-    let words: Vec<&str> = Command::ALL.into_iter().map(super::model::word).collect();
-    assert_eq!(words, ["Setup", "Play", "Pause", "Teardown"]);
+fn the_labels_are_those_of_the_lab() {
+    let labels: Vec<&str> = Command::ALL.into_iter().map(super::model::label).collect();
+    assert_eq!(labels, ["Setup", "Play", "Pause", "Teardown"]);
 }

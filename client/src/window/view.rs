@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The window's zones, in the order in which they give way when it is small.
+//! The layout of the window: address bar, side panel, controls, picture.
 
-use super::model::{Action, Local, Model};
+use super::model::{Action, Model, WidgetState};
 use super::settings::Panel;
 use super::{address, controls, keys, picture, protocol, statistics};
 use crate::player::{History, ProtocolLog};
 use eframe::egui::{self, CentralPanel, Frame, Margin, Modal, RichText, Ui, vec2};
 
-/// Below this width the side panel takes the picture's place, if it is asked for.
+/// In a window narrower than this the side panel is shown in place of the picture.
 pub const NARROW: f32 = 800.0;
 
-/// What the buttons and a state need beside each other.
-const CONTROLS: f32 = 480.0;
+/// Width of the buttons and one state, side by side.
+const CONTROLS_WIDTH: f32 = 480.0;
 
-/// Draws everything; what is asked for is added to `actions`.
+/// Draws the whole window, and adds the requested actions to `actions`.
 pub fn show(
     ui: &mut Ui,
     model: &Model,
     log: &ProtocolLog,
     history: &History,
-    local: &mut Local,
+    widgets: &mut WidgetState,
     actions: &mut Vec<Action>,
 ) {
-    let typing = std::mem::take(&mut local.typing);
+    let typing = std::mem::take(&mut widgets.typing);
     actions.extend(keys::pressed(ui.ctx(), typing));
     if model.full_screen && model.picture.is_some() {
-        let bare = CentralPanel::default().frame(Frame::NONE);
-        bare.show(ui, |ui| picture::show(ui, model, local, actions));
+        let panel = CentralPanel::default().frame(Frame::NONE);
+        panel.show(ui, |ui| picture::show(ui, model, widgets, actions));
         return;
     }
     let bar = Frame::new().fill(ui.visuals().panel_fill).inner_margin(Margin::symmetric(12, 8));
     egui::Panel::top("address").frame(bar).exact_size(48.0).show(ui, |ui| {
-        address::show(ui, model, local, actions);
+        address::show(ui, model, widgets, actions);
     });
     let narrow = ui.ctx().content_rect().width() < NARROW;
     let page = model.settings.panel;
@@ -40,55 +40,55 @@ pub fn show(
         egui::Panel::right("panel")
             .frame(bar)
             .default_size(400.0)
-            .size_range(300.0..=(width - CONTROLS).max(300.0))
+            .size_range(300.0..=(width - CONTROLS_WIDTH).max(300.0))
             .resizable(true)
-            .show(ui, |ui| side(ui, model, log, history, local, actions));
+            .show(ui, |ui| side_panel(ui, model, log, history, widgets, actions));
     }
     egui::Panel::bottom("controls").frame(bar).show(ui, |ui| {
-        controls::show(ui, model, local, actions);
+        controls::show(ui, model, widgets, actions);
     });
-    let over = narrow && local.panel_over_picture && page != Panel::None;
+    let panel_over_picture = narrow && widgets.panel_over_picture && page != Panel::None;
     let plain = Frame::new().fill(ui.visuals().panel_fill);
-    let frame = match over {
+    let frame = match panel_over_picture {
         true => bar,
-        // What is beside the picture is the colour that the window is cleared with.
+        // The background of the picture is the colour with which the window is cleared.
         false if model.shows_picture() => Frame::NONE,
         false => plain,
     };
     CentralPanel::default().frame(frame).show(ui, |ui| {
-        if over {
-            side(ui, model, log, history, local, actions);
+        if panel_over_picture {
+            side_panel(ui, model, log, history, widgets, actions);
         } else {
-            picture::show(ui, model, local, actions);
+            picture::show(ui, model, widgets, actions);
         }
     });
-    if local.help {
-        help(ui, local);
+    if widgets.key_list {
+        key_list(ui, widgets);
     }
-    if local.lab_dialog {
+    if widgets.lab_dialog {
         let shown = Modal::new(egui::Id::unique("lab dialog")).show(ui.ctx(), |ui| {
             ui.set_width(360.0);
             ui.heading("Lab server");
-            picture::lab_form(ui, local, actions);
+            picture::lab_form(ui, widgets, actions);
         });
-        local.lab_dialog &= !shown.should_close();
+        widgets.lab_dialog &= !shown.should_close();
     }
 }
 
-/// The panel: its two pages.
-fn side(
+/// The side panel, which has two pages.
+fn side_panel(
     ui: &mut Ui,
     model: &Model,
     log: &ProtocolLog,
     history: &History,
-    local: &mut Local,
+    widgets: &mut WidgetState,
     actions: &mut Vec<Action>,
 ) {
     let page = model.settings.panel;
     ui.horizontal(|ui| {
-        for (of, name) in [(Panel::Protocol, "Protocol"), (Panel::Statistics, "Statistics")] {
-            if ui.selectable_label(page == of, name).clicked() && page != of {
-                actions.push(Action::TogglePanel(of));
+        for (tab, name) in [(Panel::Protocol, "Protocol"), (Panel::Statistics, "Statistics")] {
+            if ui.selectable_label(page == tab, name).clicked() && page != tab {
+                actions.push(Action::TogglePanel(tab));
             }
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
@@ -103,23 +103,23 @@ fn side(
     });
     ui.separator();
     match page {
-        Panel::Protocol => protocol::show(ui, model, log, local, actions),
-        Panel::Statistics => statistics::show(ui, model, history, local, actions),
+        Panel::Protocol => protocol::show(ui, model, log, widgets, actions),
+        Panel::Statistics => statistics::show(ui, model, history, widgets, actions),
         Panel::None => {}
     }
 }
 
-/// The list of keys.
-fn help(ui: &mut Ui, local: &mut Local) {
+/// The list of keys, as a dialog.
+fn key_list(ui: &mut Ui, widgets: &mut WidgetState) {
     let shown = Modal::new(egui::Id::unique("keys")).show(ui.ctx(), |ui| {
         ui.heading("Keys");
         ui.add_space(4.0);
-        let room = (ui.ctx().content_rect().height() - 140.0).max(160.0);
-        egui::ScrollArea::vertical().max_height(room).show(ui, |ui| {
+        let max_height = (ui.ctx().content_rect().height() - 140.0).max(160.0);
+        egui::ScrollArea::vertical().max_height(max_height).show(ui, |ui| {
             egui::Grid::new("keys").num_columns(2).spacing([24.0, 4.0]).show(ui, |ui| {
                 for binding in keys::BINDINGS.iter().filter(|it| it.name != "=") {
                     ui.label(RichText::new(binding.name).monospace());
-                    ui.label(binding.does);
+                    ui.label(binding.description);
                     ui.end_row();
                 }
             });
@@ -128,6 +128,6 @@ fn help(ui: &mut Ui, local: &mut Local) {
         ui.add(egui::Button::new("Close").min_size(vec2(86.0, super::style::ROW))).clicked()
     });
     if shown.inner || shown.should_close() {
-        local.help = false;
+        widgets.key_list = false;
     }
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The lab's requests, seeks, single frames and speeds.
+//! The lab's commands, seeks, steps by single frames, and speeds.
 
 use super::App;
 use crate::player::{Command, Protocol, State};
 use std::time::Duration;
 
-/// The speeds that plus and minus go through.
+/// The playback speeds that can be chosen.
 const SPEEDS: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
 
 impl App {
     pub(super) fn command(&mut self, command: Command) {
-        if let Some(why) = self.model.refusal(command) {
-            self.pass_on(&why);
+        if let Some(reason) = self.model.refusal(command) {
+            self.notify_briefly(&reason);
             return;
         }
         if command == Command::Setup {
@@ -20,27 +20,27 @@ impl App {
         self.engine.command(command);
     }
 
-    /// Says why not, if the source cannot be sought in.
-    pub(super) fn can_seek(&mut self) -> bool {
-        let why = self.model.no_seeking();
-        if let Some(why) = why {
-            self.pass_on(why);
+    /// Whether the source is seekable; if not, shows why.
+    pub(super) fn check_seekable(&mut self) -> bool {
+        let reason = self.model.why_not_seekable();
+        if let Some(reason) = reason {
+            self.notify_briefly(reason);
         }
-        why.is_none()
+        reason.is_none()
     }
 
     pub(super) fn seek(&mut self, position: Duration) {
-        if self.can_seek() {
-            self.target = Some(position);
+        if self.check_seekable() {
+            self.seek_target = Some(position);
             self.engine.seek(position);
         }
     }
 
     pub(super) fn skip(&mut self, seconds: i8) {
-        let whole = self.model.status.duration.unwrap_or_default();
+        let end = self.model.status.duration.unwrap_or_default();
         let by = Duration::from_secs(u64::from(seconds.unsigned_abs()));
-        let at = self.target.or(self.model.position).unwrap_or_default();
-        let to = if seconds < 0 { at.saturating_sub(by) } else { (at + by).min(whole) };
+        let from = self.seek_target.or(self.model.position).unwrap_or_default();
+        let to = if seconds < 0 { from.saturating_sub(by) } else { (from + by).min(end) };
         self.seek(to);
     }
 
@@ -49,25 +49,25 @@ impl App {
             self.command(Command::Pause);
             return;
         }
-        if !self.can_seek() {
+        if !self.check_seekable() {
             return;
         }
         let (Some(frame), Some(rate)) = (self.model.frame(), self.model.frame_rate) else {
-            self.pass_on("There are no single frames: the source does not state a frame rate");
+            self.notify_briefly("Cannot step by frames: the source does not state a frame rate");
             return;
         };
-        // A quarter into the frame: places are rounded on the way to the server.
+        // A quarter of a frame later than its start: the position may be rounded down later.
         #[allow(clippy::cast_precision_loss)] // Frame numbers are far below 2^52.
         let at = frame.saturating_add_signed(i64::from(frames)) as f64 + 0.25;
         self.engine.seek(Duration::from_secs_f64(at / rate));
     }
 
-    pub(super) fn speed(&mut self, steps: isize) {
+    pub(super) fn change_speed(&mut self, steps: isize) {
         if self.model.status.protocol == Protocol::Lab {
-            self.pass_on("A lab server plays at its own speed");
+            self.notify_briefly("The speed of a lab server cannot be changed");
             return;
         }
-        if !self.can_seek() {
+        if !self.check_seekable() {
             return;
         }
         let rate = self.model.status.rate;

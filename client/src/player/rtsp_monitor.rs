@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Hears what rtspsrc says to a server and is answered.
+//! An element that reports the requests of rtspsrc and the replies to them.
 //!
-//! rtspsrc 1.22 has a signal before a request and none for a reply. But it makes one of each
-//! element that has the interface `GstRTSPExtension` (gst-plugins-good, gst/rtsp/gstrtspext.c), and
-//! calls it before a request and with request and reply after it. This is such an element: it
-//! changes nothing, and posts both as an element message in the name of its rtspsrc. Keep-alive
-//! requests, which rtspsrc sends behind the extensions' back, are not heard.
-#![allow(unsafe_code)] // The interface and RTSP messages' headers are not in the bindings.
+//! rtspsrc 1.22 has a signal before a request and none for a reply. But it makes an instance of each
+//! registered element that implements the interface `GstRTSPExtension` (gst-plugins-good,
+//! gst/rtsp/gstrtspext.c); it calls the instance before a request, and with request and reply after
+//! it. This element implements the interface. It changes nothing, and posts both as element messages
+//! whose source is its rtspsrc. It does not see keep-alive requests, for which rtspsrc calls no
+//! extension.
+#![allow(unsafe_code)] // The bindings lack the interface and the headers of RTSP messages.
 
-use super::border;
+use super::{border, lock};
 use glib::prelude::*;
 use glib::subclass::prelude::*;
 use glib::translate::*;
@@ -19,17 +20,17 @@ use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_uint};
 use std::ptr;
 
-/// Name of the element message about a request that goes out: `request`, without CSeq, session
-/// and authorization, which the connection adds.
-pub(super) const SENT: &str = "rtsp-request";
-/// Name of the element message about a reply: `request` as it went out, `reply`.
-pub(super) const ANSWERED: &str = "rtsp-reply";
+/// Name of the element message before a request is sent. Its field `request` lacks CSeq, session
+/// and authorization, which the connection adds later.
+pub(super) const REQUEST_SENT: &str = "rtsp-request";
+/// Name of the element message after a reply. Its fields are `request`, as it was sent, and `reply`.
+pub(super) const REPLY_RECEIVED: &str = "rtsp-reply";
 
-/// The longest body that is told; SDP has a few hundred bytes.
+/// Bytes of a body that are reported; SDP has a few hundred.
 const MAX_BODY: usize = 16 * 1024;
 
 glib::wrapper! {
-    /// The interface.
+    /// The interface `GstRTSPExtension`.
     pub struct RtspExtension(Interface<ffi::GstRTSPExtension, ffi::GstRTSPExtensionInterface>);
 
     match fn {
@@ -38,38 +39,38 @@ glib::wrapper! {
 }
 
 glib::wrapper! {
-    /// The element.
-    pub struct Tap(ObjectSubclass<imp::Tap>)
+    /// The element `mjpegrtspmonitor`.
+    pub struct RtspMonitor(ObjectSubclass<imp::RtspMonitor>)
         @extends gst::Element, gst::Object,
         @implements RtspExtension;
 }
 
 thread_local! {
-    /// The tap that was made last in this thread: that of the rtspsrc that is being made.
-    static NEWEST: RefCell<Option<glib::WeakRef<Tap>>> = const { RefCell::new(None) };
+    /// The last monitor that this thread has made: that of the rtspsrc that it is making.
+    static NEWEST: RefCell<Option<glib::WeakRef<RtspMonitor>>> = const { RefCell::new(None) };
 }
 
 mod imp {
     use super::*;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{LazyLock, Mutex, PoisonError};
+    use std::sync::{LazyLock, Mutex};
 
     #[derive(Debug, Default)]
-    pub struct Tap {
+    pub struct RtspMonitor {
         source: Mutex<glib::WeakRef<gst::Element>>,
-        /// It listens no more.
+        /// After a panic it reports nothing more.
         panicked: AtomicBool,
     }
 
     #[glib::object_subclass]
-    impl ObjectSubclass for Tap {
-        const NAME: &'static str = "MjpegRtspTap";
-        type Type = super::Tap;
+    impl ObjectSubclass for RtspMonitor {
+        const NAME: &'static str = "MjpegRtspMonitor";
+        type Type = super::RtspMonitor;
         type ParentType = gst::Element;
         type Interfaces = (RtspExtension,);
     }
 
-    impl ObjectImpl for Tap {
+    impl ObjectImpl for RtspMonitor {
         fn constructed(&self) {
             self.parent_constructed();
             let _ = guarded("rtsp-monitor-new", || {
@@ -78,15 +79,15 @@ mod imp {
         }
     }
 
-    impl gst::subclass::prelude::GstObjectImpl for Tap {}
+    impl gst::subclass::prelude::GstObjectImpl for RtspMonitor {}
 
-    impl gst::subclass::prelude::ElementImpl for Tap {
+    impl gst::subclass::prelude::ElementImpl for RtspMonitor {
         fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
             static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
                 gst::subclass::ElementMetadata::new(
-                    "RTSP exchange listener",
+                    "RTSP monitor",
                     "Network/Extension/Protocol",
-                    "Tells an application what rtspsrc sends and receives",
+                    "Reports the requests of rtspsrc and the replies to them",
                     "the mjpeg-rtsp developers",
                 )
             });
@@ -94,17 +95,17 @@ mod imp {
         }
     }
 
-    impl Tap {
+    impl RtspMonitor {
         pub fn attach(&self, source: &gst::Element) {
-            *self.source.lock().unwrap_or_else(PoisonError::into_inner) = source.downgrade();
+            *lock(&self.source) = source.downgrade();
         }
 
         fn source(&self) -> Option<gst::Element> {
-            self.source.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+            lock(&self.source).upgrade()
         }
 
-        /// Runs `work` for rtspsrc; a panic ends the session, and what follows is not heard.
-        pub fn listen(&self, work: impl FnOnce(&Self)) {
+        /// Runs `work` in a call from rtspsrc. A panic in it ends the session and the reports.
+        pub fn run(&self, work: impl FnOnce(&Self)) {
             if self.panicked.load(Ordering::Relaxed) {
                 return;
             }
@@ -116,7 +117,7 @@ mod imp {
             }
         }
 
-        pub fn tell(&self, structure: gst::Structure) {
+        pub fn post(&self, structure: gst::Structure) {
             if let Some(source) = self.source() {
                 let message = gst::message::Element::builder(structure).src(&source).build();
                 let _ = source.post_message(message);
@@ -127,7 +128,7 @@ mod imp {
 
 // SAFETY: only function pointers of the interface's own types are set, and the functions take
 // instances of this one class, whose type registers the interface.
-unsafe impl IsImplementable<imp::Tap> for RtspExtension {
+unsafe impl IsImplementable<imp::RtspMonitor> for RtspExtension {
     fn interface_init(interface: &mut glib::Interface<Self>) {
         let interface = interface.as_mut();
         interface.before_send = Some(before_send);
@@ -135,29 +136,30 @@ unsafe impl IsImplementable<imp::Tap> for RtspExtension {
     }
 }
 
-/// Runs `f` on the tap behind a C pointer.
+/// Runs `f` with the monitor that `monitor` points to.
 ///
 /// # Safety
-/// `tap` must be null or an instance of [`Tap`].
-unsafe fn with_tap(tap: *mut ffi::GstRTSPExtension, f: impl FnOnce(&imp::Tap)) {
+/// `monitor` must be null or an instance of [`RtspMonitor`].
+unsafe fn with_monitor(monitor: *mut ffi::GstRTSPExtension, f: impl FnOnce(&imp::RtspMonitor)) {
     // SAFETY: the caller's promise; the instance is borrowed for the call.
-    let tap: Borrowed<Option<Tap>> = unsafe { from_glib_borrow(tap.cast::<TapInstance>()) };
-    if let Some(tap) = tap.as_ref() {
-        tap.imp().listen(f);
+    let monitor: Borrowed<Option<RtspMonitor>> =
+        unsafe { from_glib_borrow(monitor.cast::<MonitorInstance>()) };
+    if let Some(monitor) = monitor.as_ref() {
+        monitor.imp().run(f);
     }
 }
 
-type TapInstance = <imp::Tap as ObjectSubclass>::Instance;
+type MonitorInstance = <imp::RtspMonitor as ObjectSubclass>::Instance;
 
 unsafe extern "C" fn before_send(
-    tap: *mut ffi::GstRTSPExtension,
+    monitor: *mut ffi::GstRTSPExtension,
     request: *mut ffi::GstRTSPMessage,
 ) -> ffi::GstRTSPResult {
-    // SAFETY: rtspsrc calls with the extension that it made and a message of its own.
+    // SAFETY: rtspsrc passes the extension that it has made, and a message of its own.
     unsafe {
-        with_tap(tap, |tap| {
+        with_monitor(monitor, |monitor| {
             if let Some(text) = request_text(request, None) {
-                tap.tell(gst::Structure::builder(SENT).field("request", text).build());
+                monitor.post(gst::Structure::builder(REQUEST_SENT).field("request", text).build());
             }
         });
     }
@@ -165,29 +167,29 @@ unsafe extern "C" fn before_send(
 }
 
 unsafe extern "C" fn after_send(
-    tap: *mut ffi::GstRTSPExtension,
+    monitor: *mut ffi::GstRTSPExtension,
     request: *mut ffi::GstRTSPMessage,
     reply: *mut ffi::GstRTSPMessage,
 ) -> ffi::GstRTSPResult {
     // SAFETY: as in `before_send`.
     unsafe {
-        with_tap(tap, |tap| {
+        with_monitor(monitor, |monitor| {
             let Some(reply) = reply_text(reply) else { return };
-            // The connection writes it first of all headers, and not into the message.
+            // The connection writes CSeq as the first header, but does not add it to `request`.
             let cseq = reply.lines().find_map(|line| line.strip_prefix("CSeq: "));
             if let Some(request) = request_text(request, cseq) {
-                let answered = gst::Structure::builder(ANSWERED)
+                let structure = gst::Structure::builder(REPLY_RECEIVED)
                     .field("request", request)
                     .field("reply", &reply)
                     .build();
-                tap.tell(answered);
+                monitor.post(structure);
             }
         });
     }
     ffi::GST_RTSP_OK
 }
 
-/// The request as it goes over the wire.
+/// The request as it is sent.
 ///
 /// # Safety
 /// `message` must be null or a valid message.
@@ -219,7 +221,7 @@ unsafe fn request_text(message: *mut ffi::GstRTSPMessage, cseq: Option<&str>) ->
     Some(format!("{method} {uri} RTSP/{version}\r\n{cseq}{rest}"))
 }
 
-/// The reply as it came, its headers' names in the RFC's spelling.
+/// The reply as it was received, but with the header names as RFC 2326 spells them.
 ///
 /// # Safety
 /// `message` must be null or a valid message.
@@ -244,6 +246,8 @@ unsafe fn reply_text(message: *mut ffi::GstRTSPMessage) -> Option<String> {
     Some(format!("RTSP/{version} {code} {reason}\r\n{rest}"))
 }
 
+/// The headers, a blank line and the body.
+///
 /// # Safety
 /// `message` must be a valid message.
 unsafe fn headers_and_body(message: *mut ffi::GstRTSPMessage) -> String {
@@ -259,17 +263,18 @@ unsafe fn headers_and_body(message: *mut ffi::GstRTSPMessage) -> String {
     // SAFETY: the caller's promise; the bytes are the message's and are copied before it changes.
     let body = unsafe {
         let result = ffi::gst_rtsp_message_get_body(message, &raw mut data, &raw mut size);
-        let there = result == ffi::GST_RTSP_OK && !data.is_null();
-        // The library counts the zero that it puts behind a body.
-        let len = if there { (size as usize).min(MAX_BODY) } else { 0 };
+        let has_body = result == ffi::GST_RTSP_OK && !data.is_null();
+        // The length includes the zero that the library adds after a body.
+        let len = if has_body { (size as usize).min(MAX_BODY) } else { 0 };
         if len == 0 { &[][..] } else { std::slice::from_raw_parts(data, len) }
     };
     let body = String::from_utf8_lossy(body);
-    format!("{}\r\n{}", joined(&headers), body.trim_end_matches('\0'))
+    format!("{}\r\n{}", join_lists(&headers), body.trim_end_matches('\0'))
 }
 
-/// rtspsrc's parser cuts lists at their commas (`Public: OPTIONS, PLAY`): puts them together.
-fn joined(headers: &str) -> String {
+/// Joins the lines of a header that is a list. rtspsrc's parser splits lists at their commas
+/// (`Public: OPTIONS, PLAY`).
+fn join_lists(headers: &str) -> String {
     let mut out: Vec<String> = Vec::new();
     for line in headers.lines() {
         let name = line.split_once(": ").map(|(name, _)| name);
@@ -288,6 +293,8 @@ fn joined(headers: &str) -> String {
     out.into_iter().fold(String::new(), |text, line| text + &line + "\r\n")
 }
 
+/// Copies a C string; null becomes an empty string.
+///
 /// # Safety
 /// `string` must be null or end with a zero.
 unsafe fn text(string: *const c_char) -> String {
@@ -298,30 +305,36 @@ unsafe fn text(string: *const c_char) -> String {
     unsafe { CStr::from_ptr(string) }.to_string_lossy().into_owned()
 }
 
-/// Makes rtspsrc ask taps. Before the first rtspsrc, which looks for extensions once.
+/// Registers the element. Call this before the first rtspsrc is made: rtspsrc looks for extensions
+/// only once.
 pub(super) fn register() -> Result<(), glib::BoolError> {
-    gst::Element::register(None, "mjpegrtsptap", gst::Rank::MARGINAL, Tap::static_type())
+    gst::Element::register(
+        None,
+        "mjpegrtspmonitor",
+        gst::Rank::MARGINAL,
+        RtspMonitor::static_type(),
+    )
 }
 
-/// Lets the tap of `source`, which this thread has just made, tell in its name.
+/// Lets the monitor of `source`, which this thread has just made, post messages of that element.
 pub(super) fn attach(source: &gst::Element) {
-    let newest = NEWEST.with(RefCell::take).and_then(|tap| tap.upgrade());
-    if let Some(tap) = newest {
-        tap.imp().attach(source);
+    let newest = NEWEST.with(RefCell::take).and_then(|monitor| monitor.upgrade());
+    if let Some(monitor) = newest {
+        monitor.imp().attach(source);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::joined;
+    use super::join_lists;
 
     #[test]
-    fn lists_that_were_cut_are_one_line_again() {
-        let cut = "CSeq: 1\r\nPublic: OPTIONS\r\nPublic: PLAY\r\nServer: s\r\n\
+    fn split_lists_become_one_line_again() {
+        let split = "CSeq: 1\r\nPublic: OPTIONS\r\nPublic: PLAY\r\nServer: s\r\n\
                    WWW-Authenticate: Basic\r\nWWW-Authenticate: Digest\r\n";
-        let whole = "CSeq: 1\r\nPublic: OPTIONS, PLAY\r\nServer: s\r\n\
+        let joined = "CSeq: 1\r\nPublic: OPTIONS, PLAY\r\nServer: s\r\n\
                      WWW-Authenticate: Basic\r\nWWW-Authenticate: Digest\r\n";
-        assert_eq!(joined(cut), whole);
-        assert_eq!(joined(""), "");
+        assert_eq!(join_lists(split), joined);
+        assert_eq!(join_lists(""), "");
     }
 }
