@@ -50,7 +50,7 @@ impl Recorder {
         if let Some(writer) = active.writer
             && let Err(error) = writer.into_inner().flush()
         {
-            active.state.error = Some(format!("{:#}", anyhow::Error::from(error)));
+            active.state.error = Some(error.to_string());
         }
         Some(active.state)
     }
