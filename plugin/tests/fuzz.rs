@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whatever the bytes say: no panic, and what must hold, holds. A moment each in the tests; for as
-//! long as one likes by `scripts/fuzz`.
+//! Fuzz targets: for any bytes, nothing panics and the asserted properties hold. The tests run each
+//! target briefly, `scripts/fuzz` runs them for longer.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use bolero::check;
@@ -10,7 +10,7 @@ use gstmjpegfile::movie::{FrameSplitter, SplitItem, recognise};
 use gstmjpegfile::rtp::{JpegPayloads, LabDepacketizer};
 use std::sync::LazyLock;
 
-/// Images to change bytes of: random bytes are hardly ever an image.
+/// Images whose bytes the targets change, since random bytes are hardly ever an image.
 static IMAGES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let mut images = Vec::new();
     for sampling in [jpeg_encoder::SamplingFactor::R_4_2_0, jpeg_encoder::SamplingFactor::R_4_4_4] {
@@ -28,8 +28,8 @@ static IMAGES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     images
 });
 
-/// One of the images with changes: the first byte chooses it, each three that follow set a byte,
-/// the last ones cut it.
+/// A changed image. The first byte of `input` selects the image, each group of three bytes sets one
+/// of its bytes, and a single byte after these groups truncates it.
 fn changed(input: &[u8]) -> Vec<u8> {
     let Some((which, changes)) = input.split_first() else { return Vec::new() };
     let mut image = IMAGES[usize::from(*which) % IMAGES.len()].clone();
@@ -49,10 +49,10 @@ fn splitter() {
         let whole = split(input, input.len().max(1));
         assert_eq!(split(input, 1 + input.len() / 3), whole);
         let _ = recognise(
-            |offset, place| {
-                let begin = usize::try_from(offset).unwrap_or(usize::MAX);
-                let seen = input.get(begin..begin.saturating_add(place.len()));
-                seen.map(|seen| place.copy_from_slice(seen)).is_some()
+            |offset, buffer| {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX);
+                let available = input.get(start..start.saturating_add(buffer.len()));
+                available.map(|available| buffer.copy_from_slice(available)).is_some()
             },
             None,
         );
@@ -125,7 +125,7 @@ fn lab_messages() {
             }
         }
         while let Some(text) = framer.next_request(true) {
-            assert!(Request::parse(&text).is_ok(), "silence ends what makes a request");
+            assert!(Request::parse(&text).is_ok(), "a pause ends only a valid request");
         }
         let text = String::from_utf8_lossy(input);
         let _ = (Reply::parse(&text), explain_request(&text), explain_reply(&text, None));

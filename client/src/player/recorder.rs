@@ -52,7 +52,7 @@ impl Recorder {
         if let Some(writer) = writer
             && let Err(error) = writer.into_inner().flush()
         {
-            recording.error = Some(format!("{:#}", anyhow::Error::from(error)));
+            recording.error = Some(error.to_string());
         }
         Some(recording)
     }

@@ -5,7 +5,7 @@
 //! RTP/JPEG sends neither headers nor Huffman tables: the receiver rebuilds them from a type, the
 //! size and the quantization tables. An image whose headers differ from these arrives as garbage.
 
-use super::tables::{STANDARD_AC, STANDARD_DC};
+use super::tables::{STANDARD_AC, STANDARD_DC, given_or_standard};
 use super::{
     Component, Damage, Header, HuffmanTable, ImageEnd, Process, first_image_end, scan_is_complete,
 };
@@ -229,13 +229,13 @@ fn rtp_parameters(header: &Header) -> Result<RtpParameters, UnsupportedByRtp> {
 
 /// Whether luma is coded with Annex K's luminance tables and chroma with its chrominance tables.
 fn has_standard_tables(header: &Header) -> bool {
-    let matches =
-        |given: &[Option<HuffmanTable>; 4], standard: &[HuffmanTable; 2], which, want: usize| {
-            let table = given.get(usize::from(which)).copied().flatten();
-            // A missing table means the standard one of that number, as in AVI.
-            let table = table.or_else(|| standard.get(usize::from(which)).copied());
-            table.is_some() && table == standard.get(want).copied()
-        };
+    let matches = |given: &[Option<HuffmanTable>; 4],
+                   standard: &[HuffmanTable; 2],
+                   destination,
+                   want: usize| {
+        let table = given_or_standard(given, standard, destination);
+        table.is_some() && table == standard.get(want).copied()
+    };
     header.scan.components().iter().enumerate().all(|(position, component)| {
         let want = usize::from(position > 0);
         matches(&header.dc, &STANDARD_DC, component.dc, want)

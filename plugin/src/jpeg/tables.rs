@@ -44,6 +44,17 @@ pub const STANDARD_AC: [HuffmanTable<'static>; 2] = [
     },
 ];
 
+/// The Huffman table of a destination: the one that the image contains, or else the standard one of
+/// that number, which AVI files leave out.
+pub(super) fn given_or_standard<'a>(
+    given: &[Option<HuffmanTable<'a>>; 4],
+    standard: &[HuffmanTable<'a>; 2],
+    destination: u8,
+) -> Option<HuffmanTable<'a>> {
+    let destination = usize::from(destination);
+    given.get(destination).copied().flatten().or_else(|| standard.get(destination).copied())
+}
+
 #[rustfmt::skip]
 const LUMINANCE_AC: &[u8] = &[
     0x01, 0x02, 0x03, 0x00, 0x04, 0x11, 0x05, 0x12, 0x21, 0x31, 0x41, 0x06, 0x13, 0x51, 0x61, 0x07,

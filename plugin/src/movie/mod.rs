@@ -31,6 +31,7 @@ pub use length_prefix::{LengthPrefix, PrefixError};
 pub use likely_format::LikelyFormat;
 pub use nanoseconds::Nanoseconds;
 pub use recognise::{Confidence, recognise};
+pub(crate) use record_walker::read_until_full;
 pub use record_walker::{BadRecord, BadSpan, MovieBytes, RecordWalker, Step};
 
 /// Size of a record's length field, in bytes.

@@ -331,16 +331,27 @@ fn inspect_head<M: MovieBytes + ?Sized>(movie: &M, offset: u64) -> io::Result<Re
     })
 }
 
-/// Reads until `buf` is full or the bytes end; returns the number of bytes read.
+/// Reads bytes of a movie until `buf` is full or the movie ends; returns the number of bytes read.
 fn read_full<M: MovieBytes + ?Sized>(movie: &M, buf: &mut [u8], offset: u64) -> io::Result<usize> {
     // Bytes that a file grows by after it was opened are not part of the movie.
     let left = usize::try_from(movie.end().saturating_sub(offset)).unwrap_or(usize::MAX);
-    let want = buf.len().min(left);
+    let length = buf.len().min(left);
+    let buf = buf.get_mut(..length).unwrap_or_default();
+    read_until_full(buf, offset, |rest, offset| movie.read_at(rest, offset))
+}
+
+/// Calls `read` with the rest of `buf` and its offset until `buf` is full or the bytes end; returns the
+/// number of bytes read. Repeats reads that a signal has interrupted.
+pub(crate) fn read_until_full(
+    buf: &mut [u8],
+    offset: u64,
+    read: impl Fn(&mut [u8], u64) -> io::Result<usize>,
+) -> io::Result<usize> {
     let mut have = 0;
-    while let Some(rest) = buf.get_mut(have..want).filter(|rest| !rest.is_empty()) {
-        match movie.read_at(rest, offset + have as u64) {
+    while let Some(rest) = buf.get_mut(have..).filter(|rest| !rest.is_empty()) {
+        match read(rest, offset + have as u64) {
             Ok(0) => break,
-            Ok(n) => have += n,
+            Ok(count) => have += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

@@ -5,6 +5,7 @@ use super::registry::{self, FileKey};
 use crate::border;
 use crate::movie::{
     BadSpan, FrameIndex, FrameLocation, LikelyFormat, MovieBytes, RecordWalker, Step,
+    read_until_full,
 };
 use rustix::io::{ReadWriteFlags, preadv2};
 use std::fs::{File, Metadata, OpenOptions};
@@ -131,24 +132,6 @@ struct SharedIndex {
     frames: FrameIndex,
     complete: bool,
     failed: Option<io::ErrorKind>,
-}
-
-/// Reads until `buf` is full or the file ends; returns the number of bytes read.
-fn read_whole(
-    offset: u64,
-    buf: &mut [u8],
-    read: impl Fn(&mut [u8], u64) -> io::Result<usize>,
-) -> io::Result<usize> {
-    let mut have = 0;
-    while let Some(rest) = buf.get_mut(have..).filter(|rest| !rest.is_empty()) {
-        match read(rest, offset + have as u64) {
-            Ok(0) => break,
-            Ok(count) => have += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(have)
 }
 
 impl MovieBytes for FileBytes {
@@ -435,7 +418,7 @@ impl MovieFile {
     /// the operating system.
     pub fn read_at_once(&self, location: FrameLocation, buf: &mut [u8]) -> io::Result<bool> {
         let whole = buf.len();
-        let have = read_whole(location.offset, buf, |rest, offset| {
+        let have = read_until_full(buf, location.offset, |rest, offset| {
             let rest = &mut [IoSliceMut::new(rest)];
             self.bytes.with(|file| Ok(preadv2(file, rest, offset, ReadWriteFlags::NOWAIT)?))
         });
@@ -453,7 +436,7 @@ impl MovieFile {
     /// # Errors
     /// The error of the operating system.
     pub fn read_span(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        read_whole(offset, buf, |rest, offset| self.bytes.read_at(rest, offset))
+        read_until_full(buf, offset, |rest, offset| self.bytes.read_at(rest, offset))
     }
 
     /// What the file probably is if it is not a movie.

@@ -7,7 +7,7 @@ use super::{HeaderError, RtpHeader, Timestamp};
 use crate::jpeg::{Header, ImageEnd, first_image_end};
 use crate::movie::{EOI, PREFIX_LEN, SOI};
 
-/// The largest frame that is reassembled, in bytes; larger ones are dropped.
+/// The largest frame that is reassembled, in bytes. Larger ones are dropped.
 pub const MAX_REASSEMBLED: usize = 4 * 1024 * 1024;
 
 /// Lengths of the headers that some servers insert before the JPEG or a fragment of it, in bytes.
@@ -60,7 +60,7 @@ impl PartialFrame {
 /// Reassembles frames from packets.
 #[derive(Debug, Default)]
 pub struct LabDepacketizer {
-    order: ReorderBuffer,
+    reorder_buffer: ReorderBuffer,
     partial: Option<PartialFrame>,
     /// Whether the server sends fragments.
     fragments: bool,
@@ -78,8 +78,9 @@ impl LabDepacketizer {
             return Ok(Vec::new());
         }
         let number = header.sequence_number;
-        let due = self.order.push(BufferedPacket { number, arrival, bytes: packet.to_vec() });
-        Ok(due.into_iter().flat_map(|packet| self.accept_in_order(&packet)).collect())
+        let ready =
+            self.reorder_buffer.push(BufferedPacket { number, arrival, bytes: packet.to_vec() });
+        Ok(ready.into_iter().flat_map(|packet| self.accept_in_order(&packet)).collect())
     }
 
     /// Adds a packet whose predecessors have been added or are lost.
@@ -142,16 +143,16 @@ impl LabDepacketizer {
     /// Gives the frames that wait for missing packets, and what was received of the current frame.
     /// For the end of the stream, or when no packet has arrived for several frame periods.
     pub fn flush(&mut self) -> Vec<ReceivedFrame> {
-        let due = self.order.flush();
+        let ready = self.reorder_buffer.flush();
         let mut frames: Vec<_> =
-            due.iter().flat_map(|packet| self.accept_in_order(packet)).collect();
+            ready.iter().flat_map(|packet| self.accept_in_order(packet)).collect();
         frames.extend(self.unfinished());
         frames
     }
 
     /// What happened to the packets since the start.
     pub fn counts(&self) -> PacketCounts {
-        self.order.counts()
+        self.reorder_buffer.counts()
     }
 
     /// Forgets all packets and counts, as at each PLAY: some servers restart their sequence numbers

@@ -52,7 +52,7 @@ impl ReorderBuffer {
 
     /// Adds a packet; gives the packets that are next in order.
     pub fn push(&mut self, packet: BufferedPacket) -> Vec<BufferedPacket> {
-        let key = (packet.number, digest(&packet.bytes));
+        let key = (packet.number, hash(&packet.bytes));
         if self.recent.contains(&key) {
             self.counts.repeated += 1;
             return Vec::new();
@@ -63,64 +63,65 @@ impl ReorderBuffer {
         if self.recent.len() > usize::from(MAX_DISTANCE) {
             self.recent.pop_front();
         }
-        let ahead = self.ahead(packet.number);
-        if (2..=MAX_DISTANCE).contains(&ahead) {
-            let at = self.waiting.iter().take_while(|it| self.ahead(it.number) <= ahead).count();
+        let distance = self.distance(packet.number);
+        if (2..=MAX_DISTANCE).contains(&distance) {
+            let at =
+                self.waiting.iter().take_while(|it| self.distance(it.number) <= distance).count();
             self.waiting.insert(at, packet);
-            return self.due(MAX_WAITING);
+            return self.take_ready(MAX_WAITING);
         }
         // Slightly behind, and a new number: its successors no longer wait.
-        if ahead > u16::MAX - MAX_DISTANCE && !repeated_number {
+        if distance > u16::MAX - MAX_DISTANCE && !repeated_number {
             self.counts.late += 1;
             self.counts.lost = self.counts.lost.saturating_sub(1);
             return Vec::new();
         }
         // The next number, another fragment with the last number, or a restart.
-        let mut due = if ahead <= 1 { Vec::new() } else { self.flush() };
-        due.push(self.pass(packet));
-        due.extend(self.due(MAX_WAITING));
-        due
+        let mut ready = if distance <= 1 { Vec::new() } else { self.flush() };
+        ready.push(self.release(packet));
+        ready.extend(self.take_ready(MAX_WAITING));
+        ready
     }
 
     /// Gives all packets that wait, at the end of the stream or after a pause.
     pub fn flush(&mut self) -> Vec<BufferedPacket> {
-        self.due(0)
+        self.take_ready(0)
     }
 
-    /// Releases packets that are next in order. If more than `may_wait` packets wait, the missing
+    /// Releases packets that are next in order. If more than `max_waiting` packets wait, the missing
     /// ones before them are given up.
-    fn due(&mut self, may_wait: usize) -> Vec<BufferedPacket> {
-        let mut due = Vec::new();
+    fn take_ready(&mut self, max_waiting: usize) -> Vec<BufferedPacket> {
+        let mut ready = Vec::new();
         while let Some(first) = self.waiting.pop_front() {
-            if self.ahead(first.number) > 1 && self.waiting.len() < may_wait {
+            if self.distance(first.number) > 1 && self.waiting.len() < max_waiting {
                 self.waiting.push_front(first);
                 break;
             }
-            due.push(self.pass(first));
+            ready.push(self.release(first));
         }
-        due
+        ready
     }
 
-    fn pass(&mut self, packet: BufferedPacket) -> BufferedPacket {
-        let ahead = self.ahead(packet.number);
-        if (2..=u16::MAX / 2).contains(&ahead) {
-            self.counts.lost += u64::from(ahead - 1);
+    fn release(&mut self, packet: BufferedPacket) -> BufferedPacket {
+        let distance = self.distance(packet.number);
+        if (2..=u16::MAX / 2).contains(&distance) {
+            self.counts.lost += u64::from(distance - 1);
         }
         self.last = Some(packet.number);
         packet
     }
 
     /// Distance of a sequence number from the last one released; the next one has distance 1.
-    fn ahead(&self, number: u16) -> u16 {
+    fn distance(&self, number: u16) -> u16 {
         let Some(last) = self.last else { return 1 };
-        let ahead = number.wrapping_sub(last);
+        let distance = number.wrapping_sub(last);
         // Our server and others continue with 1 after 65 535.
-        let skipped_zero = number < last && number > 0 && (1..=u16::MAX / 2).contains(&ahead);
-        ahead - u16::from(skipped_zero)
+        let skipped_zero = number < last && number > 0 && (1..=u16::MAX / 2).contains(&distance);
+        distance - u16::from(skipped_zero)
     }
 }
 
-fn digest(bytes: &[u8]) -> u64 {
+fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(bytes);
     hasher.finish()
@@ -166,8 +167,8 @@ mod tests {
             (&[1, 3, 40], &[1, 3, 40], [1 + 36, 0, 0]),
         ];
         for (arrived, want, [lost, repeated, late]) in rows {
-            let (passed, counts) = order(arrived);
-            assert_eq!(passed, *want, "{arrived:?}");
+            let (released, counts) = order(arrived);
+            assert_eq!(released, *want, "{arrived:?}");
             assert_eq!((counts.lost, counts.repeated, counts.late), (*lost, *repeated, *late));
         }
     }
@@ -175,25 +176,25 @@ mod tests {
     #[test]
     fn a_movie_that_starts_over_is_not_late() {
         let mut order = ReorderBuffer::default();
-        let mut passed = Vec::new();
+        let mut released = Vec::new();
         for (arrival, number) in (0..30).zip((1..=10).cycle()) {
             // The same numbers with other bytes.
             let bytes = vec![u8::try_from(arrival).unwrap_or(0)];
-            passed.extend(order.push(BufferedPacket { number, arrival, bytes }));
+            released.extend(order.push(BufferedPacket { number, arrival, bytes }));
         }
-        assert_eq!(passed.len(), 30);
+        assert_eq!(released.len(), 30);
         assert_eq!(order.counts(), PacketCounts { received: 30, ..PacketCounts::default() });
     }
 
     #[test]
     fn fragments_of_one_number_keep_their_order() {
         let mut order = ReorderBuffer::default();
-        let mut passed = Vec::new();
+        let mut released = Vec::new();
         for (arrival, number) in (0..).zip([1, 1, 1, 3, 3, 3, 4]) {
             let bytes = vec![u8::try_from(arrival).unwrap_or(0)];
-            passed.extend(order.push(BufferedPacket { number, arrival, bytes }));
+            released.extend(order.push(BufferedPacket { number, arrival, bytes }));
         }
-        let arrivals: Vec<u64> = passed.iter().map(|packet| packet.arrival).collect();
+        let arrivals: Vec<u64> = released.iter().map(|packet| packet.arrival).collect();
         assert_eq!(arrivals, [0, 1, 2, 3, 4, 5, 6]);
         assert_eq!(order.counts().lost, 1);
     }

@@ -6,9 +6,9 @@ use super::bits::BitReader;
 use super::coefficients::Plane;
 use super::huffman::HuffmanDecoder;
 use super::progressive::decode_progressive;
+use crate::jpeg::QuantizationTable;
 use crate::jpeg::header::{Component, Damage, Header, Process};
-use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC};
-use crate::jpeg::{HuffmanTable, QuantizationTable};
+use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC, given_or_standard};
 
 /// Sizes that follow from a frame header (T.81 section A.1.1 and A.2).
 #[derive(Debug, Clone, Copy)]
@@ -47,14 +47,35 @@ impl Geometry {
     }
 }
 
-/// The Huffman table of a destination; a missing one means the standard table, as in AVI.
-pub(crate) fn huffman<'a>(
-    given: &[Option<HuffmanTable<'a>>; 4],
-    standard: &[HuffmanTable<'a>; 2],
-    which: u8,
-) -> Option<HuffmanTable<'a>> {
-    let which = usize::from(which);
-    given.get(which).copied().flatten().or_else(|| standard.get(which).copied())
+/// The blocks that a scan codes (T.81 section A.2).
+#[derive(Debug)]
+pub(crate) struct ScanGeometry {
+    /// For each component of the scan: its index in the frame, and the number of blocks of an MCU
+    /// across and down.
+    pub components: Vec<(usize, (u32, u32))>,
+    /// The number of MCUs in a row, and of rows of MCUs.
+    pub mcus: (u32, u32),
+}
+
+impl ScanGeometry {
+    /// `None` if a component of the scan is not in the frame.
+    pub fn of(header: &Header, geometry: Geometry) -> Option<Self> {
+        let (frame, scan) = (header.components(), header.scan.components());
+        let components = scan.iter().map(|component| {
+            let index = frame.iter().position(|it| it.id == component.id)?;
+            let factors = frame.get(index).map(|it| (it.horizontal.into(), it.vertical.into()))?;
+            Some((index, factors))
+        });
+        let mut components: Vec<(usize, (u32, u32))> = components.collect::<Option<_>>()?;
+        // An MCU of a scan of one component is one of its blocks, without padding (T.81 A.2.2).
+        let mcus = if let [(index, blocks)] = &mut components[..] {
+            *blocks = (1, 1);
+            geometry.needed(*frame.get(*index)?)
+        } else {
+            geometry.mcus
+        };
+        Some(Self { components, mcus })
+    }
 }
 
 /// A component's quantization table as numbers, in zigzag order.
@@ -108,19 +129,14 @@ pub(crate) fn decode(jpeg: &[u8], header: &Header) -> Result<Vec<Plane>, Damage>
     Ok(planes.into_iter().flatten().collect())
 }
 
-fn component_decoders(header: &Header) -> Option<Vec<ComponentDecoder>> {
-    let scan = header.scan.components();
-    let alone = scan.len() == 1;
-    let mut decoders = Vec::with_capacity(scan.len());
-    for component in scan {
-        let index = header.components().iter().position(|frame| frame.id == component.id)?;
-        let frame = header.components().get(index)?;
-        let factors = (u32::from(frame.horizontal), u32::from(frame.vertical));
+fn component_decoders(header: &Header, scan: &ScanGeometry) -> Option<Vec<ComponentDecoder>> {
+    let mut decoders = Vec::with_capacity(scan.components.len());
+    for ((index, blocks), component) in scan.components.iter().zip(header.scan.components()) {
         decoders.push(ComponentDecoder {
-            index,
-            blocks: if alone { (1, 1) } else { factors },
-            dc: HuffmanDecoder::new(huffman(&header.dc, &STANDARD_DC, component.dc)?),
-            ac: HuffmanDecoder::new(huffman(&header.ac, &STANDARD_AC, component.ac)?),
+            index: *index,
+            blocks: *blocks,
+            dc: HuffmanDecoder::new(given_or_standard(&header.dc, &STANDARD_DC, component.dc)?),
+            ac: HuffmanDecoder::new(given_or_standard(&header.ac, &STANDARD_AC, component.ac)?),
             prediction: 0,
         });
     }
@@ -134,13 +150,9 @@ fn decode_scan(
     geometry: Geometry,
     planes: &mut [Option<Plane>],
 ) -> Option<()> {
-    let mut decoders = component_decoders(header)?;
-    let mcus = if let [decoder] = &decoders[..] {
-        // A scan of one component has its own blocks only (T.81 A.2.2).
-        geometry.needed(*header.components().get(decoder.index)?)
-    } else {
-        geometry.mcus
-    };
+    let scan = ScanGeometry::of(header, geometry)?;
+    let mut decoders = component_decoders(header, &scan)?;
+    let mcus = scan.mcus;
     // A block takes at least two bits. No memory is allocated for blocks that cannot be present.
     let blocks: u64 =
         decoders.iter().map(|decoder| u64::from(decoder.blocks.0 * decoder.blocks.1)).sum();

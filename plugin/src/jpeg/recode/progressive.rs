@@ -3,11 +3,11 @@
 
 use super::bits::BitReader;
 use super::coefficients::Plane;
-use super::decode::{Geometry, extend, huffman, quantization};
+use super::decode::{Geometry, ScanGeometry, extend, quantization};
 use super::huffman::HuffmanDecoder;
 use crate::jpeg::header::{Damage, Header};
 use crate::jpeg::segments::marker;
-use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC};
+use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC, given_or_standard};
 
 /// No encoder makes more scans than this. It limits the time, since each scan visits all blocks.
 const MAX_SCANS: u32 = 100;
@@ -108,28 +108,20 @@ fn decode_scan(
     if !valid || low > 13 {
         return None;
     }
+    let ScanGeometry { components, mcus } = ScanGeometry::of(header, geometry)?;
     let mut component_decoders = Vec::with_capacity(listed.len());
-    for component in listed {
-        let index = header.components().iter().position(|frame| frame.id == component.id)?;
-        let frame = header.components().get(index)?;
+    for ((index, blocks), component) in components.iter().zip(listed) {
         let table = if first == 0 {
-            (!scan.refines).then(|| huffman(&header.dc, &STANDARD_DC, component.dc))
+            (!scan.refines).then(|| given_or_standard(&header.dc, &STANDARD_DC, component.dc))
         } else {
-            Some(huffman(&header.ac, &STANDARD_AC, component.ac))
+            Some(given_or_standard(&header.ac, &STANDARD_AC, component.ac))
         };
         let decoder = match table {
             Some(table) => Some(HuffmanDecoder::new(table?)),
             None => None,
         };
-        let factors = (u32::from(frame.horizontal), u32::from(frame.vertical));
-        let alone = listed.len() == 1;
-        component_decoders.push((index, if alone { (1, 1) } else { factors }, decoder, 0_i32));
+        component_decoders.push((*index, *blocks, decoder, 0_i32));
     }
-    let mcus = if let [(index, ..)] = &component_decoders[..] {
-        geometry.needed(*header.components().get(*index)?)
-    } else {
-        geometry.mcus
-    };
     let interval = u64::from(header.restart_interval);
     for mcu in 0..u64::from(mcus.0) * u64::from(mcus.1) {
         if interval > 0 && mcu > 0 && mcu % interval == 0 {

@@ -3,11 +3,11 @@
 //! For images that RTP/JPEG does not carry for no other reason.
 
 use super::bits::{BitReader, BitWriter};
-use super::decode::{Geometry, huffman};
+use super::decode::Geometry;
 use super::encode::{EncodedJpeg, Frame, ScanWriter};
 use super::huffman::{HuffmanDecoder, HuffmanEncoder, STANDARD};
 use crate::jpeg::header::Header;
-use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC};
+use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC, given_or_standard};
 
 /// Why an image was not transcoded.
 pub(super) enum TranscodeError {
@@ -29,8 +29,10 @@ pub(super) fn transcode(
     let [luma, chroma] = &*STANDARD;
     let mut components = Vec::with_capacity(3);
     for (index, component) in header.scan.components().iter().enumerate() {
-        let dc = huffman(&header.dc, &STANDARD_DC, component.dc).ok_or(TranscodeError::Damaged)?;
-        let ac = huffman(&header.ac, &STANDARD_AC, component.ac).ok_or(TranscodeError::Damaged)?;
+        let dc = given_or_standard(&header.dc, &STANDARD_DC, component.dc)
+            .ok_or(TranscodeError::Damaged)?;
+        let ac = given_or_standard(&header.ac, &STANDARD_AC, component.ac)
+            .ok_or(TranscodeError::Damaged)?;
         let blocks = if index == 0 { 2 * u32::from(frame.vertical) } else { 1 };
         let tables = if index == 0 { luma } else { chroma };
         components.push((blocks, HuffmanDecoder::new(dc), HuffmanDecoder::new(ac), tables));
