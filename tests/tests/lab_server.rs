@@ -37,7 +37,7 @@ impl LabClient {
         Ok(self.rtp.local_addr()?.port())
     }
 
-    /// Packets bytes as they are and reads once, as the textbook's client does.
+    /// Sends bytes as they are and reads once, as the textbook's client does.
     fn request(&mut self, request: &str) -> Result<String> {
         self.control.write_all(request.as_bytes())?;
         let mut reply = [0; 1024];

@@ -235,7 +235,7 @@ fn a_paused_player_shows_the_frame_that_is_stepped_to() -> Result<()> {
             pictures.lock().expect("no panic").last() == Some(&whole[39])
                 && player.state() == State::Ready
         });
-        // It plays on from that frame.
+        // It plays on from that frame, also where the server has sent others meanwhile.
         let before = pictures.lock().expect("no panic").len();
         player.command("play");
         until(&format!("{name}: going on"), || {
