@@ -318,8 +318,8 @@ fn each_failure_is_one_line_and_exit_code_1() -> Result<()> {
         (
             mute.address(),
             "0",
-            "no RTP came to port PORT within 1 s, though PLAY was sent: the movie may be missing at \
-             the server (most answer 200 then), or something blocks UDP",
+            "no RTP arrived at port PORT within 1 s after PLAY: the server may not have the movie \
+             (most lab servers reply 200 then), or a firewall blocks UDP",
         ),
         (
             plain.address(),

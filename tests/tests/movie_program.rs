@@ -75,7 +75,7 @@ fn repaired(row: &Broken, frames: &[Vec<u8>], first: &[u8], out: &Path) -> Done 
         "no end of image" => (String::new(), ", 1 image given the missing end marker"),
         "a cut image" | "past the end" => (
             format!(
-                "byte {}: image left out: the image is cut: the end of its scan is missing\n",
+                "byte {}: image left out: the image is truncated: the end of its scan is missing\n",
                 second + PREFIX_LEN
             ),
             ", 1 image left out",

@@ -308,8 +308,8 @@ fn the_log_names_the_conversion_once_and_each_dropped_kind_once() -> Result<()> 
     assert!(after.ends_with(" kind=\"sampling-factors\""), "{after}");
     let dropped: Vec<&str> = log.lines().filter(|it| it.contains("dropped, ")).collect();
     let want = format!(
-        "WARN dropped, further ones of this kind are counted: damaged: the image is cut: the end of \
-         its scan is missing path=MOVIE frame=4 offset={offset} kind=\"scan-cut\""
+        "WARN dropped, further ones of this kind are counted: damaged: the image is truncated: \
+         the end of its scan is missing path=MOVIE frame=4 offset={offset} kind=\"scan-cut\""
     );
     assert_eq!(dropped, [want]);
     server.is_well()
