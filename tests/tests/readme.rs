@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! README.md: each of its command lines runs, and it names the plugin's elements.
+//! README.md: each of its command lines runs, in their order on a fresh machine, and it names the
+//! plugin's elements.
 
 use anyhow::{Context, Result, ensure};
 use mjpeg_rtsp_tests::movies::{self, Folder};
@@ -15,15 +16,14 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Frames of `movie.mjpeg`.
-const FRAMES: usize = 120;
+/// Frames of `movie.mjpeg`, as README.md makes it.
+const FRAMES: usize = 200;
 
 /// How a command line is run.
 #[derive(Clone, Copy)]
 enum How {
-    /// To its end, with exit code 0, in a folder with these files; then the folder and the output
-    /// are checked.
-    Ends(&'static [&'static str], fn(&Folder, &Output) -> Result<()>),
+    /// To its end, with exit code 0; then the folder and the output are checked.
+    Ends(fn(&Folder, &Output) -> Result<()>),
     /// On a display, until the movie's picture is seen there.
     Shows,
     /// On a display, until its window is there; the key q ends it.
@@ -38,7 +38,7 @@ enum How {
 
 /// Every command line, without its comment.
 const ROWS: &[(&str, How)] = &[
-    ("target/release/mjpeg-rtsp-server movie.mjpeg", How::Serves("npt=0-6", |_| Ok(()))),
+    ("target/release/mjpeg-rtsp-server movie.mjpeg", How::Serves("npt=0-10", |_| Ok(()))),
     ("target/release/mjpeg-rtsp-client rtsp://127.0.0.1:8554/movie.mjpeg", How::Shows),
     ("ffplay rtsp://127.0.0.1:8554/movie.mjpeg", How::Shows),
     ("gst-play-1.0 rtsp://127.0.0.1:8554/movie.mjpeg", How::Shows),
@@ -50,14 +50,14 @@ const ROWS: &[(&str, How)] = &[
     (
         "python3 -c 'import cv2; c = cv2.VideoCapture(\"rtsp://127.0.0.1:8554/movie.mjpeg\"); \
          print(c.read()[1].shape)'",
-        How::Ends(&[], |_, done| equal(&done.stdout, "(288, 384, 3)\n")),
+        How::Ends(|_, done| equal(&done.stdout, "(288, 384, 3)\n")),
     ),
-    ("target/release/mjpeg-rtsp-server --live recordings/", How::Serves("npt=now-", |_| Ok(()))),
+    ("target/release/mjpeg-rtsp-server --live movie.mjpeg", How::Serves("npt=now-", |_| Ok(()))),
     ("target/release/mjpeg-rtsp-client 127.0.0.1 1025 25000 movie.Mjpeg", How::Shows),
-    ("target/release/mjpeg-rtsp-server --explain movie.mjpeg", How::Serves("npt=0-6", explains)),
+    ("target/release/mjpeg-rtsp-server --explain movie.mjpeg", How::Serves("npt=0-10", explains)),
     (
         "target/release/mjpeg-rtsp-client --headless --explain labrtsp://127.0.0.1:8554/movie.mjpeg",
-        How::Ends(&[], |_, done| has_line(&done.stderr, "SETUP movie.mjpeg RTSP/1.0")),
+        How::Ends(|_, done| has_line(&done.stderr, "SETUP movie.mjpeg RTSP/1.0")),
     ),
     ("target/release/mjpeg-rtsp-client", How::OpensWindow),
     ("target/release/mjpeg-rtsp-client --simple labrtsp://127.0.0.1:8554/movie.mjpeg", How::Shows),
@@ -66,24 +66,28 @@ const ROWS: &[(&str, How)] = &[
         How::PlaysInTerminal,
     ),
     (
-        "target/release/mjpeg-movie make holiday.mp4 movie.mjpeg",
-        How::Ends(&["holiday.mp4"], |folder, _| has_frames(folder, "movie.mjpeg", 39..=40)),
-    ),
-    (
         "target/release/mjpeg-movie info movie.mjpeg",
-        How::Ends(&["movie.mjpeg"], |_, done| has_line(&done.stdout, "120 frames")),
+        How::Ends(|_, done| has_line(&done.stdout, "200 frames")),
+    ),
+    ("target/release/mjpeg-movie check movie.mjpeg", How::Ends(|_, done| equal(&done.stdout, ""))),
+    (
+        "target/release/mjpeg-movie make frames/ short.mjpeg",
+        How::Ends(|folder, _| has_frames(folder, "short.mjpeg", 11..=11)),
     ),
     (
-        "target/release/mjpeg-movie check movie.mjpeg",
-        How::Ends(&["movie.mjpeg"], |_, done| equal(&done.stdout, "")),
+        "head -c 100000 movie.mjpeg > broken.mjpeg",
+        How::Ends(|folder, _| {
+            ensure!(folder.path().join("broken.mjpeg").metadata()?.len() == 100_000);
+            Ok(())
+        }),
     ),
     (
         "target/release/mjpeg-movie repair broken.mjpeg good.mjpeg",
-        How::Ends(&["broken.mjpeg"], |folder, _| has_frames(folder, "good.mjpeg", FRAMES..=FRAMES)),
+        How::Ends(|folder, _| has_frames(folder, "good.mjpeg", 5..=20)),
     ),
     (
         "target/release/mjpeg-movie extract movie.mjpeg frames/ 10..20",
-        How::Ends(&["movie.mjpeg"], |folder, _| {
+        How::Ends(|folder, _| {
             let files = std::fs::read_dir(folder.path().join("frames"))?.count();
             ensure!(files == 11, "{files} files");
             Ok(())
@@ -92,7 +96,7 @@ const ROWS: &[(&str, How)] = &[
     (
         "target/release/mjpeg-rtsp-client --headless --frames 100 --json \
          rtsp://127.0.0.1:8554/movie.mjpeg",
-        How::Ends(&[], |_, done| {
+        How::Ends(|_, done| {
             let summary: serde_json::Value = serde_json::from_slice(&done.stdout)?;
             ensure!(summary["frames"] == 100, "{summary}");
             Ok(())
@@ -104,10 +108,16 @@ const ROWS: &[(&str, How)] = &[
         How::Shows,
     ),
     ("gst-play-1.0 movie.mjpeg", How::Shows),
+    ("gst-play-1.0 \"mjpegfile://$PWD/movie.mjpeg?framerate=10\"", How::Shows),
+    (
+        "gst-launch-1.0 videotestsrc num-buffers=200 ! video/x-raw,width=384,height=288,framerate=20/1 \
+         ! timeoverlay ! jpegenc ! mjpegfilemux ! filesink location=movie.mjpeg",
+        How::Ends(|folder, _| has_frames(folder, "movie.mjpeg", FRAMES..=FRAMES)),
+    ),
     (
         "gst-launch-1.0 videotestsrc num-buffers=100 ! jpegenc ! mjpegfilemux \
-         ! filesink location=movie.mjpeg",
-        How::Ends(&[], |folder, _| has_frames(folder, "movie.mjpeg", 100..=100)),
+         ! filesink location=new.mjpeg",
+        How::Ends(|folder, _| has_frames(folder, "new.mjpeg", 100..=100)),
     ),
     ("gst-play-1.0 labrtsp://127.0.0.1:8554/movie.mjpeg", How::Shows),
 ];
@@ -185,7 +195,7 @@ fn is_not_run(line: &str) -> bool {
 }
 
 /// Runs each command line that a filter chooses.
-fn each(chosen: fn(How) -> bool, run: impl Fn(&str, How) -> Result<()>) -> Result<()> {
+fn each(chosen: fn(How) -> bool, mut run: impl FnMut(&str, How) -> Result<()>) -> Result<()> {
     let mut done = BTreeSet::new();
     for CommandLine { line, before } in command_lines()? {
         let Some((_, how)) = ROWS.iter().find(|(row, _)| *row == line) else { continue };
@@ -205,28 +215,10 @@ fn each(chosen: fn(How) -> bool, run: impl Fn(&str, How) -> Result<()>) -> Resul
 }
 
 /// A folder where `target/release` is the folder of the tests' programs.
-fn folder_with(files: &[&str]) -> Result<Folder> {
+fn fresh_folder() -> Result<Folder> {
     let folder = Folder::new()?;
     std::fs::create_dir(folder.path().join("target"))?;
     std::os::unix::fs::symlink(target_folder()?, folder.path().join("target/release"))?;
-    let movie = || movies::movie(&movies::bars(u32::try_from(FRAMES)?)?);
-    for name in files {
-        match *name {
-            "movie.mjpeg" => drop(folder.file(name, &movie()?)?),
-            "broken.mjpeg" => drop(folder.file(name, &[&movie()?[..], b"000"].concat())?),
-            "recordings" => {
-                std::fs::create_dir(folder.path().join(name))?;
-                folder.file("recordings/movie.mjpeg", &movie()?)?;
-            }
-            _ => {
-                let mut ffmpeg = Command::new("ffmpeg");
-                ffmpeg.args(["-v", "error", "-nostdin", "-f", "lavfi", "-i"]);
-                ffmpeg.arg("testsrc=size=320x240:rate=10:duration=2");
-                let done = run(ffmpeg.arg(folder.path().join(name)), LIMIT)?;
-                ensure!(done.status.success(), "{name}");
-            }
-        }
-    }
     Ok(folder)
 }
 
@@ -261,39 +253,36 @@ fn every_command_line_has_a_row_and_every_row_a_command_line() -> Result<()> {
     Ok(())
 }
 
+/// Lines that show something are run by the tests below. A server goes on until the next one starts.
 #[test]
-fn command_lines_that_end_have_their_result() -> Result<()> {
-    let (_folder, mut server) = serve_bars(&[])?;
+fn command_lines_work_in_their_order_on_a_fresh_machine() -> Result<()> {
+    let folder = fresh_folder()?;
+    let mut server: Option<Server> = None;
     each(
-        |how| matches!(how, How::Ends(..)),
-        |script, how| {
-            let How::Ends(files, check) = how else { return Ok(()) };
-            let folder = folder_with(files)?;
-            let mut shell = shell(&at(&server, script)?, &folder);
-            let done = run(shell.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY"), LIMIT)?;
-            let log = String::from_utf8_lossy(&done.stderr);
-            ensure!(done.status.success(), "{}: {log}", done.status);
-            check(&folder, &done)
-        },
-    )?;
-    server.is_well()
-}
-
-#[test]
-fn command_lines_that_serve_have_a_movie_to_play() -> Result<()> {
-    each(
-        |how| matches!(how, How::Serves(..)),
-        |script, how| {
-            let How::Serves(range, check) = how else { return Ok(()) };
-            let folder = folder_with(&["movie.mjpeg", "recordings"])?;
-            let mut shell = shell(&format!("{script} --listen 127.0.0.1:0"), &folder);
-            let mut server = Server::spawn(&mut shell, 1)?;
-            let url = server.urls[0].clone();
-            ensure!(url.ends_with("/movie.mjpeg"), "{url}");
-            let described = RtspClient::connect(server.address()?)?.described_range(&url)?;
-            ensure!(described == range, "{described}");
-            check(&server)?;
-            server.is_well()
+        |how| matches!(how, How::Ends(..) | How::Serves(..)),
+        |script, how| match (how, &mut server) {
+            (How::Serves(range, check), last) => {
+                let mut shell = shell(&format!("{script} --listen 127.0.0.1:0"), &folder);
+                let server = last.insert(Server::spawn(&mut shell, 1)?);
+                let url = server.urls[0].clone();
+                ensure!(url.ends_with("/movie.mjpeg"), "{url}");
+                let described = RtspClient::connect(server.address()?)?.described_range(&url)?;
+                ensure!(described == range, "{described}");
+                check(server)?;
+                server.is_well()
+            }
+            (How::Ends(check), server) => {
+                let script = match server {
+                    Some(server) => at(server, script)?,
+                    None => script.to_owned(),
+                };
+                let mut shell = shell(&script, &folder);
+                let done = run(shell.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY"), LIMIT)?;
+                let log = String::from_utf8_lossy(&done.stderr);
+                ensure!(done.status.success(), "{}: {log}", done.status);
+                check(&folder, &done)
+            }
+            _ => Ok(()),
         },
     )
 }
@@ -303,7 +292,8 @@ fn command_lines_that_play_show_the_movie() -> Result<()> {
     let (_folder, mut server) = serve_bars(&["--loop"])?;
     let lab = LabServer::start(Behaviour::TEXTBOOK, movies::bars(1000)?)?;
     let lab_port = lab.address().port().to_string();
-    let folder = folder_with(&["movie.mjpeg"])?;
+    let folder = fresh_folder()?;
+    folder.file("movie.mjpeg", &movies::movie(&movies::bars(u32::try_from(FRAMES)?)?)?)?;
     let display = Display::start()?;
     let shows = |want: bool| {
         let what = if want { "the movie's picture" } else { "a display without it" };
@@ -331,7 +321,7 @@ fn command_lines_that_play_show_the_movie() -> Result<()> {
 #[test]
 fn command_lines_with_a_window_or_a_terminal_end_by_a_key() -> Result<()> {
     let display = Display::start()?;
-    let folder = folder_with(&[])?;
+    let folder = fresh_folder()?;
     each(
         |how| matches!(how, How::OpensWindow),
         |script, _| {
