@@ -321,7 +321,7 @@ fn a_frame_that_no_datagram_holds_is_encoded_smaller_or_dropped() -> Result<()> 
         } else {
             assert!(jpeg == small);
         }
-        server.wait_for_log("over what a datagram holds", LIMIT);
+        server.wait_for_log("larger than a datagram can be", LIMIT);
         server.is_well()?;
     }
     Ok(())

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whatever bytes come first: a decision stands, however many more come.
+//! For any bytes: once the language is decided, more bytes do not change it.
 
 use super::*;
 use bolero::check;
@@ -39,7 +39,7 @@ fn spelled(input: &[u8]) -> Vec<u8> {
 fn language() {
     check!().for_each(|input: &[u8]| {
         for mut bytes in [input.to_vec(), spelled(input)] {
-            // Longer first lines are decided by their length.
+            // The language of a longer first line is decided by its length.
             bytes.truncate(2000);
             let mut decided = None;
             for length in 0..=bytes.len() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A frame's datagrams to one receiver, by as few system calls as the kernel allows: one `sendmsg`
-//! with UDP segmentation offload (Linux 4.18, `UDP_SEGMENT`), else one `sendmmsg`. Header and
-//! payload are gathered by the kernel.
+//! Sends the datagrams of a frame to one receiver with few system calls: one `sendmsg` with UDP
+//! segmentation offload (`UDP_SEGMENT` of Linux 4.18), or else one `sendmmsg`. The kernel gathers
+//! header and payload.
 
 use gstmjpegfile::rtp::{FIXED_LEN, JpegPayloads};
 use nix::errno::Errno;
@@ -13,32 +13,33 @@ use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What the kernel cuts in one go: `UDP_MAX_SEGMENTS` of Linux before 6.9.
-const SEGMENTS: usize = 64;
+/// Datagrams that the kernel splits off one message at most: `UDP_MAX_SEGMENTS` of Linux before 6.9.
+const MAX_SEGMENTS: usize = 64;
 
 /// The longest UDP payload over IPv4.
-const LONGEST: usize = 65_507;
+const MAX_UDP_PAYLOAD: usize = 65_507;
 
-/// How long the sending of all waits for room in a full send buffer, in milliseconds.
-const ROOM: u8 = 2;
+/// How long sending waits while the send buffer is full, in milliseconds. The frames of all other
+/// viewers wait meanwhile.
+const FULL_BUFFER_WAIT: u8 = 2;
 
-/// Whether a receiver's datagrams may be cut by the kernel. Once refused for what its way there
-/// does not take, not again.
+/// Whether segmentation offload is used for a receiver. Switched off for good once the kernel refuses
+/// it on the route to the receiver.
 #[derive(Debug)]
 pub(crate) struct Offload(AtomicBool);
 
 impl Offload {
-    pub fn new(wanted: bool) -> Self {
-        Self(AtomicBool::new(wanted))
+    pub fn new(on: bool) -> Self {
+        Self(AtomicBool::new(on))
     }
 
     fn is_on(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Whether the kernel's refusal is of the offload, not of the receiver: no such option, a
-    /// segment longer than the device takes, or no checksums in hardware.
-    fn refused(&self, error: Errno) -> bool {
+    /// Switches the offload off if an error is about the offload and not about the receiver: no such
+    /// option, a segment too long for the device, or no checksums in hardware. Returns whether it is.
+    fn switch_off_if_refused(&self, error: Errno) -> bool {
         let refused = matches!(
             error,
             Errno::EINVAL | Errno::EIO | Errno::EMSGSIZE | Errno::EOPNOTSUPP | Errno::ENOPROTOOPT
@@ -50,46 +51,49 @@ impl Offload {
     }
 }
 
-/// A frame's datagrams, for any number of receivers.
+/// The datagrams of a frame, for any number of receivers.
 #[derive(Debug)]
 pub(crate) struct Datagrams<'a> {
-    /// Header and payload of each in turn.
+    /// The header and the payload of each datagram, in turn.
     parts: Vec<IoSlice<'a>>,
-    /// Bytes of each datagram but the last.
+    /// The length of each datagram but the last, which may be shorter.
     length: u16,
 }
 
 impl<'a> Datagrams<'a> {
-    /// One datagram of each header and payload.
+    /// One datagram for each header and payload.
     pub fn new(headers: &'a [[u8; FIXED_LEN]], payloads: &'a JpegPayloads) -> Self {
-        let both = headers.iter().zip(payloads);
+        let packets = headers.iter().zip(payloads);
         let parts =
-            both.flat_map(|(header, payload)| [IoSlice::new(header), IoSlice::new(payload)]);
+            packets.flat_map(|(header, payload)| [IoSlice::new(header), IoSlice::new(payload)]);
         let length = u16::try_from(FIXED_LEN + payloads.length()).unwrap_or(u16::MAX);
         Self { parts: parts.collect(), length }
     }
 
-    /// Sends them.
+    /// Sends the datagrams to a receiver.
     ///
     /// # Errors
-    /// What the kernel says of this receiver; some of them may have been sent.
+    /// If the kernel refuses a datagram. Those before it may have been sent.
     pub fn send(
         &self,
         socket: BorrowedFd,
         to: &SockaddrStorage,
         offload: &Offload,
     ) -> Result<(), Errno> {
-        let most = SEGMENTS.min(LONGEST / usize::from(self.length.max(1))).max(1);
-        for parts in self.parts.chunks(2 * most) {
+        let fitting = MAX_UDP_PAYLOAD / usize::from(self.length.max(1));
+        let per_message = MAX_SEGMENTS.min(fitting).max(1);
+        for parts in self.parts.chunks(2 * per_message) {
             if offload.is_on() && parts.len() > 2 {
-                let cut = [ControlMessage::UdpGsoSegments(&self.length)];
-                let sent = with_room(socket, || {
-                    sendmsg(socket.as_raw_fd(), parts, &cut, flags(), Some(to)).map(drop)
+                let control = [ControlMessage::UdpGsoSegments(&self.length)];
+                let sent = retry_if_full(socket, || {
+                    sendmsg(socket.as_raw_fd(), parts, &control, flags(), Some(to)).map(drop)
                 });
                 match sent {
                     Ok(()) => continue,
-                    Err(error) if offload.refused(error) => {
-                        tracing::debug!("datagrams are sent without offload: {error}");
+                    Err(error) if offload.switch_off_if_refused(error) => {
+                        tracing::debug!(
+                            "UDP segmentation offload refused, going on without: {error}"
+                        );
                     }
                     Err(error) => return Err(error),
                 }
@@ -104,33 +108,35 @@ fn flags() -> MsgFlags {
     MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL
 }
 
-/// Tries again once there is room, for a moment: nobody's frames wait for long.
-fn with_room<T>(
+/// Calls `send`, and if the send buffer is full, once more after a short wait.
+fn retry_if_full<T>(
     socket: BorrowedFd,
     mut send: impl FnMut() -> Result<T, Errno>,
 ) -> Result<T, Errno> {
     match send() {
         Err(Errno::EAGAIN | Errno::ENOBUFS) => {
-            let _ = poll(&mut [PollFd::new(socket, PollFlags::POLLOUT)], PollTimeout::from(ROOM));
+            let limit = PollTimeout::from(FULL_BUFFER_WAIT);
+            let _ = poll(&mut [PollFd::new(socket, PollFlags::POLLOUT)], limit);
             send()
         }
         sent => sent,
     }
 }
 
-/// Each datagram by itself, all in one call if the kernel takes them.
+/// Sends datagrams that the kernel need not split, in one call if it accepts all of them.
 fn send_each(socket: BorrowedFd, parts: &[IoSlice], to: &SockaddrStorage) -> Result<(), Errno> {
     let datagrams: Vec<&[IoSlice]> = parts.chunks(2).collect();
-    let mut begin = 0;
-    while begin < datagrams.len() {
-        let left = datagrams.get(begin..).unwrap_or_default();
+    let mut done = 0;
+    while done < datagrams.len() {
+        let left = datagrams.get(done..).unwrap_or_default();
         let to = vec![Some(*to); left.len()];
-        let sent = with_room(socket, || {
+        let sent = retry_if_full(socket, || {
             let mut headers = MultiHeaders::preallocate(left.len(), None);
             let sent = sendmmsg(socket.as_raw_fd(), &mut headers, left, &to, [], flags())?;
             Ok(sent.count())
         })?;
-        begin += sent.max(1);
+        // The kernel sends at least one, or returns an error.
+        done += sent.max(1);
     }
     Ok(())
 }
@@ -143,7 +149,7 @@ mod tests {
     use std::os::fd::AsFd;
     use std::time::Duration;
 
-    /// An image of `bytes` bytes of scan, as far as it is looked at.
+    /// The payloads of an image whose scan has `bytes` bytes. The scan cannot be decoded.
     fn payloads(bytes: usize) -> JpegPayloads {
         let mut jpeg = vec![0xff, 0xd8, 0xff, 0xdb, 0, 67, 0];
         jpeg.extend([1; 64]);
@@ -154,8 +160,8 @@ mod tests {
     }
 
     #[test]
-    fn with_and_without_offload_the_same_datagrams_arrive() {
-        // One datagram, a few, one over what is cut in one go, and the largest record.
+    fn the_same_datagrams_arrive_with_and_without_offload() {
+        // One datagram, a few, one more than fit in a message, and those of the largest record.
         for bytes in [10, 4000, 65_000, 99_000] {
             let payloads = payloads(bytes);
             let count = payloads.iter().count();
@@ -163,12 +169,12 @@ mod tests {
             let want: Vec<Vec<u8>> =
                 headers.iter().zip(&payloads).map(|(h, p)| [&h[..], p].concat()).collect();
             let datagrams = Datagrams::new(&headers, &payloads);
-            for wanted in [true, false] {
+            for on in [true, false] {
                 let to = UdpSocket::bind("127.0.0.1:0").unwrap();
                 to.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
                 let address = SockaddrStorage::from(to.local_addr().unwrap());
                 let from = UdpSocket::bind("127.0.0.1:0").unwrap();
-                let offload = Offload::new(wanted);
+                let offload = Offload::new(on);
                 datagrams.send(from.as_fd(), &address, &offload).unwrap();
                 let mut bytes = [0; 2000];
                 let got: Vec<Vec<u8>> = (0..count)
@@ -177,17 +183,18 @@ mod tests {
                         bytes.get(..have).unwrap().to_vec()
                     })
                     .collect();
-                assert!(got == want, "{count} datagrams, offload {wanted}");
+                assert!(got == want, "{count} datagrams, offload {on}");
             }
         }
     }
 
     #[test]
-    fn an_offload_that_is_refused_is_not_tried_again() {
+    fn an_offload_that_the_kernel_refuses_is_switched_off() {
         let rows = [(Errno::EINVAL, true), (Errno::EIO, true), (Errno::ENETUNREACH, false)];
         for (error, refused) in rows {
             let offload = Offload::new(true);
-            assert_eq!((offload.refused(error), !offload.is_on()), (refused, refused), "{error}");
+            assert_eq!(offload.switch_off_if_refused(error), refused, "{error}");
+            assert_eq!(offload.is_on(), !refused, "{error}");
         }
     }
 }
