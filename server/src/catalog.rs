@@ -44,11 +44,11 @@ pub enum CatalogError {
     },
 }
 
-/// The movie that an alias stands for.
+/// The movie that an alias refers to.
 #[derive(Debug, Clone)]
 enum Alias {
     Unique(Arc<Mount>),
-    /// Several movies have the alias, so it stands for none of them.
+    /// Several movies have the alias, so it refers to none of them.
     Ambiguous,
 }
 
@@ -239,66 +239,68 @@ mod tests {
     #[test]
     fn a_path_finds_one_movie_or_none() {
         let catalog = catalog(&["movie.Mjpeg", "a/b c.mjpg", "two.mjpeg", "two.mjpg", "card"]);
-        let rows = [
-            ("/movie.Mjpeg", Some("/movie.Mjpeg")),
-            ("/MOVIE.MJPEG", Some("/movie.Mjpeg")),
-            ("/movie", Some("/movie.Mjpeg")),
-            ("/a/b c", Some("/a/b c.mjpg")),
-            ("/two", None),
-            ("/two.mjpg", Some("/two.mjpg")),
-            ("/card", Some("/card")),
-            ("/b c.mjpg", None),
-            ("/../movie.Mjpeg", None),
-            ("", None),
-            ("/", None),
+        let rows: [(&str, &[&str]); 4] = [
+            ("/movie.Mjpeg", &["/movie.Mjpeg", "/MOVIE.MJPEG", "/movie"]),
+            ("/a/b c.mjpg", &["/a/b c"]),
+            ("/two.mjpg", &["/two.mjpg"]),
+            ("/card", &["/card"]),
         ];
-        for (path, want) in rows {
-            assert_eq!(catalog.find(path).map(|mount| &mount.point[..]), want, "{path}");
+        for (want, paths) in rows {
+            for path in paths {
+                assert_eq!(catalog.find(path).map(|mount| &mount.point[..]), Some(want), "{path}");
+            }
+        }
+        for path in ["/two", "/b c.mjpg", "/../movie.Mjpeg", "", "/"] {
+            assert!(catalog.find(path).is_none(), "{path}");
         }
     }
 
     #[test]
     fn a_url_finds_the_movie_at_its_decoded_path() {
         let catalog = catalog(&["movie.Mjpeg", "a/p%20c?.mjpg", "\u{fc} 1.mjpeg"]);
-        let rows: [(&[u8], Option<&str>); 19] = [
-            (b"rtsp://h/movie.Mjpeg", Some("/movie.Mjpeg")),
-            (b"rtsp://h:8554/MOVIE", Some("/movie.Mjpeg")),
-            (b"rtsps://user:p@h/movie/", Some("/movie.Mjpeg")),
-            (b"rtsp://h/movie/stream=0", Some("/movie.Mjpeg")),
-            (b"rtsp://h/m%6fvie.Mjpeg?x=1", Some("/movie.Mjpeg")),
-            (b"rtsp://h/movie.Mjpeg?x=1/stream=0", Some("/movie.Mjpeg")),
-            (b"rtsp://h/a/p%2520c%3f.mjpg/stream=0", Some("/a/p%20c?.mjpg")),
-            (b"rtsp://h/%c3%bc%201", Some("/\u{fc} 1.mjpeg")),
-            (b"rtsp://h/\xc3\xbc%201", Some("/\u{fc} 1.mjpeg")),
-            (b"rtsp://h/movie/x/stream=0", None),
-            (b"rtsp://h/x%2fmovie.Mjpeg", None),
-            (b"rtsp://h/../movie.Mjpeg", None),
-            (b"rtsp://h/movie.Mjpeg%00", None),
-            (b"rtsp://h/%ff", None),
-            (b"rtsp://h/\xff", None),
-            (b"rtsp://h", None),
-            (b"http://h/movie.Mjpeg", None),
-            (b"*", None),
-            (b"", None),
+        let movie: [&[u8]; 6] = [
+            b"rtsp://h/movie.Mjpeg",
+            b"rtsp://h:8554/MOVIE",
+            b"rtsps://user:p@h/movie/",
+            b"rtsp://h/movie/stream=0",
+            b"rtsp://h/m%6fvie.Mjpeg?x=1",
+            b"rtsp://h/movie.Mjpeg?x=1/stream=0",
         ];
-        for (url, want) in rows {
-            let found = catalog.find_url(url).map(|mount| &mount.point[..]);
-            assert_eq!(found, want, "{}", url.escape_ascii());
+        let rows: [(&str, &[&[u8]]); 3] = [
+            ("/movie.Mjpeg", &movie),
+            ("/a/p%20c?.mjpg", &[b"rtsp://h/a/p%2520c%3f.mjpg/stream=0"]),
+            ("/\u{fc} 1.mjpeg", &[b"rtsp://h/%c3%bc%201", b"rtsp://h/\xc3\xbc%201"]),
+        ];
+        let find = |url: &[u8]| catalog.find_url(url).map(|mount| mount.point.clone());
+        for (want, urls) in rows {
+            for url in urls {
+                assert_eq!(find(url).as_deref(), Some(want), "{}", url.escape_ascii());
+            }
+        }
+        // Other segments, then paths that cannot be decoded, then bytes that are not a URL.
+        let none: [&[&[u8]]; 3] = [
+            &[
+                b"rtsp://h/movie/x/stream=0",
+                b"rtsp://h/x%2fmovie.Mjpeg",
+                b"rtsp://h/../movie.Mjpeg",
+            ],
+            &[b"rtsp://h/movie.Mjpeg%00", b"rtsp://h/%ff", b"rtsp://h/\xff"],
+            &[b"rtsp://h", b"http://h/movie.Mjpeg", b"*", b""],
+        ];
+        for url in none.concat() {
+            assert_eq!(find(url), None, "{}", url.escape_ascii());
         }
     }
 
     #[test]
     fn a_lab_client_finds_a_movie_by_its_file_name() {
         let catalog = catalog(&["a/movie.Mjpeg", "b/movie.Mjpeg", "b/x.mjpeg", "c/X.mjpeg"]);
-        let rows = [
-            ("movie.Mjpeg", Some("/a/movie.Mjpeg")),
-            ("movie.mjpeg", None),
-            ("x.mjpeg", Some("/b/x.mjpeg")),
-            ("X.MJPEG", None),
-            ("none", None),
-        ];
-        for (name, want) in rows {
-            assert_eq!(catalog.find_file_name(name).map(|mount| &mount.point[..]), want, "{name}");
+        let find = |name| catalog.find_file_name(name).map(|mount| mount.point.clone());
+        for (name, want) in [("movie.Mjpeg", "/a/movie.Mjpeg"), ("x.mjpeg", "/b/x.mjpeg")] {
+            assert_eq!(find(name).as_deref(), Some(want), "{name}");
+        }
+        for name in ["movie.mjpeg", "X.MJPEG", "none"] {
+            assert_eq!(find(name), None, "{name}");
         }
     }
 
@@ -319,7 +321,7 @@ mod tests {
     fn errors_state_each_fact_once() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("movie.mjpeg");
-        let error = anyhow::Error::from(Catalog::scan(&[missing.clone()]).unwrap_err());
+        let error = anyhow::Error::from(Catalog::scan(std::slice::from_ref(&missing)).unwrap_err());
         let want = format!(
             "cannot read {} (check the path and its permissions): \
              No such file or directory (os error 2)",

@@ -13,6 +13,8 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 mod connection;
+#[cfg(test)]
+mod fuzz_words;
 pub mod lab;
 mod limit_log;
 pub mod mount;

@@ -24,7 +24,7 @@ use tokio::runtime::Runtime;
 /// The time between two checks for sessions that have timed out.
 const CLEAN_UP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Every so many clean-ups, movies that nobody watches are closed.
+/// The number of clean-ups between two checks for movies without viewers, which are closed.
 const CLEAN_UPS_PER_MOVIE_CHECK: u64 = 10;
 
 /// File descriptors that are reserved for the log, the runtime and GStreamer, and for opening a movie

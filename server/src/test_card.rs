@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The test card: a movie of a test picture with a running time, made when the server starts.
+//! The test card: a movie of a test picture with a running time, generated when the server starts.
 
 use anyhow::{Context, Result, anyhow};
 use gst::prelude::*;

@@ -79,9 +79,9 @@ impl ConnectionLimits {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a new connection and starts its task with `start`. The connection is idle until its
-    /// slot is told otherwise. Returns the peer of the idle connection that was closed for it, if
-    /// one was.
+    /// Counts a new connection and starts its task with `start`. The connection is idle until
+    /// [`ConnectionSlot::set_idle`] is called. Returns the peer of the idle connection that was closed
+    /// for it, if one was.
     ///
     /// # Errors
     /// If a limit is reached and no connection is idle.

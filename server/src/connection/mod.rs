@@ -44,7 +44,7 @@ const LINGER_PAUSE: Duration = Duration::from_millis(20);
 /// How long the GET of a tunnel waits for its POST.
 const POST_LIMIT: Duration = Duration::from_secs(10);
 
-/// The pause after a connection could not be accepted, such as for want of a file descriptor.
+/// The pause after a connection could not be accepted, such as when no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// TCP keep-alive: a connection is probed after this silence, at this interval, and fails after so

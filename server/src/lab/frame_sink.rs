@@ -4,9 +4,9 @@
 
 use super::explainer::Explainer;
 use crate::config::{Fragments, Oversize};
-use crate::connection::outbox::{OnDrained, SendOutcome};
+use crate::connection::outbox::SendOutcome;
 use crate::limit_log::LimitLog;
-use crate::send::{FetchOutcome, FrameFetcher, FrameRef, FrameSink, ReportTime};
+use crate::send::{DueFrame, FetchOutcome, FrameFetcher, FrameRef, FrameSink, ReportTime, Resume};
 use gstmjpegfile::jpeg::encode_within;
 use gstmjpegfile::movie::FrameRate;
 use gstmjpegfile::rtp::{LabPacketizer, MAX_LAB_FRAME, RtpHeader};
@@ -245,13 +245,8 @@ impl FrameSink for LabSink {
         true
     }
 
-    fn send(
-        &mut self,
-        frame: &LabFrame,
-        source: FrameRef,
-        _rtptime: u32,
-        _resume: &dyn Fn() -> OnDrained,
-    ) -> SendOutcome {
+    fn send(&mut self, frame: &LabFrame, due: DueFrame, _resume: Resume) -> SendOutcome {
+        let source = due.source;
         match frame {
             LabFrame::Unchanged(jpeg) => {
                 self.log_size(source, jpeg.len());

@@ -4,10 +4,10 @@
 
 use super::delivery::Delivery;
 use super::payload_cache::{PayloadCache, PreparedFrame};
-use crate::connection::outbox::{OnDrained, SendOutcome};
+use crate::connection::outbox::SendOutcome;
 use crate::limit_log::LimitLog;
 use crate::send::datagrams::Datagrams;
-use crate::send::{FrameRef, FrameSink, ReportTime, movie_log};
+use crate::send::{DueFrame, FrameSink, ReportTime, Resume, movie_log};
 use gstmjpegfile::rtp::{FIXED_LEN, JpegPayloads, RtpHeader, SenderReport};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -89,7 +89,7 @@ impl RtspSink {
         &mut self,
         payloads: &JpegPayloads,
         rtptime: u32,
-        resume: Option<&dyn Fn() -> OnDrained>,
+        resume: Option<Resume>,
     ) -> SendOutcome {
         let mut headers = std::mem::take(&mut self.headers);
         headers.clear();
@@ -150,13 +150,8 @@ impl FrameSink for RtspSink {
         !self.viewers.is_empty()
     }
 
-    fn send(
-        &mut self,
-        frame: &Arc<PreparedFrame>,
-        source: FrameRef,
-        rtptime: u32,
-        resume: &dyn Fn() -> OnDrained,
-    ) -> SendOutcome {
+    fn send(&mut self, frame: &Arc<PreparedFrame>, due: DueFrame, resume: Resume) -> SendOutcome {
+        let DueFrame { source, rtptime } = due;
         match &**frame {
             PreparedFrame::Dropped(problem) => {
                 let count = self.dropped.entry(problem.kind()).or_default();

@@ -150,12 +150,6 @@ mod imp {
         current: Mutex<CurrentMedia>,
     }
 
-    impl MovieFactory {
-        pub fn current(&self) -> MutexGuard<'_, CurrentMedia> {
-            self.current.lock().unwrap_or_else(PoisonError::into_inner)
-        }
-    }
-
     #[glib::object_subclass]
     impl ObjectSubclass for MovieFactory {
         const NAME: &'static str = "MjpegRtspMovieFactory";
@@ -164,6 +158,12 @@ mod imp {
     }
 
     impl ObjectImpl for MovieFactory {}
+
+    impl MovieFactory {
+        pub fn current(&self) -> MutexGuard<'_, CurrentMedia> {
+            self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
 
     /// Creates the pipeline, which blocks after its first frame.
     fn create_pipeline() -> Option<gst::Element> {
@@ -220,8 +220,6 @@ mod imp {
         type ParentType = gst_rtsp_server::RTSPMedia;
     }
 
-    impl ObjectImpl for MovieMedia {}
-
     impl RTSPMediaImpl for MovieMedia {
         fn setup_rtpbin(&self, rtpbin: &gst::Element) -> Result<(), gst::LoggableError> {
             // The media sends nothing itself.
@@ -259,4 +257,6 @@ mod imp {
             self.parent_unprepared();
         }
     }
+
+    impl ObjectImpl for MovieMedia {}
 }

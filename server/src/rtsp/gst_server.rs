@@ -129,7 +129,7 @@ impl GstServer {
 /// Holds the last reply to a client. gst-rtsp-server writes it by [`store_reply`].
 type ReplySlot = Mutex<GstReply>;
 
-/// A client of gst-rtsp-server, which stands for one connection.
+/// A client of gst-rtsp-server, which represents one connection.
 pub(super) struct GstClient {
     client: RTSPClient,
     reply: Arc<ReplySlot>,

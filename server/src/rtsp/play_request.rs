@@ -270,24 +270,23 @@ mod tests {
     fn rates_are_limited() {
         // The rate as a Scale, and as a Speed, which cannot be negative.
         let rows = [
-            ("1", Some((1.0, 1.0))),
-            ("2.5", Some((2.5, 2.5))),
-            ("0.1", Some((0.25, 0.25))),
-            ("1e300", Some((8.0, 8.0))),
-            ("-1", Some((-1.0, 0.25))),
-            ("-0.1", Some((-0.25, 0.25))),
-            ("-99", Some((-8.0, 0.25))),
-            ("0", None),
-            ("-0.0", None),
-            ("nan", None),
-            ("inf", None),
-            ("1e999", None),
-            ("fast", None),
-            ("", None),
+            ("1", 1.0, 1.0),
+            ("2.5", 2.5, 2.5),
+            ("0.1", 0.25, 0.25),
+            ("1e300", 8.0, 8.0),
+            ("-1", -1.0, 0.25),
+            ("-0.1", -0.25, 0.25),
+            ("-99", -8.0, 0.25),
         ];
-        for (header, want) in rows {
-            assert_eq!(read_rate(header, true).ok(), want.map(|it| it.0), "{header}");
-            assert_eq!(read_rate(header, false).ok(), want.map(|it| it.1), "{header}");
+        for (header, scale, speed) in rows {
+            assert_eq!(read_rate(header, true), Ok(scale), "{header}");
+            assert_eq!(read_rate(header, false), Ok(speed), "{header}");
+        }
+        for header in ["0", "-0.0", "nan", "inf", "1e999", "fast", ""] {
+            for negative in [true, false] {
+                let refused = Err(PlayRequestError::BadRequest);
+                assert_eq!(read_rate(header, negative), refused, "{header}");
+            }
         }
     }
 }

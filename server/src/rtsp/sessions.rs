@@ -29,7 +29,7 @@ pub(super) struct Session {
     /// The mount of the movie.
     pub mount: Arc<Mount>,
     /// The session of gst-rtsp-server, which has the time limit.
-    pub gst_session: RTSPSession,
+    pub gst_handle: RTSPSession,
     /// The origin of its connection, which has a limited number of sessions.
     pub origin: Origin,
     /// The synchronization source in the reply to SETUP.
@@ -43,14 +43,14 @@ pub(super) struct Session {
 impl Session {
     /// A session before its first PLAY.
     pub fn new(
-        (id, gst_session): (String, RTSPSession),
+        (id, gst_handle): (String, RTSPSession),
         mount: Arc<Mount>,
         origin: Origin,
         ssrc: u32,
         delivery: Delivery,
     ) -> Self {
         let (delivery, stream) = (Arc::new(delivery), Mutex::default());
-        Self { id, mount, gst_session, origin, ssrc, delivery, stream }
+        Self { id, mount, gst_handle, origin, ssrc, delivery, stream }
     }
 
     fn stream(&self) -> MutexGuard<'_, Option<Arc<Stream>>> {
@@ -104,8 +104,8 @@ impl PlayReply {
 /// Identifies a live movie: its mount point, and the number of its file.
 type LiveKey = (String, u64);
 
-/// The number of viewers of a live movie after which another stream is started for further ones. A
-/// frame is sent to so many viewers within about a millisecond.
+/// The number of viewers of a live stream after which another stream is started for further ones. A
+/// frame is sent to this many viewers within about a millisecond.
 const VIEWERS_PER_STREAM: usize = 32;
 
 /// The sessions of the server.
@@ -197,7 +197,7 @@ impl Sessions {
             all.values().filter(|session| session.delivery.was_used()).cloned().collect()
         };
         for session in alive {
-            session.gst_session.touch();
+            session.gst_handle.touch();
         }
         let ended = self.gst_server.end_expired();
         if ended > 0 {
@@ -218,7 +218,9 @@ impl Sessions {
 
     /// Pauses a session.
     pub fn pause(&self, session: &Session) {
-        if let Some(stream) = &*session.stream() {
+        // The lock is released before this waits until a frame is sent: tasks of connections take it.
+        let stream = session.stream().clone();
+        if let Some(stream) = stream {
             match self.context.mode.live_since {
                 Some(_) => drop(stream.with_sink(|sink| sink.remove_viewer(&session.id))),
                 None => stream.stop(),

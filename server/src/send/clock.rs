@@ -4,7 +4,13 @@
 use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
-/// Tells the time and waits for it.
+/// A locked mutex, and the condition variable that is notified when its value changes.
+pub(crate) struct Locked<'a, T> {
+    pub guard: MutexGuard<'a, T>,
+    pub notified: &'a Condvar,
+}
+
+/// Reads the time, and waits until an instant.
 pub(crate) trait Clock: Clone + Send + Sync + 'static {
     /// The present instant.
     fn now(&self) -> Instant;
@@ -12,14 +18,9 @@ pub(crate) trait Clock: Clone + Send + Sync + 'static {
     /// The present date and time, for RTCP sender reports.
     fn wall_clock(&self) -> SystemTime;
 
-    /// Unlocks `guard` and waits until `woken` is notified or `deadline` is reached; `None` is no
-    /// deadline. May return early, as [`Condvar::wait`] does.
-    fn wait_until<'a, T>(
-        &self,
-        woken: &Condvar,
-        guard: MutexGuard<'a, T>,
-        deadline: Option<Instant>,
-    ) -> MutexGuard<'a, T>;
+    /// Unlocks the mutex and waits until the condition variable is notified or the deadline is
+    /// reached, if there is one. May return early, as [`Condvar::wait`] does.
+    fn wait_until<'a, T>(&self, lock: Locked<'a, T>, end: Option<Instant>) -> MutexGuard<'a, T>;
 }
 
 /// The clock of the operating system.
@@ -35,17 +36,13 @@ impl Clock for SystemClock {
         SystemTime::now()
     }
 
-    fn wait_until<'a, T>(
-        &self,
-        woken: &Condvar,
-        guard: MutexGuard<'a, T>,
-        deadline: Option<Instant>,
-    ) -> MutexGuard<'a, T> {
-        match deadline {
-            None => woken.wait(guard).unwrap_or_else(PoisonError::into_inner),
-            Some(deadline) => {
-                let rest = deadline.saturating_duration_since(self.now());
-                woken.wait_timeout(guard, rest).unwrap_or_else(PoisonError::into_inner).0
+    fn wait_until<'a, T>(&self, lock: Locked<'a, T>, end: Option<Instant>) -> MutexGuard<'a, T> {
+        let Locked { guard, notified } = lock;
+        match end {
+            None => notified.wait(guard).unwrap_or_else(PoisonError::into_inner),
+            Some(end) => {
+                let rest = end.saturating_duration_since(self.now());
+                notified.wait_timeout(guard, rest).unwrap_or_else(PoisonError::into_inner).0
             }
         }
     }
@@ -61,8 +58,8 @@ pub(crate) mod test_clock {
     /// How long a test waits for another thread before it fails.
     pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-    /// A clock that moves only when a test advances it, or when something waits for a deadline: then
-    /// it jumps to the deadline. Its wall clock starts at the Unix epoch.
+    /// A clock that moves only when a test advances it, or when a thread waits until an instant: then
+    /// it jumps to that instant. Its wall clock starts at the Unix epoch.
     #[derive(Debug, Clone)]
     pub(crate) struct TestClock {
         start: Instant,
@@ -74,7 +71,7 @@ pub(crate) mod test_clock {
             Self { start: Instant::now(), nanoseconds: Arc::default() }
         }
 
-        /// The instant that lies `elapsed` after the start of this clock.
+        /// The instant at which `elapsed` has passed since the start of this clock.
         pub(crate) fn at(&self, elapsed: Duration) -> Instant {
             self.start + elapsed
         }
@@ -101,15 +98,14 @@ pub(crate) mod test_clock {
 
         fn wait_until<'a, T>(
             &self,
-            woken: &Condvar,
-            guard: MutexGuard<'a, T>,
-            deadline: Option<Instant>,
+            lock: Locked<'a, T>,
+            end: Option<Instant>,
         ) -> MutexGuard<'a, T> {
-            if let Some(deadline) = deadline {
-                self.advance(deadline.saturating_duration_since(self.now()));
-                return guard;
+            if let Some(end) = end {
+                self.advance(end.saturating_duration_since(self.now()));
+                return lock.guard;
             }
-            let (guard, waited) = woken.wait_timeout(guard, LIMIT).unwrap();
+            let (guard, waited) = lock.notified.wait_timeout(lock.guard, LIMIT).unwrap();
             assert!(!waited.timed_out(), "nothing is scheduled, and no other thread schedules it");
             guard
         }

@@ -81,6 +81,18 @@ pub(crate) struct FrameRef<'a> {
     pub location: FrameLocation,
 }
 
+/// A frame that is due.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DueFrame<'a> {
+    /// The frame in the movie.
+    pub source: FrameRef<'a>,
+    /// The RTP timestamp to send it with.
+    pub rtptime: u32,
+}
+
+/// Returns a function that schedules a stream again.
+pub(crate) type Resume<'a> = &'a dyn Fn() -> OnDrained;
+
 /// The result of fetching a frame.
 #[derive(Debug)]
 pub(crate) enum FetchOutcome<F> {
@@ -162,14 +174,13 @@ pub(crate) trait FrameSink: Send + Sized + 'static {
     /// Whether there is a viewer. A stream without viewers stops.
     fn is_watched(&self) -> bool;
 
-    /// Sends a frame with its RTP timestamp. On [`SendOutcome::Busy`] the frame must be sent again
-    /// once the function that `resume` returns has been called.
+    /// Sends a frame. On [`SendOutcome::Busy`] the frame must be sent again once the function that
+    /// `resume` returns has been called.
     fn send(
         &mut self,
         frame: &<Self::Fetcher as FrameFetcher>::Frame,
-        source: FrameRef,
-        rtptime: u32,
-        resume: &dyn Fn() -> OnDrained,
+        due: DueFrame,
+        resume: Resume,
     ) -> SendOutcome;
 
     /// The time between two calls of [`Self::report`]; `None` for no reports.

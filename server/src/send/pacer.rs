@@ -3,7 +3,7 @@
 //! are scheduled, and a wait until the first of them is due. A timer for each stream would wake the
 //! system for each frame.
 
-use super::clock::{Clock, SystemClock};
+use super::clock::{Clock, Locked, SystemClock};
 use gstmjpegfile::movie::FrameRate;
 use mjpeg_program::border::guarded;
 use std::cmp::Reverse;
@@ -213,7 +213,8 @@ impl<C: Clock> PacerLoop<C> {
                 }
                 return true;
             }
-            schedule = self.clock.wait_until(&self.shared.changed, schedule, first);
+            let locked = Locked { guard: schedule, notified: &self.shared.changed };
+            schedule = self.clock.wait_until(locked, first);
         }
     }
 
@@ -298,7 +299,7 @@ mod tests {
     use super::super::clock::test_clock::{LIMIT, TestClock};
     use super::*;
     use std::sync::atomic::AtomicBool;
-    use std::sync::mpsc::{Sender, channel};
+    use std::sync::mpsc::{Receiver, Sender, channel};
 
     /// A stream that records when its frames are sent, or panics at the first one.
     struct TestStream<C> {
@@ -327,6 +328,38 @@ mod tests {
         }
     }
 
+    /// A pacer whose clock is moved by the test, and what its streams send.
+    struct PacerTest {
+        clock: TestClock,
+        pacer: Pacer<TestClock>,
+        pacer_loop: PacerLoop<TestClock>,
+        sender: Sender<(Instant, u64)>,
+        sent: Receiver<(Instant, u64)>,
+    }
+
+    impl PacerTest {
+        fn new() -> Self {
+            let clock = TestClock::new();
+            let (pacer, pacer_loop) = Pacer::new(clock.clone(), clock.now());
+            let (sender, sent) = channel();
+            Self { clock, pacer, pacer_loop, sender, sent }
+        }
+
+        /// Schedules a new stream.
+        fn add(&self, due: Duration, id: u64, period: Duration) {
+            let stream = stream(&self.clock, id, period, &self.sender);
+            self.pacer.send_at(self.clock.at(due), 0, Arc::new(stream));
+        }
+
+        /// Sends the next batch, and checks its time and its streams.
+        fn expect_batch(&mut self, at: Duration, ids: &[u64]) {
+            self.pacer_loop.send_next_batch();
+            let got: Vec<_> = self.sent.try_iter().collect();
+            let want: Vec<_> = ids.iter().map(|id| (self.clock.at(at), *id)).collect();
+            assert_eq!(got, want, "{at:?}");
+        }
+    }
+
     fn stream<C: Clock>(
         clock: &C,
         id: u64,
@@ -339,58 +372,44 @@ mod tests {
 
     #[test]
     fn frames_are_sent_when_they_are_due() {
-        let clock = TestClock::new();
-        let (pacer, mut pacer_loop) = Pacer::new(clock.clone(), clock.now());
-        let (sent, frames) = channel();
+        let mut test = PacerTest::new();
         let us = Duration::from_micros;
         // The stream that is scheduled last is due first. 2 and 3 are 200 µs apart: one batch.
         for (id, due, period) in [(3, 5200, 90_000), (2, 5000, 90_000), (1, 2000, 4000)] {
-            let stream = Arc::new(stream(&clock, id, us(period), &sent));
-            pacer.send_at(clock.at(us(due)), 0, stream);
+            test.add(us(due), id, us(period));
         }
-        let batches = [(2000, &[1][..]), (5000, &[2, 3]), (6000, &[1]), (10_000, &[1])];
-        for (due, ids) in batches {
-            pacer_loop.send_next_batch();
-            let got: Vec<_> = frames.try_iter().collect();
-            let want: Vec<_> = ids.iter().map(|id| (clock.at(us(due)), *id)).collect();
-            assert_eq!(got, want, "{due} µs");
-        }
-        // The thread comes late: what is due is sent at once, in order.
-        clock.advance(us(100_000));
-        pacer_loop.send_next_batch();
-        let got: Vec<_> = frames.try_iter().collect();
-        assert_eq!(got, [1, 2, 3].map(|id| (clock.at(us(110_000)), id)));
+        test.expect_batch(us(2000), &[1]);
+        test.expect_batch(us(5000), &[2, 3]);
+        test.expect_batch(us(6000), &[1]);
+        test.expect_batch(us(10_000), &[1]);
+        // The thread comes late: all frames that are due are sent at once, in order.
+        test.clock.advance(us(100_000));
+        test.expect_batch(us(110_000), &[1, 2, 3]);
     }
 
     #[test]
     fn streams_due_at_the_same_instant_keep_their_order() {
-        let clock = TestClock::new();
-        let (pacer, mut pacer_loop) = Pacer::new(clock.clone(), clock.now());
-        let (sent, frames) = channel();
+        let mut test = PacerTest::new();
         let period = Duration::from_millis(50);
         for id in [2, 0, 3, 1] {
-            pacer.send_at(clock.now(), 0, Arc::new(stream(&clock, id, period, &sent)));
+            test.add(Duration::ZERO, id, period);
         }
         for frame in 0..3 {
-            pacer_loop.send_next_batch();
-            let got: Vec<_> = frames.try_iter().collect();
-            assert_eq!(got, [0, 1, 2, 3].map(|id| (clock.at(period * frame), id)));
+            test.expect_batch(period * frame, &[0, 1, 2, 3]);
         }
     }
 
     #[test]
     fn a_panic_ends_only_its_own_stream() {
-        let clock = TestClock::new();
-        let (pacer, mut pacer_loop) = Pacer::new(clock.clone(), clock.now());
-        let (sent, frames) = channel();
+        let mut test = PacerTest::new();
         let period = Duration::from_millis(50);
-        let bad = Arc::new(TestStream { panics: true, ..stream(&clock, 1, period, &sent) });
-        let good = Arc::new(stream(&clock, 2, period, &sent));
-        pacer.send_at(clock.now(), 0, bad.clone());
-        pacer.send_at(clock.now(), 0, good.clone());
+        let good = stream(&test.clock, 2, period, &test.sender);
+        let bad = TestStream { panics: true, ..stream(&test.clock, 1, period, &test.sender) };
+        let (good, bad) = (Arc::new(good), Arc::new(bad));
+        test.pacer.send_at(test.clock.now(), 0, bad.clone());
+        test.pacer.send_at(test.clock.now(), 0, good.clone());
         for frame in 0..3 {
-            pacer_loop.send_next_batch();
-            assert_eq!(frames.try_iter().collect::<Vec<_>>(), [(clock.at(period * frame), 2)]);
+            test.expect_batch(period * frame, &[2]);
         }
         let failed = |stream: &TestStream<_>| stream.failed.load(Ordering::SeqCst);
         assert!(failed(&bad) && !failed(&good));

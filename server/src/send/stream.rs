@@ -11,7 +11,9 @@ use super::pacer::{Paced, Pacer, new_id};
 use super::prefetch::{Prefetch, PrefetchResult};
 use super::timeline::{Plan, Timeline};
 use super::workers::Workers;
-use super::{FetchOutcome, FrameFetcher, FrameRef, FrameSink, PlaybackMode, ReportTime, movie_log};
+use super::{
+    DueFrame, FetchOutcome, FrameFetcher, FrameRef, FrameSink, PlaybackMode, ReportTime, movie_log,
+};
 use crate::connection::outbox::{OnDrained, SendOutcome};
 use gstmjpegfile::movie::{FrameLocation, FrameRate};
 use gstmjpegfile::movie_file::MovieFile;
@@ -320,8 +322,8 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
             let stream = self.clone();
             Box::new(move || stream.pacer.clone().send_at(stream.now(), number, stream))
         };
-        let rtptime = play.timeline.rtptime();
-        if sink.send(&prepared, to_fetch.as_ref(), rtptime, &resume) == SendOutcome::Busy {
+        let due = DueFrame { source: to_fetch.as_ref(), rtptime: play.timeline.rtptime() };
+        if sink.send(&prepared, due, &resume) == SendOutcome::Busy {
             let fetched = Ok(FetchOutcome::Ready(prepared));
             self.state().prefetch = Prefetch::Done { frame, fetched };
             // The connection calls what `resume` returns once it has sent its queue.
@@ -474,6 +476,7 @@ impl<S: FrameSink, C: Clock> Paced for Stream<S, C> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Resume;
     use super::super::clock::test_clock::{LIMIT, TestClock};
     use super::super::pacer::PacerLoop;
     use super::*;
@@ -534,8 +537,15 @@ mod tests {
         panics_at: Option<u64>,
         /// A frame, and how long sending it takes.
         slow_frame: Option<(u64, Duration)>,
-        /// Sending a frame is reported here, and ends once the test allows it.
-        gate: Option<Arc<(Sender<()>, Mutex<Receiver<()>>)>>,
+        gate: Option<Arc<Gate>>,
+    }
+
+    /// Makes the sending of each frame wait until the test allows it.
+    struct Gate {
+        /// Notified when sending a frame starts.
+        sending: Sender<()>,
+        /// Sending ends when this receives something.
+        allowed: Mutex<Receiver<()>>,
     }
 
     struct TestSink {
@@ -556,13 +566,8 @@ mod tests {
             true
         }
 
-        fn send(
-            &mut self,
-            frame: &Vec<u8>,
-            source: FrameRef,
-            rtptime: u32,
-            resume: &dyn Fn() -> OnDrained,
-        ) -> SendOutcome {
+        fn send(&mut self, frame: &Vec<u8>, due: DueFrame, resume: Resume) -> SendOutcome {
+            let DueFrame { source, rtptime } = due;
             assert!(self.behavior.panics_at != Some(source.number), "on purpose");
             self.was_busy = self.behavior.is_busy && !self.was_busy;
             if self.was_busy {
@@ -578,8 +583,8 @@ mod tests {
                 self.clock.advance(time);
             }
             if let Some(gate) = &self.behavior.gate {
-                gate.0.send(()).unwrap();
-                gate.1.lock().unwrap().recv_timeout(LIMIT).unwrap();
+                gate.sending.send(()).unwrap();
+                gate.allowed.lock().unwrap().recv_timeout(LIMIT).unwrap();
             }
             SendOutcome::Accepted
         }
@@ -725,7 +730,7 @@ mod tests {
     fn stop_waits_until_the_frame_is_sent() {
         let (sending, started) = channel();
         let (allow, allowed) = channel();
-        let gate = Some(Arc::new((sending, Mutex::new(allowed))));
+        let gate = Some(Arc::new(Gate { sending, allowed: Mutex::new(allowed) }));
         let mut test = StreamTest::new(20, true, Behavior { gate, ..Behavior::default() });
         test.stream.play(plan(0));
         let stream = test.stream.clone();

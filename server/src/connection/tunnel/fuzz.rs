@@ -3,6 +3,7 @@
 //! there were.
 
 use super::*;
+use crate::fuzz_words::expand;
 use bolero::check;
 
 /// Decodes bytes in pieces of a length. Returns the decoded bytes, and whether all were base64.
@@ -31,31 +32,24 @@ fn tunnel_base64() {
     });
 }
 
-/// Each byte is a piece of an HTTP request, or itself.
-fn spelled(input: &[u8]) -> Vec<u8> {
-    const WORDS: [&[u8]; 10] = [
-        b"GET /m HTTP/1.0\r\n",
-        b"POST /m HTTP/1.0\r\n",
-        b"x-sessioncookie: c\r\n",
-        b"X-SessionCookie:",
-        b"\r\n",
-        b"\r\n\r\n",
-        b"\r",
-        b"HEAD ",
-        b": ",
-        b"\xff",
-    ];
-    let spell = |byte: &u8| match WORDS.get(usize::from(*byte)) {
-        Some(word) => word.to_vec(),
-        None => vec![*byte],
-    };
-    input.iter().flat_map(spell).collect()
-}
+/// Pieces of HTTP requests.
+const WORDS: [&[u8]; 10] = [
+    b"GET /m HTTP/1.0\r\n",
+    b"POST /m HTTP/1.0\r\n",
+    b"x-sessioncookie: c\r\n",
+    b"X-SessionCookie:",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\r",
+    b"HEAD ",
+    b": ",
+    b"\xff",
+];
 
 #[test]
 fn http_request() {
     check!().for_each(|input: &[u8]| {
-        for bytes in [input.to_vec(), spelled(input)] {
+        for bytes in [input.to_vec(), expand(input, &WORDS)] {
             let whole = HttpRequest::read(&bytes);
             if bytes.len() > MAX_REQUEST {
                 continue;

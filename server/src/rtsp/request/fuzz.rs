@@ -3,10 +3,10 @@
 //! limits.
 
 use super::*;
+use crate::fuzz_words::expand;
 use bolero::check;
 
-/// Pieces of requests, one for each byte of the input that is below 0x20: random bytes hardly ever
-/// make a head.
+/// Pieces of requests.
 const WORDS: [&[u8]; 32] = [
     b"OPTIONS * RTSP/1.0\r\n",
     b"GET_PARAMETER rtsp://h/m RTSP/1.0\r\n",
@@ -42,14 +42,6 @@ const WORDS: [&[u8]; 32] = [
     b"FETCH a RTSP/1.0\r\n",
 ];
 
-fn spelled(input: &[u8]) -> Vec<u8> {
-    let spell = |byte: &u8| match WORDS.get(usize::from(*byte)) {
-        Some(word) => word.to_vec(),
-        None => vec![*byte],
-    };
-    input.iter().flat_map(spell).collect()
-}
-
 /// Reads bytes in pieces of these lengths, which are repeated.
 fn read(bytes: &[u8], lengths: &[u8]) -> Vec<Result<Incoming, Unreadable>> {
     let mut reader = RequestReader::default();
@@ -84,7 +76,7 @@ fn read(bytes: &[u8], lengths: &[u8]) -> Vec<Result<Incoming, Unreadable>> {
 #[test]
 fn request_reader() {
     check!().with_type().for_each(|(input, lengths): &(Vec<u8>, [u8; 4])| {
-        let bytes = spelled(input);
+        let bytes = expand(input, &WORDS);
         let whole = read(&bytes, &[]);
         assert_eq!(read(&bytes, &[0]), whole, "byte by byte");
         assert_eq!(read(&bytes, lengths), whole, "in pieces of {lengths:?}");
