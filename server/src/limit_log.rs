@@ -52,6 +52,12 @@ impl LimitLog {
         true
     }
 
+    /// The kinds that have been counted lately.
+    #[cfg(test)]
+    pub(crate) fn kinds(&self) -> Vec<&'static str> {
+        self.0.lock().unwrap().keys().copied().collect()
+    }
+
     /// Logs the number of events of each kind that was last logged [`INTERVAL`] ago or longer. Must
     /// be called regularly.
     pub fn report(&self) {

@@ -147,8 +147,8 @@ impl Drop for Server {
     }
 }
 
-/// The maximum number of connections: `wanted`, or fewer if the process may open too few files.
-fn max_connections(wanted: usize) -> usize {
+/// The maximum number of connections: `requested`, or fewer if the process may open too few files.
+fn max_connections(requested: usize) -> usize {
     // The limit of open files that a process starts with is often low, but may be raised.
     let raised = rlimit::increase_nofile_limit(u64::MAX);
     let files = raised.unwrap_or_else(|error| {
@@ -157,7 +157,7 @@ fn max_connections(wanted: usize) -> usize {
     });
     let connections = files.saturating_sub(RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION;
     let connections = usize::try_from(connections).unwrap_or(usize::MAX).max(1);
-    if connections < wanted {
+    if connections < requested {
         tracing::warn!(
             files,
             connections,
@@ -165,5 +165,5 @@ fn max_connections(wanted: usize) -> usize {
              too few files: raise the limit (ulimit -n)"
         );
     }
-    wanted.min(connections)
+    requested.min(connections)
 }

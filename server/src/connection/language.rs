@@ -116,8 +116,8 @@ mod tests {
             (b"\xff\xfe\n", Some(Lab)),
         ];
         for (bytes, want) in rows {
-            let shown = bytes.get(..60).unwrap_or(bytes).escape_ascii();
-            assert_eq!(Language::of(bytes), want, "{shown}");
+            let printable = bytes.get(..60).unwrap_or(bytes).escape_ascii();
+            assert_eq!(Language::of(bytes), want, "{printable}");
         }
     }
 }

@@ -210,8 +210,8 @@ mod tests {
             (cookie.as_bytes(), Some(HttpRequest::Other(NOT_FOUND))),
         ];
         for (bytes, want) in rows {
-            let shown = bytes.get(..60).unwrap_or(bytes).escape_ascii();
-            assert_eq!(HttpRequest::read(bytes).map(|(request, _)| request), want, "{shown}");
+            let printable = bytes.get(..60).unwrap_or(bytes).escape_ascii();
+            assert_eq!(HttpRequest::read(bytes).map(|(request, _)| request), want, "{printable}");
         }
         let (_, length) = HttpRequest::read(b"GET / HTTP/1.0\r\n\r\nrest").unwrap();
         assert_eq!(length, 18);

@@ -197,3 +197,35 @@ impl Drop for RtspSink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::outbox::Outbox;
+    use crate::send::datagrams::test_payloads;
+
+    #[test]
+    fn frames_that_a_slow_viewer_of_a_live_movie_loses_are_counted() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            // A viewer that never reads.
+            let _viewer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (socket, peer) = listener.accept().await.unwrap();
+            let outbox = Outbox::new(Arc::new(socket));
+            let limit_log = Arc::new(LimitLog::default());
+            let mut sink = RtspSink::new(1, "cname".into(), true, limit_log.clone());
+            let delivery = Delivery::interleaved(outbox.clone(), peer, (0, 1));
+            sink.add_viewer("session", Arc::new(delivery));
+            let payloads = test_payloads(60_000);
+            let mut send = || sink.send_payloads(&payloads, 0, None);
+            while outbox.waits_since().is_none() {
+                assert_eq!(send(), SendOutcome::Accepted);
+            }
+            assert!(limit_log.kinds().is_empty());
+            assert_eq!(send(), SendOutcome::Accepted);
+            let kind = "live frame dropped: the viewer has not received the frame before it";
+            assert_eq!(limit_log.kinds(), [kind]);
+        });
+    }
+}

@@ -390,8 +390,8 @@ mod tests {
             (b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nX: \x1b[2J\r\n\r\n", Status::BadRequest, Some(1)),
         ];
         for (bytes, status, cseq) in rows {
-            let shown = bytes.escape_ascii();
-            assert_eq!(read_all(bytes), [Ok(Incoming::Faulty(status, cseq))], "{shown}");
+            let printable = bytes.escape_ascii();
+            assert_eq!(read_all(bytes), [Ok(Incoming::Faulty(status, cseq))], "{printable}");
         }
     }
 

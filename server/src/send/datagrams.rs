@@ -141,29 +141,29 @@ fn send_each(socket: BorrowedFd, parts: &[IoSlice], to: &SockaddrStorage) -> Res
     Ok(())
 }
 
+/// The payloads of an image whose scan has `bytes` bytes. The scan cannot be decoded.
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+pub(crate) fn test_payloads(bytes: usize) -> JpegPayloads {
+    let mut jpeg = vec![0xff, 0xd8, 0xff, 0xdb, 0, 67, 0];
+    jpeg.extend([1; 64]);
+    jpeg.extend([0xff, 0xc0, 0, 17, 8, 0, 16, 0, 16, 3, 1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0]);
+    jpeg.extend([0xff, 0xda, 0, 12, 3, 1, 0, 2, 0x11, 3, 0x11, 0, 63, 0]);
+    jpeg.extend((0..bytes).map(|at| u8::try_from(at % 251).unwrap_or(0)));
+    JpegPayloads::cut(&jpeg, 1400).unwrap()
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::net::UdpSocket;
     use std::os::fd::AsFd;
     use std::time::Duration;
 
-    /// The payloads of an image whose scan has `bytes` bytes. The scan cannot be decoded.
-    fn payloads(bytes: usize) -> JpegPayloads {
-        let mut jpeg = vec![0xff, 0xd8, 0xff, 0xdb, 0, 67, 0];
-        jpeg.extend([1; 64]);
-        jpeg.extend([0xff, 0xc0, 0, 17, 8, 0, 16, 0, 16, 3, 1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0]);
-        jpeg.extend([0xff, 0xda, 0, 12, 3, 1, 0, 2, 0x11, 3, 0x11, 0, 63, 0]);
-        jpeg.extend((0..bytes).map(|at| u8::try_from(at % 251).unwrap_or(0)));
-        JpegPayloads::cut(&jpeg, 1400).unwrap()
-    }
-
     #[test]
     fn the_same_datagrams_arrive_with_and_without_offload() {
         // One datagram, a few, one more than fit in a message, and those of the largest record.
         for bytes in [10, 4000, 65_000, 99_000] {
-            let payloads = payloads(bytes);
+            let payloads = test_payloads(bytes);
             let count = payloads.iter().count();
             let headers: Vec<_> = (0..count).map(|at| [u8::try_from(at).unwrap(); 12]).collect();
             let want: Vec<Vec<u8>> =
