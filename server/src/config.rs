@@ -1,50 +1,50 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The command line, checked and resolved into one value.
+//! The configuration of the server, from the checked arguments of the command line.
 
 use crate::catalog::Catalog;
 use crate::cli::{Arguments, Switch};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 use gstmjpegfile::movie::FrameRate;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// Who is served the lab's dialect.
+/// Which clients are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LabMode {
-    /// Lab clients and standard players, on the same port.
+    /// Lab clients and standard players, on the same port
     On,
-    /// Standard players only.
+    /// Standard players only
     Off,
-    /// Lab clients only.
+    /// Lab clients only
     Only,
 }
 
-/// What is done with a frame that no UDP datagram holds.
+/// How frames that are larger than a UDP datagram can be are sent to lab clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Oversize {
-    /// It is encoded again at lower quality.
+    /// Encoded again at lower quality
     Shrink,
-    /// It is dropped.
+    /// Not at all: they are dropped
     Drop,
 }
 
-/// How frames are cut for lab clients that want fragments.
+/// How frames are split into fragments for lab clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Fragments {
-    /// Not at all: one frame, one packet, which suits most clients.
+    /// Not at all: each frame is one packet, as most clients expect
     Off,
-    /// All fragments of a frame have one sequence number.
+    /// All fragments of a frame have the same sequence number
     SameSeq,
-    /// Each fragment has the next sequence number.
+    /// Each fragment has the next sequence number
     NextSeq,
 }
 
-/// Whether the kernel cuts a frame into its datagrams.
+/// Whether the kernel splits frames into datagrams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum UdpOffload {
-    /// Where it can.
+    /// If the kernel and the network card support it
     Auto,
-    /// Never: each datagram is handed over by itself.
+    /// Never: the server sends each datagram separately
     Off,
 }
 
@@ -52,51 +52,51 @@ pub enum UdpOffload {
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Config {
-    /// Where to listen.
+    /// The address and port to listen on.
     pub listen: SocketAddr,
-    /// Frames a second of every movie.
+    /// Frames per second of all movies.
     pub framerate: FrameRate,
-    /// Whether movies start over.
+    /// Whether movies start again at their end.
     pub looping: bool,
-    /// Whether all viewers of a movie see the same of it, which starts over without end.
+    /// Whether movies are live streams, which loop.
     pub live: bool,
-    /// Whether the kernel cuts a frame into its datagrams.
+    /// Whether the kernel splits frames into datagrams.
     pub udp_offload: UdpOffload,
-    /// Bytes of prepared frames that are kept for all viewers.
+    /// The size of the cache of prepared frames in bytes.
     pub prepare_cache: u64,
-    /// Who is served the lab's dialect.
+    /// Which clients are served.
     pub lab: LabMode,
-    /// What lab clients get for a frame that no datagram holds.
+    /// How frames larger than a datagram are sent to lab clients.
     pub lab_oversize: Oversize,
-    /// Whether lab clients get fragments.
+    /// How frames are split into fragments for lab clients.
     pub lab_fragment: Fragments,
-    /// Connections at once.
+    /// The maximum number of open connections.
     pub max_connections: usize,
-    /// Connections, and RTSP sessions, at once from one address.
+    /// The maximum number of open connections from one address, and of RTSP sessions.
     pub max_connections_per_address: usize,
     /// Whether RTSP is served through HTTP.
     pub http_tunnel: bool,
     /// Whether the exchange with lab clients is explained on standard error.
     pub explain: bool,
-    /// The movies; `None` means the test card.
+    /// The movies; `None` for the test card.
     pub catalog: Option<Catalog>,
 }
 
 impl Config {
-    /// Checks the arguments and looks for the movies. Wrong usage ends the process with 2.
+    /// Checks the arguments and finds the movies. Exits the process with code 2 on wrong usage.
     ///
     /// # Errors
     /// If a path cannot be served.
     pub fn resolve(arguments: &Arguments) -> Result<Self> {
         let listen = parse_listen(&arguments.listen).unwrap_or_else(|| {
             usage(&format!(
-                "--listen {}: not [ADDR:]PORT, such as 8554, 127.0.0.1:8554 or [::1]:8554",
+                "invalid value '{}' for --listen: it must be [ADDR:]PORT, such as 8554, 127.0.0.1:8554 or [::1]:8554",
                 arguments.listen
             ))
         });
         let catalog = match &arguments.paths[..] {
             [] => None,
-            paths => Some(Catalog::scan(paths).context("cannot serve")?),
+            paths => Some(Catalog::scan(paths)?),
         };
         let prepare_cache = u64::from(arguments.prepare_cache) * 1_000_000;
         Ok(Self {
@@ -133,19 +133,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn listen_is_a_port_or_an_address_and_a_port() {
-        let rows = [
-            ("8554", Some("0.0.0.0:8554")),
-            ("0", Some("0.0.0.0:0")),
-            ("127.0.0.1:80", Some("127.0.0.1:80")),
-            ("[::1]:8554", Some("[::1]:8554")),
-            ("65536", None),
-            ("localhost", None),
-            ("", None),
+    fn the_listen_address_is_a_port_or_an_address_and_a_port() {
+        let valid = [
+            ("8554", "0.0.0.0:8554"),
+            ("0", "0.0.0.0:0"),
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("[::1]:8554", "[::1]:8554"),
         ];
-        for (text, want) in rows {
-            let got = parse_listen(text).map(|address| address.to_string());
-            assert_eq!(got.as_deref(), want, "{text}");
+        for (text, want) in valid {
+            assert_eq!(parse_listen(text), want.parse().ok(), "{text}");
+        }
+        for text in ["65536", "localhost", ""] {
+            assert_eq!(parse_listen(text), None, "{text}");
         }
     }
 }

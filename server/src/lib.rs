@@ -1,20 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Serves length-prefixed MJPEG movies over standard RTSP, on gst-rtsp-server.
+//! Serves length-prefixed MJPEG movies over standard RTSP and in the dialect of the networking
+//! course's lab.
+//!
+//! - `cli.rs`, `config.rs`: the command line.
+//! - `catalog.rs`, `mount.rs`, `movie_check.rs`: finds, opens and checks the movies.
+//! - `server.rs`, `connection/`: accepts connections and detects their language.
+//! - `rtsp/`, `lab/`: answer the requests of the two languages.
+//! - `send/`: sends the frames, for both languages.
+//! - `limit_log.rs`: logs what is refused or dropped because of a limit.
 
-pub mod carriage;
 pub mod catalog;
 pub mod cli;
 pub mod config;
 mod connection;
+#[cfg(test)]
+mod fuzz_words;
 pub mod lab;
+mod limit_log;
 pub mod mount;
-mod pacer;
+pub mod movie_check;
 pub mod rtsp;
 mod send;
 pub mod server;
 mod test_card;
-mod udp;
-mod workers;
 
 use anyhow::{Context, Result};
 use config::Config;
@@ -24,17 +32,18 @@ use signal_hook::iterator::Signals;
 use std::io::Write;
 use std::sync::Arc;
 
-/// Serves until SIGINT or SIGTERM.
+/// Serves until the process receives SIGINT or SIGTERM.
 ///
 /// # Errors
-/// If GStreamer is not usable or the port cannot be had.
+/// If GStreamer cannot be used or the port cannot be listened on.
 pub fn run(config: &Config) -> Result<()> {
-    // Caught from here on: a signal that comes while the server starts ends it once it has started.
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be caught")?;
-    gst::init().context("GStreamer does not start")?;
-    gstmjpegfile::register().context("the movie elements do not register")?;
+    // Signals are caught from here on: one that is received during the start ends the server after
+    // the start.
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot catch signals")?;
+    gst::init().context("cannot initialize GStreamer")?;
+    gstmjpegfile::register().context("cannot register the elements for movies")?;
     rtsp::require_elements()?;
-    // The card's file lives as long as the server.
+    // The file of the test card exists until the server ends.
     let card =
         if config.catalog.is_none() { Some(test_card::make(config.framerate)?) } else { None };
     let catalog = match (&config.catalog, &card) {
@@ -44,14 +53,14 @@ pub fn run(config: &Config) -> Result<()> {
     };
     let catalog = Arc::new(catalog);
     let server = Server::start(config, catalog.clone())?;
-    // Whoever reads them may be slow, or gone.
+    // On a thread of its own, since the reader of standard output may be slow or gone.
     let urls: Vec<String> = catalog.mounts().map(|mount| server.url(mount)).collect();
     std::thread::Builder::new().name("urls".to_owned()).spawn(move || print_urls(&urls))?;
     server.run_until(&mut signals);
     Ok(())
 }
 
-/// The product on standard output: one URL a line, nothing else.
+/// Prints one URL per line on standard output.
 fn print_urls(urls: &[String]) {
     let mut out = std::io::stdout().lock();
     let mut print = || {
@@ -59,12 +68,12 @@ fn print_urls(urls: &[String]) {
         out.flush()
     };
     if let Err(error) = print() {
-        tracing::warn!("the URLs cannot be written to standard output: {error}");
+        tracing::warn!("cannot print the URLs on standard output: {error}");
     }
 }
 
-/// A number that cannot be guessed.
+/// A random number that cannot be predicted.
 fn random() -> u32 {
-    // Without random numbers the system has worse problems than a session that can be guessed.
+    // A system without random numbers has worse problems than a predictable session number.
     getrandom::u32().unwrap_or(0x5eed)
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // Without a thread for the log there is none for anything else.
+    // This fails only if the system cannot start another thread, which the server needs too.
     let Ok(_log) = arguments.start_log() else { return ExitCode::FAILURE };
     match Config::resolve(&arguments).and_then(|config| run(&config)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,54 +1,55 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A movie at its mount point, opened once for all of its viewers in either language.
+//! A movie at its mount point, opened once for all its viewers.
 
-use crate::carriage::{self, NotShown};
+use crate::movie_check::{self, NotPlayable};
 use gstmjpegfile::movie_file::{MovieFile, OpenError};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What a path segment may hold unencoded (RFC 3986 section 2.3), and the slash between them.
+/// The characters that are percent-encoded in the path of a URL: all but the slash and the unreserved
+/// ones (RFC 3986 section 2.3).
 const PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~');
 
-/// The file of a movie that nobody has asked for lately is closed after this time.
-const IDLE: Duration = Duration::from_secs(10);
+/// The file of a movie that is not used any more is closed after this time.
+const IDLE_LIMIT: Duration = Duration::from_secs(10);
 
-/// A movie that cannot be shown is not looked at again for this time.
-const REFUSED: Duration = Duration::from_secs(2);
+/// A movie that cannot be played is not checked again for this time.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A movie that has been opened, and what is known of it.
+/// A movie that has been opened.
 #[derive(Debug)]
 struct Opened {
     movie: Arc<MovieFile>,
-    /// It can be shown.
-    shown: bool,
-    asked: Instant,
+    /// A check has found that the movie can be played.
+    playable: bool,
+    last_used: Instant,
 }
 
 /// A movie and its mount point.
 #[derive(Debug)]
 pub struct Mount {
-    /// The decoded path of its URL, with the leading slash.
+    /// The mount point: the decoded path of the URL, with the leading slash.
     pub point: String,
-    /// The movie's file.
+    /// The path of the movie's file.
     pub file: PathBuf,
     opened: Mutex<Option<Opened>>,
-    /// Why it cannot be shown, and when that was found out.
-    refused: Mutex<Option<(Instant, Arc<NotShown>)>>,
-    /// The log has said how the movie gets onto RTP.
-    reported: OnceLock<()>,
+    /// When the movie was last found not to be playable, and why.
+    not_playable: Mutex<Option<(Instant, Arc<NotPlayable>)>>,
+    /// It has been logged how the frames of the movie are sent.
+    logged: OnceLock<()>,
 }
 
 impl Mount {
-    /// A mount of a file, which is not looked at.
+    /// A mount of a file, which is not opened yet.
     pub fn new(point: String, file: PathBuf) -> Self {
-        let (opened, refused, reported) = (Mutex::default(), Mutex::default(), OnceLock::new());
-        Self { point, file, opened, refused, reported }
+        let (opened, not_playable) = (Mutex::default(), Mutex::default());
+        Self { point, file, opened, not_playable, logged: OnceLock::new() }
     }
 
-    /// The path of its URL, percent-encoded.
+    /// The percent-encoded path of the URL.
     pub fn encoded(&self) -> String {
         utf8_percent_encode(&self.point, PATH).to_string()
     }
@@ -57,73 +58,72 @@ impl Mount {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The movie as it is now; opened if it is not open, or has been replaced.
+    /// Opens the movie, unless it is open and its file has not changed.
     ///
     /// # Errors
-    /// See [`OpenError`].
+    /// If the file cannot be opened.
     pub fn open(&self) -> Result<Arc<MovieFile>, OpenError> {
         if let Some(opened) = &mut *self.opened()
             && opened.movie.is_current()
         {
-            opened.asked = Instant::now();
+            opened.last_used = Instant::now();
             return Ok(opened.movie.clone());
         }
         let movie = MovieFile::open(&self.file)?;
-        let opened = Opened { movie: movie.clone(), shown: false, asked: Instant::now() };
+        let opened = Opened { movie: movie.clone(), playable: false, last_used: Instant::now() };
         *self.opened() = Some(opened);
         Ok(movie)
     }
 
-    /// The movie, if it can be shown over RTP. The log says once how; of one that cannot be, it says
-    /// why each time that it has been looked at.
+    /// Opens the movie, and checks that it can be played over RTP. Logs once how its frames are sent,
+    /// and after each check why it cannot be played.
     ///
     /// # Errors
-    /// See [`NotShown`]; within about 100 ms. The answer holds for 2 s, so that asking again and
-    /// again costs little.
-    pub fn open_shown(&self) -> Result<Arc<MovieFile>, Arc<NotShown>> {
-        let refused = || self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((since, reason)) = &*refused()
-            && since.elapsed() < REFUSED
+    /// If the movie cannot be played. The check takes about 100 ms at most, and is not repeated for
+    /// 2 s, so that repeated requests need little time.
+    pub fn open_playable(&self) -> Result<Arc<MovieFile>, Arc<NotPlayable>> {
+        let not_playable = || self.not_playable.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((since, reason)) = &*not_playable()
+            && since.elapsed() < RECHECK_INTERVAL
         {
             return Err(reason.clone());
         }
-        self.look_at().map_err(|reason| {
-            tracing::warn!("cannot be shown: {reason}");
+        self.open_and_check().map_err(|reason| {
+            tracing::warn!("movie cannot be played: {reason}");
             let reason = Arc::new(reason);
-            *refused() = Some((Instant::now(), reason.clone()));
+            *not_playable() = Some((Instant::now(), reason.clone()));
             reason
         })
     }
 
-    fn look_at(&self) -> Result<Arc<MovieFile>, NotShown> {
+    fn open_and_check(&self) -> Result<Arc<MovieFile>, NotPlayable> {
         let movie = self.open()?;
-        let of_movie = |opened: &&mut Opened| Arc::ptr_eq(&opened.movie, &movie);
-        if self.opened().as_mut().filter(of_movie).is_some_and(|opened| opened.shown) {
+        let is_same = |opened: &&mut Opened| Arc::ptr_eq(&opened.movie, &movie);
+        if self.opened().as_mut().filter(is_same).is_some_and(|opened| opened.playable) {
             return Ok(movie);
         }
-        let shown = carriage::choose(&movie)?;
-        if let Some(opened) = self.opened().as_mut().filter(of_movie) {
-            opened.shown = true;
+        let playable = movie_check::check(&movie)?;
+        if let Some(opened) = self.opened().as_mut().filter(is_same) {
+            opened.playable = true;
         }
-        self.reported.get_or_init(|| {
-            let (mount, way) = (&self.point, shown.way.describe());
-            match &shown.reason {
+        self.logged.get_or_init(|| {
+            let (mount, conversion) = (&self.point, playable.conversion.describe());
+            match &playable.reason {
                 Some((frame, reason)) => {
-                    tracing::info!(%mount, frame = frame + 1, "{way}: {reason}");
+                    tracing::info!(%mount, frame = frame + 1, "{conversion}: {reason}");
                 }
-                None => tracing::info!(%mount, "{way}"),
+                None => tracing::info!(%mount, "{conversion}"),
             }
         });
         Ok(movie)
     }
 
-    /// Closes the movie's file if nobody reads it and nobody has asked for it lately. Its index is
-    /// kept.
+    /// Closes the file of the movie if it has not been used lately. Its index is kept.
     pub fn close_if_idle(&self) {
-        // This mount holds one reference.
-        if let Some(Opened { movie, asked, .. }) = &*self.opened()
+        // One reference is that of this mount.
+        if let Some(Opened { movie, last_used, .. }) = &*self.opened()
             && Arc::strong_count(movie) == 1
-            && asked.elapsed() >= IDLE
+            && last_used.elapsed() >= IDLE_LIMIT
         {
             movie.close();
         }

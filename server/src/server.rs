@@ -1,55 +1,57 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The server as a whole: both languages on one port, and what they share.
+//! The whole server: standard RTSP and the lab's dialect on one port.
 
 use crate::catalog::Catalog;
 use crate::config::{Config, LabMode};
-use crate::connection::limits::Connections;
-use crate::connection::refusals::Refusals;
+use crate::connection::limits::ConnectionLimits;
 use crate::connection::tunnel::Tunnels;
 use crate::connection::{Listener, Services};
+use crate::limit_log::LimitLog;
 use crate::mount::Mount;
-use crate::pacer::Pacers;
-use crate::workers::{self, Workers};
+use crate::send::clock::SystemClock;
+use crate::send::pacer::Pacers;
+use crate::send::workers::{self, Workers};
+use crate::send::{PlaybackMode, SendContext};
 use crate::{lab, rtsp};
 use anyhow::{Context, Result};
 use mjpeg_program::border::guarded;
 use signal_hook::iterator::Signals;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// Between two looks for sessions that have timed out.
-const CLEAN_UP: Duration = Duration::from_secs(1);
+/// The time between two checks for sessions that have timed out.
+const CLEAN_UP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Between two looks for movies that nobody watches, in looks for sessions.
-const CLOSE_IDLE: u64 = 10;
+/// The number of clean-ups between two checks for movies without viewers, which are closed.
+const CLEAN_UPS_PER_MOVIE_CHECK: u64 = 10;
 
-/// Descriptors that are kept for what is no connection: logs, the runtime, GStreamer, and a movie
-/// that is asked for when all others are taken.
-const RESERVE: u64 = 64 + rtsp::DESCRIPTORS;
+/// File descriptors that are reserved for the log, the runtime and GStreamer, and for opening a movie
+/// while the maximum number of connections is open.
+const RESERVED_DESCRIPTORS: u64 = 64 + rtsp::DESCRIPTORS;
 
-/// Descriptors of a connection: its socket, and a movie that nobody else watches or a lab viewer's
-/// UDP socket.
-const PER_CONNECTION: u64 = 2;
+/// File descriptors per connection: its socket, and either a movie that no other connection plays or
+/// the UDP socket of a lab client.
+const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 
 /// A server that accepts connections.
 pub struct Server {
     rtsp: Arc<rtsp::Service>,
     catalog: Arc<Catalog>,
-    refusals: Arc<Refusals>,
+    limit_log: Arc<LimitLog>,
     address: SocketAddr,
-    /// Accepts until it is dropped.
+    /// Accepts connections until it is dropped.
     _listener: Listener,
-    /// Its threads end when it is shut down.
+    /// Is always there until the server is dropped, which shuts the runtime down.
     runtime: Option<Runtime>,
 }
 
 impl Server {
-    /// Listens; connections are accepted from then on.
+    /// Listens on a port, and accepts connections from then on.
     ///
     /// # Errors
-    /// If the address cannot be had.
+    /// If the address cannot be listened on.
     pub fn start(config: &Config, catalog: Arc<Catalog>) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -57,34 +59,37 @@ impl Server {
             .thread_name("worker")
             .enable_all()
             .build()
-            .context("no threads")?;
-        let pacers = Arc::new(Pacers::start().context("no threads")?);
-        let workers = Workers::new(runtime.handle().clone());
-        let (begin, refusals) = (Instant::now(), Arc::new(Refusals::default()));
-        let senders = (pacers, workers);
-        let rtsp =
-            rtsp::Service::new(config, catalog.clone(), senders.clone(), refusals.clone(), begin)?;
-        let connections = limit_of_connections(config.max_connections);
+            .context("cannot start the worker threads")?;
+        let pacers = Pacers::start(&SystemClock).context("cannot start the pacer threads")?;
+        let limit_log = Arc::new(LimitLog::default());
+        let context = SendContext {
+            mode: PlaybackMode::new(config),
+            pacers: Arc::new(pacers),
+            workers: Workers::new(runtime.handle().clone()),
+            limit_log: limit_log.clone(),
+        };
+        let rtsp = rtsp::Service::new(config, catalog.clone(), context.clone())?;
+        let connections = max_connections(config.max_connections);
         let services = Services {
             rtsp: rtsp.clone(),
-            lab: lab::Service::new(config, catalog.clone(), senders, begin),
+            lab: lab::Service::new(config, catalog.clone(), context),
             mode: config.lab,
             tunnels: config.http_tunnel.then(Tunnels::default),
-            connections: Connections::new(connections, config.max_connections_per_address),
-            refusals: refusals.clone(),
+            limits: ConnectionLimits::new(connections, config.max_connections_per_address),
+            limit_log: limit_log.clone(),
         };
         let listener = Listener::start(config.listen, services, runtime.handle())?;
         let address = listener.address();
         let movies = catalog.mounts().len();
-        tracing::info!(%address, movies, connections, "serving");
+        tracing::info!(%address, movies, max_connections = connections, "serving");
         if config.lab == LabMode::Only {
-            tracing::info!("standard RTSP is not served: --lab only");
+            tracing::info!("standard RTSP is not served, because --lab is only");
         }
         let runtime = Some(runtime);
-        Ok(Self { rtsp, catalog, refusals, address, _listener: listener, runtime })
+        Ok(Self { rtsp, catalog, limit_log, address, _listener: listener, runtime })
     }
 
-    /// The URL of a mount, as a viewer on this machine would type it.
+    /// The URL of a mount for viewers on this machine.
     pub fn url(&self, mount: &Mount) -> String {
         let port = self.address.port();
         let host = match self.address {
@@ -95,7 +100,7 @@ impl Server {
         format!("rtsp://{host}:{port}{}", mount.encoded())
     }
 
-    /// Serves until one of the signals comes, then ends all sessions.
+    /// Serves until the process receives one of the signals, then ends all sessions.
     pub fn run_until(&self, signals: &mut Signals) {
         let clean_up = self.runtime.as_ref().map(|runtime| runtime.spawn(self.clean_up()));
         if signals.forever().next().is_some() {
@@ -104,29 +109,31 @@ impl Server {
         if let Some(clean_up) = clean_up {
             clean_up.abort();
         }
-        // Viewers hear of it by RTCP; their connections end with the process.
+        // Viewers receive RTCP BYE. Their connections end with the process.
         self.rtsp.end_all();
+        self.limit_log.report_rest();
     }
 
+    /// Cleans up regularly, for ever.
     fn clean_up(&self) -> impl Future<Output = ()> + use<> {
         let (rtsp, catalog) = (self.rtsp.clone(), self.catalog.clone());
-        let refusals = self.refusals.clone();
+        let limit_log = self.limit_log.clone();
         async move {
-            let mut seconds = tokio::time::interval(CLEAN_UP);
-            for second in 0_u64.. {
-                seconds.tick().await;
-                refusals.report();
+            let mut interval = tokio::time::interval(CLEAN_UP_INTERVAL);
+            for number in 0_u64.. {
+                interval.tick().await;
+                limit_log.report();
                 let (rtsp, catalog) = (rtsp.clone(), catalog.clone());
-                // It may wait for locks of gst-rtsp-server.
-                let cleaned = tokio::task::spawn_blocking(move || {
+                // On another thread, since it may wait for locks of gst-rtsp-server.
+                let cleaned_up = tokio::task::spawn_blocking(move || {
                     let _ = guarded("clean-up", || {
                         rtsp.clean_up();
-                        if second % CLOSE_IDLE == 0 {
+                        if number % CLEAN_UPS_PER_MOVIE_CHECK == 0 {
                             catalog.mounts().for_each(|mount| mount.close_if_idle());
                         }
                     });
                 });
-                let _ = cleaned.await;
+                let _ = cleaned_up.await;
             }
         }
     }
@@ -140,23 +147,23 @@ impl Drop for Server {
     }
 }
 
-/// At most `wanted` connections, and no more than the process has descriptors for.
-fn limit_of_connections(wanted: usize) -> usize {
-    // What the system allows without asking is little.
+/// The maximum number of connections: `requested`, or fewer if the process may open too few files.
+fn max_connections(requested: usize) -> usize {
+    // The limit of open files that a process starts with is often low, but may be raised.
     let raised = rlimit::increase_nofile_limit(u64::MAX);
     let files = raised.unwrap_or_else(|error| {
-        tracing::warn!("the limit of open files stays as it is: {error}");
+        tracing::warn!("cannot raise the limit of open files: {error}");
         rlimit::Resource::NOFILE.get_soft().unwrap_or(1024)
     });
-    let connections = files.saturating_sub(RESERVE) / PER_CONNECTION;
+    let connections = files.saturating_sub(RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION;
     let connections = usize::try_from(connections).unwrap_or(usize::MAX).max(1);
-    if connections < wanted {
+    if connections < requested {
         tracing::warn!(
             files,
             connections,
-            "fewer connections than --max-connections: the process may open too few files \
-             (ulimit -n)"
+            "fewer connections than --max-connections are accepted, because the process may open \
+             too few files: raise the limit (ulimit -n)"
         );
     }
-    wanted.min(connections)
+    requested.min(connections)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The built-in movie: a test picture with a running timecode, made at start-up.
+//! The test card: a movie of a test picture with a running time, generated when the server starts.
 
 use anyhow::{Context, Result, anyhow};
 use gst::prelude::*;
@@ -7,13 +7,13 @@ use gstmjpegfile::movie::{FrameRate, FrameWriter, Nanoseconds};
 use std::io::BufWriter;
 use tempfile::{NamedTempFile, TempPath};
 
-/// Seconds of the card.
+/// The duration of the test card in seconds.
 const SECONDS: u64 = 20;
 
-/// The most frames that are made, whatever the rate: starting must not take long.
+/// The maximum number of frames at high frame rates, so that the server starts fast.
 const MAX_FRAMES: u64 = 600;
 
-/// The card's file; it is removed when this value is dropped.
+/// The file of the test card. Dropping it removes the file.
 pub struct TestCard(TempPath);
 
 impl TestCard {
@@ -30,19 +30,20 @@ pub fn make(rate: FrameRate) -> Result<TestCard> {
          ! timeoverlay halignment=center valignment=center font-desc=\"Monospace 24\" \
          ! jpegenc quality=85 ! appsink name=out sync=false"
     );
-    let pipeline =
-        gst::parse::launch(&line).context("the test card needs GStreamer's base plugins")?;
+    let pipeline = gst::parse::launch(&line)
+        .context("cannot make the test card: GStreamer's base plugins are needed")?;
     let out = pipeline
         .downcast_ref::<gst::Bin>()
         .and_then(|bin| bin.by_name("out"))
         .and_then(|out| out.downcast::<gst_app::AppSink>().ok())
-        .ok_or_else(|| anyhow!("no appsink in the test card's pipeline"))?;
-    let file = NamedTempFile::with_prefix("mjpeg-rtsp-test-card-").context("no temporary file")?;
+        .ok_or_else(|| anyhow!("the pipeline of the test card has no appsink"))?;
+    let file = NamedTempFile::with_prefix("mjpeg-rtsp-test-card-")
+        .context("cannot make a temporary file for the test card")?;
     let mut writer = FrameWriter::new(BufWriter::new(file));
     pipeline.set_state(gst::State::Playing)?;
     let written = (|| {
         while let Ok(sample) = out.pull_sample() {
-            let buffer = sample.buffer().context("an empty sample")?;
+            let buffer = sample.buffer().context("a sample has no buffer")?;
             writer.write_frame(&buffer.map_readable()?)?;
         }
         anyhow::Ok(())

@@ -329,7 +329,7 @@ fn a_frame_too_large_for_a_datagram_is_shrunk_or_dropped() -> Result<()> {
         } else {
             assert!(jpeg == small);
         }
-        server.wait_for_log("over what a datagram holds", LIMIT);
+        server.wait_for_log("larger than a datagram can be", LIMIT);
         server.is_well()?;
     }
     Ok(())

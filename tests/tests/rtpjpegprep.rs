@@ -294,7 +294,7 @@ fn the_log_names_the_conversion_once_and_each_dropped_kind_once() -> Result<()> 
     for _ in 0..2 {
         assert_eq!(ffmpeg::stream_luma(&url, "tcp")?.len(), 17 * 64 * 48);
     }
-    server.wait_for_log("in all for a viewer", Duration::from_secs(10));
+    server.wait_for_log("frames dropped in total by this stream", Duration::from_secs(10));
     let log = server.log()?;
     let log = normalized(&log, &[(&movie.to_string_lossy(), "MOVIE")]);
     let conversions: Vec<&str> = log.lines().filter(|it| it.contains("recoded, luma")).collect();
@@ -306,9 +306,9 @@ fn the_log_names_the_conversion_once_and_each_dropped_kind_once() -> Result<()> 
     let (before, after) = frame.split_once(" frame=").context("no frame")?;
     assert_eq!(before, format!("DEBUG {conversion} path=MOVIE"));
     assert!(after.ends_with(" kind=\"sampling-factors\""), "{after}");
-    let dropped: Vec<&str> = log.lines().filter(|it| it.contains("dropped, ")).collect();
+    let dropped: Vec<&str> = log.lines().filter(|it| it.contains("frame dropped (")).collect();
     let want = format!(
-        "WARN dropped, further ones of this kind are counted: damaged: the image is truncated: \
+        "WARN frame dropped (further ones of this kind are counted): damaged: the image is truncated: \
          the end of its scan is missing path=MOVIE frame=4 offset={offset} kind=\"scan-cut\""
     );
     assert_eq!(dropped, [want]);

@@ -1,39 +1,38 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a connection speaks, by its first bytes.
+//! Detects the language of a connection from its first bytes.
 
-/// A first line, or the headers that tell the two languages apart, are looked at for so long. They
-/// are looked at anew with each piece that comes.
-const MAX_LOOK: usize = 8 * 1024;
+/// The number of bytes after which the language is decided even if the first line, or the headers
+/// that distinguish the languages, are not complete. All bytes are read again with each new piece.
+const MAX_BYTES: usize = 8 * 1024;
 
-/// What a connection speaks.
+/// The language of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
     /// Standard RTSP (RFC 2326).
     Rtsp,
     /// The lab's dialect.
     Lab,
-    /// HTTP: a tunnel of RTSP, or somebody who is wrong here.
+    /// HTTP: RTSP through a tunnel, or any other HTTP request, which is refused.
     Http,
-    /// TLS, which is not served.
+    /// TLS, which is not supported.
     Tls,
 }
 
 impl Language {
-    /// The language of a connection that begins with these bytes; `None` until more has come.
+    /// The language of a connection that starts with these bytes; `None` if more bytes are needed.
     ///
-    /// A standard request has an absolute URI or `*`, and ends its lines with CRLF. Some lab
-    /// clients do both; their SETUP asks for the transport `RTP/UDP`, where the standard has
-    /// `RTP/AVP`.
+    /// A standard request has an absolute URI or `*`, and its lines end with CRLF. The same is true
+    /// of some lab clients, but their SETUP asks for the transport `RTP/UDP` instead of `RTP/AVP`.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         // RFC 2068 section 4.1: empty lines before a request are ignored.
-        let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
-        let bytes = bytes.get(begin..)?;
+        let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+        let bytes = bytes.get(start..)?;
         if bytes.first() == Some(&0x16) {
             return Some(Self::Tls);
         }
         let (line, rest) = match bytes.iter().position(|byte| *byte == b'\n') {
             Some(end) => bytes.split_at_checked(end + 1)?,
-            None if bytes.len() < MAX_LOOK => return None,
+            None if bytes.len() < MAX_BYTES => return None,
             None => (bytes, &[][..]),
         };
         let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
@@ -51,12 +50,12 @@ impl Language {
         if method != b"SETUP" || endless {
             return Some(Self::Rtsp);
         }
-        of_setup(rest)
+        language_of_setup(rest)
     }
 }
 
-/// The language of a SETUP by the headers that have come.
-fn of_setup(headers: &[u8]) -> Option<Language> {
+/// The language of a SETUP request from the headers that have been received.
+fn language_of_setup(headers: &[u8]) -> Option<Language> {
     for line in headers.split_inclusive(|byte| *byte == b'\n') {
         let upper = line.trim_ascii().to_ascii_uppercase();
         let whole = line.ends_with(b"\n");
@@ -67,7 +66,7 @@ fn of_setup(headers: &[u8]) -> Option<Language> {
             return Some(Language::Rtsp);
         }
     }
-    (headers.len() > MAX_LOOK).then_some(Language::Rtsp)
+    (headers.len() > MAX_BYTES).then_some(Language::Rtsp)
 }
 
 #[cfg(test)]
@@ -78,9 +77,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn first_lines_tell_the_language() {
+    fn the_first_line_or_the_transport_decides_the_language() {
         use Language::{Http, Lab, Rtsp, Tls};
-        let long = vec![b'A'; MAX_LOOK];
+        let long = vec![b'A'; MAX_BYTES];
         let long_url = [b"DESCRIBE rtsp://h/m?", &[b'x'; 2000][..], b" RTSP/1.0\r\n"].concat();
         let endless_url = [b"DESCRIBE rtsp://h/m?", &long[..]].concat();
         let rows: [(&[u8], Option<Language>); 28] = [
@@ -117,8 +116,8 @@ mod tests {
             (b"\xff\xfe\n", Some(Lab)),
         ];
         for (bytes, want) in rows {
-            let shown = bytes.get(..60).unwrap_or(bytes).escape_ascii();
-            assert_eq!(Language::of(bytes), want, "{shown}");
+            let printable = bytes.get(..60).unwrap_or(bytes).escape_ascii();
+            assert_eq!(Language::of(bytes), want, "{printable}");
         }
     }
 }

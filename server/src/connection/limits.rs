@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How many connections are open, in all and from an address. A lab client connects when its window
-//! opens and is silent until a person presses Setup, so silent ones stay; at a limit the one that
-//! has been idle longest makes room.
+//! Limits the number of open connections, in total and from one address. At a limit, the connection
+//! that has been idle longest is closed for the new one. A lab client connects when its window opens
+//! and sends nothing until its user presses Setup, so idle connections are not closed before that.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::AbortHandle;
 
-/// Whose limits a connection counts for: an IPv4 address, or the network of an IPv6 address, of
-/// which one host has a whole /64.
+/// The origin of a connection, for which there is a limit: an IPv4 address, or a /64 network of
+/// IPv6, since a single host has a whole one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Origin(IpAddr);
 
 impl Origin {
-    /// The origin of an address.
+    /// The origin of connections from an address.
     pub fn of(ip: IpAddr) -> Self {
         Self(match ip.to_canonical() {
             IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
@@ -23,131 +23,151 @@ impl Origin {
     }
 }
 
-/// How idle a connection is; the least goes first when room is needed.
+/// How an idle connection became idle. Connections of the first kind are closed first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Idle {
-    /// It has never said anything.
+enum IdleKind {
+    /// The client has never sent anything.
     Silent,
-    /// Nothing is sent to it.
+    /// The client has sent requests, and nothing is being sent to it.
     Waiting,
 }
 
-/// By how idle they are, then by age.
-type IdleKey = (Idle, u64);
+/// Orders idle connections by their kind, then by the time since which they are idle.
+type IdleKey = (IdleKind, u64);
+
+#[derive(Debug)]
+struct IdleConnection {
+    origin: Origin,
+    peer: SocketAddr,
+    task: AbortHandle,
+}
 
 #[derive(Debug, Default)]
-struct State {
-    open: usize,
-    by_origin: HashMap<Origin, usize>,
-    idle: BTreeMap<IdleKey, (Origin, AbortHandle)>,
-    next: u64,
+struct OpenConnections {
+    count: usize,
+    count_by_origin: HashMap<Origin, usize>,
+    /// The connections that are closed at a limit, in this order.
+    idle: BTreeMap<IdleKey, IdleConnection>,
+    /// Counts the keys of idle connections.
+    last_key: u64,
 }
 
-/// The open connections of a server.
+/// Counts the open connections of a server against its limits.
 #[derive(Debug, Clone)]
-pub struct Connections {
+pub struct ConnectionLimits {
     limit: usize,
-    limit_by_origin: usize,
-    state: Arc<Mutex<State>>,
+    limit_per_origin: usize,
+    open: Arc<Mutex<OpenConnections>>,
 }
 
-/// Why a connection was not admitted.
+/// The limit for which a connection is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Full {
-    /// As many as there may be in all are open and busy.
+pub enum LimitReached {
+    /// The number of connections in total; none of them is idle.
     Server,
-    /// As many as there may be from its address are open and busy.
+    /// The number of connections from its address; none of them is idle.
     Address,
 }
 
-impl Connections {
-    /// At most `limit` in all, and `limit_by_origin` from an address.
-    pub fn new(limit: usize, limit_by_origin: usize) -> Self {
-        Self { limit, limit_by_origin, state: Arc::default() }
+impl ConnectionLimits {
+    /// Admits at most `limit` connections in total and `limit_per_origin` from one origin.
+    pub fn new(limit: usize, limit_per_origin: usize) -> Self {
+        Self { limit, limit_per_origin, open: Arc::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn open(&self) -> MutexGuard<'_, OpenConnections> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a connection and starts its task, which is silent until it says otherwise.
+    /// Counts a new connection and starts its task with `start`. The connection is idle until
+    /// [`ConnectionSlot::set_idle`] is called. Returns the peer of the idle connection that was closed
+    /// for it, if one was.
     ///
     /// # Errors
-    /// If there is no room, and no idle connection to make it.
-    pub fn admit(&self, ip: IpAddr, start: impl FnOnce(Open) -> AbortHandle) -> Result<(), Full> {
-        let origin = Origin::of(ip);
-        // Held until the task is in the list, so that it cannot leave it before.
-        let mut state = self.state();
-        if state.by_origin.get(&origin).is_some_and(|open| *open >= self.limit_by_origin) {
-            state.make_room(|of| *of == origin).ok_or(Full::Address)?;
-        } else if state.open >= self.limit {
-            state.make_room(|_| true).ok_or(Full::Server)?;
-        }
-        state.open += 1;
-        *state.by_origin.entry(origin).or_default() += 1;
-        let key = state.new_key(Idle::Silent);
+    /// If a limit is reached and no connection is idle.
+    pub fn admit(
+        &self,
+        peer: SocketAddr,
+        start: impl FnOnce(ConnectionSlot) -> AbortHandle,
+    ) -> Result<Option<SocketAddr>, LimitReached> {
+        let origin = Origin::of(peer.ip());
+        // Locked until the task is in the list: its slot, when dropped, removes it from there.
+        let mut open = self.open();
+        let of_origin = open.count_by_origin.get(&origin).copied().unwrap_or(0);
+        let closed = if of_origin >= self.limit_per_origin {
+            Some(open.close_idle(|of| of == origin).ok_or(LimitReached::Address)?)
+        } else if open.count >= self.limit {
+            Some(open.close_idle(|_| true).ok_or(LimitReached::Server)?)
+        } else {
+            None
+        };
+        open.count += 1;
+        *open.count_by_origin.entry(origin).or_default() += 1;
+        let key = open.new_key(IdleKind::Silent);
         let idle = Arc::new(Mutex::new(Some(key)));
-        let task = start(Open { connections: self.clone(), origin, idle, task: None });
-        state.idle.insert(key, (origin, task));
-        Ok(())
+        let task = start(ConnectionSlot { limits: self.clone(), origin, peer, idle, task: None });
+        open.idle.insert(key, IdleConnection { origin, peer, task });
+        Ok(closed)
     }
 }
 
-impl State {
-    fn new_key(&mut self, idle: Idle) -> IdleKey {
-        self.next += 1;
-        (idle, self.next)
+impl OpenConnections {
+    fn new_key(&mut self, kind: IdleKind) -> IdleKey {
+        self.last_key += 1;
+        (kind, self.last_key)
     }
 
-    /// Ends the connection that has been idle longest, of those that may make room.
-    fn make_room(&mut self, may: impl Fn(&Origin) -> bool) -> Option<()> {
-        let key = *self.idle.iter().find(|(_, (origin, _))| may(origin))?.0;
-        let (_, task) = self.idle.remove(&key)?;
+    /// Closes the connection that has been idle longest, of the origins that `may_close` accepts.
+    /// Returns its peer.
+    fn close_idle(&mut self, may_close: impl Fn(Origin) -> bool) -> Option<SocketAddr> {
+        let key = *self.idle.iter().find(|(_, idle)| may_close(idle.origin))?.0;
+        let IdleConnection { peer, task, .. } = self.idle.remove(&key)?;
         task.abort();
-        Some(())
+        Some(peer)
     }
 }
 
-/// One connection; dropped with it.
+/// Counts one connection until it is dropped.
 #[derive(Debug)]
-pub struct Open {
-    connections: Connections,
+pub struct ConnectionSlot {
+    limits: ConnectionLimits,
     origin: Origin,
-    /// Its place among the idle ones.
+    peer: SocketAddr,
+    /// The key among the idle connections, if it is one of them.
     idle: Arc<Mutex<Option<IdleKey>>>,
     task: Option<AbortHandle>,
 }
 
-impl Open {
-    /// Whose limits it counts for.
+impl ConnectionSlot {
+    /// The origin of the connection.
     pub fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// Whether it waits, and can make room for others, from now on.
+    /// Sets whether the connection is idle, and may be closed for a new one.
     pub fn set_idle(&mut self, idle: bool) {
-        let mut state = self.connections.state();
+        let mut open = self.limits.open();
         let mut key = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, task)) = key.take().and_then(|key| state.idle.remove(&key)) {
-            self.task = Some(task);
+        if let Some(connection) = key.take().and_then(|key| open.idle.remove(&key)) {
+            self.task = Some(connection.task);
         }
-        if idle && let Some(task) = &self.task {
-            let new = state.new_key(Idle::Waiting);
-            state.idle.insert(new, (self.origin, task.clone()));
+        if idle && let Some(task) = self.task.clone() {
+            let new = open.new_key(IdleKind::Waiting);
+            open.idle.insert(new, IdleConnection { origin: self.origin, peer: self.peer, task });
             *key = Some(new);
         }
     }
 }
 
-impl Drop for Open {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.set_idle(false);
-        let mut state = self.connections.state();
-        state.open = state.open.saturating_sub(1);
-        if let Some(open) = state.by_origin.get_mut(&self.origin) {
-            *open -= 1;
-            if *open == 0 {
-                state.by_origin.remove(&self.origin);
+        let mut open = self.limits.open();
+        open.count = open.count.saturating_sub(1);
+        if let Some(count) = open.count_by_origin.get_mut(&self.origin) {
+            *count -= 1;
+            if *count == 0 {
+                open.count_by_origin.remove(&self.origin);
             }
         }
     }
@@ -158,30 +178,34 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    /// Connections whose tasks wait for ever.
-    struct Opened {
+    /// Connections whose tasks wait for ever. The port of a peer is the number of its connection.
+    struct TestConnections {
         runtime: tokio::runtime::Runtime,
-        connections: Connections,
-        open: Vec<Open>,
+        limits: ConnectionLimits,
+        slots: Vec<ConnectionSlot>,
         tasks: Vec<tokio::task::JoinHandle<()>>,
     }
 
-    impl Opened {
-        fn new(limit: usize, by_origin: usize) -> Self {
+    impl TestConnections {
+        fn new(limit: usize, limit_per_origin: usize) -> Self {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let connections = Connections::new(limit, by_origin);
-            Self { runtime, connections, open: Vec::new(), tasks: Vec::new() }
+            let limits = ConnectionLimits::new(limit, limit_per_origin);
+            Self { runtime, limits, slots: Vec::new(), tasks: Vec::new() }
         }
 
-        fn admit(&mut self, host: u8) -> Result<(), Full> {
-            let Self { runtime, connections, open, tasks } = self;
-            connections.admit(Ipv4Addr::new(127, 0, 0, host).into(), |opened| {
-                open.push(opened);
+        /// Admits a connection of a host; returns the number of the one that was closed for it.
+        fn admit(&mut self, host: u8) -> Result<Option<u16>, LimitReached> {
+            let Self { runtime, limits, slots, tasks } = self;
+            let number = u16::try_from(tasks.len()).unwrap();
+            let peer = SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), number));
+            let closed = limits.admit(peer, |slot| {
+                slots.push(slot);
                 let task = runtime.spawn(std::future::pending::<()>());
                 let handle = task.abort_handle();
                 tasks.push(task);
                 handle
-            })
+            });
+            closed.map(|peer| peer.map(|peer| peer.port()))
         }
 
         fn ended(&self) -> Vec<bool> {
@@ -191,56 +215,56 @@ mod tests {
     }
 
     #[test]
-    fn the_connection_that_has_been_idle_longest_makes_room() {
-        let mut opened = Opened::new(3, 100);
+    fn the_connection_that_has_been_idle_longest_is_closed_for_a_new_one() {
+        let mut connections = TestConnections::new(3, 100);
         for _ in 0..3 {
-            assert_eq!(opened.admit(1), Ok(()));
+            assert_eq!(connections.admit(1), Ok(None));
         }
-        // The first has spoken and waits; the second has never spoken; the third is busy.
-        opened.open[0].set_idle(true);
-        opened.open[2].set_idle(false);
-        assert_eq!(opened.admit(1), Ok(()));
-        assert_eq!(opened.ended(), [false, true, false, false]);
-        opened.open[3].set_idle(false);
-        assert_eq!(opened.admit(1), Ok(()));
-        assert_eq!(opened.ended(), [true, true, false, false, false]);
-        opened.open[4].set_idle(false);
-        assert_eq!(opened.admit(1), Err(Full::Server));
-        // A place is free when a connection is dropped, not when it is asked to end.
-        opened.open.clear();
-        assert_eq!(opened.connections.state().open, 0);
-        assert!(opened.connections.state().by_origin.is_empty());
-        assert!(opened.connections.state().idle.is_empty());
+        // The first has sent a request and is idle; the second has never sent one; the third is busy.
+        connections.slots[0].set_idle(true);
+        connections.slots[2].set_idle(false);
+        assert_eq!(connections.admit(1), Ok(Some(1)));
+        assert_eq!(connections.ended(), [false, true, false, false]);
+        connections.slots[3].set_idle(false);
+        assert_eq!(connections.admit(1), Ok(Some(0)));
+        assert_eq!(connections.ended(), [true, true, false, false, false]);
+        connections.slots[4].set_idle(false);
+        assert_eq!(connections.admit(1), Err(LimitReached::Server));
+        // A connection counts until its slot is dropped, not only until its task is aborted.
+        connections.slots.clear();
+        let open = connections.limits.open();
+        assert_eq!(open.count, 0);
+        assert!(open.count_by_origin.is_empty());
+        assert!(open.idle.is_empty());
     }
 
     #[test]
-    fn an_address_at_its_limit_makes_room_from_its_own() {
-        let mut opened = Opened::new(100, 2);
-        assert_eq!(opened.admit(1), Ok(()));
-        for _ in 0..3 {
-            assert_eq!(opened.admit(2), Ok(()));
+    fn an_address_at_its_limit_loses_one_of_its_own_connections() {
+        let mut connections = TestConnections::new(100, 2);
+        for (host, closed) in [(1, None), (2, None), (2, None), (2, Some(1))] {
+            assert_eq!(connections.admit(host), Ok(closed));
         }
-        assert_eq!(opened.ended(), [false, true, false, false]);
-        for open in &mut opened.open {
-            open.set_idle(false);
+        assert_eq!(connections.ended(), [false, true, false, false]);
+        for slot in &mut connections.slots {
+            slot.set_idle(false);
         }
-        // The one that was ended is still there.
-        assert_eq!(opened.admit(2), Err(Full::Address));
-        assert_eq!(opened.admit(3), Ok(()));
+        // The slot of the closed connection still counts.
+        assert_eq!(connections.admit(2), Err(LimitReached::Address));
+        assert_eq!(connections.admit(3), Ok(None));
     }
 
     #[test]
-    fn a_host_has_one_ipv4_address_or_one_ipv6_network() {
-        let same = [
+    fn an_origin_is_an_ipv4_address_or_an_ipv6_network() {
+        let rows = [
             ("10.0.0.1", "10.0.0.1", true),
             ("10.0.0.1", "10.0.0.2", false),
             ("10.0.0.1", "::ffff:10.0.0.1", true),
             ("fd00::1", "fd00::ffff", true),
             ("fd00:0:0:1::1", "fd00:0:0:2::1", false),
         ];
-        for (one, two, want) in same {
+        for (one, two, same) in rows {
             let of = |text: &str| Origin::of(text.parse().unwrap());
-            assert_eq!(of(one) == of(two), want, "{one} {two}");
+            assert_eq!(of(one) == of(two), same, "{one} {two}");
         }
     }
 }

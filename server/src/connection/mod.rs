@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Connections: accepted here, within limits; each is a task, which waits without a thread. Its
-//! first bytes decide between standard RTSP, a tunnel of it through HTTP, and the lab's dialect.
+//! Accepts connections within limits. Each connection is a task, so that waiting needs no thread. Its
+//! first bytes decide between standard RTSP, RTSP through an HTTP tunnel, and the lab's dialect.
 
 pub mod language;
 pub mod limits;
 pub mod outbox;
-pub mod refusals;
 pub mod tunnel;
 
 use crate::config::LabMode;
 use crate::lab;
+use crate::limit_log::LimitLog;
 use crate::rtsp;
 use crate::rtsp::connection::Input;
 use anyhow::{Context, Result};
 use language::Language;
-use limits::{Connections, Full, Open};
-use refusals::Refusals;
+use limits::{ConnectionLimits, ConnectionSlot, LimitReached};
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -28,63 +27,62 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tunnel::{HttpRequest, PostHalf, Tunnels};
 
-/// Connections that wait for being accepted.
+/// The number of connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// How long what decides the language may take from its first byte on, and an HTTP request.
-const FIRST_REQUEST: Duration = Duration::from_secs(10);
+/// The time limit for the bytes that decide the language, and for an HTTP request, from the first
+/// byte on.
+const FIRST_REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a reply that ends a connection may take to be sent.
-const LAST_REPLY: Duration = Duration::from_secs(10);
+/// The time limit for sending a reply after which the connection is closed.
+const LAST_REPLY_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long what comes after the last reply is read, and thrown away, and the time between two
-/// reads.
+/// How long bytes are read and discarded after the last reply, and the pause between two reads.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a tunnel's GET waits for the POST, and the other way round.
-const JOIN: Duration = Duration::from_secs(10);
+/// How long the GET of a tunnel waits for its POST.
+const POST_LIMIT: Duration = Duration::from_secs(10);
 
-/// After an error of accepting, such as no free descriptor.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+/// The pause after a connection could not be accepted, such as when no file descriptor is free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A connection is probed when it has been idle for this long, so often, and is dead after so
-/// many probes without an answer: within a minute.
-const DEAD: Duration = Duration::from_secs(30);
-const PROBE: Duration = Duration::from_secs(10);
-const PROBES: u32 = 3;
+/// TCP keep-alive: a connection is probed after this silence, at this interval, and fails after so
+/// many probes without an answer. So a host that is gone is detected within a minute.
+const KEEPALIVE_SILENCE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 3;
 
-/// Bytes that are read at once: requests are short, and what is sent is not read here.
-const READ: usize = 4096;
+/// The number of bytes that are read at once: requests are short.
+const READ_SIZE: usize = 4096;
 
-/// What takes the connections.
+/// What connections are served with.
 pub(crate) struct Services {
-    /// Standard RTSP.
+    /// Serves standard RTSP.
     pub rtsp: Arc<rtsp::Service>,
-    /// The lab's dialect.
+    /// Serves the lab's dialect.
     pub lab: Arc<lab::Service>,
-    /// Which of them are served.
+    /// Which of the two are served.
     pub mode: LabMode,
-    /// The tunnels of RTSP through HTTP, if they are served.
+    /// The tunnels of RTSP through HTTP; `None` if HTTP is not served.
     pub tunnels: Option<Tunnels>,
-    /// All that are open.
-    pub connections: Connections,
-    /// What the limits refuse.
-    pub refusals: Arc<Refusals>,
+    /// Counts the open connections.
+    pub limits: ConnectionLimits,
+    /// Counts the connections that are refused.
+    pub limit_log: Arc<LimitLog>,
 }
 
-/// A listening port.
+/// A listening port. Dropping it closes the port.
 pub(crate) struct Listener {
-    /// It accepts until this is aborted.
-    accepts: AbortHandle,
+    accept_task: AbortHandle,
     address: SocketAddr,
 }
 
 impl Listener {
-    /// Listens; connections are accepted from then on.
+    /// Listens on a port, and accepts connections from then on.
     ///
     /// # Errors
-    /// If the address cannot be had.
+    /// If the address cannot be listened on.
     pub fn start(listen: SocketAddr, services: Services, runtime: &Handle) -> Result<Self> {
         let listener = {
             let _entered = runtime.enter();
@@ -98,12 +96,12 @@ impl Listener {
                 anyhow::anyhow!("cannot listen on {listen}: {error}; {advice}")
             })?
         };
-        let address = listener.local_addr().context("no address")?;
-        let accepts = runtime.spawn(accept(listener, Arc::new(services))).abort_handle();
-        Ok(Self { accepts, address })
+        let address = listener.local_addr().context("the listening socket has no address")?;
+        let accept_task = runtime.spawn(accept(listener, Arc::new(services))).abort_handle();
+        Ok(Self { accept_task, address })
     }
 
-    /// Where it listens, with the real port.
+    /// The address and the port, which the system has chosen if port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -111,7 +109,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.accepts.abort();
+        self.accept_task.abort();
     }
 }
 
@@ -126,77 +124,79 @@ async fn accept(listener: TcpListener, services: Arc<Services>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                // From an IPv6 socket that takes IPv4 too.
+                // An IPv6 socket accepts IPv4 connections too.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                let of_task = services.clone();
-                let admitted = services.connections.admit(peer.ip(), |open| {
-                    tokio::spawn(async move { of_task.serve(stream, peer, open).await })
+                let services_of_task = services.clone();
+                let admitted = services.limits.admit(peer, |slot| {
+                    tokio::spawn(async move { services_of_task.serve(stream, peer, slot).await })
                         .abort_handle()
                 });
-                if let Err(full) = admitted {
-                    let what = match full {
-                        Full::Server => "connection closed: --max-connections are open and busy",
-                        Full::Address => {
-                            "connection closed: --max-connections-per-address are open and busy"
-                        }
-                    };
-                    services.refusals.note(what, peer);
-                }
+                let (kind, peer) = match admitted {
+                    Ok(None) => continue,
+                    Ok(Some(idle)) => ("idle connection closed for a new one", idle),
+                    Err(LimitReached::Server) => {
+                        ("connection refused: --max-connections are open, none is idle", peer)
+                    }
+                    Err(LimitReached::Address) => (
+                        "connection refused: --max-connections-per-address are open, none is idle",
+                        peer,
+                    ),
+                };
+                services.limit_log.count(kind, peer);
             }
             Err(error) => {
-                tracing::error!("cannot accept a connection: {error}");
-                sleep(ACCEPT_AGAIN).await;
+                services.limit_log.count_error("cannot accept connections", None, &error);
+                sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
 impl Services {
-    /// Serves a connection to its end. What a language needs is allocated once it is known, so that
-    /// a silent connection costs little.
-    async fn serve(&self, stream: TcpStream, peer: SocketAddr, open: Open) {
+    /// Serves a connection until it ends. The futures of the languages are boxed, so that a silent
+    /// connection needs little memory.
+    async fn serve(&self, stream: TcpStream, peer: SocketAddr, slot: ConnectionSlot) {
         let Some((language, first)) = self.first_language(&stream, peer).await else { return };
         match language {
             Language::Rtsp if self.mode != LabMode::Only => {
-                let of_peer = (stream, peer);
-                let serve =
-                    rtsp::connection::serve(self.rtsp.clone(), of_peer, Input::Same, first, open);
-                Box::pin(serve).await;
+                let (rtsp, input) = (self.rtsp.clone(), Input::Connection);
+                Box::pin(rtsp::connection::serve(rtsp, (stream, peer), input, first, slot)).await;
             }
             Language::Rtsp => {
-                self.refusals.note("closed: standard RTSP, and --lab only is set", peer);
+                self.limit_log.count("connection closed: standard RTSP, but --lab is only", peer);
             }
             Language::Lab => {
-                Box::pin(lab::serve(self.lab.clone(), stream, peer, first, open)).await;
+                Box::pin(lab::serve(self.lab.clone(), stream, peer, first, slot)).await;
             }
-            Language::Http => Box::pin(self.serve_http(stream, peer, first, open)).await,
-            Language::Tls => self.refusals.note("closed: TLS is not served", peer),
+            Language::Http => Box::pin(self.serve_http(stream, peer, first, slot)).await,
+            Language::Tls => self.limit_log.count("connection closed: TLS is not supported", peer),
         }
     }
 
-    /// Waits for the first bytes, for ever if none comes, and decides; gives them back.
+    /// Waits without a limit for the first byte, then for those that decide the language. Returns
+    /// the language and the bytes.
     async fn first_language(
         &self,
         stream: &TcpStream,
         peer: SocketAddr,
     ) -> Option<(Language, Vec<u8>)> {
         let mut first = read_some(stream).await.ok().filter(|bytes| !bytes.is_empty())?;
-        let end = Instant::now() + FIRST_REQUEST;
+        let deadline = Instant::now() + FIRST_REQUEST_LIMIT;
         loop {
             let language = match Language::of(&first) {
-                // Nobody else is served: what is no RTSP gets RTSP's answers.
+                // Without the lab, its requests get the replies of standard RTSP.
                 Some(Language::Lab) if self.mode == LabMode::Off => Some(Language::Rtsp),
                 decided => decided,
             };
             if let Some(language) = language {
                 return Some((language, first));
             }
-            match timeout_at(end, read_some(stream)).await {
+            match timeout_at(deadline, read_some(stream)).await {
                 Ok(Ok(bytes)) if !bytes.is_empty() => first.extend_from_slice(&bytes),
                 Ok(_) => return None,
-                // What has come of a standard request gets its 408; of the lab, its silence.
                 Err(_) => {
-                    self.refusals.note("closed: no complete first line within 10 s", peer);
+                    let kind = "connection closed: no complete first line within 10 s";
+                    self.limit_log.count(kind, peer);
                     return None;
                 }
             }
@@ -208,40 +208,48 @@ impl Services {
         mut stream: TcpStream,
         peer: SocketAddr,
         mut first: Vec<u8>,
-        open: Open,
+        slot: ConnectionSlot,
     ) {
-        let end = Instant::now() + FIRST_REQUEST;
+        let deadline = Instant::now() + FIRST_REQUEST_LIMIT;
         let (request, length) = loop {
             if let Some(request) = HttpRequest::read(&first) {
                 break request;
             }
-            match timeout_at(end, read_some(&stream)).await {
+            match timeout_at(deadline, read_some(&stream)).await {
                 Ok(Ok(bytes)) if !bytes.is_empty() => first.extend_from_slice(&bytes),
                 Ok(_) => return,
-                Err(_) => break (HttpRequest::Other("408 Request Timeout"), first.len()),
+                Err(_) => {
+                    let kind = "connection closed: no complete HTTP request within 10 s";
+                    self.limit_log.count(kind, peer);
+                    break (HttpRequest::Other("408 Request Timeout"), first.len());
+                }
             }
         };
         let tunnels = self.tunnels.as_ref().filter(|_| self.mode != LabMode::Only);
         let rest = first.split_off(length.min(first.len()));
         let status = match (request, tunnels) {
             (HttpRequest::Get { cookie }, Some(tunnels)) => {
-                match tunnels.open(open.origin(), cookie) {
-                    Some(tunnel) => return self.serve_tunnel(tunnel, stream, peer, open).await,
+                match tunnels.open(slot.origin(), cookie) {
+                    Some(tunnel) => return self.serve_tunnel(tunnel, stream, peer, slot).await,
                     None => "400 Bad Request",
                 }
             }
             (HttpRequest::Post { cookie }, Some(tunnels)) => {
-                let post = PostHalf { stream, first: rest, open };
-                if !tunnels.join(cookie, post) {
-                    tracing::debug!(%peer, "closed: a POST without its tunnel");
+                let post = PostHalf { stream, first: rest, slot };
+                if let Err(error) = tunnels.join(cookie, post) {
+                    self.limit_log.count_error("HTTP POST closed", Some(peer), &error);
                 }
                 return;
+            }
+            (HttpRequest::TooLong, _) => {
+                self.limit_log.count("HTTP request refused: over 16 KiB", peer);
+                "431 Request Header Fields Too Large"
             }
             (HttpRequest::Other(status), _) => status,
             (_, None) => "404 Not Found",
         };
-        tracing::debug!(%peer, status, "HTTP");
-        last_reply(&mut stream, &tunnel::refusal(status)).await;
+        tracing::debug!(%peer, status, "HTTP request refused");
+        send_last_reply(&mut stream, &tunnel::refusal(status)).await;
     }
 
     async fn serve_tunnel(
@@ -249,37 +257,37 @@ impl Services {
         mut tunnel: tunnel::Tunnel,
         mut stream: TcpStream,
         peer: SocketAddr,
-        open: Open,
+        slot: ConnectionSlot,
     ) {
-        let accepted = timeout(LAST_REPLY, stream.write_all(tunnel::ACCEPTED.as_bytes())).await;
-        if !matches!(accepted, Ok(Ok(()))) {
+        let reply = stream.write_all(tunnel::ACCEPTED.as_bytes());
+        if !matches!(timeout(LAST_REPLY_LIMIT, reply).await, Ok(Ok(()))) {
             return;
         }
-        let joined = tokio::select! {
+        let post = tokio::select! {
             post = tunnel.posts.recv() => post,
             () = until_closed(&stream) => return,
-            () = sleep(JOIN) => None,
+            () = sleep(POST_LIMIT) => None,
         };
-        let Some(post) = joined else {
-            self.refusals.note("closed: a tunnel that no POST joined within 10 s", peer);
+        let Some(post) = post else {
+            self.limit_log.count("HTTP tunnel closed: no POST within 10 s", peer);
             return;
         };
         let input = Input::of_tunnel(tunnel, post);
-        rtsp::connection::serve(self.rtsp.clone(), (stream, peer), input, Vec::new(), open).await;
+        rtsp::connection::serve(self.rtsp.clone(), (stream, peer), input, Vec::new(), slot).await;
     }
 }
 
-/// Sends what ends a connection.
-async fn last_reply(stream: &mut TcpStream, reply: &str) {
-    let written = timeout(LAST_REPLY, stream.write_all(reply.as_bytes())).await;
+/// Sends the last reply of a connection, and closes the connection.
+async fn send_last_reply(stream: &mut TcpStream, reply: &str) {
+    let written = timeout(LAST_REPLY_LIMIT, stream.write_all(reply.as_bytes())).await;
     if matches!(written, Ok(Ok(()))) {
         linger(stream).await;
     }
 }
 
-/// Ends a connection after its last reply: closed with bytes that have not been read, it would be
-/// reset, and the reply lost. What still comes is read slowly, so that sending without end gains
-/// nothing, and takes its time before it can be tried again.
+/// Closes a connection after its last reply. Bytes that the client still sends are read and
+/// discarded for a while: a connection that is closed with unread bytes is reset, and the reply would
+/// be lost. They are read slowly, so that a client that sends without end is slowed down too.
 pub(crate) async fn linger(stream: &TcpStream) {
     if SockRef::from(stream).shutdown(Shutdown::Write).is_err() {
         return;
@@ -294,11 +302,12 @@ pub(crate) async fn linger(stream: &TcpStream) {
     .await;
 }
 
-/// Waits for bytes; none at the end of the connection. Nothing is allocated while it waits.
+/// Waits for bytes and reads them; returns none at the end of the connection. Allocates nothing
+/// while it waits.
 pub(crate) async fn read_some(stream: &TcpStream) -> io::Result<Vec<u8>> {
     loop {
         stream.readable().await?;
-        let mut bytes = [0; READ];
+        let mut bytes = [0; READ_SIZE];
         match stream.try_read(&mut bytes) {
             Ok(count) => return Ok(bytes.get(..count).unwrap_or_default().to_vec()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -307,13 +316,16 @@ pub(crate) async fn read_some(stream: &TcpStream) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Waits for the end of a connection on which nothing else is to come.
+/// Waits for the end of a connection, and discards what the client sends.
 async fn until_closed(stream: &TcpStream) {
     while read_some(stream).await.is_ok_and(|bytes| !bytes.is_empty()) {}
 }
 
-/// Lets the system find out that the other host has died.
+/// Switches TCP keep-alive on, so that the system detects that the other host is gone.
 pub(crate) fn set_keepalive(stream: &TcpStream) {
-    let probes = TcpKeepalive::new().with_time(DEAD).with_interval(PROBE).with_retries(PROBES);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&probes);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_SILENCE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }

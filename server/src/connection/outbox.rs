@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a connection is sent: replies and interleaved packets, in one order.
+//! Sends the replies and interleaved packets of a connection, in one order.
 //!
-//! Whoever sends tries the socket at once, without waiting. What the kernel does not take is queued,
-//! and the connection's task writes it when there is room. So a viewer that keeps up costs one
-//! gathering system call for a frame and no waking, and one that does not costs a part of a frame.
+//! Each caller writes to the socket at once, without waiting. Bytes that the kernel does not accept
+//! are queued, and the task of the connection writes them when the socket is writable. So a frame
+//! for a fast viewer costs one gathering system call and wakes no thread, and a slow viewer costs
+//! the memory of a part of a frame.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -12,24 +13,33 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-/// With more than this in the queue no further request is read: whoever does not read replies gets
-/// no more of them.
+/// While more bytes than this are queued, no further request is read: a client that does not read
+/// its replies gets no more of them.
 const READ_LIMIT: usize = 64 * 1024;
 
-/// With more than this in the queue the connection is closed. Only reports of a stream come here,
-/// as a frame waits and requests are not read.
-const CLOSE_LIMIT: usize = 1024 * 1024;
+/// When more bytes than this are queued, the connection is closed. Only reports of a stream can come
+/// to that: while bytes are queued, a frame is not, and requests are not read.
+pub const CLOSE_LIMIT: usize = 1024 * 1024;
 
-/// Called once the queue is empty.
-pub type Drained = Box<dyn FnOnce() + Send>;
+/// A function that is called once the queue is empty.
+pub type OnDrained = Box<dyn FnOnce() + Send>;
 
-/// What became of a frame.
+/// Whether a frame was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
-    /// It is on its way, or lost for this viewer.
-    Done,
-    /// The connection still has to send what came before.
+pub enum SendOutcome {
+    /// The frame has been sent or queued, or sending it has failed for good.
+    Accepted,
+    /// The frame was not sent: bytes that were sent before it are still queued.
     Busy,
+}
+
+/// Why nothing more is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// The connection has ended or failed.
+    Ended,
+    /// More than [`CLOSE_LIMIT`] bytes were queued.
+    Overfull,
 }
 
 #[derive(Default)]
@@ -38,13 +48,13 @@ struct Queue {
     /// Bytes of the first chunk that have been written.
     written: usize,
     bytes: usize,
-    /// When the kernel last took something, or the queue was begun.
+    /// When the kernel last accepted bytes, or the first bytes were queued.
     progress: Option<Instant>,
-    closed: bool,
-    drained: Option<Drained>,
+    closed: Option<Closed>,
+    on_drained: Option<OnDrained>,
 }
 
-/// A connection's way out.
+/// Sends to one connection.
 pub struct Outbox {
     socket: Arc<TcpStream>,
     queue: Mutex<Queue>,
@@ -52,12 +62,12 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// The way out of a socket.
+    /// An outbox that writes to a socket.
     pub fn new(socket: Arc<TcpStream>) -> Arc<Self> {
         Arc::new(Self { socket, queue: Mutex::default(), changed: Notify::new() })
     }
 
-    /// The socket that it writes to.
+    /// The socket of the connection.
     pub fn socket(&self) -> &TcpStream {
         &self.socket
     }
@@ -66,44 +76,48 @@ impl Outbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends bytes after all that was sent before.
+    /// Sends bytes, or queues them after those that are queued.
     pub fn send(&self, bytes: &[u8]) {
         self.send_parts(&mut self.queue(), &[IoSlice::new(bytes)]);
     }
 
-    /// Sends a frame, gathered from its parts, unless something is still queued. Then it is not
-    /// sent; what `drained` gives is called once it can be tried again.
-    pub fn try_send(&self, parts: &[IoSlice], drained: Option<&dyn Fn() -> Drained>) -> Sent {
+    /// Sends a frame, gathered from its parts, if nothing is queued. Otherwise the frame is not
+    /// sent, and the function that `resume` returns is called once the queue is empty.
+    pub fn try_send(
+        &self,
+        parts: &[IoSlice],
+        resume: Option<&dyn Fn() -> OnDrained>,
+    ) -> SendOutcome {
         let mut queue = self.queue();
-        if queue.closed {
-            return Sent::Done;
+        if queue.closed.is_some() {
+            return SendOutcome::Accepted;
         }
         if queue.bytes > 0 {
-            queue.drained = drained.map(|drained| drained());
-            return Sent::Busy;
+            queue.on_drained = resume.map(|resume| resume());
+            return SendOutcome::Busy;
         }
         self.send_parts(&mut queue, parts);
-        Sent::Done
+        SendOutcome::Accepted
     }
 
     fn send_parts(&self, queue: &mut Queue, parts: &[IoSlice]) {
-        if queue.closed {
+        if queue.closed.is_some() {
             return;
         }
-        let taken = if queue.bytes == 0 {
+        let written = if queue.bytes == 0 {
             match self.socket.try_write_vectored(parts) {
-                Ok(taken) => taken,
+                Ok(written) => written,
                 Err(error) if is_temporary(&error) => 0,
                 Err(error) => {
                     tracing::debug!("cannot write to a connection: {error}");
-                    self.close_queue(queue);
+                    self.close_queue(queue, Closed::Ended);
                     return;
                 }
             }
         } else {
             0
         };
-        let rest = rest_of(parts, taken);
+        let rest = rest_of(parts, written);
         if rest.is_empty() {
             return;
         }
@@ -114,49 +128,50 @@ impl Outbox {
         queue.bytes += rest.len();
         queue.chunks.push_back(rest);
         if queue.bytes > CLOSE_LIMIT {
-            self.close_queue(queue);
+            self.close_queue(queue, Closed::Overfull);
         }
     }
 
-    fn close_queue(&self, queue: &mut Queue) {
-        *queue = Queue { closed: true, ..Queue::default() };
+    fn close_queue(&self, queue: &mut Queue, closed: Closed) {
+        *queue = Queue { closed: Some(closed), ..Queue::default() };
         self.changed.notify_one();
     }
 
-    /// Sends nothing more, not even what is queued.
+    /// Discards what is queued, and sends nothing more.
     pub fn close(&self) {
-        self.close_queue(&mut self.queue());
+        self.close_queue(&mut self.queue(), Closed::Ended);
     }
 
-    /// Whether it has been closed, or the socket has failed.
-    pub fn is_closed(&self) -> bool {
+    /// Why nothing more is sent; `None` while the outbox is open.
+    pub fn closed(&self) -> Option<Closed> {
         self.queue().closed
     }
 
-    /// Since when the queue has waited for the kernel to take more; `None` if it is empty.
+    /// Since when the kernel has accepted no more bytes of the queue; `None` if the queue is empty.
     pub fn waits_since(&self) -> Option<Instant> {
         let queue = self.queue();
         queue.progress.filter(|_| queue.bytes > 0)
     }
 
-    /// Whether so much waits that no further request is to be read.
+    /// Whether so much is queued that no further request must be read.
     pub fn is_full(&self) -> bool {
         self.queue().bytes > READ_LIMIT
     }
 
-    /// Waits until something has been queued or the queue has been closed, since the last call.
+    /// Waits until the first bytes have been queued or the outbox has been closed since the last
+    /// call.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// Writes what is queued, as it is taken; done when the queue has become empty or closed. Only
-    /// the connection's task calls it; dropped in the middle, nothing is lost.
+    /// Writes the queue to the socket until it is empty or the outbox is closed. Must be called by
+    /// the task of the connection only. Can be cancelled at any time without losing bytes.
     pub async fn flush(&self) {
         loop {
             if self.socket.writable().await.is_err() {
                 self.close();
             }
-            let drained = {
+            let on_drained = {
                 let mut queue = self.queue();
                 while queue.bytes > 0 {
                     if !self.write_some(&mut queue) {
@@ -166,30 +181,30 @@ impl Outbox {
                 if queue.bytes > 0 {
                     continue;
                 }
-                queue.drained.take()
+                queue.on_drained.take()
             };
-            if let Some(drained) = drained {
-                drained();
+            if let Some(on_drained) = on_drained {
+                on_drained();
             }
             return;
         }
     }
 
-    /// Writes from the queue; false if the kernel takes no more for now.
+    /// Writes from the queue. Returns `false` if the kernel accepts no more for now.
     fn write_some(&self, queue: &mut Queue) -> bool {
         let first = queue.chunks.front().and_then(|first| first.get(queue.written..));
         let rest = queue.chunks.iter().skip(1).map(|chunk| IoSlice::new(chunk));
         let parts: Vec<IoSlice> =
             first.map(IoSlice::new).into_iter().chain(rest.take(63)).collect();
         match self.socket.try_write_vectored(&parts) {
-            Ok(taken) if taken > 0 => {
-                queue.take(taken);
+            Ok(written) if written > 0 => {
+                queue.remove(written);
                 queue.progress = Some(Instant::now());
                 true
             }
             Err(error) if is_temporary(&error) => false,
             Ok(_) | Err(_) => {
-                self.close_queue(queue);
+                self.close_queue(queue, Closed::Ended);
                 true
             }
         }
@@ -197,16 +212,16 @@ impl Outbox {
 }
 
 impl Queue {
-    /// So many bytes have been written.
-    fn take(&mut self, mut taken: usize) {
-        self.bytes -= taken;
+    /// Removes bytes that have been written.
+    fn remove(&mut self, mut count: usize) {
+        self.bytes -= count;
         while let Some(first) = self.chunks.front() {
             let left = first.len() - self.written;
-            if taken < left {
-                self.written += taken;
+            if count < left {
+                self.written += count;
                 return;
             }
-            taken -= left;
+            count -= left;
             self.written = 0;
             self.chunks.pop_front();
         }
@@ -217,11 +232,11 @@ fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-/// What is left of the parts after so many bytes.
-fn rest_of(parts: &[IoSlice], taken: usize) -> Vec<u8> {
+/// The parts without their first `written` bytes.
+fn rest_of(parts: &[IoSlice], written: usize) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut rest = Vec::with_capacity(length.saturating_sub(taken));
-    let mut skip = taken;
+    let mut rest = Vec::with_capacity(length.saturating_sub(written));
+    let mut skip = written;
     for part in parts {
         rest.extend_from_slice(part.get(skip..).unwrap_or_default());
         skip = skip.saturating_sub(part.len());
@@ -236,7 +251,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
-    /// An outbox, and the other end of its connection.
+    /// An outbox and the other end of its connection.
     async fn connected() -> (Arc<Outbox>, std::net::TcpStream) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let reader = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -252,27 +267,27 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_does_not_take_is_queued_and_comes_in_order() {
+    fn bytes_that_the_kernel_does_not_accept_are_queued_in_order() {
         on_runtime(async {
             let (outbox, mut reader) = connected().await;
             let frame = |number: u8| vec![number; 99_000];
             let mut frames = 0_u8;
-            let woken = Arc::new(AtomicBool::new(false));
+            let resumed = Arc::new(AtomicBool::new(false));
             loop {
-                let flag = woken.clone();
-                let drained = || -> Drained {
+                let flag = resumed.clone();
+                let resume = || -> OnDrained {
                     let flag = flag.clone();
                     Box::new(move || flag.store(true, Ordering::SeqCst))
                 };
                 let frame = frame(frames);
                 let parts = [IoSlice::new(&frame[..7]), IoSlice::new(&frame[7..])];
-                if outbox.try_send(&parts, Some(&drained)) == Sent::Busy {
+                if outbox.try_send(&parts, Some(&resume)) == SendOutcome::Busy {
                     break;
                 }
                 frames += 1;
             }
             assert!(outbox.waits_since().is_some() && frames > 0);
-            // A reply comes after the part of a frame that waits.
+            // A reply is sent after the rest of a frame that is queued.
             outbox.send(b"reply");
             let want: Vec<u8> = (0..frames).flat_map(frame).chain(*b"reply").collect();
             let length = want.len();
@@ -282,50 +297,52 @@ mod tests {
                 (got, reader)
             });
             outbox.flush().await;
-            assert!(woken.load(Ordering::SeqCst) && outbox.waits_since().is_none());
+            assert!(resumed.load(Ordering::SeqCst) && outbox.waits_since().is_none());
             let (got, _reader) = read.await.unwrap();
             assert!(got == want);
         });
     }
 
     #[test]
-    fn a_connection_that_takes_nothing_is_closed_at_a_limit() {
+    fn a_connection_whose_client_reads_nothing_is_closed_at_a_limit() {
         on_runtime(async {
             let (outbox, _reader) = connected().await;
             let bytes = vec![0; 100_000];
             let mut sent = 0;
-            while !outbox.is_closed() {
+            let mut was_full = false;
+            while outbox.closed().is_none() {
+                was_full = outbox.is_full();
                 outbox.send(&bytes);
                 sent += bytes.len();
                 assert!(sent < 100_000_000);
-                if outbox.waits_since().is_some() && sent % 300_000 == 0 {
-                    assert!(outbox.is_full() || sent > 0);
-                }
             }
-            assert_eq!(outbox.try_send(&[IoSlice::new(b"x")], None), Sent::Done);
+            assert!(was_full);
+            assert_eq!(outbox.closed(), Some(Closed::Overfull));
+            assert_eq!(outbox.try_send(&[IoSlice::new(b"x")], None), SendOutcome::Accepted);
             outbox.flush().await;
         });
     }
 
     #[test]
-    fn a_connection_that_was_closed_by_the_other_end_is_closed() {
+    fn a_connection_that_the_client_closes_is_closed() {
         on_runtime(async {
             let (outbox, reader) = connected().await;
             drop(reader);
-            while !outbox.is_closed() {
+            while outbox.closed().is_none() {
                 outbox.send(&[0; 10_000]);
                 tokio::task::yield_now().await;
             }
+            assert_eq!(outbox.closed(), Some(Closed::Ended));
             assert!(outbox.waits_since().is_none());
         });
     }
 
     #[test]
-    fn parts_are_continued_where_they_were_taken_to() {
+    fn the_rest_of_parts_starts_after_the_bytes_that_were_written() {
         let parts = [IoSlice::new(b"abc"), IoSlice::new(b""), IoSlice::new(b"de")];
         let rows = [(0, "abcde"), (1, "bcde"), (3, "de"), (4, "e"), (5, "")];
-        for (taken, want) in rows {
-            assert_eq!(rest_of(&parts, taken), want.as_bytes(), "{taken}");
+        for (written, want) in rows {
+            assert_eq!(rest_of(&parts, written), want.as_bytes(), "{written} bytes written");
         }
     }
 }

@@ -1,44 +1,47 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! RTSP through HTTP, as QuickTime introduced it: a GET connection carries what the server sends, a
-//! POST connection with the same `x-sessioncookie` what the client sends, in base64.
+//! RTSP through HTTP, as QuickTime introduced it: the server sends in the connection of a GET request,
+//! the client sends base64 in the connection of a POST request with the same `x-sessioncookie`.
 
-use super::limits::{Open, Origin};
+use super::limits::{ConnectionSlot, Origin};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// The longest HTTP request, in bytes.
+/// The longest HTTP request in bytes.
 pub const MAX_REQUEST: usize = 16 * 1024;
 
-/// The longest cookie.
+/// The longest cookie in bytes.
 const MAX_COOKIE: usize = 256;
 
-/// What an HTTP request wants.
+/// What an HTTP request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HttpRequest {
-    /// The half of a tunnel that the server sends in.
+    /// The half of a tunnel in which the server sends.
     Get {
-        /// What the two halves have in common.
+        /// The `x-sessioncookie`, which both halves have in common.
         cookie: String,
     },
-    /// The half that the client sends in.
+    /// The half of a tunnel in which the client sends.
     Post {
-        /// What the two halves have in common.
+        /// The `x-sessioncookie`, which both halves have in common.
         cookie: String,
     },
-    /// No tunnel: it is answered with this status line, and closed.
+    /// The request is longer than [`MAX_REQUEST`].
+    TooLong,
+    /// Something other than a tunnel, which is refused with this status.
     Other(&'static str),
 }
 
 const NOT_FOUND: &str = "404 Not Found";
 
 impl HttpRequest {
-    /// Reads a request, and gives the number of its bytes; `None` until it is whole.
+    /// Reads a request, and returns it with the number of its bytes; `None` until it is complete.
     pub fn read(bytes: &[u8]) -> Option<(Self, usize)> {
-        let too_long = || (Self::Other("431 Request Header Fields Too Large"), bytes.len());
+        let too_long = || (Self::TooLong, bytes.len());
         let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
             return (bytes.len() > MAX_REQUEST).then(too_long);
         };
@@ -66,89 +69,107 @@ impl HttpRequest {
     }
 }
 
-/// A reply that ends a connection.
+/// The reply that refuses a request with a status such as `404 Not Found`.
 pub fn refusal(status: &str) -> String {
     let allow = if status.starts_with("405") { "Allow: GET, POST\r\n" } else { "" };
     format!("HTTP/1.0 {status}\r\n{allow}Content-Length: 0\r\nConnection: close\r\n\r\n")
 }
 
-/// The reply to a tunnel's GET.
+/// The reply to the GET of a tunnel.
 pub const ACCEPTED: &str = "HTTP/1.0 200 OK\r\nCache-Control: no-store\r\nPragma: no-cache\r\n\
     Connection: close\r\nContent-Type: application/x-rtsp-tunnelled\r\n\r\n";
 
 /// The client's half of a tunnel.
 #[derive(Debug)]
 pub struct PostHalf {
-    /// Its connection.
+    /// The connection of the POST.
     pub stream: TcpStream,
-    /// What came after the request.
+    /// The bytes that were received after the POST request.
     pub first: Vec<u8>,
-    /// Its place among the connections.
-    pub open: Open,
+    /// Counts the connection of the POST.
+    pub slot: ConnectionSlot,
 }
 
-type Waiting = HashMap<(Origin, String), Sender<PostHalf>>;
+/// Why a POST is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JoinError {
+    /// There is no GET from the same address with the same cookie.
+    #[error("no GET from the same address has its x-sessioncookie")]
+    NoTunnel,
+    /// Two POSTs of the tunnel are open already, of which the second waits for the first to end.
+    #[error("another POST of its tunnel is waiting already")]
+    Full,
+}
+
+/// For each open tunnel, the channel to the task that serves it.
+type OpenTunnels = HashMap<(Origin, String), Sender<PostHalf>>;
 
 /// The tunnels of a server.
 #[derive(Debug, Clone, Default)]
-pub struct Tunnels(Arc<Mutex<Waiting>>);
+pub struct Tunnels(Arc<Mutex<OpenTunnels>>);
 
 impl Tunnels {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, OpenTunnels> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a tunnel, to be joined by its POST; `None` if the address has one of that cookie.
+    /// Opens a tunnel for its GET; `None` if the address has a tunnel with the same cookie.
     pub fn open(&self, origin: Origin, cookie: String) -> Option<Tunnel> {
         let key = (origin, cookie);
-        let mut waiting = self.waiting();
-        if waiting.contains_key(&key) {
+        let mut open = self.lock();
+        if open.contains_key(&key) {
             return None;
         }
         let (sender, posts) = channel(1);
-        waiting.insert(key.clone(), sender);
+        open.insert(key.clone(), sender);
         Some(Tunnel { tunnels: self.clone(), key, posts })
     }
 
-    /// Hands a POST to its tunnel, if that is open, from the same address, and takes it.
-    pub fn join(&self, cookie: String, post: PostHalf) -> bool {
-        // Taken from under the lock first: what is sent may be dropped, with its place.
-        let sender = self.waiting().get(&(post.open.origin(), cookie)).cloned();
-        sender.is_some_and(|sender| sender.try_send(post).is_ok())
+    /// Gives a POST to the tunnel that its address and cookie belong to.
+    ///
+    /// # Errors
+    /// If there is no such tunnel, or it accepts no POST now. The POST is dropped.
+    pub fn join(&self, cookie: String, post: PostHalf) -> Result<(), JoinError> {
+        // The lock is released before the POST is dropped: its slot takes other locks then.
+        let sender = self.lock().get(&(post.slot.origin(), cookie)).cloned();
+        sender.ok_or(JoinError::NoTunnel)?.try_send(post).map_err(|error| match error {
+            TrySendError::Full(_) => JoinError::Full,
+            TrySendError::Closed(_) => JoinError::NoTunnel,
+        })
     }
 }
 
-/// An open tunnel; closed when dropped.
+/// An open tunnel. Dropping it closes the tunnel.
 #[derive(Debug)]
 pub struct Tunnel {
     tunnels: Tunnels,
     key: (Origin, String),
-    /// The POST, and those that take its place: clients may close one and open another.
+    /// Receives the first POST and later ones: clients may close a POST and open another.
     pub posts: Receiver<PostHalf>,
 }
 
 impl Drop for Tunnel {
     fn drop(&mut self) {
-        self.tunnels.waiting().remove(&self.key);
+        self.tunnels.lock().remove(&self.key);
     }
 }
 
-/// Bytes that are no base64.
+/// Some bytes are not base64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotBase64;
 
-/// Decodes base64 that comes in any pieces. Each request may be encoded by itself, so that `=` may
-/// end a group of four anywhere; line ends and blanks are passed over.
+/// Decodes base64 that is received in pieces of any length. Each request may be encoded separately,
+/// so any group of four may end with `=`. White space is ignored.
 #[derive(Debug, Default)]
 pub struct Base64 {
     group: Vec<u8>,
 }
 
 impl Base64 {
-    /// Decodes what is complete by now.
+    /// Decodes all groups of four that are complete, and appends the bytes to `out`.
     ///
     /// # Errors
-    /// If it is no base64; what comes after it is of no use.
+    /// If the bytes are not base64. The decoder must not be used any more.
     pub fn decode(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), NotBase64> {
         for byte in bytes.iter().filter(|byte| !byte.is_ascii_whitespace()) {
             self.group.push(*byte);
@@ -169,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_halves_of_tunnels_or_refused() {
+    fn a_request_is_half_of_a_tunnel_or_is_refused() {
         let get = |cookie: &str| HttpRequest::Get { cookie: cookie.to_owned() };
         let post = |cookie: &str| HttpRequest::Post { cookie: cookie.to_owned() };
         let endless = vec![b'x'; MAX_REQUEST + 1];
@@ -184,21 +205,21 @@ mod tests {
             (b"GET / HTTP/1.1\r\nx-sessioncookie:\r\n\r\n", Some(HttpRequest::Other(NOT_FOUND))),
             (b"HEAD / HTTP/1.1\r\n\r\n", Some(HttpRequest::Other("405 Method Not Allowed"))),
             (b"GET / HTTP/1.1\r\nX: \xff\r\n\r\n", Some(HttpRequest::Other("400 Bad Request"))),
-            (long.as_bytes(), Some(HttpRequest::Other("431 Request Header Fields Too Large"))),
-            (&endless, Some(HttpRequest::Other("431 Request Header Fields Too Large"))),
+            (long.as_bytes(), Some(HttpRequest::TooLong)),
+            (&endless, Some(HttpRequest::TooLong)),
             (cookie.as_bytes(), Some(HttpRequest::Other(NOT_FOUND))),
         ];
         for (bytes, want) in rows {
-            let shown = bytes.get(..60).unwrap_or(bytes).escape_ascii();
-            assert_eq!(HttpRequest::read(bytes).map(|(request, _)| request), want, "{shown}");
+            let printable = bytes.get(..60).unwrap_or(bytes).escape_ascii();
+            assert_eq!(HttpRequest::read(bytes).map(|(request, _)| request), want, "{printable}");
         }
         let (_, length) = HttpRequest::read(b"GET / HTTP/1.0\r\n\r\nrest").unwrap();
         assert_eq!(length, 18);
     }
 
     #[test]
-    fn base64_is_decoded_in_any_pieces() {
-        // "OPTIONS", encoded by itself twice, and cut by a line end.
+    fn base64_is_decoded_in_pieces_of_any_length() {
+        // "OPTIONS", encoded separately twice, the second time with a line end.
         let text = b"T1BUSU9OUw==T1BU\r\nSU9OUw==";
         for size in 1..=text.len() {
             let (mut decoder, mut out) = (Base64::default(), Vec::new());

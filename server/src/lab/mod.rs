@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The lab's dialect: one connection, its states, its RTP.
+//! Serves the dialect of RTSP that the networking course's lab uses: requests and replies in
+//! `session.rs`, frames in `frame_sink.rs`, explanations for students in `explainer.rs`.
 
 mod explainer;
-mod outlet;
+mod frame_sink;
 mod session;
 
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::connection::limits::Open;
+use crate::connection::limits::ConnectionSlot;
 use crate::connection::{read_some, set_keepalive};
-use crate::pacer::Pacers;
+use crate::send::SendContext;
 use crate::send::stream::Resources;
-use crate::workers::Workers;
 use explainer::Explainer;
+use frame_sink::LabFetcher;
 use gstmjpegfile::lab::{Dialect, Framer, Request};
-use gstmjpegfile::movie::FrameRate;
 use mjpeg_program::border::guarded;
-use outlet::LabFrames;
 use session::Session;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,143 +24,126 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-/// After this without another byte, what has come is a request, if it makes one.
-const QUIET: Duration = Duration::from_millis(25);
+/// After so much silence, the bytes that have been received are a request, if they can be read as
+/// one.
+const SILENCE: Duration = Duration::from_millis(25);
 
-/// A request must be complete this long after its first byte.
-const COMPLETE: Duration = Duration::from_secs(10);
+/// The time limit of a request, from its first byte to its last.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a connection may take nothing of a reply.
-const REPLY: Duration = Duration::from_secs(10);
+/// The time limit for sending a reply.
+const REPLY_LIMIT: Duration = Duration::from_secs(10);
 
-/// Between two looks whether a session still plays. One that does not may make room for others, and
-/// is otherwise kept: it is a person who has not pressed a button yet.
-const LOOK: Duration = Duration::from_mins(1);
+/// The time between two checks whether a session still plays. A session that does not is idle: it may
+/// be closed for a new connection, but not otherwise, since its user may just not have pressed a
+/// button.
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What all sessions share.
 pub struct Service {
     catalog: Arc<Catalog>,
-    mode: PlaybackMode,
-    resources: Arc<Resources<LabFrames>>,
-    pacers: Arc<Pacers>,
+    context: SendContext,
+    resources: Arc<Resources<LabFetcher>>,
     explain: bool,
 }
 
-/// How movies are played.
-#[derive(Debug, Clone, Copy)]
-struct PlaybackMode {
-    framerate: FrameRate,
-    looping: bool,
-    /// All see the same of a movie since this moment.
-    live_since: Option<std::time::Instant>,
-}
-
 impl Service {
-    /// Serves the catalog's movies, each frame sent by one of the `pacers`; live ones began at
-    /// `begin`.
-    pub(crate) fn new(
-        config: &Config,
-        catalog: Arc<Catalog>,
-        (pacers, workers): (Arc<Pacers>, Workers),
-        begin: std::time::Instant,
-    ) -> Arc<Self> {
-        let mode = PlaybackMode {
-            framerate: config.framerate,
-            looping: config.looping,
-            live_since: config.live.then_some(begin),
-        };
-        let frames = LabFrames { oversize: config.lab_oversize, fragments: config.lab_fragment };
-        let resources = Arc::new(Resources { frames, workers });
-        Arc::new(Self { catalog, mode, resources, pacers, explain: config.explain })
+    /// A service for the movies of a catalog.
+    pub(crate) fn new(config: &Config, catalog: Arc<Catalog>, context: SendContext) -> Arc<Self> {
+        let fetcher = LabFetcher { oversize: config.lab_oversize, fragments: config.lab_fragment };
+        let resources = Arc::new(Resources { fetcher, workers: context.workers.clone() });
+        Arc::new(Self { catalog, context, resources, explain: config.explain })
     }
 }
 
-/// Serves one connection to its end. `first` is what has come of it.
+/// Serves one connection until it ends. `first` are the bytes that have been received.
 pub(crate) async fn serve(
     service: Arc<Service>,
     mut stream: TcpStream,
     peer: SocketAddr,
     first: Vec<u8>,
-    mut open: Open,
+    mut slot: ConnectionSlot,
 ) {
-    // A reply is one segment.
+    // A reply is written at once, and need not wait for more bytes.
     let _ = stream.set_nodelay(true);
-    // Nothing else finds out that a host which is PLAYING has died.
+    // Nothing else detects that the host of a client is gone while it plays.
     set_keepalive(&stream);
     tracing::info!(%peer, "lab client");
     let explainer = Explainer::new(service.explain, peer);
     let mut session = Session::new(service, peer, explainer.clone());
     let mut framer = Framer::default();
-    let mut begun = None;
-    let mut came = Some(first);
-    let why = loop {
-        let quiet = came.is_none();
-        if let Some(bytes) = came.take()
+    let mut request_started = None;
+    let mut received = Some(first);
+    let reason = loop {
+        let silent = received.is_none();
+        if let Some(bytes) = received.take()
             && let Err(error) = framer.push(&bytes)
         {
             break format!("closed: {error}");
         }
-        let mut lost = None;
-        while let Some(text) = framer.next_request(quiet) {
-            // It may wait for a disk.
+        let mut failure = None;
+        while let Some(text) = framer.next_request(silent) {
+            // Answering may wait for a disk.
             let reply = tokio::task::block_in_place(|| {
                 guarded("lab-request", || answer(&mut session, &text, peer, &explainer))
             });
             let Ok(reply) = reply else {
-                lost = Some("closed: a request could not be handled".to_owned());
+                failure = Some("closed: internal error while answering a request".to_owned());
                 break;
             };
-            match timeout(REPLY, stream.write_all(reply.as_bytes())).await {
+            match timeout(REPLY_LIMIT, stream.write_all(reply.as_bytes())).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => lost = Some(error.to_string()),
-                Err(_) => lost = Some("closed: it does not read replies".to_owned()),
+                Ok(Err(error)) => failure = Some(format!("closed: cannot send a reply: {error}")),
+                Err(_) => failure = Some("closed: the client does not read replies".to_owned()),
             }
-            if lost.is_some() {
+            if failure.is_some() {
                 break;
             }
         }
-        if let Some(lost) = lost {
-            break lost;
+        if let Some(failure) = failure {
+            break failure;
         }
         if framer.has_begun() {
-            let begin = *begun.get_or_insert_with(Instant::now);
-            if begin.elapsed() > COMPLETE {
-                break "closed: a request that is not complete after 10 s".to_owned();
+            let start = *request_started.get_or_insert_with(Instant::now);
+            if start.elapsed() > REQUEST_LIMIT {
+                break "closed: a request was not complete within 10 s".to_owned();
             }
         } else {
-            begun = None;
+            request_started = None;
         }
-        open.set_idle(!session.is_playing());
-        let wait = match begun {
-            // Silence may end the request, once; what it does not end has to go on.
-            Some(_) if !quiet => QUIET,
-            Some(begun) => COMPLETE.saturating_sub(begun.elapsed()) + QUIET,
-            None => LOOK,
+        slot.set_idle(!session.is_playing());
+        let wait = match request_started {
+            // Silence may end a request, but only once: otherwise more bytes must follow.
+            Some(_) if !silent => SILENCE,
+            Some(start) => REQUEST_LIMIT.saturating_sub(start.elapsed()) + SILENCE,
+            None => IDLE_CHECK_INTERVAL,
         };
         match timeout(wait, read_some(&stream)).await {
             Ok(Ok(bytes)) if bytes.is_empty() => break "closed by the client".to_owned(),
-            Ok(Ok(bytes)) => came = Some(bytes),
-            Ok(Err(error)) => break error.to_string(),
+            Ok(Ok(bytes)) => received = Some(bytes),
+            Ok(Err(error)) => break format!("closed: cannot receive: {error}"),
             Err(_) => {}
         }
     };
     session.end();
-    tracing::info!(%peer, "lab client gone: {why}");
+    tracing::info!(%peer, "lab client gone: {reason}");
 }
 
+/// Answers the text of one request. Logs and explains the exchange.
 fn answer(session: &mut Session, text: &str, peer: SocketAddr, explainer: &Explainer) -> String {
     tracing::debug!(%peer, ?text, "lab request");
-    explainer.request(text);
+    explainer.explain_request(text);
     let request = Request::parse(text);
-    let asked = request.as_ref().ok().map(|request| (request.method, request.cseq));
+    let known = request.as_ref().ok().map(|request| (request.method, request.cseq));
     let reply = match request {
         Ok(request) => session.answer(&request),
         Err((error, form, cseq)) => Session::refuse(error, form, cseq),
     };
-    explainer.reply(&reply, asked);
-    let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
-    let (dialect, asked, answered) = (Dialect::of(text).name(), first(text), first(&reply));
-    tracing::info!(%peer, dialect, ?asked, ?answered, "lab");
+    explainer.explain_reply(&reply, known);
+    let first_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+    let dialect = Dialect::of(text).name();
+    let (request, answer) = (first_line(text), first_line(&reply));
+    tracing::info!(%peer, dialect, ?request, reply = ?answer, "lab request answered");
     tracing::debug!(%peer, ?reply, "lab reply");
     reply
 }

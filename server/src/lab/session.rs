@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The state machine of one connection: INIT, READY, PLAYING.
+//! Answers the requests of one lab connection, by its state: INIT, READY or PLAYING.
 
 use super::Service;
 use super::explainer::Explainer;
-use super::outlet::LabOutlet;
+use super::frame_sink::LabSink;
 use crate::mount::Mount;
 use crate::random;
 use crate::send::stream::Stream;
 use crate::send::timeline::Plan;
+use crate::send::{PlaybackMode, SendContext};
 use gstmjpegfile::lab::{LineFormat, Method, Request, RequestError, Status};
 use gstmjpegfile::movie::Nanoseconds;
 use gstmjpegfile::movie_file::MovieFile;
@@ -18,29 +19,30 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Ports below are not a student's.
-const LEAST_PORT: u16 = 1024;
+/// The lowest RTP port that is accepted: lower ones belong to system services.
+const MIN_PORT: u16 = 1024;
 
-/// What the kernel holds of packets that the network does not take: several of the largest.
+/// The send buffer of a UDP socket in bytes: room for several of the largest packets.
 const SEND_BUFFER: usize = 1024 * 1024;
 
 /// How long DESCRIBE waits for the number of frames.
-const INDEX: Duration = Duration::from_millis(100);
+const INDEX_LIMIT: Duration = Duration::from_millis(100);
 
-/// The usual speed, in halves of it.
-const USUAL_SPEED: u8 = 2;
+/// The normal speed, in half speeds.
+const NORMAL_SPEED: u8 = 2;
 
-/// Six digits.
+/// A random session number of six digits.
 fn session_number() -> u32 {
     100_000 + random() % 900_000
 }
 
-/// A movie that is set up.
-struct SetUp {
+/// The movie that SETUP has opened.
+struct OpenedMovie {
     file: String,
-    to: SocketAddr,
-    stream: Arc<Stream<LabOutlet>>,
-    /// In halves of the usual frame rate.
+    /// The RTP port of the client.
+    rtp_peer: SocketAddr,
+    stream: Arc<Stream<LabSink>>,
+    /// The speed in half speeds.
     speed: u8,
 }
 
@@ -51,23 +53,23 @@ enum State {
     Playing,
 }
 
-/// One connection's session.
+/// The session of one connection.
 pub(super) struct Session {
     service: Arc<Service>,
     peer: SocketAddr,
     number: u32,
     explainer: Explainer,
-    set_up: Option<SetUp>,
+    movie: Option<OpenedMovie>,
 }
 
 impl Session {
     pub fn new(service: Arc<Service>, peer: SocketAddr, explainer: Explainer) -> Self {
-        Self { service, peer, explainer, number: session_number(), set_up: None }
+        Self { service, peer, explainer, number: session_number(), movie: None }
     }
 
-    /// The reply to what is no request.
+    /// The reply to bytes that cannot be read as a request.
     pub fn refuse(error: RequestError, form: LineFormat, cseq: Option<u64>) -> String {
-        tracing::debug!("lab: {error}");
+        tracing::debug!("lab request refused: {error}");
         let status = match error {
             RequestError::Method => Status::NotImplemented,
             RequestError::SequenceNumber | RequestError::File | RequestError::Port => {
@@ -83,54 +85,55 @@ impl Session {
     }
 
     fn state(&self) -> State {
-        match &self.set_up {
+        match &self.movie {
             None => State::Init,
-            // At the end of the movie it has stopped by itself.
-            Some(set_up) if set_up.stream.is_playing() => State::Playing,
+            // At the end of the movie, the stream stops.
+            Some(movie) if movie.stream.is_playing() => State::Playing,
             Some(_) => State::Ready,
         }
     }
 
-    /// Does what is asked; gives the reply.
+    /// Carries out a request, and returns the reply.
     pub fn answer(&mut self, request: &Request) -> String {
-        let status = self.act(request);
-        let blank = request.line_format.line_end.as_str();
-        let lines = LineFormat { blank_line: false, ..request.line_format };
-        let names = matches!(request.method, Method::List | Method::Switch);
-        if names && status == Status::Ok {
-            // The names follow the three lines.
-            let reply = status.write(request.cseq, self.number, lines);
-            let last = if request.line_format.blank_line { blank } else { "" };
-            return reply + &self.list(request.line_format) + last;
+        let status = self.execute(request);
+        let blank_line = request.line_format.line_end.as_str();
+        let header_form = LineFormat { blank_line: false, ..request.line_format };
+        let lists_names = matches!(request.method, Method::List | Method::Switch);
+        if lists_names && status == Status::Ok {
+            // The names follow the three header lines without a blank line.
+            let reply = status.write(request.cseq, self.number, header_form);
+            let end = if request.line_format.blank_line { blank_line } else { "" };
+            return reply + &self.list(request.line_format) + end;
         }
         if request.method == Method::Describe && status == Status::Ok {
             let Some(description) = self.describe(request) else {
                 return Status::NotFound.write(request.cseq, self.number, request.line_format);
             };
-            return status.write(request.cseq, self.number, lines) + blank + &description;
+            let reply = status.write(request.cseq, self.number, header_form);
+            return reply + blank_line + &description;
         }
         status.write(request.cseq, self.number, request.line_format)
     }
 
-    fn act(&mut self, request: &Request) -> Status {
+    fn execute(&mut self, request: &Request) -> Status {
         let state = self.state();
-        let other = request.session.is_some_and(|session| session != u64::from(self.number));
-        if other && state != State::Init {
+        let is_other = request.session.is_some_and(|session| session != u64::from(self.number));
+        if is_other && state != State::Init {
             return Status::SessionNotFound;
         }
         match (request.method, state) {
-            (Method::Setup, _) => self.answer_setup(request),
+            (Method::Setup, _) => self.set_up(request),
             (Method::Teardown, _) => {
                 self.end();
                 Status::Ok
             }
-            // What leads to the state that there is changes nothing.
+            // Requests for the present state change nothing.
             (Method::Play, State::Playing)
             | (Method::Pause, State::Ready)
             | (Method::Options | Method::Describe | Method::List, _)
             | (Method::Switch, State::Init) => Status::Ok,
             (Method::Forward | Method::Backward | Method::Seek | Method::Speed(_), _)
-                if self.service.mode.live_since.is_some() =>
+                if self.mode().live_since.is_some() =>
             {
                 Status::MethodNotValidInThisState
             }
@@ -138,7 +141,7 @@ impl Session {
             (Method::Switch, _) => self.switch(request),
             (Method::Play, State::Ready) => {
                 if let Some(frame) = request.start_frame {
-                    self.go_to(|_, _| frame);
+                    self.seek_to_frame(|_, _| frame);
                 }
                 self.play();
                 Status::Ok
@@ -148,16 +151,16 @@ impl Session {
                 Status::Ok
             }
             (Method::Forward, _) => {
-                self.go_to(|frame, frames| frame + frames / 10);
+                self.seek_to_frame(|frame, frames| frame + frames / 10);
                 Status::Ok
             }
             (Method::Backward, _) => {
-                self.go_to(|frame, frames| frame.saturating_sub(frames / 10));
+                self.seek_to_frame(|frame, frames| frame.saturating_sub(frames / 10));
                 Status::Ok
             }
             (Method::Seek, _) => match request.seek {
-                Some(place) => {
-                    self.go_to(|_, frames| at_place(frames, place));
+                Some(fraction) => {
+                    self.seek_to_frame(|_, frames| frame_at_fraction(frames, fraction));
                     Status::Ok
                 }
                 None => Status::BadRequest,
@@ -169,23 +172,28 @@ impl Session {
         }
     }
 
-    fn answer_setup(&mut self, request: &Request) -> Status {
+    fn mode(&self) -> &PlaybackMode {
+        &self.service.context.mode
+    }
+
+    fn set_up(&mut self, request: &Request) -> Status {
         let (Some(file), Some(port)) = (&request.file, request.rtp_port) else {
             return Status::BadRequest;
         };
-        if port < LEAST_PORT {
+        if port < MIN_PORT {
             return Status::BadRequest;
         }
-        let same = |it: &SetUp| it.file == *file && it.to.port() == port;
-        if self.set_up.as_ref().is_some_and(same) {
+        let is_same = |it: &OpenedMovie| it.file == *file && it.rtp_peer.port() == port;
+        if self.movie.as_ref().is_some_and(is_same) {
             return Status::Ok;
         }
         self.open(file, port)
     }
 
-    /// Another movie, where one is named; otherwise its reply's names are what is asked for.
+    /// Opens another movie, if the request names one. Otherwise it asks only for the names in the
+    /// reply.
     fn switch(&mut self, request: &Request) -> Status {
-        let present = self.set_up.as_ref().map(|it| (it.file.clone(), it.to.port()));
+        let present = self.movie.as_ref().map(|it| (it.file.clone(), it.rtp_peer.port()));
         match (&request.file, present) {
             (Some(file), Some((present, port))) if *file != present => self.open(file, port),
             _ => Status::Ok,
@@ -193,118 +201,126 @@ impl Session {
     }
 
     fn open(&mut self, file: &str, port: u16) -> Status {
-        let Some((mount, movie)) = self.movie(file) else { return Status::NotFound };
-        tracing::debug!(peer = %self.peer, mount = %mount.point, "lab set up");
+        let Some((mount, movie)) = self.open_file(file) else { return Status::NotFound };
+        tracing::debug!(peer = %self.peer, mount = %mount.point, "lab movie opened");
         let socket = match rtp_socket(self.peer.ip()) {
             Ok(socket) => socket,
             Err(error) => {
-                tracing::error!(peer = %self.peer, "no UDP socket: {error}");
+                tracing::error!(peer = %self.peer, "cannot open a UDP socket: {error}");
                 return Status::InternalServerError;
             }
         };
-        let Some(pacer) = self.service.pacers.pick() else { return Status::InternalServerError };
+        let SendContext { mode, pacers, limit_log, .. } = &self.service.context;
+        let Some(pacer) = pacers.pick() else { return Status::InternalServerError };
+        let rtp_peer = SocketAddr::new(self.peer.ip(), port);
+        let resources = self.service.resources.clone();
+        let sink = LabSink::new(
+            socket,
+            rtp_peer,
+            mode.framerate,
+            resources.fetcher.fragments,
+            self.explainer.clone(),
+            limit_log.clone(),
+        );
+        let stream = Stream::new(movie, mode, Timestamp::default(), resources, pacer, sink);
         self.end();
-        let to = SocketAddr::new(self.peer.ip(), port);
-        let (mode, resources) = (self.service.mode, self.service.resources.clone());
-        let explainer = self.explainer.clone();
-        let outlet = LabOutlet::new(socket, to, mode.framerate, resources.frames, explainer);
-        let played = (mode.framerate, mode.looping);
-        let stream = Stream::new(movie, played, Timestamp::default(), resources, pacer, outlet);
-        self.set_up = Some(SetUp { file: file.to_owned(), to, stream, speed: USUAL_SPEED });
+        let file = file.to_owned();
+        self.movie = Some(OpenedMovie { file, rtp_peer, stream, speed: NORMAL_SPEED });
         Status::Ok
     }
 
-    /// The movie of a name, opened; `None` if it is not there, or holds no frame.
-    fn movie(&self, file: &str) -> Option<(Arc<Mount>, Arc<MovieFile>)> {
-        let mount = self.service.catalog.find_base_name(file)?.clone();
+    /// Opens a movie by its name; `None` if there is no such movie or it has no frame.
+    fn open_file(&self, file: &str) -> Option<(Arc<Mount>, Arc<MovieFile>)> {
+        let mount = self.service.catalog.find_file_name(file)?.clone();
         let movie = mount.open();
         let movie = movie.inspect_err(|error| tracing::warn!("{error}")).ok()?;
         let empty = movie.total_frames() == Some(0);
         if empty {
-            tracing::warn!(path = %mount.file.display(), "no frame in it");
+            tracing::warn!(path = %mount.file.display(), "the movie has no frame");
         }
         (!empty).then_some((mount, movie))
     }
 
-    /// Plays from where it stands; a live movie from where that is.
+    /// Plays from the present position; a live movie from its live position.
     fn play(&self) {
-        let Some(set_up) = &self.set_up else { return };
-        let start = match self.service.mode.live_since {
+        let Some(movie) = &self.movie else { return };
+        let mode = self.mode();
+        let start = match mode.live_since {
             Some(since) => u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX),
-            None => set_up.stream.position().nanoseconds,
+            None => movie.stream.position().nanoseconds,
         };
-        let speed = f64::from(set_up.speed) / f64::from(USUAL_SPEED);
-        set_up.stream.play(Plan::new(self.service.mode.framerate, start, None, 1.0, speed));
+        let speed = f64::from(movie.speed) / f64::from(NORMAL_SPEED);
+        movie.stream.play(Plan::new(mode.framerate, start, None, 1.0, speed));
     }
 
     fn stop(&self) {
-        if let Some(set_up) = &self.set_up {
-            set_up.stream.stop();
+        if let Some(movie) = &self.movie {
+            movie.stream.stop();
         }
     }
 
-    /// Ends what is set up: INIT.
+    /// Stops and closes the movie: the state becomes INIT.
     pub fn end(&mut self) {
         self.stop();
-        self.set_up = None;
+        self.movie = None;
     }
 
-    /// Goes to the frame that `choose` makes of the present one and the number of all.
-    fn go_to(&self, choose: impl FnOnce(u64, u64) -> u64) {
-        let Some(SetUp { stream, .. }) = &self.set_up else { return };
+    /// Seeks to the frame that `choose` returns for the present frame and the number of all frames.
+    fn seek_to_frame(&self, choose: impl FnOnce(u64, u64) -> u64) {
+        let Some(OpenedMovie { stream, .. }) = &self.movie else { return };
         let frames = stream.movie().frames().max(1);
-        let rate = self.service.mode.framerate;
-        // A looping movie counts on over its passes.
+        let rate = self.mode().framerate;
+        // The position in a looping movie counts on over its passes.
         let present = rate.frame_at(Nanoseconds::new(stream.position().nanoseconds)) % frames;
         let playing = stream.is_playing();
-        stream.go_to(rate.start_of(choose(present, frames).min(frames - 1)).get());
+        stream.seek(rate.start_of(choose(present, frames).min(frames - 1)).get());
         if playing {
             self.play();
         }
     }
 
     fn set_speed(&mut self, halves: u8) {
-        let Some(set_up) = &mut self.set_up else { return };
-        set_up.speed = halves.max(1);
-        if set_up.stream.is_playing() {
-            set_up.stream.stop();
+        let Some(movie) = &mut self.movie else { return };
+        movie.speed = halves.max(1);
+        if movie.stream.is_playing() {
+            movie.stream.stop();
             self.play();
         }
     }
 
-    /// An SDP, as far as the lab's clients look at one; `None` without a movie.
+    /// The lines of an SDP that the lab's clients read; `None` without a movie.
     fn describe(&self, request: &Request) -> Option<String> {
-        let set_up = self.set_up.as_ref().map(|it| it.file.clone());
-        let (_, movie) = self.movie(&request.file.clone().or(set_up)?)?;
-        let port = self.set_up.as_ref().map_or(0, |it| it.to.port());
-        let rate = self.service.mode.framerate;
-        let live = self.service.mode.live_since.is_some();
-        let frames = movie.wait_total(INDEX).unwrap_or_else(|| movie.frames());
+        let opened = self.movie.as_ref().map(|it| it.file.clone());
+        let (_, movie) = self.open_file(&request.file.clone().or(opened)?)?;
+        let port = self.movie.as_ref().map_or(0, |it| it.rtp_peer.port());
+        let PlaybackMode { framerate: rate, live_since, .. } = *self.mode();
+        let live = live_since.is_some();
+        let frames = movie.wait_total(INDEX_LIMIT).unwrap_or_else(|| movie.frames());
         let lines = [
             "v=0".to_owned(),
             format!("m=video {port} RTP/AVP 26"),
             "a=rtpmap:26 JPEG/90000".to_owned(),
             format!("a=framerate:{}", rate.frames_per_second()),
         ];
-        // Nobody seeks in what is live.
+        // Clients cannot seek in a live movie.
         let frames = (!live).then(|| format!("a=x-total-frames:{frames}"));
-        Some(text_of(lines.into_iter().chain(frames), request.line_format))
+        Some(join_lines(lines.into_iter().chain(frames), request.line_format))
     }
 
     fn list(&self, form: LineFormat) -> String {
         let names = self.service.catalog.mounts().map(|mount| mount.point.trim_matches('/'));
-        text_of(names.map(ToOwned::to_owned), form)
+        join_lines(names.map(ToOwned::to_owned), form)
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // However its connection has ended.
+        // Also if the task of the connection has been aborted.
         self.end();
     }
 }
 
-/// The socket that a session's RTP is sent from. It never blocks who sends for many sessions.
+/// Opens the socket that RTP is sent from. It is non-blocking, since a pacer sends for many sessions.
 fn rtp_socket(peer: IpAddr) -> std::io::Result<Socket> {
     let (domain, wildcard): (_, IpAddr) = match peer {
         IpAddr::V4(_) => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
@@ -318,13 +334,13 @@ fn rtp_socket(peer: IpAddr) -> std::io::Result<Socket> {
     Ok(socket)
 }
 
-/// The frame at a place from 0 to 1. A number of frames is far below 2^52.
+/// The frame at a fraction of the movie, from 0 to 1. The number of frames is far below 2^52.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn at_place(frames: u64, place: f64) -> u64 {
-    (frames as f64 * place) as u64
+fn frame_at_fraction(frames: u64, fraction: f64) -> u64 {
+    (frames as f64 * fraction) as u64
 }
 
-fn text_of(lines: impl Iterator<Item = String>, form: LineFormat) -> String {
+fn join_lines(lines: impl Iterator<Item = String>, form: LineFormat) -> String {
     let mut text = String::new();
     for line in lines {
         // Writing to a String does not fail.

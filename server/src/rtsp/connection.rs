@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One connection of standard RTSP: its bytes become requests, which are answered one after another,
-//! and what it is sent is written as it takes it.
+//! Serves one connection of standard RTSP: reads its requests, has them answered one after another,
+//! and writes what is queued for the client.
 
+use super::Service;
+use super::methods::{Connection, ConnectionState};
 use super::reply::{Reply, Status};
-use super::request::{Incoming, Reader, Request};
-use super::service::{Connection, Service, State};
-use crate::connection::limits::Open;
-use crate::connection::outbox::Outbox;
+use super::request::{Incoming, Request, RequestReader};
+use crate::connection::limits::ConnectionSlot;
+use crate::connection::outbox::{Closed, Outbox};
 use crate::connection::tunnel::{Base64, PostHalf, Tunnel};
 use crate::connection::{linger, read_some, set_keepalive};
 use mjpeg_program::border::{Panicked, guarded};
@@ -20,72 +21,80 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// How long a request may take from its first byte on.
-const COMPLETE: Duration = Duration::from_secs(10);
+/// The time limit of a request, from its first byte to its last.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a connection may take nothing of what it is sent.
-const NO_PROGRESS: Duration = Duration::from_secs(10);
+/// How long a client may accept no byte of what is sent to it.
+const NO_PROGRESS_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a connection that has spoken may be silent without a session.
-const NO_SESSION: Duration = Duration::from_mins(1);
+/// How long a client that has sent a request may be silent if it has no session.
+const NO_SESSION_LIMIT: Duration = Duration::from_mins(1);
 
-/// Between two looks whether a connection still plays.
-const LOOK: Duration = Duration::from_mins(1);
+/// The time between two checks whether a connection still plays.
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Bytes that the kernel holds of what has not been sent, where it can be told so. More would only
-/// make a slow viewer's picture older.
-const NOT_SENT: u32 = 256 * 1024;
+/// The number of bytes that the kernel accepts and has not sent yet. More would only delay the
+/// picture of a slow viewer.
+const MAX_UNSENT: u32 = 256 * 1024;
 
-/// Where a connection's requests come from.
+/// Where the requests of a connection are received.
 pub(crate) enum Input {
-    /// From the connection itself.
-    Same,
-    /// From the POST connections of an HTTP tunnel.
+    /// In the connection itself.
+    Connection,
+    /// In the POST connections of an HTTP tunnel.
     Tunnel(Box<TunnelInput>),
 }
 
-/// A tunnel, and what comes through it.
+/// The requests of an HTTP tunnel.
 pub(crate) struct TunnelInput {
     tunnel: Tunnel,
-    /// The present POST; another one may take its place.
+    /// The present POST; `None` until the client opens another one.
     post: Option<PostHalf>,
     decoder: Base64,
 }
 
 impl Input {
-    /// Of a tunnel that a POST has joined.
+    /// The input of a tunnel, with its first POST.
     pub fn of_tunnel(tunnel: Tunnel, post: PostHalf) -> Self {
         let (post, decoder) = (Some(post), Base64::default());
         Self::Tunnel(Box::new(TunnelInput { tunnel, post, decoder }))
     }
 
-    /// Waits for bytes; none at the end of the connection.
+    /// Waits for bytes and reads them; returns none at the end of the connection.
     async fn read(&mut self, socket: &TcpStream) -> io::Result<Vec<u8>> {
-        let TunnelInput { tunnel, post, decoder } = match self {
-            Self::Same => return read_some(socket).await,
-            Self::Tunnel(tunnel) => &mut **tunnel,
-        };
+        match self {
+            Self::Connection => read_some(socket).await,
+            Self::Tunnel(tunnel) => tunnel.read(socket).await,
+        }
+    }
+}
+
+impl TunnelInput {
+    /// Waits for bytes in the POST and decodes them; returns none at the end of the GET, whose
+    /// connection is `socket`.
+    async fn read(&mut self, socket: &TcpStream) -> io::Result<Vec<u8>> {
+        let Self { tunnel, post, decoder } = self;
         loop {
-            let came = match post {
+            let received = match post {
                 None => tokio::select! {
-                    half = tunnel.posts.recv() => {
-                        // The registry holds the sender for as long as the tunnel is open.
-                        let Some(half) = half else { return Ok(Vec::new()) };
+                    next = tunnel.posts.recv() => {
+                        // The sender is kept for as long as the tunnel is open.
+                        let Some(next) = next else { return Ok(Vec::new()) };
                         *decoder = Base64::default();
-                        *post = Some(half);
+                        *post = Some(next);
                         continue;
                     }
-                    // Nothing is to come on the GET connection but its end.
+                    // A client sends nothing in its GET; bytes are ignored.
                     on_get = read_some(socket) => match on_get {
                         Ok(bytes) if !bytes.is_empty() => continue,
                         end => return end,
                     },
                 },
-                Some(half) if !half.first.is_empty() => std::mem::take(&mut half.first),
-                Some(half) => tokio::select! {
-                    came = read_some(&half.stream) => match came {
+                Some(post) if !post.first.is_empty() => std::mem::take(&mut post.first),
+                Some(present) => tokio::select! {
+                    on_post = read_some(&present.stream) => match on_post {
                         Ok(bytes) if !bytes.is_empty() => bytes,
-                        // Another one may take its place.
+                        // The client may open another POST.
                         _ => {
                             *post = None;
                             continue;
@@ -98,8 +107,8 @@ impl Input {
                 },
             };
             let mut decoded = Vec::new();
-            if decoder.decode(&came, &mut decoded).is_err() {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "no base64"));
+            if decoder.decode(&received, &mut decoded).is_err() {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the POST is not base64"));
             }
             if !decoded.is_empty() {
                 return Ok(decoded);
@@ -108,16 +117,16 @@ impl Input {
     }
 }
 
-/// Ends what a connection has set up when its task ends, in whatever way.
-struct EndOnDrop {
+/// Ends the sessions of a connection when its task ends, also if the task is aborted.
+struct EndSessionsOnDrop {
     connection: Arc<Connection>,
     runtime: tokio::runtime::Handle,
 }
 
-impl Drop for EndOnDrop {
+impl Drop for EndSessionsOnDrop {
     fn drop(&mut self) {
         let connection = self.connection.clone();
-        // It may wait for locks of the library.
+        // On another thread, since it may wait for locks of gst-rtsp-server.
         self.runtime.spawn_blocking(move || {
             let _ = guarded("connection-end", || connection.end());
         });
@@ -125,32 +134,32 @@ impl Drop for EndOnDrop {
 }
 
 /// Why a connection ends.
-enum End {
-    Peer,
+enum CloseReason {
+    /// The client has closed it.
+    Client,
+    /// Reading from it has failed.
     Failed(io::Error),
-    /// For a fault of the client's.
-    Closed(&'static str),
-    /// It does not read what it is sent.
-    Deaf,
+    /// A limit is exceeded or a request cannot be served: the kind for the limit log.
+    Refused(&'static str),
+    /// The client has read nothing for [`NO_PROGRESS_LIMIT`].
+    NoProgress,
 }
 
-const DEAF: &str = "it took nothing of what it was sent for 10 s";
-
-/// Serves one connection to its end. `first` is what has come of it.
+/// Serves one connection until it ends. `first` are the bytes that have been received.
 pub(crate) async fn serve(
     service: Arc<Service>,
     (socket, peer): (TcpStream, SocketAddr),
     mut input: Input,
     first: Vec<u8>,
-    mut open: Open,
+    mut slot: ConnectionSlot,
 ) {
     static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
     let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
-    // Interleaved packets right after a reply would wait for its acknowledgement.
+    // Otherwise the packets after a reply would wait until the reply is acknowledged.
     let _ = socket.set_nodelay(true);
     set_keepalive(&socket);
-    // Not every kernel has it.
-    let _ = SockRef::from(&socket).set_tcp_notsent_lowat(NOT_SENT);
+    // Not every kernel has this option.
+    let _ = SockRef::from(&socket).set_tcp_notsent_lowat(MAX_UNSENT);
     let Ok(local) = socket.local_addr() else { return };
     let socket = Arc::new(socket);
     let connection = Arc::new(Connection {
@@ -158,19 +167,20 @@ pub(crate) async fn serve(
         number,
         peer,
         local: local.ip().to_canonical(),
-        origin: open.origin(),
+        origin: slot.origin(),
         outbox: Outbox::new(socket.clone()),
-        state: Mutex::new(State::default()),
+        state: Mutex::new(ConnectionState::default()),
     });
     tracing::debug!(connection = number, %peer, "RTSP client");
-    let _end =
-        EndOnDrop { connection: connection.clone(), runtime: tokio::runtime::Handle::current() };
-    let end = run(&connection, &socket, &mut input, first, &mut open).await;
-    match end {
-        End::Peer => tracing::debug!(connection = number, "closed by the client"),
-        End::Failed(error) => tracing::debug!(connection = number, "closed: {error}"),
-        End::Closed(why) => connection.service.refusals.note(why, peer),
-        End::Deaf => tracing::info!(connection = number, %peer, "closed: {DEAF}"),
+    let runtime = tokio::runtime::Handle::current();
+    let _end = EndSessionsOnDrop { connection: connection.clone(), runtime };
+    match run(&connection, &socket, &mut input, first, &mut slot).await {
+        CloseReason::Client => tracing::debug!(connection = number, "closed by the client"),
+        CloseReason::Failed(error) => tracing::debug!(connection = number, "closed: {error}"),
+        CloseReason::Refused(kind) => connection.service.limit_log.count(kind, peer),
+        CloseReason::NoProgress => {
+            tracing::info!(connection = number, %peer, "closed: the client read nothing for 10 s");
+        }
     }
 }
 
@@ -179,143 +189,162 @@ async fn run(
     socket: &TcpStream,
     input: &mut Input,
     first: Vec<u8>,
-    open: &mut Open,
-) -> End {
+    slot: &mut ConnectionSlot,
+) -> CloseReason {
     let outbox = connection.outbox.clone();
-    let mut reader = Reader::default();
+    let mut reader = RequestReader::default();
     reader.push(&first);
     drop(first);
-    let mut begun = reader.has_begun().then(Instant::now);
-    let mut heard = Instant::now();
-    let mut handling: Option<JoinHandle<Result<(), Panicked>>> = None;
+    let mut request_started = reader.has_partial_request().then(Instant::now);
+    let mut last_request = Instant::now();
+    let mut answering: Option<JoinHandle<Result<(), Panicked>>> = None;
     loop {
-        while handling.is_none() && !outbox.is_full() {
+        while answering.is_none() && !outbox.is_full() {
             match reader.next() {
                 Ok(Some(incoming)) => {
-                    heard = Instant::now();
-                    begun = reader.has_begun().then_some(heard);
-                    handling = answer(connection, incoming);
+                    last_request = Instant::now();
+                    request_started = reader.has_partial_request().then_some(last_request);
+                    answering = answer(connection, incoming);
                 }
                 Ok(None) => break,
                 Err(unreadable) => {
                     connection.send(&Reply::new(unreadable.0), None);
-                    return last_words(socket, &outbox, "closed: a request that cannot be read")
-                        .await;
+                    let kind = "connection closed: a request cannot be read or is too long";
+                    return send_rest_and_close(socket, &outbox, kind).await;
                 }
             }
         }
-        if outbox.is_closed() {
-            return End::Peer;
+        match outbox.closed() {
+            None => {}
+            Some(Closed::Ended) => return CloseReason::Client,
+            Some(Closed::Overfull) => {
+                return CloseReason::Refused("connection closed: over 1 MiB of reports is queued");
+            }
         }
-        open.set_idle(handling.is_none() && !connection.is_playing());
+        slot.set_idle(answering.is_none() && !connection.is_playing());
         let waits_since = outbox.waits_since();
-        let reads = handling.is_none() && !outbox.is_full();
-        let limit = limit(connection, (begun, heard, waits_since), handling.is_some());
+        let may_read = answering.is_none() && !outbox.is_full();
+        let since = Since { request_started, last_request, waits: waits_since };
+        let deadline = next_deadline(connection, &since, answering.is_some());
         tokio::select! {
             () = outbox.changed() => {}
             () = outbox.flush(), if waits_since.is_some() => {}
-            handled = until_handled(&mut handling), if handling.is_some() => {
-                handling = None;
-                if handled.is_err() {
+            answered = until_answered(&mut answering), if answering.is_some() => {
+                answering = None;
+                if answered.is_err() {
                     connection.send(&Reply::new(Status::InternalServerError), None);
-                    return last_words(socket, &outbox, "closed: a request that could not be handled").await;
+                    let kind = "connection closed: internal error while answering a request";
+                    return send_rest_and_close(socket, &outbox, kind).await;
                 }
             }
-            came = input.read(socket), if reads => match came {
-                Ok(bytes) if bytes.is_empty() => return End::Peer,
+            received = input.read(socket), if may_read => match received {
+                Ok(bytes) if bytes.is_empty() => return CloseReason::Client,
                 Ok(bytes) => {
                     reader.push(&bytes);
-                    begun = begun.or_else(|| reader.has_begun().then(Instant::now));
+                    request_started = request_started
+                        .or_else(|| reader.has_partial_request().then(Instant::now));
                 }
-                Err(error) => return End::Failed(error),
+                Err(error) => return CloseReason::Failed(error),
             },
-            () = sleep_until(limit.at) => match limit.end {
+            () = sleep_until(deadline.at) => match deadline.limit {
                 None => {}
-                Some(Over::Request) => {
+                Some(TimeLimit::Request) => {
                     connection.send(&Reply::new(Status::RequestTimeOut), None);
-                    return last_words(socket, &outbox, "closed: a request that was not complete after 10 s").await;
+                    let kind = "connection closed: a request was not complete within 10 s";
+                    return send_rest_and_close(socket, &outbox, kind).await;
                 }
-                Some(Over::NoProgress) => {
-                    return End::Deaf;
-                }
-                Some(Over::NoSession) => {
-                    return End::Closed("closed: nothing was asked for 60 s, without a session");
+                Some(TimeLimit::NoProgress) => return CloseReason::NoProgress,
+                Some(TimeLimit::NoSession) => {
+                    let kind = "connection closed: no request for 60 s, and no session";
+                    return CloseReason::Refused(kind);
                 }
             },
         }
     }
 }
 
-/// Which limit a connection reaches next, if nothing happens.
+/// The limit that ends a connection at a deadline.
 #[derive(Debug, Clone, Copy)]
-enum Over {
+enum TimeLimit {
     Request,
     NoProgress,
     NoSession,
 }
 
-struct Limit {
-    at: Instant,
-    end: Option<Over>,
+/// When the time limits of a connection started.
+struct Since {
+    /// The first byte of a request that is not complete.
+    request_started: Option<Instant>,
+    last_request: Instant,
+    /// Since when the client has accepted no byte.
+    waits: Option<std::time::Instant>,
 }
 
-fn limit(
-    connection: &Connection,
-    (begun, heard, waits_since): (Option<Instant>, Instant, Option<std::time::Instant>),
-    handles: bool,
-) -> Limit {
-    let mut first = Limit { at: Instant::now() + LOOK, end: None };
-    let mut or = |since: Option<Instant>, after: Duration, end: Over| {
-        if let Some(at) = since.map(|since| since + after)
-            && at <= first.at
+/// When a connection must be checked again.
+struct Deadline {
+    at: Instant,
+    /// The limit that is reached then.
+    limit: Option<TimeLimit>,
+}
+
+fn next_deadline(connection: &Connection, since: &Since, answering: bool) -> Deadline {
+    let mut next = Deadline { at: Instant::now() + IDLE_CHECK_INTERVAL, limit: None };
+    let mut add = |since: Option<Instant>, time: Duration, limit: TimeLimit| {
+        if let Some(at) = since.map(|since| since + time)
+            && at <= next.at
         {
-            first = Limit { at, end: Some(end) };
+            next = Deadline { at, limit: Some(limit) };
         }
     };
-    or(waits_since.map(Instant::from_std), NO_PROGRESS, Over::NoProgress);
-    // While a request is handled or waits for replies to be read, the next one may be half read.
-    if !handles && waits_since.is_none() {
-        or(begun, COMPLETE, Over::Request);
-        or((!connection.has_session()).then_some(heard), NO_SESSION, Over::NoSession);
+    add(since.waits.map(Instant::from_std), NO_PROGRESS_LIMIT, TimeLimit::NoProgress);
+    // While a request is answered or replies are queued, the next request is not read.
+    if !answering && since.waits.is_none() {
+        add(since.request_started, REQUEST_LIMIT, TimeLimit::Request);
+        let silent_since = (!connection.has_session()).then_some(since.last_request);
+        add(silent_since, NO_SESSION_LIMIT, TimeLimit::NoSession);
     }
-    first
+    next
 }
 
-/// Answers at once, or starts to answer on a thread that may wait.
+/// Answers a request at once, or starts to answer it on a thread that may wait.
 fn answer(
     connection: &Arc<Connection>,
     incoming: Incoming,
 ) -> Option<JoinHandle<Result<(), Panicked>>> {
     let request: Request = connection.answer_at_once(incoming)?;
     let connection = connection.clone();
-    let places = connection.service.handlers.clone();
+    let permits = connection.service.handler_permits.clone();
     Some(tokio::spawn(async move {
-        // It is never closed.
-        let place = places.acquire_owned().await;
-        let handled = tokio::task::spawn_blocking(move || {
-            let _place = place;
+        // The semaphore is never closed.
+        let permit = permits.acquire_owned().await;
+        let answered = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
             guarded("request", || connection.answer(&request))
         });
-        handled.await.unwrap_or(Ok(()))
+        answered.await.unwrap_or(Ok(()))
     }))
 }
 
-/// Waits for the request that is being answered.
-async fn until_handled(
-    handling: &mut Option<JoinHandle<Result<(), Panicked>>>,
+/// Waits until the request is answered.
+async fn until_answered(
+    answering: &mut Option<JoinHandle<Result<(), Panicked>>>,
 ) -> Result<(), Panicked> {
-    match handling {
-        // It ends without a result only if the program ends.
-        Some(handling) => handling.await.unwrap_or(Ok(())),
+    match answering {
+        // There is no result only if the program exits.
+        Some(answering) => answering.await.unwrap_or(Ok(())),
         None => Ok(()),
     }
 }
 
-/// Writes what is queued, for a while, and closes.
-async fn last_words(socket: &TcpStream, outbox: &Outbox, why: &'static str) -> End {
+/// Sends what is queued, within a time limit, and closes the connection.
+async fn send_rest_and_close(
+    socket: &TcpStream,
+    outbox: &Outbox,
+    kind: &'static str,
+) -> CloseReason {
     if outbox.waits_since().is_some() {
-        let _ = tokio::time::timeout(NO_PROGRESS, outbox.flush()).await;
+        let _ = tokio::time::timeout(NO_PROGRESS_LIMIT, outbox.flush()).await;
     }
     linger(socket).await;
-    End::Closed(why)
+    CloseReason::Refused(kind)
 }

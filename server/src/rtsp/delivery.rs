@@ -1,101 +1,117 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How a frame's packets get to one viewer.
+//! Sends the packets of a frame to one viewer, over UDP or in its RTSP connection.
 
-use super::media::Sockets;
-use crate::connection::outbox::{Drained, Outbox, Sent};
-use crate::udp::{Datagrams, Offload};
+use super::gst_media::Sockets;
+use crate::connection::outbox::{OnDrained, Outbox, SendOutcome};
+use crate::limit_log::LimitLog;
+use crate::send::datagrams::{Datagrams, Offload};
 use gstmjpegfile::rtp::{FIXED_LEN, JpegPayloads};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockaddrStorage, sendto};
 use std::io::IoSlice;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// In datagrams.
-struct Udp {
+/// Sends datagrams to two ports of a host.
+pub(super) struct UdpDelivery {
     sockets: Arc<Sockets>,
+    peer: SocketAddr,
     rtp: SockaddrStorage,
     rtcp: SockaddrStorage,
     offload: Offload,
-    /// A packet was not sent, and the log has said so.
-    failed: AtomicBool,
+    limit_log: Arc<LimitLog>,
 }
 
-impl Udp {
-    fn report(&self, sent: Result<(), Errno>) {
-        if let Err(error) = sent
-            && !self.failed.swap(true, Ordering::Relaxed)
-        {
-            let to = &self.rtp;
-            tracing::warn!(%to, "packet not sent (further failures are not logged): {error}");
+impl UdpDelivery {
+    fn count_failure(&self, sent: Result<(), Errno>) {
+        if let Err(error) = sent {
+            let kind = match error {
+                Errno::EAGAIN | Errno::ENOBUFS => "packets dropped: the UDP send buffer is full",
+                _ => "packets not sent over UDP",
+            };
+            self.limit_log.count_error(kind, Some(self.peer), &error);
         }
     }
 }
 
-/// In the RTSP connection (RFC 2326 section 10.12).
-struct Interleaved {
+/// Sends on two channels of the RTSP connection (RFC 2326 section 10.12).
+pub(super) struct InterleavedDelivery {
     outbox: Arc<Outbox>,
+    peer: SocketAddr,
     rtp: u8,
     rtcp: u8,
-    /// The connection has taken something since this was last looked at.
-    taken: AtomicBool,
+    /// A frame has been sent since the last call of [`Delivery::was_used`].
+    used: AtomicBool,
 }
 
-enum Carrier {
-    Udp(Box<Udp>),
-    Interleaved(Interleaved),
+/// Sends packets to one viewer.
+pub(super) enum Delivery {
+    Udp(Box<UdpDelivery>),
+    Interleaved(InterleavedDelivery),
 }
-
-/// The way to one viewer.
-pub(super) struct Delivery(Carrier);
 
 impl Delivery {
-    /// In datagrams to two ports of a host.
-    pub fn udp(sockets: Arc<Sockets>, ip: IpAddr, ports: (u16, u16), offload: bool) -> Self {
-        let to = |port| SockaddrStorage::from(SocketAddr::new(ip, port));
-        let (rtp, rtcp) = (to(ports.0), to(ports.1));
-        let (offload, failed) = (Offload::new(offload), AtomicBool::new(false));
-        Self(Carrier::Udp(Box::new(Udp { sockets, rtp, rtcp, offload, failed })))
+    /// A delivery in datagrams. The port of `peer` receives RTP, `rtcp` receives RTCP. Failures are
+    /// counted in `limit_log`.
+    pub fn udp(
+        sockets: Arc<Sockets>,
+        peer: SocketAddr,
+        rtcp: u16,
+        offload: bool,
+        limit_log: Arc<LimitLog>,
+    ) -> Self {
+        let rtcp = SocketAddr::new(peer.ip(), rtcp).into();
+        let (rtp, offload) = (peer.into(), Offload::new(offload));
+        Self::Udp(Box::new(UdpDelivery { sockets, peer, rtp, rtcp, offload, limit_log }))
     }
 
-    /// In a connection, on two channels.
-    pub fn interleaved(outbox: Arc<Outbox>, (rtp, rtcp): (u8, u8)) -> Self {
-        Self(Carrier::Interleaved(Interleaved { outbox, rtp, rtcp, taken: AtomicBool::new(false) }))
+    /// A delivery in the connection of `peer`, on the channels for RTP and RTCP.
+    pub fn interleaved(outbox: Arc<Outbox>, peer: SocketAddr, (rtp, rtcp): (u8, u8)) -> Self {
+        let used = AtomicBool::new(false);
+        Self::Interleaved(InterleavedDelivery { outbox, peer, rtp, rtcp, used })
     }
 
-    /// Sends a frame: each payload after its header. If a connection still has to send what came
-    /// before, the frame is not sent; what `resume` gives is called once it can be.
+    /// The address of the viewer, for the log.
+    pub fn peer(&self) -> SocketAddr {
+        match self {
+            Self::Udp(udp) => udp.peer,
+            Self::Interleaved(connection) => connection.peer,
+        }
+    }
+
+    /// Sends a frame: each payload after its header. While bytes are queued in the connection, the
+    /// frame is not sent, and the function that `resume` returns is called once the queue is empty.
     pub fn send(
         &self,
         datagrams: &Datagrams,
         headers: &[[u8; FIXED_LEN]],
         payloads: &JpegPayloads,
-        resume: Option<&dyn Fn() -> Drained>,
-    ) -> Sent {
-        match &self.0 {
-            Carrier::Udp(udp) => {
+        resume: Option<&dyn Fn() -> OnDrained>,
+    ) -> SendOutcome {
+        match self {
+            Self::Udp(udp) => {
                 let sent = datagrams.send(udp.sockets.rtp.as_fd(), &udp.rtp, &udp.offload);
-                udp.report(sent);
-                Sent::Done
+                udp.count_failure(sent);
+                SendOutcome::Accepted
             }
-            Carrier::Interleaved(connection) => {
-                let framed = headers.iter().zip(payloads);
-                let framed: Vec<[u8; 4]> = framed
+            Self::Interleaved(connection) => {
+                let packets = headers.iter().zip(payloads);
+                let prefixes: Vec<[u8; 4]> = packets
                     .map(|(header, payload)| {
-                        frame_header(connection.rtp, header.len() + payload.len())
+                        interleaved_prefix(connection.rtp, header.len() + payload.len())
                     })
                     .collect();
-                let parts = framed.iter().zip(headers).zip(payloads);
-                let parts: Vec<IoSlice> = parts
-                    .flat_map(|((framed, header), payload)| {
-                        [IoSlice::new(framed), IoSlice::new(header), IoSlice::new(payload)]
+                let packets = prefixes.iter().zip(headers).zip(payloads);
+                let parts: Vec<IoSlice> = packets
+                    .flat_map(|((prefix, header), payload)| {
+                        [IoSlice::new(prefix), IoSlice::new(header), IoSlice::new(payload)]
                     })
                     .collect();
                 let sent = connection.outbox.try_send(&parts, resume);
-                if sent == Sent::Done {
-                    connection.taken.store(true, Ordering::Relaxed);
+                if sent == SendOutcome::Accepted {
+                    connection.used.store(true, Ordering::Relaxed);
                 }
                 sent
             }
@@ -103,35 +119,35 @@ impl Delivery {
     }
 
     /// Sends an RTCP packet.
-    pub fn report(&self, packet: &[u8]) {
-        match &self.0 {
-            Carrier::Udp(udp) => {
-                udp.report(send_one(udp.sockets.rtcp.as_fd(), &udp.rtcp, packet));
+    pub fn send_rtcp(&self, packet: &[u8]) {
+        match self {
+            Self::Udp(udp) => {
+                udp.count_failure(send_datagram(udp.sockets.rtcp.as_fd(), &udp.rtcp, packet));
             }
-            Carrier::Interleaved(connection) => {
-                let framed = frame_header(connection.rtcp, packet.len());
-                connection.outbox.send(&[&framed, packet].concat());
+            Self::Interleaved(connection) => {
+                let prefix = interleaved_prefix(connection.rtcp, packet.len());
+                connection.outbox.send(&[&prefix, packet].concat());
             }
         }
     }
 
-    /// Whether a connection has taken anything since the last call: its viewer is alive.
-    pub fn was_taken(&self) -> bool {
-        match &self.0 {
-            // What becomes of datagrams is reported by RTCP.
-            Carrier::Udp(_) => false,
-            Carrier::Interleaved(connection) => connection.taken.swap(false, Ordering::Relaxed),
+    /// Whether the connection has accepted a frame since the last call: its viewer is alive. Always
+    /// `false` for UDP, whose viewers report by RTCP that they are alive.
+    pub fn was_used(&self) -> bool {
+        match self {
+            Self::Udp(_) => false,
+            Self::Interleaved(connection) => connection.used.swap(false, Ordering::Relaxed),
         }
     }
 }
 
-/// What stands before an interleaved packet.
-fn frame_header(channel: u8, length: usize) -> [u8; 4] {
+/// The four bytes before an interleaved packet.
+fn interleaved_prefix(channel: u8, length: usize) -> [u8; 4] {
     let [high, low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
     [b'$', channel, high, low]
 }
 
-fn send_one(socket: BorrowedFd, to: &SockaddrStorage, packet: &[u8]) -> Result<(), Errno> {
+fn send_datagram(socket: BorrowedFd, to: &SockaddrStorage, packet: &[u8]) -> Result<(), Errno> {
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
     sendto(socket.as_raw_fd(), packet, to, flags).map(drop)
 }

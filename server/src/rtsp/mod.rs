@@ -1,47 +1,48 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Standard RTSP: requests are read, checked and answered here; gst-rtsp-server agrees on transports
-//! and keeps sessions; what is sent is ours.
+//! Standard RTSP (RFC 2326). Requests are read, checked and answered here, and frames are sent from
+//! here; gst-rtsp-server agrees on transports and keeps the time limits of sessions.
+//!
+//! A request: `connection.rs` receives it, `request.rs` reads it, `methods.rs` answers it with
+//! `sessions.rs`, and `reply.rs` writes the reply.
+//!
+//! A frame: `payload_cache.rs` reads it and cuts it into RTP payloads, `frame_sink.rs` adds the RTP
+//! headers, and `delivery.rs` sends the packets to a viewer.
 
 pub(crate) mod connection;
 mod delivery;
-mod frames;
-mod library;
-mod media;
-mod outlet;
+mod frame_sink;
+mod gst_media;
+mod gst_server;
+mod methods;
+mod payload_cache;
 mod play_request;
 mod reply;
 mod request;
 mod sdp;
-mod service;
 mod sessions;
 mod transport;
 
-pub use service::Service;
-
 use crate::catalog::Catalog;
 use crate::config::{Config, UdpOffload};
-use crate::connection::refusals::Refusals;
-use crate::pacer::Pacers;
-use crate::send::stream::Resources;
-use crate::workers::Workers;
+use crate::limit_log::LimitLog;
+use crate::send::SendContext;
 use anyhow::{Result, bail};
-use frames::PayloadCache;
-use library::Library;
-use sessions::{PlaybackMode, Sessions};
+use gst_server::GstServer;
+use gstmjpegfile::movie::FrameRate;
+use sessions::Sessions;
 use std::sync::Arc;
-use std::time::Instant;
 use tokio::sync::Semaphore;
 
-/// Requests that are answered at a time, each on a thread that may wait.
+/// The number of requests that are answered at a time, each on a thread that may wait.
 pub(crate) const HANDLERS: usize = 4;
 
-/// Descriptors that standard RTSP takes however many viewers there are.
-pub(crate) const DESCRIPTORS: u64 = library::DESCRIPTORS;
+/// The number of file descriptors that standard RTSP needs for any number of viewers.
+pub(crate) const DESCRIPTORS: u64 = gst_server::DESCRIPTORS;
 
-/// Looks for the GStreamer elements that serving needs.
+/// Checks that the GStreamer elements are installed which the server needs.
 ///
 /// # Errors
-/// Names the first one that is missing.
+/// If one is missing.
 pub fn require_elements() -> Result<()> {
     let needed = ["videotestsrc", "rtpjpegpay", "rtpbin", "jpegenc"];
     for element in needed {
@@ -54,46 +55,53 @@ pub fn require_elements() -> Result<()> {
     Ok(())
 }
 
+/// What all connections of standard RTSP share.
+pub struct Service {
+    catalog: Arc<Catalog>,
+    gst_server: Arc<GstServer>,
+    sessions: Arc<Sessions>,
+    limit_log: Arc<LimitLog>,
+    framerate: FrameRate,
+    live: bool,
+    /// Whether the kernel may split frames into datagrams.
+    offload: bool,
+    /// The number of sessions that an address may have at a time.
+    max_sessions_per_origin: usize,
+    /// Limits the number of requests that are answered at a time.
+    handler_permits: Arc<Semaphore>,
+}
+
 impl Service {
-    /// Serves the catalog's movies, each frame sent by one of the `pacers`; live ones began at
-    /// `begin`.
+    /// A service for the movies of a catalog.
     ///
     /// # Errors
     /// If gst-rtsp-server does not work.
     pub(crate) fn new(
         config: &Config,
         catalog: Arc<Catalog>,
-        (pacers, workers): (Arc<Pacers>, Workers),
-        refusals: Arc<Refusals>,
-        begin: Instant,
+        context: SendContext,
     ) -> Result<Arc<Self>> {
-        let library = Arc::new(Library::start()?);
-        let resources = Resources { frames: PayloadCache::new(config.prepare_cache), workers };
-        let mode = PlaybackMode {
-            framerate: config.framerate,
-            looping: config.looping,
-            live_since: config.live.then_some(begin),
-        };
-        let sessions = Sessions::new(&library, mode, resources, pacers);
+        let gst_server = Arc::new(GstServer::start()?);
+        let limit_log = context.limit_log.clone();
         Ok(Arc::new(Self {
             catalog,
-            library,
-            sessions,
-            refusals,
+            sessions: Sessions::new(&gst_server, context, config.prepare_cache),
+            gst_server,
+            limit_log,
             framerate: config.framerate,
             live: config.live,
             offload: config.udp_offload == UdpOffload::Auto,
-            sessions_by_origin: config.max_connections_per_address,
-            handlers: Arc::new(Semaphore::new(HANDLERS)),
+            max_sessions_per_origin: config.max_connections_per_address,
+            handler_permits: Arc::new(Semaphore::new(HANDLERS)),
         }))
     }
 
-    /// Ends sessions that nobody keeps alive; called each second.
+    /// Ends the sessions that have timed out. Must be called every second.
     pub(crate) fn clean_up(&self) {
         self.sessions.end_expired();
     }
 
-    /// Stops all that is sent, and says so to the viewers by RTCP.
+    /// Ends all sessions, and reports the end to the viewers by RTCP.
     pub(crate) fn end_all(&self) {
         self.sessions.end_all();
     }

@@ -1,68 +1,68 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a PLAY request asks for, read before gst-rtsp-server trusts it.
+//! Reads and checks the headers of a PLAY request that say what to play: Range, Scale and Speed.
 
 /// Why a PLAY request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    /// A header cannot be read: 400.
+pub enum PlayRequestError {
+    /// Scale or Speed is not a number above or below 0. The status is 400.
     BadRequest,
-    /// The range is none, or not in the movie: 457.
+    /// Range cannot be read, or is not in the movie. The status is 457.
     InvalidRange,
-    /// The range is in a unit that movies do not have: 501 (RFC 2326 section 3.7).
+    /// Range is in a unit other than `npt` and `smpte`. The status is 501 (RFC 2326 section 3.7).
     UnknownUnit,
 }
 
-/// Seconds whose nanoseconds fit 63 bits.
+/// The largest number of seconds whose nanoseconds fit 63 bits.
 const MAX_NPT: f64 = 9e9;
 
-/// What a PLAY asks for.
+/// What a PLAY request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Asked {
-    /// Where it begins, in nanoseconds; `None` is the present place.
-    pub begin: Option<u64>,
-    /// Where it ends, in nanoseconds; `None` is the movie's end, backwards its begin.
+pub struct PlayRequest {
+    /// The start position in nanoseconds; `None` is the present position.
+    pub start: Option<u64>,
+    /// The end position in nanoseconds; `None` is the end of the movie, or backwards its start.
     pub end: Option<u64>,
-    /// As it is played, and reported: 1 where there is no header.
+    /// The Scale to play at and to reply with; `None` to play at 1 and reply without the header.
     pub scale: Option<f64>,
-    /// The same.
+    /// The Speed to play at and to reply with; `None` as for `scale`.
     pub speed: Option<f64>,
 }
 
-impl Asked {
-    /// Reads the headers Range, Scale and Speed. The movie's `duration` is in nanoseconds.
+impl PlayRequest {
+    /// Reads the headers. The `duration` of the movie is in nanoseconds, if it is known.
     ///
     /// # Errors
-    /// See [`Refused`].
+    /// See [`PlayRequestError`].
     pub fn read(
         range: Option<&str>,
         scale: Option<&str>,
         speed: Option<&str>,
         duration: Option<u64>,
-    ) -> Result<Self, Refused> {
-        // Below 2^53 nanoseconds, which are a hundred days, this is exact.
+    ) -> Result<Self, PlayRequestError> {
+        // Exact below 2^53 nanoseconds, which are 104 days.
         #[allow(clippy::cast_precision_loss)]
         let duration = duration.map(|nanoseconds| nanoseconds as f64 / 1e9);
         let scale = scale.map(|header| read_rate(header, true)).transpose()?;
         let speed = speed.map(|header| read_rate(header, false)).transpose()?;
-        // One at a time, so that the bounds hold. Speed is answered with every Scale, since rtspsrc
-        // 1.22 takes a Scale alone for how fast it has to show frames.
+        // Not both, so that their product stays within RATES. The reply to a Scale has a Speed too:
+        // rtspsrc 1.22 takes a Scale alone for the rate at which to show frames.
         let scaled = scale.is_some_and(|scale| (scale - 1.0).abs() > f64::EPSILON);
         let speed = if scaled { Some(1.0) } else { speed };
         let backwards = scale.is_some_and(|scale| scale < 0.0);
-        let (begin, end) = match range {
+        let (start, end) = match range {
             Some(range) => read_range(range, duration, backwards)?,
             None => (None, None),
         };
-        Ok(Self { begin, end, scale, speed })
+        Ok(Self { start, end, scale, speed })
     }
 
-    /// It asks for nothing but to play.
+    /// Whether the request has none of the headers.
     pub fn is_plain(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// A point of a range in normal play time.
+/// A position in normal play time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Npt {
     Now,
@@ -80,60 +80,61 @@ impl Npt {
     }
 }
 
-/// Reads a `Range` header (RFC 2326 sections 3.6 and 12.29) and checks it against the movie's
-/// `duration` in seconds, if that is known. Gives begin and end in nanoseconds; no begin is the
-/// present place. Backwards the end lies before the begin.
+/// Reads a `Range` header (RFC 2326 sections 3.6 and 12.29) and checks it against the `duration` of
+/// the movie in seconds, if that is known. Returns start and end in nanoseconds; `None` as start is
+/// the present position. Backwards, the end is before the start.
 fn read_range(
     header: &str,
     duration: Option<f64>,
     backwards: bool,
-) -> Result<(Option<u64>, Option<u64>), Refused> {
-    // What follows a semicolon is a time to begin at, which is not supported and ignored.
+) -> Result<(Option<u64>, Option<u64>), PlayRequestError> {
+    // The time of day after a semicolon, at which to start, is ignored.
     let range = header.split(';').next().unwrap_or_default();
-    let (unit, points) = range.split_once('=').ok_or(Refused::InvalidRange)?;
-    let parse: fn(&str) -> Result<Npt, Refused> = match unit.trim().to_ascii_lowercase().as_str() {
-        "npt" => parse_npt,
-        "smpte" | "smpte-30-drop" => |text| parse_smpte(text, 30_000.0 / 1001.0),
-        "smpte-25" => |text| parse_smpte(text, 25.0),
-        _ => return Err(Refused::UnknownUnit),
-    };
-    let (start, stop) = points.split_once('-').ok_or(Refused::InvalidRange)?;
-    let (start, stop) = (start.trim(), stop.trim());
-    if start.is_empty() && stop.is_empty() {
-        return Err(Refused::InvalidRange);
+    let (unit, positions) = range.split_once('=').ok_or(PlayRequestError::InvalidRange)?;
+    let parse: fn(&str) -> Result<Npt, PlayRequestError> =
+        match unit.trim().to_ascii_lowercase().as_str() {
+            "npt" => parse_npt,
+            "smpte" | "smpte-30-drop" => |text| parse_smpte(text, 30_000.0 / 1001.0),
+            "smpte-25" => |text| parse_smpte(text, 25.0),
+            _ => return Err(PlayRequestError::UnknownUnit),
+        };
+    let (start, end) = positions.split_once('-').ok_or(PlayRequestError::InvalidRange)?;
+    let (start, end) = (start.trim(), end.trim());
+    if start.is_empty() && end.is_empty() {
+        return Err(PlayRequestError::InvalidRange);
     }
     let start = if start.is_empty() { Npt::Seconds(0.0) } else { parse(start)? };
-    let stop = if stop.is_empty() { None } else { Some(parse(stop)?) };
+    let end = if end.is_empty() { None } else { Some(parse(end)?) };
     if let Npt::Seconds(start) = start
         && duration.is_some_and(|duration| start > duration)
     {
-        return Err(Refused::InvalidRange);
+        return Err(PlayRequestError::InvalidRange);
     }
-    match (start, stop) {
-        (_, Some(Npt::Now)) => Err(Refused::InvalidRange),
-        (Npt::Seconds(start), Some(Npt::Seconds(stop)))
-            if if backwards { stop > start } else { stop <= start } =>
+    match (start, end) {
+        (_, Some(Npt::Now)) => Err(PlayRequestError::InvalidRange),
+        (Npt::Seconds(start), Some(Npt::Seconds(end)))
+            if if backwards { end > start } else { end <= start } =>
         {
-            Err(Refused::InvalidRange)
+            Err(PlayRequestError::InvalidRange)
         }
-        (start, stop) => Ok((start.nanoseconds(), stop.and_then(Npt::nanoseconds))),
+        (start, end) => Ok((start.nanoseconds(), end.and_then(Npt::nanoseconds))),
     }
 }
 
-/// Seconds, or hours, minutes and seconds (RFC 2326 section 3.6).
-fn parse_npt(text: &str) -> Result<Npt, Refused> {
+/// Parses seconds, or hours, minutes and seconds (RFC 2326 section 3.6).
+fn parse_npt(text: &str) -> Result<Npt, PlayRequestError> {
     if text == "now" {
         return Ok(Npt::Now);
     }
     match text.split(':').collect::<Vec<_>>()[..] {
         [seconds] => npt(&[seconds]),
         [hours, minutes, seconds] => npt(&[hours, minutes, seconds]),
-        _ => Err(Refused::InvalidRange),
+        _ => Err(PlayRequestError::InvalidRange),
     }
 }
 
-/// Hours, minutes and seconds, and frames at a rate that may have decimals (section 3.5).
-fn parse_smpte(text: &str, framerate: f64) -> Result<Npt, Refused> {
+/// Parses hours, minutes and seconds, then frames at a rate (RFC 2326 section 3.5).
+fn parse_smpte(text: &str, framerate: f64) -> Result<Npt, PlayRequestError> {
     match text.split(':').collect::<Vec<_>>()[..] {
         [hours, minutes, seconds] => npt(&[hours, minutes, seconds]),
         [hours, minutes, seconds, frames] => {
@@ -143,35 +144,34 @@ fn parse_smpte(text: &str, framerate: f64) -> Result<Npt, Refused> {
                 Npt::Now => Ok(whole),
             }
         }
-        _ => Err(Refused::InvalidRange),
+        _ => Err(PlayRequestError::InvalidRange),
     }
 }
 
-/// A number in base 60, of parts that may have decimals.
-fn npt(parts: &[&str]) -> Result<Npt, Refused> {
+/// Adds up the parts of a number in base 60.
+fn npt(parts: &[&str]) -> Result<Npt, PlayRequestError> {
     let mut seconds = 0.0;
     for part in parts {
         seconds = seconds * 60.0 + number(part)?;
     }
-    (seconds < MAX_NPT).then_some(Npt::Seconds(seconds)).ok_or(Refused::InvalidRange)
+    (seconds < MAX_NPT).then_some(Npt::Seconds(seconds)).ok_or(PlayRequestError::InvalidRange)
 }
 
-/// Digits, which may have decimals.
-fn number(text: &str) -> Result<f64, Refused> {
+/// Parses a number of digits and at most one decimal point.
+fn number(text: &str) -> Result<f64, PlayRequestError> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    text.parse().ok().filter(|_| digits).ok_or(Refused::InvalidRange)
+    text.parse().ok().filter(|_| digits).ok_or(PlayRequestError::InvalidRange)
 }
 
-/// The slowest and the fastest that a mount plays.
+/// The lowest and the highest rate at which a movie is played.
 const RATES: (f64, f64) = (0.25, 8.0);
 
-/// Reads a `Scale` (RFC 2326 section 12.34) or `Speed` (12.35) header; what a mount does not do
-/// becomes the nearest that it does. Only `Scale` goes backwards. 0 and what is no finite number is
-/// refused.
-fn read_rate(header: &str, backwards: bool) -> Result<f64, Refused> {
-    let rate: f64 = header.trim().parse().map_err(|_| Refused::BadRequest)?;
+/// Reads a `Scale` (RFC 2326 section 12.34) or `Speed` (12.35) header. A rate outside of [`RATES`]
+/// becomes the nearest one inside. Only a `Scale` may be negative.
+fn read_rate(header: &str, backwards: bool) -> Result<f64, PlayRequestError> {
+    let rate: f64 = header.trim().parse().map_err(|_| PlayRequestError::BadRequest)?;
     if !rate.is_finite() || rate == 0.0 {
-        return Err(Refused::BadRequest);
+        return Err(PlayRequestError::BadRequest);
     }
     let (least, most) = RATES;
     Ok(match rate > 0.0 {
@@ -189,8 +189,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges() {
-        // Begin and end in milliseconds.
+    fn ranges_become_start_and_end() {
+        // Start and end in milliseconds.
         let rows = [
             ("npt=0-", Some((Some(0), None))),
             ("npt=0.000-", Some((Some(0), None))),
@@ -226,17 +226,21 @@ mod tests {
         let ns = |ms: u64| ms * 1_000_000;
         for (header, want) in rows {
             let want =
-                want.map(|(begin, end): (Option<u64>, Option<u64>)| (begin.map(ns), end.map(ns)));
+                want.map(|(start, end): (Option<u64>, Option<u64>)| (start.map(ns), end.map(ns)));
             assert_eq!(read_range(header, Some(60.0), false).ok(), want, "{header}");
         }
         assert_eq!(read_range("npt=70-", None, false), Ok((Some(ns(70_000)), None)));
         for header in ["clock=19961108T143720.25Z-", "frames=1-", "=1-", "smpte-24=0:00:01-"] {
-            assert_eq!(read_range(header, None, false), Err(Refused::UnknownUnit), "{header}");
+            assert_eq!(
+                read_range(header, None, false),
+                Err(PlayRequestError::UnknownUnit),
+                "{header}"
+            );
         }
     }
 
     #[test]
-    fn backwards_ranges_end_before_they_begin() {
+    fn a_backwards_range_ends_before_its_start() {
         let rows = [
             ("npt=10-5", true),
             ("npt=10-", true),
@@ -251,39 +255,38 @@ mod tests {
     }
 
     #[test]
-    fn a_scale_is_played_at_speed_1() {
-        let read = |scale, speed| Asked::read(None, scale, speed, None);
-        let rates = |scale, speed| Ok(Asked { scale, speed, ..Asked::default() });
+    fn a_scale_other_than_1_has_speed_1() {
+        let read = |scale, speed| PlayRequest::read(None, scale, speed, None);
+        let rates = |scale, speed| Ok(PlayRequest { scale, speed, ..PlayRequest::default() });
         assert_eq!(read(None, None), rates(None, None));
         assert_eq!(read(Some("1"), None), rates(Some(1.0), None));
         assert_eq!(read(Some("2"), None), rates(Some(2.0), Some(1.0)));
         assert_eq!(read(Some("2"), Some("4")), rates(Some(2.0), Some(1.0)));
         assert_eq!(read(None, Some("4")), rates(None, Some(4.0)));
-        assert_eq!(read(Some("x"), None), Err(Refused::BadRequest));
+        assert_eq!(read(Some("x"), None), Err(PlayRequestError::BadRequest));
     }
 
     #[test]
-    fn rates() {
-        // As Scale, and as Speed, which does not go backwards.
+    fn rates_are_limited() {
+        // The rate as a Scale, and as a Speed, which cannot be negative.
         let rows = [
-            ("1", Some((1.0, 1.0))),
-            ("2.5", Some((2.5, 2.5))),
-            ("0.1", Some((0.25, 0.25))),
-            ("1e300", Some((8.0, 8.0))),
-            ("-1", Some((-1.0, 0.25))),
-            ("-0.1", Some((-0.25, 0.25))),
-            ("-99", Some((-8.0, 0.25))),
-            ("0", None),
-            ("-0.0", None),
-            ("nan", None),
-            ("inf", None),
-            ("1e999", None),
-            ("fast", None),
-            ("", None),
+            ("1", 1.0, 1.0),
+            ("2.5", 2.5, 2.5),
+            ("0.1", 0.25, 0.25),
+            ("1e300", 8.0, 8.0),
+            ("-1", -1.0, 0.25),
+            ("-0.1", -0.25, 0.25),
+            ("-99", -8.0, 0.25),
         ];
-        for (header, want) in rows {
-            assert_eq!(read_rate(header, true).ok(), want.map(|it| it.0), "{header}");
-            assert_eq!(read_rate(header, false).ok(), want.map(|it| it.1), "{header}");
+        for (header, scale, speed) in rows {
+            assert_eq!(read_rate(header, true), Ok(scale), "{header}");
+            assert_eq!(read_rate(header, false), Ok(speed), "{header}");
+        }
+        for header in ["0", "-0.0", "nan", "inf", "1e999", "fast", ""] {
+            for negative in [true, false] {
+                let refused = Err(PlayRequestError::BadRequest);
+                assert_eq!(read_rate(header, negative), refused, "{header}");
+            }
         }
     }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! RTSP replies (RFC 2326 section 7), as bytes.
+//! Writes RTSP replies (RFC 2326 section 7).
 
 use std::fmt::Write;
 
-/// What our replies name as their server.
+/// The value of the `Server` header.
 const SERVER: &str = concat!("mjpeg-rtsp-server/", env!("CARGO_PKG_VERSION"));
 
-/// The status codes that are given (RFC 2326 section 7.1.1).
+/// The status codes that the server uses (RFC 2326 section 7.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "named as in the RFC")]
 pub enum Status {
@@ -31,7 +31,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// Its number and its reason phrase.
+    /// The number and the reason phrase.
     pub fn code_and_reason(self) -> (u16, &'static str) {
         match self {
             Self::Ok => (200, "OK"),
@@ -55,8 +55,8 @@ impl Status {
         }
     }
 
-    /// The status of a code that gst-rtsp-server answers with.
-    pub fn of_code(code: u32) -> Self {
+    /// The status for a code in a reply of gst-rtsp-server.
+    pub fn from_code(code: u32) -> Self {
         match code {
             200 => Self::Ok,
             400 => Self::BadRequest,
@@ -74,19 +74,19 @@ impl Status {
     }
 }
 
-/// A reply.
+/// A reply to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// Its status.
+    /// The status line.
     pub status: Status,
-    /// Headers after `CSeq`, `Date` and `Server`: names and values, without line ends.
+    /// Names and values of the headers after `CSeq`, `Date` and `Server`, without line ends.
     pub headers: Vec<(&'static str, String)>,
-    /// What follows them, with its length stated; nothing if it is empty.
+    /// The body. If it is not empty, a `Content-Length` header is written.
     pub body: String,
 }
 
 impl Reply {
-    /// A reply without further headers and without a body.
+    /// A reply without a body. Only 405 has a header, `Allow`.
     pub fn new(status: Status) -> Self {
         let headers = match status {
             Status::MethodNotAllowed => vec![("Allow", super::request::Method::SERVED.to_owned())],
@@ -95,14 +95,14 @@ impl Reply {
         Self { status, headers, body: String::new() }
     }
 
-    /// The same with one more header.
+    /// Adds a header.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// The bytes, for a request's sequence number, at a time as HTTP writes it.
+    /// Writes the reply to the request with a sequence number. `date` is in the format of HTTP.
     pub fn to_bytes(&self, cseq: Option<u32>, date: &str) -> Vec<u8> {
         let (code, reason) = self.status.code_and_reason();
         let mut out = format!("RTSP/1.0 {code} {reason}\r\n");
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replies_are_written_as_the_standard_has_them() {
+    fn replies_have_status_line_headers_and_body() {
         let date = "Thu, 26 Nov 2026 01:10:00 GMT";
         let rows = [
             (

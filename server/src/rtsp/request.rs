@@ -1,40 +1,41 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! RTSP requests as they come out of a connection (RFC 2326 sections 4 to 6 and 10.12): cut out of
-//! any pieces, within limits, without a byte looked at twice. Nothing here knows sockets or clocks.
+//! Reads RTSP requests from the bytes of a connection, which are received in pieces of any length
+//! (RFC 2326 sections 4 to 6 and 10.12). Limits their length, and searches no byte twice. Uses neither
+//! sockets nor clocks.
 
 use super::reply::Status;
 
-/// The longest first line and headers of a request, in bytes.
+/// The longest head of a request in bytes: its first line and headers.
 pub const MAX_HEAD: usize = 64 * 1024;
 
-/// The longest body of a request, in bytes; no method that is served needs one.
+/// The longest body of a request in bytes. No method that is served needs one.
 pub const MAX_BODY: usize = 64 * 1024;
 
-/// A buffer that is larger than this is given back once it is empty.
-const KEPT_CAPACITY: usize = 4 * 1024;
+/// An empty buffer with a larger capacity in bytes than this is freed.
+const MAX_EMPTY_CAPACITY: usize = 4 * 1024;
 
 /// The methods of RFC 2326 section 10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// What is served.
+    /// Returns the methods that are served.
     Options,
-    /// The movie's SDP.
+    /// Returns the SDP of a movie.
     Describe,
-    /// A transport for the stream.
+    /// Agrees on a transport for the stream.
     Setup,
-    /// Start sending.
+    /// Starts sending.
     Play,
-    /// Stop sending, stay set up.
+    /// Stops sending, and keeps the session.
     Pause,
-    /// End the session.
+    /// Ends the session.
     Teardown,
-    /// Keep the session alive.
+    /// Keeps the session alive.
     GetParameter,
-    /// The same, in some clients.
+    /// Keeps the session alive, for some clients.
     SetParameter,
-    /// Known, and not allowed here: `ANNOUNCE`, `RECORD`, `REDIRECT`.
+    /// A method that is known but not served: `ANNOUNCE`, `RECORD`, `REDIRECT`.
     NotAllowed,
-    /// None that is known.
+    /// A method that is not in the RFC.
     Unknown,
 }
 
@@ -43,9 +44,9 @@ impl Method {
     pub const SERVED: &str =
         "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER";
 
-    /// By its word.
-    pub fn of(word: &[u8]) -> Self {
-        match word {
+    /// The method with a name.
+    pub fn from_name(name: &[u8]) -> Self {
+        match name {
             b"OPTIONS" => Self::Options,
             b"DESCRIBE" => Self::Describe,
             b"SETUP" => Self::Setup,
@@ -59,8 +60,8 @@ impl Method {
         }
     }
 
-    /// Its word, for the log.
-    pub fn word(self) -> &'static str {
+    /// The name, for the log.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Options => "OPTIONS",
             Self::Describe => "DESCRIBE",
@@ -76,140 +77,141 @@ impl Method {
     }
 }
 
-/// A request, its header values checked to be UTF-8.
+/// A request whose headers are UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// What is asked for.
+    /// The method.
     pub method: Method,
-    /// The URI, as it came: bytes.
+    /// The URI, not decoded.
     pub uri: Vec<u8>,
     /// The sequence number.
     pub cseq: u32,
-    /// Names and values, in order.
+    /// Names and values of the headers, in their order.
     pub headers: Vec<(String, String)>,
-    /// What follows the headers.
+    /// The body.
     pub body: Vec<u8>,
 }
 
 impl Request {
-    /// The first header of a name, in any case.
+    /// The value of the first header with a name, in upper or lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
     }
 
-    /// The session that it names, without parameters (RFC 2326 section 12.37).
+    /// The session identifier, without parameters (RFC 2326 section 12.37).
     pub fn session(&self) -> Option<&str> {
         self.header("Session").map(|it| it.split(';').next().unwrap_or_default().trim())
     }
 }
 
-/// The first header of a name, in any case.
+/// The value of the first header with a name, in upper or lower case.
 fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    let mut found = headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
-    found.next().map(|(_, value)| value.as_str())
+    let mut matching = headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    matching.next().map(|(_, value)| value.as_str())
 }
 
-/// What comes out of a connection.
+/// What a client sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
-    /// A request that can be answered.
+    /// A request without errors.
     Request(Request),
-    /// A request that cannot be: its status, and its sequence number if there is one.
+    /// A request with an error: the status to answer, and the sequence number if it could be read.
     Faulty(Status, Option<u32>),
     /// An interleaved packet (RFC 2326 section 10.12) on this channel.
     Packet(u8),
-    /// A client's reply; we ask nothing.
+    /// A reply. It is ignored, since the server sends no requests.
     Reply,
 }
 
-/// What comes next cannot be found any more: answered with this status, and closed.
+/// An error after which the start of the next request cannot be found. It must be answered with this
+/// status, and the connection closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreadable(pub Status);
 
-/// A request's head, while its body has not come.
+/// The head of a request whose body is not complete.
 #[derive(Debug)]
 struct Head {
     incoming: Incoming,
     body: usize,
 }
 
-/// Cuts a connection's bytes into requests and packets.
+/// Splits the bytes of a connection into requests and packets.
 #[derive(Debug, Default)]
-pub struct Reader {
-    held: Vec<u8>,
-    /// Bytes of `held` in which no end of the head was found.
+pub struct RequestReader {
+    /// Bytes that have been received and belong to no complete request.
+    buffer: Vec<u8>,
+    /// The number of bytes in `buffer` that do not contain the end of the head.
     searched: usize,
     head: Option<Head>,
 }
 
-impl Reader {
-    /// Takes in what came.
+impl RequestReader {
+    /// Appends bytes that have been received.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.held.extend_from_slice(bytes);
+        self.buffer.extend_from_slice(bytes);
     }
 
-    /// Whether a request or packet has begun, which has to be complete within a time.
-    pub fn has_begun(&self) -> bool {
-        self.head.is_some() || !self.held.is_empty()
+    /// Whether a part of a request or packet has been received.
+    pub fn has_partial_request(&self) -> bool {
+        self.head.is_some() || !self.buffer.is_empty()
     }
 
-    /// The next of what came; `None` until more comes.
+    /// Takes the next request or packet; `None` if it is not complete.
     ///
     /// # Errors
-    /// If there is no telling where the next one begins; the connection is of no use any more.
+    /// If the start of the next request cannot be found.
     pub fn next(&mut self) -> Result<Option<Incoming>, Unreadable> {
-        let found = self.find();
-        if self.held.is_empty() && self.held.capacity() > KEPT_CAPACITY {
-            self.held = Vec::new();
+        let next = self.take_next();
+        if self.buffer.is_empty() && self.buffer.capacity() > MAX_EMPTY_CAPACITY {
+            self.buffer = Vec::new();
         }
-        found
+        next
     }
 
-    fn find(&mut self) -> Result<Option<Incoming>, Unreadable> {
+    fn take_next(&mut self) -> Result<Option<Incoming>, Unreadable> {
         if self.head.is_none() {
             // RFC 2068 section 4.1: empty lines before a request are ignored.
-            let empty = self.held.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-            self.held.drain(..empty);
+            let empty = self.buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            self.buffer.drain(..empty);
             self.searched = self.searched.saturating_sub(empty);
-            if self.held.first() == Some(&b'$') {
-                return Ok(self.packet());
+            if self.buffer.first() == Some(&b'$') {
+                return Ok(self.take_packet());
             }
-            let Some(end) = self.end_of_head() else {
-                let fits = self.held.len() <= MAX_HEAD;
+            let Some(end) = self.find_end_of_head() else {
+                let fits = self.buffer.len() <= MAX_HEAD;
                 return if fits { Ok(None) } else { Err(Unreadable(Status::BadRequest)) };
             };
             if end > MAX_HEAD {
                 return Err(Unreadable(Status::BadRequest));
             }
             self.searched = 0;
-            self.head = Some(read_head(self.held.get(..end).unwrap_or_default())?);
-            self.held.drain(..end);
+            self.head = Some(read_head(self.buffer.get(..end).unwrap_or_default())?);
+            self.buffer.drain(..end);
         }
-        let whole = self.head.as_ref().is_some_and(|head| head.body <= self.held.len());
-        let Some(head) = self.head.take_if(|_| whole) else { return Ok(None) };
-        let body = self.held.drain(..head.body).collect();
+        let complete = self.head.as_ref().is_some_and(|head| head.body <= self.buffer.len());
+        let Some(head) = self.head.take_if(|_| complete) else { return Ok(None) };
+        let body = self.buffer.drain(..head.body).collect();
         Ok(Some(match head.incoming {
             Incoming::Request(request) => Incoming::Request(Request { body, ..request }),
             other => other,
         }))
     }
 
-    /// An interleaved packet, once it is whole. Its bytes are not looked at: what a receiver
-    /// reports keeps its session alive.
-    fn packet(&mut self) -> Option<Incoming> {
-        let [b'$', channel, high, low, ..] = *self.held.as_slice() else { return None };
+    /// Takes an interleaved packet, if it is complete. Its content is ignored.
+    fn take_packet(&mut self) -> Option<Incoming> {
+        let [b'$', channel, high, low, ..] = *self.buffer.as_slice() else { return None };
         let length = 4 + usize::from(u16::from_be_bytes([high, low]));
-        (self.held.len() >= length).then(|| {
-            self.held.drain(..length);
+        (self.buffer.len() >= length).then(|| {
+            self.buffer.drain(..length);
             Incoming::Packet(channel)
         })
     }
 
-    /// Bytes up to the empty line, with it.
-    fn end_of_head(&mut self) -> Option<usize> {
-        // An empty line has up to three bytes that may have been searched.
+    /// The length of the head with the empty line at its end, if that has been received.
+    fn find_end_of_head(&mut self) -> Option<usize> {
+        // Up to three bytes of the empty line may have been searched before.
         let from = self.searched.saturating_sub(3);
-        let bytes = self.held.get(from..).unwrap_or_default();
+        let bytes = self.buffer.get(from..).unwrap_or_default();
         let end = memchr::memchr_iter(b'\n', bytes).find_map(|at| {
             let rest = bytes.get(at + 1..).unwrap_or_default();
             match rest {
@@ -218,7 +220,7 @@ impl Reader {
                 _ => None,
             }
         });
-        self.searched = self.held.len();
+        self.searched = self.buffer.len();
         end.map(|end| from + end)
     }
 }
@@ -235,7 +237,7 @@ fn read_head(head: &[u8]) -> Result<Head, Unreadable> {
             Err(status) => faulty = Some(status),
         }
     }
-    // A line that cannot be read must not hide where the body ends.
+    // The length of the body is needed even if another header cannot be read.
     let mut body = 0;
     for (_, value) in headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("Content-Length"))
     {
@@ -259,7 +261,7 @@ fn read_head(head: &[u8]) -> Result<Head, Unreadable> {
 fn read_header(line: &[u8]) -> Result<(String, String), Status> {
     let line = std::str::from_utf8(line).map_err(|_| Status::BadRequest)?;
     let (name, value) = line.split_once(':').ok_or(Status::BadRequest)?;
-    // Control characters are in no value that is looked at or logged.
+    // No header that the server reads or logs contains control characters.
     if line.chars().any(|c| c.is_control() && c != '\t') {
         return Err(Status::BadRequest);
     }
@@ -277,7 +279,7 @@ fn read_request(first: &[u8], headers: Vec<(String, String)>) -> Result<Request,
         Some(_) => return Err(Status::RtspVersionNotSupported),
         None => return Err(Status::BadRequest),
     }
-    let method = Method::of(method);
+    let method = Method::from_name(method);
     match method {
         Method::Unknown => Err(Status::NotImplemented),
         Method::NotAllowed => Err(Status::MethodNotAllowed),
@@ -292,15 +294,15 @@ mod fuzz;
 mod tests {
     use super::*;
 
-    type Found = Result<Incoming, Unreadable>;
+    type Next = Result<Incoming, Unreadable>;
 
-    fn all(bytes: &[u8]) -> Vec<Found> {
-        let mut reader = Reader::default();
+    fn read_all(bytes: &[u8]) -> Vec<Next> {
+        let mut reader = RequestReader::default();
         reader.push(bytes);
-        rest(&mut reader)
+        read_rest(&mut reader)
     }
 
-    fn rest(reader: &mut Reader) -> Vec<Found> {
+    fn read_rest(reader: &mut RequestReader) -> Vec<Next> {
         let mut out = Vec::new();
         loop {
             match reader.next() {
@@ -323,15 +325,15 @@ mod tests {
     }
 
     #[test]
-    fn requests_and_packets_are_cut_out() {
+    fn requests_and_packets_are_read_from_pieces() {
         let options = || request(Method::Options, "*", &[("CSeq", "1")], "");
-        let rows: Vec<(&str, &[u8], Vec<Found>)> = vec![
+        let rows: Vec<(&str, &[u8], Vec<Next>)> = vec![
             ("nothing", b"", vec![]),
             ("a line", b"OPTIONS * RTSP/1.0\r\n", vec![]),
             ("a request", b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n", vec![Ok(options())]),
             ("LF alone", b"OPTIONS * RTSP/1.0\nCSeq: 1\n\n", vec![Ok(options())]),
             (
-                "empty lines and blanks",
+                "empty lines and spaces",
                 b"\r\n\n\r\nOPTIONS  *\tRTSP/1.0 \r\nCSeq:1\r\n\r\n\r\n",
                 vec![Ok(options())],
             ),
@@ -358,20 +360,19 @@ mod tests {
             ),
         ];
         for (name, bytes, want) in rows {
-            assert_eq!(all(bytes), want, "{name}");
-            // In pieces of one byte.
-            let mut reader = Reader::default();
+            assert_eq!(read_all(bytes), want, "{name}");
+            let mut reader = RequestReader::default();
             let mut got = Vec::new();
             for byte in bytes {
                 reader.push(&[*byte]);
-                got.extend(rest(&mut reader));
+                got.extend(read_rest(&mut reader));
             }
             assert_eq!(got, want, "{name}, byte by byte");
         }
     }
 
     #[test]
-    fn what_is_wrong_with_a_request_is_its_status() {
+    fn a_faulty_request_has_the_status_to_answer() {
         let rows: [(&[u8], Status, Option<u32>); 14] = [
             (b"FOO rtsp://h/m RTSP/1.0\r\nCSeq: 7\r\n\r\n", Status::NotImplemented, Some(7)),
             (b"options * RTSP/1.0\r\nCSeq: 7\r\n\r\n", Status::NotImplemented, Some(7)),
@@ -389,20 +390,20 @@ mod tests {
             (b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nX: \x1b[2J\r\n\r\n", Status::BadRequest, Some(1)),
         ];
         for (bytes, status, cseq) in rows {
-            let shown = bytes.escape_ascii();
-            assert_eq!(all(bytes), [Ok(Incoming::Faulty(status, cseq))], "{shown}");
+            let printable = bytes.escape_ascii();
+            assert_eq!(read_all(bytes), [Ok(Incoming::Faulty(status, cseq))], "{printable}");
         }
     }
 
     #[test]
-    fn a_header_that_cannot_be_read_hides_no_body() {
+    fn the_body_of_a_request_with_an_unreadable_header_is_skipped() {
         let bytes = b"GET_PARAMETER rtsp://h/m RTSP/1.0\r\nCSeq: 1\r\nX: \xff\r\n\
                       Content-Length: 31\r\n\r\nOPTIONS * RTSP/1.0\r\nCSeq: 9\r\n\r\n";
-        assert_eq!(all(bytes), [Ok(Incoming::Faulty(Status::BadRequest, Some(1)))]);
+        assert_eq!(read_all(bytes), [Ok(Incoming::Faulty(Status::BadRequest, Some(1)))]);
     }
 
     #[test]
-    fn what_has_no_end_is_given_up() {
+    fn a_request_without_an_end_is_unreadable() {
         let rows: [(&[u8], Status); 3] = [
             (
                 b"OPTIONS * RTSP/1.0\r\nContent-Length: 4000000000\r\n\r\n",
@@ -415,10 +416,10 @@ mod tests {
             ),
         ];
         for (bytes, status) in rows {
-            assert_eq!(all(bytes), [Err(Unreadable(status))], "{}", bytes.escape_ascii());
+            assert_eq!(read_all(bytes), [Err(Unreadable(status))], "{}", bytes.escape_ascii());
         }
         for line in ["X", "X: y\r\n"] {
-            let mut reader = Reader::default();
+            let mut reader = RequestReader::default();
             reader.push(b"OPTIONS * RTSP/1.0\r\n");
             let mut pushed = 0;
             while reader.next() == Ok(None) {
@@ -431,13 +432,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_reader_holds_little() {
-        let mut reader = Reader::default();
+    fn an_empty_reader_frees_a_large_buffer() {
+        let mut reader = RequestReader::default();
         reader.push(
             format!("OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nX: {}\r\n\r\n", "x".repeat(60_000))
                 .as_bytes(),
         );
         assert!(matches!(reader.next(), Ok(Some(Incoming::Request(_)))));
-        assert!(!reader.has_begun() && reader.held.capacity() <= KEPT_CAPACITY);
+        assert!(!reader.has_partial_request() && reader.buffer.capacity() <= MAX_EMPTY_CAPACITY);
     }
 }

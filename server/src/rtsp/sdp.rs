@@ -1,38 +1,38 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What DESCRIBE says of a movie (RFC 2326 appendix C, RFC 4566).
+//! Writes the SDP of a movie, which DESCRIBE returns (RFC 2326 appendix C, RFC 4566).
 
 use gstmjpegfile::movie::FrameRate;
 use std::net::IpAddr;
 
-/// The control part of a movie's only stream, after its URL and a slash.
+/// The last segment of the URL of a movie's only stream.
 pub const CONTROL: &str = "stream=0";
 
-/// A movie to be described.
+/// What the SDP of a movie contains.
 #[derive(Debug, Clone, Copy)]
 pub struct Description<'a> {
-    /// Its name, as people read it.
+    /// The name of the movie, for people.
     pub name: &'a str,
-    /// A number of this description (the session id of RFC 4566 section 5.2).
+    /// The session id of RFC 4566 section 5.2.
     pub id: u32,
-    /// The address that the client reached.
+    /// The address of the server to which the client is connected.
     pub server: IpAddr,
-    /// Frames a second.
+    /// Frames per second.
     pub framerate: FrameRate,
-    /// The movie's time in nanoseconds, if its end is known and it has one.
+    /// The duration in nanoseconds; `None` if it is not known or the movie loops.
     pub duration: Option<u64>,
-    /// Whether it is live.
+    /// Whether the movie is live.
     pub live: bool,
 }
 
 impl Description<'_> {
-    /// The SDP.
+    /// Writes the SDP.
     pub fn to_sdp(self) -> String {
         let (family, any) = match self.server {
             IpAddr::V4(_) => ("IP4", "0.0.0.0"),
             IpAddr::V6(_) => ("IP6", "::"),
         };
         let (id, server) = (self.id, self.server);
-        // A name may hold anything but line ends, which nothing in an SDP may.
+        // A file name may contain line ends, but a line of an SDP must not.
         let name: String = self.name.chars().filter(|c| !c.is_control()).collect();
         let rate = self.framerate.frames_per_second();
         let range = match (self.live, self.duration) {
@@ -60,7 +60,7 @@ impl Description<'_> {
     }
 }
 
-/// Nanoseconds as seconds of normal play time, without needless digits.
+/// Writes nanoseconds as seconds of normal play time, without trailing zeros.
 pub fn seconds(nanoseconds: u64) -> String {
     let (whole, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
     let text = format!("{whole}.{rest:09}");
@@ -73,7 +73,7 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     #[test]
-    fn the_whole_of_an_sdp() {
+    fn the_sdp_has_these_lines() {
         let movie = Description {
             name: "movie.mjpeg",
             id: 7,
@@ -87,19 +87,19 @@ mod tests {
                     a=range:npt=0-0.15\r\nm=video 0 RTP/AVP 26\r\na=rtpmap:26 JPEG/90000\r\n\
                     a=framerate:20\r\na=control:stream=0\r\n";
         assert_eq!(movie.to_sdp(), want);
-        let endless = Description { duration: None, ..movie };
-        assert_eq!(endless.to_sdp(), want.replace("npt=0-0.15", "npt=0-"));
+        let looping = Description { duration: None, ..movie };
+        assert_eq!(looping.to_sdp(), want.replace("npt=0-0.15", "npt=0-"));
         let live = Description { live: true, ..movie };
         assert_eq!(live.to_sdp(), want.replace("npt=0-0.15", "npt=now-"));
         let v6 = Description { server: Ipv6Addr::LOCALHOST.into(), ..movie };
         let want = want.replace("IP4 127.0.0.1", "IP6 ::1").replace("IP4 0.0.0.0", "IP6 ::");
         assert_eq!(v6.to_sdp(), want);
-        let odd = Description { name: "\r\na=b\0", ..v6 };
-        assert_eq!(odd.to_sdp(), want.replace("s=movie.mjpeg", "s=a=b"));
+        let with_line_end = Description { name: "\r\na=b\0", ..v6 };
+        assert_eq!(with_line_end.to_sdp(), want.replace("s=movie.mjpeg", "s=a=b"));
     }
 
     #[test]
-    fn times_are_written_with_the_digits_that_they_have() {
+    fn seconds_have_no_trailing_zeros() {
         let rows = [(0, "0"), (1, "0.000000001"), (150_000_000, "0.15"), (70_000_000_000, "70")];
         for (nanoseconds, want) in rows {
             assert_eq!(seconds(nanoseconds), want);

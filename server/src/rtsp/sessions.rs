@@ -1,112 +1,100 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! RTSP sessions: what has been agreed on with each viewer, and what it is sent.
+//! The sessions of standard RTSP, and the stream that each of them plays.
 
 use super::delivery::Delivery;
-use super::frames::PayloadCache;
-use super::library::Library;
-use super::outlet::RtspOutlet;
-use super::play_request::Asked;
+use super::frame_sink::RtspSink;
+use super::gst_server::GstServer;
+use super::payload_cache::PayloadCache;
+use super::play_request::PlayRequest;
 use super::sdp::seconds;
 use crate::connection::limits::Origin;
 use crate::mount::Mount;
-use crate::pacer::{Pacer, Pacers};
+use crate::send::pacer::Pacer;
 use crate::send::stream::{Resources, Stream as StreamOf};
 use crate::send::timeline::Plan;
+use crate::send::{PlaybackMode, SendContext};
 use gst_rtsp_server::RTSPSession;
 use gst_rtsp_server::prelude::*;
-use gstmjpegfile::movie::FrameRate;
 use gstmjpegfile::movie_file::MovieFile;
 use gstmjpegfile::rtp::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-type Stream = StreamOf<RtspOutlet>;
+type Stream = StreamOf<RtspSink>;
 
-/// How movies are played.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PlaybackMode {
-    /// Frames a second.
-    pub framerate: FrameRate,
-    /// They start over at their end.
-    pub looping: bool,
-    /// All viewers see the same of a movie since this moment, and nobody seeks.
-    pub live_since: Option<Instant>,
-}
-
-/// A viewer's session. It plays one movie.
+/// The session of a viewer. It plays one movie.
 pub(super) struct Session {
-    /// The identifier, which gst-rtsp-server has chosen.
+    /// The identifier, chosen by gst-rtsp-server.
     pub id: String,
-    /// The movie's mount.
+    /// The mount of the movie.
     pub mount: Arc<Mount>,
-    /// The library's session, which has the time limit.
-    pub library: RTSPSession,
-    /// Whose limits it counts for.
+    /// The session of gst-rtsp-server, which has the time limit.
+    pub gst_handle: RTSPSession,
+    /// The origin of its connection, which has a limited number of sessions.
     pub origin: Origin,
-    /// The synchronization source that SETUP has told the viewer.
+    /// The synchronization source in the reply to SETUP.
     pub ssrc: u32,
-    /// The way to the viewer.
+    /// Sends packets to the viewer.
     pub delivery: Arc<Delivery>,
-    /// What it is sent, from the first PLAY on.
+    /// The stream that is played; `None` before the first PLAY.
     stream: Mutex<Option<Arc<Stream>>>,
 }
 
 impl Session {
-    /// A session in which nothing has been played.
+    /// A session before its first PLAY.
     pub fn new(
-        (id, library): (String, RTSPSession),
+        (id, gst_handle): (String, RTSPSession),
         mount: Arc<Mount>,
         origin: Origin,
         ssrc: u32,
         delivery: Delivery,
     ) -> Self {
         let (delivery, stream) = (Arc::new(delivery), Mutex::default());
-        Self { id, mount, library, origin, ssrc, delivery, stream }
+        Self { id, mount, gst_handle, origin, ssrc, delivery, stream }
     }
 
     fn stream(&self) -> MutexGuard<'_, Option<Arc<Stream>>> {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether frames are being sent to it.
+    /// Whether frames are being sent to the viewer.
     pub fn is_playing(&self) -> bool {
         self.stream().as_ref().is_some_and(|stream| stream.is_playing())
     }
 
-    /// Sends no more; no packet is sent to it once this returns.
-    fn leave(&self) {
+    /// Removes the viewer from its stream. No packet is sent to it once this returns.
+    fn leave_stream(&self) {
         let stream = self.stream().take();
         if let Some(stream) = stream {
-            stream.with_outlet(|outlet| outlet.leave(&self.id));
+            stream.with_sink(|sink| sink.remove_viewer(&self.id));
         }
     }
 }
 
-/// What a PLAY starts once it has been answered, and what the answer says of it.
-pub(super) struct Prepared {
+/// A play that starts once the PLAY request has been answered.
+pub(super) struct PreparedPlay {
     session: Arc<Session>,
     stream: Arc<Stream>,
-    /// What is played; `None` goes on with what is under way.
+    /// What is played; `None` to continue the present play.
     plan: Option<Plan>,
     live: bool,
-    pub answer: PlayAnswer,
+    pub reply: PlayReply,
 }
 
-/// What a PLAY's reply says of what is sent from then on.
+/// The values of the headers in the reply to PLAY.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct PlayAnswer {
-    /// The Range header.
+pub(super) struct PlayReply {
     pub range: String,
     pub scale: Option<String>,
     pub speed: Option<String>,
-    /// The sequence number of the first packet; not known of what is live.
+    /// The sequence number of the first packet; `None` for a live movie, where it is not known.
     pub sequence_number: Option<u16>,
-    /// The RTP timestamp of the range's start.
+    /// The RTP timestamp of the start of the range.
     pub timestamp: Timestamp,
 }
 
-impl PlayAnswer {
+impl PlayReply {
     /// The RTP-Info header (RFC 2326 section 12.33) for the URL of the stream.
     pub fn rtp_info(&self, url: &str) -> String {
         let number = self.sequence_number.map_or_else(String::new, |it| format!(";seq={it}"));
@@ -114,53 +102,56 @@ impl PlayAnswer {
     }
 }
 
-/// A live movie: its mount point and the file.
+/// Identifies a live movie: its mount point, and the number of its file.
 type LiveKey = (String, u64);
 
-/// A stream of a live movie has so many viewers before there is another one: what is sent within a
-/// millisecond or so.
-const FULL: usize = 32;
+/// The number of viewers of a live stream after which another stream is started for further ones. A
+/// frame is sent to this many viewers within about a millisecond.
+const VIEWERS_PER_STREAM: usize = 32;
 
-/// All sessions.
+/// The sessions of the server.
 pub(super) struct Sessions {
     all: Mutex<HashMap<String, Arc<Session>>>,
-    /// The streams that share a live movie's viewers, each at a time of its own within a frame's.
-    live: Mutex<HashMap<LiveKey, Vec<Weak<Stream>>>>,
-    library: Arc<Library>,
-    mode: PlaybackMode,
+    /// The streams of each live movie. They share its viewers, and each has its own pacer or slot.
+    live_streams: Mutex<HashMap<LiveKey, Vec<Weak<Stream>>>>,
+    gst_server: Arc<GstServer>,
+    context: SendContext,
     resources: Arc<Resources<PayloadCache>>,
-    /// The name by which RTCP knows this server.
+    /// The CNAME of the server in RTCP.
     cname: Arc<str>,
-    pacers: Arc<Pacers>,
 }
 
-/// Why a PLAY cannot be served.
+/// Why a PLAY request cannot be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotPlayed {
-    /// The movie is gone.
+pub(super) enum PlayError {
+    /// The movie cannot be opened any more.
     NoMovie,
-    /// There is no thread that sends.
+    /// There is no pacer.
     NoPacer,
 }
 
 impl Sessions {
-    /// Without a session.
+    /// No sessions. `cache_capacity` is the size of the cache of prepared frames in bytes.
     pub fn new(
-        library: &Arc<Library>,
-        mode: PlaybackMode,
-        resources: Resources<PayloadCache>,
-        pacers: Arc<Pacers>,
+        gst_server: &Arc<GstServer>,
+        context: SendContext,
+        cache_capacity: u64,
     ) -> Arc<Self> {
-        let (all, live) = (Mutex::default(), Mutex::default());
-        let cname = format!("{:08x}{:08x}", crate::random(), crate::random()).into();
-        let (library, resources) = (library.clone(), Arc::new(resources));
-        let sessions = Self { all, live, library, mode, resources, cname, pacers };
-        let sessions = Arc::new(sessions);
-        let of_library = Arc::downgrade(&sessions);
-        // Before anything else hears of it, so that nothing is sent to a viewer that is gone.
-        sessions.library.on_session_ended(move |id| {
-            if let Some(sessions) = of_library.upgrade() {
-                sessions.forget(id);
+        let fetcher = PayloadCache::new(cache_capacity);
+        let sessions = Arc::new(Self {
+            all: Mutex::default(),
+            live_streams: Mutex::default(),
+            gst_server: gst_server.clone(),
+            resources: Arc::new(Resources { fetcher, workers: context.workers.clone() }),
+            context,
+            cname: format!("{:08x}{:08x}", crate::random(), crate::random()).into(),
+        });
+        // gst-rtsp-server ends sessions too, such as those that time out. This is its first handler,
+        // so that no packet is sent to a viewer after other code has seen the session end.
+        let weak = Arc::downgrade(&sessions);
+        sessions.gst_server.on_session_ended(move |id| {
+            if let Some(sessions) = weak.upgrade() {
+                sessions.remove(id);
             }
         });
         sessions
@@ -170,52 +161,52 @@ impl Sessions {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A session that has not ended.
+    /// The session with an identifier, if it has not ended.
     pub fn get(&self, id: &str) -> Option<Arc<Session>> {
         self.all().get(id).cloned()
     }
 
-    /// Takes a new session in.
+    /// Adds a new session.
     pub fn add(&self, session: Session) {
         self.all().insert(session.id.clone(), Arc::new(session));
     }
 
-    /// How many sessions count for an origin.
+    /// The number of sessions of an origin.
     pub fn count(&self, origin: Origin) -> usize {
         self.all().values().filter(|session| session.origin == origin).count()
     }
 
-    fn forget(&self, id: &str) {
+    fn remove(&self, id: &str) {
         let session = self.all().remove(id);
         if let Some(session) = session {
-            session.leave();
+            session.leave_stream();
         }
     }
 
-    /// Ends a session: no packet is sent to it once this returns. It may wait for locks of the
-    /// library.
+    /// Ends a session. No packet is sent to its viewer once this returns. May wait for locks of
+    /// gst-rtsp-server.
     pub fn end(&self, id: &str) {
-        self.forget(id);
-        self.library.end(id);
+        self.remove(id);
+        self.gst_server.end(id);
     }
 
-    /// Ends the sessions that nobody has kept alive. What a connection takes keeps its viewer's
-    /// session alive; of datagrams the viewer's reports do, which the library receives.
+    /// Ends the sessions that have timed out. A session over TCP is kept alive by the frames that its
+    /// connection accepts, one over UDP by the reports that gst-rtsp-server receives from its viewer.
     pub fn end_expired(&self) {
-        let taken: Vec<Arc<Session>> = {
+        let alive: Vec<Arc<Session>> = {
             let all = self.all();
-            all.values().filter(|session| session.delivery.was_taken()).cloned().collect()
+            all.values().filter(|session| session.delivery.was_used()).cloned().collect()
         };
-        for session in taken {
-            session.library.touch();
+        for session in alive {
+            session.gst_handle.touch();
         }
-        let ended = self.library.end_expired();
+        let ended = self.gst_server.end_expired();
         if ended > 0 {
             tracing::info!(sessions = ended, "sessions timed out");
         }
     }
 
-    /// Stops all that is sent, and says so to whoever it is sent to.
+    /// Ends all sessions, and reports the end to their viewers.
     pub fn end_all(&self) {
         let all = std::mem::take(&mut *self.all());
         for session in all.into_values() {
@@ -226,23 +217,25 @@ impl Sessions {
         }
     }
 
-    /// Stops for a PAUSE.
+    /// Pauses a session.
     pub fn pause(&self, session: &Session) {
-        if let Some(stream) = &*session.stream() {
-            match self.mode.live_since {
-                Some(_) => drop(stream.with_outlet(|outlet| outlet.leave(&session.id))),
+        // The lock is released before this waits until a frame is sent: tasks of connections take it.
+        let stream = session.stream().clone();
+        if let Some(stream) = stream {
+            match self.context.mode.live_since {
+                Some(_) => drop(stream.with_sink(|sink| sink.remove_viewer(&session.id))),
                 None => stream.stop(),
             }
         }
     }
 
-    /// A movie's time in nanoseconds, if its end is known and it has one.
+    /// The duration of a movie in nanoseconds; `None` if it is not known or the movie loops.
     pub fn duration(&self, movie: &MovieFile) -> Option<u64> {
-        let frames = movie.total_frames().filter(|_| !self.mode.looping)?;
-        Some(self.mode.framerate.start_of(frames).get())
+        let PlaybackMode { framerate, looping, .. } = self.context.mode;
+        movie.total_frames().filter(|_| !looping).map(|frames| framerate.start_of(frames).get())
     }
 
-    /// The duration of the movie that a session plays.
+    /// The duration of the movie of a session, as [`Self::duration`] returns it.
     pub fn duration_of(&self, session: &Session) -> Option<u64> {
         let playing = session.stream().as_ref().map(|stream| stream.movie());
         let movie = playing.or_else(|| session.mount.open().ok())?;
@@ -250,141 +243,149 @@ impl Sessions {
     }
 
     fn new_stream(&self, movie: Arc<MovieFile>, ssrc: u32, pacer: Pacer) -> Arc<Stream> {
-        let PlaybackMode { framerate, looping, live_since } = self.mode;
-        let outlet = RtspOutlet::new(ssrc, self.cname.clone(), live_since.is_some());
-        let resources = self.resources.clone();
+        let SendContext { mode, limit_log, .. } = &self.context;
+        let live = mode.live_since.is_some();
+        let sink = RtspSink::new(ssrc, self.cname.clone(), live, limit_log.clone());
         // RFC 3550 section 5.1 asks for a random start.
         let start = Timestamp::from_ticks(crate::random());
-        Stream::new(movie, (framerate, looping), start, resources, pacer, outlet)
+        Stream::new(movie, mode, start, self.resources.clone(), pacer, sink)
     }
 
-    /// Stops what is played and makes ready what a PLAY asks for.
-    pub fn prepare(&self, session: &Arc<Session>, asked: &Asked) -> Result<Prepared, NotPlayed> {
+    /// Stops the present play and prepares the one that a PLAY request asks for.
+    pub fn prepare(
+        &self,
+        session: &Arc<Session>,
+        request: &PlayRequest,
+    ) -> Result<PreparedPlay, PlayError> {
+        let mode = &self.context.mode;
         let present = session.stream().clone();
-        if let Some(since) = self.mode.live_since {
+        if let Some(since) = mode.live_since {
             let stream = match present {
                 Some(stream) => stream,
                 None => self.live_stream(session)?,
             };
-            return Ok(self.join_live(session, stream, since, asked));
+            return Ok(self.prepare_live(session, stream, since, request));
         }
         let stream = match present {
             Some(stream) => stream,
             None => {
-                let movie = session.mount.open().map_err(|_| NotPlayed::NoMovie)?;
-                let pacer = self.pacers.pick().ok_or(NotPlayed::NoPacer)?;
+                let movie = session.mount.open().map_err(|_| PlayError::NoMovie)?;
+                let pacer = self.context.pacers.pick().ok_or(PlayError::NoPacer)?;
                 let stream = self.new_stream(movie, session.ssrc, pacer);
-                stream.with_outlet(|outlet| outlet.join(&session.id, session.delivery.clone()));
+                stream.with_sink(|sink| sink.add_viewer(&session.id, session.delivery.clone()));
                 *session.stream() = Some(stream.clone());
                 stream
             }
         };
-        let goes_on = stream.is_playing() && asked.is_plain();
-        if !goes_on {
+        let continues = stream.is_playing() && request.is_plain();
+        if !continues {
             stream.stop();
         }
         let position = stream.position();
         let duration = self.duration(&stream.movie());
-        let start = asked.begin.unwrap_or(position.nanoseconds);
-        let (scale, speed) = (asked.scale.unwrap_or(1.0), asked.speed.unwrap_or(1.0));
-        let mut plan = Plan::new(self.mode.framerate, start, asked.end, scale, speed);
-        // A looping movie counts on over its passes.
+        let start = request.start.unwrap_or(position.nanoseconds);
+        let (scale, speed) = (request.scale.unwrap_or(1.0), request.speed.unwrap_or(1.0));
+        let mut plan = Plan::new(mode.framerate, start, request.end, scale, speed);
+        // The position in a looping movie counts on over its passes.
         if let Some(frames) = stream.movie().total_frames()
-            && !self.mode.looping
+            && !mode.looping
         {
             plan.start_within(frames);
         }
-        // The movie's own end is left open: rtspsrc 1.22 would estimate when it comes, from packets
-        // of before a seek too, and stop there. RTCP BYE reports it.
-        let end = match (asked.end, plan.is_backwards()) {
+        // The reply does not state the end of the movie. rtspsrc 1.22 would estimate the time until
+        // then, partly from packets before a seek, and stop. RTCP BYE reports the end.
+        let end = match (request.end, plan.is_backwards()) {
             (None, true) => Some(0),
             (end, true) => end,
             (end, false) => end.filter(|end| duration.is_none_or(|duration| *end < duration)),
         };
         let end = end.map_or_else(String::new, seconds);
         let rate = |rate: f64| format!("{rate:.3}");
-        let answer = PlayAnswer {
+        let reply = PlayReply {
             range: format!("npt={}-{end}", seconds(plan.position(0))),
-            scale: asked.scale.map(rate),
-            speed: asked.speed.map(rate),
-            sequence_number: stream.with_outlet(|outlet| outlet.sequence_number()),
+            scale: request.scale.map(rate),
+            speed: request.speed.map(rate),
+            sequence_number: stream.with_sink(|sink| sink.sequence_number()),
             timestamp: position.rtptime,
         };
-        let (session, plan) = (session.clone(), (!goes_on).then_some(plan));
-        Ok(Prepared { session, stream, plan, live: false, answer })
+        let (session, plan) = (session.clone(), (!continues).then_some(plan));
+        Ok(PreparedPlay { session, stream, plan, live: false, reply })
     }
 
-    /// The stream of a live movie for one more viewer: the emptiest, or a new one if all are full
-    /// and there is a place for one. All at once, they would be in one another's way.
-    fn live_stream(&self, session: &Session) -> Result<Arc<Stream>, NotPlayed> {
-        let movie = session.mount.open().map_err(|_| NotPlayed::NoMovie)?;
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The stream of a live movie for one more viewer: the one with the fewest viewers, or a new one
+    /// if all are full and a pacer has a free slot.
+    fn live_stream(&self, session: &Session) -> Result<Arc<Stream>, PlayError> {
+        let movie = session.mount.open().map_err(|_| PlayError::NoMovie)?;
+        let mut live = self.live_streams.lock().unwrap_or_else(PoisonError::into_inner);
         live.retain(|_, streams| streams.iter().any(|stream| stream.strong_count() > 0));
         let key = (session.mount.point.clone(), movie.number());
         let streams = live.entry(key).or_default();
-        let places = self.pacers.places(self.mode.framerate);
+        let SendContext { mode, pacers, .. } = &self.context;
         let mut free = None;
         let mut emptiest = None;
-        for (which, pacer) in places.enumerate() {
-            let Some(stream) = streams.get(which).and_then(Weak::upgrade) else {
-                free = free.or(Some((which, pacer)));
+        for (index, pacer) in pacers.with_slots(mode.framerate).enumerate() {
+            let Some(stream) = streams.get(index).and_then(Weak::upgrade) else {
+                free = free.or(Some((index, pacer)));
                 continue;
             };
-            // Each session that watches holds it.
+            // Each session that plays the stream has a reference.
             let viewers = Arc::strong_count(&stream);
-            if emptiest.as_ref().is_none_or(|(least, _)| viewers < *least) {
+            if emptiest.as_ref().is_none_or(|(fewest, _)| viewers < *fewest) {
                 emptiest = Some((viewers, stream));
             }
         }
         match (emptiest, free) {
-            (Some((viewers, stream)), free) if viewers < FULL || free.is_none() => Ok(stream),
-            (_, Some((which, pacer))) => {
-                let stream = self.new_stream(movie, session.ssrc, pacer);
-                let count = streams.len().max(which + 1);
-                streams.resize_with(count, Weak::new);
-                streams[which] = Arc::downgrade(&stream);
+            (Some((viewers, stream)), free) if viewers < VIEWERS_PER_STREAM || free.is_none() => {
                 Ok(stream)
             }
-            (_, None) => Err(NotPlayed::NoPacer),
+            (_, Some((index, pacer))) => {
+                let stream = self.new_stream(movie, session.ssrc, pacer);
+                let count = streams.len().max(index + 1);
+                streams.resize_with(count, Weak::new);
+                streams[index] = Arc::downgrade(&stream);
+                Ok(stream)
+            }
+            (_, None) => Err(PlayError::NoPacer),
         }
     }
 
-    fn join_live(
+    fn prepare_live(
         &self,
         session: &Arc<Session>,
         stream: Arc<Stream>,
         since: Instant,
-        asked: &Asked,
-    ) -> Prepared {
+        request: &PlayRequest,
+    ) -> PreparedPlay {
         *session.stream() = Some(stream.clone());
         let elapsed = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let timestamp = stream.position().rtptime;
-        // At its own rate, whatever is asked for.
-        let own = |rate: Option<f64>| rate.map(|_| "1.000".to_owned());
-        let answer = PlayAnswer {
+        // A live movie is always played at its own rate.
+        let own_rate = |rate: Option<f64>| rate.map(|_| "1.000".to_owned());
+        let reply = PlayReply {
             range: "npt=now-".to_owned(),
-            scale: own(asked.scale),
-            speed: own(asked.speed),
+            scale: own_rate(request.scale),
+            speed: own_rate(request.speed),
             sequence_number: None,
             timestamp,
         };
-        let plan = Some(Plan::new(self.mode.framerate, elapsed, None, 1.0, 1.0));
-        Prepared { session: session.clone(), stream, plan, live: true, answer }
+        let plan = Some(Plan::new(self.context.mode.framerate, elapsed, None, 1.0, 1.0));
+        PreparedPlay { session: session.clone(), stream, plan, live: true, reply }
     }
 }
 
-impl Prepared {
-    /// The PLAY has been answered: packets follow.
+impl PreparedPlay {
+    /// Starts the play. Must be called after the reply has been sent.
     pub fn start(self) {
         let Self { session, stream, plan, live, .. } = self;
-        // Held, so that a session that ends meanwhile has ended, or ends what is started here.
+        // Locked until the play has started: a session that ends meanwhile either has no stream any
+        // more, or stops this play afterwards.
         let present = session.stream();
         if !present.as_ref().is_some_and(|present| Arc::ptr_eq(present, &stream)) {
             return;
         }
         if live {
-            stream.with_outlet(|outlet| outlet.join(&session.id, session.delivery.clone()));
-            // A report for the new viewer, too.
+            stream.with_sink(|sink| sink.add_viewer(&session.id, session.delivery.clone()));
+            // The new viewer needs a sender report.
             stream.report_soon();
         }
         if let Some(plan) = plan
@@ -400,8 +401,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rtp_info_states_what_is_known() {
-        let answer = |sequence_number| PlayAnswer {
+    fn rtp_info_has_the_sequence_number_if_it_is_known() {
+        let reply = |sequence_number| PlayReply {
             range: String::new(),
             scale: None,
             speed: None,
@@ -414,7 +415,7 @@ mod tests {
             (None, "url=rtsp://host/movie.mjpeg/stream=0;rtptime=9"),
         ];
         for (number, want) in rows {
-            assert_eq!(answer(number).rtp_info(url), want);
+            assert_eq!(reply(number).rtp_info(url), want);
         }
     }
 }

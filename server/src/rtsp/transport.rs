@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The `Transport` header (RFC 2326 section 12.39): which of a client's offers is served.
+//! Chooses a transport from the `Transport` header of a SETUP request (RFC 2326 section 12.39).
 
-/// The lowest port that RTP is sent to. Lower ones are other services'.
-const LEAST_PORT: u16 = 1024;
+/// The lowest port that RTP is sent to. Lower ones belong to system services.
+const MIN_PORT: u16 = 1024;
 
-/// How RTP and RTCP get to a viewer.
+/// How RTP and RTCP are sent to a viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// In datagrams to these ports of the client.
@@ -24,33 +24,33 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// The first of the offers, in the client's order of preference, that is served; `None` if
-    /// none is: 461.
+    /// The first offer that is supported, in the client's order of preference; `None` if there is no
+    /// such offer, which is answered with 461.
     pub fn choose(header: &str) -> Option<Self> {
-        header.split(',').find_map(|offer| Self::of_offer(offer.trim()))
+        header.split(',').find_map(|offer| Self::parse_offer(offer.trim()))
     }
 
-    fn of_offer(offer: &str) -> Option<Self> {
-        let mut parts = offer.split(';').map(str::trim);
-        let protocol = parts.next()?.to_ascii_uppercase();
+    fn parse_offer(offer: &str) -> Option<Self> {
+        let mut parameters = offer.split(';').map(str::trim);
+        let protocol = parameters.next()?.to_ascii_uppercase();
         let tcp = match protocol.as_str() {
             "RTP/AVP" | "RTP/AVP/UDP" => false,
             "RTP/AVP/TCP" => true,
             _ => return None,
         };
-        let mut range = None;
-        let wanted = if tcp { "interleaved" } else { "client_port" };
-        for part in parts {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let mut numbers = None;
+        let name_of_numbers = if tcp { "interleaved" } else { "client_port" };
+        for parameter in parameters {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
             match name.as_str() {
                 "multicast" => return None,
                 "mode" if !value.trim_matches('"').eq_ignore_ascii_case("play") => return None,
-                name if name == wanted => range = Some(numbers(value)?),
+                name if name == name_of_numbers => numbers = Some(parse_numbers(value)?),
                 _ => {}
             }
         }
-        match (tcp, range) {
+        match (tcp, numbers) {
             (true, None) => Some(Self::Interleaved { rtp: 0, rtcp: 1 }),
             (true, Some((rtp, rtcp))) => {
                 let rtp = u8::try_from(rtp).ok()?;
@@ -61,18 +61,18 @@ impl Transport {
                 (rtp < rtcp).then_some(Self::Interleaved { rtp, rtcp })
             }
             (false, Some((rtp, rtcp))) => {
-                // RFC 3550 section 11: RTCP's port is the next one.
+                // RFC 3550 section 11: RTCP uses the next port.
                 let rtcp = match rtcp {
                     Some(rtcp) => rtcp,
                     None => rtp.checked_add(1)?,
                 };
-                (rtp >= LEAST_PORT && rtcp > rtp).then_some(Self::Udp { rtp, rtcp })
+                (rtp >= MIN_PORT && rtcp > rtp).then_some(Self::Udp { rtp, rtcp })
             }
             (false, None) => None,
         }
     }
 
-    /// The offer as gst-rtsp-server is handed it.
+    /// A `Transport` header that offers exactly this, for gst-rtsp-server.
     pub fn offer(self) -> String {
         match self {
             Self::Udp { rtp, rtcp } => format!("RTP/AVP;unicast;client_port={rtp}-{rtcp}"),
@@ -83,9 +83,9 @@ impl Transport {
     }
 }
 
-/// A number, or two with a hyphen between.
-fn numbers(text: &str) -> Option<(u16, Option<u16>)> {
-    // No sign: `parse` takes a plus.
+/// Parses a number, or two with a hyphen between.
+fn parse_numbers(text: &str) -> Option<(u16, Option<u16>)> {
+    // Digits only: `parse` would accept a plus sign.
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         text.parse().ok().filter(|_| digits)
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn offers() {
+    fn the_first_supported_offer_is_chosen() {
         let udp = |rtp, rtcp| Some(Transport::Udp { rtp, rtcp });
         let tcp = |rtp, rtcp| Some(Transport::Interleaved { rtp, rtcp });
         let rows = [
@@ -112,37 +112,36 @@ mod tests {
             ("RTP/AVP/UDP;unicast;client_port=5000-5001;mode=\"PLAY\"", udp(5000, 5001)),
             ("rtp/avp; unicast; client_port = 5000 - 5001; mode=play", udp(5000, 5001)),
             ("RTP/AVP;unicast;client_port=45228", udp(45_228, 45_229)),
-            ("RTP/AVP;client_port=5001-5000", None),
-            ("RTP/AVP;unicast;client_port=0-0", None),
-            ("RTP/AVP;unicast;client_port=53-54", None),
-            ("RTP/AVP;unicast;client_port=65535", None),
-            ("RTP/AVP;unicast;client_port=70000-70001", None),
-            ("RTP/AVP;unicast;client_port=+5000-5001", None),
-            ("RTP/AVP;unicast;client_port=", None),
-            ("RTP/AVP;unicast", None),
-            ("RTP/AVP;multicast;client_port=5000-5001", None),
-            ("RTP/AVP;unicast;client_port=5000-5001;mode=RECORD", None),
-            ("RTP/SAVP;unicast;client_port=5000-5001", None),
             ("RTP/AVP/TCP;unicast;interleaved=0-1", tcp(0, 1)),
             ("RTP/AVP/TCP;interleaved=6-7", tcp(6, 7)),
             ("RTP/AVP/TCP;interleaved=254", tcp(254, 255)),
             ("RTP/AVP/TCP", tcp(0, 1)),
-            ("RTP/AVP/TCP;interleaved=7-3", None),
-            ("RTP/AVP/TCP;interleaved=255", None),
-            ("RTP/AVP/TCP;interleaved=256-257", None),
             ("RTP/AVP;multicast,RTP/AVP/TCP;interleaved=0-1", tcp(0, 1)),
             ("RTP/AVP;unicast;client_port=5000-5001,RTP/AVP/TCP", udp(5000, 5001)),
-            ("RTP/UDP;client_port=5000", None),
-            ("", None),
-            (",;=,", None),
         ];
         for (header, want) in rows {
             assert_eq!(Transport::choose(header), want, "{header}");
         }
+        let unsupported = |header: &str| assert_eq!(Transport::choose(header), None, "{header}");
+        let ports = ["0-0", "53-54", "65535", "70000-70001", "+5000-5001", "5001-5000", ""];
+        for ports in ports {
+            unsupported(&format!("RTP/AVP;unicast;client_port={ports}"));
+        }
+        for channels in ["7-3", "255", "256-257"] {
+            unsupported(&format!("RTP/AVP/TCP;interleaved={channels}"));
+        }
+        let ports = "client_port=5000-5001";
+        for protocol in ["RTP/SAVP;unicast", "RTP/UDP", "RTP/AVP;multicast", "RTP/AVP;mode=RECORD"]
+        {
+            unsupported(&format!("{protocol};{ports}"));
+        }
+        for header in ["RTP/AVP;unicast", "", ",;=,"] {
+            unsupported(header);
+        }
     }
 
     #[test]
-    fn what_is_handed_on_is_understood_as_it_was() {
+    fn the_offer_to_gst_rtsp_server_means_the_same_transport() {
         for header in ["RTP/AVP;client_port=5000", "RTP/AVP/TCP;interleaved=4-9"] {
             let chosen = Transport::choose(header).unwrap();
             assert_eq!(Transport::choose(&chosen.offer()), Some(chosen));

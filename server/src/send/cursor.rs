@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which frame of a movie's file is the next one: where it lies, where the movie ends or starts over,
-//! and what becomes of a file that changes meanwhile.
+//! Finds the next frame of a movie in its file. A looping movie starts again at its end, and then a
+//! changed file takes the place of the old one.
 
 use gstmjpegfile::movie::FrameLocation;
 use gstmjpegfile::movie_file::{Lookup, MovieFile};
@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// The known frames of a movie.
+/// The index of the frames of a movie.
 pub(crate) trait Index: Sized {
-    /// Where a frame lies; [`Lookup::Cancelled`] while that is not known.
+    /// Looks up the position of a frame; [`Lookup::Cancelled`] if it is not indexed yet.
     fn look_up(&self, frame: u64) -> Lookup;
 
-    /// The movie as it is now, if its file has changed since.
+    /// The movie as it is now, if its file has changed since it was opened.
     fn if_changed(&self) -> Option<Self>;
 }
 
@@ -27,33 +27,33 @@ impl Index for Arc<MovieFile> {
     }
 }
 
-/// What is sent next.
+/// What [`Cursor::look_up`] finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// The frame of this number in the file, which lies there.
+    /// The number of the frame in the file, and its position.
     Frame(u64, FrameLocation),
-    /// The index has not come so far.
+    /// The frame is not indexed yet.
     NotIndexed,
-    /// The movie has no such frame, and does not start over.
+    /// The movie has no such frame, and does not loop.
     End,
 }
 
-/// A movie, and how often it has started over.
+/// Maps frame numbers that count on over all passes of a looping movie to frames of its file.
 #[derive(Debug)]
 pub(crate) struct Cursor<M = Arc<MovieFile>> {
     movie: M,
     looping: bool,
-    /// Frames of the passes before this one.
+    /// The number of frames in the passes before this one.
     passed: u64,
 }
 
 impl<M: Index> Cursor<M> {
-    /// At the first pass.
+    /// A cursor in the first pass of a movie.
     pub fn new(movie: M, looping: bool) -> Self {
         Self { movie, looping, passed: 0 }
     }
 
-    /// The movie as it is in this pass.
+    /// The movie that this pass plays.
     pub fn movie(&self) -> &M {
         &self.movie
     }
@@ -63,7 +63,7 @@ impl<M: Index> Cursor<M> {
         self.passed = 0;
     }
 
-    /// The frame of a number that counts on over all passes.
+    /// Looks up a frame by a number that counts on over all passes.
     pub fn look_up(&mut self, frame: u64) -> Next {
         let within = frame.saturating_sub(self.passed);
         match self.movie.look_up(within) {
@@ -71,7 +71,7 @@ impl<M: Index> Cursor<M> {
             Lookup::Cancelled => Next::NotIndexed,
             Lookup::End(frames) if frames > 0 && self.looping => {
                 self.passed += within - within % frames;
-                // Taken in between passes only, so that a pass is of one file.
+                // Only between passes, so that all frames of a pass are from one file.
                 if let Some(changed) = self.movie.if_changed() {
                     self.movie = changed;
                 }
@@ -79,7 +79,7 @@ impl<M: Index> Cursor<M> {
                 match self.movie.look_up(within) {
                     Lookup::Frame(location) => Next::Frame(within, location),
                     Lookup::Cancelled => Next::NotIndexed,
-                    // The changed movie is shorter: this pass is over, too, at its next frame.
+                    // The changed movie is shorter and has no such frame: the next pass starts.
                     Lookup::End(0) => Next::End,
                     Lookup::End(_) => {
                         self.passed += within;
@@ -95,7 +95,7 @@ impl<M: Index> Cursor<M> {
         }
     }
 
-    /// The movie's last frame, once it is known.
+    /// The last frame of the movie, if the whole movie is indexed.
     pub fn last(&self) -> Option<(u64, FrameLocation)> {
         let Lookup::End(frames @ 1..) = self.movie.look_up(u64::MAX) else { return None };
         match self.movie.look_up(frames - 1) {
@@ -111,13 +111,14 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
 
-    /// A file of so many frames, of which so many are indexed; a frame's offset is its version.
+    /// A movie whose frames all have its version as their offset, so that a test sees which version
+    /// a frame is from.
     #[derive(Debug, Clone)]
     struct File {
         frames: u64,
         indexed: u64,
         version: u64,
-        /// What is there at the next look.
+        /// The movie that `if_changed` returns once.
         changed: Rc<RefCell<Option<File>>>,
     }
 
@@ -141,7 +142,7 @@ mod tests {
         }
     }
 
-    /// A frame's number and its file, or why there is none.
+    /// The number of a frame in its file and the version of the file.
     fn next(cursor: &mut Cursor<File>, frame: u64) -> Result<(u64, u64), Next> {
         match cursor.look_up(frame) {
             Next::Frame(number, location) => Ok((number, location.offset)),
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_movie_ends_or_starts_over() {
+    fn a_movie_ends_or_loops() {
         let rows = [
             (false, 0, Ok((0, 1))),
             (false, 2, Ok((2, 1))),
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_indexed_is_waited_for() {
+    fn frames_are_found_once_they_are_indexed() {
         let mut cursor = Cursor::new(File { indexed: 2, ..file(1, 5) }, true);
         assert_eq!(next(&mut cursor, 1), Ok((1, 1)));
         assert_eq!(next(&mut cursor, 2), Err(Next::NotIndexed));
@@ -180,8 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_is_taken_in_between_passes() {
-        // Frames of the second file; the files that the frames from 0 on come from.
+    fn a_changed_file_is_used_from_the_next_pass_on() {
+        // The number of frames in the changed file; number in the file and version of each frame.
         let rows = [
             (5, vec![(0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (2, 2), (3, 2), (4, 2), (0, 2)]),
             (3, vec![(0, 1), (1, 1), (2, 1), (0, 2), (1, 2), (2, 2), (0, 2)]),
@@ -194,14 +195,14 @@ mod tests {
             let got: Vec<_> = numbers.map(|number| next(&mut cursor, number).unwrap()).collect();
             assert_eq!(got, want, "{frames}");
         }
-        // Emptied.
+        // The file has become empty.
         let mut cursor = Cursor::new(file(1, 3), true);
         cursor.movie.changed.replace(Some(file(2, 0)));
         assert_eq!(next(&mut cursor, 3), Err(Next::End));
     }
 
     #[test]
-    fn a_position_after_a_change_to_a_shorter_file_is_its_first_frame() {
+    fn a_position_past_the_end_of_a_shorter_file_is_its_first_frame() {
         let mut cursor = Cursor::new(file(1, 10), true);
         cursor.movie.changed.replace(Some(file(2, 4)));
         assert_eq!(next(&mut cursor, 17), Ok((0, 2)));

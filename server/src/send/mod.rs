@@ -1,130 +1,199 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One sender for every outlet: a movie, a position in it, and frames sent at their times.
+//! Sends the frames of movies, each at its time, in standard RTSP and in the lab's dialect.
 //!
-//! - [`cursor`]: which frame of the file comes next: loops, growth, replacement, damage.
-//! - [`timeline`]: which frame is sent at which tick, when, with which RTP timestamp.
-//! - [`prefetch`]: frames that must be read from a disk or encoded, made elsewhere.
-//! - [`stream`]: the three put together, on a pacer's thread.
-//! - [`reports`]: what the log says of movies.
+//! What happens to a frame, in this order:
 //!
-//! An [`Outlet`] makes of each frame what is sent and sends it: RTP/JPEG to the viewers of standard
-//! RTSP (`rtsp/outlet.rs`), one datagram a frame to a lab client (`lab/outlet.rs`).
+//! - [`pacer`]: a thread wakes up when the next frame of a stream is due.
+//! - [`stream`]: does all that follows for one stream.
+//! - [`timeline`]: which frame is due, with which RTP timestamp.
+//! - [`cursor`]: where the frame is in the file; the movie may repeat, grow or be replaced.
+//! - [`FrameFetcher`]: reads the frame and prepares it: `rtsp/payload_cache.rs`,
+//!   `lab/frame_sink.rs`.
+//! - [`workers`] and [`prefetch`]: read or encode a frame on another thread if that takes long.
+//! - [`FrameSink`]: sends the frame to the viewers: RTP/JPEG in `rtsp/frame_sink.rs`, one datagram a
+//!   frame in `lab/frame_sink.rs`.
+//! - [`datagrams`]: sends the packets of a frame with few system calls.
+//! - [`movie_log`]: logs what is wrong with a movie, once.
+//!
+//! [`clock`] is the clock for all of that.
 
+pub(crate) mod clock;
 pub(crate) mod cursor;
+pub(crate) mod datagrams;
+pub(crate) mod movie_log;
+pub(crate) mod pacer;
 pub(crate) mod prefetch;
-pub(crate) mod reports;
 pub(crate) mod stream;
 pub(crate) mod timeline;
+pub(crate) mod workers;
 
-use crate::connection::outbox::{Drained, Sent};
-use gstmjpegfile::movie::FrameLocation;
+use crate::config::Config;
+use crate::connection::outbox::{OnDrained, SendOutcome};
+use crate::limit_log::LimitLog;
+use gstmjpegfile::movie::{FrameLocation, FrameRate};
 use gstmjpegfile::movie_file::MovieFile;
 use gstmjpegfile::rtp::Timestamp;
+use pacer::Pacers;
 use std::io;
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use workers::Workers;
+
+/// How all movies of a server are played.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlaybackMode {
+    /// Frames per second.
+    pub framerate: FrameRate,
+    /// Whether movies start again at their end.
+    pub looping: bool,
+    /// When the live movies started; `None` if movies are played on demand.
+    pub live_since: Option<Instant>,
+}
+
+impl PlaybackMode {
+    /// The mode that the command line asks for, in a server that starts now.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            framerate: config.framerate,
+            looping: config.looping,
+            live_since: config.live.then(Instant::now),
+        }
+    }
+}
+
+/// What the services of both languages send frames with.
+#[derive(Clone)]
+pub(crate) struct SendContext {
+    pub mode: PlaybackMode,
+    pub pacers: Arc<Pacers>,
+    pub workers: Workers,
+    /// Counts the frames and packets that are dropped.
+    pub limit_log: Arc<LimitLog>,
+}
 
 /// A frame of a movie.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FrameRef<'a> {
     /// The movie.
     pub movie: &'a MovieFile,
-    /// Its number, from 0.
+    /// The number of the frame in the file, from 0.
     pub number: u64,
-    /// Where it lies in the file.
+    /// The position of the frame in the file.
     pub location: FrameLocation,
 }
 
-/// What fetching a frame has come to.
+/// A frame that is due.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DueFrame<'a> {
+    /// The frame in the movie.
+    pub source: FrameRef<'a>,
+    /// The RTP timestamp to send it with.
+    pub rtptime: Timestamp,
+}
+
+/// Returns a function that schedules a stream again.
+pub(crate) type Resume<'a> = &'a dyn Fn() -> OnDrained;
+
+/// The result of fetching a frame.
 #[derive(Debug)]
-pub(crate) enum Fetched<F> {
-    /// It can be sent.
+pub(crate) enum FetchOutcome<F> {
+    /// The frame, ready to be sent.
     Ready(F),
-    /// It has to be waited for, not on a thread that others' frames wait for.
+    /// The frame must be read from a disk. A pacer's thread must not wait for that.
     NotInMemory,
-    /// It has to be encoded anew, not on that thread either.
+    /// The frame must be encoded again. A pacer's thread must not do that.
     MustEncode,
-    /// The file has become shorter: the movie ends before it.
+    /// The file has become shorter and ends before this frame.
     Shrunk,
 }
 
-/// Makes of a movie's frames what an outlet sends. Shared by threads; what differs from stream to
-/// stream is in the options.
-pub(crate) trait Frames: Send + Sync + 'static {
-    /// A frame as it is sent.
+/// Reads frames of movies and prepares them for a kind of [`FrameSink`]. One fetcher serves all
+/// streams, on several threads; what differs between streams is in the options.
+pub(crate) trait FrameFetcher: Send + Sync + 'static {
+    /// A frame as the sink sends it.
     type Frame: Send + 'static;
-    /// What frames are made for, such as a size in pixels.
+    /// What the frame must be like, such as its size in pixels.
     type Options: Copy + Send + 'static;
 
-    /// Fetches a frame without waiting or encoding; `scratch` is memory for its bytes.
+    /// Fetches a frame without waiting for a disk and without encoding. `scratch` is memory for the
+    /// bytes of the frame.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// If the operating system cannot read the file.
     fn fetch_now(
         &self,
         frame: FrameRef,
         options: Self::Options,
         scratch: &mut Vec<u8>,
-    ) -> io::Result<Fetched<Self::Frame>>;
+    ) -> io::Result<FetchOutcome<Self::Frame>>;
 
-    /// Fetches a frame that has to be waited for.
+    /// Fetches a frame, and waits for the disk.
     ///
     /// # Errors
-    /// What the operating system says.
-    fn wait_for(&self, frame: FrameRef, options: Self::Options)
-    -> io::Result<Fetched<Self::Frame>>;
+    /// If the operating system cannot read the file.
+    fn fetch_waiting(
+        &self,
+        frame: FrameRef,
+        options: Self::Options,
+    ) -> io::Result<FetchOutcome<Self::Frame>>;
 
-    /// Fetches a frame that has to be encoded anew.
+    /// Fetches a frame, waits for the disk, and encodes the frame again.
     ///
     /// # Errors
-    /// What the operating system says.
-    fn encode(&self, frame: FrameRef, options: Self::Options) -> io::Result<Fetched<Self::Frame>>;
+    /// If the operating system cannot read the file.
+    fn fetch_encoded(
+        &self,
+        frame: FrameRef,
+        options: Self::Options,
+    ) -> io::Result<FetchOutcome<Self::Frame>>;
 
-    /// Whether the frames after this one are likely to take long, and are worth making ahead.
+    /// Whether the frames after this one probably take long too, so that each should be prepared
+    /// before it is due.
     fn is_slow(frame: &Self::Frame) -> bool;
 
-    /// Gives back the memory of a frame that has been sent.
+    /// Returns the memory of a frame that has been sent to `scratch`.
     fn recycle(_frame: Self::Frame, _scratch: &mut Vec<u8>) {}
 }
 
-/// Where a stream stands at a moment, for what reports it (RFC 3550 section 6.4.1).
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
-    /// On the wall clock.
-    pub now: SystemTime,
-    /// The RTP timestamp of that moment.
+/// One instant on the wall clock and on the RTP clock, for a sender report (RFC 3550 section 6.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReportTime {
+    /// The date and time.
+    pub wall_clock: SystemTime,
+    /// The RTP timestamp of the same instant.
     pub rtptime: Timestamp,
 }
 
-/// Where a stream's frames go.
-pub(crate) trait Outlet: Send + Sized + 'static {
-    /// What makes its frames.
-    type Frames: Frames;
+/// Sends the frames of a stream to its viewers.
+pub(crate) trait FrameSink: Send + Sized + 'static {
+    /// Prepares the frames that this sink sends.
+    type Fetcher: FrameFetcher;
 
-    /// What frames are made for, from now on.
-    fn options(&self) -> <Self::Frames as Frames>::Options;
+    /// What the next frames must be like.
+    fn options(&self) -> <Self::Fetcher as FrameFetcher>::Options;
 
-    /// Whether anybody is sent anything. A stream that nobody watches stops.
+    /// Whether there is a viewer. A stream without viewers stops.
     fn is_watched(&self) -> bool;
 
-    /// Sends a frame, with the RTP timestamp of its time. [`Sent::Busy`] if it has to be sent again,
-    /// once what `resume` gives has been called.
+    /// Sends a frame. On [`SendOutcome::Busy`] the frame must be sent again once the function that
+    /// `resume` returns has been called.
     fn send(
         &mut self,
-        frame: &<Self::Frames as Frames>::Frame,
-        of: FrameRef,
-        rtptime: Timestamp,
-        resume: &dyn Fn() -> Drained,
-    ) -> Sent;
+        frame: &<Self::Fetcher as FrameFetcher>::Frame,
+        due: DueFrame,
+        resume: Resume,
+    ) -> SendOutcome;
 
-    /// How often it reports where the stream stands; `None` for never.
+    /// The time between two calls of [`Self::report`]; `None` for no reports.
     const REPORT_INTERVAL: Option<Duration> = None;
 
-    /// Reports where the stream stands.
-    fn report(&mut self, _moment: Moment) {}
+    /// Sends a report on the stream, such as an RTCP sender report.
+    fn report(&mut self, _time: ReportTime) {}
 
-    /// A play begins.
-    fn begin(&mut self) {}
+    /// Called when a play starts.
+    fn play_started(&mut self) {}
 
-    /// A play has come to its end by itself, or the server ends.
-    fn end(&mut self, moment: Moment);
+    /// Called when a play reaches its end, when sending fails, and when the server exits during a
+    /// play; not when a viewer stops it.
+    fn play_ended(&mut self, time: ReportTime);
 }

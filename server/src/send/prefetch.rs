@@ -1,54 +1,55 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Frames that are not there at once: read or encoded by workers, waited for or ahead of their time.
+//! The frame of a stream that a worker prepares: one that must be read from a disk, or encoded. The
+//! stream waits for it, or the worker prepares it before it is due.
 
-use super::Fetched;
+use super::FetchOutcome;
 use std::io;
 
-/// The frame that is being made elsewhere for a stream, of which there is one at most.
+/// The frame that a worker prepares for a stream, at most one at a time.
 #[derive(Debug)]
 pub(crate) enum Prefetch<F> {
-    /// None.
+    /// No frame is being prepared.
     Idle,
-    /// This one; whether its time has come, so that the stream waits for it.
+    /// A worker prepares the frame. `awaited` means that it is due and the stream waits for it.
     Working { frame: u64, awaited: bool },
-    /// It has been made.
-    Done { frame: u64, fetched: io::Result<Fetched<F>> },
+    /// The frame is prepared and has not been sent.
+    Done { frame: u64, fetched: io::Result<FetchOutcome<F>> },
 }
 
-/// What there is for a frame that is due.
+/// What [`Prefetch::take`] returns for a frame that is due.
 #[derive(Debug)]
-pub(crate) enum Due<F> {
-    /// It has been made.
-    Done(io::Result<Fetched<F>>),
-    /// It is being made; the stream waits for it from now on.
+pub(crate) enum PrefetchResult<F> {
+    /// The frame has been prepared.
+    Done(io::Result<FetchOutcome<F>>),
+    /// A worker still prepares the frame; the stream waits for it from now on.
     Awaited,
-    /// Nothing: it is fetched now.
-    Nothing,
+    /// No worker prepares the frame: the stream must fetch it.
+    NotStarted,
 }
 
 impl<F> Prefetch<F> {
-    /// Takes what there is for a frame. What there is for another frame is of no use any more.
-    pub fn take(&mut self, due: u64) -> Due<F> {
+    /// Takes the frame that is due. Discards any other frame.
+    pub fn take(&mut self, due: u64) -> PrefetchResult<F> {
         match std::mem::replace(self, Self::Idle) {
-            Self::Done { frame, fetched } if frame == due => Due::Done(fetched),
+            Self::Done { frame, fetched } if frame == due => PrefetchResult::Done(fetched),
             Self::Working { frame, .. } if frame == due => {
-                self.begin(frame, true);
-                Due::Awaited
+                self.start(frame, true);
+                PrefetchResult::Awaited
             }
-            _ => Due::Nothing,
+            _ => PrefetchResult::NotStarted,
         }
     }
 
-    /// A frame is being made from now on.
-    pub fn begin(&mut self, frame: u64, awaited: bool) {
+    /// Records that a worker prepares a frame.
+    pub fn start(&mut self, frame: u64, awaited: bool) {
         *self = Self::Working { frame, awaited };
     }
 
-    /// A frame has been made; whether the stream waits for it. Nothing happens if the stream has
-    /// turned to another one.
-    pub fn finish(&mut self, made: u64, fetched: io::Result<Fetched<F>>) -> bool {
+    /// Stores the frame that a worker has prepared, and returns whether the stream waits for it.
+    /// Discards the frame if the stream needs another one by now.
+    pub fn finish(&mut self, prepared: u64, fetched: io::Result<FetchOutcome<F>>) -> bool {
         match *self {
-            Self::Working { frame, awaited } if frame == made => {
+            Self::Working { frame, awaited } if frame == prepared => {
                 *self = Self::Done { frame, fetched };
                 awaited
             }
@@ -56,7 +57,7 @@ impl<F> Prefetch<F> {
         }
     }
 
-    /// Whether nothing is being made, and nothing has been.
+    /// Whether no frame is being prepared and none is stored.
     pub fn is_idle(&self) -> bool {
         matches!(self, Self::Idle)
     }
@@ -66,26 +67,26 @@ impl<F> Prefetch<F> {
 mod tests {
     use super::*;
 
-    fn ready(number: u8) -> Fetched<u8> {
-        Fetched::Ready(number)
+    fn ready(number: u8) -> FetchOutcome<u8> {
+        FetchOutcome::Ready(number)
     }
 
     #[test]
-    fn a_frame_that_is_made_is_taken_once_and_by_nobody_else() {
+    fn a_prepared_frame_is_taken_once_and_for_no_other_frame() {
         let mut prefetch = Prefetch::Idle;
-        assert!(matches!(prefetch.take(1), Due::Nothing));
-        prefetch.begin(1, false);
-        assert!(matches!(prefetch.take(1), Due::Awaited));
+        assert!(matches!(prefetch.take(1), PrefetchResult::NotStarted));
+        prefetch.start(1, false);
+        assert!(matches!(prefetch.take(1), PrefetchResult::Awaited));
         assert!(prefetch.finish(1, Ok(ready(1))));
-        assert!(matches!(prefetch.take(1), Due::Done(Ok(Fetched::Ready(1)))));
+        assert!(matches!(prefetch.take(1), PrefetchResult::Done(Ok(FetchOutcome::Ready(1)))));
         assert!(prefetch.is_idle());
-        // Ahead of its time.
-        prefetch.begin(2, false);
+        // Prepared before it is due.
+        prefetch.start(2, false);
         assert!(!prefetch.finish(2, Ok(ready(2))));
-        assert!(matches!(prefetch.take(2), Due::Done(Ok(Fetched::Ready(2)))));
-        // The stream has turned to another frame.
-        prefetch.begin(3, true);
-        assert!(matches!(prefetch.take(9), Due::Nothing));
+        assert!(matches!(prefetch.take(2), PrefetchResult::Done(Ok(FetchOutcome::Ready(2)))));
+        // Another frame is due meanwhile, after a seek.
+        prefetch.start(3, true);
+        assert!(matches!(prefetch.take(9), PrefetchResult::NotStarted));
         assert!(!prefetch.finish(3, Ok(ready(3))) && prefetch.is_idle());
     }
 }

@@ -1,48 +1,56 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A movie that is being sent: a cursor, a timeline, and an outlet, driven by a pacer.
+//! A movie that is sent to the viewers of one sink: puts together the cursor, the timeline, the
+//! fetcher and the sink, and is driven by a pacer.
 //!
-//! No lock is held while something is sent. The outlet is taken out of the state for it, and whoever
-//! needs the outlet, or must be sure that nothing is sent any more, waits until it is back.
+//! No lock is held while a frame is sent: the sink is taken out of the state meanwhile. Callers that
+//! need the sink, or must know that nothing is being sent, wait until it is back.
 
+use super::clock::{Clock, SystemClock};
 use super::cursor::{Cursor, Next};
-use super::prefetch::{Due, Prefetch};
+use super::pacer::{Paced, Pacer, new_id};
+use super::prefetch::{Prefetch, PrefetchResult};
 use super::timeline::{Plan, Timeline};
-use super::{Fetched, FrameRef, Frames, Moment, Outlet, reports};
-use crate::connection::outbox::{Drained, Sent};
-use crate::pacer::{Paced, Pacer, new_id};
-use crate::workers::Workers;
+use super::workers::Workers;
+use super::{
+    DueFrame, FetchOutcome, FrameFetcher, FrameRef, FrameSink, PlaybackMode, ReportTime, movie_log,
+};
+use crate::connection::outbox::{OnDrained, SendOutcome};
 use gstmjpegfile::movie::{FrameLocation, FrameRate};
 use gstmjpegfile::movie_file::MovieFile;
 use gstmjpegfile::rtp::Timestamp;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-/// Until the index is looked at again for a frame that it has not come to.
+/// The time between two lookups of a frame that is not indexed yet.
 const INDEX_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A frame as an outlet sends it.
-type FrameOf<O> = <<O as Outlet>::Frames as Frames>::Frame;
+/// A frame as a sink sends it.
+type FrameOf<S> = <<S as FrameSink>::Fetcher as FrameFetcher>::Frame;
+
+/// What the frames of a sink must be like.
+type OptionsOf<S> = <<S as FrameSink>::Fetcher as FrameFetcher>::Options;
 
 /// What all streams of a language share.
 pub(crate) struct Resources<F> {
-    /// Makes frames.
-    pub frames: F,
-    /// Reads and encodes what takes long.
+    /// Prepares frames.
+    pub fetcher: F,
+    /// Read and encode frames if that takes long.
     pub workers: Workers,
 }
 
+/// A play that is under way.
 #[derive(Debug, Clone, Copy)]
 struct Play {
     number: u64,
     timeline: Timeline,
-    /// When the outlet is to report next.
-    report: Instant,
-    /// It waits for the index.
-    waits: bool,
+    /// When the sink must send its next report.
+    next_report: Instant,
+    /// The frame that is due is not indexed yet.
+    waits_for_index: bool,
 }
 
-/// Where a stream stands: what the next play starts with, or the next tick of the present one.
+/// The position of a stream: of the next tick of the present play, or of the start of the next play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     /// In the movie, in nanoseconds.
@@ -51,78 +59,96 @@ pub(crate) struct Position {
     pub rtptime: Timestamp,
 }
 
-struct State<O: Outlet> {
+impl Position {
+    fn of(timeline: &Timeline) -> Self {
+        Self { nanoseconds: timeline.position(), rtptime: timeline.rtptime() }
+    }
+}
+
+struct State<S: FrameSink> {
     cursor: Cursor,
+    /// The position while nothing is played.
     position: Position,
     play: Option<Play>,
+    /// The number of plays that have been started.
     plays: u64,
-    /// Bad spans of the file that were reported.
-    spans: usize,
-    prefetch: Prefetch<FrameOf<O>>,
-    /// `None` while it sends.
-    outlet: Option<O>,
-    /// Threads that wait until it is back.
-    waiting: usize,
+    /// The number of bad spans of the file that have been logged.
+    bad_spans_logged: usize,
+    prefetch: Prefetch<FrameOf<S>>,
+    /// `None` while a frame is being sent.
+    sink: Option<S>,
+    /// The number of threads that wait for the sink.
+    waiting_threads: usize,
 }
 
-/// A movie that is being sent.
-pub(crate) struct Stream<O: Outlet> {
+/// A movie that is sent to the viewers of a sink.
+pub(crate) struct Stream<S: FrameSink, C: Clock = SystemClock> {
     id: u64,
     framerate: FrameRate,
-    resources: Arc<Resources<O::Frames>>,
-    pacer: Pacer,
-    state: Mutex<State<O>>,
-    /// The outlet is back.
-    sent: Condvar,
+    resources: Arc<Resources<S::Fetcher>>,
+    pacer: Pacer<C>,
+    state: Mutex<State<S>>,
+    /// Notified when the sink is back in the state.
+    sink_returned: Condvar,
 }
 
-/// What a tick has come to.
-enum Tick {
-    /// The next one is due then.
-    Next(Instant),
-    /// Somebody else goes on with this one.
-    Elsewhere,
-    /// The play has ended.
-    End,
+/// The result of one tick of a play.
+enum TickOutcome {
+    /// The next tick is due at this instant.
+    NextAt(Instant),
+    /// Another thread schedules the play again, or the play has been stopped.
+    Suspended,
+    /// The play has reached its end.
+    Finished,
 }
 
-impl<O: Outlet> Stream<O> {
-    /// A movie at its start; `rtptime` is the RTP timestamp of the first frame.
+impl<S: FrameSink, C: Clock> Stream<S, C> {
+    /// A stream at the start of a movie. `rtptime` is the RTP timestamp of the first frame.
     pub fn new(
         movie: Arc<MovieFile>,
-        (framerate, looping): (FrameRate, bool),
+        mode: &PlaybackMode,
         rtptime: Timestamp,
-        resources: Arc<Resources<O::Frames>>,
-        pacer: Pacer,
-        outlet: O,
+        resources: Arc<Resources<S::Fetcher>>,
+        pacer: Pacer<C>,
+        sink: S,
     ) -> Arc<Self> {
         let state = State {
-            cursor: Cursor::new(movie, looping),
+            cursor: Cursor::new(movie, mode.looping),
             position: Position { nanoseconds: 0, rtptime },
             play: None,
             plays: 0,
-            spans: 0,
+            bad_spans_logged: 0,
             prefetch: Prefetch::Idle,
-            outlet: Some(outlet),
-            waiting: 0,
+            sink: Some(sink),
+            waiting_threads: 0,
         };
-        let (state, sent) = (Mutex::new(state), Condvar::new());
-        Arc::new(Self { id: new_id(), framerate, resources, pacer, state, sent })
+        let (state, sink_returned) = (Mutex::new(state), Condvar::new());
+        let framerate = mode.framerate;
+        Arc::new(Self { id: new_id(), framerate, resources, pacer, state, sink_returned })
     }
 
-    fn state(&self) -> MutexGuard<'_, State<O>> {
+    fn state(&self) -> MutexGuard<'_, State<S>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The state, while nothing is being sent.
-    fn quiet_state(&self) -> MutexGuard<'_, State<O>> {
+    /// Locks the state once no frame is being sent.
+    fn idle_state(&self) -> MutexGuard<'_, State<S>> {
         let mut state = self.state();
-        while state.outlet.is_none() {
-            state.waiting += 1;
-            state = self.sent.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.waiting -= 1;
+        while state.sink.is_none() {
+            state.waiting_threads += 1;
+            state = self.sink_returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting_threads -= 1;
         }
         state
+    }
+
+    fn now(&self) -> Instant {
+        self.pacer.clock().now()
+    }
+
+    fn report_time(&self, timeline: &Timeline, now: Instant) -> ReportTime {
+        let wall_clock = self.pacer.clock().wall_clock();
+        ReportTime { wall_clock, rtptime: timeline.rtptime_at(now) }
     }
 
     /// The movie that is sent.
@@ -130,10 +156,10 @@ impl<O: Outlet> Stream<O> {
         self.state().cursor.movie().clone()
     }
 
-    /// Where it stands.
+    /// The present position.
     pub fn position(&self) -> Position {
         let state = self.state();
-        state.play.map_or(state.position, |play| position_of(&play.timeline))
+        state.play.map_or(state.position, |play| Position::of(&play.timeline))
     }
 
     /// Whether a play is under way.
@@ -141,285 +167,279 @@ impl<O: Outlet> Stream<O> {
         self.state().play.is_some()
     }
 
-    /// Does something with the outlet, while nothing is being sent. A stream that nobody watches
-    /// after that stops. `None` is not given: the outlet is there while nothing is sent.
-    pub fn with_outlet<T>(&self, with: impl FnOnce(&mut O) -> T) -> Option<T> {
-        let mut state = self.quiet_state();
-        let outlet = state.outlet.as_mut()?;
-        let done = with(outlet);
-        if !outlet.is_watched() {
+    /// Calls `action` with the sink while no frame is being sent, and returns its result. Stops the
+    /// stream if there is no viewer after that. Never returns `None`, since the sink is there while
+    /// no frame is being sent.
+    pub fn with_sink<T>(&self, action: impl FnOnce(&mut S) -> T) -> Option<T> {
+        let mut state = self.idle_state();
+        let sink = state.sink.as_mut()?;
+        let result = action(sink);
+        if !sink.is_watched() {
             state.stop();
         }
-        Some(done)
+        Some(result)
     }
 
-    /// Reports at the next tick, whenever it has done so before.
+    /// Makes the sink send a report at the next tick.
     pub fn report_soon(&self) {
+        let now = self.now();
         if let Some(play) = &mut self.state().play {
-            play.report = Instant::now();
+            play.next_report = now;
         }
     }
 
-    /// Plays a plan, instead of what is under way, if anybody watches.
+    /// Stops the present play and starts another one, if there is a viewer.
     pub fn play(self: &Arc<Self>, plan: Plan) {
         let start = self.pacer.next_slot(self.framerate);
         let number = {
-            let mut state = self.quiet_state();
+            let mut state = self.idle_state();
             state.stop();
-            let Some(outlet) = state.outlet.as_mut().filter(|outlet| outlet.is_watched()) else {
-                return;
-            };
-            outlet.begin();
+            let Some(sink) = state.sink.as_mut().filter(|sink| sink.is_watched()) else { return };
+            sink.play_started();
             state.cursor.rewind();
             state.plays += 1;
             let timeline = Timeline::new(plan, start, state.position.rtptime);
-            let number = state.plays;
-            state.play = Some(Play { number, timeline, report: Instant::now(), waits: false });
+            let (number, next_report) = (state.plays, self.now());
+            state.play = Some(Play { number, timeline, next_report, waits_for_index: false });
             number
         };
         self.pacer.send_at(start, number, self.clone());
     }
 
-    /// Sends no more, not even a packet once this returns.
+    /// Stops the present play. No packet is sent once this returns.
     pub fn stop(&self) {
-        self.quiet_state().stop();
+        self.idle_state().stop();
     }
 
-    /// The next play starts at a position in the movie, in nanoseconds.
-    pub fn go_to(&self, nanoseconds: u64) {
-        let mut state = self.quiet_state();
+    /// Stops the present play. The next one starts at a position in nanoseconds.
+    pub fn seek(&self, nanoseconds: u64) {
+        let mut state = self.idle_state();
         state.stop();
         state.position.nanoseconds = nanoseconds;
     }
 
-    /// Sends no more, and says so to whoever is sent it.
+    /// Stops the present play and reports its end to the viewers.
     pub fn end(&self) {
-        let mut state = self.quiet_state();
-        if let (Some(play), Some(outlet)) = (state.play, &mut state.outlet) {
-            outlet.end(moment(&play.timeline));
+        let mut state = self.idle_state();
+        if let (Some(play), Some(sink)) = (state.play, &mut state.sink) {
+            sink.play_ended(self.report_time(&play.timeline, self.now()));
         }
         state.stop();
     }
 
-    /// Waits for a frame on a worker's thread, and goes on then.
-    fn wait_elsewhere(self: &Arc<Self>, frame: Wanted, options: OptionsOf<O>) {
+    /// Makes a worker read a frame from the disk.
+    fn read_on_worker(self: &Arc<Self>, frame: FrameToFetch, options: OptionsOf<S>) {
         let stream = self.clone();
         self.resources.workers.read(self.clone(), move || {
-            match stream.resources.frames.wait_for(frame.as_ref(), options) {
-                Ok(Fetched::MustEncode) => stream.encode_elsewhere(frame, options),
-                fetched => stream.fetched(frame.number, fetched),
+            match stream.resources.fetcher.fetch_waiting(frame.as_ref(), options) {
+                Ok(FetchOutcome::MustEncode) => stream.encode_on_worker(frame, options),
+                fetched => stream.worker_finished(frame.number, fetched),
             }
         });
     }
 
-    /// Encodes a frame on a worker's thread, and goes on then if it is waited for.
-    fn encode_elsewhere(self: &Arc<Self>, frame: Wanted, options: OptionsOf<O>) {
+    /// Makes a worker encode a frame.
+    fn encode_on_worker(self: &Arc<Self>, frame: FrameToFetch, options: OptionsOf<S>) {
         let stream = self.clone();
         self.resources.workers.encode(self.clone(), move || {
-            let fetched = stream.resources.frames.encode(frame.as_ref(), options);
-            stream.fetched(frame.number, fetched);
+            let fetched = stream.resources.fetcher.fetch_encoded(frame.as_ref(), options);
+            stream.worker_finished(frame.number, fetched);
         });
     }
 
-    fn fetched(self: Arc<Self>, frame: u64, fetched: io::Result<Fetched<FrameOf<O>>>) {
+    /// Stores the frame that a worker has prepared. If the play waits for it, schedules the play.
+    fn worker_finished(self: Arc<Self>, frame: u64, fetched: io::Result<FetchOutcome<FrameOf<S>>>) {
         let play = {
             let mut state = self.state();
             let awaited = state.prefetch.finish(frame, fetched);
             state.play.filter(|_| awaited).map(|play| play.number)
         };
         if let Some(play) = play {
-            self.pacer.clone().send_at(Instant::now(), play, self);
+            self.pacer.clone().send_at(self.now(), play, self);
         }
     }
 
-    /// Does what is due in a play.
-    fn tick(self: &Arc<Self>, number: u64, scratch: &mut Vec<u8>) -> Tick {
+    /// Sends the frame of a play that is due.
+    fn tick(self: &Arc<Self>, number: u64, scratch: &mut Vec<u8>) -> TickOutcome {
         let mut state = self.state();
         let Some(mut play) = state.play.filter(|play| play.number == number) else {
-            return Tick::Elsewhere;
+            return TickOutcome::Suspended;
         };
-        let Some(frame) = play.timeline.frame() else { return Tick::End };
+        let Some(frame) = play.timeline.frame() else { return TickOutcome::Finished };
         let (frame, location) = match state.look_up(&mut play.timeline, frame) {
             Next::Frame(frame, location) => (frame, location),
             Next::NotIndexed => {
-                play.waits = true;
+                play.waits_for_index = true;
                 state.play = Some(play);
-                return Tick::Next(Instant::now() + INDEX_INTERVAL);
+                return TickOutcome::NextAt(self.now() + INDEX_INTERVAL);
             }
-            Next::End => return Tick::End,
+            Next::End => return TickOutcome::Finished,
         };
         let movie = state.cursor.movie().clone();
-        state.spans = reports::bad_spans(&movie, state.spans, frame);
-        let now = Instant::now();
-        if std::mem::take(&mut play.waits) {
+        state.bad_spans_logged = movie_log::bad_spans(&movie, state.bad_spans_logged, frame);
+        let now = self.now();
+        if std::mem::take(&mut play.waits_for_index) {
             play.timeline.delay_until(now);
         }
         state.play = Some(play);
-        let Some(outlet) = state.outlet.take() else { return Tick::Elsewhere };
-        let due = state.prefetch.take(frame);
+        let Some(sink) = state.sink.take() else { return TickOutcome::Suspended };
+        let prefetched = state.prefetch.take(frame);
         drop(state);
-        let mut lent = Lent { stream: self, outlet: Some(outlet) };
-        let wanted = Wanted { movie, number: frame, location };
-        let options = lent.outlet().map(|outlet| outlet.options());
-        let (Some(outlet), Some(options)) = (lent.outlet(), options) else { return Tick::End };
-        let fetched = match due {
-            Due::Done(fetched) => fetched,
-            Due::Awaited => return Tick::Elsewhere,
-            Due::Nothing => self.resources.frames.fetch_now(wanted.as_ref(), options, scratch),
+        let mut borrowed = BorrowedSink { stream: self, sink: Some(sink) };
+        let to_fetch = FrameToFetch { movie, number: frame, location };
+        let options = borrowed.sink().map(|sink| sink.options());
+        let (Some(sink), Some(options)) = (borrowed.sink(), options) else {
+            return TickOutcome::Finished;
         };
-        let made = match fetched {
-            Ok(Fetched::Ready(made)) => made,
-            Ok(Fetched::NotInMemory) => {
-                self.state().prefetch.begin(frame, true);
-                self.wait_elsewhere(wanted, options);
-                return Tick::Elsewhere;
+        let fetched = match prefetched {
+            PrefetchResult::Done(fetched) => fetched,
+            PrefetchResult::Awaited => return TickOutcome::Suspended,
+            PrefetchResult::NotStarted => {
+                self.resources.fetcher.fetch_now(to_fetch.as_ref(), options, scratch)
             }
-            Ok(Fetched::MustEncode) => {
-                self.state().prefetch.begin(frame, true);
-                self.encode_elsewhere(wanted, options);
-                return Tick::Elsewhere;
+        };
+        let prepared = match fetched {
+            Ok(FetchOutcome::Ready(prepared)) => prepared,
+            Ok(FetchOutcome::NotInMemory) => {
+                self.state().prefetch.start(frame, true);
+                self.read_on_worker(to_fetch, options);
+                return TickOutcome::Suspended;
             }
-            Ok(Fetched::Shrunk) => {
-                reports::shrunk(&wanted.movie, frame, location.offset);
-                return Tick::End;
+            Ok(FetchOutcome::MustEncode) => {
+                self.state().prefetch.start(frame, true);
+                self.encode_on_worker(to_fetch, options);
+                return TickOutcome::Suspended;
+            }
+            Ok(FetchOutcome::Shrunk) => {
+                movie_log::shrunk(&to_fetch.movie, frame, location.offset);
+                return TickOutcome::Finished;
             }
             Err(error) => {
-                reports::unreadable(&wanted.movie, frame, &error);
-                return Tick::End;
+                movie_log::unreadable(&to_fetch.movie, frame, &error);
+                return TickOutcome::Finished;
             }
         };
-        let resume = || -> Drained {
+        let resume = || -> OnDrained {
             let stream = self.clone();
-            Box::new(move || stream.pacer.clone().send_at(Instant::now(), number, stream))
+            Box::new(move || stream.pacer.clone().send_at(stream.now(), number, stream))
         };
-        let rtptime = play.timeline.rtptime();
-        if outlet.send(&made, wanted.as_ref(), rtptime, &resume) == Sent::Busy {
-            let fetched = Ok(Fetched::Ready(made));
+        let due = DueFrame { source: to_fetch.as_ref(), rtptime: play.timeline.rtptime() };
+        if sink.send(&prepared, due, &resume) == SendOutcome::Busy {
+            let fetched = Ok(FetchOutcome::Ready(prepared));
             self.state().prefetch = Prefetch::Done { frame, fetched };
-            // The connection goes on once it has sent what came before.
-            return Tick::Elsewhere;
+            // The connection calls what `resume` returns once it has sent its queue.
+            return TickOutcome::Suspended;
         }
-        let slow = O::Frames::is_slow(&made);
-        O::Frames::recycle(made, scratch);
+        let slow = S::Fetcher::is_slow(&prepared);
+        S::Fetcher::recycle(prepared, scratch);
         let next = play.timeline.advance(now);
-        let reported = O::REPORT_INTERVAL.filter(|_| now >= play.report);
+        let reported = S::REPORT_INTERVAL.filter(|_| now >= play.next_report);
         if reported.is_some() {
-            let rtptime = play.timeline.rtptime_at(now);
-            outlet.report(Moment { now: SystemTime::now(), rtptime });
+            sink.report(self.report_time(&play.timeline, now));
         }
-        let options = outlet.options();
-        let mut state = lent.give_back();
+        let options = sink.options();
+        let mut state = borrowed.give_back();
         let Some(present) = state.play.as_mut().filter(|present| present.number == number) else {
-            return Tick::Elsewhere;
+            return TickOutcome::Suspended;
         };
         present.timeline = play.timeline;
         if let Some(interval) = reported {
-            present.report = now + interval;
+            present.next_report = now + interval;
         }
         if slow && state.prefetch.is_idle() {
             self.prefetch(&mut state, &mut play.timeline, options);
         }
-        Tick::Next(next)
+        TickOutcome::NextAt(next)
     }
 
-    /// Makes the frame of the next tick ahead of its time.
+    /// Makes a worker prepare the frame of the next tick before it is due.
     fn prefetch(
         self: &Arc<Self>,
-        state: &mut State<O>,
+        state: &mut State<S>,
         timeline: &mut Timeline,
-        options: OptionsOf<O>,
+        options: OptionsOf<S>,
     ) {
         let Some(frame) = timeline.frame() else { return };
         if let Next::Frame(number, location) = state.look_up(timeline, frame) {
-            state.prefetch.begin(number, false);
+            state.prefetch.start(number, false);
             let movie = state.cursor.movie().clone();
-            self.encode_elsewhere(Wanted { movie, number, location }, options);
+            self.encode_on_worker(FrameToFetch { movie, number, location }, options);
         }
     }
 
-    /// Ends a play by itself.
-    fn ended(&self, number: u64) {
-        let mut state = self.quiet_state();
+    /// Ends a play that has reached its end.
+    fn finish_play(&self, number: u64) {
+        let mut state = self.idle_state();
         let Some(play) = state.play.filter(|play| play.number == number) else { return };
-        reports::index_failed(state.cursor.movie());
-        if let Some(outlet) = &mut state.outlet {
-            outlet.end(moment(&play.timeline));
+        movie_log::index_failed(state.cursor.movie());
+        if let Some(sink) = &mut state.sink {
+            sink.play_ended(self.report_time(&play.timeline, self.now()));
         }
         state.stop();
-        // The next play starts anew, unless the range has ended before the movie.
+        // At the end of the movie, unlike that of a range, the next play starts from its beginning.
         if play.timeline.frame().is_some() {
             state.position.nanoseconds = 0;
         }
     }
 }
 
-/// What an outlet's frames are made for.
-type OptionsOf<O> = <<O as Outlet>::Frames as Frames>::Options;
-
-/// A frame that is fetched.
-struct Wanted {
+/// A frame that a worker can fetch.
+struct FrameToFetch {
     movie: Arc<MovieFile>,
     number: u64,
     location: FrameLocation,
 }
 
-impl Wanted {
+impl FrameToFetch {
     fn as_ref(&self) -> FrameRef<'_> {
         FrameRef { movie: &self.movie, number: self.number, location: self.location }
     }
 }
 
-/// The outlet while it sends; given back when dropped.
-struct Lent<'a, O: Outlet> {
-    stream: &'a Stream<O>,
-    outlet: Option<O>,
+/// The sink of a stream, taken out of its state. Goes back into the state when dropped.
+struct BorrowedSink<'a, S: FrameSink, C: Clock> {
+    stream: &'a Stream<S, C>,
+    sink: Option<S>,
 }
 
-impl<'a, O: Outlet> Lent<'a, O> {
-    fn outlet(&mut self) -> Option<&mut O> {
-        self.outlet.as_mut()
+impl<'a, S: FrameSink, C: Clock> BorrowedSink<'a, S, C> {
+    fn sink(&mut self) -> Option<&mut S> {
+        self.sink.as_mut()
     }
 
-    fn give_back(&mut self) -> MutexGuard<'a, State<O>> {
+    /// Puts the sink back, and returns the locked state.
+    fn give_back(&mut self) -> MutexGuard<'a, State<S>> {
         let mut state = self.stream.state();
-        if let Some(outlet) = self.outlet.take() {
-            state.outlet = Some(outlet);
-            // Waking nobody is a system call, too.
-            if state.waiting > 0 {
-                self.stream.sent.notify_all();
+        if let Some(sink) = self.sink.take() {
+            state.sink = Some(sink);
+            // Notifying is a system call even if no thread waits.
+            if state.waiting_threads > 0 {
+                self.stream.sink_returned.notify_all();
             }
         }
         state
     }
 }
 
-impl<O: Outlet> Drop for Lent<'_, O> {
+impl<S: FrameSink, C: Clock> Drop for BorrowedSink<'_, S, C> {
     fn drop(&mut self) {
-        if self.outlet.is_some() {
+        if self.sink.is_some() {
             drop(self.give_back());
         }
     }
 }
 
-fn position_of(timeline: &Timeline) -> Position {
-    Position { nanoseconds: timeline.position(), rtptime: timeline.rtptime() }
-}
-
-fn moment(timeline: &Timeline) -> Moment {
-    Moment { now: SystemTime::now(), rtptime: timeline.rtptime_at(Instant::now()) }
-}
-
-impl<O: Outlet> State<O> {
-    /// Stops what is played; the next play goes on from there.
+impl<S: FrameSink> State<S> {
+    /// Stops the present play. The next one continues at its position.
     fn stop(&mut self) {
         self.prefetch = Prefetch::Idle;
         if let Some(play) = self.play.take() {
-            self.position = position_of(&play.timeline);
+            self.position = Position::of(&play.timeline);
         }
     }
 
-    /// Where a frame of a timeline lies. A play that starts after the movie's last frame starts with
-    /// that one.
+    /// Looks up a frame of a timeline. If a play starts past the last frame of the movie, it starts
+    /// with the last frame instead.
     fn look_up(&mut self, timeline: &mut Timeline, frame: u64) -> Next {
         match self.cursor.look_up(frame) {
             Next::End if timeline.is_at_start() => match self.cursor.last() {
@@ -434,17 +454,17 @@ impl<O: Outlet> State<O> {
     }
 }
 
-impl<O: Outlet> Paced for Stream<O> {
+impl<S: FrameSink, C: Clock> Paced for Stream<S, C> {
     fn id(&self) -> u64 {
         self.id
     }
 
     fn send_next(self: Arc<Self>, number: u64, scratch: &mut Vec<u8>) -> Option<Instant> {
         match self.tick(number, scratch) {
-            Tick::Next(at) => Some(at),
-            Tick::Elsewhere => None,
-            Tick::End => {
-                self.ended(number);
+            TickOutcome::NextAt(due) => Some(due),
+            TickOutcome::Suspended => None,
+            TickOutcome::Finished => {
+                self.finish_play(number);
                 None
             }
         }
@@ -457,15 +477,18 @@ impl<O: Outlet> Paced for Stream<O> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Resume;
+    use super::super::clock::test_clock::{LIMIT, TestClock};
+    use super::super::pacer::PacerLoop;
     use super::*;
-    use crate::pacer::Pacers;
     use gstmjpegfile::movie::FrameWriter;
     use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::SystemTime;
 
-    /// Frames as they are in the file.
-    struct AsInFile;
+    /// Fetches frames unchanged, by each of the three methods in turn.
+    struct RawFetcher;
 
-    impl Frames for AsInFile {
+    impl FrameFetcher for RawFetcher {
         type Frame = Vec<u8>;
         type Options = ();
 
@@ -474,23 +497,22 @@ mod tests {
             frame: FrameRef,
             (): (),
             _: &mut Vec<u8>,
-        ) -> io::Result<Fetched<Vec<u8>>> {
-            // Each third frame takes a way of its own.
+        ) -> io::Result<FetchOutcome<Vec<u8>>> {
             match frame.number % 3 {
-                0 => self.encode(frame, ()),
-                1 => Ok(Fetched::NotInMemory),
-                _ => Ok(Fetched::MustEncode),
+                0 => self.fetch_encoded(frame, ()),
+                1 => Ok(FetchOutcome::NotInMemory),
+                _ => Ok(FetchOutcome::MustEncode),
             }
         }
 
-        fn wait_for(&self, frame: FrameRef, (): ()) -> io::Result<Fetched<Vec<u8>>> {
-            self.encode(frame, ())
+        fn fetch_waiting(&self, frame: FrameRef, (): ()) -> io::Result<FetchOutcome<Vec<u8>>> {
+            self.fetch_encoded(frame, ())
         }
 
-        fn encode(&self, frame: FrameRef, (): ()) -> io::Result<Fetched<Vec<u8>>> {
+        fn fetch_encoded(&self, frame: FrameRef, (): ()) -> io::Result<FetchOutcome<Vec<u8>>> {
             let mut bytes = vec![0; frame.location.length as usize];
             let whole = frame.movie.read(frame.location, &mut bytes)?;
-            Ok(if whole { Fetched::Ready(bytes) } else { Fetched::Shrunk })
+            Ok(if whole { FetchOutcome::Ready(bytes) } else { FetchOutcome::Shrunk })
         }
 
         fn is_slow(frame: &Vec<u8>) -> bool {
@@ -498,21 +520,46 @@ mod tests {
         }
     }
 
-    #[derive(Debug, PartialEq, Eq)]
-    enum Event {
-        Sent(u64, Vec<u8>),
-        End,
+    /// What a [`TestSink`] was asked to send, and when.
+    #[derive(Debug, Default)]
+    struct Record {
+        /// The time of each frame and its RTP timestamp, in milliseconds, and its number.
+        frames: Vec<(u128, u32, u64)>,
+        reports: Vec<ReportTime>,
+        ends: Vec<ReportTime>,
     }
 
-    /// A third outlet: it hands what it is given to the test, and is busy at each second frame.
-    struct ToTest {
-        events: Sender<Event>,
-        busy: bool,
+    /// What a [`TestSink`] does besides recording.
+    #[derive(Clone, Default)]
+    struct Behavior {
+        /// Each frame is sent at the second attempt only.
+        is_busy: bool,
+        /// The frame whose sending panics.
         panics_at: Option<u64>,
+        /// A frame, and how long sending it takes.
+        slow_frame: Option<(u64, Duration)>,
+        gate: Option<Arc<Gate>>,
     }
 
-    impl Outlet for ToTest {
-        type Frames = AsInFile;
+    /// Makes the sending of each frame wait until the test allows it.
+    struct Gate {
+        /// Notified when sending a frame starts.
+        sending: Sender<()>,
+        /// Sending ends when this receives something.
+        allowed: Mutex<Receiver<()>>,
+    }
+
+    struct TestSink {
+        clock: TestClock,
+        record: Arc<Mutex<Record>>,
+        behavior: Behavior,
+        was_busy: bool,
+    }
+
+    impl FrameSink for TestSink {
+        type Fetcher = RawFetcher;
+
+        const REPORT_INTERVAL: Option<Duration> = Some(Duration::from_millis(20));
 
         fn options(&self) {}
 
@@ -520,108 +567,201 @@ mod tests {
             true
         }
 
-        fn send(
-            &mut self,
-            frame: &Vec<u8>,
-            of: FrameRef,
-            _: Timestamp,
-            resume: &dyn Fn() -> Drained,
-        ) -> Sent {
-            assert!(self.panics_at != Some(of.number), "on purpose");
-            self.busy = !self.busy;
-            if self.busy {
-                let resume = resume();
-                std::thread::spawn(resume);
-                return Sent::Busy;
+        fn send(&mut self, frame: &Vec<u8>, due: DueFrame, resume: Resume) -> SendOutcome {
+            let DueFrame { source, rtptime } = due;
+            assert!(self.behavior.panics_at != Some(source.number), "on purpose");
+            self.was_busy = self.behavior.is_busy && !self.was_busy;
+            if self.was_busy {
+                std::thread::spawn(resume());
+                return SendOutcome::Busy;
             }
-            let _ = self.events.send(Event::Sent(of.number, frame.clone()));
-            Sent::Done
+            assert_eq!(*frame, payload(source.number));
+            let at = self.clock.elapsed().as_millis();
+            self.record.lock().unwrap().frames.push((at, rtptime.ticks() / 90, source.number));
+            if let Some((number, time)) = self.behavior.slow_frame
+                && number == source.number
+            {
+                self.clock.advance(time);
+            }
+            if let Some(gate) = &self.behavior.gate {
+                gate.sending.send(()).unwrap();
+                gate.allowed.lock().unwrap().recv_timeout(LIMIT).unwrap();
+            }
+            SendOutcome::Accepted
         }
 
-        fn end(&mut self, _: Moment) {
-            let _ = self.events.send(Event::End);
+        fn report(&mut self, time: ReportTime) {
+            self.record.lock().unwrap().reports.push(time);
+        }
+
+        fn play_ended(&mut self, time: ReportTime) {
+            self.record.lock().unwrap().ends.push(time);
         }
     }
 
-    const LIMIT: Duration = Duration::from_secs(20);
-
-    /// A movie's payloads, of different lengths.
+    /// The payload of a frame; each has another length.
     fn payload(number: u64) -> Vec<u8> {
         let length = usize::try_from(number).unwrap() + 4;
         [&[0xff, 0xd8][..], &vec![7; length], &[0xff, 0xd9]].concat()
     }
 
-    struct Sending {
-        stream: Arc<Stream<ToTest>>,
-        events: Receiver<Event>,
-        _pacers: Pacers,
+    /// A stream of 500 frames per second whose clock is moved by the test.
+    struct StreamTest {
+        stream: Arc<Stream<TestSink, TestClock>>,
+        pacer_loop: PacerLoop<TestClock>,
+        clock: TestClock,
+        record: Arc<Mutex<Record>>,
         _runtime: tokio::runtime::Runtime,
         _file: tempfile::NamedTempFile,
     }
 
-    fn sending(frames: u64, looping: bool, panics_at: Option<u64>) -> Sending {
-        let mut writer = FrameWriter::new(tempfile::NamedTempFile::new().unwrap());
-        for number in 0..frames {
-            writer.write_frame(&payload(number)).unwrap();
+    impl StreamTest {
+        fn new(frames: u64, looping: bool, behavior: Behavior) -> Self {
+            let mut writer = FrameWriter::new(tempfile::NamedTempFile::new().unwrap());
+            for number in 0..frames {
+                writer.write_frame(&payload(number)).unwrap();
+            }
+            let file = writer.into_inner();
+            let movie = MovieFile::open(file.path()).unwrap();
+            assert_eq!(movie.wait_total(LIMIT), Some(frames));
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            let workers = Workers::new(runtime.handle().clone());
+            let resources = Arc::new(Resources { fetcher: RawFetcher, workers });
+            let (clock, record) = (TestClock::new(), Arc::default());
+            let (pacer, pacer_loop) = Pacer::new(clock.clone(), clock.now());
+            let sink = TestSink {
+                clock: clock.clone(),
+                record: Arc::clone(&record),
+                behavior,
+                was_busy: false,
+            };
+            let mode = PlaybackMode { framerate: rate(), looping, live_since: None };
+            let stream = Stream::new(movie, &mode, Timestamp::default(), resources, pacer, sink);
+            Self { stream, pacer_loop, clock, record, _runtime: runtime, _file: file }
         }
-        let file = writer.into_inner();
-        let movie = MovieFile::open(file.path()).unwrap();
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let workers = Workers::new(runtime.handle().clone());
-        let pacers = Pacers::start().unwrap();
-        let resources = Arc::new(Resources { frames: AsInFile, workers });
-        let (sent, events) = channel();
-        let outlet = ToTest { events: sent, busy: false, panics_at };
-        let rate = FrameRate::new(500, 1).unwrap();
-        let pacer = pacers.pick().unwrap();
-        let stream =
-            Stream::new(movie, (rate, looping), Timestamp::default(), resources, pacer, outlet);
-        Sending { stream, events, _pacers: pacers, _runtime: runtime, _file: file }
+
+        /// Plays from a frame on, to the end of the movie.
+        fn play_to_end(&mut self, start: u64) {
+            self.stream.play(plan(start));
+            while self.stream.is_playing() {
+                self.pacer_loop.send_next_batch();
+            }
+        }
+
+        fn sent(&self) -> Vec<(u128, u32, u64)> {
+            std::mem::take(&mut self.record.lock().unwrap().frames)
+        }
+    }
+
+    fn rate() -> FrameRate {
+        FrameRate::new(500, 1).unwrap()
     }
 
     fn plan(start: u64) -> Plan {
-        let rate = FrameRate::new(500, 1).unwrap();
-        Plan::new(rate, rate.start_of(start).get(), None, 1.0, 1.0)
+        Plan::new(rate(), rate().start_of(start).get(), None, 1.0, 1.0)
+    }
+
+    /// The reports of a play that starts at 0, at these times in milliseconds.
+    fn reports_at(times: &[u64]) -> Vec<ReportTime> {
+        let report = |ms: &u64| ReportTime {
+            wall_clock: SystemTime::UNIX_EPOCH + Duration::from_millis(*ms),
+            rtptime: Timestamp::from_ticks(u32::try_from(*ms).unwrap() * 90),
+        };
+        times.iter().map(report).collect()
     }
 
     #[test]
-    fn an_outlet_is_sent_each_frame_once_however_it_is_fetched() {
-        let sending = sending(20, false, None);
-        for start in [0, 7] {
-            sending.stream.play(plan(start));
-            for number in start..20 {
-                let event = sending.events.recv_timeout(LIMIT).unwrap();
-                assert_eq!(event, Event::Sent(number, payload(number)));
+    fn each_frame_is_sent_once_when_it_is_due_however_it_is_fetched() {
+        for is_busy in [false, true] {
+            let mut test = StreamTest::new(30, false, Behavior { is_busy, ..Behavior::default() });
+            test.play_to_end(0);
+            let want: Vec<_> = (0..30_u32).map(|n| (u128::from(n) * 2, n * 2, n.into())).collect();
+            assert_eq!(test.sent(), want, "busy: {is_busy}");
+            {
+                let record = test.record.lock().unwrap();
+                assert_eq!(record.reports, reports_at(&[0, 20, 40]));
+                assert_eq!(record.ends, reports_at(&[60]));
             }
-            assert_eq!(sending.events.recv_timeout(LIMIT), Ok(Event::End));
-            assert!(!sending.stream.is_playing());
-            assert_eq!(sending.stream.position().nanoseconds, 0);
+            // The next play continues the RTP timestamps, and may start at another frame.
+            assert_eq!(
+                test.stream.position(),
+                Position { nanoseconds: 0, rtptime: Timestamp::from_ticks(60 * 90) }
+            );
+            test.play_to_end(27);
+            assert_eq!(test.sent(), [(60, 60, 27), (62, 62, 28), (64, 64, 29)]);
         }
     }
 
     #[test]
-    fn nothing_is_sent_once_it_has_been_stopped() {
-        let sending = sending(20, true, None);
-        for _ in 0..20 {
-            sending.stream.play(plan(0));
-            assert!(sending.events.recv_timeout(LIMIT).is_ok());
-            sending.stream.stop();
-            while sending.events.try_recv().is_ok() {}
-            assert_eq!(sending.stream.with_outlet(|_| ()), Some(()));
-            assert!(sending.events.recv_timeout(Duration::from_millis(20)).is_err());
+    fn a_play_starts_at_the_next_slot() {
+        let mut test = StreamTest::new(3, false, Behavior::default());
+        // Slots are 0.2 ms long.
+        test.clock.advance(Duration::from_micros(3900));
+        test.play_to_end(0);
+        assert_eq!(test.sent(), [(4, 0, 0), (6, 2, 1), (8, 4, 2)]);
+    }
+
+    #[test]
+    fn frames_after_a_slow_one_catch_up_unless_it_was_over_a_second_late() {
+        let rows = [
+            (5, [(0, 0, 0), (2, 2, 1), (7, 4, 2), (7, 6, 3), (8, 8, 4)]),
+            (1500, [(0, 0, 0), (2, 2, 1), (1502, 4, 2), (1502, 6, 3), (1504, 8, 4)]),
+        ];
+        for (late, want) in rows {
+            let slow_frame = Some((1, Duration::from_millis(late)));
+            let mut test =
+                StreamTest::new(5, false, Behavior { slow_frame, ..Behavior::default() });
+            test.play_to_end(0);
+            assert_eq!(test.sent(), want, "{late} ms late");
         }
     }
 
     #[test]
-    fn a_panic_ends_the_stream_and_says_so() {
-        let sending = sending(20, false, Some(2));
-        sending.stream.play(plan(0));
-        for number in 0..2 {
-            let event = sending.events.recv_timeout(LIMIT).unwrap();
-            assert_eq!(event, Event::Sent(number, payload(number)));
+    fn nothing_is_sent_after_a_stop() {
+        let mut test = StreamTest::new(20, true, Behavior::default());
+        for play in 0..3 {
+            test.stream.play(plan(0));
+            test.pacer_loop.send_next_batch();
+            assert_eq!(test.sent().len(), 1, "play {play}");
+            test.stream.stop();
+            // The frame that was scheduled before.
+            test.pacer_loop.send_next_batch();
+            assert_eq!(test.sent(), [], "play {play}");
         }
-        assert_eq!(sending.events.recv_timeout(LIMIT), Ok(Event::End));
-        sending.stream.stop();
-        assert!(!sending.stream.is_playing());
+    }
+
+    #[test]
+    fn stop_waits_until_the_frame_is_sent() {
+        let (sending, started) = channel();
+        let (allow, allowed) = channel();
+        let gate = Some(Arc::new(Gate { sending, allowed: Mutex::new(allowed) }));
+        let mut test = StreamTest::new(20, true, Behavior { gate, ..Behavior::default() });
+        test.stream.play(plan(0));
+        let stream = test.stream.clone();
+        let pacer = std::thread::spawn(move || test.pacer_loop.send_next_batch());
+        started.recv_timeout(LIMIT).unwrap();
+        let stopping = std::thread::spawn({
+            let stream = stream.clone();
+            move || stream.stop()
+        });
+        let end = Instant::now() + LIMIT;
+        while stream.state().waiting_threads == 0 {
+            assert!(!stopping.is_finished(), "stop returned while a frame was being sent");
+            assert!(Instant::now() < end, "stop does not wait for the frame");
+            std::thread::yield_now();
+        }
+        allow.send(()).unwrap();
+        stopping.join().unwrap();
+        pacer.join().unwrap();
+        assert!(!stream.is_playing());
+    }
+
+    #[test]
+    fn a_panic_ends_the_stream_and_reports_the_end() {
+        let mut test =
+            StreamTest::new(20, false, Behavior { panics_at: Some(2), ..Behavior::default() });
+        test.play_to_end(0);
+        assert_eq!(test.sent(), [(0, 0, 0), (2, 2, 1)]);
+        assert_eq!(test.record.lock().unwrap().ends, reports_at(&[4]));
     }
 }

@@ -1,43 +1,44 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which frame is sent at which tick, when, and with which RTP timestamp: RFC 2326's Range, Scale
-//! and Speed, the lab's speeds, and the position of live movies.
+//! Computes which frame is sent at which tick, when, and with which RTP timestamp, from the Range,
+//! Scale and Speed of RFC 2326, the speeds of the lab, or the position of a live movie.
 
 use gstmjpegfile::movie::{FrameRate, Nanoseconds};
 use gstmjpegfile::rtp::Timestamp;
 use std::time::{Duration, Instant};
 
-/// Later than this, a frame's lateness is forgiven: the frames after it are not sent in a rush.
+/// If a frame is later than this, the frames after it are sent later too. Otherwise they are sent
+/// as fast as possible until they are on time.
 const MAX_LATENESS: Duration = Duration::from_secs(1);
 
-/// What is played from a PLAY on.
+/// What one PLAY request plays.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Plan {
     framerate: FrameRate,
-    /// The frame that is sent first, from 0.
+    /// The number of the frame that is sent first, from 0.
     first: u64,
-    /// The position that ends it, in nanoseconds; backwards it lies before the start.
+    /// The position at which the plan ends, in nanoseconds; before the start if it is backwards.
     end: Option<u64>,
     backwards: bool,
-    /// 1, or more if frames between are left out.
+    /// The distance between two frames that are sent: 1 if none is skipped.
     step: u64,
-    /// How many times as fast as usual frames follow one another, each counted that is left out.
-    times: f64,
+    /// Movie time that passes per second.
+    rate: f64,
 }
 
 impl Plan {
-    /// From a position in nanoseconds, at a Scale and a Speed.
+    /// A plan that starts at a position in nanoseconds, at a Scale and a Speed.
     ///
-    /// A Scale leaves frames out, so that about as many a second are sent as usual; a Speed, and
-    /// backwards at -1, sends all.
+    /// A Scale above 1 skips frames, so that the number of frames per second stays about the same.
+    /// A Speed skips none.
     pub fn new(framerate: FrameRate, start: u64, end: Option<u64>, scale: f64, speed: f64) -> Self {
         let backwards = scale < 0.0;
-        // Backwards, what has been shown last by then comes first.
+        // Backwards, the frame before the start position comes first.
         let first =
             framerate.frame_at(Nanoseconds::new(start.saturating_sub(u64::from(backwards))));
-        // Within 1 and 8.
+        // Between 1 and 8.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let step = scale.abs().round().max(1.0) as u64;
-        Self { framerate, first, end, backwards, step, times: scale.abs() * speed }
+        Self { framerate, first, end, backwards, step, rate: scale.abs() * speed }
     }
 
     /// Whether frames are sent from last to first.
@@ -45,12 +46,12 @@ impl Plan {
         self.backwards
     }
 
-    /// Starts no later than a movie's last frame.
+    /// Makes a plan that starts past the end of a movie start at the last of its frames.
     pub fn start_within(&mut self, frames: u64) {
         self.first = self.first.min(frames.saturating_sub(1));
     }
 
-    /// The frame that is sent at a tick, from 0; `None` if the plan has ended by then.
+    /// The frame that is sent at a tick, counted from 0; `None` after the end of the plan.
     fn frame(&self, tick: u64) -> Option<u64> {
         let distance = tick.checked_mul(self.step)?;
         let start = |frame| self.framerate.start_of(frame).get();
@@ -63,27 +64,27 @@ impl Plan {
         }
     }
 
-    /// When a tick is due, in nanoseconds after the plan's start.
+    /// When a tick is due, in nanoseconds after the start of the plan.
     fn due(&self, tick: u64) -> u64 {
-        let usual = self.framerate.start_of(tick.saturating_mul(self.step)).get();
-        if (self.times - 1.0).abs() < f64::EPSILON {
-            return usual;
+        let movie_time = self.framerate.start_of(tick.saturating_mul(self.step)).get();
+        if (self.rate - 1.0).abs() < f64::EPSILON {
+            return movie_time;
         }
-        // A play of years at 52 bits is to the nanosecond or nearly so.
+        // Exact for 104 days of movie time; the error after years is a few nanoseconds.
         #[allow(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss
         )]
-        let due = (usual as f64 / self.times) as u64;
+        let due = (movie_time as f64 / self.rate) as u64;
         due
     }
 
-    /// The position from which playing goes on after so many ticks, in nanoseconds.
+    /// The position at which to continue after a number of ticks, in nanoseconds.
     pub fn position(&self, ticks: u64) -> u64 {
         let distance = ticks.saturating_mul(self.step);
         if self.backwards {
-            // What was shown last was shown from its end to its start.
+            // Each frame is played from its end to its start.
             self.framerate.start_of((self.first + 1).saturating_sub(distance)).get()
         } else {
             self.framerate.start_of(self.first.saturating_add(distance)).get()
@@ -91,35 +92,35 @@ impl Plan {
     }
 }
 
-/// A plan under way.
+/// The progress of a plan that is being played.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timeline {
     plan: Plan,
     /// When tick 0 is due.
     start: Instant,
-    /// Ticks that are over.
+    /// The number of ticks that are done.
     ticks: u64,
     /// The RTP timestamp of tick 0.
     rtptime: Timestamp,
 }
 
 impl Timeline {
-    /// A plan whose first frame is due at `start`, with an RTP timestamp.
+    /// A plan whose first frame is due at `start` and has the RTP timestamp `rtptime`.
     pub fn new(plan: Plan, start: Instant, rtptime: Timestamp) -> Self {
         Self { plan, start, ticks: 0, rtptime }
     }
 
-    /// The frame of the next tick; `None` at the plan's end.
+    /// The frame of the next tick; `None` at the end of the plan.
     pub fn frame(&self) -> Option<u64> {
         self.plan.frame(self.ticks)
     }
 
-    /// Whether no tick is over yet.
+    /// Whether no tick is done.
     pub fn is_at_start(&self) -> bool {
         self.ticks == 0
     }
 
-    /// Starts at another frame, before the first tick.
+    /// Replaces the first frame; only before the first tick.
     pub fn start_at(&mut self, frame: u64) {
         self.plan.first = frame;
     }
@@ -134,18 +135,18 @@ impl Timeline {
         self.rtptime.after(Nanoseconds::new(self.plan.due(self.ticks)))
     }
 
-    /// The RTP timestamp of a moment that is not before the start.
+    /// The RTP timestamp of an instant at or after the start.
     pub fn rtptime_at(&self, now: Instant) -> Timestamp {
         let elapsed = now.saturating_duration_since(self.start);
         self.rtptime.after(Nanoseconds::saturating_from(elapsed))
     }
 
-    /// The position from which playing goes on, in nanoseconds.
+    /// The position of the next tick in the movie, in nanoseconds.
     pub fn position(&self) -> u64 {
         self.plan.position(self.ticks)
     }
 
-    /// The next tick is over; gives the time of the one after it.
+    /// Finishes the next tick, and returns when the one after it is due.
     pub fn advance(&mut self, now: Instant) -> Instant {
         self.ticks += 1;
         let late = now.saturating_duration_since(self.due());
@@ -155,7 +156,7 @@ impl Timeline {
         self.due()
     }
 
-    /// The next tick could not be done until now: all that follows is later by as much.
+    /// Makes the next tick due now if it is late, and all later ticks later by as much.
     pub fn delay_until(&mut self, now: Instant) {
         self.start += now.saturating_duration_since(self.due());
     }
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_and_rates_choose_frames_and_times() {
+    fn a_plan_follows_from_range_scale_and_speed() {
         // The frames of the first four ticks, when the fourth is due in ms, the position after it.
         let rows = [
             (plan(0.0, None, 1.0, 1.0), [Some(0), Some(1), Some(2), Some(3)], 150, 0.2),
@@ -199,14 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn ticks_have_times_and_timestamps_that_do_not_drift() {
+    fn times_and_timestamps_do_not_drift() {
         let start = Instant::now();
         let mut timeline =
             Timeline::new(plan(1.0, None, 1.0, 1.0), start, Timestamp::from_ticks(u32::MAX - 4499));
         let ms = Duration::from_millis;
         assert_eq!((timeline.frame(), timeline.due()), (Some(20), start));
         assert_eq!((timeline.rtptime().ticks(), timeline.position()), (u32::MAX - 4499, SECOND));
-        // A frame is 4500 ticks of RTP's clock. What is late by less than a second stays due.
+        // A frame is 4500 ticks of RTP's clock. Lateness below a second does not move later frames.
         for (now, due) in [(0, 50), (51, 100), (900, 150)] {
             assert_eq!(timeline.advance(start + ms(now)), start + ms(due));
         }
@@ -214,7 +215,7 @@ mod tests {
             [timeline.rtptime(), timeline.rtptime_at(start + ms(150))],
             [Timestamp::from_ticks(9000); 2]
         );
-        // By more than that, it is forgiven.
+        // More lateness does.
         assert_eq!(timeline.advance(start + ms(1250)), start + ms(1250));
         assert_eq!(timeline.rtptime().ticks(), 13_500);
         timeline.delay_until(start + ms(1300));

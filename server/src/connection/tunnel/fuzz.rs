@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whatever comes through HTTP: the same in any pieces, and no more than was sent.
+//! HTTP tunnels: any bytes decode to the same in pieces of any length, and to no more bytes than
+//! there were.
 
 use super::*;
+use crate::fuzz_words::expand;
 use bolero::check;
 
-/// What the bytes decode to in pieces of a length, and whether they were base64.
+/// Decodes bytes in pieces of a length. Returns the decoded bytes, and whether all were base64.
 fn decoded(bytes: &[u8], length: usize) -> (Vec<u8>, Result<(), NotBase64>) {
     let (mut decoder, mut out) = (Base64::default(), Vec::new());
     for piece in bytes.chunks(length.max(1)) {
@@ -22,7 +24,7 @@ fn tunnel_base64() {
         assert!(whole.0.len() <= input.len());
         assert_eq!(decoded(input, 1), whole);
         assert_eq!(decoded(input, usize::from(*length)), whole);
-        // What a client encodes comes out again, also where it is cut in lines.
+        // Encoding and decoding returns the same bytes, also with line ends between.
         let mut text = STANDARD.encode(input).into_bytes();
         assert_eq!(decoded(&text, usize::from(*length)), (input.clone(), Ok(())));
         text.splice(text.len() / 2..text.len() / 2, *b"\r\n ");
@@ -30,31 +32,24 @@ fn tunnel_base64() {
     });
 }
 
-/// Each byte is a piece of an HTTP request, or itself.
-fn spelled(input: &[u8]) -> Vec<u8> {
-    const WORDS: [&[u8]; 10] = [
-        b"GET /m HTTP/1.0\r\n",
-        b"POST /m HTTP/1.0\r\n",
-        b"x-sessioncookie: c\r\n",
-        b"X-SessionCookie:",
-        b"\r\n",
-        b"\r\n\r\n",
-        b"\r",
-        b"HEAD ",
-        b": ",
-        b"\xff",
-    ];
-    let spell = |byte: &u8| match WORDS.get(usize::from(*byte)) {
-        Some(word) => word.to_vec(),
-        None => vec![*byte],
-    };
-    input.iter().flat_map(spell).collect()
-}
+/// Pieces of HTTP requests.
+const WORDS: [&[u8]; 10] = [
+    b"GET /m HTTP/1.0\r\n",
+    b"POST /m HTTP/1.0\r\n",
+    b"x-sessioncookie: c\r\n",
+    b"X-SessionCookie:",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\r",
+    b"HEAD ",
+    b": ",
+    b"\xff",
+];
 
 #[test]
 fn http_request() {
     check!().for_each(|input: &[u8]| {
-        for bytes in [input.to_vec(), spelled(input)] {
+        for bytes in [input.to_vec(), expand(input, &WORDS)] {
             let whole = HttpRequest::read(&bytes);
             if bytes.len() > MAX_REQUEST {
                 continue;
@@ -64,7 +59,7 @@ fn http_request() {
             if let HttpRequest::Get { cookie } | HttpRequest::Post { cookie } = request {
                 assert!(!cookie.is_empty() && cookie.len() <= MAX_COOKIE);
             }
-            // It is whole with its last byte, and not before.
+            // The request is complete with its last byte, and not before.
             assert_eq!(HttpRequest::read(&bytes[..*length]), whole);
             let before = length.checked_sub(1).and_then(|end| bytes.get(..end));
             assert_eq!(before.and_then(HttpRequest::read), None);

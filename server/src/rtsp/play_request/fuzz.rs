@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whatever Range, Scale and Speed say: what is played is within bounds.
+//! For any Range, Scale and Speed: start, end and rates stay within their limits.
 
 use super::*;
 use bolero::check;
@@ -7,7 +7,7 @@ use bolero::check;
 /// An hour, in nanoseconds.
 const DURATION: u64 = 3_600_000_000_000;
 
-/// Random bytes are hardly ever a number: each byte is one of the characters of these headers.
+/// Makes each byte one of the characters of these headers: random bytes are hardly ever a number.
 fn text(bytes: &[u8]) -> String {
     const CHARACTERS: &[u8; 32] = b"0123456789.:-+;=, eEnptsmowai\t\x80/";
     let character = |byte: &u8| char::from(CHARACTERS[usize::from(*byte) % CHARACTERS.len()]);
@@ -24,29 +24,32 @@ fn play_request() {
         let (scale, speed) = (scale.as_deref().map(text), speed.as_deref().map(text));
         for duration in [None, Some(DURATION), *duration] {
             for range in [None, Some(range.as_str()), Some(raw.as_str())] {
-                let read = Asked::read(range, scale.as_deref(), speed.as_deref(), duration);
-                let Ok(asked) = read else { continue };
-                check_bounds(&asked, duration);
+                let read = PlayRequest::read(range, scale.as_deref(), speed.as_deref(), duration);
+                let Ok(request) = read else { continue };
+                check_bounds(&request, duration);
             }
         }
     });
 }
 
-fn check_bounds(asked: &Asked, duration: Option<u64>) {
+fn check_bounds(request: &PlayRequest, duration: Option<u64>) {
     let (least, most) = RATES;
-    for rate in [asked.scale, asked.speed].into_iter().flatten() {
-        assert!((least..=most).contains(&rate.abs()), "{asked:?}");
+    for rate in [request.scale, request.speed].into_iter().flatten() {
+        assert!((least..=most).contains(&rate.abs()), "{request:?}");
     }
-    assert!(asked.speed.is_none_or(|speed| speed > 0.0), "only Scale goes backwards: {asked:?}");
-    let backwards = asked.scale.is_some_and(|scale| scale < 0.0);
-    if let (Some(begin), Some(end)) = (asked.begin, asked.end) {
-        assert!(if backwards { end <= begin } else { end >= begin }, "{asked:?}");
+    assert!(
+        request.speed.is_none_or(|speed| speed > 0.0),
+        "only Scale goes backwards: {request:?}"
+    );
+    let backwards = request.scale.is_some_and(|scale| scale < 0.0);
+    if let (Some(start), Some(end)) = (request.start, request.end) {
+        assert!(if backwards { end <= start } else { end >= start }, "{request:?}");
     }
-    // A microsecond for the rounding of what is read.
-    if let (Some(begin), Some(duration)) = (asked.begin, duration) {
-        assert!(begin <= duration.saturating_add(1000 + duration / 1_000_000_000), "{asked:?}");
+    // A microsecond is added because of rounding.
+    if let (Some(start), Some(duration)) = (request.start, duration) {
+        assert!(start <= duration.saturating_add(1000 + duration / 1_000_000_000), "{request:?}");
     }
-    for time in [asked.begin, asked.end].into_iter().flatten() {
-        assert!(i64::try_from(time).is_ok(), "{asked:?}");
+    for time in [request.start, request.end].into_iter().flatten() {
+        assert!(i64::try_from(time).is_ok(), "{request:?}");
     }
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whatever bytes come, in whatever pieces: the same requests, and a buffer within limits.
+//! For any bytes: the requests are the same in pieces of any length, and the buffer stays within its
+//! limits.
 
 use super::*;
+use crate::fuzz_words::expand;
 use bolero::check;
 
-/// Pieces of requests, one for each byte of the input that is below 0x20: random bytes hardly ever
-/// make a head.
+/// Pieces of requests.
 const WORDS: [&[u8]; 32] = [
     b"OPTIONS * RTSP/1.0\r\n",
     b"GET_PARAMETER rtsp://h/m RTSP/1.0\r\n",
@@ -41,20 +42,12 @@ const WORDS: [&[u8]; 32] = [
     b"FETCH a RTSP/1.0\r\n",
 ];
 
-fn spelled(input: &[u8]) -> Vec<u8> {
-    let spell = |byte: &u8| match WORDS.get(usize::from(*byte)) {
-        Some(word) => word.to_vec(),
-        None => vec![*byte],
-    };
-    input.iter().flat_map(spell).collect()
-}
-
-/// What comes out of the bytes in pieces of these lengths, over and over.
+/// Reads bytes in pieces of these lengths, which are repeated.
 fn read(bytes: &[u8], lengths: &[u8]) -> Vec<Result<Incoming, Unreadable>> {
-    let mut reader = Reader::default();
+    let mut reader = RequestReader::default();
     let mut lengths = lengths.iter().cycle();
     let mut rest = bytes;
-    let mut found = Vec::new();
+    let mut all = Vec::new();
     while !rest.is_empty() {
         let length = lengths.next().map_or(rest.len(), |length| usize::from(*length) + 1);
         let (piece, after) = rest.split_at(length.min(rest.len()));
@@ -62,28 +55,28 @@ fn read(bytes: &[u8], lengths: &[u8]) -> Vec<Result<Incoming, Unreadable>> {
         reader.push(piece);
         loop {
             match reader.next() {
-                Ok(Some(incoming)) => found.push(Ok(incoming)),
+                Ok(Some(incoming)) => all.push(Ok(incoming)),
                 Ok(None) => break,
                 Err(unreadable) => {
-                    found.push(Err(unreadable));
-                    return found;
+                    all.push(Err(unreadable));
+                    return all;
                 }
             }
         }
-        // An interleaved packet has up to 64 KiB and its header.
+        // An interleaved packet is up to 64 KiB long, and has a prefix of 4 bytes.
         let limit = MAX_HEAD.max(MAX_BODY) + 4 + length;
-        assert!(reader.held.len() <= limit, "{} bytes are held", reader.held.len());
-        if reader.held.is_empty() {
-            assert!(reader.held.capacity() <= KEPT_CAPACITY, "{}", reader.held.capacity());
+        assert!(reader.buffer.len() <= limit, "{} bytes are buffered", reader.buffer.len());
+        if reader.buffer.is_empty() {
+            assert!(reader.buffer.capacity() <= MAX_EMPTY_CAPACITY, "{}", reader.buffer.capacity());
         }
     }
-    found
+    all
 }
 
 #[test]
 fn request_reader() {
     check!().with_type().for_each(|(input, lengths): &(Vec<u8>, [u8; 4])| {
-        let bytes = spelled(input);
+        let bytes = expand(input, &WORDS);
         let whole = read(&bytes, &[]);
         assert_eq!(read(&bytes, &[0]), whole, "byte by byte");
         assert_eq!(read(&bytes, lengths), whole, "in pieces of {lengths:?}");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The one media that gst-rtsp-server has for all movies and viewers. Its pipeline stays at a first
-//! frame that nobody sees: it makes sockets, and receives the viewers' RTCP, which keeps their
-//! sessions alive. What viewers are sent comes from elsewhere (stream.rs).
+//! The only media of gst-rtsp-server, for all movies and viewers. It opens the UDP sockets, and
+//! receives RTCP from viewers, which keeps their sessions alive. Its pipeline stops at its first frame,
+//! which is sent to no viewer: the frames of movies are sent by `frame_sink.rs`.
 
 use glib::subclass::prelude::*;
 use gst::prelude::*;
@@ -15,60 +15,60 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The kernel's send buffer for all viewers by UDP: what a card takes a moment for.
+/// The send buffer in bytes for all viewers over UDP: as much as a network card sends in a moment.
 const SEND_BUFFER: u32 = 4 * 1024 * 1024;
 
-/// The pipeline: a payloader whose caps say what kind of RTP it is.
+/// The pipeline of the media. The caps of its payloader describe RTP/JPEG.
 const PIPELINE: &str = "videotestsrc name=source ! video/x-raw,format=I420,width=16,height=16 ! jpegenc \
      ! rtpjpegpay name=pay0 pt=26";
 
-/// The sockets that all viewers of an address family are sent to from.
+/// The sockets from which packets are sent to all viewers of an address family.
 #[derive(Debug)]
 pub(super) struct Sockets {
-    /// For RTP.
+    /// Sends RTP.
     pub rtp: OwnedFd,
-    /// For RTCP.
+    /// Sends RTCP.
     pub rtcp: OwnedFd,
 }
 
 impl Sockets {
-    /// Those that gst-rtsp-server has opened for a stream.
+    /// Duplicates the sockets that gst-rtsp-server has opened for viewers with addresses like `ip`.
     fn of(stream: &RTSPStream, ip: IpAddr) -> Option<Self> {
         let family = if ip.is_ipv4() { gio::SocketFamily::Ipv4 } else { gio::SocketFamily::Ipv6 };
-        let own = |socket: gio::Socket| socket.as_fd().try_clone_to_owned().ok();
+        let duplicate = |socket: gio::Socket| socket.as_fd().try_clone_to_owned().ok();
         Some(Self {
-            rtp: own(stream.rtp_socket(family)?)?,
-            rtcp: own(stream.rtcp_socket(family)?)?,
+            rtp: duplicate(stream.rtp_socket(family)?)?,
+            rtcp: duplicate(stream.rtcp_socket(family)?)?,
         })
     }
 }
 
 glib::wrapper! {
-    /// Makes the media.
+    /// Creates the media.
     pub struct MovieFactory(ObjectSubclass<imp::MovieFactory>)
         @extends gst_rtsp_server::RTSPMediaFactory;
 }
 
 glib::wrapper! {
-    /// The media.
+    /// The media, which all movies share.
     pub struct MovieMedia(ObjectSubclass<imp::MovieMedia>) @extends gst_rtsp_server::RTSPMedia;
 }
 
 impl MovieMedia {
-    /// That of a session.
+    /// The media of a session.
     pub(super) fn of(session: &RTSPSessionMedia) -> Option<Self> {
         session.media()?.downcast().ok()
     }
 
-    /// The sockets that viewers at such an address are sent to from.
+    /// The sockets for viewers with addresses like `ip`.
     pub(super) fn sockets(&self, ip: IpAddr) -> Option<Arc<Sockets>> {
         let stream = self.stream(0)?;
         let mut sockets = self.imp().sockets();
-        let place = if ip.is_ipv4() { &mut sockets.v4 } else { &mut sockets.v6 };
-        if place.is_none() {
-            *place = Sockets::of(&stream, ip).map(Arc::new);
+        let sockets = if ip.is_ipv4() { &mut sockets.v4 } else { &mut sockets.v6 };
+        if sockets.is_none() {
+            *sockets = Sockets::of(&stream, ip).map(Arc::new);
         }
-        place.clone()
+        sockets.clone()
     }
 }
 
@@ -82,75 +82,72 @@ impl MovieFactory {
         factory
     }
 
-    /// Lets the media go; whoever asks from now on gets another one.
+    /// Releases the media. The next request gets a new one.
     pub(super) fn replace(&self) {
         let media = {
-            let mut kept = self.imp().kept();
-            kept.generation += 1;
-            kept.media.take()
+            let mut current = self.imp().current();
+            current.generation += 1;
+            current.media.take()
         };
         if let Some(media) = media {
             let _ = media.unprepare();
         }
     }
 
-    /// Keeps a media that has been prepared: otherwise it would end with its last session, and a
-    /// request that finds it while it ends is refused by gst-rtsp-server 1.22.
-    fn keep(&self, media: &MovieMedia) {
-        // The lock is not held while the library takes its own: it calls `ends` with that.
-        if self.imp().kept().media.as_ref() == Some(media) || media.prepare(None).is_err() {
+    /// Prepares a media once more, so that it stays prepared after its last session. Otherwise it
+    /// would be unprepared then, and gst-rtsp-server 1.22 refuses requests meanwhile.
+    fn keep_prepared(&self, media: &MovieMedia) {
+        // The lock is released before gst-rtsp-server takes its own, with which it calls
+        // `forget_media`.
+        if self.imp().current().media.as_ref() == Some(media) || media.prepare(None).is_err() {
             return;
         }
-        let before = self.imp().kept().media.replace(media.clone());
-        if let Some(before) = before {
-            let _ = before.unprepare();
+        let previous = self.imp().current().media.replace(media.clone());
+        if let Some(previous) = previous {
+            let _ = previous.unprepare();
         }
     }
 
-    /// The media is ending; whoever asks from now on gets another one.
-    fn ends(&self, media: &MovieMedia) {
-        let mut kept = self.imp().kept();
-        if kept.media.as_ref().is_none_or(|it| it == media) {
-            kept.generation += 1;
-            kept.media = None;
+    /// Forgets a media that is being unprepared. The next request gets a new one.
+    fn forget_media(&self, media: &MovieMedia) {
+        let mut current = self.imp().current();
+        if current.media.as_ref().is_none_or(|it| it == media) {
+            current.generation += 1;
+            current.media = None;
         }
     }
 }
 
-/// Lets the first buffer through, from which the payloader's caps come, and holds the next one.
-fn stay_at_first(pad: &gst::Pad) {
-    let come = AtomicBool::new(false);
-    let what = gst::PadProbeType::BUFFER | gst::PadProbeType::BLOCK;
-    pad.add_probe(what, move |_, _| {
-        let is_next = come.swap(true, Ordering::Relaxed);
-        if is_next { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Pass }
+/// Lets the first buffer pass, from which the payloader sets its caps, and blocks at the second.
+fn block_after_first_buffer(pad: &gst::Pad) {
+    let passed = AtomicBool::new(false);
+    let types = gst::PadProbeType::BUFFER | gst::PadProbeType::BLOCK;
+    pad.add_probe(types, move |_, _| {
+        let block = passed.swap(true, Ordering::Relaxed);
+        if block { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Pass }
     });
 }
 
-/// Lets nothing through.
-fn close(pad: &gst::Pad) {
-    let what = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-    pad.add_probe(what, |_, _| gst::PadProbeReturn::Drop);
+/// Drops all buffers of a pad.
+fn drop_buffers(pad: &gst::Pad) {
+    let types = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+    pad.add_probe(types, |_, _| gst::PadProbeReturn::Drop);
 }
 
 mod imp {
     use super::*;
 
+    /// The media that new sessions get.
     #[derive(Default)]
-    pub struct Kept {
+    pub struct CurrentMedia {
         pub media: Option<super::MovieMedia>,
+        /// The key of the media in gst-rtsp-server; incremented for each new media.
         pub generation: u64,
     }
 
     #[derive(Default)]
     pub struct MovieFactory {
-        kept: Mutex<Kept>,
-    }
-
-    impl MovieFactory {
-        pub fn kept(&self) -> MutexGuard<'_, Kept> {
-            self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-        }
+        current: Mutex<CurrentMedia>,
     }
 
     #[glib::object_subclass]
@@ -162,18 +159,26 @@ mod imp {
 
     impl ObjectImpl for MovieFactory {}
 
-    /// The pipeline's bin, stopped at its first frame.
-    fn pipeline() -> Option<gst::Element> {
-        let bin = gst::parse::bin_from_description(PIPELINE, false);
-        let bin = bin.inspect_err(|error| tracing::error!("no pipeline: {error}")).ok()?;
+    impl MovieFactory {
+        pub fn current(&self) -> MutexGuard<'_, CurrentMedia> {
+            self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    /// Creates the pipeline, which blocks after its first frame.
+    fn create_pipeline() -> Option<gst::Element> {
+        let bin = gst::parse::bin_from_description(PIPELINE, false).inspect_err(|error| {
+            tracing::error!("cannot create the pipeline of gst-rtsp-server: {error}");
+        });
+        let bin = bin.ok()?;
         let source = bin.by_name("source")?.static_pad("src")?;
-        stay_at_first(&source);
+        block_after_first_buffer(&source);
         Some(bin.upcast())
     }
 
     impl RTSPMediaFactoryImpl for MovieFactory {
         fn gen_key(&self, _url: &gst_rtsp::RTSPUrl) -> Option<glib::GString> {
-            guarded("media", || self.kept().generation.to_string().into()).ok()
+            guarded("media", || self.current().generation.to_string().into()).ok()
         }
 
         fn configure(&self, media: &gst_rtsp_server::RTSPMedia) {
@@ -186,24 +191,24 @@ mod imp {
         }
 
         fn create_element(&self, _url: &gst_rtsp::RTSPUrl) -> Option<gst::Element> {
-            guarded("media", pipeline).ok().flatten()
+            guarded("media", create_pipeline).ok().flatten()
         }
     }
 
     #[derive(Debug, Default)]
-    pub struct Both {
+    pub struct SocketsByFamily {
         pub(super) v4: Option<Arc<Sockets>>,
         pub(super) v6: Option<Arc<Sockets>>,
     }
 
     #[derive(Default)]
     pub struct MovieMedia {
-        sockets: Mutex<Both>,
+        sockets: Mutex<SocketsByFamily>,
         pub factory: glib::WeakRef<super::MovieFactory>,
     }
 
     impl MovieMedia {
-        pub fn sockets(&self) -> MutexGuard<'_, Both> {
+        pub fn sockets(&self) -> MutexGuard<'_, SocketsByFamily> {
             self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
         }
     }
@@ -215,16 +220,14 @@ mod imp {
         type ParentType = gst_rtsp_server::RTSPMedia;
     }
 
-    impl ObjectImpl for MovieMedia {}
-
     impl RTSPMediaImpl for MovieMedia {
         fn setup_rtpbin(&self, rtpbin: &gst::Element) -> Result<(), gst::LoggableError> {
-            // Its own RTP and RTCP end here.
+            // The media sends nothing itself.
             rtpbin.connect_pad_added(|_, pad| {
                 let _ = guarded("media", || {
                     let name = pad.name();
                     if name.starts_with("send_rtp_src") || name.starts_with("send_rtcp_src") {
-                        close(pad);
+                        drop_buffers(pad);
                     }
                 });
             });
@@ -235,7 +238,7 @@ mod imp {
             self.parent_prepared();
             let _ = guarded("media", || {
                 if let Some(factory) = self.factory.upgrade() {
-                    factory.keep(&self.obj());
+                    factory.keep_prepared(&self.obj());
                 }
             });
         }
@@ -243,15 +246,17 @@ mod imp {
         fn unprepare(&self) -> Result<(), gst::LoggableError> {
             let _ = guarded("media", || {
                 if let Some(factory) = self.factory.upgrade() {
-                    factory.ends(&self.obj());
+                    factory.forget_media(&self.obj());
                 }
             });
             self.parent_unprepare()
         }
 
         fn unprepared(&self) {
-            let _ = guarded("media", || *self.sockets() = Both::default());
+            let _ = guarded("media", || *self.sockets() = SocketsByFamily::default());
             self.parent_unprepared();
         }
     }
+
+    impl ObjectImpl for MovieMedia {}
 }

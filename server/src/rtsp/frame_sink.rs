@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Sends frames as RTP/JPEG (RFC 2435), with RTCP: to the viewer of a session, or to many viewers of
+//! a live movie.
+
+use super::delivery::Delivery;
+use super::payload_cache::{PayloadCache, PreparedFrame};
+use crate::connection::outbox::SendOutcome;
+use crate::limit_log::LimitLog;
+use crate::send::datagrams::Datagrams;
+use crate::send::{DueFrame, FrameSink, ReportTime, Resume, movie_log};
+use gstmjpegfile::rtp::{FIXED_LEN, JpegPayloads, RtpHeader, SenderReport, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The session of a viewer, and the delivery to it.
+struct Viewer {
+    session: String,
+    delivery: Arc<Delivery>,
+}
+
+/// Sends RTP/JPEG to the viewers of a stream.
+pub(super) struct RtspSink {
+    /// The synchronization source.
+    ssrc: u32,
+    /// The CNAME of RTCP (RFC 7022): random, the same for as long as the server runs.
+    cname: Arc<str>,
+    /// The movie is live: a slow viewer loses frames. Otherwise the stream waits for its viewer.
+    live: bool,
+    viewers: Vec<Viewer>,
+    sequence_number: u16,
+    /// The packets, and the bytes of their payloads, that have been sent, for sender reports.
+    packets: u32,
+    octets: u32,
+    /// The size of the first frame in pixels. Later frames are scaled to it.
+    size: Option<(u16, u16)>,
+    /// The number of frames that were dropped because of a problem in the movie, by its kind.
+    dropped: BTreeMap<&'static str, u64>,
+    /// The file of the movie that the dropped frames are from.
+    path: PathBuf,
+    /// The reasons for conversions that have been logged.
+    conversions_logged: BTreeSet<&'static str>,
+    /// Memory for the headers of the packets of a frame.
+    headers: Vec<[u8; FIXED_LEN]>,
+    /// Counts the frames that slow viewers lose.
+    limit_log: Arc<LimitLog>,
+}
+
+impl RtspSink {
+    /// A sink without viewers.
+    pub fn new(ssrc: u32, cname: Arc<str>, live: bool, limit_log: Arc<LimitLog>) -> Self {
+        let [high, low, ..] = crate::random().to_be_bytes();
+        Self {
+            ssrc,
+            cname,
+            live,
+            viewers: Vec::new(),
+            // In the lower half: some players take the wrap from 65535 to 0 for packet loss.
+            sequence_number: u16::from_be_bytes([high & 0x7f, low]),
+            packets: 0,
+            octets: 0,
+            size: None,
+            dropped: BTreeMap::new(),
+            path: PathBuf::new(),
+            conversions_logged: BTreeSet::new(),
+            headers: Vec::new(),
+            limit_log,
+        }
+    }
+
+    /// The sequence number of the next packet.
+    pub fn sequence_number(&self) -> u16 {
+        self.sequence_number
+    }
+
+    /// Adds a viewer, or replaces the delivery to it.
+    pub fn add_viewer(&mut self, session: &str, delivery: Arc<Delivery>) {
+        self.remove_viewer(session);
+        self.viewers.push(Viewer { session: session.to_owned(), delivery });
+    }
+
+    /// Removes a viewer.
+    pub fn remove_viewer(&mut self, session: &str) {
+        self.viewers.retain(|viewer| viewer.session != session);
+    }
+
+    fn send_payloads(
+        &mut self,
+        payloads: &JpegPayloads,
+        rtptime: Timestamp,
+        resume: Option<Resume>,
+    ) -> SendOutcome {
+        let mut headers = std::mem::take(&mut self.headers);
+        headers.clear();
+        let mut header = RtpHeader::jpeg(self.sequence_number, rtptime, self.ssrc, false);
+        let count = payloads.iter().len();
+        for packet in 1..=count {
+            header.marker = packet == count;
+            headers.push(header.to_bytes());
+            header.sequence_number = header.sequence_number.wrapping_add(1);
+        }
+        let datagrams = Datagrams::new(&headers, payloads);
+        let mut sent = SendOutcome::Accepted;
+        for Viewer { delivery, .. } in &self.viewers {
+            if delivery.send(&datagrams, &headers, payloads, resume) == SendOutcome::Busy {
+                if resume.is_some() {
+                    sent = SendOutcome::Busy;
+                } else {
+                    self.limit_log.count(
+                        "live frame dropped: the viewer has not received the frame before it",
+                        delivery.peer(),
+                    );
+                }
+            }
+        }
+        if sent == SendOutcome::Accepted {
+            let wrapping = |number: usize| u32::try_from(number).unwrap_or(0);
+            self.sequence_number = header.sequence_number;
+            self.packets = self.packets.wrapping_add(wrapping(count));
+            self.octets = self.octets.wrapping_add(wrapping(payloads.bytes()));
+        }
+        drop(datagrams);
+        self.headers = headers;
+        sent
+    }
+
+    fn send_report(&self, time: ReportTime, goodbye: bool) {
+        let ReportTime { wall_clock, rtptime } = time;
+        let (ssrc, packets, octets) = (self.ssrc, self.packets, self.octets);
+        let report = SenderReport { ssrc, now: wall_clock, timestamp: rtptime, packets, octets };
+        let packet = report.packet(&self.cname, goodbye);
+        for viewer in &self.viewers {
+            viewer.delivery.send_rtcp(&packet);
+        }
+    }
+}
+
+impl FrameSink for RtspSink {
+    type Fetcher = PayloadCache;
+
+    /// The minimum of RFC 3550 section 6.2 for sessions with few members.
+    const REPORT_INTERVAL: Option<Duration> = Some(Duration::from_secs(5));
+
+    fn options(&self) -> Option<(u16, u16)> {
+        self.size
+    }
+
+    fn is_watched(&self) -> bool {
+        !self.viewers.is_empty()
+    }
+
+    fn send(&mut self, frame: &Arc<PreparedFrame>, due: DueFrame, resume: Resume) -> SendOutcome {
+        let DueFrame { source, rtptime } = due;
+        match &**frame {
+            PreparedFrame::Dropped(problem) => {
+                let count = self.dropped.entry(problem.kind()).or_default();
+                *count += 1;
+                if *count == 1 {
+                    movie_log::dropped(source, problem);
+                    source.movie.path().clone_into(&mut self.path);
+                }
+                SendOutcome::Accepted
+            }
+            PreparedFrame::Payloads { payloads, size, conversion, reason } => {
+                if let Some(reason) = reason
+                    && self.conversions_logged.insert(reason.kind())
+                {
+                    movie_log::converted(source, *conversion, reason);
+                }
+                // A live movie does not wait for slow viewers.
+                let resume = (!self.live).then_some(resume);
+                let sent = self.send_payloads(payloads, rtptime, resume);
+                if sent == SendOutcome::Accepted {
+                    self.size = self.size.or(*size);
+                }
+                sent
+            }
+        }
+    }
+
+    fn report(&mut self, time: ReportTime) {
+        self.send_report(time, false);
+    }
+
+    fn play_ended(&mut self, time: ReportTime) {
+        self.send_report(time, true);
+    }
+}
+
+impl Drop for RtspSink {
+    fn drop(&mut self) {
+        if !self.dropped.is_empty() {
+            let (path, kinds) = (self.path.display(), &self.dropped);
+            let dropped = kinds.values().sum::<u64>();
+            tracing::info!(%path, dropped, ?kinds, "frames dropped in total by this stream");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::outbox::Outbox;
+    use crate::send::datagrams::test_payloads;
+
+    #[test]
+    fn frames_that_a_slow_viewer_of_a_live_movie_loses_are_counted() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            // A viewer that never reads.
+            let _viewer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (socket, peer) = listener.accept().await.unwrap();
+            let outbox = Outbox::new(Arc::new(socket));
+            let limit_log = Arc::new(LimitLog::default());
+            let mut sink = RtspSink::new(1, "cname".into(), true, limit_log.clone());
+            let delivery = Delivery::interleaved(outbox.clone(), peer, (0, 1));
+            sink.add_viewer("session", Arc::new(delivery));
+            let payloads = test_payloads(60_000);
+            let mut send = || sink.send_payloads(&payloads, Timestamp::default(), None);
+            while outbox.waits_since().is_none() {
+                assert_eq!(send(), SendOutcome::Accepted);
+            }
+            assert!(limit_log.kinds().is_empty());
+            assert_eq!(send(), SendOutcome::Accepted);
+            let kind = "live frame dropped: the viewer has not received the frame before it";
+            assert_eq!(limit_log.kinds(), [kind]);
+        });
+    }
+}

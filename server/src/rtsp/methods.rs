@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Answers the requests of standard RTSP, method by method (RFC 2326 section 10).
+
+use super::Service;
+use super::delivery::Delivery;
+use super::gst_media::MovieMedia;
+use super::gst_server::{GstClient, GstReply, GstRequest};
+use super::play_request::{PlayRequest, PlayRequestError};
+use super::reply::{Reply, Status};
+use super::request::{Incoming, Method, Request};
+use super::sdp::{CONTROL, Description};
+use super::sessions::{PlayError, PreparedPlay, Session};
+use super::transport::Transport;
+use crate::connection::limits::Origin;
+use crate::connection::outbox::Outbox;
+use crate::mount::Mount;
+use crate::movie_check::NotPlayable;
+use gst_rtsp_server::prelude::*;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// The number of characters that are repeated of the options that a client requires.
+const MAX_UNSUPPORTED: usize = 200;
+
+/// How long DESCRIBE waits for the index of a movie, from which its duration follows.
+const INDEX_LIMIT: Duration = Duration::from_millis(100);
+
+/// A connection whose requests are answered, one after another.
+pub(super) struct Connection {
+    pub service: Arc<Service>,
+    /// Identifies the connection in the log.
+    pub number: u64,
+    pub peer: SocketAddr,
+    /// The address of this machine that the peer is connected to.
+    pub local: IpAddr,
+    pub origin: Origin,
+    pub outbox: Arc<Outbox>,
+    pub state: Mutex<ConnectionState>,
+}
+
+/// What the requests of a connection have set up.
+#[derive(Default)]
+pub(super) struct ConnectionState {
+    client: Option<GstClient>,
+    /// The identifiers of the sessions that end with the connection.
+    sessions: Vec<String>,
+    /// The connection has ended. A request may still be being answered.
+    ended: bool,
+}
+
+/// A reply, and the play that starts after it.
+struct Response {
+    reply: Reply,
+    play: Option<PreparedPlay>,
+}
+
+impl From<Reply> for Response {
+    fn from(reply: Reply) -> Self {
+        Self { reply, play: None }
+    }
+}
+
+impl From<Status> for Response {
+    fn from(status: Status) -> Self {
+        Reply::new(status).into()
+    }
+}
+
+impl Connection {
+    fn state(&self) -> MutexGuard<'_, ConnectionState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers a request if that never waits. Otherwise returns the request, for [`Self::answer`].
+    pub fn answer_at_once(&self, incoming: Incoming) -> Option<Request> {
+        match incoming {
+            Incoming::Faulty(status, cseq) => {
+                let (code, _) = status.code_and_reason();
+                let number = self.number;
+                tracing::debug!(connection = number, status = code, "answered a faulty request");
+                self.send(&Reply::new(status), cseq);
+            }
+            Incoming::Request(request) => match self.reply_at_once(&request) {
+                Some(reply) => self.respond(&request, reply.into()),
+                None => return Some(request),
+            },
+            // A packet, such as a receiver report, keeps the sessions of the connection alive.
+            Incoming::Packet(_) => {
+                for id in &self.state().sessions {
+                    if let Some(session) = self.service.sessions.get(id) {
+                        session.gst_handle.touch();
+                    }
+                }
+            }
+            Incoming::Reply => {}
+        }
+        None
+    }
+
+    /// The reply to OPTIONS, to a request that keeps a session alive, or to one that is refused
+    /// whatever its method is; `None` for others.
+    fn reply_at_once(&self, request: &Request) -> Option<Reply> {
+        if let Some(options) = request.header("Require").or(request.header("Proxy-Require")) {
+            // RFC 2326 section 12.32. Only the characters of tokens are repeated.
+            let is_token = |c: &char| c.is_ascii_alphanumeric() || "-._,; ".contains(*c);
+            let options: String = options.chars().filter(is_token).take(MAX_UNSUPPORTED).collect();
+            return Some(Reply::new(Status::OptionNotSupported).with("Unsupported", options));
+        }
+        let session = match request.session().map(|id| self.service.sessions.get(id)) {
+            Some(None) => return Some(Reply::new(Status::SessionNotFound)),
+            Some(Some(session)) => {
+                session.gst_handle.touch();
+                Some(session)
+            }
+            None => None,
+        };
+        let reply = match request.method {
+            Method::Options => Reply::new(Status::Ok).with("Public", Method::SERVED),
+            Method::GetParameter | Method::SetParameter if request.body.is_empty() => {
+                Reply::new(Status::Ok)
+            }
+            Method::GetParameter | Method::SetParameter => {
+                Reply::new(Status::ParameterNotUnderstood)
+            }
+            _ => return None,
+        };
+        Some(match session {
+            Some(session) => with_session(reply, &session),
+            None => reply,
+        })
+    }
+
+    /// Answers a request. May wait for a disk or for locks of gst-rtsp-server.
+    pub fn answer(&self, request: &Request) {
+        let response = match request.method {
+            Method::Describe => self.describe(request),
+            Method::Setup => self.set_up(request),
+            Method::Play => self.play(request),
+            Method::Pause => self.pause(request),
+            Method::Teardown => self.tear_down(request),
+            _ => Status::NotImplemented.into(),
+        };
+        self.respond(request, response);
+    }
+
+    /// Sends the reply to a request, and starts the play after it.
+    fn respond(&self, request: &Request, response: Response) {
+        let (method, uri) = (request.method.name(), request.uri.escape_ascii());
+        let (status, _) = response.reply.status.code_and_reason();
+        tracing::debug!(connection = self.number, method, %uri, status, "answered");
+        self.send(&response.reply, Some(request.cseq));
+        if let Some(play) = response.play {
+            play.start();
+        }
+    }
+
+    /// Sends a reply.
+    pub fn send(&self, reply: &Reply, cseq: Option<u32>) {
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        self.outbox.send(&reply.to_bytes(cseq, &date));
+    }
+
+    fn mount(&self, request: &Request) -> Result<&Arc<Mount>, Status> {
+        self.service.catalog.find_url(&request.uri).ok_or(Status::NotFound)
+    }
+
+    /// The session of a request. It must be of the movie in the URL.
+    fn session(&self, request: &Request) -> Result<Arc<Session>, Status> {
+        let id = request.session().ok_or(Status::SessionNotFound)?;
+        let session = self.service.sessions.get(id).ok_or(Status::SessionNotFound)?;
+        let mount = self.mount(request)?;
+        let same = Arc::ptr_eq(mount, &session.mount);
+        same.then_some(session).ok_or(Status::AggregateOperationNotAllowed)
+    }
+
+    fn describe(&self, request: &Request) -> Response {
+        let reply = self.mount(request).and_then(|mount| {
+            let movie = mount.open_playable().map_err(|reason| status_of(&reason))?;
+            movie.wait_total(INDEX_LIMIT);
+            let base = base_url(&request.uri, mount).ok_or(Status::BadRequest)?;
+            let description = Description {
+                name: mount.point.trim_start_matches('/'),
+                id: crate::random(),
+                server: self.local,
+                framerate: self.service.framerate,
+                duration: self.service.sessions.duration(&movie),
+                live: self.service.live,
+            };
+            let reply = Reply::new(Status::Ok)
+                .with("Content-Type", "application/sdp")
+                .with("Content-Base", base);
+            Ok(Reply { body: description.to_sdp(), ..reply })
+        });
+        reply.map_or_else(Into::into, Into::into)
+    }
+
+    fn set_up(&self, request: &Request) -> Response {
+        self.try_set_up(request).map_or_else(Into::into, Into::into)
+    }
+
+    fn try_set_up(&self, request: &Request) -> Result<Reply, Status> {
+        let mount = self.mount(request)?.clone();
+        if let Some(session) = request.session() {
+            let session = self.service.sessions.get(session).ok_or(Status::SessionNotFound)?;
+            // A session has one movie, and its transport cannot be changed (section 10.4).
+            let is_same = Arc::ptr_eq(&mount, &session.mount);
+            return Err(if is_same {
+                Status::MethodNotValidInThisState
+            } else {
+                Status::AggregateOperationNotAllowed
+            });
+        }
+        mount.open_playable().map_err(|reason| status_of(&reason))?;
+        let transport = request.header("Transport").and_then(Transport::choose);
+        let transport = transport.ok_or(Status::UnsupportedTransport)?;
+        if self.service.sessions.count(self.origin) >= self.service.max_sessions_per_origin {
+            let kind = "SETUP refused: the address has --max-connections-per-address sessions";
+            self.service.limit_log.count(kind, self.peer);
+            return Err(Status::ServiceUnavailable);
+        }
+        let (id, transport_header) = self.agree_on_transport(&transport.offer())?;
+        let session = self.new_session(&id, mount, transport);
+        let Some(session) = session else {
+            self.service.gst_server.end(&id);
+            return Err(Status::UnsupportedTransport);
+        };
+        let reply =
+            with_session(Reply::new(Status::Ok), &session).with("Transport", transport_header);
+        let mut state = self.state();
+        if state.ended {
+            drop(state);
+            self.service.gst_server.end(&id);
+            return Err(Status::ServiceUnavailable);
+        }
+        self.service.sessions.add(session);
+        state.sessions.push(id);
+        Ok(reply)
+    }
+
+    /// Makes gst-rtsp-server create a session with a transport. Returns the identifier of the session
+    /// and the `Transport` header of the reply.
+    fn agree_on_transport(&self, offer: &str) -> Result<(String, String), Status> {
+        let setup = GstRequest::Setup { transport: offer };
+        let mut reply = self.ask_gst_server(&setup)?;
+        if reply.code == 503 {
+            // The media has failed.
+            self.service.gst_server.replace_media();
+            reply = self.ask_gst_server(&setup)?;
+        }
+        match reply {
+            GstReply { code: 200, session: Some(id), transport: Some(header) } => Ok((id, header)),
+            GstReply { code, .. } => {
+                let code = if code == 200 { 500 } else { code };
+                Err(Status::from_code(code))
+            }
+        }
+    }
+
+    /// Makes gst-rtsp-server handle a request of this connection.
+    fn ask_gst_server(&self, request: &GstRequest) -> Result<GstReply, Status> {
+        let mut state = self.state();
+        if state.client.is_none() {
+            let socket = self.outbox.socket().as_fd().try_clone_to_owned();
+            let client = socket.map_err(Into::into).and_then(|socket: OwnedFd| {
+                GstClient::new(&self.service.gst_server, socket, self.peer)
+            });
+            let client = client.map_err(|error| {
+                let connection = self.number;
+                tracing::error!(connection, "cannot add a client to gst-rtsp-server: {error:#}");
+                Status::InternalServerError
+            })?;
+            state.client = Some(client);
+        }
+        let client = state.client.as_ref().ok_or(Status::InternalServerError)?;
+        Ok(client.handle(request))
+    }
+
+    fn new_session(&self, id: &str, mount: Arc<Mount>, transport: Transport) -> Option<Session> {
+        let gst_session = self.service.gst_server.session(id)?;
+        let session_media = gst_session.media("/movie").0?;
+        let ssrc = session_media.transport(0)?.stream()?.ssrc();
+        let delivery = match transport {
+            Transport::Udp { rtp, rtcp } => {
+                let ip = self.peer.ip();
+                let sockets = MovieMedia::of(&session_media)?.sockets(ip)?;
+                let limit_log = self.service.limit_log.clone();
+                let peer = SocketAddr::new(ip, rtp);
+                Delivery::udp(sockets, peer, rtcp, self.service.offload, limit_log)
+            }
+            Transport::Interleaved { rtp, rtcp } => {
+                Delivery::interleaved(self.outbox.clone(), self.peer, (rtp, rtcp))
+            }
+        };
+        Some(Session::new((id.to_owned(), gst_session), mount, self.origin, ssrc, delivery))
+    }
+
+    fn play(&self, request: &Request) -> Response {
+        self.try_play(request).unwrap_or_else(Into::into)
+    }
+
+    fn try_play(&self, request: &Request) -> Result<Response, Status> {
+        let session = self.session(request)?;
+        let url = base_url(&request.uri, &session.mount).ok_or(Status::BadRequest)?;
+        let play_request = PlayRequest::read(
+            request.header("Range"),
+            request.header("Scale"),
+            request.header("Speed"),
+            self.service.sessions.duration_of(&session),
+        );
+        let play_request = play_request.map_err(|error| match error {
+            PlayRequestError::BadRequest => Status::BadRequest,
+            PlayRequestError::InvalidRange => Status::InvalidRange,
+            PlayRequestError::UnknownUnit => Status::NotImplemented,
+        })?;
+        let play = self.service.sessions.prepare(&session, &play_request);
+        let play = play.map_err(|error| match error {
+            PlayError::NoMovie => Status::NotFound,
+            PlayError::NoPacer => Status::InternalServerError,
+        })?;
+        let gst_reply = self.ask_gst_server(&GstRequest::Play { session: &session.id })?;
+        if gst_reply.code != 200 {
+            return Err(Status::from_code(gst_reply.code));
+        }
+        let headers = &play.reply;
+        let mut reply = with_session(Reply::new(Status::Ok), &session)
+            .with("RTP-Info", headers.rtp_info(&format!("{url}{CONTROL}")))
+            .with("Range", headers.range.as_str());
+        for (name, value) in [("Scale", &headers.scale), ("Speed", &headers.speed)] {
+            if let Some(value) = value {
+                reply = reply.with(name, value.as_str());
+            }
+        }
+        Ok(Response { reply, play: Some(play) })
+    }
+
+    fn pause(&self, request: &Request) -> Response {
+        let reply = self.session(request).and_then(|session| {
+            self.service.sessions.pause(&session);
+            let gst_reply = self.ask_gst_server(&GstRequest::Pause { session: &session.id })?;
+            Ok(with_session(Reply::new(Status::from_code(gst_reply.code)), &session))
+        });
+        reply.map_or_else(Into::into, Into::into)
+    }
+
+    fn tear_down(&self, request: &Request) -> Response {
+        let reply = self.session(request).map(|session| {
+            self.service.sessions.end(&session.id);
+            self.state().sessions.retain(|id| *id != session.id);
+            with_session(Reply::new(Status::Ok), &session)
+        });
+        reply.map_or_else(Into::into, Into::into)
+    }
+
+    /// Whether a session of the connection plays.
+    pub fn is_playing(&self) -> bool {
+        self.any_session(Session::is_playing)
+    }
+
+    /// Whether the connection has a session.
+    pub fn has_session(&self) -> bool {
+        self.any_session(|_| true)
+    }
+
+    fn any_session(&self, condition: impl Fn(&Session) -> bool) -> bool {
+        let state = self.state();
+        let mut sessions = state.sessions.iter().filter_map(|id| self.service.sessions.get(id));
+        sessions.any(|session| condition(&session))
+    }
+
+    /// Ends the sessions of the connection. May wait for locks of gst-rtsp-server.
+    pub fn end(&self) {
+        self.outbox.close();
+        let state = std::mem::replace(
+            &mut *self.state(),
+            ConnectionState { ended: true, ..ConnectionState::default() },
+        );
+        for id in &state.sessions {
+            self.service.sessions.end(id);
+        }
+        // After the sessions of gst-rtsp-server, which refer to its client.
+        drop(state.client);
+    }
+}
+
+/// The status for a movie that cannot be played.
+fn status_of(reason: &NotPlayable) -> Status {
+    match reason {
+        NotPlayable::Open(_) => Status::NotFound,
+        NotPlayable::NoFrame { .. } | NotPlayable::NoUsableFrame { .. } => {
+            Status::UnsupportedMediaType
+        }
+    }
+}
+
+fn with_session(reply: Reply, session: &Session) -> Reply {
+    let timeout = session.gst_handle.timeout();
+    reply.with("Session", format!("{};timeout={timeout}", session.id))
+}
+
+/// The URL of a movie with a slash at its end, on the host in the URI of a request. The URL of the
+/// stream is relative to it (RFC 2326 section C.1.1).
+fn base_url(uri: &[u8], mount: &Mount) -> Option<String> {
+    // The path may be in any encoding, but the part before it is ASCII.
+    let ascii = uri.iter().take_while(|byte| byte.is_ascii());
+    let text: String = ascii.map(|byte| char::from(*byte)).collect();
+    let (scheme, rest) = text.split_once("://")?;
+    // Only checked parts of the request are repeated in the reply.
+    let scheme = ["rtsp", "rtsps"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known))?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let is_valid = |c: char| c.is_ascii_alphanumeric() || "-.:[]_".contains(c);
+    if host.is_empty() || !host.chars().all(is_valid) {
+        return None;
+    }
+    Some(format!("{scheme}://{host}{}/", mount.encoded()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn the_base_url_has_the_host_of_the_request_and_the_path_of_the_movie() {
+        let mount = Mount::new("/a b%.mjpeg".to_owned(), PathBuf::new());
+        let rows: [(&[u8], &str); 5] = [
+            (b"rtsp://h:8554/A%20b%25/stream=0", "rtsp://h:8554/a%20b%25.mjpeg/"),
+            (b"RTSP://[::1]:8554/x", "rtsp://[::1]:8554/a%20b%25.mjpeg/"),
+            (b"rtsps://user:p@ss@10.0.0.1/x?y", "rtsps://10.0.0.1/a%20b%25.mjpeg/"),
+            (b"rtsp://h/\xff", "rtsp://h/a%20b%25.mjpeg/"),
+            (b"rtsp://h", "rtsp://h/a%20b%25.mjpeg/"),
+        ];
+        for (uri, want) in rows {
+            assert_eq!(base_url(uri, &mount).as_deref(), Some(want), "{}", uri.escape_ascii());
+        }
+        let invalid: [&[u8]; 5] =
+            [b"rtsp://<h>/x", b"rtsp:///x", b"r\x02sp://h/x", b"http://h/x", b"*"];
+        for uri in invalid {
+            assert_eq!(base_url(uri, &mount), None, "{}", uri.escape_ascii());
+        }
+    }
+}
