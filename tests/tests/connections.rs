@@ -395,8 +395,8 @@ fn few_file_descriptors_limit_connections_and_the_server_goes_on() -> Result<()>
         still_plays(viewer)?;
     }
     drop(crowd);
-    let limited = "WARN fewer connections than --max-connections: the process may open too few \
-                   files (ulimit -n) files=160 connections=36";
+    let limited = "WARN fewer connections than --max-connections are accepted, because the process \
+                   may open too few files: raise the limit (ulimit -n) files=160 connections=36";
     let log = normalized(&server.log()?, &[]);
     assert!(log.lines().any(|line| line == limited), "{log}");
     server.is_well()
@@ -434,8 +434,8 @@ fn a_panic_at_a_border_ends_what_it_belongs_to_and_nothing_else() -> Result<()> 
     }
     // Without the library's replies or its media, the server does not start.
     let rows = [
-        ("library-answer", "ERROR gst-rtsp-server does not work: it answers SETUP with 0"),
-        ("media", "ERROR gst-rtsp-server does not work: it answers SETUP with 400"),
+        ("library-answer", "ERROR gst-rtsp-server does not work: it does not reply to SETUP"),
+        ("media", "ERROR gst-rtsp-server does not work: it replies 400 to SETUP"),
     ];
     for (border, want) in rows {
         let mut command = program("mjpeg-rtsp-server")?;

@@ -44,23 +44,24 @@ fn wrong_arguments_are_one_message_and_an_exit_code() -> Result<()> {
         (
             &["--listen", "127.0.0.1:0", &none],
             1,
-            "ERROR cannot serve: NONE: No such file or directory (os error 2); check the path and \
-             its permissions: No such file or directory (os error 2)",
+            "ERROR cannot read NONE (check the path and its permissions): No such file or directory \
+             (os error 2)",
         ),
         (
             &["--listen", "127.0.0.1:0", "/dev/null"],
             1,
-            "ERROR cannot serve: /dev/null is neither a regular file nor a folder",
+            "ERROR /dev/null is neither a regular file nor a folder",
         ),
         (
             &["--listen", "127.0.0.1:0", &movie, &movie],
             1,
-            "ERROR cannot serve: MOVIE and MOVIE would both be served at /movie.mjpeg; rename one",
+            "ERROR MOVIE and MOVIE would both be served at /movie.mjpeg: rename one",
         ),
         (
             &["--listen", "99999"],
             2,
-            "error: --listen 99999: not [ADDR:]PORT, such as 8554, 127.0.0.1:8554 or [::1]:8554",
+            "error: invalid value '99999' for --listen: it must be [ADDR:]PORT, such as 8554, \
+             127.0.0.1:8554 or [::1]:8554",
         ),
         (
             &["--framerate", "0"],

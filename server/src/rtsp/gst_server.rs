@@ -79,10 +79,10 @@ impl GstServer {
         let setup = GstRequest::Setup { transport: "RTP/AVP/TCP;unicast;interleaved=0-1" };
         let reply = client.handle(&setup);
         let GstReply { code: 200, session: Some(session), .. } = reply else {
-            bail!(
-                "gst-rtsp-server does not work: the status of its reply to SETUP is {}",
-                reply.code
-            );
+            match reply.code {
+                0 => bail!("gst-rtsp-server does not work: it does not reply to SETUP"),
+                code => bail!("gst-rtsp-server does not work: it replies {code} to SETUP"),
+            }
         };
         server.end(&session);
         Ok(server)
