@@ -83,7 +83,7 @@ pub fn movies(images: &[Vec<u8>]) -> Result<Vec<Broken>> {
             &[a, b, c, d],
         ),
         row(
-            "bytes behind the image",
+            "bytes after the image",
             &[ra, &counted(&padded)],
             &at(&image, "3 bytes after the end of the image"),
             &[a, &padded],

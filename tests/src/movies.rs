@@ -64,7 +64,7 @@ pub fn pull_all(line: &str) -> Result<Vec<Vec<u8>>> {
 /// and no APP0.
 ///
 /// # Errors
-/// If it is no such JPEG.
+/// If the image is not such a JPEG.
 pub fn like_the_textbook(jpeg: &[u8]) -> Result<Vec<u8>> {
     let find = |marker: u8| jpeg.windows(2).position(|pair| pair == [0xff, marker]);
     let app0 = find(0xe0).context("no APP0")?;

@@ -220,7 +220,7 @@ fn sender_reports_and_rtp_info_match_the_packets() -> Result<()> {
             let value = info.split(';').find_map(|it| it.strip_prefix(name));
             Ok(value.with_context(|| info.clone())?.parse()?)
         };
-        let (mut next, begin) = (field("seq=")?, field("rtptime=")?);
+        let (mut next, start) = (field("seq=")?, field("rtptime=")?);
         let mut frames = 0;
         let mut bytes = [0; 2000];
         while until.is_none_or(|until| frames < until) && (until.is_some() || frames < 10) {
@@ -228,7 +228,7 @@ fn sender_reports_and_rtp_info_match_the_packets() -> Result<()> {
             let (header, payload) = RtpHeader::parse(&bytes[..have])?;
             assert_eq!(u32::from(header.sequence_number), next % 65_536, "{range}");
             // 50 ms are 4500 ticks.
-            assert_eq!(header.timestamp.ticks(), begin.wrapping_add(frames * 4500), "{range}");
+            assert_eq!(header.timestamp.ticks(), start.wrapping_add(frames * 4500), "{range}");
             (next, frames) = (next + 1, frames + u32::from(header.marker));
             packets += 1;
             octets += u32::try_from(payload.len())?;

@@ -193,7 +193,7 @@ fn a_full_disk_is_an_error_that_is_printed_once() -> Result<()> {
     let good = movies::movie(&images)?;
     let input = folder.file("in.mjpeg", &good)?;
     let out = folder.path().join("out.mjpeg");
-    // A limit on the size of files stands for the full disk: 10 blocks of 512 bytes.
+    // A limit on the size of files simulates a full disk: 10 blocks of 512 bytes.
     let mut limited = Command::new("sh");
     limited.args(["-c", r#"trap "" XFSZ; ulimit -f 10; exec "$@""#, "sh"]);
     limited.arg(program("mjpeg-movie")?.get_program());

@@ -73,7 +73,7 @@ impl Status {
 pub struct Reply {
     /// The status code in the first line.
     pub code: u16,
-    /// The sequence number. Servers that understand only the seed's form do not repeat it.
+    /// The sequence number. Servers after the course report do not repeat it.
     pub cseq: Option<u64>,
     /// The session, without what follows a blank or semicolon.
     pub session: Option<String>,

@@ -293,7 +293,7 @@ fn port(lines: &[&str]) -> Option<u16> {
 pub enum RequestForm {
     /// Three CRLF lines without a blank line, which most servers understand.
     Java,
-    /// The lines of the seed's course report, without names.
+    /// The lines of the course report's client, without header names.
     Seed,
     /// CRLF lines with a blank line at the end, and `client_port=P` without a blank.
     BlankLine,

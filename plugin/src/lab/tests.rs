@@ -291,7 +291,7 @@ fn replies_of_servers_are_parsed() {
         ("CRLF", "RTSP/1.0 200 OK\r\nCSeq: 1\r\nSession: 539239\r\n\r\n", good.clone()),
         ("timeout", "RTSP/1.0 200 OK\nCSeq: 1\nSession: 539239;timeout=60\n", good.clone()),
         (
-            "the seed's",
+            "the course report's",
             "RTSP/1.0 200 OK\nCSeq: CSeq:\nSession: 539239",
             reply(200, None, Some("539239")),
         ),

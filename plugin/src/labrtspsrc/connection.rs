@@ -68,7 +68,7 @@ impl Connection {
     }
 
     /// Waits for a reply whose first byte arrives before `limit`. `limit` is called again after each
-    /// wake-up, since the event behind the wake-up may have changed it.
+    /// wake-up, since what caused the wake-up may have changed it.
     pub fn reply(&mut self, wake_up: &WakeUp, limit: impl Fn() -> Instant) -> Answer {
         let mut received = Vec::new();
         let mut last_end = None;

@@ -51,7 +51,7 @@ impl<'a> Connection<'a> {
     /// Sends bytes, after masking the port numbers of other processes in them.
     ///
     /// # Errors
-    /// If the server reads nothing for too long, or sends something that is no reply.
+    /// If the server reads nothing for too long, or sends something that is not a reply.
     pub fn send(&mut self, mut bytes: Vec<u8>) -> Result<()> {
         let after_digit = self.sent.last().is_some_and(u8::is_ascii_digit);
         self.ports.mask_others(&mut bytes, after_digit);
@@ -103,7 +103,7 @@ impl<'a> Connection<'a> {
     /// Reads what has arrived, without waiting.
     ///
     /// # Errors
-    /// If it is no reply.
+    /// If it is not a reply.
     pub fn read(&mut self) -> Result<()> {
         let mut bytes = [0; 16 * 1024];
         while !self.closed {
@@ -120,7 +120,7 @@ impl<'a> Connection<'a> {
     /// Reads until `done` returns true.
     ///
     /// # Errors
-    /// If the server sends something that is no reply.
+    /// If the server sends something that is not a reply.
     pub fn wait(&mut self, limit: Duration, done: impl Fn(&Replies) -> bool) -> Result<WaitResult> {
         let end = Instant::now() + limit;
         loop {
