@@ -2,12 +2,19 @@
 //! Finds the movies in the given paths, and the movie that a request asks for.
 
 use crate::mount::Mount;
+use gstmjpegfile::movie::LikelyFormat;
+use gstmjpegfile::movie_file::{Lookup, MovieFile, OpenError};
 use percent_encoding::percent_decode;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use walkdir::WalkDir;
+
+/// The maximum time of the search for the first frame of a file that is given as an argument.
+const CHECK_LIMIT: Duration = Duration::from_millis(100);
 
 /// Why the given paths cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +26,14 @@ pub enum CatalogError {
         path: PathBuf,
         /// The error of the operating system.
         source: io::Error,
+    },
+    /// The file has bytes, but no frame.
+    #[error("{} is not a movie: {advice}", path.display())]
+    NotAMovie {
+        /// The path that was given.
+        path: PathBuf,
+        /// What the file probably is, and how to convert it.
+        advice: String,
     },
     /// The path is a FIFO, socket or device.
     #[error("{} is neither a regular file nor a folder", path.display())]
@@ -98,6 +113,9 @@ impl Catalog {
             if metadata.is_dir() {
                 catalog.scan_folder(path)?;
             } else if metadata.is_file() {
+                if metadata.len() > 0 {
+                    refuse_other_formats(path)?;
+                }
                 let full = path.canonicalize().map_err(unreadable)?;
                 let name = path.file_name().or(full.file_name()).map_or(path.as_path(), Path::new);
                 catalog.add(name, path.clone())?;
@@ -196,6 +214,23 @@ impl Catalog {
         let exact = self.file_names.get(name);
         exact.or_else(|| self.lowercase_file_names.get(&name.to_ascii_lowercase()))
     }
+}
+
+/// Refuses a file without a frame. An empty file is not refused: a movie may be recorded into it.
+fn refuse_other_formats(path: &Path) -> Result<(), CatalogError> {
+    let movie = MovieFile::open(path).map_err(|error| match error {
+        OpenError::Io { path, source } => CatalogError::Path { path, source },
+        OpenError::NotRegular { path } => CatalogError::NotRegular { path },
+    })?;
+    let not_cancelled = AtomicBool::new(false);
+    if movie.frame(0, &not_cancelled, Some(CHECK_LIMIT)) != Lookup::End(0) {
+        return Ok(());
+    }
+    let advice = movie.likely_format().map_or_else(
+        || "it contains no record of five digits and a JPEG".to_owned(),
+        LikelyFormat::advice,
+    );
+    Err(CatalogError::NotAMovie { path: path.to_owned(), advice })
 }
 
 /// The decoded path of an absolute URL; `None` if a segment contains an encoded slash.
@@ -315,6 +350,27 @@ mod tests {
         let catalog = Catalog::scan(&[folder.path().to_owned()]).unwrap();
         let urls: Vec<_> = catalog.mounts().map(|mount| mount.encoded()).collect();
         assert_eq!(urls, ["/A.MJPG", "/sub/%C3%BC%201.mjpeg"]);
+    }
+
+    #[test]
+    fn a_file_of_another_format_is_refused_and_an_empty_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let rows = [
+            ("text", &b"hello"[..], "it contains no record of five digits and a JPEG".to_owned()),
+            ("clip.mp4", b"\0\0\0\x20ftypisom", LikelyFormat::QuickTime.advice()),
+        ];
+        for (name, bytes, advice) in rows {
+            let path = file(name, bytes);
+            let error = Catalog::scan(std::slice::from_ref(&path)).unwrap_err().to_string();
+            assert_eq!(error, format!("{} is not a movie: {advice}", path.display()));
+        }
+        let catalog = Catalog::scan(&[file("new.mjpeg", b"")]).unwrap();
+        assert_eq!(catalog.mounts().len(), 1);
     }
 
     #[test]

@@ -27,19 +27,19 @@ mod test_card;
 use anyhow::{Context, Result};
 use config::Config;
 use server::Server;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::Write;
 use std::sync::Arc;
 
-/// Serves until the process receives SIGINT or SIGTERM.
+/// Serves until the process receives SIGINT, SIGTERM or SIGHUP.
 ///
 /// # Errors
 /// If GStreamer cannot be used or the port cannot be listened on.
 pub fn run(config: &Config) -> Result<()> {
     // Signals are caught from here on: one that is received during the start ends the server after
     // the start.
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot catch signals")?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot catch signals")?;
     gst::init().context("cannot initialize GStreamer")?;
     gstmjpegfile::register().context("cannot register the elements for movies")?;
     rtsp::require_elements()?;

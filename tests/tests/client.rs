@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
+use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
 use mjpeg_rtsp_tests::programs::{
     Guard, Server, Terminal, headless, program, serve, serve_as, target_folder,
 };
@@ -25,6 +26,22 @@ fn it_counts_what_it_shows_over_every_transport() -> Result<()> {
     }
     let (code, summary, stderr) = headless(&["--frames", "1000", &server.urls[0]])?;
     assert_eq!((code, &summary["frames"]), (Some(0), &40.into()), "the end comes first: {stderr}");
+    server.is_well()
+}
+
+/// Receivers accept a source only after two packets, and such a frame fits one.
+#[test]
+fn it_shows_a_movie_of_one_small_frame() -> Result<()> {
+    let image = cjpeg(&Picture::made(32, 16), &["-sample", "2x2"])?;
+    assert!(image.len() < 1400, "{} bytes", image.len());
+    let (_folder, mut server) = serve_as("movie.mjpeg", &[image], &[])?;
+    for transport in ["udp", "tcp"] {
+        for _ in 0..3 {
+            let arguments = ["--transport", transport, "--timeout", "5", &server.urls[0]];
+            let (code, summary, stderr) = headless(&arguments)?;
+            assert_eq!((code, &summary["frames"]), (Some(0), &1.into()), "{transport}: {stderr}");
+        }
+    }
     server.is_well()
 }
 

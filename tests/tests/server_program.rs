@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[test]
-fn sigint_and_sigterm_end_it_with_exit_code_0() -> Result<()> {
-    for signal in ["INT", "TERM"] {
+fn sigint_sigterm_and_sighup_end_it_with_exit_code_0() -> Result<()> {
+    for signal in ["INT", "TERM", "HUP"] {
         let mut server = Server::start::<&str>([], 1)?;
         assert!(server.urls[0].ends_with("/test"), "{:?}", server.urls);
         server.process().signal(signal)?;
@@ -34,7 +34,14 @@ fn wrong_arguments_are_one_message_and_an_exit_code() -> Result<()> {
     let none = folder.path().join("none").to_string_lossy().into_owned();
     let usage = "\n\nUsage: mjpeg-rtsp-server [OPTIONS] [PATH]...\n\n\
                  For more information, try '--help'.";
-    let rows: [(&[&str], i32, &str); 7] = [
+    let clip = folder.file("clip.mp4", b"\0\0\0\x20ftypisom")?.to_string_lossy().into_owned();
+    let rows: [(&[&str], i32, &str); 8] = [
+        (
+            &["--listen", "127.0.0.1:0", &clip],
+            1,
+            "ERROR CLIP is not a movie: it looks like a QuickTime or MP4 file; to convert it: \
+             mjpeg-movie make INPUT OUTPUT.mjpeg",
+        ),
         (
             &["--listen", &address, &movie],
             1,
@@ -76,7 +83,7 @@ fn wrong_arguments_are_one_message_and_an_exit_code() -> Result<()> {
              tip: to pass '--nonsense' as a value, use '-- --nonsense'",
         ),
     ];
-    let names = [(&address[..], "ADDRESS"), (&none, "NONE"), (&movie, "MOVIE")];
+    let names = [(&address[..], "ADDRESS"), (&none, "NONE"), (&movie, "MOVIE"), (&clip, "CLIP")];
     for (arguments, code, message) in rows {
         let done = run(program("mjpeg-rtsp-server")?.args(arguments), LIMIT)?;
         let stderr = normalized(&String::from_utf8_lossy(&done.stderr), &names);

@@ -29,6 +29,19 @@ pub struct JpegPayloads {
 impl JpegPayloads {
     /// Cuts an image into payloads for packets of at most `packet` bytes, RTP header included.
     pub fn new(image: &CheckedJpeg, packet: usize) -> Self {
+        // At least enough for the headers and some data.
+        let length = packet.saturating_sub(FIXED_LEN).max(256);
+        let payloads = Self::with_length(image, length);
+        let data = image.scan().len() + if image.lacks_eoi() { EOI.len() } else { 0 };
+        if payloads.iter().len() > 1 || data < 2 {
+            return payloads;
+        }
+        // Receivers accept a source after two packets in sequence (RFC 3550 appendix A.1), so a movie
+        // of one frame needs two.
+        Self::with_length(image, payloads.bytes.len() - data / 2)
+    }
+
+    fn with_length(image: &CheckedJpeg, length: usize) -> Self {
         let (scan, parameters) = (image.scan(), image.parameters());
         let end: &[u8] = if image.lacks_eoi() { &EOI } else { &[] };
         let restarts = parameters.restart_interval > 0;
@@ -40,8 +53,6 @@ impl JpegPayloads {
         let [all_high, all_low] = WHOLE_FRAME;
         let restart = [interval_high, interval_low, all_high, all_low];
         let restart = if restarts { restart.as_slice() } else { &[] };
-        // At least enough for the headers and some data.
-        let length = packet.saturating_sub(FIXED_LEN).max(256);
         let mut bytes = Vec::with_capacity(scan.len() + scan.len() / 64 + 512);
         let mut offset = 0;
         while offset < scan.len() + end.len() {
@@ -140,6 +151,22 @@ mod tests {
             }
             assert!(got == scan);
             assert_eq!(payloads.iter().map(<[u8]>::len).sum::<usize>(), payloads.bytes());
+        }
+    }
+
+    #[test]
+    fn a_small_frame_has_two_payloads() {
+        for length in [3, 4, 100, 1000] {
+            let mut scan = vec![0; length - 2];
+            scan.extend(EOI);
+            let image = image(2, 0, &scan);
+            let payloads = JpegPayloads::new(&check(&image).unwrap(), 1400);
+            let [first, second] = payloads.iter().collect::<Vec<_>>()[..] else {
+                panic!("{length}: {} payloads", payloads.iter().len());
+            };
+            // After 8 bytes of header and 132 of tables, and after 8 bytes of header.
+            assert_eq!([&first[140..], &second[8..]].concat(), scan, "{length}");
+            assert!(second.len() <= first.len() && first.len() == payloads.length(), "{length}");
         }
     }
 
