@@ -222,9 +222,16 @@ fn a_paused_player_shows_the_frame_that_is_stepped_to() -> Result<()> {
             // A quarter of the frame's duration after its start.
             player.step_to(gst::ClockTime::from_mseconds(frame * 50 + 12));
             let want = whole[usize::try_from(frame)?];
+            let end = Instant::now() + LIMIT;
             until(&format!("{name}: frame {frame}"), || {
                 let last = pictures.lock().expect("no panic").last().copied();
-                last == Some(want) && player.state() == State::Ready && player.pending().is_none()
+                let (state, pending) = (player.state(), player.pending());
+                let shown = last == Some(want);
+                if Instant::now() > end {
+                    let last = whole.iter().position(|picture| Some(*picture) == last);
+                    panic!("{name}: frame {frame}: {last:?} is shown, {state:?}, {pending:?}");
+                }
+                shown && state == State::Ready && pending.is_none()
             });
         }
         // Of many steps in quick succession, the last one is shown.
