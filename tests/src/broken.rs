@@ -63,6 +63,11 @@ pub fn movies(images: &[Vec<u8>]) -> Result<Vec<Broken>> {
     let image = format!("frame 2, byte {}: ", ra.len() + 5);
     let at = |place: &str, what: &str| format!("{place}{what}");
     let no_end = "the image has no end marker (FF D9): it was truncated or never completed";
+    let tables = b.windows(2).position(|pair| pair == [0xff, 0xdb]).unwrap_or_default();
+    let stray = [&b[..tables], b"\0stray\xff\0", &b[tables..]].concat();
+    let comment = [endless, b"\xff\xfe\0\x06text\xff\xd9"].concat();
+    let progressive = cjpeg(&Picture::made(384, 288), &["-progressive"])?;
+    let zeros_after = [&progressive[..], &[0; 7]].concat();
     let zeros = vec![b'0'; 100_000];
     let plain = [a, b, c, d].concat();
     let text = b"hello world, hello";
@@ -96,6 +101,33 @@ pub fn movies(images: &[Vec<u8>]) -> Result<Vec<Broken>> {
             &[a, endless, c],
             &[a, b, c],
         ),
+        row(
+            "stray bytes in an image",
+            &[ra, &counted(&stray), rc],
+            &at(
+                &image,
+                &format!(
+                    "stray bytes between the segments of the image at byte {}",
+                    ra.len() + PREFIX_LEN + tables
+                ),
+            ),
+            &[a, &stray, c],
+            &[a, b, c],
+        ),
+        row(
+            "a comment after the scan",
+            &[ra, &counted(&comment)],
+            "",
+            &[a, &comment],
+            &[a, &comment],
+        ),
+        row(
+            "a progressive image and zeros",
+            &[ra, &counted(&zeros_after)],
+            "",
+            &[a, &zeros_after],
+            &[a, &progressive],
+        ),
         row("a cut image", &[ra, &counted(cut), rc], &at(&image, no_end), &[a, cut, c], &[a, c]),
         row(
             "past the end",
@@ -119,7 +151,7 @@ pub fn movies(images: &[Vec<u8>]) -> Result<Vec<Broken>> {
             &[ra, b"00011hello world", rb],
             &at(
                 &second,
-                "the 11 bytes of the record are not a JPEG image: they do not begin with FF D8; 16 bytes \
+                "the 11 bytes of the record are not a JPEG image: they do not start with FF D8; 16 bytes \
                  skipped",
             ),
             &[a, b],
@@ -158,7 +190,7 @@ fn not_digits(place: &str, record: &[u8], length: usize) -> String {
 fn six_digits(image: &[u8]) -> String {
     let length = image.len() / 10;
     format!(
-        "the {length} bytes of the record are not a JPEG image: they do not begin with FF D8; 1 byte \
+        "the {length} bytes of the record are not a JPEG image: they do not start with FF D8; 1 byte \
          skipped"
     )
 }
