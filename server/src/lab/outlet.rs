@@ -6,7 +6,7 @@ use super::explainer::Explainer;
 use crate::config::{Fragments, Oversize};
 use crate::connection::outbox::{Drained, Sent};
 use crate::send::{Fetched, FrameRef, Frames, Moment, Outlet};
-use gstmjpegfile::jpeg::encode_within;
+use gstmjpegfile::jpeg::{encode_within, first_image};
 use gstmjpegfile::movie::FrameRate;
 use gstmjpegfile::rtp::{LabPacketizer, MAX_LAB_FRAME, RtpHeader, Timestamp};
 use socket2::{SockAddr, Socket};
@@ -38,7 +38,11 @@ pub(super) struct LabFrames {
 }
 
 impl LabFrames {
-    fn of(self, jpeg: Vec<u8>) -> Fetched<LabFrame> {
+    fn of(self, mut jpeg: Vec<u8>) -> Fetched<LabFrame> {
+        if jpeg.len() > MAX_LAB_FRAME {
+            // Clients show only the first of several images.
+            jpeg.truncate(first_image(&jpeg).len());
+        }
         if jpeg.len() <= MAX_LAB_FRAME || self.fragments != Fragments::Off {
             return Fetched::Ready(LabFrame::Whole(jpeg));
         }
