@@ -305,16 +305,23 @@ impl Parts {
 
     /// Changes the form; gives the change's name. The picture stays the same.
     fn mutate(&mut self, random: &mut Random) -> &'static str {
+        if random.below(14) < 10 { self.mutate_header(random) } else { self.mutate_scan(random) }
+    }
+
+    /// Changes the segments before the scan.
+    fn mutate_header(&mut self, random: &mut Random) -> &'static str {
         let header = self.segments.len() - 1;
         let some = random.below(self.segments.len());
-        match random.below(14) {
+        match random.below(10) {
             0 => {
                 let fill = vec![0xff; 1 + random.below(5)];
                 self.segments[some].before.extend(fill);
                 "fill bytes"
             }
             1 => {
-                self.segments[some].before.extend(random.bytes(700));
+                // At the start, since a byte after a fill byte would be a marker.
+                let stray = random.bytes(700);
+                self.segments[some].before.splice(0..0, stray);
                 "stray bytes"
             }
             2 => {
@@ -367,27 +374,6 @@ impl Parts {
                 self.segments[some].before.extend(alone);
                 "TEM or RST between segments"
             }
-            9 => {
-                let tail = [vec![0; 7], random.bytes(99), b"\xff\xd8\xff\xe0".to_vec()];
-                self.end.extend(&tail[random.below(3)]);
-                "a tail"
-            }
-            10 => {
-                let after: [&[u8]; 3] =
-                    [b"\xff\xdc\0\x04\0\x05", b"\xff\xff\xfe\0\x04\xff\xd9", b"\xff\xe7\0\x02"];
-                self.scan.extend(after[random.below(3)]);
-                "a segment after the scan"
-            }
-            11 => {
-                self.before_restarts(random, &[0xff, 0xff]);
-                self.end.insert(0, 0xff);
-                "fill bytes in the scan"
-            }
-            12 => {
-                let stray = random.bytes(30);
-                self.before_restarts(random, &stray);
-                "stray bytes before RSTn"
-            }
             _ => {
                 self.redefined = true;
                 let other = u8::try_from(1 + random.below(99)).unwrap_or(1);
@@ -396,6 +382,33 @@ impl Parts {
                 }
                 self.segments.insert(0, Part::new(0xdd, vec![0, other]));
                 "a restart interval twice"
+            }
+        }
+    }
+
+    /// Changes what follows the scan header.
+    fn mutate_scan(&mut self, random: &mut Random) -> &'static str {
+        match random.below(4) {
+            0 => {
+                let tail = [vec![0; 7], random.bytes(99), b"\xff\xd8\xff\xe0".to_vec()];
+                self.end.extend(&tail[random.below(3)]);
+                "a tail"
+            }
+            1 => {
+                let after: [&[u8]; 3] =
+                    [b"\xff\xdc\0\x04\0\x05", b"\xff\xff\xfe\0\x04\xff\xd9", b"\xff\xe7\0\x02"];
+                self.scan.extend(after[random.below(3)]);
+                "a segment after the scan"
+            }
+            2 => {
+                self.before_restarts(random, &[0xff, 0xff]);
+                self.end.insert(0, 0xff);
+                "fill bytes in the scan"
+            }
+            _ => {
+                let stray = random.bytes(30);
+                self.before_restarts(random, &stray);
+                "stray bytes before RSTn"
             }
         }
     }
