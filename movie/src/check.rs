@@ -5,8 +5,8 @@ use crate::cli::Check;
 use crate::walk::{Item, Source, walk};
 use crate::{counted, print_line, say};
 use anyhow::Result;
-use gstmjpegfile::jpeg::{Header, ImageEnd, Process, first_image_end};
-use gstmjpegfile::movie::{BadRecord, BadSpan, EOI, LikelyFormat, SOI};
+use gstmjpegfile::jpeg::{Header, ImageEnd, image_end};
+use gstmjpegfile::movie::{BadRecord, BadSpan, LikelyFormat, SOI};
 use std::process::ExitCode;
 
 /// Problems that are listed; further ones are only counted.
@@ -97,15 +97,13 @@ fn image_problem(jpeg: &[u8], offset: u64) -> Option<String> {
         Ok(header) => header,
         Err(damage) => return Some(format!("the image is damaged: {damage}")),
     };
-    if !matches!(header.process, Process::Baseline | Process::ExtendedSequential) {
-        // Several scans are not searched; the image must only end with EOI.
-        return (!jpeg.ends_with(&EOI))
-            .then(|| "the image has no end marker (FF D9) at its end".to_owned());
+    if let Some(stray) = header.stray {
+        return Some(format!(
+            "stray bytes between the segments of the image at byte {}",
+            offset + stray as u64
+        ));
     }
-    if header.scan.components().len() != header.components().len() {
-        return None;
-    }
-    match first_image_end(jpeg, header.scan_data) {
+    match image_end(jpeg, &header) {
         Err(damage) => Some(format!("the image is damaged: {damage}")),
         Ok(ImageEnd::Missing) => Some(
             "the image has no end marker (FF D9): it was truncated or never completed".to_owned(),

@@ -7,7 +7,7 @@ use crate::salvage::{NextImage, next_image};
 use crate::walk::{Source, progress_bar};
 use crate::{counted, say};
 use anyhow::{Result, bail};
-use gstmjpegfile::jpeg::encode_within;
+use gstmjpegfile::jpeg::{encode_within, without_stray_bytes};
 use gstmjpegfile::movie::{EOI, MAX_FRAME_LEN};
 use std::process::ExitCode;
 
@@ -25,6 +25,7 @@ struct Repairer {
     written: u64,
     left_out: u64,
     completed: u64,
+    cleaned: u64,
     shrunk: u64,
     messages: u64,
 }
@@ -32,8 +33,15 @@ struct Repairer {
 pub fn run(arguments: &Repair) -> Result<ExitCode> {
     let source = Source::open(&arguments.input)?;
     let output = Output::create(&arguments.out, &arguments.input, arguments.force)?;
-    let mut repairer =
-        Repairer { output, written: 0, left_out: 0, completed: 0, shrunk: 0, messages: 0 };
+    let mut repairer = Repairer {
+        output,
+        written: 0,
+        left_out: 0,
+        completed: 0,
+        cleaned: 0,
+        shrunk: 0,
+        messages: 0,
+    };
     let bar = progress_bar(source.length(), "{bytes}/{total_bytes} {bytes_per_sec}");
     let (mut offset, mut part) = (0, PART);
     while offset < source.length() {
@@ -82,6 +90,7 @@ impl Repairer {
         let parts = [
             (self.left_out, "left out"),
             (self.completed, "given the missing end marker"),
+            (self.cleaned, "freed of stray bytes"),
             (self.shrunk, "encoded again at lower quality"),
         ];
         let changed = parts.iter().filter(|(count, _)| *count > 0);
@@ -119,6 +128,10 @@ impl Repairer {
                     if lacks_eoi {
                         image.extend(EOI);
                         self.completed += 1;
+                    }
+                    if let Some(clean) = without_stray_bytes(&image) {
+                        image = clean;
+                        self.cleaned += 1;
                     }
                     self.write_image(&image, offset + start as u64)?;
                     from = end;

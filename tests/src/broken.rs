@@ -145,7 +145,46 @@ pub fn movies(images: &[Vec<u8>]) -> Result<Vec<Broken>> {
         ),
     ];
     rows.extend(bad_prefixes(a, b, c));
+    rows.extend(unusual_images(a, b, c)?);
     Ok(rows)
+}
+
+/// Movies whose second image has stray bytes, or an unusual form that is legal.
+fn unusual_images(a: &[u8], b: &[u8], c: &[u8]) -> Result<[Broken; 3]> {
+    let (first, third) = (&counted(a)[..], &counted(c)[..]);
+    let tables = b.windows(2).position(|pair| pair == [0xff, 0xdb]).unwrap_or_default();
+    let stray = [&b[..tables], b"\0stray\xff\0", &b[tables..]].concat();
+    let comment = [&b[..b.len() - 2], b"\xff\xfe\0\x06text\xff\xd9"].concat();
+    let progressive = cjpeg(&Picture::made(384, 288), &["-progressive"])?;
+    let zeros = [&progressive[..], &[0; 7]].concat();
+    let start = first.len() + PREFIX_LEN;
+    let wrong = format!(
+        "frame 2, byte {start}: stray bytes between the segments of the image at byte {}",
+        start + tables
+    );
+    Ok([
+        row(
+            "stray bytes in an image",
+            &[first, &counted(&stray), third],
+            &wrong,
+            &[a, &stray, c],
+            &[a, b, c],
+        ),
+        row(
+            "a comment after the scan",
+            &[first, &counted(&comment)],
+            "",
+            &[a, &comment],
+            &[a, &comment],
+        ),
+        row(
+            "a progressive image and zeros",
+            &[first, &counted(&zeros)],
+            "",
+            &[a, &zeros],
+            &[a, &progressive],
+        ),
+    ])
 }
 
 /// What `check` prints of a length prefix that is not five digits, and of the record with it.

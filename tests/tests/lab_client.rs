@@ -6,6 +6,7 @@ use gst::prelude::*;
 use mjpeg_rtsp_client::player::{Options, Player, State};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::lab_server::{Behaviour, LabServer, Packets, Replies, Requests};
+use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, djpeg};
 use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes, pts};
 use mjpeg_rtsp_tests::programs::{
     Guard, Server, Terminal, headless, normalized, program, run, serve, target_folder,
@@ -99,6 +100,23 @@ fn every_kind_of_server_is_played_byte_for_byte() -> Result<()> {
         }
         Ok(())
     })
+}
+
+#[test]
+fn images_that_jpegdec_cannot_show_are_converted() -> Result<()> {
+    let picture = Picture::made(64, 48);
+    let luma = &["-grayscale"];
+    for arguments in [&["-sample", "1x2,1x2,1x2"][..], &["-grayscale", "-sample", "2x2"]] {
+        let image = cjpeg(&picture, arguments)?;
+        let server = LabServer::start(TEXTBOOK, vec![image.clone(); 5])?;
+        let played = play(&server, 2500)?;
+        assert_eq!(played.frames.len(), 5, "{arguments:?}");
+        for frame in &played.frames {
+            assert!(gstmjpegfile::jpeg::prepare_for_jpegdec(frame).is_none(), "{arguments:?}");
+            assert!(djpeg(frame, luma)? == djpeg(&image, luma)?, "{arguments:?}");
+        }
+    }
+    Ok(())
 }
 
 fn check(

@@ -336,6 +336,27 @@ fn a_frame_too_large_for_a_datagram_is_shrunk_or_dropped() -> Result<()> {
 }
 
 #[test]
+fn the_first_of_two_images_that_no_datagram_holds_is_sent_as_it_is() -> Result<()> {
+    let image = cjpeg(&Picture::made(800, 600), &["-sample", "2x2", "-quality", "60"])?;
+    let progressive = cjpeg(&Picture::made(800, 600), &["-progressive", "-quality", "70"])?;
+    let two = |image: &[u8]| [image, image].concat();
+    for image in [&image, &progressive] {
+        assert!((32_748..49_999).contains(&image.len()), "{}", image.len());
+    }
+    let images = [two(&image), two(&progressive)];
+    for how in ["shrink", "drop"] {
+        let (_folder, mut server) = server(&images, &["--lab-oversize", how])?;
+        let mut client = LabClient::connect(&server)?;
+        client.play()?;
+        assert!(client.packet()?.1 == image, "{how}");
+        assert!(client.packet()?.1 == progressive, "{how}");
+        server.is_well()?;
+        assert!(!server.log()?.contains("over what a datagram holds"), "{how}");
+    }
+    Ok(())
+}
+
+#[test]
 fn fragments_are_reassembled() -> Result<()> {
     let images = movies::images(10, "I420")?;
     for form in ["same-seq", "next-seq"] {

@@ -6,6 +6,7 @@ mod client;
 mod connections;
 mod lab_client;
 mod lab_server;
+mod legal_images;
 mod many_viewers;
 mod mjpegfile;
 mod mjpegfilesrc;

@@ -73,6 +73,7 @@ fn repaired(row: &Broken, frames: &[Vec<u8>], first: &[u8], out: &Path) -> Done 
     let second = PREFIX_LEN + first.len();
     let (message, rest) = match row.name {
         "no end of image" => (String::new(), ", 1 image given the missing end marker"),
+        "stray bytes in an image" => (String::new(), ", 1 image freed of stray bytes"),
         "a cut image" | "past the end" => (
             format!(
                 "byte {}: image left out: the image is truncated: the end of its scan is missing\n",

@@ -5,10 +5,9 @@
 //! RTP/JPEG sends neither headers nor Huffman tables: the receiver rebuilds them from a type, the
 //! size and the quantization tables. An image whose headers differ from these arrives as garbage.
 
+use super::image_end::scan_end;
 use super::tables::{STANDARD_AC, STANDARD_DC, given_or_standard};
-use super::{
-    Component, Damage, Header, HuffmanTable, ImageEnd, Process, first_image_end, scan_is_complete,
-};
+use super::{Component, Damage, Header, HuffmanTable, ImageEnd, Process, scan_is_complete};
 
 /// The largest width and height, in pixels, that the 8-bit fields of RFC 2435 section 3.1.5 can
 /// hold.
@@ -96,6 +95,19 @@ pub enum UnsupportedByRtp {
     /// A number of components other than 3.
     #[error("{0} components instead of 3")]
     Components(usize),
+    /// Bytes that belong to no segment. Decoders skip them, receivers of RTP/JPEG need not: the image
+    /// is repaired.
+    #[error("stray bytes at byte {offset} (repaired)")]
+    StrayBytes {
+        /// In bytes from the start of the image.
+        offset: usize,
+    },
+    /// A legal form of segments that stock payloaders do not read.
+    #[error("fill bytes, or a segment that RTP payloaders do not read, at byte {offset}")]
+    Segments {
+        /// In bytes from the start of the image.
+        offset: usize,
+    },
     /// RGB components.
     #[error("RGB instead of YCbCr")]
     Rgb,
@@ -131,6 +143,8 @@ impl UnsupportedByRtp {
             Self::Process(_) => "process",
             Self::Precision(_) => "precision",
             Self::Components(_) => "components",
+            Self::StrayBytes { .. } => "repaired",
+            Self::Segments { .. } => "segments",
             Self::Rgb => "rgb",
             Self::SamplingFactors(_) => "sampling-factors",
             Self::Scan => "scan-order",
@@ -157,16 +171,23 @@ pub(super) fn check_parsed<'a>(
     header: &Header,
 ) -> Result<CheckedJpeg<'a>, CheckError> {
     // Other processes have several scans, with tables and scan headers between them.
-    let one_scan = matches!(header.process, Process::Baseline | Process::ExtendedSequential)
-        && header.scan.components().len() == header.components().len();
-    let end =
-        if one_scan { first_image_end(jpeg, header.scan_data)? } else { ImageEnd::Eoi(jpeg.len()) };
+    let (after_scan, end) = if header.has_one_scan() {
+        scan_end(jpeg, header.scan_data)?
+    } else {
+        (None, ImageEnd::Eoi(jpeg.len()))
+    };
+    // After a marker inside a damaged scan blocks are missing.
+    let is_cut = || !scan_is_complete(jpeg, header);
     let (length, lacks_eoi) = match end {
+        ImageEnd::Eoi(_) if after_scan.is_some() && is_cut() => return Err(Damage::ScanCut.into()),
         ImageEnd::Eoi(length) => (length, false),
-        ImageEnd::Missing if scan_is_complete(jpeg, header) => (jpeg.len(), true),
-        ImageEnd::Missing => return Err(Damage::ScanCut.into()),
+        ImageEnd::Missing if is_cut() => return Err(Damage::ScanCut.into()),
+        ImageEnd::Missing => (jpeg.len(), true),
     };
     let parameters = rtp_parameters(header).map_err(CheckError::UnsupportedByRtp)?;
+    if let Some(offset) = header.missed_by_payloaders.or(after_scan) {
+        return Err(CheckError::UnsupportedByRtp(UnsupportedByRtp::Segments { offset }));
+    }
     let bytes = jpeg.get(..length).unwrap_or(jpeg);
     Ok(CheckedJpeg { bytes, lacks_eoi, parameters })
 }
@@ -178,6 +199,9 @@ fn rtp_parameters(header: &Header) -> Result<RtpParameters, UnsupportedByRtp> {
     }
     if header.precision != 8 {
         return Err(UnsupportedByRtp::Precision(header.precision));
+    }
+    if let Some(offset) = header.stray {
+        return Err(UnsupportedByRtp::StrayBytes { offset });
     }
     if header.components().len() == 4 {
         return Err(UnsupportedByRtp::Components(4));

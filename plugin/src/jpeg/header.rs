@@ -230,8 +230,17 @@ pub struct Header<'a> {
     pub ac: [Option<HuffmanTable<'a>>; 4],
     /// MCUs between restart markers; 0 if there are none.
     pub restart_interval: u16,
+    /// Whether there is a JFIF APP0 segment.
+    pub jfif: bool,
     /// The transform flag of an Adobe APP14 segment: 0 is RGB or CMYK, 1 is `YCbCr`, 2 is YCCK.
     pub adobe_transform: Option<u8>,
+    /// Offset of the first of the bytes between segments that belong to none, if there are any.
+    /// Decoders skip such bytes.
+    pub stray: Option<usize>,
+    /// Offset of the first segment that stock payloaders miss or misread although decoders do not,
+    /// if there is one: `rtpjpegpay` 1.22 skips neither fill bytes nor segments that it does not
+    /// know, and a restart interval of 0 does not revoke an earlier one.
+    pub missed_by_payloaders: Option<usize>,
     /// The first scan's header.
     pub scan: Scan,
     /// Offset of that scan's entropy-coded data, in bytes from the start of the image.
@@ -260,7 +269,10 @@ impl<'a> Header<'a> {
             dc: [None; 4],
             ac: [None; 4],
             restart_interval: 0,
+            jfif: false,
             adobe_transform: None,
+            stray: None,
+            missed_by_payloaders: None,
             scan: Scan::default(),
             scan_data: 0,
         };
@@ -284,10 +296,16 @@ impl<'a> Header<'a> {
             let segment = segment?;
             let (marker, offset) = (segment.marker, segment.offset);
             let body = SegmentReader { rest: segment.body, marker, offset };
+            self.stray = self.stray.or(segment.stray);
+            let earlier_interval = self.restart_interval;
             match marker {
                 marker::DQT => self.quantization_tables(body)?,
                 marker::DHT => self.huffman_tables(body)?,
-                marker::DRI => self.restart_interval = body.u16()?.0,
+                marker::DRI => self.restart_interval = body.only_u16()?,
+                // libjpeg accepts no shorter one (`examine_app0` in `jdmarker.c`).
+                marker::APP0 => {
+                    self.jfif |= segment.body.len() >= 14 && segment.body.starts_with(b"JFIF\0");
+                }
                 marker::APP14 => {
                     if let Some(&[.., transform]) = segment.body.get(..12)
                         && segment.body.starts_with(b"Adobe")
@@ -302,15 +320,29 @@ impl<'a> Header<'a> {
                 code if marker::is_sof(code) => self.frame_header(body)?,
                 _ => {}
             }
+            let revokes = earlier_interval > 0 && self.restart_interval == 0;
+            if segment.filled || revokes || !marker::is_known_to_payloaders(marker) {
+                self.missed_by_payloaders.get_or_insert(offset);
+            }
         }
         Ok(())
     }
 
-    /// Whether the components are red, green and blue, as an Adobe segment or their identifiers
-    /// say.
+    /// Whether the components are red, green and blue. As in libjpeg (`default_decompress_parms` in
+    /// `jdapimin.c`), a JFIF segment decides before an Adobe segment, and that before the components'
+    /// identifiers.
     pub fn is_rgb(&self) -> bool {
-        let named = || self.components().iter().map(|component| component.id).eq(*b"RGB");
-        self.adobe_transform == Some(0) || named()
+        match (self.jfif, self.adobe_transform) {
+            (true, _) => false,
+            (false, Some(transform)) => transform == 0,
+            (false, None) => self.components().iter().map(|component| component.id).eq(*b"RGB"),
+        }
+    }
+
+    /// Whether the first scan has all components and all coefficients, so that no other follows.
+    pub fn has_one_scan(&self) -> bool {
+        matches!(self.process, Process::Baseline | Process::ExtendedSequential)
+            && self.scan.components().len() == self.components().len()
     }
 
     fn validated(self, jpeg: &[u8]) -> Result<Self, Damage> {
@@ -357,7 +389,9 @@ impl<'a> Header<'a> {
         if u32::from(width) * u32::from(height) > MAX_PIXELS {
             return Err(Damage::TooLarge { width, height });
         }
-        if !(1..=4).contains(&count) {
+        // T.81 table B.2: the count determines the length.
+        let length = 6 + 3 * usize::from(count);
+        if !(1..=4).contains(&count) || start.rest.len() > length {
             return Err(start.bad_value());
         }
         for component in self.components.iter_mut().take(usize::from(count)) {
@@ -485,5 +519,11 @@ impl<'a> SegmentReader<'a> {
     fn u16(self) -> Result<(u16, Self), Damage> {
         let (bytes, rest) = self.rest.split_first_chunk().ok_or(self.too_short())?;
         Ok((u16::from_be_bytes(*bytes), Self { rest, ..self }))
+    }
+
+    /// The number that is all of the body.
+    fn only_u16(self) -> Result<u16, Damage> {
+        let (value, after) = self.u16()?;
+        if after.rest.is_empty() { Ok(value) } else { Err(self.bad_value()) }
     }
 }

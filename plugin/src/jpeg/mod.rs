@@ -22,11 +22,13 @@ pub use header::{
     Component, Damage, Header, HuffmanTable, MAX_PIXELS, Process, QuantizationTable, Scan,
     ScanComponent,
 };
-pub use image_end::{ImageEnd, first_image_end, holds_second_image};
-pub use prepare::{Conversion, ConversionReason, Prepared, Unusable, prepare, prepared_size};
+pub use image_end::{ImageEnd, first_image, first_image_end, holds_second_image, image_end};
+pub use prepare::{
+    Conversion, ConversionReason, Prepared, Unusable, prepare, prepare_for_jpegdec, prepared_size,
+};
 pub use recode::pixels::encode_within;
 pub use recode::{NeedsPixels, Preserved, RecodeError, Recoded, recode};
-pub use segments::{Segment, Segments, frame_size};
+pub use segments::{Segment, Segments, frame_size, without_stray_bytes};
 pub use tables::{STANDARD_AC, STANDARD_DC};
 pub use writable::{Unwritable, writable};
 

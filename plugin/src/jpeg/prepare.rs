@@ -4,7 +4,7 @@
 use super::check::{
     CheckError, CheckedJpeg, MAX_SIDE, RtpParameters, UnsupportedByRtp, check_parsed,
 };
-use super::header::{Damage, Header, Process};
+use super::header::{Component, Damage, Header, Process};
 use super::recode::encode::EncodedJpeg;
 use super::recode::pixels::encode_again;
 use super::recode::{Preserved, RecodeError, recode_parsed};
@@ -197,4 +197,32 @@ pub fn prepare(jpeg: &[u8], size: Option<(u16, u16)>) -> Result<Prepared<'_>, Un
     let size = size.unwrap_or_else(|| prepared_size(width, height));
     let EncodedJpeg { jpeg, parameters } = encode_again(jpeg, &header, size)?;
     Ok(Prepared::Made { jpeg, parameters, conversion: Conversion::Lossy, reason })
+}
+
+/// Prepares an image that GStreamer 1.22's `jpegdec` does not show as libjpeg does, in the same size.
+/// `None` if `jpegdec` shows the image, or if nothing can be made of it.
+pub fn prepare_for_jpegdec(jpeg: &[u8]) -> Option<Prepared<'_>> {
+    let header = Header::parse(jpeg).ok()?;
+    if jpegdec_shows(&header) {
+        return None;
+    }
+    prepare(jpeg, Some((header.width, header.height))).ok()
+}
+
+/// Whether `jpegdec` shows images with this header. It asks libjpeg for the samples of each component
+/// and accepts few sampling factors; it misreads the others or ends the stream.
+fn jpegdec_shows(header: &Header) -> bool {
+    if header.precision != 8 {
+        return false;
+    }
+    let factors = |component: &Component| (component.horizontal, component.vertical);
+    match header.components() {
+        [grey] => matches!(factors(grey), (1 | 2, 1)),
+        [r, g, b] if header.is_rgb() => [r, g, b].map(factors) == [(1, 1); 3],
+        [y, cb, cr] => matches!(
+            [y, cb, cr].map(factors),
+            [(1 | 2, 1 | 2), (1, 1), (1, 1)] | [(2, 2), (1, 2), (1, 2)]
+        ),
+        _ => false,
+    }
 }

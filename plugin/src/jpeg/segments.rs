@@ -17,7 +17,11 @@ pub(super) mod marker {
     pub const SOS: u8 = 0xda;
     pub const DQT: u8 = 0xdb;
     pub const DRI: u8 = 0xdd;
+    pub const DNL: u8 = 0xdc;
+    pub const APP0: u8 = 0xe0;
     pub const APP14: u8 = 0xee;
+    pub const APP15: u8 = 0xef;
+    pub const COM: u8 = 0xfe;
     pub const TEM: u8 = 0x01;
 
     /// Whether the marker starts a frame header: SOF0 to SOF15, without the three codes in that
@@ -25,7 +29,24 @@ pub(super) mod marker {
     pub fn is_sof(code: u8) -> bool {
         matches!(code, SOF0..=SOF15) && !matches!(code, DHT | JPG | DAC)
     }
+
+    /// Whether `rtpjpegpay` 1.22 reads or skips the segment that the marker starts. Inside other
+    /// segments it searches for markers.
+    pub fn is_known_to_payloaders(code: u8) -> bool {
+        matches!(code, DHT | JPG | SOS | DQT | DRI | APP0..=APP15 | 0xf0..=0xfd | COM)
+            || is_sof(code)
+    }
+
+    /// Whether the marker starts a segment that may also stand between the scan and EOI: tables,
+    /// comments, application data and the number of lines. Decoders read it and show the same.
+    pub fn may_follow_scan(code: u8) -> bool {
+        matches!(code, DHT | DAC | DQT | DRI | DNL | APP0..=APP15 | COM)
+    }
 }
+
+/// The most stray bytes before a marker that are skipped. The limit keeps a search through bytes
+/// that are not an image short.
+const MAX_STRAY: usize = 64 * 1024;
 
 /// One marker segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,11 +59,17 @@ pub struct Segment<'a> {
     pub body: &'a [u8],
     /// Offset of the first byte after the segment.
     pub end: usize,
+    /// Offset of the first of the bytes before the marker that belong to no segment, if there are
+    /// any.
+    pub stray: Option<usize>,
+    /// Whether there are fill bytes (T.81 B.1.1.2) before the marker.
+    pub filled: bool,
 }
 
 /// Iterator over an image's segments, from SOI up to and including the first SOS.
 ///
-/// Fill bytes (T.81 B.1.1.2) are skipped. The iterator ends after an error or SOS.
+/// Fill bytes (T.81 B.1.1.2) and stray bytes are skipped, as libjpeg does (`next_marker` in
+/// `jdmarker.c`). The iterator ends after an error or SOS.
 #[derive(Debug, Clone)]
 pub struct Segments<'a> {
     jpeg: &'a [u8],
@@ -60,17 +87,23 @@ impl<'a> Segments<'a> {
         Self { jpeg, next: Some(offset) }
     }
 
-    fn read(&self, offset: usize) -> Result<Segment<'a>, Damage> {
-        let mut at = offset;
-        match self.jpeg.get(at) {
-            Some(0xff) => {}
-            Some(found) => return Err(Damage::NotAMarker { offset: at, found: *found }),
-            None => return Err(Damage::NoScan),
-        }
-        while self.jpeg.get(at + 1) == Some(&0xff) {
-            at += 1;
-        }
-        let marker = *self.jpeg.get(at + 1).ok_or(Damage::NoScan)?;
+    /// Reads the segment whose marker is at `offset`, or after fill bytes and stray bytes.
+    fn read(&self, mut offset: usize) -> Result<Segment<'a>, Damage> {
+        let (mut stray, mut filled) = (None, false);
+        let (at, marker) = loop {
+            let next = next_marker(self.jpeg, offset)?;
+            stray = stray.or(next.stray);
+            filled |= next.filled;
+            match next.marker {
+                // They have no length and no body.
+                marker::TEM | marker::RST0..=marker::RST7 => offset = next.offset + 2,
+                marker::EOI => return Err(Damage::NoScan),
+                marker::SOI => {
+                    return Err(Damage::NotAMarker { offset: next.offset, found: marker::SOI });
+                }
+                code => break (next.offset, code),
+            }
+        };
         let body_start = at + 4;
         let cut = Damage::SegmentCut { marker, offset: at };
         let Some(&[high, low]) = self.jpeg.get(at + 2..body_start) else {
@@ -82,7 +115,44 @@ impl<'a> Segments<'a> {
             length.checked_sub(2).ok_or(Damage::SegmentTooShort { marker, offset: at })?;
         let end = body_start + body_length;
         let body = self.jpeg.get(body_start..end).ok_or(cut)?;
-        Ok(Segment { marker, offset: at, body, end })
+        Ok(Segment { marker, offset: at, body, end, stray, filled })
+    }
+}
+
+/// A marker, and what is before it.
+pub(super) struct NextMarker {
+    /// The byte after FF.
+    pub marker: u8,
+    /// Offset of the FF.
+    pub offset: usize,
+    /// Offset of the first of the bytes before it that are not fill bytes.
+    pub stray: Option<usize>,
+    /// Whether there are fill bytes before it.
+    pub filled: bool,
+}
+
+/// Finds the first marker at `offset` or after it.
+pub(super) fn next_marker(jpeg: &[u8], offset: usize) -> Result<NextMarker, Damage> {
+    let rest = jpeg.get(offset..).unwrap_or_default();
+    let near = rest.get(..MAX_STRAY).unwrap_or(rest);
+    for at in memchr::memchr_iter(0xff, near) {
+        match rest.get(at + 1) {
+            None => return Err(Damage::NoScan),
+            // A stuffed FF (T.81 B.1.1.5), which is no marker, or a fill byte before one.
+            Some(0x00 | 0xff) => {}
+            Some(&marker) => {
+                let before = near.get(..at).unwrap_or_default();
+                let fill = before.iter().rev().take_while(|byte| **byte == 0xff).count();
+                let stray = (fill < at).then_some(offset);
+                return Ok(NextMarker { marker, offset: offset + at, stray, filled: fill > 0 });
+            }
+        }
+    }
+    match rest.first() {
+        Some(found) if rest.len() > near.len() || *found != 0xff => {
+            Err(Damage::NotAMarker { offset, found: *found })
+        }
+        _ => Err(Damage::NoScan),
     }
 }
 
@@ -97,15 +167,6 @@ impl<'a> Iterator for Segments<'a> {
             }
             offset = 2;
         }
-        // TEM and RSTn have no length and no body.
-        while let Some(&[0xff, code]) = self.jpeg.get(offset..offset + 2) {
-            match code {
-                marker::TEM | marker::RST0..=marker::RST7 => offset += 2,
-                marker::EOI => return Some(Err(Damage::NoScan)),
-                marker::SOI => return Some(Err(Damage::NotAMarker { offset, found: code })),
-                _ => break,
-            }
-        }
         let segment = self.read(offset);
         if let Ok(segment) = &segment
             && segment.marker != marker::SOS
@@ -114,6 +175,21 @@ impl<'a> Iterator for Segments<'a> {
         }
         Some(segment)
     }
+}
+
+/// The image without stray bytes and fill bytes between the segments before its first scan. `None` if
+/// there are no stray bytes, or the image is damaged.
+pub fn without_stray_bytes(jpeg: &[u8]) -> Option<Vec<u8>> {
+    let (mut out, mut rest, mut found) = (Vec::with_capacity(jpeg.len()), 2, false);
+    out.extend([0xff, marker::SOI]);
+    for segment in Segments::new(jpeg) {
+        let segment = segment.ok()?;
+        found |= segment.stray.is_some();
+        out.extend(jpeg.get(segment.offset..segment.end)?);
+        rest = segment.end;
+    }
+    out.extend(jpeg.get(rest..)?);
+    found.then_some(out)
 }
 
 /// Width and height in pixels from the first frame header; nothing after it is read. `None` if

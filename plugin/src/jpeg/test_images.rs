@@ -109,6 +109,12 @@ impl Image {
     }
 }
 
+/// A JFIF segment as most encoders write it.
+const JFIF: &[u8] = b"\xff\xe0\0\x10JFIF\0\x01\x02\0\0\x01\0\x01\0\0";
+
+/// An Adobe segment that says RGB.
+const ADOBE_RGB: &[u8] = b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\0";
+
 fn segment(marker: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len() + 2).unwrap().to_be_bytes();
     [&[0xff, marker], &length[..], body].concat()
@@ -139,6 +145,12 @@ fn images_that_rtp_carries_pass_the_check() {
     };
     let good = Image::good().bytes();
     let length = good.len();
+    let restarts = Image::with(|i| i.restart_interval = 2);
+    let scan = Header::parse(&restarts).unwrap().scan_data;
+    let mut filled_scan = restarts[..scan].to_vec();
+    for byte in &restarts[scan..] {
+        filled_scan.extend(if *byte == 0xff { &[0xff; 3][..] } else { std::slice::from_ref(byte) });
+    }
     let rows: Vec<(&str, Vec<u8>, usize, bool)> = vec![
         ("4:2:0", good.clone(), length, false),
         ("4:2:2", Image::with(|i| i.components[0].1 = 0x21), 0, false),
@@ -186,7 +198,6 @@ fn images_that_rtp_carries_pass_the_check() {
             0,
             false,
         ),
-        ("fill bytes", Image::with(|i| i.extra = vec![0xff; 5]), 0, false),
         (
             "application data with markers in it",
             Image::with(|i| {
@@ -201,6 +212,31 @@ fn images_that_rtp_carries_pass_the_check() {
             0,
             false,
         ),
+        (
+            "JFIF decides before Adobe RGB",
+            Image::with(|i| i.extra = [JFIF, ADOBE_RGB].concat()),
+            0,
+            false,
+        ),
+        (
+            "JFIF decides before components named RGB",
+            Image::with(|i| {
+                i.extra = JFIF.to_vec();
+                i.components.iter_mut().zip(*b"RGB").for_each(|(it, name)| it.0 = name);
+            }),
+            0,
+            false,
+        ),
+        (
+            "Adobe YCbCr decides before components named RGB",
+            Image::with(|i| {
+                i.extra = segment(0xee, b"Adobe\0d\0\0\0\0\x01");
+                i.components.iter_mut().zip(*b"RGB").for_each(|(it, name)| it.0 = name);
+            }),
+            0,
+            false,
+        ),
+        ("fill bytes before RSTn and EOI", filled_scan, 0, false),
         ("2040 pixels", Image::with(|i| i.size = (2040, 8)), 0, false),
         ("bytes after EOI", junk(good.clone()), length, false),
         ("two images", [good.clone(), good.clone()].concat(), length, false),
@@ -231,7 +267,51 @@ fn images_that_rtp_does_not_carry_are_refused_with_the_reason() {
         let at = i.extra.iter().position(|byte| *byte == 3).unwrap();
         i.extra.swap(at, at + 1);
     });
+    let extra = |bytes: &[u8]| Image::with(|i| i.extra = bytes.to_vec());
+    let good = Image::good().bytes();
+    let (scan_end, sof) = (good.len() - 2, 140);
+    let after_scan = |bytes: &[u8]| [&good[..scan_end], bytes, &[0xff, 0xd9]].concat();
+    let first = |bytes: &[u8]| [&good[..2], bytes, &good[2..]].concat();
+    let misread = |offset| UnsupportedByRtp::Segments { offset };
+    let stray = |offset| UnsupportedByRtp::StrayBytes { offset };
     let rows: Vec<(&str, Vec<u8>, UnsupportedByRtp)> = vec![
+        ("a fill byte before the first table", first(&[0xff]), misread(3)),
+        ("a fill byte before the frame header", extra(&[0xff]), misread(sof + 1)),
+        ("five fill bytes", extra(&[0xff; 5]), misread(sof + 5)),
+        ("a number of lines", extra(&[0xff, 0xdc, 0, 4, 0, 17]), misread(sof)),
+        ("arithmetic conditioning", extra(&[0xff, 0xcc, 0, 4, 0, 1]), misread(sof)),
+        (
+            "a restart interval that is revoked",
+            extra(&[0xff, 0xdd, 0, 4, 0, 4, 0xff, 0xdd, 0, 4, 0, 0]),
+            misread(sof + 6),
+        ),
+        ("a comment after the scan", after_scan(&segment(0xfe, b"\xff\xd9")), misread(scan_end)),
+        (
+            "application data, tables and a number of lines after the scan",
+            after_scan(&[JFIF, &standard_dht(), &[0xff, 0xff, 0xdc, 0, 4, 0, 17]].concat()),
+            misread(scan_end),
+        ),
+        ("a stray byte before the first table", first(&[0]), stray(2)),
+        ("FF 00 between segments", extra(&[0xff, 0]), stray(sof)),
+        ("stray bytes, then fill bytes", extra(b"abc\xff\xff"), stray(sof)),
+        (
+            "many stray bytes, with many names of markers",
+            extra(&[&[7; 608][..], b"\xff\0\xff", &segment(0xfe, b"text")].concat()),
+            stray(sof),
+        ),
+        (
+            "stray bytes and other sampling factors",
+            Image::with(|i| {
+                i.extra = vec![1];
+                i.components[0].1 = 0x11;
+            }),
+            stray(sof),
+        ),
+        (
+            "a JFIF segment that is too short to count",
+            extra(&[&segment(0xe0, b"JFIF\0\x01\x02\0"), ADOBE_RGB].concat()),
+            UnsupportedByRtp::Rgb,
+        ),
         (
             "4:4:4",
             Image::with(factors(0x11, 0x11, 0x11)),
@@ -409,6 +489,36 @@ fn damage_is_reported_before_anything_else() {
         ),
         ("marker inside the scan", patched(scan, 0xff), Damage::NoSoi),
         ("half an image", good[..good.len() - 8].to_vec(), Damage::ScanCut),
+        (
+            "a comment inside the scan",
+            [&good[..good.len() - 6], &segment(0xfe, b"text"), &[0xff, 0xd9]].concat(),
+            Damage::ScanCut,
+        ),
+        (
+            "another scan after the scan",
+            [&good[..good.len() - 2], &good[sos..]].concat(),
+            Damage::MarkerInScan { marker: 0xda, offset: good.len() - 2 },
+        ),
+        (
+            "a frame header that is too long",
+            [&good[..sof + 3], &[18], &good[sof + 4..sos], &[0], &good[sos..]].concat(),
+            Damage::BadValue { marker: 0xc0, offset: sof },
+        ),
+        (
+            "a restart interval that is too long",
+            Image::with(|i| i.extra = segment(0xdd, &[0, 1, 0])),
+            Damage::BadValue { marker: 0xdd, offset: sof },
+        ),
+        (
+            "more stray bytes than are skipped",
+            Image::with(|i| i.extra = vec![0; 70_000]),
+            Damage::NotAMarker { offset: sof, found: 0 },
+        ),
+        (
+            "SOI after stray bytes",
+            Image::with(|i| i.extra = vec![0, 0xff, 0xd8]),
+            Damage::NotAMarker { offset: sof + 1, found: 0xd8 },
+        ),
     ];
     for (name, mut bytes, want) in rows {
         let want = match name {

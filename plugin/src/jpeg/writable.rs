@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks whether every player of movies can show an image.
 
-use super::{CheckError, Damage, Process, UnsupportedByRtp, check};
+use super::check::check_parsed;
+use super::{CheckError, Damage, Header, Process};
 
 /// Why an image should not be written into a movie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,12 +25,11 @@ pub enum Unwritable {
 /// # Errors
 /// See [`Unwritable`].
 pub fn writable(jpeg: &[u8]) -> Result<(), Unwritable> {
-    match check(jpeg) {
+    let header = Header::parse(jpeg)?;
+    match check_parsed(jpeg, &header) {
         Err(CheckError::Damaged(damage)) => Err(damage.into()),
-        Err(CheckError::UnsupportedByRtp(UnsupportedByRtp::Process(process)))
-            if process != Process::ExtendedSequential =>
-        {
-            Err(Unwritable::Process(process))
+        _ if !matches!(header.process, Process::Baseline | Process::ExtendedSequential) => {
+            Err(Unwritable::Process(header.process))
         }
         Ok(image) if image.lacks_eoi() => Err(Unwritable::NoEnd),
         Ok(_) | Err(CheckError::UnsupportedByRtp(_)) => Ok(()),

@@ -4,6 +4,7 @@ use super::control::{Command, Control, Target};
 use super::location::{Dialect, Location, SCHEME};
 use super::shared::Shared;
 use crate::border;
+use crate::rtpjpegprep::RtpJpegPrep;
 use crate::rtplabdepay::RtpLabDepay;
 use gst::glib;
 use gst::prelude::*;
@@ -299,10 +300,20 @@ impl ObjectImpl for LabRtspSrc {
                     .property("max-size-time", 0_u64)
                     .property("max-size-bytes", QUEUE_BYTES)
                     .build()?;
-                let parts = [self.receiver.upcast_ref(), self.depay.upcast_ref(), &queue];
+                // After the queue, since it may take longer than a packet may wait.
+                let convert: RtpJpegPrep = glib::Object::builder()
+                    .property("name", "convert")
+                    .property("for-decoder", true)
+                    .build();
+                let parts = [
+                    self.receiver.upcast_ref(),
+                    self.depay.upcast_ref(),
+                    &queue,
+                    convert.upcast_ref(),
+                ];
                 obj.add_many(parts)?;
                 gst::Element::link_many(parts)?;
-                let target = queue.static_pad("src");
+                let target = convert.static_pad("src");
                 self.src.set_target(target.as_ref())?;
                 obj.add_pad(&self.src)
             };

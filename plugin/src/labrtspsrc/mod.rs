@@ -8,7 +8,8 @@
 //! ```
 //!
 //! URI: `labrtsp://HOST:PORT/FILE?rtp-port=N&dialect=NAME`; its parameters override the
-//! properties. Pad: `src`, `image/jpeg, parsed=true`; live.
+//! properties. Pad: `src`, `image/jpeg, parsed=true`; live. Frames are as the server sends them, except
+//! those that `jpegdec` of GStreamer 1.22 cannot show, such as CMYK: `rtpjpegprep` converts them.
 //!
 //! | property | unit, default | |
 //! |---|---|---|

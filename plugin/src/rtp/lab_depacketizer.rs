@@ -4,7 +4,7 @@
 
 use super::reorder_buffer::{BufferedPacket, PacketCounts, ReorderBuffer};
 use super::{HeaderError, RtpHeader, Timestamp};
-use crate::jpeg::{Header, ImageEnd, first_image_end};
+use crate::jpeg::{self, Header, ImageEnd};
 use crate::movie::{EOI, PREFIX_LEN, SOI};
 
 /// The largest frame that is reassembled, in bytes. Larger ones are dropped.
@@ -178,11 +178,11 @@ fn image_start(payload: &[u8]) -> Option<usize> {
 
 /// Offset of the end of the first image in these bytes, if its end is among them.
 fn image_end(image: &[u8]) -> Option<usize> {
-    match Header::parse(image).map(|header| first_image_end(image, header.scan_data)) {
-        Ok(Ok(ImageEnd::Eoi(end))) => Some(end),
-        Ok(Ok(ImageEnd::Missing)) => None,
+    match Header::parse(image).and_then(|header| jpeg::image_end(image, &header)) {
+        Ok(ImageEnd::Eoi(end)) => Some(end),
+        Ok(ImageEnd::Missing) => None,
         // The decoder will report what is wrong with the image. Its end is still recognised.
-        Ok(Err(_)) | Err(_) => image.ends_with(&EOI).then_some(image.len()),
+        Err(_) => image.ends_with(&EOI).then_some(image.len()),
     }
 }
 

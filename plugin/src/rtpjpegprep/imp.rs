@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use crate::border;
-use crate::jpeg::{Conversion, Prepared, Unusable, prepare, prepared_size};
+use crate::jpeg::{Conversion, Prepared, Unusable, prepare, prepare_for_jpegdec, prepared_size};
 use crate::movie::EOI;
 use gst::glib;
 use gst::prelude::*;
@@ -40,6 +40,8 @@ struct State {
 pub struct RtpJpegPrep {
     /// The property `keep-size`.
     keep_size: AtomicBool,
+    /// The property `for-decoder`.
+    for_decoder: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -70,6 +72,10 @@ impl RtpJpegPrep {
         stats
     }
 
+    fn is_for_decoder(&self) -> bool {
+        self.for_decoder.load(Ordering::Relaxed)
+    }
+
     /// The size that all frames are scaled to: the first frame's, if `keep-size` is set.
     fn fixed_size(&self) -> Option<(u16, u16)> {
         let keep = self.keep_size.load(Ordering::Relaxed);
@@ -79,6 +85,11 @@ impl RtpJpegPrep {
     /// Remembers the size of the first frame that is sent.
     fn remember_first_size(&self, size: (u16, u16)) {
         self.state().size.get_or_insert(size);
+    }
+
+    /// Counts a frame that passes as it is.
+    fn count_same(&self) {
+        *self.state().sent.entry(Conversion::AsIs.name()).or_default() += 1;
     }
 
     /// Counts frame `number`; reports it on the bus if it is the first of its kind.
@@ -169,6 +180,11 @@ impl ObjectImpl for RtpJpegPrep {
                     .blurb("Scale later frames to the size of the first one")
                     .mutable_ready()
                     .build(),
+                glib::ParamSpecBoolean::builder("for-decoder")
+                    .nick("For decoder")
+                    .blurb("Convert only images that jpegdec cannot show; drop none")
+                    .mutable_ready()
+                    .build(),
                 glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                     .nick("Statistics")
                     .blurb(
@@ -183,13 +199,18 @@ impl ObjectImpl for RtpJpegPrep {
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         border::set_property(self, pspec, || {
-            self.keep_size.store(value.get().unwrap_or_default(), Ordering::Relaxed);
+            let property = match pspec.name() {
+                "keep-size" => &self.keep_size,
+                _ => &self.for_decoder,
+            };
+            property.store(value.get().unwrap_or_default(), Ordering::Relaxed);
         });
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         border::guarded(self, pspec.default_value().clone(), || match pspec.name() {
             "keep-size" => self.keep_size.load(Ordering::Relaxed).to_value(),
+            "for-decoder" => self.is_for_decoder().to_value(),
             _ => self.stats().to_value(),
         })
     }
@@ -236,7 +257,7 @@ impl BaseTransformImpl for RtpJpegPrep {
         caps: &gst::Caps,
         filter: Option<&gst::Caps>,
     ) -> Option<gst::Caps> {
-        let fixed = self.fixed_size();
+        let (fixed, for_decoder) = (self.fixed_size(), self.is_for_decoder());
         let mut out = gst::Caps::new_empty();
         for structure in caps.iter() {
             let mut structure = structure.to_owned();
@@ -245,7 +266,9 @@ impl BaseTransformImpl for RtpJpegPrep {
             structure.remove_fields(["width", "height", "parsed"]);
             if direction == gst::PadDirection::Sink {
                 structure.set("parsed", true);
-                let sent = size.map(|(width, height)| prepared_size(width, height));
+                let sent = size.map(|(width, height)| {
+                    if for_decoder { (width, height) } else { prepared_size(width, height) }
+                });
                 if let Some((width, height)) = fixed.or(sent) {
                     structure.set("width", i32::from(width));
                     structure.set("height", i32::from(height));
@@ -272,7 +295,17 @@ impl BaseTransformImpl for RtpJpegPrep {
         };
         let (output, size) = {
             let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
-            let prepared = prepare(&map, self.fixed_size());
+            let fixed = self.fixed_size();
+            let prepared = if self.is_for_decoder() {
+                let Some(prepared) = prepare_for_jpegdec(&map) else {
+                    self.count_same();
+                    drop(map);
+                    return Ok(GenerateOutputSuccess::Buffer(buffer));
+                };
+                Ok(prepared)
+            } else {
+                prepare(&map, fixed)
+            };
             self.count(prepared.as_ref(), number);
             let prepared = match prepared {
                 Ok(prepared) => prepared,

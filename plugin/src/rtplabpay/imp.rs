@@ -2,7 +2,7 @@
 
 use super::Oversize;
 use crate::border;
-use crate::jpeg::encode_within;
+use crate::jpeg::{encode_within, first_image};
 use crate::movie::Nanoseconds;
 use crate::pads::{Pads, SinkPad};
 use crate::rtp::{LabPacketizer, MAX_LAB_FRAME, PAYLOAD_TYPE_JPEG, VIDEO_CLOCK_RATE};
@@ -89,12 +89,18 @@ impl RtpLabPay {
         if buffer.size() <= MAX_LAB_FRAME {
             return Ok(Some(buffer.clone()));
         }
-        let smaller = match oversize {
-            Oversize::Shrink => {
-                let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
-                encode_within(&map, MAX_LAB_FRAME)
+        let smaller = {
+            let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
+            // Receivers show only the first image.
+            let length = first_image(&map).len();
+            if length <= MAX_LAB_FRAME {
+                let image = buffer.copy_region(gst::BufferCopyFlags::all(), ..length);
+                return image.map(Some).map_err(|_| gst::FlowError::Error);
             }
-            Oversize::Drop => None,
+            match oversize {
+                Oversize::Shrink => encode_within(&map, MAX_LAB_FRAME),
+                Oversize::Drop => None,
+            }
         };
         let (first, what) = {
             let mut state = self.state();

@@ -7,7 +7,7 @@ use crate::config::{Fragments, Oversize};
 use crate::connection::outbox::SendOutcome;
 use crate::limit_log::LimitLog;
 use crate::send::{DueFrame, FetchOutcome, FrameFetcher, FrameRef, FrameSink, ReportTime, Resume};
-use gstmjpegfile::jpeg::encode_within;
+use gstmjpegfile::jpeg::{encode_within, first_image};
 use gstmjpegfile::movie::FrameRate;
 use gstmjpegfile::rtp::{LabPacketizer, MAX_LAB_FRAME, RtpHeader};
 use socket2::{SockAddr, Socket};
@@ -42,7 +42,11 @@ pub(super) struct LabFetcher {
 
 impl LabFetcher {
     /// Prepares a frame that has been read.
-    fn prepare(self, jpeg: Vec<u8>) -> FetchOutcome<LabFrame> {
+    fn prepare(self, mut jpeg: Vec<u8>) -> FetchOutcome<LabFrame> {
+        if jpeg.len() > MAX_LAB_FRAME {
+            // Clients show only the first of several images.
+            jpeg.truncate(first_image(&jpeg).len());
+        }
         if jpeg.len() <= MAX_LAB_FRAME || self.fragments != Fragments::Off {
             return FetchOutcome::Ready(LabFrame::Unchanged(jpeg));
         }

@@ -46,6 +46,15 @@ impl Picture {
         Self { width, height: self.height, samples }
     }
 
+    /// The part of `width` times `height` pixels at the upper left corner, of 1 or 3 bytes a pixel.
+    #[must_use]
+    pub fn corner(&self, width: u32, height: u32) -> Self {
+        let pixel = self.samples.len() / (self.width * self.height).max(1) as usize;
+        let rows = self.samples.chunks(pixel * self.width as usize).take(height as usize);
+        let samples = rows.flat_map(|row| &row[..pixel * width as usize]).copied().collect();
+        Self { width, height, samples }
+    }
+
     /// The luma of each pixel (JFIF 1.02), rounded.
     #[must_use]
     pub fn luma(&self) -> Self {
@@ -76,17 +85,30 @@ impl Picture {
 
 /// Runs a program on a file's bytes; gives the file that it writes.
 fn convert(program: &str, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>> {
+    let (file, warnings) = convert_with_warnings(program, arguments, input)?;
+    // cjpeg warns of unusual tables, which tests request; other programs warn of the image.
+    let expected = warnings.is_empty() || program == "cjpeg";
+    ensure!(expected, "{program} {arguments:?}: {warnings}");
+    Ok(file)
+}
+
+/// As [`convert`], with the program's warnings.
+fn convert_with_warnings(
+    program: &str,
+    arguments: &[&str],
+    input: &[u8],
+) -> Result<(Vec<u8>, String)> {
     let folder = tempfile::tempdir()?;
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
     std::fs::write(&from, input)?;
     let mut command = Command::new(program);
     command.args(arguments).arg("-outfile").arg(&to).arg(&from);
     let done = run(&mut command, Duration::from_secs(30))?;
-    let warnings = String::from_utf8_lossy(&done.stderr);
-    // cjpeg warns of unusual tables, which tests request; other programs warn of the image.
-    let expected = warnings.is_empty() || program == "cjpeg";
-    ensure!(done.status.success() && expected, "{program} {arguments:?}: {warnings}");
-    Ok(std::fs::read(to)?)
+    let warnings = String::from_utf8_lossy(&done.stderr).into_owned();
+    // 2 is the exit code after warnings.
+    let code = done.status.code();
+    ensure!(matches!(code, Some(0 | 2)), "{program} {arguments:?}: {code:?}, {warnings}");
+    Ok((std::fs::read(to)?, warnings))
 }
 
 /// Encodes a picture.
@@ -111,6 +133,14 @@ pub fn jpegtran(jpeg: &[u8], arguments: &[&str]) -> Result<Vec<u8>> {
 /// If djpeg fails, or warns.
 pub fn djpeg(jpeg: &[u8], arguments: &[&str]) -> Result<Picture> {
     Picture::from_pnm(&convert("djpeg", &[&["-pnm"], arguments].concat(), jpeg)?)
+}
+
+/// Decodes an image that djpeg may warn of.
+///
+/// # Errors
+/// If djpeg fails.
+pub fn djpeg_despite_warnings(jpeg: &[u8], arguments: &[&str]) -> Result<Picture> {
+    Picture::from_pnm(&convert_with_warnings("djpeg", &[&["-pnm"], arguments].concat(), jpeg)?.0)
 }
 
 /// Peak signal-to-noise ratio of two pictures in dB; 0 if their sizes differ.

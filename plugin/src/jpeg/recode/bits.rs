@@ -90,19 +90,39 @@ impl<'a> BitReader<'a> {
         self.take(1)
     }
 
-    /// Skips the padding bits before a restart marker, and the marker.
-    pub fn restart(&mut self) -> Option<()> {
+    /// Skips the padding bits before restart marker `number`, which counts from 0, and the marker.
+    /// Stray bytes before it are skipped as libjpeg does (`jpeg_resync_to_restart` in `jdmarker.c`).
+    /// `None` if the marker is missing.
+    pub fn restart(&mut self, number: u32) -> Option<()> {
         self.refill();
         (self.bits, self.have) = (0, 0);
-        while self.data.get(self.at..)?.starts_with(&[0xff, 0xff]) {
-            self.at += 1;
-        }
-        match self.data.get(self.at..)? {
-            [0xff, marker::RST0..=marker::RST7, ..] => {
-                self.at += 2;
-                Some(())
+        let mut is_next = true;
+        loop {
+            let rest = self.data.get(self.at..)?;
+            let &[first, code] = rest.first_chunk()?;
+            match (first, code) {
+                (0xff, 0xff) => self.at += 1,
+                (0xff, marker::RST0..=marker::RST7) => {
+                    self.at += 2;
+                    // The marker's number, counted from the expected one.
+                    match u32::from(code - marker::RST0).wrapping_sub(number) % 8 {
+                        // One of the last two markers: the expected one follows.
+                        6 | 7 if !is_next => {}
+                        // One of the next two: the expected one is missing.
+                        1 | 2 if !is_next => return None,
+                        _ => return Some(()),
+                    }
+                }
+                // No marker that may follow a scan's data has such a code.
+                (0xff, marker::SOF0..) => return None,
+                _ => {
+                    is_next = false;
+                    // FF after a stray byte starts a marker or two stray bytes.
+                    let skipped = if first == 0xff { 2 } else { 1 };
+                    let after = rest.get(skipped..).unwrap_or_default();
+                    self.at += skipped + memchr::memchr(0xff, after)?;
+                }
             }
-            _ => None,
         }
     }
 

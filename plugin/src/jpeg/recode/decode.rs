@@ -169,12 +169,13 @@ fn decode_scan(
         *slot = Some(Plane::new(across as usize, down as usize, quantization(header, *frame)?));
     }
     let interval = u32::from(header.restart_interval);
-    let mut until_restart = interval;
+    let (mut until_restart, mut restarts) = (interval, 0);
     for row in 0..mcus.1 {
         for column in 0..mcus.0 {
             if interval > 0 {
                 if until_restart == 0 {
-                    bits.restart()?;
+                    bits.restart(restarts)?;
+                    restarts += 1;
                     for decoder in &mut decoders {
                         decoder.prediction = 0;
                     }

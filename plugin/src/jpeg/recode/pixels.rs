@@ -156,7 +156,8 @@ fn pixels(header: &Header, planes: &[Plane]) -> Vec<u8> {
 /// is an Adobe segment, since Adobe's programs write them so.
 fn inks_to_ycbcr(colours: [u8; 3], black: u8, header: &Header) -> [u8; 3] {
     // Y, Cb and Cr of YCCK stand for the complements of the inks.
-    let ycck = header.adobe_transform == Some(2);
+    // libjpeg takes all but 0 for YCCK (`default_decompress_parms` in `jdapimin.c`).
+    let ycck = header.adobe_transform.is_some_and(|transform| transform != 0);
     let colours = if ycck { ycbcr_to_rgb(colours).map(|light| 255 - light) } else { colours };
     let inverted = header.adobe_transform.is_some();
     let light = |ink: u8| u32::from(if inverted { ink } else { 255 - ink });

@@ -6,7 +6,6 @@ use super::coefficients::Plane;
 use super::decode::{Geometry, ScanGeometry, extend, quantization};
 use super::huffman::HuffmanDecoder;
 use crate::jpeg::header::{Damage, Header};
-use crate::jpeg::segments::marker;
 use crate::jpeg::tables::{STANDARD_AC, STANDARD_DC, given_or_standard};
 
 /// No encoder makes more scans than this. It limits the time, since each scan visits all blocks.
@@ -45,14 +44,14 @@ pub(super) fn decode_progressive(jpeg: &[u8], header: &Header) -> Result<Vec<Pla
     for _ in 0..MAX_SCANS {
         let mut bits = BitReader::new(jpeg, header.scan_data);
         decode_scan(&mut bits, &header, geometry, &mut planes).ok_or(Damage::ScanCut)?;
-        let next = bits.next_marker();
-        if jpeg
-            .get(next..)
-            .is_none_or(|rest| rest.is_empty() || rest.starts_with(&[0xff, marker::EOI]))
-        {
-            return Ok(planes.into_iter().map(DensePlane::into_plane).collect());
+        match header.next_scan(jpeg, bits.next_marker()) {
+            Ok(()) => {}
+            // EOI, or the end of the bytes; there may be segments before it.
+            Err(Damage::NoScan) => {
+                return Ok(planes.into_iter().map(DensePlane::into_plane).collect());
+            }
+            Err(damage) => return Err(damage),
         }
-        header.next_scan(jpeg, next)?;
     }
     Err(Damage::ScanCut)
 }
@@ -125,7 +124,8 @@ fn decode_scan(
     let interval = u64::from(header.restart_interval);
     for mcu in 0..u64::from(mcus.0) * u64::from(mcus.1) {
         if interval > 0 && mcu > 0 && mcu % interval == 0 {
-            bits.restart()?;
+            // Markers are numbered modulo 8.
+            bits.restart((mcu / interval - 1) as u32)?;
             scan.end_run = 0;
             for (.., prediction) in &mut component_decoders {
                 *prediction = 0;

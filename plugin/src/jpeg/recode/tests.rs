@@ -84,6 +84,98 @@ fn a_cut_image_is_damaged_wherever_it_is_cut() {
     }
 }
 
+/// The coefficients of what is sent for an image.
+fn sent(jpeg: &[u8]) -> Vec<Plane> {
+    let prepared = prepare(jpeg, None).unwrap();
+    let image = prepared.image().bytes();
+    decode(image, &Header::parse(image).unwrap()).unwrap()
+}
+
+#[test]
+fn legal_forms_and_stray_bytes_change_no_coefficient() {
+    let comment = b"\xff\xfe\0\x08\xff\xd9\xff\xd8\xff\xda";
+    for (index, image) in IMAGES.iter().enumerate() {
+        let header = Header::parse(image).unwrap();
+        let segments: Vec<_> = crate::jpeg::Segments::new(image).map(Result::unwrap).collect();
+        let end = image.len() - 2;
+        let mut forms = Vec::new();
+        for segment in &segments {
+            for bytes in
+                [&b"\xff"[..], b"\xff\xff", b"\0", b"\xff\0", &[9; 608], comment, b"\xff\x01"]
+            {
+                let (before, after) = image.split_at(segment.offset);
+                forms.push([before, bytes, after].concat());
+            }
+        }
+        for bytes in [&comment[..], b"\xff\xdc\0\x04\0\x1b", b"\xff", b"\0\0"] {
+            forms.push([&image[..end], bytes, &image[end..]].concat());
+        }
+        forms.push([&image[..], &image[..]].concat());
+        forms.push([&image[..], &[0; 7]].concat());
+        for (form, bytes) in forms.iter().enumerate() {
+            assert_eq!(sent(bytes), sent(image), "image {index}, form {form}");
+            let length = crate::jpeg::image_end(bytes, &Header::parse(bytes).unwrap());
+            let trailing = usize::from(form + 1 == forms.len()) * 7;
+            let want = if form + 2 == forms.len() { image.len() } else { bytes.len() - trailing };
+            assert_eq!(length, Ok(crate::jpeg::ImageEnd::Eoi(want)), "image {index}, form {form}");
+            if let Some(clean) = crate::jpeg::without_stray_bytes(bytes) {
+                assert_eq!(clean, *image, "image {index}, form {form}");
+            }
+        }
+        assert!(header.stray.is_none());
+    }
+}
+
+#[test]
+fn stray_bytes_before_restart_markers_are_skipped() {
+    let restarts = |sampling| {
+        image((37, 27), |e| {
+            e.set_sampling_factor(sampling);
+            e.set_restart_interval(2);
+        })
+    };
+    for sampling in [SamplingFactor::F_1_1, SamplingFactor::F_2_2, SamplingFactor::F_2_1] {
+        let image = restarts(sampling);
+        let scan = Header::parse(&image).unwrap().scan_data;
+        let want = decode(&image, &Header::parse(&image).unwrap()).unwrap();
+        // A restart marker of one of the last two intervals is stray, too.
+        for stray in
+            [&[0][..], &[3; 8], &[3; 29], b"abcdefgh\xff\0\xff\x01\xff\xff", b"12345678\xff\xd7"]
+        {
+            let mut changed = image[..scan].to_vec();
+            let mut markers = 0;
+            for at in scan..image.len() {
+                if image[at] == 0xff && matches!(image[at + 1], 0xd0..=0xd7) {
+                    markers += 1;
+                    // RST7 precedes RST0 and RST1.
+                    if !stray.ends_with(&[0xd7]) || matches!(image[at + 1], 0xd0 | 0xd1) {
+                        changed.extend(stray);
+                    }
+                }
+                changed.push(image[at]);
+            }
+            assert!(markers >= 2, "{markers}");
+            let got = decode(&changed, &Header::parse(&changed).unwrap());
+            assert_eq!(got.as_ref(), Ok(&want), "{sampling:?}, {stray:?}");
+            if sampling != SamplingFactor::F_1_1 {
+                let recoded = recode(&changed).unwrap();
+                assert_eq!(recoded, recode(&image).unwrap(), "{sampling:?}, {stray:?}");
+            }
+            // FF 01 is a marker, which the check does not accept in a scan.
+            if !stray.contains(&1) {
+                assert_eq!(sent(&image), sent(&changed), "{sampling:?}, {stray:?}");
+            }
+        }
+        // Without the marker, its interval is missing.
+        let marker =
+            image.windows(2).rposition(|it| it[0] == 0xff && it[1] & 0xf8 == 0xd0).unwrap();
+        let mut lost = image.clone();
+        lost.drain(marker..marker + 2);
+        lost.splice(marker..marker, [5; 20]);
+        assert!(decode(&lost, &Header::parse(&lost).unwrap()).is_err(), "{sampling:?}");
+    }
+}
+
 #[test]
 fn twelve_bits_become_eight() {
     let eight = &IMAGES[0];

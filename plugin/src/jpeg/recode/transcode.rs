@@ -43,7 +43,7 @@ pub(super) fn transcode(
     for _ in 0..u64::from(across) * u64::from(down) {
         if interval > 0 {
             if until_restart == 0 {
-                bits.restart().ok_or(TranscodeError::Damaged)?;
+                bits.restart(restarts).ok_or(TranscodeError::Damaged)?;
                 out.restart(restarts);
                 restarts += 1;
                 until_restart = interval;
