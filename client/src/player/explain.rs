@@ -274,7 +274,9 @@ pub fn blank_password(text: &str) -> String {
             }),
         };
         match hidden {
-            Some((user, host, path)) => out += &format!("{user}:***@{host}{path}"),
+            Some((user, host, path)) => {
+                let _ = write!(out, "{user}:***@{host}{path}");
+            }
             None => out += url,
         }
         out += rest;

@@ -47,7 +47,7 @@ impl Progress {
                 self.waits = false;
                 self.replies += 1;
                 let status = reply.lines().next().and_then(|line| line.split_once(' '));
-                self.status = status.map_or("", |(_, status)| status).to_owned();
+                status.map_or("", |(_, status)| status).clone_into(&mut self.status);
             }
             _ => {}
         }
@@ -210,7 +210,9 @@ mod tests {
         ];
         for (name, exchanges, kind, text) in rows {
             let mut progress = Progress::new("rtsp://u:p@h/m", Transport::Auto);
-            exchanges.iter().for_each(|exchange| progress.update(exchange));
+            for exchange in &exchanges {
+                progress.update(exchange);
+            }
             assert_eq!(progress.silence(LIMIT, false), Failure::new(kind, text), "{name}");
         }
     }

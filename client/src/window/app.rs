@@ -294,7 +294,7 @@ impl App {
         match action {
             Action::Open(address) => self.open(&address),
             Action::Retry if !source.is_empty() => {
-                self.open_with(&source, self.options.clone(), true)
+                self.open_with(&source, self.options.clone(), true);
             }
             Action::RetryWithTransport(transport) => {
                 self.open_with(&source, Options { transport, ..self.options.clone() }, true);
