@@ -26,7 +26,7 @@ Keys in the window and the terminal: s setup, p play, space play or pause, t tea
 left and right seek 5 s. Press ? in the window to list its other keys.
 
 Exit codes: 0: frames were decoded; 1: no frame was decoded, or the connection failed or was lost;
-2: wrong usage";
+2: wrong usage; without a window, 128 + N after signal N, such as 130 after Ctrl-C";
 
 const USAGE: &str = "mjpeg-rtsp-client [OPTIONS] [SOURCE]
        mjpeg-rtsp-client [OPTIONS] <HOST> <PORT> <RTP_PORT> <FILE>";
@@ -103,7 +103,8 @@ pub struct Arguments {
     #[arg(long, requires = "headless")]
     pub json: bool,
 
-    /// Stop with an error if no new frame arrives for this many seconds
+    /// Stop with an error if no frame arrives within this many seconds from the start, or from the last
+    /// frame; connecting and all replies count
     #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
     pub timeout: f64,
 
@@ -111,12 +112,22 @@ pub struct Arguments {
     #[arg(long, value_name = "TRANSPORT", default_value = "auto")]
     pub transport: Transport,
 
+    /// Trust the certificates in this PEM file, instead of the system's, of servers that are reached by
+    /// rtsps://
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+
+    /// Accept every certificate of a server that is reached by rtsps://
+    #[arg(long, conflicts_with = "tls_ca")]
+    pub insecure: bool,
+
     /// Length of the jitter buffer in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=60_000))]
     pub latency: u32,
 
     /// Form of the requests to a lab server: auto (try each form until RTP arrives), j (Java's CRLF
-    /// lines), a (the textbook's), c (with a blank line), s, s1, s2 (the course report's)
+    /// lines), a (the textbook's), c (with a blank line), s, s1, s2 (the course report's), u
+    /// (with a URL)
     #[arg(long, value_name = "FORM", default_value = "auto", value_parser = dialect)]
     pub dialect: Dialect,
 
@@ -149,7 +160,7 @@ fn size(text: &str) -> Result<[u16; 2], String> {
 }
 
 fn dialect(text: &str) -> Result<Dialect, String> {
-    Dialect::of(text).ok_or_else(|| "must be one of auto, j, a, c, s, s1, s2".to_owned())
+    Dialect::of(text).ok_or_else(|| "must be one of auto, j, a, c, s, s1, s2, u".to_owned())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -178,6 +189,8 @@ impl Arguments {
             latency: self.latency,
             dialect: self.dialect,
             timeout: Duration::from_secs_f64(self.timeout),
+            tls_ca: self.tls_ca.clone(),
+            insecure: self.insecure,
         }
     }
 

@@ -2,13 +2,13 @@
 //! The front end for scripts: counts and saves frames, prints a summary, and exits.
 
 use crate::cli::Arguments;
-use crate::player::{Exchange, Player, lock, packed_rows, save_rgb};
+use crate::player::{Exchange, Player, blank_password, lock, packed_rows, save_rgb};
+use crate::termination::Termination;
 use anyhow::{Context, Result};
 use gst::prelude::*;
-use gstmjpegfile::labrtspsrc::SCHEME;
 use mjpeg_program::log;
 use serde::Serialize;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 /// Interval between checks of the limits.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Time that a lab session may take beyond the source's own limits.
-const LAB_GRACE_PERIOD: Duration = Duration::from_secs(1);
+/// The errors of the source and the player, which have the same timeout, come first: they say more.
+const GRACE_PERIOD: Duration = Duration::from_millis(250);
 
 /// Counts and times of the rendered frames.
 #[derive(Debug, Default, Clone)]
@@ -63,31 +63,30 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     player.connect_end_of_movie(move || quit.quit());
     player.play_when_first_ready();
 
-    // Requests to a lab server are tried in several forms; each attempt has the whole timeout.
-    let last_exchange = Rc::new(Cell::new(Instant::now()));
-    let (exchanged, explain) = (last_exchange.clone(), arguments.explain);
+    let explain = arguments.explain;
     player.connect_exchange(move |exchange| {
-        exchanged.set(Instant::now());
         // The reply to a standard request shows the complete request.
         if explain && !matches!(exchange, Exchange::RtspRequest(_)) {
             log::say(&exchange.to_string());
         }
     });
+    let termination = Rc::new(Termination::new()?);
     let start = Instant::now();
     let (quit, slot, watched) = (main_loop.clone(), error.clone(), rendered.clone());
+    let ends = termination.clone();
     let (frames, seconds) = (arguments.frames, arguments.seconds.map(Duration::from_secs_f64));
     let timeout = Duration::from_secs_f64(arguments.timeout);
-    // The source's own timeout, whose error says more, comes first.
-    let limit = if source.starts_with(SCHEME) { timeout + LAB_GRACE_PERIOD } else { timeout };
-    player.every(CHECK_INTERVAL, "headless-timer", move |_| {
+    player.every(CHECK_INTERVAL, "headless-timer", move |player| {
         let rendered = lock(&watched).clone();
         let enough = frames.is_some_and(|frames| rendered.count >= frames)
             || seconds.zip(rendered.first).is_some_and(|(limit, first)| first.elapsed() >= limit);
-        let last = rendered.last.unwrap_or(start).max(last_exchange.get());
-        if let Some(text) = rendered.save_error {
+        let last = rendered.last.unwrap_or(start);
+        if ends.is_requested() {
+            // Not an error: the summary and TEARDOWN follow.
+        } else if let Some(text) = rendered.save_error {
             slot.replace(Some(text));
-        } else if last.elapsed() > limit && !enough {
-            slot.replace(Some(format!("no new frame within {} s", timeout.as_secs_f64())));
+        } else if last.elapsed() > timeout + GRACE_PERIOD && !enough {
+            slot.replace(Some(player.silence(timeout).text));
         } else if !enough {
             return glib::ControlFlow::Continue;
         }
@@ -115,10 +114,13 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
         bits_per_second: bit_rate(statistics.bytes, seconds),
     };
     summary.print(arguments.json).context("cannot write to standard output")?;
+    if let Some(code) = termination.exit_code() {
+        return Ok(code);
+    }
     let error =
         error.take().or_else(|| (rendered.count == 0).then(|| "no frame was received".to_owned()));
     if let Some(text) = error {
-        tracing::error!("{source}: {text}");
+        tracing::error!("{}: {text}", blank_password(source));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -140,9 +142,11 @@ impl Summary {
             writeln!(out)?;
         } else {
             let first = self.first_frame_ms.map_or("-".to_owned(), |ms| format!("{ms:.0} ms"));
+            let noun = if self.frames == 1 { "frame" } else { "frames" };
+            let packets = if self.lost == 1 { "packet" } else { "packets" };
             writeln!(
                 out,
-                "{} frames of {}x{} in {:.2} s, first after {first}, {} RTP packets lost, {:.0} kbit/s",
+                "{} {noun} of {}x{} in {:.2} s, first after {first}, {} RTP {packets} lost, {:.0} kbit/s",
                 self.frames,
                 self.width,
                 self.height,

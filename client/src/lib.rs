@@ -6,6 +6,7 @@ pub mod cli;
 mod headless;
 pub mod player;
 mod terminal;
+mod termination;
 #[cfg(feature = "gui")]
 pub mod window;
 

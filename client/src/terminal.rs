@@ -3,6 +3,7 @@
 
 use crate::cli::Arguments;
 use crate::player::{Exchange, Player, State};
+use crate::termination::Termination;
 use crate::{NO_DISPLAY, format_tenths, has_display};
 use anyhow::{Context, Result};
 use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
@@ -56,11 +57,15 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
         player.play_when_first_ready();
         player.command("setup");
     }
-    let quit = QuitOnDrop(main_loop.clone());
+    let termination = Rc::new(Termination::new()?);
+    let (quit, ends) = (QuitOnDrop(main_loop.clone()), termination.clone());
     let (flag, plays) = (failed.clone(), !arguments.no_play);
     player.every(TICK, "terminal-timer", move |player| {
         // Owned by the timer: when the timer ends, keys are no longer read.
         let _ = &quit;
+        if ends.is_requested() {
+            return glib::ControlFlow::Break;
+        }
         if keys {
             let running = handle_keys(player);
             draw_status(player);
@@ -79,6 +84,9 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
     main_loop.run();
     player.command("teardown");
     drop(raw);
+    if let Some(code) = termination.exit_code() {
+        return Ok(code);
+    }
     Ok(if failed.get() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -251,8 +251,8 @@ fn field(fields: &[glib::LogField<'_>], key: &str) -> Option<String> {
     Some(printable(&String::from_utf8_lossy(field.value_bytes()?)))
 }
 
-/// Escapes characters that control a terminal or change the direction of text.
-fn printable(text: &str) -> String {
+/// Escapes characters that control a terminal or change the direction of text, except tab and line feed.
+pub fn printable(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, char| {
         let control = char.is_control() && !matches!(char, '\t' | '\n');
         if control || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {

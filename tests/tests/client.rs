@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Our client, headless, against our server.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
+use mjpeg_rtsp_tests::peer::rtsp_server::RtspServer;
 use mjpeg_rtsp_tests::programs::{
-    Guard, Server, Terminal, headless, program, serve, serve_as, target_folder,
+    Guard, Server, Terminal, headless, program, run, serve, serve_as, target_folder,
 };
 use mjpeg_rtsp_tests::wait_until;
+use std::io::{BufRead, Read, Write};
 use std::net::TcpListener;
-use std::time::Duration;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(40);
 
@@ -74,19 +78,211 @@ fn failures_are_one_line_and_exit_code_1() -> Result<()> {
     // It accepts connections and answers no request.
     let silent = TcpListener::bind("127.0.0.1:0")?;
     let silent = format!("rtsp://{}/movie.mjpeg", silent.local_addr()?);
+    // Another protocol, whose server speaks first.
+    let ssh = TcpListener::bind("127.0.0.1:0")?;
+    let other = format!("rtsp://{}/movie.mjpeg", ssh.local_addr()?);
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = ssh.accept() {
+            let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2p1\r\n");
+            let _ = stream.read(&mut [0; 1024]);
+        }
+    });
+    let udp_only = RtspServer::start(|request, stream| match request.method.as_str() {
+        "SETUP" => stream.write_all(&request.reply("461 Unsupported Transport", "", "")),
+        _ => stream.write_all(&request.answer()),
+    })?;
+    let udp_only = format!("rtsp://{}/movie.mjpeg", udp_only.address());
+    let tls = server.urls[0].replace("rtsp://", "rtsps://");
+    let unknown = "rtsp://no-such-host.invalid/movie.mjpeg".to_owned();
     let rows = [
         (
             closed,
-            "Could not open resource for reading and writing (Failed to connect. (Generic error))",
+            "SERVER refuses the connection: no server listens on this port. Start the server, or use \
+             its port; common ones are 554 and 8554",
+        ),
+        (
+            unknown,
+            "the host no-such-host.invalid has no known address (REASON): check the spelling of its \
+             name",
         ),
         (none, "Not found (Not Found (404))"),
-        (silent, "no new frame within 1 s"),
+        (
+            silent,
+            "SERVER does not reply to OPTIONS within 2 s: the server may be busy or slow (--timeout), \
+             or another program than an RTSP server may listen on this port",
+        ),
+        (
+            other,
+            "SERVER accepts the connection, but its answer to OPTIONS is not RTSP: check the port \
+             (common ones are 554 and 8554), and try rtsps:// if the server requires TLS",
+        ),
+        (
+            tls,
+            "SERVER accepts the connection, but does not answer with TLS: it may expect plain RTSP. Use \
+             rtsp:// instead of rtsps://",
+        ),
+        (
+            udp_only,
+            "SERVER does not send RTP over TCP (461 Unsupported Transport to SETUP): try --transport udp",
+        ),
     ];
     for (url, want) in rows {
-        let (code, summary, stderr) = headless(&["--timeout", "1", &url])?;
+        let started = Instant::now();
+        let (code, summary, stderr) = headless(&["--timeout", "2", "--transport", "tcp", &url])?;
+        assert!(started.elapsed() < Duration::from_secs(5), "{url}: {:?}", started.elapsed());
         assert_eq!((code, &summary["frames"]), (Some(1), &0.into()), "{stderr}");
-        assert_eq!(stderr, format!("ERROR {url}: {want}\n"));
+        let server = url.split('/').nth(2).context("no server")?;
+        assert_eq!(
+            without_reason(&stderr),
+            format!("ERROR {url}: {}\n", want.replace("SERVER", server))
+        );
     }
+    server.is_well()
+}
+
+/// A message with REASON for the system's reason why it does not know a host.
+fn without_reason(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("(failed to lookup") else { return text.to_owned() };
+    format!("{before}(REASON{}", rest.find(')').map_or("", |end| &rest[end..]))
+}
+
+#[test]
+fn a_certificate_is_checked_unless_told_otherwise() -> Result<()> {
+    let (folder, mut server) = serve(40, &[])?;
+    let pem = folder.path().join("pem");
+    let pem = pem.to_str().context("a plain path")?;
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]);
+    openssl.args(["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]);
+    let done = run(openssl.args(["-keyout", pem, "-out", &format!("{pem}.crt")]), LIMIT)?;
+    assert!(done.status.success(), "{done:?}");
+    let both = [std::fs::read(pem)?, std::fs::read(format!("{pem}.crt"))?].concat();
+    std::fs::write(pem, both)?;
+    let port = server.address()?.split(':').nth(1).context("no port")?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/peer/tls_proxy.py");
+    let mut proxy = Command::new("python3");
+    let mut proxy = proxy.arg(script).args([pem, port]).stdout(Stdio::piped()).spawn()?;
+    let out = proxy.stdout.take().context("no standard output")?;
+    let _proxy = Guard::new(proxy);
+    let mut port = String::new();
+    std::io::BufReader::new(out).read_line(&mut port)?;
+    let url = format!("rtsps://127.0.0.1:{}/movie.mjpeg", port.trim());
+    let play = |options: &[&str]| {
+        let arguments = ["--transport", "tcp", "--frames", "5", &url];
+        headless(&[options, &arguments[..]].concat())
+    };
+    for options in [&["--insecure"][..], &["--tls-ca", &format!("{pem}.crt")]] {
+        let (code, summary, stderr) = play(options)?;
+        assert_eq!((code, &summary["frames"]), (Some(0), &5.into()), "{options:?}: {stderr}");
+    }
+    let (code, _, stderr) = play(&[])?;
+    let want = format!(
+        "ERROR {url}: the certificate of 127.0.0.1:{} is not trusted: it is self-signed, or its issuer \
+         is unknown. Trust it or its issuer by --tls-ca FILE, or accept every certificate by --insecure\n",
+        port.trim()
+    );
+    assert_eq!((code, stderr), (Some(1), want));
+    server.is_well()
+}
+
+#[test]
+fn of_redirects_without_end_five_are_followed() -> Result<()> {
+    let server = RtspServer::start(|request, stream| match request.method.as_str() {
+        "DESCRIBE" => {
+            let location = format!("Location: {}\r\n", request.url);
+            stream.write_all(&request.reply("302 Found", &location, ""))
+        }
+        _ => stream.write_all(&request.answer()),
+    })?;
+    let url = format!("rtsp://{}/movie.mjpeg", server.address());
+    let (code, _, stderr) = headless(&["--timeout", "10", &url])?;
+    let want = format!("ERROR {url}: the server redirects more than 5 times\n");
+    assert_eq!((code, stderr), (Some(1), want));
+    let describes = server.methods().iter().filter(|method| *method == "DESCRIBE").count();
+    assert_eq!(describes, 6);
+    Ok(())
+}
+
+#[test]
+fn a_slow_server_does_not_extend_the_timeout() -> Result<()> {
+    // A reply whose headers come byte by byte and never end, before each method's reply.
+    for slow in ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"] {
+        let server = RtspServer::start(move |request, stream| {
+            let reply = request.answer();
+            if request.method != slow {
+                return stream.write_all(&reply);
+            }
+            stream.write_all(b"RTSP/1.0 200 OK\r\nX: ")?;
+            loop {
+                stream.write_all(b"x")?;
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        })?;
+        let url = format!("rtsp://{}/movie.mjpeg", server.address());
+        let started = Instant::now();
+        let (code, _, stderr) = headless(&["--timeout", "2", "--transport", "tcp", &url])?;
+        let want = format!(
+            "ERROR {url}: {} does not reply to {slow} within 2 s: the server may be busy or slow \
+             (--timeout), or another program than an RTSP server may listen on this port\n",
+            server.address()
+        );
+        assert_eq!((code, stderr), (Some(1), want));
+        assert!(started.elapsed() < Duration::from_secs(4), "{slow}: {:?}", started.elapsed());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_password_is_blanked_in_every_output() -> Result<()> {
+    let server = RtspServer::start(|request, stream| {
+        let challenge = "WWW-Authenticate: Basic realm=\"x\"\r\n";
+        match request.text.contains("Authorization:") || request.method == "OPTIONS" {
+            true if request.method == "OPTIONS" => stream.write_all(&request.answer()),
+            // The server repeats what it was sent.
+            _ => {
+                let headers =
+                    format!("{challenge}X-Url: {}\r\nX-Title: \x1b]0;t\x07\r\n", request.url);
+                stream.write_all(&request.reply("401 Unauthorized \x1b[2J", &headers, ""))
+            }
+        }
+    })?;
+    let address = server.address();
+    for credentials in ["admin:secret", "admin:se@secret", "admin"] {
+        let url = format!("rtsp://{credentials}@{address}/movie.mjpeg");
+        let (code, _, stderr) = headless(&["--explain", "--timeout", "5", &url])?;
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(!stderr.contains("secret"), "{stderr}");
+        assert!(stderr.contains("401 Unauthorized"), "{stderr}");
+        assert!(!stderr.contains(['\x1b', '\x07']), "{stderr:?}");
+        let hint = "Write @ in a password as %40";
+        assert_eq!(stderr.contains(hint), credentials.contains('@'), "{stderr}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_signal_ends_the_session_with_teardown_and_the_summary() -> Result<()> {
+    let images = vec![movies::images(100, "I420")?; 4].concat();
+    let (folder, mut server) = serve_as("movie.mjpeg", &images, &["--log", "debug"])?;
+    for (signal, want) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        for scheme in ["rtsp", "labrtsp"] {
+            let url = server.urls[0].replace("rtsp", scheme);
+            let out = folder.path().join(format!("{signal}-{scheme}"));
+            let save = folder.path().join(format!("{signal}-{scheme}-frames"));
+            let mut command = program("mjpeg-rtsp-client")?;
+            command.args(["--headless", "--json", "--save"]).arg(&save).arg(&url);
+            let mut client = Guard::new(command.stdout(std::fs::File::create(&out)?).spawn()?);
+            let first = save.join("frame-000005.png");
+            wait_until("frames", LIMIT, || first.exists());
+            client.signal(signal)?;
+            assert_eq!(client.wait(LIMIT)?.code(), Some(want), "{signal}, {scheme}");
+            let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(&out)?)?;
+            assert!(summary["frames"].as_u64() >= Some(5), "{summary}");
+        }
+    }
+    wait_until("TEARDOWN", LIMIT, || {
+        server.log().is_ok_and(|log| log.matches("TEARDOWN").count() >= 6)
+    });
     server.is_well()
 }
 

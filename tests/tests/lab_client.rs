@@ -75,6 +75,19 @@ fn every_kind_of_server_is_played_byte_for_byte() -> Result<()> {
             "fragments of rising numbers",
             Behaviour { packets: Packets::FragmentsWithNumbers, ..TEXTBOOK },
         ),
+        ("by URL", Behaviour { requests: Requests::Url, ..TEXTBOOK }),
+        (
+            "an error to PLAY in the wrong form",
+            Behaviour {
+                requests: Requests::Any,
+                replies: Replies::NamedPlayError("400 Bad Request"),
+                ..TEXTBOOK
+            },
+        ),
+        ("Frames", Behaviour { replies: Replies::Frames, ..TEXTBOOK }),
+        ("TotalFrame", Behaviour { replies: Replies::TotalFrame, ..TEXTBOOK }),
+        ("parity", Behaviour { packets: Packets::Parity, ..TEXTBOOK }),
+        ("datagrams of 4096 bytes", Behaviour { packets: Packets::Datagrams, ..TEXTBOOK }),
         ("5 % loss", Behaviour { packets: Packets::Loss, ..TEXTBOOK }),
         ("repeated", Behaviour { packets: Packets::Twice, ..TEXTBOOK }),
         ("reordered", Behaviour { packets: Packets::Reordered, ..TEXTBOOK }),
@@ -150,6 +163,11 @@ fn check(
             last.starts_with("TEARDOWN movie.Mjpeg") && last.ends_with("\r\n\r\n")
         }
         Requests::SecondWord => last.starts_with("TEARDOWN \n "),
+        Requests::Any => last.starts_with("TEARDOWN \n"),
+        Requests::Url => {
+            last.starts_with("TEARDOWN rtsp://127.0.0.1:")
+                && last.contains("/movie.Mjpeg RTSP/1.0\r\nCSeq: ")
+        }
         _ => last.starts_with("TEARDOWN movie.Mjpeg RTSP/1.0\r\nCSeq: "),
     };
     assert!(matches, "{name}: {requests:?}");
@@ -329,6 +347,7 @@ fn each_failure_is_one_line_and_exit_code_1() -> Result<()> {
     let missing = server(Replies::SetupError("404 NOT FOUND"), Packets::OnePerFrame)?;
     let failing = server(Replies::SetupError("500 CONNECTION ERROR"), Packets::OnePerFrame)?;
     let mute = server(Replies::ThreeLines, Packets::None)?;
+    let missing_unanswered = server(Replies::NoneToSetup, Packets::None)?;
     let plain = server(Replies::ThreeLines, Packets::OnePerFrame)?;
     let rows = [
         (missing.address(), "0", "the server has no movie \"movie.Mjpeg\": RTSP/1.0 404 NOT FOUND"),
@@ -336,8 +355,14 @@ fn each_failure_is_one_line_and_exit_code_1() -> Result<()> {
         (
             mute.address(),
             "0",
-            "no RTP arrived at port PORT within 1 s after PLAY: the server may not have the movie \
-             (most lab servers reply 200 then), or a firewall blocks UDP",
+            "no RTP arrived at port PORT within 1 s: the server may not have the movie \
+             \"movie.Mjpeg\" (most lab servers reply 200 then), or a firewall blocks UDP",
+        ),
+        (
+            missing_unanswered.address(),
+            "0",
+            "the server does not reply to SETUP within 1 s: it may not have the movie \"movie.Mjpeg\" \
+             (the textbook's server does not reply then), or it may not speak the lab's dialect",
         ),
         (
             plain.address(),

@@ -106,6 +106,23 @@ impl Borders {
         });
     }
 
+    /// Calls `f` with the arguments of a signal whose handlers decide by a boolean; false after a
+    /// panic.
+    pub fn on_decision(
+        &self,
+        object: &impl IsA<glib::Object>,
+        signal: &str,
+        name: &'static str,
+        f: impl Fn(&[glib::Value]) -> bool + Send + Sync + 'static,
+    ) {
+        let (borders, border) = (self.clone(), self.border(name));
+        object.connect(signal, false, move |values| {
+            let mut decision = false;
+            borders.run(&border, || decision = f(values));
+            Some(decision.to_value())
+        });
+    }
+
     /// Calls `f` with the data of type `mask` that passes `pad`.
     pub fn on_pad(
         &self,
@@ -195,6 +212,13 @@ impl Player {
         glib::timeout_add_local(interval, move || {
             let Some(player) = weak.upgrade() else { return glib::ControlFlow::Break };
             player.guarded(name, || f(&player)).unwrap_or(glib::ControlFlow::Break)
+        });
+    }
+    /// Calls `f` once, after `delay`.
+    pub(super) fn after(&self, delay: Duration, name: &'static str, f: impl Fn(&Self) + 'static) {
+        self.every(delay, name, move |player| {
+            f(player);
+            glib::ControlFlow::Break
         });
     }
 }

@@ -5,6 +5,7 @@ use super::explain::{blank_secrets, explain_rtsp_reply, explain_rtsp_request};
 use super::rtsp_monitor;
 use gstmjpegfile::lab::{Explanation, Method, explain_reply, explain_request, explain_rtp};
 use gstmjpegfile::rtp::RtpHeader;
+use mjpeg_program::log::printable;
 use std::fmt;
 
 /// One step of the exchange with a server.
@@ -45,13 +46,16 @@ pub enum Exchange {
 impl Exchange {
     /// Reads an element message of `labrtspsrc` or of the RTSP monitor; `None` for any other.
     pub(super) fn from_structure(structure: &gst::StructureRef) -> Option<Self> {
-        let text = || structure.get::<String>("text").ok();
+        let text = || structure.get::<&str>("text").ok().map(escape);
         Some(match structure.name().as_str() {
             rtsp_monitor::REQUEST_SENT => {
-                Self::RtspRequest(blank_secrets(structure.get::<&str>("request").ok()?))
+                Self::RtspRequest(escape(&blank_secrets(structure.get::<&str>("request").ok()?)))
             }
             rtsp_monitor::REPLY_RECEIVED => {
-                let part = |name| structure.get::<&str>(name).ok().map(blank_secrets);
+                let part = |name| {
+                    let text = structure.get::<&str>(name).ok()?;
+                    Some(escape(&blank_secrets(text)))
+                };
                 Self::RtspReply { request: part("request")?, reply: part("reply")? }
             }
             "labrtspsrc-request" => Self::Request(text()?),
@@ -93,6 +97,11 @@ impl Exchange {
     }
 }
 
+/// Escapes what controls a terminal or changes the direction of text, except line ends.
+fn escape(text: &str) -> String {
+    text.split("\r\n").map(printable).collect::<Vec<_>>().join("\r\n")
+}
+
 /// Several lines of explanation; `!` marks where the server differs from the lab's rules. A standard
 /// RTSP request is empty: its reply shows it.
 impl fmt::Display for Exchange {
@@ -108,6 +117,37 @@ impl fmt::Display for Exchange {
             (_, Some(explained)) => write!(f, "client < server: {explained}"),
             // Every other step has an explanation.
             (_, None) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_a_server_cannot_control_the_terminal() {
+        let reply = "RTSP/1.0 200 \u{1b}[2JOK\r\nCSeq: 1\rX\r\nServer: \u{9b}2J\u{202e}x\r\n\r\n\
+                     v=0\r\ns=\u{1b}]0;t\u{7}\u{2067}\r\n";
+        let request = "DESCRIBE rtsp://u:secret@h/m RTSP/1.0\r\nAuthorization: Basic eA==\r\n\r\n";
+        let rows = [
+            gst::Structure::builder(rtsp_monitor::REPLY_RECEIVED)
+                .field("request", request)
+                .field("reply", reply)
+                .build(),
+            gst::Structure::builder("labrtspsrc-reply").field("text", reply).build(),
+            gst::Structure::builder("labrtspsrc-note").field("text", reply).build(),
+            gst::Structure::builder("labrtspsrc-finding").field("text", reply).build(),
+        ];
+        for row in rows {
+            let exchange = Exchange::from_structure(&row).expect("it is a step");
+            let text = format!("{exchange}\n{exchange:?}");
+            let raw = |c: char| {
+                (c.is_control() && c != '\n' && c != '\r') || "\u{202e}\u{2067}".contains(c)
+            };
+            assert!(!text.contains(raw), "{text:?}");
+            assert!(!text.contains("secret") && !text.contains("eA=="), "{text}");
+            assert!(text.contains("\\u{1b}"), "{text}");
         }
     }
 }

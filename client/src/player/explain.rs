@@ -133,7 +133,7 @@ fn explain_sdp(line: &str) -> String {
     match kind {
         "v" => "the version of SDP (RFC 4566)".to_owned(),
         "o" => "the author of the description, and its version".to_owned(),
-        "s" => format!("the name of the stream: {value:?}"),
+        "s" => format!("the name of the stream: \"{value}\""),
         "i" => "information about the stream".to_owned(),
         "c" => "the address for RTP; SETUP decides it".to_owned(),
         "t" => "when the stream is available; 0 0 means always".to_owned(),
@@ -254,18 +254,34 @@ pub(super) fn blank_secrets(text: &str) -> String {
     out
 }
 
-/// Replaces the password in `scheme://user:password@host` by three asterisks.
+/// Replaces the password in each `scheme://user:password@host` by three asterisks.
 pub fn blank_password(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let end = rest.find(['/', ' ', '?', '\r', '\n']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    match authority.rsplit_once('@') {
-        Some((user, host)) => match user.split_once(':') {
-            Some((user, _)) => format!("{scheme}://{user}:***@{host}{path}"),
-            None => text.to_owned(),
-        },
-        None => text.to_owned(),
+    let mut parts = text.split("://");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out += "://";
+        let url = part.find(|c: char| c.is_whitespace() || "\"'<>".contains(c));
+        let (url, rest) = part.split_at(url.unwrap_or(part.len()));
+        let (authority, path) = url.split_at(url.find(['/', '?']).unwrap_or(url.len()));
+        // A password with a slash that is not encoded: what looks like a port is no number.
+        let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let hidden = match authority.rsplit_once('@') {
+            Some((credentials, host)) => credentials.split_once(':').map(|it| (it.0, host, path)),
+            None => authority.split_once(':').filter(|it| !is_port(it.1)).and_then(|(user, _)| {
+                // An IPv6 address also contains colons.
+                let (_, host) = url.rsplit_once('@').filter(|_| !user.starts_with('['))?;
+                Some((user, host, ""))
+            }),
+        };
+        match hidden {
+            Some((user, host, path)) => {
+                let _ = write!(out, "{user}:***@{host}{path}");
+            }
+            None => out += url,
+        }
+        out += rest;
     }
+    out
 }
 
 #[cfg(test)]
@@ -377,6 +393,14 @@ mod tests {
             ("Authorization: Digest response=\"12\"", "Authorization: Digest ***"),
             ("PLAY rtsp://u@h/m RTSP/1.0\r\n", "PLAY rtsp://u@h/m RTSP/1.0\r\n"),
             ("PLAY rtsp://h/a@b:c RTSP/1.0\r\n", "PLAY rtsp://h/a@b:c RTSP/1.0\r\n"),
+            ("rtsp://h:554/a@b", "rtsp://h:554/a@b"),
+            ("rtsp://[::1]:554/a@b", "rtsp://[::1]:554/a@b"),
+            ("rtsp://u:p@ss@h/m", "rtsp://u:***@h/m"),
+            ("rtsp://u:p/secret@h/m", "rtsp://u:***@h/m"),
+            (
+                "from <rtsp://a:secret@h/m> to rtsps://b:secret@h/n?x",
+                "from <rtsp://a:***@h/m> to rtsps://b:***@h/n?x",
+            ),
         ];
         for (text, want) in rows {
             assert_eq!(blank_secrets(text), want);

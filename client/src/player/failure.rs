@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The reason why a stream ended, by which a front end chooses its advice.
 
+use super::blank_password;
+use mjpeg_program::log::printable;
 use std::fmt;
 
 /// The kind of a failure.
@@ -17,6 +19,8 @@ pub enum FailureKind {
     NotFound,
     /// The server requires a user and a password, or refuses the given ones.
     NotAuthorized,
+    /// The server's certificate is not trusted.
+    Untrusted,
     /// The server refused a request.
     Refused,
     /// No packet or no answer arrived in time.
@@ -44,13 +48,14 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
+    /// Passwords in `text` are blanked, and characters that control a terminal are escaped.
     pub(super) fn new(kind: FailureKind, text: &str) -> Self {
-        Self { kind, text: text.to_owned() }
+        Self { kind, text: printable(&blank_password(text)).replace('\n', " ") }
     }
 
     /// Reads an error message of the bus.
     pub(super) fn from_message(message: &gst::message::Error) -> Self {
-        Self { kind: kind(message), text: text(message) }
+        Self::new(kind(message), &text(message))
     }
 }
 

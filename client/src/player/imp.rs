@@ -4,8 +4,9 @@
 use super::border::{self, Border, Borders};
 use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind};
+use super::progress::Progress;
 use super::recorder::Recorder;
-use super::sources::{self, Protocol};
+use super::sources::{self, CertificateErrors, Protocol};
 use super::statistics::{Collector, Statistics};
 use super::stepping::{self, Stepper};
 use super::{Command, Options, State};
@@ -17,11 +18,16 @@ use mjpeg_program::border::{Panicked, guarded};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// Above this rate the decoder may skip frames.
 const TRICK_MODE_RATE: f64 = 2.0;
+
+/// How long to wait for the pipeline's end. rtspsrc 1.22 cannot be interrupted in the middle of a reply,
+/// so a server that sends one byte at a time can hold it for ever.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long to wait for TEARDOWN's answer.
 const TEARDOWN_TIMEOUT: gst::ClockTime = gst::ClockTime::from_mseconds(500);
@@ -42,6 +48,15 @@ pub struct Player {
     rate: Cell<PlaybackRate>,
     stepper: Stepper,
     exchange_listeners: RefCell<Vec<ExchangeListener>>,
+    /// How far the exchange with the server has got.
+    progress: RefCell<Progress>,
+    certificate_errors: Arc<CertificateErrors>,
+    timeout: Cell<Duration>,
+    /// Number of commands that have been started.
+    commands: Cell<u64>,
+    /// The thread that stops the pipeline, if that takes longer than [`CLOSE_TIMEOUT`]: disconnects at
+    /// its end.
+    closing: RefCell<Option<Receiver<()>>>,
     collector: Arc<Collector>,
     recorder: Arc<Recorder>,
     borders: Borders,
@@ -112,7 +127,7 @@ impl ObjectImpl for Player {
 
     fn dispose(&self) {
         let _ = guarded("player-dispose", || {
-            if let Some(playbin) = self.playbin.get() {
+            if let Some(playbin) = self.playbin.get().filter(|_| !self.is_closing()) {
                 let _ = playbin.set_state(gst::State::Null);
             }
         });
@@ -123,14 +138,17 @@ impl Player {
     /// Makes the playbin. Called once.
     pub fn open(&self, uri: &str, options: &Options) {
         self.protocol.set(Protocol::from_uri(uri));
+        self.timeout.set(options.timeout);
+        self.progress.replace(Progress::new(uri, options.transport));
         let Ok(playbin) = gst::ElementFactory::make("playbin").property("uri", uri).build() else {
             return;
         };
         let (options, collector, borders) =
-            (*options, self.collector.clone(), self.borders.clone());
+            (options.clone(), self.collector.clone(), self.borders.clone());
+        let certificate_errors = self.certificate_errors.clone();
         self.borders.on_signal(&playbin, "source-setup", "source-setup", move |values| {
             let source = values.get(1)?.get::<gst::Element>().ok()?;
-            sources::set_up(&source, &options, &collector, &borders);
+            sources::set_up(&source, &options, &certificate_errors, &collector, &borders);
             None
         });
         let (recorder, collector) = (self.recorder.clone(), self.collector.clone());
@@ -207,6 +225,8 @@ impl Player {
         if self.check_allowed("setup", State::Init) {
             self.borders.start_session();
             self.collector.reset();
+            self.progress.borrow_mut().start();
+            self.certificate_errors.set(gio::TlsCertificateFlags::empty());
             self.rate.set(PlaybackRate::default());
             self.start(Command::Setup, gst::State::Paused);
         }
@@ -227,9 +247,10 @@ impl Player {
         {
             // rtspsrc 1.22 does not restart after the end of a stream: a seek would only bring the
             // end again. So a new session is set up, and plays from the first frame.
-            let _ = playbin.set_state(gst::State::Ready);
-            self.report_exchange();
-            let _ = playbin.set_state(gst::State::Null);
+            if self.lower_state(playbin, gst::State::Ready) {
+                self.report_exchange();
+                self.lower_state(playbin, gst::State::Null);
+            }
             self.rate.set(PlaybackRate::default());
         }
         self.start(Command::Play, gst::State::Playing);
@@ -258,27 +279,67 @@ impl Player {
         self.next_seek.set(None);
         self.ended.set(false);
         self.stepper.reset();
-        if let Some(playbin) = self.playbin() {
-            let _ = playbin.set_state(gst::State::Ready);
+        if let Some(playbin) = self.playbin().filter(|_| !self.is_closing())
+            && self.lower_state(playbin, gst::State::Ready)
+        {
             self.report_exchange();
-            if let Some(bus) = playbin.bus().filter(|_| self.protocol.get() == Protocol::Rtsp) {
-                let deadline = std::time::Instant::now() + Duration::from(TEARDOWN_TIMEOUT);
-                while let Some(message) = bus.timed_pop_filtered(
-                    TEARDOWN_TIMEOUT,
-                    &[gst::MessageType::Progress, gst::MessageType::Element],
-                ) {
-                    self.emit_exchange(&message);
-                    let Some((kind, code)) = progress_of(&message) else { continue };
-                    let done =
-                        kind != gst::ProgressType::Start && kind != gst::ProgressType::Continue;
-                    if (code == "close" && done) || std::time::Instant::now() > deadline {
-                        break;
-                    }
-                }
-            }
-            let _ = playbin.set_state(gst::State::Null);
+            self.await_teardown(playbin);
+            self.lower_state(playbin, gst::State::Null);
         }
         self.set_state(State::Init);
+    }
+
+    /// Reports the exchange up to TEARDOWN's answer, for a limited time.
+    fn await_teardown(&self, playbin: &gst::Element) {
+        let bus = playbin.bus().filter(|_| self.protocol.get() == Protocol::Rtsp);
+        let Some(bus) = bus else { return };
+        let deadline = std::time::Instant::now() + Duration::from(TEARDOWN_TIMEOUT);
+        while let Some(message) = bus.timed_pop_filtered(
+            TEARDOWN_TIMEOUT,
+            &[gst::MessageType::Progress, gst::MessageType::Element],
+        ) {
+            self.emit_exchange(&message);
+            let Some((kind, code)) = progress_of(&message) else { continue };
+            let done = kind != gst::ProgressType::Start && kind != gst::ProgressType::Continue;
+            if (code == "close" && done) || std::time::Instant::now() > deadline {
+                break;
+            }
+        }
+    }
+
+    /// Takes the pipeline to READY or NULL. If that does not end in time, a thread is left behind with
+    /// it, and the result is false.
+    fn lower_state(&self, playbin: &gst::Element, state: gst::State) -> bool {
+        let (ended, end) = channel();
+        let element = playbin.clone();
+        let lower = move || {
+            let _ = guarded("player-close", || element.set_state(state));
+            drop(ended);
+        };
+        let thread = std::thread::Builder::new().name("player-close".to_owned()).spawn(lower);
+        if thread.is_err() {
+            let _ = playbin.set_state(state);
+        } else if end.recv_timeout(CLOSE_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+            if let Some(bus) = playbin.bus() {
+                bus.set_flushing(true);
+            }
+            self.closing.replace(Some(end));
+            return false;
+        }
+        true
+    }
+
+    /// Whether the pipeline is still being stopped: it cannot be used then.
+    fn is_closing(&self) -> bool {
+        let mut closing = self.closing.borrow_mut();
+        let ended = closing.as_ref().is_none_or(|end| end.try_recv() != Err(TryRecvError::Empty));
+        if ended
+            && closing.take().is_some()
+            && let Some(bus) = self.playbin().and_then(gst::Element::bus)
+        {
+            bus.set_flushing(false);
+        }
+        !ended
     }
 
     pub fn connect_exchange(&self, listener: ExchangeListener) {
@@ -288,6 +349,7 @@ impl Player {
     /// Calls the listeners, if `message` reports a step of the exchange.
     fn emit_exchange(&self, message: &gst::MessageRef) {
         let Some(exchange) = message.structure().and_then(Exchange::from_structure) else { return };
+        self.progress.borrow_mut().update(&exchange);
         let listeners = self.exchange_listeners.borrow().clone();
         for listener in listeners {
             listener(&exchange);
@@ -323,18 +385,48 @@ impl Player {
 
     /// Starts the change of state that carries out `pending`.
     pub fn start(&self, pending: Command, target: gst::State) {
+        if self.is_closing() {
+            let text = "the server still holds the last connection: open the address again";
+            self.fail(&Failure::new(FailureKind::Silent, text));
+            return;
+        }
         self.pending.set(Some(pending));
+        self.commands.set(self.commands.get() + 1);
+        if self.protocol.get() == Protocol::Rtsp {
+            // labrtspsrc has this timeout itself, rtspsrc one for each of its requests.
+            let number = self.commands.get();
+            self.obj().after(self.timeout.get(), "answer-timeout", move |player| {
+                let player = player.imp();
+                if player.commands.get() == number && player.pending.get().is_some() {
+                    let failure = player.silence(player.timeout.get());
+                    player.fail(&failure);
+                }
+            });
+        }
         let Some(playbin) = self.playbin() else { return };
         if playbin.set_state(target).is_err() {
             // The reason, if there is one, is on the bus.
             let message =
                 playbin.bus().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
             let failure = match message.as_ref().map(|message| message.view()) {
-                Some(gst::MessageView::Error(error)) => Failure::from_message(error),
+                Some(gst::MessageView::Error(error)) => self.failure_of(error),
                 _ => Failure::new(FailureKind::Other, "the source cannot be opened"),
             };
             self.fail(&failure);
         }
+    }
+
+    /// The failure that an error message of the bus reports.
+    fn failure_of(&self, message: &gst::message::Error) -> Failure {
+        let certificate = self.certificate_errors.get();
+        let explained = self.progress.borrow().explain(message, certificate);
+        explained.unwrap_or_else(|| Failure::from_message(message))
+    }
+
+    /// The failure that a server's silence for `limit` is.
+    pub fn silence(&self, limit: Duration) -> Failure {
+        let has_packets = self.statistics().received > 0;
+        self.progress.borrow().silence(limit, has_packets)
     }
 
     fn fail(&self, failure: &Failure) {
@@ -417,8 +509,8 @@ impl Player {
                 if warning.error().matches(gst::ResourceError::Read)
                     && self.protocol.get() == Protocol::Rtsp =>
             {
-                let text = "the connection to the server was lost";
-                self.fail(&Failure::new(FailureKind::Lost, text));
+                let failure = self.progress.borrow().connection_closed();
+                self.fail(&failure);
             }
             MessageView::Element(_) => self.emit_exchange(message),
             MessageView::Application(application)
@@ -428,7 +520,10 @@ impl Player {
             {
                 self.frame_arrived();
             }
-            MessageView::Error(error) => self.fail(&Failure::from_message(error)),
+            MessageView::Error(error) => {
+                let failure = self.failure_of(error);
+                self.fail(&failure);
+            }
             _ => {}
         }
     }

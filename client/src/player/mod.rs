@@ -13,6 +13,7 @@
 //! Property: `state`.
 
 mod border;
+mod connecting;
 pub mod engine;
 mod exchange;
 mod explain;
@@ -22,6 +23,7 @@ mod imp;
 pub mod movies;
 mod packets;
 mod pictures;
+mod progress;
 mod protocol_log;
 mod recorder;
 mod rtsp_monitor;
@@ -33,7 +35,7 @@ use glib::prelude::*;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
 use std::cell::Cell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -154,7 +156,7 @@ pub enum Transport {
 }
 
 /// How to receive a source.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Transport of RTP over standard RTSP.
     pub transport: Transport,
@@ -162,8 +164,13 @@ pub struct Options {
     pub latency: u32,
     /// Form of lab requests, if the URI does not state one.
     pub dialect: Dialect,
-    /// How long to wait for a lab server's answer, and for its first packet.
+    /// How long to wait for a server: for the answers to one command together, and for the first
+    /// packet of a lab server.
     pub timeout: Duration,
+    /// A PEM file of certificates that are trusted instead of the system's.
+    pub tls_ca: Option<PathBuf>,
+    /// Accept every certificate of a server.
+    pub insecure: bool,
 }
 
 impl Default for Options {
@@ -173,6 +180,8 @@ impl Default for Options {
             latency: 200,
             dialect: Dialect::default(),
             timeout: Duration::from_secs(5),
+            tls_ca: None,
+            insecure: false,
         }
     }
 }
@@ -197,6 +206,15 @@ pub enum NewPlayerError {
         #[source]
         error: gstmjpegfile::labrtspsrc::LocationError,
     },
+    /// The file of trusted certificates cannot be read.
+    #[error("cannot read the certificates in {}", path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: glib::Error,
+    },
 }
 
 glib::wrapper! {
@@ -216,6 +234,10 @@ impl Player {
             if gst::ElementFactory::find(element).is_none() {
                 return Err(NewPlayerError::Element(element));
             }
+        }
+        if let Some(path) = &options.tls_ca {
+            gio::TlsFileDatabase::new(path)
+                .map_err(|error| NewPlayerError::Certificates { path: path.clone(), error })?;
         }
         let player: Self = glib::Object::new();
         player.imp().open(&uri, options);
@@ -335,6 +357,11 @@ impl Player {
         self.imp().collector().take_longest_gap()
     }
 
+    /// The failure that the server's silence for `limit` is.
+    pub(crate) fn silence(&self, limit: Duration) -> Failure {
+        self.imp().silence(limit)
+    }
+
     /// Calls `f` at each failure that ends the stream.
     pub fn connect_error(&self, f: impl Fn(&Failure) + 'static) {
         self.on_signal("error", "player-error", move |values| {
@@ -392,22 +419,41 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn uri_of(source: &str, transport: Transport) -> Result<String, NewPlayerError> {
-    if let Some(rest) = source.strip_prefix("rtsp://") {
-        // rtspsrc tunnels through HTTP if the scheme is rtsph.
-        let scheme = if transport == Transport::Http { "rtsph" } else { "rtsp" };
-        return Ok(format!("{scheme}://{rest}"));
+    for secure in ["", "s"] {
+        if let Some(rest) = source.strip_prefix(&format!("rtsp{secure}://")) {
+            // rtspsrc tunnels through HTTP if the scheme ends with h.
+            let tunnel = if transport == Transport::Http { "h" } else { "" };
+            return Ok(format!("rtsp{secure}{tunnel}://{}", encode_credentials(rest)));
+        }
     }
     if source.starts_with(gstmjpegfile::labrtspsrc::SCHEME) && source.contains("://") {
         let location = gstmjpegfile::labrtspsrc::Location::parse(source);
-        let lab_error = |error| NewPlayerError::Lab { address: source.to_owned(), error };
+        let lab_error = |error| NewPlayerError::Lab { address: blank_password(source), error };
         return Ok(location.map_err(lab_error)?.to_string());
     }
     if source.contains("://") {
         return Ok(source.to_owned());
     }
-    let source_error = || NewPlayerError::Source(source.to_owned());
+    let source_error = || NewPlayerError::Source(blank_password(source));
     let path = Path::new(source).canonicalize().map_err(|_| source_error())?;
     Ok(gst::glib::filename_to_uri(path, None).map_err(|_| source_error())?.into())
+}
+
+/// Writes the user and the password before the host as GStreamer reads them: with a colon between
+/// them, and `@` only before the host.
+fn encode_credentials(rest: &str) -> String {
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let Some((credentials, host)) = authority.rsplit_once('@') else { return rest.to_owned() };
+    if credentials.contains('@') {
+        tracing::warn!(
+            "the address has more than one @: the last one ends the password. Write @ in a password \
+             as %40"
+        );
+    }
+    let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+    let encoded = |text: &str| text.replace('@', "%40");
+    format!("{}:{}@{host}{path}", encoded(user), encoded(password))
 }
 
 #[cfg(test)]
@@ -421,5 +467,20 @@ mod tests {
         let cause = gstmjpegfile::labrtspsrc::LocationError::File;
         let want = format!("the address labrtsp://127.0.0.1:1025/ is wrong: {cause}");
         assert_eq!(format!("{error:#}"), want);
+    }
+    #[test]
+    fn users_and_passwords_are_written_as_gstreamer_reads_them() {
+        let rows = [
+            ("rtsp://h/m", Transport::Auto, "rtsp://h/m"),
+            ("rtsp://u:p@h/m@2", Transport::Auto, "rtsp://u:p@h/m@2"),
+            ("rtsp://u@h:8554/m", Transport::Auto, "rtsp://u:@h:8554/m"),
+            ("rtsp://u:p@ss@h/m", Transport::Auto, "rtsp://u:p%40ss@h/m"),
+            ("rtsp://u:a:b@[::1]:1/m?x", Transport::Tcp, "rtsp://u:a:b@[::1]:1/m?x"),
+            ("rtsp://u:p@h/m", Transport::Http, "rtsph://u:p@h/m"),
+            ("rtsps://u@h", Transport::Http, "rtspsh://u:@h"),
+        ];
+        for (source, transport, want) in rows {
+            assert_eq!(uri_of(source, transport).ok().as_deref(), Some(want), "{source}");
+        }
     }
 }

@@ -26,6 +26,12 @@ pub(super) const REQUEST_SENT: &str = "rtsp-request";
 /// Name of the element message after a reply. Its fields are `request`, as it was sent, and `reply`.
 pub(super) const REPLY_RECEIVED: &str = "rtsp-reply";
 
+/// Redirects of one session that are followed; rtspsrc 1.22 has no limit.
+const MAX_REDIRECTS: u32 = 5;
+
+/// The status that replaces that of a further redirect: Loop Detected (RFC 5842).
+const LOOP_DETECTED: ffi::GstRTSPStatusCode = 508;
+
 /// Bytes of a body that are reported; SDP has a few hundred.
 const MAX_BODY: usize = 16 * 1024;
 
@@ -52,7 +58,7 @@ thread_local! {
 
 mod imp {
     use super::*;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     use std::sync::{LazyLock, Mutex};
 
     #[derive(Debug, Default)]
@@ -60,6 +66,8 @@ mod imp {
         source: Mutex<glib::WeakRef<gst::Element>>,
         /// After a panic it reports nothing more.
         panicked: AtomicBool,
+        /// Redirects that the servers have replied.
+        redirects: AtomicU32,
     }
 
     #[glib::object_subclass]
@@ -98,6 +106,16 @@ mod imp {
     impl RtspMonitor {
         pub fn attach(&self, source: &gst::Element) {
             *lock(&self.source) = source.downgrade();
+        }
+
+        /// Counts a redirect. Returns whether it is followed, and reports the one that is not.
+        pub fn follows_redirect(&self) -> bool {
+            let follows = self.redirects.fetch_add(1, Ordering::Relaxed) < MAX_REDIRECTS;
+            if let Some(source) = self.source().filter(|_| !follows) {
+                let text = format!("the server redirects more than {MAX_REDIRECTS} times");
+                gst::element_error!(source, gst::ResourceError::Failed, ("{text}"));
+            }
+            follows
         }
 
         fn source(&self) -> Option<gst::Element> {
@@ -174,15 +192,23 @@ unsafe extern "C" fn after_send(
     // SAFETY: as in `before_send`.
     unsafe {
         with_monitor(monitor, |monitor| {
-            let Some(reply) = reply_text(reply) else { return };
+            let Some(text) = reply_text(reply) else { return };
             // The connection writes CSeq as the first header, but does not add it to `request`.
-            let cseq = reply.lines().find_map(|line| line.strip_prefix("CSeq: "));
+            let cseq = text.lines().find_map(|line| line.strip_prefix("CSeq: "));
             if let Some(request) = request_text(request, cseq) {
                 let structure = gst::Structure::builder(REPLY_RECEIVED)
                     .field("request", request)
-                    .field("reply", &reply)
+                    .field("reply", &text)
                     .build();
                 monitor.post(structure);
+            }
+            // rtspsrc takes these two for redirects.
+            let code = (*reply).type_data.response.code;
+            let redirects =
+                [ffi::GST_RTSP_STS_MOVED_PERMANENTLY, ffi::GST_RTSP_STS_MOVE_TEMPORARILY];
+            if redirects.contains(&code) && !monitor.follows_redirect() {
+                // An unknown status ends the session.
+                (*reply).type_data.response.code = LOOP_DETECTED;
             }
         });
     }

@@ -3,9 +3,29 @@
 
 use super::rtsp_monitor;
 use super::statistics::Collector;
-use super::{Borders, Options};
+use super::{Borders, Options, Transport};
 use gst::prelude::*;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// How long rtspsrc waits for the first packet over UDP before it tries TCP; a shorter timeout is
+/// halved, so that the session over TCP has as much.
+const LONGEST_UDP_WAIT: Duration = Duration::from_secs(5);
+
+/// What is wrong with the certificate that a server has sent last, as `gio::TlsCertificateFlags`.
+#[derive(Debug, Default)]
+pub(super) struct CertificateErrors(AtomicU32);
+
+impl CertificateErrors {
+    pub fn get(&self) -> gio::TlsCertificateFlags {
+        gio::TlsCertificateFlags::from_bits_truncate(self.0.load(Ordering::Relaxed))
+    }
+
+    pub fn set(&self, errors: gio::TlsCertificateFlags) {
+        self.0.store(errors.bits(), Ordering::Relaxed);
+    }
+}
 
 /// The protocol of a source.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -39,12 +59,16 @@ impl Protocol {
 pub(super) fn set_up(
     source: &gst::Element,
     options: &Options,
+    certificate_errors: &Arc<CertificateErrors>,
     collector: &Arc<Collector>,
     borders: &Borders,
 ) {
     let Some(factory) = source.factory() else { return };
     match factory.name().as_str() {
-        "rtspsrc" => set_up_rtsp(source, options, collector, borders),
+        "rtspsrc" => {
+            set_up_rtsp(source, options, collector, borders);
+            set_up_tls(source, options, certificate_errors, borders);
+        }
         "labrtspsrc" => {
             source.set_property("latency", options.latency);
             source.set_property("dialect", options.dialect);
@@ -65,6 +89,12 @@ fn set_up_rtsp(
     rtsp_monitor::attach(source);
     source.set_property("latency", options.latency);
     source.set_property_from_str("protocols", options.transport.protocols());
+    let wait = match options.transport {
+        Transport::Auto => options.timeout / 2,
+        _ => options.timeout,
+    };
+    let wait = u64::try_from(wait.min(LONGEST_UDP_WAIT).as_micros());
+    source.set_property("timeout", wait.unwrap_or(u64::MAX).max(1));
     // "auto" buffers movies by watermarks, which would stop and restart playback.
     source.set_property_from_str("buffer-mode", "slave");
     let (collector, signal_borders) = (collector.clone(), borders.clone());
@@ -82,5 +112,25 @@ fn set_up_rtsp(
             },
         );
         None
+    });
+}
+
+fn set_up_tls(
+    source: &gst::Element,
+    options: &Options,
+    certificate_errors: &Arc<CertificateErrors>,
+    borders: &Borders,
+) {
+    // Player::new has read the file, too.
+    let certificates =
+        options.tls_ca.as_ref().and_then(|path| gio::TlsFileDatabase::new(path).ok());
+    if let Some(certificates) = certificates {
+        source.set_property("tls-database", certificates);
+    }
+    let (insecure, found) = (options.insecure, certificate_errors.clone());
+    borders.on_decision(source, "accept-certificate", "accept-certificate", move |values| {
+        let errors = values.get(3).and_then(|it| it.get::<gio::TlsCertificateFlags>().ok());
+        found.set(errors.unwrap_or(gio::TlsCertificateFlags::GENERIC_ERROR));
+        insecure
     });
 }

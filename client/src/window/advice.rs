@@ -57,6 +57,12 @@ impl Advice {
                 "Write them into the address: rtsp://USER:PASSWORD@HOST/MOVIE",
                 vec![address],
             ),
+            FailureKind::Untrusted => (
+                "The server's certificate is not trusted".to_owned(),
+                "It is the server's own or has expired, the address has another name than the \
+                 certificate, or another machine answers in place of the server.",
+                vec![address, retry],
+            ),
             FailureKind::Refused => (
                 "The server refused the request".to_owned(),
                 "The protocol view shows the server's answer and explains each line.",
@@ -155,6 +161,13 @@ mod tests {
                 "rtsp://h/m",
                 Protocol::Rtsp,
                 "The server requires a user and a password",
+                "Change the address",
+            ),
+            (
+                FailureKind::Untrusted,
+                "rtsps://h/m",
+                Protocol::Rtsp,
+                "The server's certificate is not trusted",
                 "Change the address",
             ),
             (

@@ -255,7 +255,7 @@ impl App {
 
     fn open(&mut self, address: &str) {
         let play = self.model.settings.play_on_open;
-        self.open_with(address, self.options, play);
+        self.open_with(address, self.options.clone(), play);
     }
 
     fn open_with(&mut self, address: &str, options: Options, play: bool) {
@@ -293,14 +293,16 @@ impl App {
         let source = self.model.status.source.clone();
         match action {
             Action::Open(address) => self.open(&address),
-            Action::Retry if !source.is_empty() => self.open_with(&source, self.options, true),
+            Action::Retry if !source.is_empty() => {
+                self.open_with(&source, self.options.clone(), true);
+            }
             Action::RetryWithTransport(transport) => {
-                self.open_with(&source, Options { transport, ..self.options }, true);
+                self.open_with(&source, Options { transport, ..self.options.clone() }, true);
             }
             Action::RetryOnPort(port) => match Location::parse(&source) {
                 Ok(location) => {
                     let address = Location { rtp_port: Some(port), ..location }.to_string();
-                    self.open_with(&address, self.options, true);
+                    self.open_with(&address, self.options.clone(), true);
                 }
                 Err(error) => self.notify(&error.to_string()),
             },

@@ -35,13 +35,21 @@ impl fmt::Display for Explanation {
     }
 }
 
-/// A line with visible line end and control characters.
+/// A line with visible line end and control characters, and with escapes for characters that change
+/// the direction of text.
 fn visible(line: &str) -> String {
     line.chars().fold(String::new(), |mut out, c| {
         match c {
             '\r' => out.push_str("\\r"),
             '\n' => out.push_str("\\n"),
             c if c.is_control() => out.extend(c.escape_default()),
+            '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
+                out.extend(c.escape_default());
+            }
             c => out.push(c),
         }
         out
@@ -105,8 +113,12 @@ fn header_line(line: &str, reply: bool) -> String {
         format!("the position in the movie, from 0 to 1: {value}")
     } else if lower.starts_with("startpoint") {
         format!("start with frame {digits}")
-    } else if lower.contains("totalframes") || lower.contains("total-frames") {
-        format!("the movie has {digits} frames")
+    } else if lower.contains("totalframe")
+        || lower.contains("total-frames")
+        || lower.starts_with("frames")
+    {
+        let noun = if digits == "1" { "frame" } else { "frames" };
+        format!("the movie has {digits} {noun}")
     } else if lower.starts_with("totaltime") {
         format!("the movie takes {value} s")
     } else if lower.starts_with("a=framerate") {
@@ -135,7 +147,7 @@ pub fn explain_request(text: &str) -> Explanation {
             (0, Err((error, ..))) => format!("not a request of the lab: {error}"),
             _ => header_line(line.trim(), false),
         };
-        lines.push((visible(line), sentence));
+        lines.push((visible(line), visible(&sentence)));
     }
     if let Err((error, ..)) = parsed {
         remarks.push(format!(
@@ -212,7 +224,7 @@ pub fn explain_reply(text: &str, request: Option<(Method, u64)>) -> Explanation 
             _ => header_line(trimmed, true),
         };
         body |= trimmed.is_empty();
-        lines.push((visible(line), sentence));
+        lines.push((visible(line), visible(&sentence)));
     }
     match (&parsed, request) {
         (Ok(reply), Some((_, cseq))) => match reply.cseq {
@@ -359,6 +371,39 @@ mod tests {
         assert_eq!(got.remarks.len(), remarks.len(), "{got}");
         for (got_remark, want) in got.remarks.iter().zip(remarks) {
             assert!(got_remark.contains(want), "{want}: {got}");
+        }
+    }
+
+    #[test]
+    fn frames_are_counted_in_every_spelling() {
+        for (line, want) in [
+            ("Frames: 60", "the movie has 60 frames"),
+            ("TotalFrame: 1", "the movie has 1 frame"),
+            ("X-TotalFrames: 2", "the movie has 2 frames"),
+        ] {
+            assert_eq!(header_line(line, true), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn no_text_of_a_peer_controls_the_terminal() {
+        let evil = "\u{1b}[2J\u{9b}1m\u{7}\u{202e}\u{2066}\u{200f}";
+        let request = format!(
+            "SETUP {evil} RTSP/1.0{evil}\nCSeq: 1{evil}\nSession: {evil}\nX-Seek: {evil}\n"
+        );
+        let reply = format!(
+            "RTSP/1.0 200 {evil}\nCSeq: {evil}\nSession: {evil}\nTotalTime: {evil}\n{evil}\n"
+        );
+        for explained in [
+            explain_request(&request),
+            explain_request(evil),
+            explain_reply(&reply, Some((Method::Setup, 1))),
+            explain_reply(evil, None),
+        ] {
+            let text = explained.to_string();
+            let raw =
+                |c: char| (c.is_control() && c != '\n') || evil[7..].contains(c) && !c.is_ascii();
+            assert!(!text.contains(raw), "{text:?}");
         }
     }
 

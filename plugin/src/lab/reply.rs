@@ -79,7 +79,7 @@ pub struct Reply {
     pub session: Option<String>,
     /// `TotalTime`, in seconds.
     pub seconds: Option<f64>,
-    /// `TotalFrames` or `X-TotalFrames`, or the second of two bare numbers.
+    /// `TotalFrames`, `X-TotalFrames`, `TotalFrame` or `Frames`, or the second of two bare numbers.
     pub frames: Option<u64>,
 }
 
@@ -120,7 +120,9 @@ impl Reply {
                 "totaltime" => {
                     reply.seconds = value.parse().ok().filter(|it: &f64| it.is_finite());
                 }
-                "totalframes" | "x-totalframes" => reply.frames = value.parse().ok(),
+                "totalframes" | "x-totalframes" | "totalframe" | "frames" => {
+                    reply.frames = value.parse().ok();
+                }
                 _ => {}
             }
         }

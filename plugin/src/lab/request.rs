@@ -303,21 +303,25 @@ pub enum RequestForm {
     Textbook,
     /// Like [`Self::Seed`], with blanks around the number.
     SeedBlanks,
+    /// Three CRLF lines with a URL in place of the movie's name, and `client_port=P` without a blank.
+    Url,
 }
 
 impl RequestForm {
     /// All forms.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Java,
         Self::Seed,
         Self::BlankLine,
         Self::SeedTwice,
         Self::Textbook,
         Self::SeedBlanks,
+        Self::Url,
     ];
 
     /// The forms to try, in this order, until a server sends RTP.
-    pub const SEARCH: [Self; 4] = [Self::Java, Self::Seed, Self::BlankLine, Self::SeedTwice];
+    pub const SEARCH: [Self; 5] =
+        [Self::Java, Self::Seed, Self::BlankLine, Self::SeedTwice, Self::Url];
 
     /// Short name in command lines and URIs.
     pub fn name(self) -> &'static str {
@@ -328,6 +332,7 @@ impl RequestForm {
             Self::SeedTwice => "s1",
             Self::Textbook => "a",
             Self::SeedBlanks => "s2",
+            Self::Url => "u",
         }
     }
 
@@ -340,10 +345,12 @@ impl RequestForm {
             Self::SeedTwice => "the course report's lines with the number twice",
             Self::Textbook => "the textbook's LF lines",
             Self::SeedBlanks => "the course report's lines with blanks around the number",
+            Self::Url => "three CRLF lines with a URL",
         }
     }
 
-    /// Writes a request. Only SETUP contains `port`, only the other methods `session`.
+    /// Writes a request. Only SETUP contains `port`, only the other methods `session`. `file` is the
+    /// movie's URL in the form [`Self::Url`].
     pub fn write(self, method: Method, file: &str, cseq: u64, port: u16, session: &str) -> String {
         let word = method.word();
         let mut out = String::new();
@@ -354,7 +361,11 @@ impl RequestForm {
                 out,
                 "{word} {file} RTSP/1.0\r\nCSeq: {cseq}\r\nTransport: RTP/UDP; client_port= {port}\r\n"
             ),
-            (Self::Java, false) => {
+            (Self::Url, true) => write!(
+                out,
+                "{word} {file} RTSP/1.0\r\nCSeq: {cseq}\r\nTransport: RTP/UDP;client_port={port}\r\n"
+            ),
+            (Self::Java | Self::Url, false) => {
                 write!(out, "{word} {file} RTSP/1.0\r\nCSeq: {cseq}\r\nSession: {session}\r\n")
             }
             (Self::Textbook, true) => write!(

@@ -3,9 +3,11 @@
 //! limit.
 
 use super::wakeup::WakeUp;
+use crate::border;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 /// A reply has ended when no byte follows for this long.
@@ -27,6 +29,37 @@ pub(super) enum Answer {
     Closed,
 }
 
+/// Shortest wait for a connection.
+const LEAST_WAIT: Duration = Duration::from_millis(10);
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum ConnectError {
+    /// The host's name has no known address.
+    Name(io::Error),
+    Connect(io::Error),
+}
+
+/// The addresses of a host. A name server may take longer than `limit`: its answer is not waited for.
+fn addresses(host: &str, port: u16, limit: Duration) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let (found, addresses) = sync_channel(1);
+    let host = host.to_owned();
+    let find = move || {
+        let addresses = border::caught(|| {
+            (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>)
+        });
+        let _ = found.send(addresses);
+    };
+    std::thread::Builder::new().name("labrtspsrc-dns".to_owned()).spawn(find)?;
+    match addresses.recv_timeout(limit) {
+        Ok(Some(addresses)) => addresses,
+        _ => Err(io::Error::new(io::ErrorKind::TimedOut, "the name server does not answer")),
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
@@ -36,20 +69,25 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects to the first address of `host` that accepts.
-    pub fn open(host: &str, port: u16, limit: Duration) -> io::Result<Self> {
+    /// Connects to the first address of `host` that accepts, within `limit`.
+    pub fn open(host: &str, port: u16, limit: Duration) -> Result<Self, ConnectError> {
+        let end = Instant::now() + limit;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for server in (host, port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&server, limit) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    stream.set_write_timeout(Some(limit))?;
-                    return Ok(Self { stream, server, closed: false });
-                }
+        for server in addresses(host, port, limit).map_err(ConnectError::Name)? {
+            let left = end.saturating_duration_since(Instant::now()).max(LEAST_WAIT);
+            match Self::open_address(server, left) {
+                Ok(connection) => return Ok(connection),
                 Err(error) => last = error,
             }
         }
-        Err(last)
+        Err(ConnectError::Connect(last))
+    }
+
+    fn open_address(server: SocketAddr, limit: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&server, limit)?;
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(limit))?;
+        Ok(Self { stream, server, closed: false })
     }
 
     /// Address of the server.

@@ -2,7 +2,7 @@
 //! The thread of the control connection: sends requests, reads replies, and finds out which form of
 //! requests the server understands.
 
-use super::connection::{Answer, Connection};
+use super::connection::{Answer, ConnectError, Connection};
 use super::location::{Dialect, Location};
 use super::messages::{self, Failure};
 use super::shared::{Movie, Shared};
@@ -31,6 +31,12 @@ const GRACE: Duration = Duration::from_millis(150);
 
 /// Without packets for this long after the last frame, the movie has ended.
 const END: Duration = Duration::from_millis(250);
+
+/// Shortest wait for a server.
+const LEAST_WAIT: Duration = Duration::from_millis(10);
+
+/// PLAY this soon after SETUP's answer belongs to the same search; later, a person has pressed Play.
+const AUTOMATIC: Duration = Duration::from_millis(100);
 
 /// Most servers read a request with one call that takes this many bytes.
 const SERVERS_READ: usize = 256;
@@ -75,6 +81,17 @@ enum Stage {
     Playing(Instant),
 }
 
+/// How the server has answered SETUP in the search for a form that it understands.
+#[derive(Debug, Default)]
+struct SetupAnswers {
+    /// With its CSeq, in the form in use.
+    answered: bool,
+    /// With its CSeq, in some form: what it lacks is more likely the movie than the form.
+    accepted: bool,
+    /// Not at all, in some form.
+    unanswered: bool,
+}
+
 pub(super) struct Control {
     target: Target,
     shared: Arc<Shared>,
@@ -94,6 +111,11 @@ pub(super) struct Control {
     failed: bool,
     /// Why the previous form was given up.
     gave_up: Option<String>,
+    /// When the search for a form that the server understands ends.
+    search_end: Instant,
+    /// When SETUP was answered.
+    set_up_at: Option<Instant>,
+    answers: SetupAnswers,
 }
 
 impl Control {
@@ -123,6 +145,9 @@ impl Control {
             plays: false,
             failed: false,
             gave_up: None,
+            search_end: Instant::now(),
+            set_up_at: None,
+            answers: SetupAnswers::default(),
         }
     }
 
@@ -131,7 +156,10 @@ impl Control {
         loop {
             self.remember_form();
             let done = match self.shared.next_command() {
-                Some(Command::Setup) => self.step("open", "SETUP", Self::set_up),
+                Some(Command::Setup) => {
+                    self.start_search();
+                    self.step("open", "SETUP", Self::set_up)
+                }
                 Some(Command::Play | Command::Pause) if self.failed => Ok(()),
                 Some(Command::Play) => self.step("request", "PLAY", Self::play),
                 Some(Command::Pause) => self.step("request", "PAUSE", Self::pause),
@@ -182,7 +210,7 @@ impl Control {
     fn next_check(&self) -> Option<Instant> {
         let Stage::Playing(since) = self.stage else { return None };
         let Some((header, arrival)) = self.shared.arrived().last else {
-            return Some(since + self.reply_limit());
+            return Some(since.max(Instant::now()) + self.first_packet_wait(since));
         };
         let closed =
             self.connection.as_ref().is_none_or(|connection| connection.socket().is_none());
@@ -235,14 +263,31 @@ impl Control {
         true
     }
 
+    /// Starts the time in which the server must send RTP, whatever forms are tried.
+    fn start_search(&mut self) {
+        self.search_end = Instant::now() + self.target.timeout;
+    }
+
+    fn file(&self) -> String {
+        self.target.location.file.clone()
+    }
+
+    fn no_rtp(&self) -> Failure {
+        Failure::NoRtp { port: self.rtp_port, file: self.file(), limit: self.target.timeout }
+    }
+
     /// Connects and sends SETUP in each form, until the server understands one.
     fn set_up(&mut self) -> Result<(), Failure> {
         loop {
             self.tear_down(Duration::ZERO);
+            self.answers.answered = false;
             let (host, port) = (&self.target.location.host, self.target.location.port);
-            let connection = match Connection::open(host, port, self.target.timeout) {
+            let connection = match Connection::open(host, port, self.search_time()) {
                 Ok(connection) => connection,
-                Err(error) => {
+                Err(ConnectError::Name(error)) => {
+                    return Err(Failure::UnknownHost { host: host.clone(), error });
+                }
+                Err(ConnectError::Connect(error)) => {
                     let server = format!("{host}:{port}");
                     return Err(match self.gave_up.take() {
                         Some(why) => Failure::ConnectAgain { server, why, error },
@@ -254,27 +299,51 @@ impl Control {
             self.connection = Some(connection);
             self.cseq = 0;
             let answer = self.ask(Method::Setup, self.reply_limit());
-            let silent = Failure::NoAnswer { method: Method::Setup, limit: self.reply_limit() };
+            let silent = Failure::NoAnswer { file: self.file(), limit: self.target.timeout };
             let (why, failure) = match answer.unwrap_or(Answer::Closed) {
                 Answer::Reply(text) => match self.read_setup_reply(&text)? {
                     None => {
                         self.stage = Stage::Ready;
+                        self.set_up_at = Some(Instant::now());
                         return self.describe(&text);
                     }
                     Some(why) => (why, silent),
                 },
-                Answer::Nothing => ("no answer to SETUP", silent),
-                Answer::Closed => (CLOSED, Failure::Closed),
+                Answer::Nothing => {
+                    self.answers.unanswered = true;
+                    ("no answer to SETUP", silent)
+                }
+                // It fails at another form than the one that it does not answer.
+                Answer::Closed if self.answers.unanswered => (CLOSED, silent),
+                Answer::Closed => (CLOSED, Failure::ClosedAtSetup(self.file())),
             };
             if !self.next_form(why) {
-                return Err(failure);
+                return Err(if self.answers.accepted { self.no_rtp() } else { failure });
             }
         }
     }
 
+    /// Time that is left of the search.
+    fn search_time(&self) -> Duration {
+        self.search_end.saturating_duration_since(Instant::now()).max(LEAST_WAIT)
+    }
+
+    /// How long to wait for a reply, or for RTP after PLAY. While other forms are left, a form that
+    /// the server has not answered gets its share of the time.
     fn reply_limit(&self) -> Duration {
-        let searching = self.forms.len() > 1;
-        if searching { UNDERSTOOD.min(self.target.timeout) } else { self.target.timeout }
+        if self.understood {
+            return self.target.timeout;
+        }
+        self.share(self.search_time())
+    }
+
+    /// The part of the time `left` for the form in use.
+    fn share(&self, left: Duration) -> Duration {
+        match u32::try_from(self.forms.len()) {
+            Ok(0 | 1) | Err(_) => left,
+            Ok(_) if self.answers.answered => UNDERSTOOD.min(left / 2),
+            Ok(forms) => UNDERSTOOD.min(left / forms),
+        }
     }
 
     /// Opens the socket for RTP, which stays open over further attempts.
@@ -311,6 +380,8 @@ impl Control {
         if reply.cseq.is_none() && self.form() == RequestForm::Java && more {
             return Ok(Some("the reply's CSeq is not a number"));
         }
+        self.answers.answered = reply.cseq == Some(self.cseq);
+        self.answers.accepted |= self.answers.answered;
         self.session = reply.session.unwrap_or_else(|| "0".to_owned());
         let has_duration = reply.frames.is_some() || reply.seconds.is_some();
         self.shared.set_movie(Movie {
@@ -369,6 +440,9 @@ impl Control {
         self.plays = true;
         if self.stage == Stage::Idle {
             return Err(Failure::Closed);
+        }
+        if self.set_up_at.take().is_none_or(|at| at.elapsed() > AUTOMATIC) {
+            self.start_search();
         }
         self.shared.reset_arrived();
         self.with_element(LabRtspSrc::reset_counters);
@@ -527,12 +601,10 @@ impl Control {
 
     /// Without a packet since PLAY: tries the next form, fails or ends the stream, at its time.
     fn check_first_packet(&mut self, since: Instant, closed: bool) -> Result<(), Failure> {
-        let searching = self.forms.len() > 1;
-        let limit = self.reply_limit();
-        if !closed && since.elapsed() < limit {
+        if !closed && !self.first_packet_wait(since).is_zero() {
             return Ok(());
         }
-        if searching && self.next_form("no RTP after PLAY") {
+        if self.forms.len() > 1 && self.next_form("no RTP after PLAY") {
             return self.play_in_next_form();
         }
         if closed {
@@ -544,7 +616,17 @@ impl Control {
             self.end();
             return Ok(());
         }
-        Err(Failure::NoRtp { port: self.rtp_port, limit })
+        Err(self.no_rtp())
+    }
+
+    /// How long to wait on for the first packet since PLAY.
+    fn first_packet_wait(&self, since: Instant) -> Duration {
+        let now = Instant::now();
+        if self.understood {
+            return (since + self.target.timeout).saturating_duration_since(now);
+        }
+        let wait = self.share(self.search_end.saturating_duration_since(since));
+        (since + wait).saturating_duration_since(now)
     }
 
     fn end(&mut self) {
@@ -553,8 +635,12 @@ impl Control {
     }
 
     fn send(&mut self, method: Method) -> Result<(), Failure> {
-        let file = &self.target.location.file;
-        let text = self.form().write(method, file, self.cseq + 1, self.rtp_port, &self.session);
+        let location = &self.target.location;
+        let name = match self.form() {
+            RequestForm::Url => location.rtsp_url(),
+            _ => location.file.clone(),
+        };
+        let text = self.form().write(method, &name, self.cseq + 1, self.rtp_port, &self.session);
         self.send_text(method, &text)
     }
 

@@ -41,11 +41,14 @@ pub enum Dialect {
     /// [`RequestForm::SeedBlanks`]
     #[enum_value(name = "The course report's lines, blanks around the number", nick = "s2")]
     SeedBlanks,
+    /// [`RequestForm::Url`]
+    #[enum_value(name = "CRLF lines with a URL", nick = "u")]
+    Url,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Auto,
         Self::J,
         Self::Textbook,
@@ -53,6 +56,7 @@ impl Dialect {
         Self::Seed,
         Self::SeedTwice,
         Self::SeedBlanks,
+        Self::Url,
     ];
 
     /// The form, if one is fixed.
@@ -65,6 +69,7 @@ impl Dialect {
             Self::Seed => Some(RequestForm::Seed),
             Self::SeedTwice => Some(RequestForm::SeedTwice),
             Self::SeedBlanks => Some(RequestForm::SeedBlanks),
+            Self::Url => Some(RequestForm::Url),
         }
     }
 
@@ -113,7 +118,7 @@ pub enum LocationError {
     #[error("rtp-port={0} is neither 0 (a free one) nor from 1024 to 65535")]
     RtpPort(String),
     /// The dialect is unknown.
-    #[error("unknown dialect {0:?}: auto, j, a, c, s, s1 and s2 are known")]
+    #[error("unknown dialect {0:?}: auto, j, a, c, s, s1, s2 and u are known")]
     Dialect(String),
 }
 
@@ -135,6 +140,13 @@ impl Location {
         }
         let (host, file) = (host.to_owned(), file.to_owned());
         Ok(Self { host, port, file, rtp_port: None, dialect: None })
+    }
+
+    /// The movie as servers that are asked by URL expect it.
+    pub(super) fn rtsp_url(&self) -> String {
+        let colon = self.host.contains(':');
+        let (open, close) = if colon { ("[", "]") } else { ("", "") };
+        format!("rtsp://{open}{}{close}:{}/{}", self.host, self.port, self.file)
     }
 
     /// Reads a URI.

@@ -13,6 +13,8 @@ use std::time::Duration;
 pub(super) enum Failure {
     #[error("cannot connect to {0}: {1}; is the server running there?")]
     Connect(String, io::Error),
+    #[error("the host {host} has no known address ({error}): check the spelling of its name")]
+    UnknownHost { host: String, error: io::Error },
     #[error("{why}, and {server} accepts no second connection to try another form: {error}")]
     ConnectAgain { server: String, why: String, error: io::Error },
     #[error("cannot open RTP port {port}: another program uses it; port {free} is free")]
@@ -25,14 +27,23 @@ pub(super) enum Failure {
     ServerError(String),
     #[error("the server refuses {}: {status}", method.word())]
     Refused { method: Method, status: String },
-    #[error("the server does not reply to {} within {} s", method.word(), limit.as_secs_f64())]
-    NoAnswer { method: Method, limit: Duration },
     #[error(
-        "no RTP arrived at port {port} within {} s after PLAY: the server may not have the movie (most \
-         lab servers reply 200 then), or a firewall blocks UDP",
+        "the server does not reply to SETUP within {} s: it may not have the movie {file:?} (the \
+         textbook's server does not reply then), or it may not speak the lab's dialect",
         limit.as_secs_f64()
     )]
-    NoRtp { port: u16, limit: Duration },
+    NoAnswer { file: String, limit: Duration },
+    #[error(
+        "the server closes the connection at SETUP: it may not have the movie {0:?}, or it may not speak \
+         the lab's dialect"
+    )]
+    ClosedAtSetup(String),
+    #[error(
+        "no RTP arrived at port {port} within {} s: the server may not have the movie {file:?} (most lab \
+         servers reply 200 then), or a firewall blocks UDP",
+        limit.as_secs_f64()
+    )]
+    NoRtp { port: u16, file: String, limit: Duration },
     #[error("the connection to the server was lost")]
     Closed,
     #[error("cannot wait for the server: {0}")]
@@ -44,7 +55,7 @@ impl Failure {
     pub fn post(&self, element: &LabRtspSrc) {
         let text = self.to_string();
         match self {
-            Self::Connect(..) | Self::ConnectAgain { .. } => {
+            Self::Connect(..) | Self::UnknownHost { .. } | Self::ConnectAgain { .. } => {
                 gst::element_error!(element, gst::ResourceError::OpenReadWrite, ("{text}"));
             }
             Self::PortTaken { free, .. } => {
@@ -61,7 +72,7 @@ impl Failure {
             Self::ServerError(_) | Self::Refused { .. } => {
                 gst::element_error!(element, gst::ResourceError::Failed, ("{text}"));
             }
-            Self::NoAnswer { .. } | Self::NoRtp { .. } => {
+            Self::NoAnswer { .. } | Self::ClosedAtSetup(_) | Self::NoRtp { .. } => {
                 gst::element_error!(element, gst::ResourceError::Read, ("{text}"));
             }
             Self::Closed => {

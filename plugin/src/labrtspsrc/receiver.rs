@@ -4,7 +4,7 @@
 use super::shared::{Movie, Shared};
 use super::{LabRtspSrc, messages};
 use crate::border;
-use crate::rtp::{HeaderAudit, RtpHeader};
+use crate::rtp::{HeaderAudit, PacketDetector, RtpHeader};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -63,6 +63,7 @@ struct State {
     latency: gst::ClockTime,
     datagram: Vec<u8>,
     audit: HeaderAudit,
+    detector: PacketDetector,
     /// The last timestamp; later ones are not below it.
     last: Option<gst::ClockTime>,
     /// Base time before the last seek, until PLAYING sets a new one.
@@ -160,18 +161,26 @@ impl Receiver {
             );
             return None;
         }
-        let header = match RtpHeader::parse(packet) {
-            Ok((header, _)) => header,
-            Err(error) => {
-                gst::warning!(CAT, imp = self, "datagram dropped: {error}");
-                return None;
+        match RtpHeader::parse(packet) {
+            Ok((header, payload)) => {
+                let is_packet = {
+                    let mut state = self.state();
+                    if shared.arrived().packets == 0 {
+                        state.detector = PacketDetector::default();
+                    }
+                    state.detector.is_packet(&header, payload)
+                };
+                if is_packet {
+                    if shared.is_before_seek(&header) {
+                        return None;
+                    }
+                    let is_first = shared.count_packet(header);
+                    self.report(packet, &header, from, is_first);
+                }
             }
-        };
-        if shared.is_before_seek(&header) {
-            return None;
+            // It may be the end of a packet that was cut into datagrams.
+            Err(error) => gst::debug!(CAT, imp = self, "not a packet: {error}"),
         }
-        let is_first = shared.count_packet(header);
-        self.report(packet, &header, from, is_first);
         let mut buffer = gst::Buffer::from_slice(packet.to_vec());
         buffer.get_mut()?.set_pts(self.arrival());
         Some(buffer)

@@ -2,7 +2,7 @@
 //! Reassembles frames from the RTP packets of lab servers: one JPEG per packet, or one of several
 //! forms of fragments.
 
-use super::reorder_buffer::{BufferedPacket, PacketCounts, ReorderBuffer};
+use super::reorder_buffer::{BufferedPacket, MAX_DISTANCE, PacketCounts, ReorderBuffer};
 use super::{HeaderError, RtpHeader, Timestamp};
 use crate::jpeg::{self, Header, ImageEnd};
 use crate::movie::{EOI, PREFIX_LEN, SOI};
@@ -15,6 +15,33 @@ const OWN_HEADERS: [usize; 2] = [6, 8];
 
 /// The payload type of parity packets, which contain no picture.
 const PARITY: u8 = 127;
+
+/// Distinguishes RTP packets from datagrams that continue a packet: some servers cut a packet into
+/// datagrams, and only the first one has the header.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct PacketDetector {
+    /// Header of the last packet.
+    last: Option<RtpHeader>,
+}
+
+impl PacketDetector {
+    /// Whether a datagram with this header and payload is a packet: the first one of a stream, one
+    /// in which an image starts, or one whose header continues that of the last packet.
+    pub fn is_packet(&mut self, header: &RtpHeader, payload: &[u8]) -> bool {
+        let continues = |last: RtpHeader| {
+            let near = |a: u16, b: u16| a.wrapping_sub(b) <= MAX_DISTANCE;
+            let (number, previous) = (header.sequence_number, last.sequence_number);
+            header.version == last.version
+                && [last.payload_type, PARITY].contains(&header.payload_type)
+                && (header.ssrc == last.ssrc || near(number, previous) || near(previous, number))
+        };
+        let is_packet = self.last.is_none_or(continues) || image_start(payload).is_some();
+        if is_packet && header.payload_type != PARITY {
+            self.last = Some(*header);
+        }
+        is_packet
+    }
+}
 
 /// A received frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +88,7 @@ impl PartialFrame {
 #[derive(Debug, Default)]
 pub struct LabDepacketizer {
     reorder_buffer: ReorderBuffer,
+    detector: PacketDetector,
     partial: Option<PartialFrame>,
     /// Whether the server sends fragments.
     fragments: bool,
@@ -73,8 +101,17 @@ impl LabDepacketizer {
     /// # Errors
     /// If the datagram is not an RTP packet.
     pub fn push(&mut self, packet: &[u8], arrival: u64) -> Result<Vec<ReceivedFrame>, HeaderError> {
-        let (header, _) = RtpHeader::parse(packet)?;
-        if header.payload_type == PARITY {
+        let (header, payload) = match RtpHeader::parse(packet) {
+            // The end of a packet that was cut into datagrams may be short.
+            Err(_) if self.partial.is_some() => return Ok(self.continue_packet(packet)),
+            parsed => parsed?,
+        };
+        if !self.detector.is_packet(&header, payload) {
+            return Ok(self.continue_packet(packet));
+        }
+        // A parity packet takes a number of the stream, or has numbers of its own.
+        let is_parity = header.payload_type == PARITY;
+        if is_parity && !self.reorder_buffer.is_ahead(header.sequence_number) {
             return Ok(Vec::new());
         }
         let number = header.sequence_number;
@@ -86,6 +123,9 @@ impl LabDepacketizer {
     /// Adds a packet whose predecessors have been added or are lost.
     fn accept_in_order(&mut self, packet: &BufferedPacket) -> Vec<ReceivedFrame> {
         let Ok((header, payload)) = RtpHeader::parse(&packet.bytes) else { return Vec::new() };
+        if header.payload_type == PARITY {
+            return Vec::new();
+        }
         let Some(own_header) = image_start(payload) else {
             return self.continue_frame(header, payload).into_iter().collect();
         };
@@ -100,12 +140,28 @@ impl LabDepacketizer {
             same_number: None,
             jpeg: image.get(..end.unwrap_or(image.len())).unwrap_or_default().to_vec(),
         };
-        if end.is_some() || header.marker {
+        // Without its end, the packet may continue in datagrams without a header.
+        if end.is_some() {
             frames.push(partial.into_frame(true));
         } else {
             self.partial = Some(partial);
         }
         frames
+    }
+
+    /// Adds a datagram without a header: the next bytes of the current packet.
+    fn continue_packet(&mut self, bytes: &[u8]) -> Vec<ReceivedFrame> {
+        let Some(mut partial) = self.partial.take() else { return Vec::new() };
+        if partial.jpeg.len() + bytes.len() > MAX_REASSEMBLED {
+            return Vec::new();
+        }
+        partial.jpeg.extend_from_slice(bytes);
+        // EOI may be split between two datagrams.
+        if partial.jpeg.ends_with(&EOI) {
+            return vec![partial.into_frame(true)];
+        }
+        self.partial = Some(partial);
+        Vec::new()
     }
 
     /// Takes the frame whose end was not received. It is complete if the server does not send
@@ -248,6 +304,43 @@ mod tests {
                 vec![plain(1, &one), packet(|h| h.payload_type = 127, &two), plain(2, &two)],
             ),
             (
+                "parity packets with numbers of the stream",
+                vec![
+                    plain(1, &one),
+                    packet(|h| (h.payload_type, h.sequence_number) = (127, 2), &two),
+                    plain(3, &two),
+                ],
+            ),
+            (
+                "parity packets with numbers of their own",
+                vec![
+                    plain(1, &one),
+                    packet(|h| (h.payload_type, h.sequence_number) = (127, 500), &two),
+                    plain(2, &two),
+                    packet(|h| (h.payload_type, h.sequence_number) = (127, 501), &two),
+                ],
+            ),
+            (
+                "packets cut into datagrams, the header in the first only",
+                vec![
+                    plain(1, &one[..10]),
+                    one[10..40].to_vec(),
+                    one[40..60].to_vec(),
+                    one[60..].to_vec(),
+                    part(2, 0, true, &two[..30]),
+                    two[30..].to_vec(),
+                ],
+            ),
+            (
+                "the same, cut inside EOI",
+                vec![
+                    plain(1, &one[..10]),
+                    one[10..63].to_vec(),
+                    one[63..].to_vec(),
+                    plain(2, &two),
+                ],
+            ),
+            (
                 "fragments of one number",
                 vec![
                     part(1, 0, false, &one[..20]),
@@ -276,7 +369,12 @@ mod tests {
             ),
         ];
         for (name, packets) in rows {
-            assert_eq!(receive(&packets), (want.clone(), 0), "{name}");
+            let (mut frames, lost) = receive(&packets);
+            // The parity packet with the number 2 moves the second frame to 3.
+            if name == "parity packets with numbers of the stream" {
+                frames[1].0 -= 1;
+            }
+            assert_eq!((frames, lost), (want.clone(), 0), "{name}");
         }
         // Sequence numbers increase with each fragment: the frame has the first one.
         let packets = [

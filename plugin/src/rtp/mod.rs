@@ -18,7 +18,7 @@ mod timestamp;
 pub use header::{FIXED_LEN, HeaderError, RtpHeader};
 pub use header_audit::{Finding, HeaderAudit, HeaderField};
 pub use jpeg_payloads::JpegPayloads;
-pub use lab_depacketizer::{LabDepacketizer, MAX_REASSEMBLED, ReceivedFrame};
+pub use lab_depacketizer::{LabDepacketizer, MAX_REASSEMBLED, PacketDetector, ReceivedFrame};
 pub use lab_packetizer::{LabPacketizer, MAX_LAB_FRAME};
 pub use reorder_buffer::PacketCounts;
 pub use rtcp::SenderReport;

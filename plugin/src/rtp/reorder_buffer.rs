@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
 
 /// A larger difference between sequence numbers is a restart of the numbering, not reordering.
-const MAX_DISTANCE: u16 = 16;
+pub(super) const MAX_DISTANCE: u16 = 16;
 
 /// The number of packets that may wait for one that they overtook. In the lab a packet is a frame,
 /// so that waiting for one more packet takes one frame period.
@@ -48,6 +48,11 @@ pub(super) struct ReorderBuffer {
 impl ReorderBuffer {
     pub fn counts(&self) -> PacketCounts {
         self.counts
+    }
+
+    /// Whether a packet with this number would be one of the next in order.
+    pub fn is_ahead(&self, number: u16) -> bool {
+        self.last.is_some() && (1..=MAX_DISTANCE).contains(&self.distance(number))
     }
 
     /// Adds a packet; gives the packets that are next in order.

@@ -24,6 +24,10 @@ pub enum Requests {
     SecondWord,
     /// Those of three lines that each end with CRLF, as Java's `readLine` reads them.
     Java,
+    /// Those of [`Requests::Java`] that name the movie by a URL and have `client_port=P`.
+    Url,
+    /// The first number in line 2 is CSeq, the last one in line 3 the port.
+    Any,
 }
 
 /// The replies of a server.
@@ -39,6 +43,14 @@ pub enum Replies {
     NoneToPlay,
     /// Three lines; SETUP has this error status.
     SetupError(&'static str),
+    /// Three lines, and no reply to SETUP: as the textbook's server if it has no such movie.
+    NoneToSetup,
+    /// Three lines; PLAY has this error status, unless CSeq has no name.
+    NamedPlayError(&'static str),
+    /// Three lines, and `Frames: N`.
+    Frames,
+    /// Three lines, and `TotalFrame: N`.
+    TotalFrame,
 }
 
 /// The RTP packets of a server.
@@ -64,6 +76,10 @@ pub enum Packets {
     Reordered,
     /// Empty, truncated and foreign datagrams between the frames' packets.
     Noise,
+    /// A parity packet, with a number of the stream, after each fifth frame.
+    Parity,
+    /// One for each frame, cut into datagrams of 4096 bytes: only the first one has the header.
+    Datagrams,
     /// No packet at all.
     None,
 }
@@ -173,8 +189,9 @@ impl Session {
             let answer = match method {
                 "SETUP" => {
                     self.port = self.port_of(&text, &lines)?;
-                    true
+                    self.behaviour.replies != Replies::NoneToSetup
                 }
+                "PLAY" if self.refuses_play(&lines) => true,
                 "PLAY" => {
                     if !playing.swap(true, Ordering::SeqCst) {
                         self.play(&playing, &mut next);
@@ -189,7 +206,7 @@ impl Session {
                 _ => false,
             };
             if answer {
-                stream.write_all(self.reply(method, &number).as_bytes())?;
+                stream.write_all(self.reply(method, &number, &lines).as_bytes())?;
             }
         }
     }
@@ -202,6 +219,14 @@ impl Session {
             Requests::Textbook => Some(word(1).context("no second word")?),
             Requests::Java => Some(word(1).context("no second word")?).filter(|_| lines.len() == 4),
             Requests::CourseReport => word(0),
+            Requests::Url => {
+                let is_url = lines[0].split(' ').nth(1).is_some_and(|it| it.starts_with("rtsp://"));
+                word(1).filter(|_| lines.len() == 4 && is_url)
+            }
+            Requests::Any => second
+                .split(|c: char| !c.is_ascii_digit())
+                .find(|it| !it.is_empty())
+                .map(Into::into),
             Requests::CourseReportStrict => {
                 Some(word(0).context("no word")?.parse::<u32>()?.to_string())
             }
@@ -213,17 +238,28 @@ impl Session {
         })
     }
 
+    fn refuses_play(&self, lines: &[&str]) -> bool {
+        matches!(self.behaviour.replies, Replies::NamedPlayError(_))
+            && lines.get(1).is_some_and(|line| line.contains(':'))
+    }
+
     fn port_of(&self, text: &str, lines: &[&str]) -> Result<u16> {
         let word = match self.behaviour.requests {
-            Requests::BlankLine => text.split("client_port=").nth(1).context("no port")?,
+            Requests::Any => lines
+                .get(2)
+                .and_then(|line| line.trim().rsplit(|c: char| !c.is_ascii_digit()).next())
+                .context("no number")?,
+            Requests::BlankLine | Requests::Url => {
+                text.split("client_port=").nth(1).context("no port")?
+            }
             _ => lines.get(2).and_then(|line| line.split(' ').nth(3)).context("no fourth word")?,
         };
         Ok(word.trim().parse()?)
     }
 
-    fn reply(&self, method: &str, number: &str) -> String {
+    fn reply(&self, method: &str, number: &str, lines: &[&str]) -> String {
         let (end, last) = match self.behaviour.requests {
-            Requests::Java => ("\r\n", "\r\n"),
+            Requests::Java | Requests::Url => ("\r\n", "\r\n"),
             _ => ("\n", ""),
         };
         let number = match (self.behaviour.replies, number.parse::<u32>()) {
@@ -233,6 +269,17 @@ impl Session {
         match self.behaviour.replies {
             Replies::SetupError(status) if method == "SETUP" => {
                 format!("RTSP/1.0 {status}{end}CSeq: {number}{end}Session: 0{last}")
+            }
+            Replies::NamedPlayError(status) if method == "PLAY" && self.refuses_play(lines) => {
+                format!("RTSP/1.0 {status}{end}CSeq: {number}{end}Session: 123456{last}")
+            }
+            Replies::Frames | Replies::TotalFrame => {
+                let name =
+                    if self.behaviour.replies == Replies::Frames { "Frames" } else { "TotalFrame" };
+                let frames = self.frames.len();
+                format!(
+                    "RTSP/1.0 200 OK{end}CSeq: {number}{end}Session: 123456{end}{name}: {frames}{last}"
+                )
             }
             Replies::TotalFrames => format!(
                 "RTSP/1.0 200 OK{end}CSeq: {number}{end}Session: 123456{end}TotalFrames: {}{last}",
@@ -303,6 +350,21 @@ fn packets_of(kind: Packets, at: usize, frame: &[u8], number: &mut u16) -> Vec<V
     let one = |header: Vec<u8>, before: &[u8]| vec![[&header[..], before, frame].concat()];
     match kind {
         Packets::None => Vec::new(),
+        Packets::Parity => {
+            *number += 1;
+            let mut packets = one(header(2, true, *number, time), &[]);
+            if at % 5 == 4 {
+                *number += 1;
+                let mut parity = header(2, false, *number, time);
+                parity[1] = 127;
+                packets.push([&parity[..], &frame[..100]].concat());
+            }
+            packets
+        }
+        Packets::Datagrams => {
+            let packet = [&header(2, true, whole, time)[..], frame].concat();
+            packet.chunks(4096).map(<[u8]>::to_vec).collect()
+        }
         Packets::Version0 => one(header(0, false, whole, time), &[]),
         Packets::LengthDigits => {
             one(header(2, false, whole, time), format!("{:05}", frame.len()).as_bytes())

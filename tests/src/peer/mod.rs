@@ -7,3 +7,4 @@ pub mod lab_server;
 pub mod libjpeg;
 pub mod retina;
 pub mod rtsp_client;
+pub mod rtsp_server;
