@@ -272,6 +272,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines)]
     fn frames_are_reassembled_from_every_form_that_servers_use() {
         let (one, two) = (image(1), image(2));
         let want = vec![(1, one.clone()), (2, two.clone())];
