@@ -2,11 +2,12 @@
 //! `mjpeg-movie check`: lists every problem in a movie.
 
 use crate::cli::Check;
+use crate::salvage::image_end;
 use crate::walk::{Item, Source, walk};
 use crate::{counted, print_line, say};
 use anyhow::Result;
-use gstmjpegfile::jpeg::{Header, ImageEnd, Process, first_image_end};
-use gstmjpegfile::movie::{BadRecord, BadSpan, EOI, LikelyFormat, SOI};
+use gstmjpegfile::jpeg::{Header, ImageEnd};
+use gstmjpegfile::movie::{BadRecord, BadSpan, LikelyFormat, SOI};
 use std::process::ExitCode;
 
 /// Problems that are listed; further ones are only counted.
@@ -92,33 +93,24 @@ fn span_problem(span: &BadSpan) -> String {
 
 /// What is wrong with the image of a record, which starts at `offset` in the file. The image is
 /// searched for markers, not decoded.
-fn image_problem(jpeg: &[u8], offset: u64) -> Option<String> {
-    let header = match Header::parse(jpeg) {
-        Ok(header) => header,
+pub fn image_problem(jpeg: &[u8], offset: u64) -> Option<String> {
+    let end = Header::parse(jpeg).and_then(|header| image_end(jpeg, &header));
+    let end = match end {
         Err(damage) => return Some(format!("the image is damaged: {damage}")),
-    };
-    if !matches!(header.process, Process::Baseline | Process::ExtendedSequential) {
-        // Several scans are not searched; the image must only end with EOI.
-        return (!jpeg.ends_with(&EOI))
-            .then(|| "the image has no end marker (FF D9) at its end".to_owned());
-    }
-    if header.scan.components().len() != header.components().len() {
-        return None;
-    }
-    match first_image_end(jpeg, header.scan_data) {
-        Err(damage) => Some(format!("the image is damaged: {damage}")),
-        Ok(ImageEnd::Missing) => Some(
-            "the image has no end marker (FF D9): it was truncated or never completed".to_owned(),
-        ),
-        Ok(ImageEnd::Eoi(end)) => {
-            let rest = jpeg.get(end..).unwrap_or_default();
-            if rest.starts_with(&SOI) {
-                Some(format!("another image follows at byte {}", offset + end as u64))
-            } else if rest.iter().any(|byte| *byte != 0) {
-                Some(format!("{} after the end of the image", counted(rest.len() as u64, "byte")))
-            } else {
-                None
-            }
+        Ok(ImageEnd::Missing) => {
+            return Some(
+                "the image has no end marker (FF D9): it was truncated or never completed"
+                    .to_owned(),
+            );
         }
+        Ok(ImageEnd::Eoi(end)) => end,
+    };
+    let rest = jpeg.get(end..).unwrap_or_default();
+    if rest.starts_with(&SOI) {
+        Some(format!("another image follows at byte {}", offset + end as u64))
+    } else if rest.iter().any(|byte| *byte != 0) {
+        Some(format!("{} after the end of the image", counted(rest.len() as u64, "byte")))
+    } else {
+        None
     }
 }

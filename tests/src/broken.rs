@@ -119,7 +119,7 @@ pub fn movies(images: &[Vec<u8>]) -> Result<Vec<Broken>> {
             &[ra, b"00011hello world", rb],
             &at(
                 &second,
-                "the 11 bytes of the record are not a JPEG image: they do not begin with FF D8; 16 bytes \
+                "the 11 bytes of the record are not a JPEG image: they do not start with FF D8; 16 bytes \
                  skipped",
             ),
             &[a, b],
@@ -158,7 +158,7 @@ fn not_digits(place: &str, record: &[u8], length: usize) -> String {
 fn six_digits(image: &[u8]) -> String {
     let length = image.len() / 10;
     format!(
-        "the {length} bytes of the record are not a JPEG image: they do not begin with FF D8; 1 byte \
+        "the {length} bytes of the record are not a JPEG image: they do not start with FF D8; 1 byte \
          skipped"
     )
 }
