@@ -92,31 +92,34 @@ fn span_problem(span: &BadSpan) -> String {
 
 /// What is wrong with the image of a record, which starts at `offset` in the file. The image is
 /// searched for markers, not decoded.
-fn image_problem(jpeg: &[u8], offset: u64) -> Option<String> {
-    let header = match Header::parse(jpeg) {
-        Ok(header) => header,
+pub fn image_problem(jpeg: &[u8], offset: u64) -> Option<String> {
+    let found =
+        Header::parse(jpeg).and_then(|header| Ok((header.stray, image_end(jpeg, &header)?)));
+    let (stray, end) = match found {
         Err(damage) => return Some(format!("the image is damaged: {damage}")),
+        Ok(found) => found,
     };
-    if let Some(stray) = header.stray {
+    if let Some(stray) = stray {
         return Some(format!(
             "stray bytes between the segments of the image at byte {}",
             offset + stray as u64
         ));
     }
-    match image_end(jpeg, &header) {
-        Err(damage) => Some(format!("the image is damaged: {damage}")),
-        Ok(ImageEnd::Missing) => Some(
-            "the image has no end marker (FF D9): it was truncated or never completed".to_owned(),
-        ),
-        Ok(ImageEnd::Eoi(end)) => {
-            let rest = jpeg.get(end..).unwrap_or_default();
-            if rest.starts_with(&SOI) {
-                Some(format!("another image follows at byte {}", offset + end as u64))
-            } else if rest.iter().any(|byte| *byte != 0) {
-                Some(format!("{} after the end of the image", counted(rest.len() as u64, "byte")))
-            } else {
-                None
-            }
+    let end = match end {
+        ImageEnd::Missing => {
+            return Some(
+                "the image has no end marker (FF D9): it was truncated or never completed"
+                    .to_owned(),
+            );
         }
+        ImageEnd::Eoi(end) => end,
+    };
+    let rest = jpeg.get(end..).unwrap_or_default();
+    if rest.starts_with(&SOI) {
+        Some(format!("another image follows at byte {}", offset + end as u64))
+    } else if rest.iter().any(|byte| *byte != 0) {
+        Some(format!("{} after the end of the image", counted(rest.len() as u64, "byte")))
+    } else {
+        None
     }
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line.
 
+use crate::make::background::Colour;
 use clap::{Args, Parser, Subcommand};
 use gstmjpegfile::movie::FrameRate;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -41,15 +43,17 @@ pub enum Command {
 /// Make a movie from anything that GStreamer can decode
 ///
 /// Images are written with standard Huffman tables and 4:2:0 chroma subsampling, which RTP/JPEG
-/// carries unchanged and every player of these movies can show. OUT appears only when it is
-/// complete; Ctrl-C ends a recording and keeps the frames recorded so far.
+/// carries unchanged and every player of these movies can show. A picture that is too large for a
+/// frame is encoded at a lower quality, then in a smaller size. OUT appears only when it is complete;
+/// Ctrl-C ends a recording and keeps the frames recorded so far. If the end of the input is missing or
+/// cannot be decoded, OUT has the pictures before it and the exit code is 1.
 #[derive(Debug, Args)]
 pub struct Make {
     /// A file, a URI, a folder of pictures, or - for standard input
     #[arg(value_name = "INPUT")]
-    pub input: String,
+    pub input: OsString,
 
-    /// The movie to write
+    /// The movie to write, or - for standard output
     #[arg(value_name = "OUT")]
     pub out: PathBuf,
 
@@ -66,10 +70,17 @@ pub struct Make {
     #[arg(long, value_name = "Q", default_value_t = 85, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub quality: u8,
 
-    /// Largest frame; a larger image is encoded again at lower quality. 20468 suits the lab's
-    /// clients, 65495 is the most that one RTP packet over UDP holds, 99999 the limit of the format
+    /// Largest frame; a larger image is encoded again. 20468 suits the lab's clients, 65495 is the most that one RTP packet over UDP holds, 99999 the limit of the format
     #[arg(long, value_name = "BYTES", default_value_t = 65_495, value_parser = clap::value_parser!(u32).range(1000..=99_999))]
     pub max_frame_bytes: u32,
+
+    /// Colour behind transparent parts of pictures: black, white, grey, or RRGGBB in hexadecimal
+    #[arg(long, value_name = "COLOUR", default_value = "black")]
+    pub background: Colour,
+
+    /// Leave out pictures of a folder that cannot be read
+    #[arg(long)]
+    pub skip_bad: bool,
 
     /// Replace OUT if it exists
     #[arg(long)]
@@ -115,7 +126,7 @@ pub struct Repair {
     #[arg(value_name = "IN")]
     pub input: PathBuf,
 
-    /// The movie to write; not the same file as IN
+    /// The movie to write, or - for standard output; not the same file as IN
     #[arg(value_name = "OUT")]
     pub out: PathBuf,
 

@@ -5,8 +5,8 @@ use crate::cli::Info;
 use crate::walk::{Item, Source, walk};
 use crate::{counted, print_line};
 use anyhow::{Result, bail};
-use gstmjpegfile::jpeg::{Header, Process};
-use gstmjpegfile::movie::{FrameRate, LikelyFormat};
+use gstmjpegfile::jpeg::{Header, ImageEnd, Process, image_end};
+use gstmjpegfile::movie::{FrameRate, LikelyFormat, SOI};
 use gstmjpegfile::rtp::MAX_LAB_FRAME;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -30,8 +30,10 @@ struct Facts {
     largest: usize,
     /// Number of the largest frame, counted from 1.
     largest_frame: u64,
-    /// Frames larger than a UDP datagram of the lab.
+    /// Frames whose first image is larger than a UDP datagram of the lab.
     over_datagram: u64,
+    /// Frames that have more than one image. Players show the first one.
+    several_images: u64,
     /// Bytes that belong to no frame.
     bad_bytes: u64,
     #[serde(skip)]
@@ -82,7 +84,15 @@ impl Facts {
         if jpeg.len() > self.largest {
             (self.largest, self.largest_frame) = (jpeg.len(), self.frames);
         }
-        self.over_datagram += u64::from(jpeg.len() > MAX_LAB_FRAME);
+        let end = Header::parse(jpeg).and_then(|header| image_end(jpeg, &header));
+        let first = match end {
+            Ok(ImageEnd::Eoi(end)) => end,
+            Ok(ImageEnd::Missing) | Err(_) => jpeg.len(),
+        };
+        let several = jpeg.get(first..).unwrap_or_default().starts_with(&SOI);
+        self.several_images += u64::from(several);
+        let shown = if several { first } else { jpeg.len() };
+        self.over_datagram += u64::from(shown > MAX_LAB_FRAME);
         self.sizes.push(u32::try_from(jpeg.len()).unwrap_or(u32::MAX));
         *self.pictures.entry(describe_picture(jpeg)).or_default() += 1;
     }
@@ -113,6 +123,13 @@ impl Facts {
             ),
         };
         print_line(&datagram)?;
+        if self.several_images > 0 {
+            print_line(&format!(
+                "{} with several images under one length; players show the first one (to make each a \
+                 frame: mjpeg-movie repair)",
+                counted(self.several_images, "frame")
+            ))?;
+        }
         if self.bad_bytes > 0 {
             print_line(&format!(
                 "bytes that belong to no frame: {} (to list them: mjpeg-movie check)",

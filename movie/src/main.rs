@@ -8,7 +8,6 @@ mod extract;
 mod info;
 mod make;
 mod output;
-mod pictures;
 mod repair;
 mod salvage;
 mod walk;

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `mjpeg-movie repair`: writes the good images of a broken movie to a new movie.
 
+use crate::check::image_problem;
 use crate::cli::Repair;
 use crate::output::Output;
 use crate::salvage::{NextImage, next_image};
 use crate::walk::{Source, progress_bar};
 use crate::{counted, say};
 use anyhow::{Result, bail};
-use gstmjpegfile::jpeg::{encode_within, without_stray_bytes};
-use gstmjpegfile::movie::{EOI, MAX_FRAME_LEN};
+use gstmjpegfile::jpeg::{encode_within, frame_size, prepare, without_stray_bytes};
+use gstmjpegfile::movie::{EOI, MAX_FRAME_LEN, PREFIX_LEN, RecordWalker, Step};
+use std::borrow::Cow;
+use std::ops::Range;
 use std::process::ExitCode;
 
 /// Bytes that are searched at once.
-const PART: usize = 8 * 1024 * 1024;
+const PART: usize = 1024 * 1024;
 
 /// Longest image that is searched for; an SOI without an end within it counts as damaged.
 const MAX_IMAGE: usize = 64 * 1024 * 1024;
@@ -43,25 +46,33 @@ pub fn run(arguments: &Repair) -> Result<ExitCode> {
         messages: 0,
     };
     let bar = progress_bar(source.length(), "{bytes}/{total_bytes} {bytes_per_sec}");
-    let (mut offset, mut part) = (0, PART);
-    while offset < source.length() {
-        let bytes = source.bytes(offset, part)?.to_vec();
-        let last = offset + bytes.len() as u64 >= source.length();
-        let used = repairer.write_images(&bytes, last, part, offset)?;
-        if used == 0 {
-            if last {
-                break;
+    let mut walker = RecordWalker::new();
+    // What is searched for images: records with problems and bytes of no record, up to a good record.
+    let mut broken = 0..0;
+    loop {
+        let item = match source.step(&mut walker)? {
+            Step::Frame { offset, length } => {
+                let start = offset.saturating_sub(PREFIX_LEN as u64);
+                let end = offset + u64::from(length);
+                let is_good =
+                    image_problem(&source.bytes(offset, length as usize)?, offset).is_none();
+                if is_good {
+                    repairer.search(&source, std::mem::replace(&mut broken, end..end))?;
+                    repairer.write_image(&source.bytes(offset, length as usize)?, offset)?;
+                    bar.set_position(end);
+                    continue;
+                }
+                start..end
             }
-            // The image continues after this part.
-            part *= 2;
-            continue;
-        }
-        offset += used as u64;
-        part = PART;
-        bar.set_position(offset);
+            Step::Bad(span) => span.offset..span.offset + span.bytes,
+            Step::Searching => continue,
+            Step::NeedMore | Step::End => break,
+        };
+        broken = if broken.is_empty() { item } else { broken.start..item.end };
     }
+    repairer.search(&source, broken)?;
     bar.finish_and_clear();
-    let (input, out) = (arguments.input.display(), arguments.out.display());
+    let (input, out) = (arguments.input.display(), repairer.output.shown());
     if repairer.written == 0 {
         bail!("{input} contains no JPEG image: {out} was not written");
     }
@@ -72,11 +83,42 @@ pub fn run(arguments: &Repair) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Encodes an image in fewer bytes than a frame may have: at a lower quality, then in a smaller size.
+fn smaller(image: &[u8]) -> Option<Vec<u8>> {
+    if let Some(smaller) = encode_within(image, MAX_FRAME_LEN) {
+        return Some(smaller);
+    }
+    let (mut width, mut height) = frame_size(image)?;
+    while width > 16 && height > 16 {
+        (width, height) = (width / 4 * 3, height / 4 * 3);
+        let scaled = prepare(image, Some((width, height))).ok()?;
+        let scaled = scaled.image().bytes();
+        if scaled.len() <= MAX_FRAME_LEN {
+            return Some(scaled.to_vec());
+        }
+        if let Some(smaller) = encode_within(scaled, MAX_FRAME_LEN) {
+            return Some(smaller);
+        }
+    }
+    None
+}
+
+/// Says what `smaller` has less of than `image`.
+fn how_reduced(image: &[u8], smaller: &[u8]) -> String {
+    match frame_size(smaller) {
+        Some((width, height)) if frame_size(image) != Some((width, height)) => {
+            format!("as {width}x{height} (mjpeg-movie make has --size)")
+        }
+        _ => "at lower quality".to_owned(),
+    }
+}
+
 impl Repairer {
-    fn report(&mut self, text: &str) {
+    /// Prints a message, which is not made if it is not printed: there may be millions.
+    fn report(&mut self, text: impl FnOnce() -> String) {
         self.messages += 1;
         if self.messages <= MAX_LISTED {
-            say(text);
+            say(&text());
         }
     }
 
@@ -91,7 +133,7 @@ impl Repairer {
             (self.left_out, "left out"),
             (self.completed, "given the missing end marker"),
             (self.cleaned, "freed of stray bytes"),
-            (self.shrunk, "encoded again at lower quality"),
+            (self.shrunk, "encoded again"),
         ];
         let changed = parts.iter().filter(|(count, _)| *count > 0);
         changed
@@ -100,48 +142,54 @@ impl Repairer {
             })
     }
 
+    /// Writes the complete images in a part of the file, whatever their records say.
+    fn search(&mut self, source: &Source, region: Range<u64>) -> Result<()> {
+        let (mut at, mut part) = (region.start, PART);
+        while at < region.end {
+            let left = usize::try_from(region.end - at).unwrap_or(usize::MAX);
+            let bytes = source.bytes(at, part.min(left))?;
+            let last = bytes.len() < part || bytes.len() == left;
+            let used = self.write_images(&bytes, last, at)?;
+            if used == 0 && last {
+                break;
+            }
+            at += used as u64;
+            // An image that starts at the first byte continues after this part.
+            part = if used == 0 { part * 2 } else { PART };
+        }
+        Ok(())
+    }
+
     /// Writes the complete images in `bytes`, which start at `offset` in the file; returns how many
-    /// bytes need not be searched again.
-    fn write_images(
-        &mut self,
-        bytes: &[u8],
-        last: bool,
-        part: usize,
-        offset: u64,
-    ) -> Result<usize> {
+    /// bytes need not be searched again. `last` says that nothing follows these bytes.
+    fn write_images(&mut self, bytes: &[u8], last: bool, offset: u64) -> Result<usize> {
         let mut from = 0;
         loop {
-            match next_image(bytes, from) {
-                // It may continue after these bytes.
-                NextImage::Complete { start, end, .. }
-                    if end == bytes.len() && !last && part < MAX_IMAGE =>
-                {
-                    return Ok(start);
-                }
-                NextImage::Damaged { start, .. }
-                    if !last && part < MAX_IMAGE && bytes.len() - start < PART =>
-                {
-                    return Ok(start);
-                }
+            let mut next = next_image(bytes, from, last);
+            if next == (NextImage::Unfinished { start: 0 }) && bytes.len() >= MAX_IMAGE {
+                next = next_image(bytes, from, true);
+            }
+            match next {
                 NextImage::Complete { start, end, lacks_eoi } => {
-                    let mut image = bytes.get(start..end).unwrap_or_default().to_vec();
+                    let mut image = Cow::from(bytes.get(start..end).unwrap_or_default());
                     if lacks_eoi {
-                        image.extend(EOI);
+                        image.to_mut().extend(EOI);
                         self.completed += 1;
                     }
                     if let Some(clean) = without_stray_bytes(&image) {
-                        image = clean;
+                        image = clean.into();
                         self.cleaned += 1;
                     }
                     self.write_image(&image, offset + start as u64)?;
                     from = end;
                 }
-                NextImage::Damaged { start, damage } => {
+                NextImage::Damaged { start, resume, damage } => {
                     self.left_out += 1;
                     let at = offset + start as u64;
-                    self.report(&format!("byte {at}: image left out: {damage}"));
-                    from = start + 2;
+                    self.report(|| format!("byte {at}: image left out: {damage}"));
+                    from = resume;
                 }
+                NextImage::Unfinished { start } => return Ok(start),
                 NextImage::NotFound if last => return Ok(bytes.len()),
                 // The last byte may be the first half of an SOI.
                 NextImage::NotFound => return Ok(bytes.len().saturating_sub(1).max(from)),
@@ -152,21 +200,26 @@ impl Repairer {
     fn write_image(&mut self, image: &[u8], at: u64) -> Result<()> {
         if image.len() <= MAX_FRAME_LEN {
             self.output.write_frame(image)?;
-        } else if let Some(smaller) = encode_within(image, MAX_FRAME_LEN) {
+        } else if let Some(smaller) = smaller(image) {
             self.shrunk += 1;
-            self.report(&format!(
-                "byte {at}: image of {} bytes encoded again at lower quality in {} (a frame has at \
-                 most {MAX_FRAME_LEN})",
-                image.len(),
-                smaller.len()
-            ));
+            self.report(|| {
+                format!(
+                    "byte {at}: image of {} bytes encoded again {} in {} (a frame has at most \
+                 {MAX_FRAME_LEN})",
+                    image.len(),
+                    how_reduced(image, &smaller),
+                    smaller.len()
+                )
+            });
             self.output.write_frame(&smaller)?;
         } else {
             self.left_out += 1;
-            self.report(&format!(
-                "byte {at}: image left out: its {} bytes cannot be encoded in {MAX_FRAME_LEN}",
-                image.len()
-            ));
+            self.report(|| {
+                format!(
+                    "byte {at}: image left out: its {} bytes cannot be encoded in {MAX_FRAME_LEN}",
+                    image.len()
+                )
+            });
             return Ok(());
         }
         self.written += 1;
