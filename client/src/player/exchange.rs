@@ -127,6 +127,7 @@ mod tests {
 
     #[test]
     fn texts_of_a_server_cannot_control_the_terminal() {
+        gst::init().expect("GStreamer is installed");
         let reply = "RTSP/1.0 200 \u{1b}[2JOK\r\nCSeq: 1\rX\r\nServer: \u{9b}2J\u{202e}x\r\n\r\n\
                      v=0\r\ns=\u{1b}]0;t\u{7}\u{2067}\r\n";
         let request = "DESCRIBE rtsp://u:secret@h/m RTSP/1.0\r\nAuthorization: Basic eA==\r\n\r\n";
