@@ -93,11 +93,11 @@ fn the_states_are_the_labs_and_a_movie_plays_twice() -> Result<()> {
 
 /// A player, and a hash of each picture that it has decoded.
 fn watched(url: &str, transport: Transport) -> Result<(Player, Arc<Mutex<Vec<u64>>>)> {
-    watched_with(url, Options { transport, latency: 0, ..Options::default() })
+    watched_with(url, &Options { transport, latency: 0, ..Options::default() })
 }
 
-fn watched_with(url: &str, options: Options) -> Result<(Player, Arc<Mutex<Vec<u64>>>)> {
-    let player = Player::new(url, &options)?;
+fn watched_with(url: &str, options: &Options) -> Result<(Player, Arc<Mutex<Vec<u64>>>)> {
+    let player = Player::new(url, options)?;
     let sink = gst::ElementFactory::make("fakesink").property("sync", true).build()?;
     let pictures = Arc::new(Mutex::new(Vec::new()));
     let hashes = pictures.clone();
@@ -212,7 +212,7 @@ fn a_paused_player_shows_the_frame_that_is_stepped_to() -> Result<()> {
     ];
     for (name, source, transport, latency) in rows {
         let options = Options { transport, latency, ..Options::default() };
-        let (player, pictures) = watched_with(source, options)?;
+        let (player, pictures) = watched_with(source, &options)?;
         set_up_and_play(&player);
         until("PLAYING", || player.state() == State::Playing);
         until("ten frames", || player.statistics().frames >= 10);
