@@ -44,6 +44,7 @@ const STREAMING: &[Row] = &[
     ("rtsp-jitterbuffer", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
     ("rtsp-monitor", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
     ("packets", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
+    ("seek-filter", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
     ("packets", &["--headless", "labrtsp://{}/movie.mjpeg"], 1, 1),
     ("decoder-input", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
     ("decoder-output", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),

@@ -187,6 +187,7 @@ fn of_twenty_seeks_in_two_seconds_the_last_target_wins() -> Result<()> {
 #[test]
 fn a_paused_player_shows_the_frame_that_is_stepped_to() -> Result<()> {
     mjpeg_rtsp_tests::init();
+    mjpeg_rtsp_client::player::register_rtsp_monitor()?;
     let folder = Folder::new()?;
     let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(60, "I420")?)?)?;
     let mut server = Server::start([&movie], 1)?;

@@ -131,10 +131,26 @@ impl Borders {
         name: &'static str,
         f: impl Fn(&mut gst::PadProbeInfo) + Send + Sync + 'static,
     ) {
+        self.filter_pad(pad, mask, name, move |info| {
+            f(info);
+            true
+        });
+    }
+
+    /// Calls `f` with the data of type `mask` that passes `pad`; data for which it returns false are
+    /// dropped.
+    pub fn filter_pad(
+        &self,
+        pad: &gst::Pad,
+        mask: gst::PadProbeType,
+        name: &'static str,
+        f: impl Fn(&mut gst::PadProbeInfo) -> bool + Send + Sync + 'static,
+    ) {
         let (borders, border) = (self.clone(), self.border(name));
         pad.add_probe(mask, move |_, info| {
-            borders.run(&border, || f(info));
-            gst::PadProbeReturn::Ok
+            let mut keep = true;
+            borders.run(&border, || keep = f(info));
+            if keep { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
         });
     }
 }

@@ -27,6 +27,7 @@ mod progress;
 mod protocol_log;
 mod recorder;
 mod rtsp_monitor;
+mod seek_filter;
 mod sources;
 mod statistics;
 mod stepping;

@@ -9,6 +9,8 @@
 //! extension.
 #![allow(unsafe_code)] // The bindings lack the interface and the headers of RTSP messages.
 
+use super::seek_filter::{self, SeekFilter};
+use super::statistics::Collector;
 use super::{border, lock};
 use glib::prelude::*;
 use glib::subclass::prelude::*;
@@ -19,6 +21,7 @@ use mjpeg_program::border::guarded;
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_uint};
 use std::ptr;
+use std::sync::Arc;
 
 /// Name of the element message before a request is sent. Its field `request` lacks CSeq, session
 /// and authorization, which the connection adds later.
@@ -59,11 +62,12 @@ thread_local! {
 mod imp {
     use super::*;
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-    use std::sync::{LazyLock, Mutex};
+    use std::sync::{LazyLock, Mutex, Weak};
 
     #[derive(Debug, Default)]
     pub struct RtspMonitor {
         source: Mutex<glib::WeakRef<gst::Element>>,
+        collector: Mutex<Weak<Collector>>,
         /// After a panic it reports nothing more.
         panicked: AtomicBool,
         /// Redirects that the servers have replied.
@@ -104,8 +108,16 @@ mod imp {
     }
 
     impl RtspMonitor {
-        pub fn attach(&self, source: &gst::Element) {
+        pub(in crate::player) fn attach(&self, source: &gst::Element, collector: &Arc<Collector>) {
             *lock(&self.source) = source.downgrade();
+            *lock(&self.collector) = Arc::downgrade(collector);
+        }
+
+        /// Runs `f` with the filter for packets from before a seek.
+        pub(in crate::player) fn with_seek_filter(&self, f: impl FnOnce(&SeekFilter)) {
+            if let Some(collector) = lock(&self.collector).upgrade() {
+                f(&collector.seek_filter);
+            }
         }
 
         /// Counts a redirect. Returns whether it is followed, and reports the one that is not.
@@ -177,6 +189,9 @@ unsafe extern "C" fn before_send(
     unsafe {
         with_monitor(monitor, |monitor| {
             if let Some(text) = request_text(request, None) {
+                if is_play(&text) {
+                    monitor.with_seek_filter(SeekFilter::play_sent);
+                }
                 monitor.post(gst::Structure::builder(REQUEST_SENT).field("request", text).build());
             }
         });
@@ -196,6 +211,10 @@ unsafe extern "C" fn after_send(
             // The connection writes CSeq as the first header, but does not add it to `request`.
             let cseq = text.lines().find_map(|line| line.strip_prefix("CSeq: "));
             if let Some(request) = request_text(request, cseq) {
+                if is_play(&request) {
+                    let first = seek_filter::first_sequence_number(&text);
+                    monitor.with_seek_filter(|filter| filter.play_replied(first));
+                }
                 let structure = gst::Structure::builder(REPLY_RECEIVED)
                     .field("request", request)
                     .field("reply", &text)
@@ -213,6 +232,10 @@ unsafe extern "C" fn after_send(
         });
     }
     ffi::GST_RTSP_OK
+}
+
+fn is_play(request: &str) -> bool {
+    request.starts_with("PLAY ")
 }
 
 /// The request as it is sent.
@@ -342,11 +365,12 @@ pub(super) fn register() -> Result<(), glib::BoolError> {
     )
 }
 
-/// Lets the monitor of `source`, which this thread has just made, post messages of that element.
-pub(super) fn attach(source: &gst::Element) {
+/// Lets the monitor of `source`, which this thread has just made, post messages of that element and
+/// report PLAY to the filter of `collector`.
+pub(super) fn attach(source: &gst::Element, collector: &Arc<Collector>) {
     let newest = NEWEST.with(RefCell::take).and_then(|monitor| monitor.upgrade());
     if let Some(monitor) = newest {
-        monitor.imp().attach(source);
+        monitor.imp().attach(source, collector);
     }
 }
 

@@ -86,7 +86,7 @@ fn set_up_rtsp(
     collector: &Arc<Collector>,
     borders: &Borders,
 ) {
-    rtsp_monitor::attach(source);
+    rtsp_monitor::attach(source, collector);
     source.set_property("latency", options.latency);
     source.set_property_from_str("protocols", options.transport.protocols());
     let wait = match options.transport {

@@ -2,8 +2,10 @@
 //! Counts of what was received, shown and lost.
 
 use super::packets::{Packet, PacketTracker};
+use super::seek_filter::SeekFilter;
 use super::{Borders, lock};
 use gst::prelude::*;
+use gstmjpegfile::rtp::RtpHeader;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -66,6 +68,8 @@ pub(super) struct Collector {
     pub out_of_decoder: AtomicU64,
     bytes: AtomicU64,
     packets: Mutex<PacketTracker>,
+    /// Drops packets of the old position after a seek over RTSP.
+    pub seek_filter: SeekFilter,
     packet_counter: Mutex<PacketCounter>,
     data_rate: Mutex<DataRate>,
 }
@@ -104,6 +108,7 @@ impl Collector {
         jitter_buffer: &gst::Element,
     ) {
         *lock(&collector.packet_counter) = PacketCounter::JitterBuffer(jitter_buffer.downgrade());
+        Self::filter_seeks(collector, borders, jitter_buffer);
         Self::watch_packets(collector, borders, jitter_buffer);
     }
 
@@ -128,6 +133,35 @@ impl Collector {
             }
             _ => {}
         });
+    }
+
+    fn filter_seeks(collector: &Arc<Self>, borders: &Borders, jitter_buffer: &gst::Element) {
+        let Some(pad) = jitter_buffer.static_pad("sink") else { return };
+        let collector = collector.clone();
+        let mask = gst::PadProbeType::BUFFER
+            | gst::PadProbeType::BUFFER_LIST
+            | gst::PadProbeType::EVENT_FLUSH;
+        let filter = move |info: &mut gst::PadProbeInfo| match &mut info.data {
+            Some(gst::PadProbeData::Event(event)) => {
+                if event.type_() == gst::EventType::FlushStop {
+                    collector.seek_filter.flushed();
+                }
+                true
+            }
+            Some(gst::PadProbeData::Buffer(buffer)) => collector.keeps(buffer),
+            Some(gst::PadProbeData::BufferList(list)) => {
+                list.iter().any(|packet| collector.keeps(packet))
+            }
+            _ => true,
+        };
+        borders.filter_pad(&pad, mask, "seek-filter", filter);
+    }
+
+    /// Whether a packet belongs to the position of the last seek.
+    fn keeps(&self, packet: &gst::BufferRef) -> bool {
+        let Ok(bytes) = packet.map_readable() else { return true };
+        let header = RtpHeader::parse(&bytes).map(|(header, _)| header);
+        header.is_ok_and(|header| self.seek_filter.keeps(header.sequence_number))
     }
 
     fn count_packet(&self, buffer: &gst::BufferRef) {

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Drops RTP packets that the server sent before a seek.
+//!
+//! When the flush of a seek ends, packets of the old position may still be in the socket's buffer.
+//! rtspsrc lets them pass until it has read the reply to PLAY; the first of them would be taken for the
+//! frame at the new position. The reply's RTP-Info has the sequence number of the first new packet
+//! (RFC 2326 section 12.33), and older ones are dropped.
+
+use super::lock;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+/// The longest time for which a packet waits for the reply to PLAY. After it, all packets pass.
+const REPLY_LIMIT: Duration = Duration::from_millis(300);
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    #[default]
+    PassAll,
+    /// A flush has ended, and PLAY has not been answered.
+    AwaitReply,
+    /// Packets before this sequence number are old.
+    DropBefore(u16),
+}
+
+/// The filter for the packets of one stream.
+#[derive(Debug, Default)]
+pub(super) struct SeekFilter {
+    state: Mutex<State>,
+    replied: Condvar,
+    /// The thread that sends PLAY. If RTP is interleaved, it also receives the packets.
+    play_thread: Mutex<Option<ThreadId>>,
+}
+
+impl SeekFilter {
+    /// Notes that the flush of a seek has ended. Without the RTSP monitor, which reports PLAY, nothing is
+    /// filtered.
+    pub fn flushed(&self) {
+        if lock(&self.play_thread).is_some() {
+            *lock(&self.state) = State::AwaitReply;
+        }
+    }
+
+    /// Notes that this thread sends a PLAY request.
+    pub fn play_sent(&self) {
+        *lock(&self.play_thread) = Some(std::thread::current().id());
+    }
+
+    /// Notes the reply to PLAY, with the sequence number in its RTP-Info.
+    pub fn play_replied(&self, first: Option<u16>) {
+        *lock(&self.state) = first.map_or(State::PassAll, State::DropBefore);
+        self.replied.notify_all();
+    }
+
+    /// Whether a packet is kept. Waits for the reply to PLAY if there is none since the last flush.
+    pub fn keeps(&self, sequence_number: u16) -> bool {
+        let mut state = lock(&self.state);
+        if *state == State::AwaitReply {
+            // Interleaved packets come in order: those before the reply are old. Waiting for it would
+            // keep its reader from reading it.
+            if *lock(&self.play_thread) == Some(std::thread::current().id()) {
+                return false;
+            }
+            let waits = |state: &mut State| *state == State::AwaitReply;
+            let waited = self.replied.wait_timeout_while(state, REPLY_LIMIT, waits);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if let State::DropBefore(first) = *state
+            && sequence_number.wrapping_sub(first) >= 1 << 15
+        {
+            return false;
+        }
+        *state = State::PassAll;
+        true
+    }
+}
+
+/// The sequence number of the first stream in a reply to PLAY.
+pub(super) fn first_sequence_number(reply: &str) -> Option<u16> {
+    let value = reply.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("RTP-Info").then_some(value)
+    })?;
+    let first = value.split(',').next()?;
+    first.split(';').find_map(|part| part.trim().strip_prefix("seq="))?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_from_before_a_seek_are_dropped() {
+        let filter = SeekFilter::default();
+        filter.flushed();
+        assert!(filter.keeps(7), "without a monitor");
+        std::thread::scope(|scope| drop(scope.spawn(|| filter.play_sent()).join()));
+        filter.flushed();
+        filter.play_replied(Some(65_535));
+        // Two old packets, the first new one, and the ones after it.
+        let kept = [65_533, 65_534, 65_535, 0, 1, 65_534].map(|number| filter.keeps(number));
+        assert_eq!(kept, [false, false, true, true, true, true]);
+        filter.flushed();
+        filter.play_replied(None);
+        assert!(filter.keeps(9), "a server without RTP-Info");
+    }
+
+    #[test]
+    fn a_packet_waits_for_the_reply_unless_its_thread_reads_it() {
+        let filter = SeekFilter::default();
+        std::thread::scope(|scope| drop(scope.spawn(|| filter.play_sent()).join()));
+        filter.flushed();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| filter.keeps(4));
+            filter.play_replied(Some(5));
+            assert!(!waiting.join().unwrap());
+        });
+        filter.flushed();
+        filter.play_sent();
+        assert!(!filter.keeps(5));
+        filter.play_replied(Some(6));
+        assert!(filter.keeps(6));
+    }
+
+    #[test]
+    fn the_sequence_number_is_read_from_rtp_info() {
+        let rows = [
+            ("RTSP/1.0 200 OK\r\nRTP-Info: url=rtsp://h/m/stream=0;seq=17;rtptime=3\r\n", Some(17)),
+            ("RTSP/1.0 200 OK\r\nRTP-Info: url=a;rtptime=3;seq=5,url=b;seq=9\r\n", Some(5)),
+            ("RTSP/1.0 200 OK\r\nRTP-Info: url=rtsp://h/m\r\n", None),
+            ("RTSP/1.0 200 OK\r\nRTP-Info: url=a;seq=70000\r\n", None),
+            ("RTSP/1.0 200 OK\r\n", None),
+        ];
+        for (reply, want) in rows {
+            assert_eq!(first_sequence_number(reply), want, "{reply}");
+        }
+    }
+}
