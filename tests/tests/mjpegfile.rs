@@ -139,11 +139,10 @@ fn the_intact_frames_of_every_broken_movie_are_read() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn seeks_in_a_parsed_movie_find_their_frame() -> Result<()> {
-    let images = movies::images(100, "I420")?;
+/// A pipeline that parses a movie of these images and has delivered the first one.
+fn parsed(images: &[Vec<u8>]) -> Result<(Folder, TestPipeline)> {
     let folder = Folder::new()?;
-    let movie = folder.file("movie", &movies::movie(&images)?)?;
+    let movie = folder.file("movie", &movies::movie(images)?)?;
     let line = format!(
         "filesrc location={} ! mjpegfileparse ! appsink name=out sync=false max-buffers=2",
         movie.display()
@@ -151,6 +150,13 @@ fn seeks_in_a_parsed_movie_find_their_frame() -> Result<()> {
     let pipeline = TestPipeline::launch(&line)?;
     pipeline.play()?;
     pipeline.sample()?;
+    Ok((folder, pipeline))
+}
+
+#[test]
+fn seeks_in_a_parsed_movie_find_their_frame() -> Result<()> {
+    let images = movies::images(100, "I420")?;
+    let (_folder, pipeline) = parsed(&images)?;
     let duration = pipeline.pipeline().query_duration::<gst::ClockTime>();
     assert_eq!(duration, Some(gst::ClockTime::from_seconds(5)));
     for accurate in [gst::SeekFlags::ACCURATE, gst::SeekFlags::empty()] {
@@ -173,15 +179,7 @@ fn a_long_movie_is_indexed_while_it_plays() -> Result<()> {
     const PLAYED: u32 = (FRAMES - INDEXED) / 16 + 1;
     let image = |number: u32| [&[0xff, 0xd8][..], &number.to_be_bytes(), &[0xff, 0xd9]].concat();
     let images: Vec<_> = (0..FRAMES).map(image).collect();
-    let folder = Folder::new()?;
-    let movie = folder.file("movie", &movies::movie(&images)?)?;
-    let line = format!(
-        "filesrc location={} ! mjpegfileparse ! appsink name=out sync=false max-buffers=2",
-        movie.display()
-    );
-    let pipeline = TestPipeline::launch(&line)?;
-    pipeline.play()?;
-    pipeline.sample()?;
+    let (_folder, pipeline) = parsed(&images)?;
     let seek = |frame: u32| -> Result<()> {
         let time = gst::ClockTime::from_mseconds(u64::from(frame) * 50);
         pipeline.pipeline().seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE, time)?;

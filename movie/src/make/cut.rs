@@ -10,6 +10,9 @@ use std::path::Path;
 /// Matroska file.
 const HEADER: usize = 64;
 
+/// The most boxes that are followed: each costs a read, and a hostile file has one in each 8 bytes.
+const MAX_BOXES: usize = 1_000_000;
+
 /// The length of an MP4, QuickTime, AVI or Matroska file in bytes, as its structure states it. `None`
 /// for other files and those that state no length.
 pub fn stated_length(path: &Path) -> Option<u64> {
@@ -36,7 +39,8 @@ fn read(file: &File, offset: u64) -> Option<Vec<u8>> {
 /// The end of the boxes of an MP4 or QuickTime file (ISO/IEC 14496-12 section 4.2).
 fn end_of_boxes(file: &File) -> Option<u64> {
     let mut offset = 0_u64;
-    while let Some(header) = read(file, offset) {
+    for _ in 0..MAX_BOXES {
+        let Some(header) = read(file, offset) else { return Some(offset) };
         let (size, rest) = header.split_first_chunk::<4>()?;
         let (name, rest) = rest.split_first_chunk::<4>()?;
         // Something else may follow the last box.
@@ -51,7 +55,7 @@ fn end_of_boxes(file: &File) -> Option<u64> {
         };
         offset = offset.checked_add(size.max(8))?;
     }
-    Some(offset)
+    None
 }
 
 /// The end of the RIFF chunks of an AVI file; large files have several.
