@@ -74,6 +74,14 @@ impl Guard {
         }
     }
 
+    /// The exit status of a process that has ended.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.0.try_wait()?)
+    }
+
     /// The process's number.
     pub fn id(&self) -> u32 {
         self.0.id()

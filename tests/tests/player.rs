@@ -26,7 +26,7 @@ fn until(what: &str, ready: impl FnMut() -> bool) {
 #[test]
 fn the_states_are_the_labs_and_a_movie_plays_twice() -> Result<()> {
     mjpeg_rtsp_tests::init();
-    let (_folder, mut server) = serve(20, &[])?;
+    let (_folder, mut server) = serve(40, &[])?;
     for transport in [Transport::Tcp, Transport::Udp] {
         let player =
             Player::new(&server.urls[0], &Options { transport, latency: 0, ..Options::default() })?;
@@ -43,11 +43,16 @@ fn the_states_are_the_labs_and_a_movie_plays_twice() -> Result<()> {
         let ends = Rc::new(Cell::new(0));
         let count = ends.clone();
         player.connect_end_of_movie(move || count.set(count.get() + 1));
+        // On a loaded machine the rest of the movie may end before a state is asked for.
+        let entered = Rc::new(RefCell::new(Vec::new()));
+        let slot = entered.clone();
+        player.connect_state(move |player| slot.borrow_mut().push(player.state()));
         let in_state = |state: State| {
             until(state.name(), || {
                 assert_eq!(*error.borrow(), None, "{transport:?}");
-                player.state() == state
+                entered.borrow().contains(&state)
             });
+            entered.borrow_mut().clear();
         };
 
         player.command("teardown");
@@ -67,13 +72,13 @@ fn the_states_are_the_labs_and_a_movie_plays_twice() -> Result<()> {
         player.command("pause");
         in_state(State::Ready);
         let paused = player.statistics().frames;
-        assert!(paused < 20);
+        assert!(paused < 40);
         player.command("play");
         in_state(State::Playing);
         until("the end", || ends.get() == 1);
         assert_eq!(player.state(), State::Ready);
         let first = player.statistics().frames;
-        assert!(first >= 20, "{first} frames");
+        assert!(first >= 40, "{first} frames");
 
         player.command("play");
         until("the second end", || {
@@ -81,9 +86,10 @@ fn the_states_are_the_labs_and_a_movie_plays_twice() -> Result<()> {
             ends.get() == 2
         });
         let second = player.statistics().frames - first;
-        assert!(second >= 20, "{transport:?}: {second} frames of 20 the second time");
+        assert!(second >= 40, "{transport:?}: {second} frames of 40 the second time");
         player.command("teardown");
         assert_eq!(player.state(), State::Init);
+        entered.borrow_mut().clear();
         player.command("setup");
         in_state(State::Ready);
         player.command("teardown");

@@ -3,12 +3,12 @@
 //! ximagesrc).
 
 use crate::programs::{Guard, program, run};
-use crate::{movies, wait_until};
-use anyhow::{Context, Result, ensure};
+use crate::{POLL, movies, wait_until};
+use anyhow::{Context, Result, bail, ensure};
 use std::fs::File;
 use std::io::Read;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest wait for the display or a window.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -33,7 +33,7 @@ impl Display {
         let numbers = home.path().join("display");
         let screen = format!("{}x{}x24", SCREEN.0, SCREEN.1);
         let server = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-screen", "0", &screen, "-nolisten", "tcp"])
+            .args(["-displayfd", "1", "-screen", "0", &screen, "-nolisten", "tcp", "-noreset"])
             .stdin(Stdio::null())
             .stdout(File::create(&numbers)?)
             .stderr(Stdio::null())
@@ -152,16 +152,23 @@ impl<'a> Window<'a> {
     /// If it does not open.
     pub fn open_by(display: &'a Display, command: &mut Command) -> Result<Self> {
         display.prepare(command);
-        let log = File::create(display.home().join("client.log"))?;
-        let child = command.stdin(Stdio::null()).stderr(log).spawn()?;
-        let process = Guard::new(child);
-        let mut window = String::new();
-        wait_until("the window", LIMIT, || {
+        let log = display.home().join("client.log");
+        let child = command.stdin(Stdio::null()).stderr(File::create(&log)?).spawn()?;
+        let mut process = Guard::new(child);
+        let end = Instant::now() + LIMIT;
+        let window = loop {
             let found = display.xdotool(&["search", "--onlyvisible", "--name", "mjpeg-rtsp"]);
-            window =
-                found.ok().and_then(|it| it.lines().last().map(str::to_owned)).unwrap_or_default();
-            !window.is_empty()
-        });
+            let found = found.unwrap_or_default();
+            if let Some(window) = found.lines().last() {
+                break window.to_owned();
+            }
+            let ended = process.ended()?;
+            if ended.is_some() || Instant::now() > end {
+                let log = std::fs::read_to_string(&log)?;
+                bail!("no window within {LIMIT:?}; the client's exit: {ended:?}; its log: {log}");
+            }
+            std::thread::sleep(POLL);
+        };
         display.xdotool(&["windowfocus", "--sync", &window])?;
         Ok(Self { display, process })
     }
