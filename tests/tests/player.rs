@@ -97,7 +97,7 @@ fn the_states_are_the_labs_and_a_movie_plays_twice() -> Result<()> {
     server.is_well()
 }
 
-/// A player, and a hash of each picture that it has decoded.
+/// A player, and a hash of each picture that it has given to its sink.
 fn watched(url: &str, transport: Transport) -> Result<(Player, Arc<Mutex<Vec<u64>>>)> {
     watched_with(url, &Options { transport, latency: 0, ..Options::default() })
 }
@@ -107,6 +107,8 @@ fn watched_with(url: &str, options: &Options) -> Result<(Player, Arc<Mutex<Vec<u
     let sink = gst::ElementFactory::make("fakesink").property("sync", true).build()?;
     let pictures = Arc::new(Mutex::new(Vec::new()));
     let hashes = pictures.clone();
+    player.set_video_sink(&sink);
+    // After the player's own probe, which keeps the frame of a step until the server has paused.
     let pad = sink.static_pad("sink").expect("every sink has one");
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         if let Some(picture) = info.buffer().and_then(|buffer| buffer.map_readable().ok()) {
@@ -116,7 +118,6 @@ fn watched_with(url: &str, options: &Options) -> Result<(Player, Arc<Mutex<Vec<u
         }
         gst::PadProbeReturn::Ok
     });
-    player.set_video_sink(&sink);
     player.connect_error(|text| panic!("{text}"));
     Ok((player, pictures))
 }
