@@ -99,6 +99,11 @@ pub struct Arguments {
     #[arg(long, value_name = "FOLDER", requires = "headless")]
     pub save: Option<PathBuf>,
 
+    /// Write a line for each frame that arrives over RTP to this CSV file: arrival, sequence numbers, RTP
+    /// timestamp, size
+    #[arg(long, value_name = "FILE", requires = "headless")]
+    pub frames_csv: Option<PathBuf>,
+
     /// Print the summary as one JSON object
     #[arg(long, requires = "headless")]
     pub json: bool,

@@ -2,9 +2,9 @@
 //! The front end for scripts: counts and saves frames, prints a summary, and exits.
 
 use crate::cli::Arguments;
-use crate::player::{Exchange, Player, blank_password, lock, packed_rows, save_rgb};
+use crate::player::{Exchange, Player, Protocol, blank_password, lock, packed_rows, save_rgb};
 use crate::termination::Termination;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use gst::prelude::*;
 use mjpeg_program::log;
 use serde::Serialize;
@@ -34,15 +34,33 @@ struct RenderedFrames {
 }
 
 /// Printed at the end, as text or JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Summary {
     frames: u64,
+    /// RTP packets lost; what follows them is `null` for a source without RTP.
     lost: u64,
+    received: Option<u64>,
+    repeated: Option<u64>,
+    late: Option<u64>,
+    undecoded: u64,
+    jitter_ms: Option<f64>,
+    longest_gap_ms: Option<f64>,
     width: u32,
     height: u32,
     first_frame_ms: Option<f64>,
     seconds: f64,
     bits_per_second: f64,
+    /// Why it ended early, in one line.
+    error: Option<String>,
+}
+
+/// Reports that a source cannot be opened, as the summary would.
+pub fn report_unusable(error: &anyhow::Error, arguments: &Arguments) -> Result<()> {
+    let error = Some(format!("{error:#}"));
+    if arguments.json {
+        Summary { error, ..Summary::default() }.print(true)?;
+    }
+    Ok(())
 }
 
 pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitCode> {
@@ -51,6 +69,14 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
             .with_context(|| format!("cannot create the folder {}", folder.display()))?;
     }
     let rendered = Arc::new(Mutex::new(RenderedFrames::default()));
+    if let Some(path) = &arguments.frames_csv {
+        ensure!(
+            player.protocol() != Protocol::None,
+            "--frames-csv describes packets, but {} is not played over RTP",
+            blank_password(source)
+        );
+        player.start_frame_log(path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     player.set_video_sink(&sink(player, &rendered, arguments)?);
     let main_loop = glib::MainLoop::new(None, false);
     let error = Rc::new(RefCell::new(None));
@@ -98,27 +124,43 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
         main_loop.run();
     }
     let statistics = player.statistics();
+    let longest_gap = player.longest_gap();
     player.command("teardown");
+    let logged = player.finish_frame_log();
 
     let rendered = lock(&rendered).clone();
     let seconds =
         rendered.last.zip(rendered.first).map_or(0.0, |(last, first)| (last - first).as_secs_f64());
     let (width, height) = rendered.size.unwrap_or_default();
+    let error =
+        error.take().or_else(|| (rendered.count == 0).then(|| "no frame was received".to_owned()));
+    // A signal is no error: it may come before the first frame.
+    let error = error.filter(|_| !termination.is_requested());
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    let has_packets = player.protocol() != Protocol::None;
     let summary = Summary {
         frames: rendered.count,
         lost: statistics.lost,
+        received: has_packets.then_some(statistics.received),
+        repeated: has_packets.then_some(statistics.repeated),
+        late: has_packets.then_some(statistics.late),
+        undecoded: statistics.undecoded,
+        jitter_ms: has_packets.then(|| milliseconds(Duration::from_nanos(statistics.jitter))),
+        longest_gap_ms: has_packets.then(|| milliseconds(longest_gap)),
         width,
         height,
         first_frame_ms: rendered.first.map(|first| (first - start).as_secs_f64() * 1000.0),
         seconds,
         bits_per_second: bit_rate(statistics.bytes, seconds),
+        error: error.clone(),
     };
     summary.print(arguments.json).context("cannot write to standard output")?;
+    if let (Err(failed), Some(path)) = (logged, &arguments.frames_csv) {
+        anyhow::bail!("cannot write {}: {failed}", path.display());
+    }
     if let Some(code) = termination.exit_code() {
         return Ok(code);
     }
-    let error =
-        error.take().or_else(|| (rendered.count == 0).then(|| "no frame was received".to_owned()));
     if let Some(text) = error {
         tracing::error!("{}: {text}", blank_password(source));
         return Ok(ExitCode::FAILURE);

@@ -39,7 +39,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let source = arguments
         .source()?
         .context("no source; name one, as in mjpeg-rtsp-client rtsp://HOST:PORT/MOVIE")?;
-    let player = Player::new(&source, &arguments.options())?;
+    let player = match Player::new(&source, &arguments.options()) {
+        Ok(player) => player,
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            if arguments.headless {
+                headless::report_unusable(&error, arguments)?;
+            }
+            return Err(error);
+        }
+    };
     if arguments.headless {
         headless::run(&player, &source, arguments)
     } else {

@@ -14,6 +14,7 @@ pub mod mjpegfileparse;
 pub mod mjpegfilesrc;
 pub mod movie;
 pub mod movie_file;
+pub mod movie_position;
 mod pads;
 mod registration;
 pub mod rtp;

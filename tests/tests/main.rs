@@ -14,6 +14,7 @@ mod movie_program;
 mod pipelines;
 mod playback;
 mod player;
+mod positions;
 mod readme;
 mod recode;
 mod requests;

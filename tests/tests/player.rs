@@ -328,6 +328,28 @@ fn silence_is_reported_while_it_lasts_and_a_lost_server_by_its_kind() -> Result<
 }
 
 #[test]
+fn a_command_without_a_reply_fails_in_the_window_as_well() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    mjpeg_rtsp_client::player::register_rtsp_monitor()?;
+    // Connections are established by the system and never accepted.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let engine = Engine::start(|| {})?;
+    let timeout = Duration::from_secs(1);
+    let source = format!("rtsp://{}/movie.mjpeg", silent.local_addr()?);
+    engine.open(&source, Options { timeout, ..Options::default() }, true);
+    let mut kind = None;
+    wait_until("a failure", Duration::from_secs(10), || {
+        kind = engine.events().find_map(|event| match event {
+            Event::Failed(failure) => Some(failure.kind),
+            _ => None,
+        });
+        kind.is_some()
+    });
+    assert_eq!(kind, Some(FailureKind::NoReply));
+    Ok(())
+}
+
+#[test]
 fn each_failure_has_its_kind() -> Result<()> {
     mjpeg_rtsp_tests::init();
     let (_folder, mut server) = serve(20, &[])?;
@@ -347,7 +369,9 @@ fn each_failure_has_its_kind() -> Result<()> {
         (format!("rtsp://{closed}/movie.mjpeg"), FailureKind::NoConnection),
         (format!("labrtsp://{closed}/movie.mjpeg"), FailureKind::NoConnection),
         (format!("labrtsp://{}/movie.mjpeg", failing.address()), FailureKind::Refused),
-        ("/no/such/movie.mjpeg".to_owned(), FailureKind::Other),
+        ("/no/such/movie.mjpeg".to_owned(), FailureKind::NotFound),
+        ("rtsp://no-such-host.invalid/movie.mjpeg".to_owned(), FailureKind::UnknownHost),
+        ("labrtsp://no-such-host.invalid:1/movie.mjpeg".to_owned(), FailureKind::UnknownHost),
     ];
     let engine = Engine::start(|| {})?;
     let fails = |source: &str, want: &dyn Fn(FailureKind) -> bool| {

@@ -150,7 +150,9 @@ impl Borders {
         pad.add_probe(mask, move |_, info| {
             let mut keep = true;
             borders.run(&border, || keep = f(info));
-            if keep { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
+            // The binding consumes what is not kept, and GStreamer 1.22 reports a missing object if it is
+            // to drop what has been consumed.
+            if keep { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Handled }
         });
     }
 }
@@ -225,11 +227,19 @@ impl Player {
         mut f: impl FnMut(&Self) -> glib::ControlFlow + 'static,
     ) {
         let weak = self.downgrade();
-        glib::timeout_add_local(interval, move || {
-            let Some(player) = weak.upgrade() else { return glib::ControlFlow::Break };
-            player.guarded(name, || f(&player)).unwrap_or(glib::ControlFlow::Break)
+        // In the player's own context: glib's local timers run in the global default context.
+        glib::MainContext::ref_thread_default().spawn_local(async move {
+            loop {
+                glib::timeout_future(interval).await;
+                let Some(player) = weak.upgrade() else { return };
+                let next = player.guarded(name, || f(&player));
+                if next != Some(glib::ControlFlow::Continue) {
+                    return;
+                }
+            }
         });
     }
+
     /// Calls `f` once, after `delay`.
     pub(super) fn after(&self, delay: Duration, name: &'static str, f: impl Fn(&Self) + 'static) {
         self.every(delay, name, move |player| {

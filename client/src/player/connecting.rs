@@ -94,6 +94,7 @@ impl ConnectError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::Certificate { .. } => FailureKind::Untrusted,
+            Self::UnknownHost { .. } => FailureKind::UnknownHost,
             Self::NoTls { .. } | Self::NoTunnel { .. } => FailureKind::Refused,
             _ => FailureKind::NoConnection,
         }

@@ -4,8 +4,10 @@
 use super::border;
 use super::history::{self, History};
 use super::protocol_log::ProtocolLog;
-use super::{Command, Failure, FailureKind, LatestPicture, Options, Packet, Player, Protocol};
-use super::{Recording, State, Statistics, lock};
+use super::{
+    Command, Failure, FailureKind, LatestPicture, NewPlayerError, Options, Packet, Player,
+};
+use super::{Protocol, Recording, State, Statistics, lock};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use mjpeg_program::border::{Panicked, guarded};
@@ -327,7 +329,11 @@ impl Session {
                 }
             }
             Err(error) => {
-                let failure = Failure::new(FailureKind::Other, &format!("{error:#}"));
+                let kind = match error.downcast_ref() {
+                    Some(NewPlayerError::Source(_)) => FailureKind::NotFound,
+                    _ => FailureKind::Other,
+                };
+                let failure = Failure::new(kind, &format!("{error:#}"));
                 self.report_open_failure(failure);
             }
         }
@@ -379,6 +385,7 @@ impl Session {
             State::Init => {
                 self.set_up_at.set(None);
                 self.playing_since.set(None);
+                self.shared.picture.clear();
             }
             State::Ready => {
                 self.playing_since.set(None);

@@ -13,9 +13,11 @@ pub enum FailureKind {
         /// A port that is free.
         free: Option<u16>,
     },
-    /// There is no connection: no server listens there, or the host is unknown or does not answer.
+    /// There is no connection: no server listens there, or the host does not answer.
     NoConnection,
-    /// The server has no such movie.
+    /// The host's name has no known address.
+    UnknownHost,
+    /// The server has no such movie, or there is no such file.
     NotFound,
     /// The server requires a user and a password, or refuses the given ones.
     NotAuthorized,
@@ -23,7 +25,9 @@ pub enum FailureKind {
     Untrusted,
     /// The server refused a request.
     Refused,
-    /// No packet or no answer arrived in time.
+    /// The server did not reply to a request in time.
+    NoReply,
+    /// No packet arrived in time.
     Silent,
     /// The connection was lost.
     Lost,
@@ -61,9 +65,16 @@ impl Failure {
 
 fn kind(message: &gst::message::Error) -> FailureKind {
     let error = message.error();
-    // labrtspsrc states that a connection was lost, and which port is free.
-    if message.details().is_some_and(|it| it.get::<bool>("connection-lost") == Ok(true)) {
-        return FailureKind::Lost;
+    // labrtspsrc states its causes, and which port is free.
+    let has = |name| message.details().is_some_and(|it| it.get::<bool>(name) == Ok(true));
+    for (name, kind) in [
+        ("connection-lost", FailureKind::Lost),
+        ("unknown-host", FailureKind::UnknownHost),
+        ("no-reply", FailureKind::NoReply),
+    ] {
+        if has(name) {
+            return kind;
+        }
     }
     let free = message.details().and_then(|it| it.get::<u32>("free-port").ok());
     // rtspsrc states the server's answer.

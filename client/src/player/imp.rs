@@ -14,6 +14,7 @@ use glib::prelude::*;
 use glib::subclass::Signal;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
+use gstmjpegfile::movie_position;
 use mjpeg_program::border::{Panicked, guarded};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -44,8 +45,14 @@ pub struct Player {
     /// The movie has ended: the next play starts from the first frame.
     ended: Cell<bool>,
     seeking: Cell<bool>,
+    /// PAUSE is sent when the pipeline has reached PLAYING again after a seek.
+    pause_waits: Cell<bool>,
     next_seek: Cell<Option<gst::ClockTime>>,
+    /// Target of the last seek.
+    sought: Cell<Option<gst::ClockTime>>,
     rate: Cell<PlaybackRate>,
+    /// The element that shows the pictures.
+    sink: glib::WeakRef<gst::Element>,
     stepper: Stepper,
     exchange_listeners: RefCell<Vec<ExchangeListener>>,
     /// How far the exchange with the server has got.
@@ -156,6 +163,7 @@ impl Player {
         self.borders.on_signal(&playbin, "deep-element-added", "element-added", move |values| {
             let element = values.get(2)?.get::<gst::Element>().ok()?;
             Recorder::watch_decoder(&recorder, &collector, &borders, &element);
+            Collector::watch_depayloader(&collector, &borders, &element);
             None
         });
         let watch = playbin.bus().and_then(|bus| {
@@ -181,12 +189,23 @@ impl Player {
         if let Some(playbin) = self.playbin() {
             playbin.set_property("video-sink", sink);
         }
+        self.sink.set(Some(sink));
         let Some(pad) = sink.static_pad("sink") else { return };
         let collector = self.collector.clone();
         self.borders.on_pad(&pad, gst::PadProbeType::BUFFER, "shown-frames", move |_| {
             collector.frames.fetch_add(1, Ordering::Relaxed);
         });
         self.stepper.watch_frames(&pad, self.playbin().and_then(gst::Element::bus), &self.borders);
+    }
+
+    /// See [`super::Player::position`].
+    pub fn position(&self) -> Option<gst::ClockTime> {
+        let target = self.stepper.start_position();
+        let shown = || self.sink.upgrade().and_then(|sink| shown_position(&sink));
+        // A seek removes the frame on screen until the next one arrives.
+        let sought = || self.sought.get().filter(|_| self.seeking.get());
+        let asked = || self.playbin()?.query_position();
+        target.or_else(shown).or_else(sought).or_else(asked)
     }
 
     pub(crate) fn borders(&self) -> &Borders {
@@ -261,8 +280,37 @@ impl Player {
             self.seeking.set(false);
             self.collector.pause();
             self.stepper.cancel();
-            self.start(Command::Pause, gst::State::Paused);
+            if self.protocol.get() != Protocol::None && !self.has_reached(gst::State::Playing) {
+                // During a change of state to PLAYING, one to PAUSED would only end it: the source would
+                // not be paused.
+                self.announce(Command::Pause);
+                self.pause_waits.set(true);
+                self.watch_step();
+            } else {
+                self.start(Command::Pause, gst::State::Paused);
+            }
         }
+    }
+
+    /// Pauses, if that waits and the pipeline has settled.
+    pub(super) fn pause_if_settled(&self) {
+        if self.pause_waits.get() && self.has_reached(gst::State::Playing) {
+            self.pause_waits.set(false);
+            self.change_state(gst::State::Paused);
+        }
+    }
+
+    /// Whether a pause waits for the pipeline.
+    pub(super) fn pause_waits(&self) -> bool {
+        self.pause_waits.get()
+    }
+
+    /// Whether the pipeline is in this state and no change of state is in progress.
+    pub(super) fn has_reached(&self, state: gst::State) -> bool {
+        self.playbin().is_some_and(|playbin| {
+            let (_, current, pending) = playbin.state(gst::ClockTime::ZERO);
+            current == state && pending == gst::State::VoidPending
+        })
     }
 
     fn teardown(&self) {
@@ -275,6 +323,7 @@ impl Player {
     /// Ends the session: sends TEARDOWN, and waits a limited time for its answer.
     fn close(&self) {
         self.pending.set(None);
+        self.pause_waits.set(false);
         self.seeking.set(false);
         self.next_seek.set(None);
         self.ended.set(false);
@@ -390,6 +439,12 @@ impl Player {
             self.fail(&Failure::new(FailureKind::Silent, text));
             return;
         }
+        self.announce(pending);
+        self.change_state(target);
+    }
+
+    /// Notes that `pending` is being carried out. It fails if the server does not answer in time.
+    fn announce(&self, pending: Command) {
         self.pending.set(Some(pending));
         self.commands.set(self.commands.get() + 1);
         if self.protocol.get() == Protocol::Rtsp {
@@ -403,6 +458,9 @@ impl Player {
                 }
             });
         }
+    }
+
+    fn change_state(&self, target: gst::State) {
         let Some(playbin) = self.playbin() else { return };
         if playbin.set_state(target).is_err() {
             // The reason, if there is one, is on the bus.
@@ -413,6 +471,20 @@ impl Player {
                 _ => Failure::new(FailureKind::Other, "the source cannot be opened"),
             };
             self.fail(&failure);
+        } else if target == gst::State::Playing {
+            Self::start_source(playbin);
+        }
+    }
+
+    /// Starts the source, if the pipeline waits in PAUSED for a frame that only the source's PLAY brings:
+    /// if it was paused when the sink had no frame.
+    fn start_source(playbin: &gst::Element) {
+        let (_, _, pending) = playbin.state(gst::ClockTime::ZERO);
+        let source = playbin.property::<Option<gst::Element>>("source");
+        let Some(source) = source.filter(|_| pending == gst::State::Playing) else { return };
+        let (_, current, pending) = source.state(gst::ClockTime::ZERO);
+        if current == gst::State::Paused && pending == gst::State::VoidPending {
+            let _ = source.set_state(gst::State::Playing);
         }
     }
 
@@ -458,6 +530,7 @@ impl Player {
 
     fn on_bus_message(&self, message: &gst::Message) {
         self.handle_message(message);
+        self.pause_if_settled();
         self.advance_step();
     }
 
@@ -496,6 +569,7 @@ impl Player {
             }
             MessageView::Eos(_) => {
                 self.pending.set(None);
+                self.pause_waits.set(false);
                 self.stepper.cancel();
                 self.ended.set(true);
                 if let Some(playbin) = self.playbin() {
@@ -554,6 +628,7 @@ impl Player {
         }
         let none = gst::ClockTime::NONE;
         let (set, keep) = (gst::SeekType::Set, gst::SeekType::None);
+        self.sought.set(Some(position));
         let accepted = playbin.seek(rate, flags, set, Some(position), keep, none);
         self.seeking.set(accepted.is_ok());
     }
@@ -563,6 +638,24 @@ impl Player {
         self.rate.set(PlaybackRate(rate));
         self.seek(position);
     }
+}
+
+/// The position of the frame that a sink shows, if the sink keeps it.
+fn shown_position(sink: &gst::Element) -> Option<gst::ClockTime> {
+    let bin = sink.downcast_ref::<gst::Bin>();
+    // autovideosink is a bin around the sink that shows the pictures.
+    let inner = bin.and_then(|bin| bin.iterate_sinks().into_iter().flatten().next());
+    if let Some(inner) = inner {
+        return shown_position(&inner);
+    }
+    sink.find_property("last-sample")?;
+    let sample = sink.property::<Option<gst::Sample>>("last-sample")?;
+    let buffer = sample.buffer()?;
+    let by_time = || {
+        let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+        segment.to_stream_time(buffer.pts())
+    };
+    movie_position::of(buffer).or_else(by_time)
 }
 
 /// The type and code of a PROGRESS message. [`gst::message::Progress::get`] also reads the text,

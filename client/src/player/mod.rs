@@ -18,15 +18,18 @@ pub mod engine;
 mod exchange;
 mod explain;
 mod failure;
+mod frame_log;
 mod history;
 mod imp;
 pub mod movies;
 mod packets;
 mod pictures;
+mod play_reply;
 mod progress;
 mod protocol_log;
 mod recorder;
 mod rtsp_monitor;
+mod running_time;
 mod seek_filter;
 mod sources;
 mod statistics;
@@ -46,6 +49,7 @@ pub use exchange::Exchange;
 pub use explain::blank_password;
 pub use failure::{Failure, FailureKind};
 pub use gstmjpegfile::labrtspsrc::Dialect;
+pub(crate) use history::INTERVAL as SAMPLE_INTERVAL;
 pub use history::{History, Sample};
 pub use packets::Packet;
 pub use pictures::{LatestPicture, Picture, SaveError};
@@ -255,9 +259,9 @@ impl Player {
         self.property("state")
     }
 
-    /// The position of playback; while a seek waits for PLAY, its target.
+    /// The position in the movie of the frame on screen; during a seek, its target.
     pub fn position(&self) -> Option<gst::ClockTime> {
-        self.imp().stepper().start_position().or_else(|| self.imp().playbin()?.query_position())
+        self.imp().position()
     }
 
     /// Length of the movie, if the source states it.
@@ -341,6 +345,22 @@ impl Player {
     /// The recording in progress.
     pub fn recording(&self) -> Option<Recording> {
         self.imp().recorder().recording()
+    }
+
+    /// Starts to write a line of comma-separated values for each frame that arrives.
+    ///
+    /// # Errors
+    /// If the file cannot be created.
+    pub fn start_frame_log(&self, path: &Path) -> std::io::Result<()> {
+        self.imp().collector().start_frame_log(std::fs::File::create(path)?)
+    }
+
+    /// Ends the log of frames.
+    ///
+    /// # Errors
+    /// If the file could not be written.
+    pub fn finish_frame_log(&self) -> std::io::Result<()> {
+        self.imp().collector().finish_frame_log()
     }
 
     /// The last packet that arrived.

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Statistics of the received RTP packets: the last header, jitter, arrival times of frames.
 
-use gstmjpegfile::rtp::RtpHeader;
+use super::frame_log::FrameLog;
+use gstmjpegfile::rtp::{PacketCounts, RtpHeader, SequenceCounter};
+use std::fs::File;
+use std::io::{self, BufWriter};
 use std::time::{Duration, Instant};
 
 /// Ticks per second of RTP timestamps of video (RFC 2435 section 3; the lab uses the same).
@@ -16,6 +19,9 @@ pub struct Packet {
     pub payload_len: usize,
 }
 
+/// The most packets that wait for the reply to PLAY. More than these are counted without it.
+const MAX_HELD: usize = 4096;
+
 /// Collects the statistics from the packets of one stream, in order of arrival.
 #[derive(Debug, Default)]
 pub(super) struct PacketTracker {
@@ -29,6 +35,15 @@ pub(super) struct PacketTracker {
     /// Arrival of the current frame's first packet.
     frame_start: Option<Instant>,
     longest_gap: Duration,
+    counter: SequenceCounter,
+    /// The highest sequence number.
+    highest: Option<u16>,
+    /// Sequence numbers that have arrived between a PLAY request and its reply, which tells whether
+    /// they belong to the new position.
+    held: Option<Vec<u16>>,
+    frame_log: Option<FrameLog<BufWriter<File>>>,
+    /// Why the log of frames ended early.
+    frame_log_error: Option<io::Error>,
 }
 
 impl PacketTracker {
@@ -57,6 +72,84 @@ impl PacketTracker {
             self.frame_start = Some(now);
         }
         self.last = Some(Packet { header, payload_len: payload.len() });
+        self.log_packet(&header, payload.len(), now);
+        match &mut self.held {
+            Some(held) if held.len() < MAX_HELD => held.push(header.sequence_number),
+            _ => self.count(header.sequence_number),
+        }
+    }
+
+    fn log_packet(&mut self, header: &RtpHeader, payload_len: usize, now: Instant) {
+        let Some(log) = &mut self.frame_log else { return };
+        if let Err(error) = log.push(header, payload_len, now) {
+            self.frame_log = None;
+            self.frame_log_error = Some(error);
+        }
+    }
+
+    /// Starts to write a line for each frame that arrives.
+    pub fn start_frame_log(&mut self, file: File) -> io::Result<()> {
+        self.frame_log = Some(FrameLog::start(BufWriter::new(file))?);
+        Ok(())
+    }
+
+    /// Ends the log of frames.
+    pub fn finish_frame_log(&mut self) -> io::Result<()> {
+        if let Some(error) = self.frame_log_error.take() {
+            return Err(error);
+        }
+        self.frame_log.take().map_or(Ok(()), |log| log.finish().map(drop))
+    }
+
+    /// Forgets all packets. The log of frames goes on.
+    pub fn reset(&mut self) {
+        let (frame_log, frame_log_error) = (self.frame_log.take(), self.frame_log_error.take());
+        *self = Self { frame_log, frame_log_error, ..Self::default() };
+    }
+
+    fn count(&mut self, number: u16) {
+        self.counter.push(number);
+        if self.highest.is_none_or(|highest| distance(highest, number) > 0) {
+            self.highest = Some(number);
+        }
+    }
+
+    /// Received, lost, repeated and late packets, by their sequence numbers.
+    pub fn counts(&self) -> PacketCounts {
+        self.counter.counts()
+    }
+
+    /// Notes that PLAY is sent. Packets that arrive before its reply may be those of either position.
+    pub fn play_sent(&mut self) {
+        self.held.get_or_insert_default();
+    }
+
+    /// Notes that PLAY has been refused: the numbers go on.
+    pub fn play_refused(&mut self) {
+        let held = self.held.take().unwrap_or_default();
+        held.into_iter().for_each(|number| self.count(number));
+    }
+
+    /// Notes the reply to PLAY, with the sequence number of the first packet after it. What was sent
+    /// before it and has not arrived is not counted as lost: a seek drops it.
+    pub fn play_replied(&mut self, first: Option<u16>) {
+        let held = self.held.take().unwrap_or_default();
+        let highest = self.highest;
+        let is_new = |number: &u16| {
+            first.is_none_or(|first| {
+                let from_first = distance(first, *number);
+                // Some servers number packets anew after each PLAY.
+                let from_old = highest.map(|highest| distance(highest, *number).unsigned_abs());
+                from_first >= 0
+                    && from_old.is_none_or(|from_old| from_first.unsigned_abs() <= from_old)
+            })
+        };
+        let (new, old): (Vec<u16>, Vec<u16>) = held.into_iter().partition(is_new);
+        old.into_iter().for_each(|number| self.count(number));
+        self.counter.restart(first);
+        self.highest = None;
+        new.into_iter().for_each(|number| self.count(number));
+        self.pause();
     }
 
     /// The last packet that arrived.
@@ -84,6 +177,11 @@ impl PacketTracker {
         self.previous_ticks = None;
         self.frame_start = None;
     }
+}
+
+/// The steps from one sequence number to another, -32 768 to 32 767.
+fn distance(from: u16, to: u16) -> i16 {
+    to.wrapping_sub(from).cast_signed()
 }
 
 #[cfg(test)]
@@ -134,5 +232,65 @@ mod tests {
         let last = packets.last().expect("a packet was pushed");
         assert_eq!((last.header.sequence_number, last.payload_len), (5, 3));
         assert_eq!(packets.last_arrival(), Some(at(5000)));
+    }
+
+    #[test]
+    fn packets_around_the_reply_to_play_count_for_their_position() {
+        enum Step {
+            Packets(&'static [u16]),
+            Play,
+            Reply(Option<u16>),
+        }
+        use Step::{Packets, Play, Reply};
+        type Row<'a> = (&'a str, &'a [Step], (u64, u64));
+        let rows: [Row; 7] = [
+            ("no reply seen", &[Packets(&[1, 2, 4])], (3, 1)),
+            (
+                "a seek drops 5 to 8",
+                &[Packets(&[3, 4]), Play, Reply(Some(9)), Packets(&[9, 11])],
+                (4, 1),
+            ),
+            (
+                "before the reply",
+                &[Packets(&[3, 4]), Play, Packets(&[5, 6, 7]), Reply(Some(6)), Packets(&[8])],
+                (6, 0),
+            ),
+            (
+                "the first is lost",
+                &[Packets(&[3]), Play, Packets(&[5]), Reply(Some(4)), Packets(&[6])],
+                (3, 1),
+            ),
+            (
+                "a new numbering",
+                &[Packets(&[100, 101]), Play, Packets(&[102, 0]), Reply(Some(0)), Packets(&[1])],
+                (5, 0),
+            ),
+            (
+                "no number in the reply",
+                &[Packets(&[3]), Play, Packets(&[40]), Reply(None), Packets(&[42])],
+                (3, 1),
+            ),
+            (
+                "two requests",
+                &[Play, Play, Reply(Some(1)), Packets(&[1]), Reply(Some(2)), Packets(&[2])],
+                (2, 0),
+            ),
+        ];
+        for (name, steps, want) in rows {
+            let mut tracker = PacketTracker::default();
+            for step in steps {
+                match step {
+                    Packets(numbers) => {
+                        for number in *numbers {
+                            tracker.push(&packet(*number, 0, true), Instant::now());
+                        }
+                    }
+                    Play => tracker.play_sent(),
+                    Reply(first) => tracker.play_replied(*first),
+                }
+            }
+            let counts = tracker.counts();
+            assert_eq!((counts.received, counts.lost), want, "{name}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{Borders, lock};
 use gst_video::prelude::*;
+use gstmjpegfile::movie_position;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,7 +43,8 @@ impl Picture {
         let info = gst_video::VideoInfo::from_caps(sample.caps()?).ok()?;
         let buffer = sample.buffer_owned()?;
         let segment = sample.segment().and_then(|it| it.downcast_ref::<gst::ClockTime>());
-        let position = segment.and_then(|segment| segment.to_stream_time(buffer.pts()));
+        let by_time = segment.and_then(|segment| segment.to_stream_time(buffer.pts()));
+        let position = movie_position::of(&buffer).or(by_time);
         let arrival = segment.and_then(|segment| segment.to_running_time(buffer.pts()));
         let playout_delay = now.zip(arrival).map(|(now, arrival)| now.saturating_sub(arrival));
         let frame_rate = fraction(info.fps()).filter(|rate| *rate > 0.0);

@@ -140,13 +140,14 @@ impl Progress {
         if is_rtsp && self.method.is_none() {
             return ConnectError::NoAnswer { server, limit }.into();
         }
+        let no_reply = is_rtsp && (self.waits || self.method.as_deref() != Some("PLAY"));
         let text = if is_rtsp && self.waits {
             format!(
                 "{server} does not reply to {} within {seconds} s: the server may be busy or slow \
                  (--timeout), or another program than an RTSP server may listen on this port",
                 self.method()
             )
-        } else if is_rtsp && self.method.as_deref() != Some("PLAY") {
+        } else if no_reply {
             format!(
                 "the stream was not set up within {seconds} s; {server} has sent {} replies, the last \
                  one to {}: {}",
@@ -162,7 +163,7 @@ impl Progress {
         } else {
             format!("no new frame within {seconds} s")
         };
-        Failure::new(FailureKind::Silent, &text)
+        Failure::new(if no_reply { FailureKind::NoReply } else { FailureKind::Silent }, &text)
     }
 }
 
@@ -189,14 +190,14 @@ mod tests {
             (
                 "no reply",
                 vec![request("OPTIONS")],
-                FailureKind::Silent,
+                FailureKind::NoReply,
                 "h:554 does not reply to OPTIONS within 1 s: the server may be busy or slow \
                  (--timeout), or another program than an RTSP server may listen on this port",
             ),
             (
                 "no SETUP",
                 vec![request("OPTIONS"), reply("200 OK"), request("DESCRIBE"), reply("302 Found")],
-                FailureKind::Silent,
+                FailureKind::NoReply,
                 "the stream was not set up within 1 s; h:554 has sent 2 replies, the last one to \
                  DESCRIBE: 302 Found",
             ),

@@ -45,7 +45,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Stops the recording in progress; `None` if there is none.
+    /// Stops the recording in progress; `None` if there is none. A file without a frame is removed.
     pub fn stop(&self) -> Option<Recording> {
         let writer = lock(&self.writer).take();
         let mut recording = lock(&self.recording).take()?;
@@ -53,6 +53,10 @@ impl Recorder {
             && let Err(error) = writer.into_inner().flush()
         {
             recording.error = Some(error.to_string());
+        }
+        if recording.frames == 0 {
+            // One that cannot be removed has no frame either.
+            let _ = std::fs::remove_file(&recording.path);
         }
         Some(recording)
     }

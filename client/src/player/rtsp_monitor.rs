@@ -9,7 +9,7 @@
 //! extension.
 #![allow(unsafe_code)] // The bindings lack the interface and the headers of RTSP messages.
 
-use super::seek_filter::{self, SeekFilter};
+use super::play_reply::{PlayReply, video_control};
 use super::statistics::Collector;
 use super::{border, lock};
 use glib::prelude::*;
@@ -68,6 +68,8 @@ mod imp {
     pub struct RtspMonitor {
         source: Mutex<glib::WeakRef<gst::Element>>,
         collector: Mutex<Weak<Collector>>,
+        /// Control URL of the video stream in the SDP.
+        video_control: Mutex<Option<String>>,
         /// After a panic it reports nothing more.
         panicked: AtomicBool,
         /// Redirects that the servers have replied.
@@ -113,10 +115,24 @@ mod imp {
             *lock(&self.collector) = Arc::downgrade(collector);
         }
 
-        /// Runs `f` with the filter for packets from before a seek.
-        pub(in crate::player) fn with_seek_filter(&self, f: impl FnOnce(&SeekFilter)) {
+        /// Notes that a PLAY request is sent.
+        pub fn play_sent(&self) {
             if let Some(collector) = lock(&self.collector).upgrade() {
-                f(&collector.seek_filter);
+                collector.play_sent();
+            }
+        }
+
+        /// Notes a reply.
+        pub fn replied(&self, request: &str, reply: &str) {
+            let accepted = reply.split(' ').nth(1) == Some("200");
+            if request.starts_with("DESCRIBE ") && accepted {
+                *lock(&self.video_control) = video_control(reply).map(str::to_owned);
+            } else if is_play(request)
+                && let Some(collector) = lock(&self.collector).upgrade()
+            {
+                let control = lock(&self.video_control).clone();
+                let parsed = PlayReply::parse(reply, control.as_deref());
+                collector.play_replied(accepted.then_some(parsed));
             }
         }
 
@@ -190,7 +206,7 @@ unsafe extern "C" fn before_send(
         with_monitor(monitor, |monitor| {
             if let Some(text) = request_text(request, None) {
                 if is_play(&text) {
-                    monitor.with_seek_filter(SeekFilter::play_sent);
+                    monitor.play_sent();
                 }
                 monitor.post(gst::Structure::builder(REQUEST_SENT).field("request", text).build());
             }
@@ -211,10 +227,7 @@ unsafe extern "C" fn after_send(
             // The connection writes CSeq as the first header, but does not add it to `request`.
             let cseq = text.lines().find_map(|line| line.strip_prefix("CSeq: "));
             if let Some(request) = request_text(request, cseq) {
-                if is_play(&request) {
-                    let first = seek_filter::first_sequence_number(&text);
-                    monitor.with_seek_filter(|filter| filter.play_replied(first));
-                }
+                monitor.replied(&request, &text);
                 let structure = gst::Structure::builder(REPLY_RECEIVED)
                     .field("request", request)
                     .field("reply", &text)

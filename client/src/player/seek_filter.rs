@@ -76,16 +76,6 @@ impl SeekFilter {
     }
 }
 
-/// The sequence number of the first stream in a reply to PLAY.
-pub(super) fn first_sequence_number(reply: &str) -> Option<u16> {
-    let value = reply.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("RTP-Info").then_some(value)
-    })?;
-    let first = value.split(',').next()?;
-    first.split(';').find_map(|part| part.trim().strip_prefix("seq="))?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,19 +111,5 @@ mod tests {
         assert!(!filter.keeps(5));
         filter.play_replied(Some(6));
         assert!(filter.keeps(6));
-    }
-
-    #[test]
-    fn the_sequence_number_is_read_from_rtp_info() {
-        let rows = [
-            ("RTSP/1.0 200 OK\r\nRTP-Info: url=rtsp://h/m/stream=0;seq=17;rtptime=3\r\n", Some(17)),
-            ("RTSP/1.0 200 OK\r\nRTP-Info: url=a;rtptime=3;seq=5,url=b;seq=9\r\n", Some(5)),
-            ("RTSP/1.0 200 OK\r\nRTP-Info: url=rtsp://h/m\r\n", None),
-            ("RTSP/1.0 200 OK\r\nRTP-Info: url=a;seq=70000\r\n", None),
-            ("RTSP/1.0 200 OK\r\n", None),
-        ];
-        for (reply, want) in rows {
-            assert_eq!(first_sequence_number(reply), want, "{reply}");
-        }
     }
 }

@@ -2,12 +2,17 @@
 //! Counts of what was received, shown and lost.
 
 use super::packets::{Packet, PacketTracker};
+use super::play_reply::{PacketPositions, PlayReply};
+use super::running_time::RunningTime;
 use super::seek_filter::SeekFilter;
 use super::{Borders, lock};
 use gst::prelude::*;
-use gstmjpegfile::rtp::RtpHeader;
+use gstmjpegfile::movie_position;
+use gstmjpegfile::rtp::{PacketCounts, RtpHeader};
+use std::fs::File;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The counts since SETUP.
@@ -17,10 +22,14 @@ pub struct Statistics {
     pub frames: u64,
     /// Frames that entered the decoder but did not leave it: damaged, or too late.
     pub undecoded: u64,
-    /// RTP packets that the jitter buffer passed on.
+    /// RTP packets received.
     pub received: u64,
-    /// RTP packets lost.
+    /// RTP packets lost, by their sequence numbers (RFC 3550 appendix A.3).
     pub lost: u64,
+    /// Copies of packets that had arrived.
+    pub repeated: u64,
+    /// Packets that arrived after a later one. They are not lost.
+    pub late: u64,
     /// Inter-arrival jitter, in nanoseconds (RFC 3550 section 6.4.1).
     pub jitter: u64,
     /// RTP bytes received, headers included.
@@ -49,15 +58,6 @@ pub(super) fn loss_ratio(lost: u64, received: u64) -> f64 {
     if all == 0 { 0.0 } else { lost as f64 / all as f64 }
 }
 
-/// The element that counts received and lost packets.
-#[derive(Debug, Default)]
-enum PacketCounter {
-    #[default]
-    None,
-    JitterBuffer(glib::WeakRef<gst::Element>),
-    Lab(glib::WeakRef<gst::Element>),
-}
-
 /// Collects the counts from the streaming threads.
 #[derive(Debug, Default)]
 pub(super) struct Collector {
@@ -68,9 +68,11 @@ pub(super) struct Collector {
     pub out_of_decoder: AtomicU64,
     bytes: AtomicU64,
     packets: Mutex<PacketTracker>,
+    positions: Mutex<PacketPositions>,
     /// Drops packets of the old position after a seek over RTSP.
-    pub seek_filter: SeekFilter,
-    packet_counter: Mutex<PacketCounter>,
+    seek_filter: SeekFilter,
+    /// The `labrtspsrc`, which knows the forms of the lab's packets and counts them.
+    labrtspsrc: Mutex<glib::WeakRef<gst::Element>>,
     data_rate: Mutex<DataRate>,
 }
 
@@ -101,67 +103,120 @@ impl DataRate {
 }
 
 impl Collector {
-    /// Watches the packets of rtspsrc, and takes the jitter buffer's counts.
+    /// Watches the packets of rtspsrc at a jitter buffer.
     pub fn watch_jitter_buffer(
         collector: &Arc<Self>,
         borders: &Borders,
         jitter_buffer: &gst::Element,
     ) {
-        *lock(&collector.packet_counter) = PacketCounter::JitterBuffer(jitter_buffer.downgrade());
-        Self::filter_seeks(collector, borders, jitter_buffer);
-        Self::watch_packets(collector, borders, jitter_buffer);
-    }
-
-    /// Watches the packets of `labrtspsrc`, and takes its counts.
-    pub fn watch_labrtspsrc(collector: &Arc<Self>, borders: &Borders, source: &gst::Element) {
-        *lock(&collector.packet_counter) = PacketCounter::Lab(source.downgrade());
-        let Some(bin) = source.downcast_ref::<gst::Bin>() else { return };
-        let depayloaders = bin.iterate_all_by_element_factory_name("rtplabdepay");
-        for depayloader in depayloaders.into_iter().flatten() {
-            Self::watch_packets(collector, borders, &depayloader);
-        }
-    }
-
-    fn watch_packets(collector: &Arc<Self>, borders: &Borders, element: &gst::Element) {
-        let Some(pad) = element.static_pad("sink") else { return };
-        let collector = collector.clone();
-        let data = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-        borders.on_pad(&pad, data, "packets", move |info| match &info.data {
-            Some(gst::PadProbeData::Buffer(buffer)) => collector.count_packet(buffer.as_ref()),
-            Some(gst::PadProbeData::BufferList(list)) => {
-                list.iter().for_each(|buffer| collector.count_packet(buffer));
-            }
-            _ => {}
-        });
-    }
-
-    fn filter_seeks(collector: &Arc<Self>, borders: &Borders, jitter_buffer: &gst::Element) {
         let Some(pad) = jitter_buffer.static_pad("sink") else { return };
         let collector = collector.clone();
         let mask = gst::PadProbeType::BUFFER
             | gst::PadProbeType::BUFFER_LIST
             | gst::PadProbeType::EVENT_FLUSH;
-        let filter = move |info: &mut gst::PadProbeInfo| match &mut info.data {
-            Some(gst::PadProbeData::Event(event)) => {
-                if event.type_() == gst::EventType::FlushStop {
-                    collector.seek_filter.flushed();
+        let is_video = video_check(&pad);
+        let running_time = RunningTime::new(jitter_buffer);
+        borders.filter_pad(&pad, mask, "packets", move |info| {
+            if !is_video() {
+                return true;
+            }
+            match &mut info.data {
+                Some(gst::PadProbeData::Event(event)) => {
+                    if event.type_() == gst::EventType::FlushStop {
+                        collector.seek_filter.flushed();
+                    }
+                    true
                 }
-                true
+                Some(gst::PadProbeData::Buffer(packet)) => {
+                    running_time.correct(packet);
+                    collector.receive(packet)
+                }
+                Some(gst::PadProbeData::BufferList(list)) => {
+                    list.iter().filter(|packet| collector.receive(packet)).count() > 0
+                }
+                _ => true,
             }
-            Some(gst::PadProbeData::Buffer(buffer)) => collector.keeps(buffer),
-            Some(gst::PadProbeData::BufferList(list)) => {
-                list.iter().any(|packet| collector.keeps(packet))
-            }
-            _ => true,
-        };
-        borders.filter_pad(&pad, mask, "seek-filter", filter);
+        });
     }
 
-    /// Whether a packet belongs to the position of the last seek.
-    fn keeps(&self, packet: &gst::BufferRef) -> bool {
-        let Ok(bytes) = packet.map_readable() else { return true };
-        let header = RtpHeader::parse(&bytes).map(|(header, _)| header);
-        header.is_ok_and(|header| self.seek_filter.keeps(header.sequence_number))
+    /// Watches the packets of `labrtspsrc`, and takes its counts.
+    pub fn watch_labrtspsrc(collector: &Arc<Self>, borders: &Borders, source: &gst::Element) {
+        *lock(&collector.labrtspsrc) = source.downgrade();
+        let Some(bin) = source.downcast_ref::<gst::Bin>() else { return };
+        let depayloaders = bin.iterate_all_by_element_factory_name("rtplabdepay");
+        for depayloader in depayloaders.into_iter().flatten() {
+            let Some(pad) = depayloader.static_pad("sink") else { continue };
+            let collector = collector.clone();
+            borders.on_pad(&pad, gst::PadProbeType::BUFFER, "packets", move |info| {
+                if let Some(packet) = info.buffer() {
+                    collector.count_packet(packet);
+                }
+            });
+        }
+    }
+
+    /// Attaches to the frames of rtspsrc their positions in the movie, if `element` makes frames of
+    /// packets.
+    pub fn watch_depayloader(collector: &Arc<Self>, borders: &Borders, element: &gst::Element) {
+        let depayloads = element.factory().is_some_and(|factory| {
+            factory.has_type(gst::ElementFactoryType::DEPAYLOADER)
+                && factory.name() != "rtplabdepay"
+        });
+        let (Some(sink), Some(src)) = (element.static_pad("sink"), element.static_pad("src"))
+        else {
+            return;
+        };
+        if !depayloads {
+            return;
+        }
+        // A frame is pushed while its last packet is taken, by the same thread.
+        let position = Arc::new(Mutex::new(None));
+        let (collector, last) = (collector.clone(), position.clone());
+        let is_video = video_check(&sink);
+        borders.on_pad(&sink, gst::PadProbeType::BUFFER, "packet-positions", move |info| {
+            let Some(packet) = info.buffer().filter(|_| is_video()) else { return };
+            let header = packet
+                .map_readable()
+                .ok()
+                .and_then(|bytes| RtpHeader::parse(&bytes).ok().map(|(header, _)| header));
+            *lock(&last) = header.and_then(|header| lock(&collector.positions).of(&header));
+        });
+        borders.on_pad(&src, gst::PadProbeType::BUFFER, "frame-positions", move |info| {
+            if let (Some(frame), Some(position)) = (info.buffer_mut(), *lock(&position)) {
+                movie_position::set(frame.make_mut(), position);
+            }
+        });
+    }
+
+    /// Notes that rtspsrc sends a PLAY request.
+    pub fn play_sent(&self) {
+        lock(&self.packets).play_sent();
+        self.seek_filter.play_sent();
+    }
+
+    /// Notes the reply to PLAY; `None` if the server has refused it.
+    pub fn play_replied(&self, reply: Option<PlayReply>) {
+        match reply {
+            Some(reply) => {
+                lock(&self.packets).play_replied(reply.sequence_number);
+                lock(&self.positions).replied(reply);
+            }
+            None => lock(&self.packets).play_refused(),
+        }
+        // Last, since it lets packets pass.
+        self.seek_filter.play_replied(reply.and_then(|reply| reply.sequence_number));
+    }
+
+    /// Counts a packet, unless it is one from before the last seek; whether it has been counted.
+    fn receive(&self, packet: &gst::BufferRef) -> bool {
+        let kept = packet.map_readable().ok().is_none_or(|bytes| {
+            RtpHeader::parse(&bytes)
+                .is_ok_and(|(header, _)| self.seek_filter.keeps(header.sequence_number))
+        });
+        if kept {
+            self.count_packet(packet);
+        }
+        kept
     }
 
     fn count_packet(&self, buffer: &gst::BufferRef) {
@@ -177,12 +232,23 @@ impl Collector {
             count.store(0, Ordering::Relaxed);
         }
         *lock(&self.data_rate) = DataRate::default();
-        *lock(&self.packets) = PacketTracker::default();
+        lock(&self.packets).reset();
+        *lock(&self.positions) = PacketPositions::default();
     }
 
     /// See [`PacketTracker::pause`].
     pub fn pause(&self) {
         lock(&self.packets).pause();
+    }
+
+    /// See [`PacketTracker::start_frame_log`].
+    pub fn start_frame_log(&self, file: File) -> io::Result<()> {
+        lock(&self.packets).start_frame_log(file)
+    }
+
+    /// See [`PacketTracker::finish_frame_log`].
+    pub fn finish_frame_log(&self) -> io::Result<()> {
+        lock(&self.packets).finish_frame_log()
     }
 
     /// The last packet that arrived.
@@ -202,30 +268,51 @@ impl Collector {
 
     /// The counts until now.
     pub fn statistics(&self) -> Statistics {
-        // The names of the counts in the property `stats` of each element.
-        let (element, received, lost) = match &*lock(&self.packet_counter) {
-            PacketCounter::JitterBuffer(it) => (it.upgrade(), "num-pushed", "num-lost"),
-            PacketCounter::Lab(it) => (it.upgrade(), "packets", "lost"),
-            PacketCounter::None => (None, "", ""),
+        let (jitter, mut counts) = {
+            let packets = lock(&self.packets);
+            (packets.jitter(), packets.counts())
         };
-        let stats = element.and_then(|it| it.property::<Option<gst::Structure>>("stats"));
-        let count = |name| stats.as_ref().and_then(|stats| stats.get::<u64>(name).ok());
+        let labrtspsrc = lock(&self.labrtspsrc).upgrade();
+        if let Some(source) = labrtspsrc {
+            let stats = source.property::<Option<gst::Structure>>("stats");
+            let count = |name| stats.as_ref().and_then(|it| it.get::<u64>(name).ok()).unwrap_or(0);
+            counts = PacketCounts {
+                received: count("packets"),
+                lost: count("lost"),
+                repeated: count("repeated"),
+                late: count("late"),
+            };
+        }
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let bytes = read(&self.bytes);
         // The decoder's output is read first: a frame that passes between the reads must not count
         // as undecoded.
         let (out, into) = (read(&self.out_of_decoder), read(&self.into_decoder));
-        let jitter = lock(&self.packets).jitter();
         Statistics {
             frames: read(&self.frames),
             // One frame may be inside the decoder.
             undecoded: into.saturating_sub(out).saturating_sub(1),
-            received: count(received).unwrap_or(0),
-            lost: count(lost).unwrap_or(0),
+            received: counts.received,
+            lost: counts.lost,
+            repeated: counts.repeated,
+            late: counts.late,
             jitter: u64::try_from(jitter.as_nanos()).unwrap_or(u64::MAX),
             bytes,
             bits_per_second: lock(&self.data_rate).update(bytes),
             playout_delay: 0,
         }
+    }
+}
+
+/// Makes a check of whether the stream at a pad is video. rtspsrc gives its pads caps before the first
+/// packet, and each stream a pad of its own.
+fn video_check(pad: &gst::Pad) -> impl Fn() -> bool + Send + Sync + 'static {
+    let (pad, is_video) = (pad.downgrade(), OnceLock::new());
+    move || {
+        *is_video.get_or_init(|| {
+            let caps = pad.upgrade().and_then(|pad| pad.current_caps());
+            let media = caps.and_then(|it| it.structure(0)?.get::<String>("media").ok());
+            media.is_none_or(|media| media == "video")
+        })
     }
 }

@@ -160,7 +160,8 @@ impl Player {
         let is_busy = |player: &Player| {
             let stepper = player.stepper();
             let waits = stepper.start_position.get().is_some() || stepper.next.get().is_some();
-            player.state() != State::Init && (waits || stepper.phase.get() != StepPhase::Idle)
+            let steps = waits || stepper.phase.get() != StepPhase::Idle;
+            player.state() != State::Init && (steps || player.pause_waits())
         };
         if !is_busy(self) || self.stepper().checking.replace(true) {
             return;
@@ -175,6 +176,7 @@ impl Player {
                 let checked = player.guarded("step", || {
                     let player = player.imp();
                     player.restart_if_paused();
+                    player.pause_if_settled();
                     player.advance_step();
                     let hangs = player.state() == State::Playing
                         && player.pending().is_none()
@@ -256,10 +258,6 @@ impl Player {
     /// Whether no command and no change of state is in progress. Then no seek is either: a flush takes
     /// the sink, and with it the pipeline, out of PLAYING at once. The seek's ASYNC_DONE may be missing.
     fn is_settled(&self) -> bool {
-        let settled = self.playbin().is_some_and(|playbin| {
-            let (_, current, pending) = playbin.state(gst::ClockTime::ZERO);
-            current == gst::State::Playing && pending == gst::State::VoidPending
-        });
-        settled && self.pending().is_none()
+        self.has_reached(gst::State::Playing) && self.pending().is_none()
     }
 }

@@ -111,6 +111,8 @@ impl LabRtspSrc {
             gst::error_msg!(gst::CoreError::Failed, ["cannot make a wake-up: {error}"])
         })?;
         self.receiver.imp().prepare(shared.clone(), self.obj().downgrade());
+        let positions = shared.clone();
+        self.depay.set_positions(Arc::new(move |frame| positions.position_of(frame)));
         let control = Control::new(target, shared.clone(), self.obj().downgrade());
         let (ends, ended) = channel();
         let run = move || {

@@ -55,8 +55,18 @@ impl Failure {
     pub fn post(&self, element: &LabRtspSrc) {
         let text = self.to_string();
         match self {
-            Self::Connect(..) | Self::UnknownHost { .. } | Self::ConnectAgain { .. } => {
+            Self::Connect(..) | Self::ConnectAgain { .. } => {
                 gst::element_error!(element, gst::ResourceError::OpenReadWrite, ("{text}"));
+            }
+            Self::UnknownHost { .. } => {
+                let details =
+                    gst::Structure::builder("details").field("unknown-host", true).build();
+                gst::element_error!(
+                    element,
+                    gst::ResourceError::OpenReadWrite,
+                    ("{text}"),
+                    details: details
+                );
             }
             Self::PortTaken { free, .. } => {
                 let details =
@@ -72,7 +82,11 @@ impl Failure {
             Self::ServerError(_) | Self::Refused { .. } => {
                 gst::element_error!(element, gst::ResourceError::Failed, ("{text}"));
             }
-            Self::NoAnswer { .. } | Self::ClosedAtSetup(_) | Self::NoRtp { .. } => {
+            Self::NoAnswer { .. } | Self::ClosedAtSetup(_) => {
+                let details = gst::Structure::builder("details").field("no-reply", true).build();
+                gst::element_error!(element, gst::ResourceError::Read, ("{text}"), details: details);
+            }
+            Self::NoRtp { .. } => {
                 gst::element_error!(element, gst::ResourceError::Read, ("{text}"));
             }
             Self::Closed => {

@@ -3,7 +3,7 @@
 
 use super::control::Command;
 use super::wakeup::WakeUp;
-use crate::rtp::RtpHeader;
+use crate::rtp::{ReceivedFrame, RtpHeader, Timestamp};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, UdpSocket};
@@ -16,6 +16,12 @@ const SEEK_LIMIT: Duration = Duration::from_secs(3);
 
 /// How long packets that were sent before a seek may still arrive after it.
 const IN_FLIGHT: Duration = Duration::from_millis(500);
+
+/// More frames than this are not lost at once: the server has started its numbers again.
+const MAX_LOST: u16 = 1000;
+
+/// More frames than this are not lost before the first one that arrives.
+const MAX_LOST_AT_START: u16 = 20;
 
 /// Frames per second if the server does not say it: the lab's 20.
 const FRAMERATE: f64 = 20.0;
@@ -58,6 +64,13 @@ impl Movie {
         self.timed.then(|| frame.round() as u64)
     }
 
+    /// The position of a frame: by its timestamp, or by its number at the frame rate.
+    fn position_of(&self, timestamp: Timestamp, number: u64) -> Option<gst::ClockTime> {
+        let by_number = || number as f64 / self.framerate();
+        let seconds = if self.timed { timestamp.as_secs_f64() } else { by_number() };
+        (0.0..1e9).contains(&seconds).then(|| gst::ClockTime::from_seconds_f64(seconds))
+    }
+
     /// Number of the frame at a fraction of the movie from 0 to 1.
     pub fn frame_at(&self, fraction: f64) -> Option<u64> {
         Some((self.frames? as f64 * fraction) as u64)
@@ -79,6 +92,40 @@ pub(super) struct Arrived {
     pub last: Option<(RtpHeader, Instant)>,
 }
 
+/// Numbers the frames of a movie, from 0, by the sequence numbers of their packets.
+///
+/// In the lab the first frame has number 1. After a pause some servers continue the numbers, and
+/// others start again with 1 at the next frame. With fragments the numbers are not those of frames.
+#[derive(Debug, Default)]
+struct FrameNumbers {
+    /// Sequence number of the last frame, and the number of the frame.
+    last: Option<(u16, u64)>,
+    /// PLAY has been sent after it.
+    resumed: bool,
+}
+
+impl FrameNumbers {
+    /// The number of a frame whose first packet has this sequence number.
+    fn number(&mut self, sequence_number: u16, numbered: bool) -> u64 {
+        let frame = match self.last {
+            Some((last, frame)) => {
+                let steps = sequence_number.wrapping_sub(last);
+                let restarts = steps == 0 || steps > MAX_LOST;
+                let is_next = !numbered || restarts && std::mem::take(&mut self.resumed);
+                frame + if is_next { 1 } else { u64::from(steps) * u64::from(!restarts) }
+            }
+            // Frames before it are lost, or its server starts with another number.
+            None if (1..=MAX_LOST_AT_START).contains(&sequence_number) => {
+                u64::from(sequence_number) - 1
+            }
+            None => 0,
+        };
+        self.last = Some((sequence_number, frame));
+        self.resumed = false;
+        frame
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     /// Commands that the control thread has not taken.
@@ -93,6 +140,7 @@ struct State {
     /// The stream has ended.
     ended: bool,
     movie: Movie,
+    numbers: FrameNumbers,
     /// After a seek, packets of other frames than this one are dropped, until an instant.
     awaited: Option<(u64, Instant)>,
 }
@@ -166,6 +214,14 @@ impl Shared {
         let mut state = self.state();
         state.arrived = Arrived::default();
         state.ended = false;
+        state.numbers.resumed = true;
+    }
+
+    /// The position of a frame in the movie.
+    pub fn position_of(&self, frame: &ReceivedFrame) -> Option<gst::ClockTime> {
+        let mut state = self.state();
+        let number = state.numbers.number(frame.sequence_number, frame.numbered);
+        state.movie.position_of(frame.timestamp, number)
     }
 
     pub fn has_ended(&self) -> bool {
@@ -243,7 +299,6 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rtp::Timestamp;
 
     #[test]
     fn a_seek_goes_to_the_middle_of_a_frame() {
@@ -277,6 +332,48 @@ mod tests {
         for (movie, header, want) in rows {
             assert_eq!(movie.ends_with(&header), want, "{movie:?} {header:?}");
         }
+    }
+
+    #[test]
+    fn frames_are_numbered_by_their_packets() {
+        enum Step {
+            Frames(&'static [u16]),
+            Play,
+        }
+        use Step::{Frames, Play};
+        type Row<'a> = (&'a str, &'a [Step], bool, &'a [u64]);
+        let rows: [Row; 7] = [
+            ("in order", &[Frames(&[1, 2, 3])], true, &[0, 1, 2]),
+            ("lost frames", &[Frames(&[3, 7])], true, &[2, 6]),
+            ("numbers from 0", &[Frames(&[0, 1, 2])], true, &[0, 1, 2]),
+            ("another start", &[Frames(&[500, 501])], true, &[0, 1]),
+            (
+                "numbers go on after PLAY",
+                &[Frames(&[1, 2]), Play, Frames(&[3, 4])],
+                true,
+                &[0, 1, 2, 3],
+            ),
+            ("and start again", &[Frames(&[1, 2]), Play, Frames(&[1, 2])], true, &[0, 1, 2, 3]),
+            ("fragments", &[Frames(&[1, 5, 9])], false, &[0, 1, 2]),
+        ];
+        for (name, steps, numbered, want) in rows {
+            let mut numbers = FrameNumbers::default();
+            let mut got = Vec::new();
+            for step in steps {
+                match step {
+                    Frames(frames) => {
+                        got.extend(frames.iter().map(|it| numbers.number(*it, numbered)));
+                    }
+                    Play => numbers.resumed = true,
+                }
+            }
+            assert_eq!(got, want, "{name}");
+        }
+        let over_the_wrap = [65_535, 0, 1].map(|number| {
+            let mut numbers = FrameNumbers { last: Some((65_534, 65_533)), resumed: false };
+            numbers.number(number, true)
+        });
+        assert_eq!(over_the_wrap, [65_534, 65_535, 65_536]);
     }
 
     #[test]

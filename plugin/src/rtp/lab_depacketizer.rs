@@ -52,6 +52,8 @@ pub struct ReceivedFrame {
     pub whole: bool,
     /// Sequence number of the first packet; in the lab the number of the frame, from 1.
     pub sequence_number: u16,
+    /// Whether the next frame has the next sequence number: false if each fragment has its own.
+    pub numbered: bool,
     /// Timestamp of the first packet.
     pub timestamp: Timestamp,
     /// The `arrival` that [`LabDepacketizer::push`] was given for the first packet.
@@ -78,6 +80,7 @@ impl PartialFrame {
             jpeg: self.jpeg,
             whole,
             sequence_number: self.first.sequence_number,
+            numbered: self.same_number != Some(false),
             timestamp: self.first.timestamp,
             arrival: self.arrival,
         }

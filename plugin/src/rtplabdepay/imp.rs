@@ -2,12 +2,13 @@
 
 use crate::border;
 use crate::jpeg::frame_size;
+use crate::movie_position;
 use crate::pads::{HeldEvents, Pads, SinkPad};
 use crate::rtp::{LabDepacketizer, ReceivedFrame};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -20,7 +21,10 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 /// The arrival of a buffer without a timestamp.
 const NO_TIME: u64 = u64::MAX;
 
-#[derive(Debug, Default)]
+/// Gives the position in the movie of a frame, if it is known.
+pub type PositionOf = Arc<dyn Fn(&ReceivedFrame) -> Option<gst::ClockTime> + Send + Sync>;
+
+#[derive(Default)]
 struct State {
     depacketizer: LabDepacketizer,
     /// Width and height in pixels in the source pad's caps.
@@ -33,6 +37,7 @@ struct State {
     last: Option<(u16, u32)>,
     discont: bool,
     held: HeldEvents,
+    position_of: Option<PositionOf>,
 }
 
 pub struct RtpLabDepay {
@@ -66,10 +71,18 @@ impl RtpLabDepay {
         self.state().depacketizer.reset();
     }
 
+    /// Attaches to each frame the position that `position_of` gives.
+    pub fn set_positions(&self, position_of: PositionOf) {
+        self.state().position_of = Some(position_of);
+    }
+
     fn push(&self, frames: Vec<ReceivedFrame>) -> Result<gst::FlowSuccess, gst::FlowError> {
         for received in frames {
             let number = received.sequence_number;
-            let Some(Output { caps, buffer }) = self.output(received) else {
+            let position_of = self.state().position_of.clone();
+            // A damaged frame has a number as well.
+            let position = position_of.and_then(|position_of| position_of(&received));
+            let Some(Output { caps, mut buffer }) = self.output(received) else {
                 gst::warning!(CAT, imp = self, "frame {number} dropped: it is damaged");
                 continue;
             };
@@ -81,6 +94,9 @@ impl RtpLabDepay {
                 }
             }
             gst::log!(CAT, imp = self, "frame {number}, {} bytes", buffer.size());
+            if let Some(position) = position {
+                movie_position::set(buffer.make_mut(), position);
+            }
             self.pads.src.push(buffer)?;
         }
         Ok(gst::FlowSuccess::Ok)
@@ -242,7 +258,9 @@ impl ElementImpl for RtpLabDepay {
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         if transition == gst::StateChange::ReadyToPaused {
-            *self.state() = State::default();
+            let mut state = self.state();
+            let position_of = state.position_of.take();
+            *state = State { position_of, ..State::default() };
         }
         self.parent_change_state(transition)
     }

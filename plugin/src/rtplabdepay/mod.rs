@@ -23,6 +23,7 @@ mod imp;
 
 use gst::glib;
 use gst::prelude::*;
+use gst::subclass::prelude::*;
 
 glib::wrapper! {
     /// The element `rtplabdepay`.
@@ -33,7 +34,12 @@ glib::wrapper! {
 impl RtpLabDepay {
     /// Resets the counters, as at each PLAY.
     pub(crate) fn reset(&self) {
-        gst::subclass::prelude::ObjectSubclassIsExt::imp(self).reset();
+        self.imp().reset();
+    }
+
+    /// Attaches to each frame the position that `position_of` gives.
+    pub(crate) fn set_positions(&self, position_of: imp::PositionOf) {
+        self.imp().set_positions(position_of);
     }
 }
 
