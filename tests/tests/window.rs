@@ -23,12 +23,12 @@ const ACCENT: [u8; 3] = [0x1a, 0x6c, 0xbe];
 /// Where the lab's buttons are, from the left, and how far from the lower edge.
 const BUTTONS: [(&str, usize); 4] =
     [("Setup", 30), ("Play", 120), ("Pause", 215), ("Teardown", 305)];
-const FROM_BELOW: usize = 12;
+const FROM_BELOW: usize = 48;
 
 /// Whether the bars are in the middle of the picture's area, as large as fits at their aspect ratio.
 fn shows_the_bars(screen: &Screen) -> bool {
-    // Below the address, above the two lines of controls.
-    let (top, bottom) = (48, HEIGHT - 84);
+    // Below the address, above the three lines of controls.
+    let (top, bottom) = (48, HEIGHT - 120);
     let height = bottom - top;
     let width = height * SIZE.0 as usize / SIZE.1 as usize;
     let left = (WIDTH - width) / 2;
@@ -164,7 +164,7 @@ fn a_click_replaces_an_rtp_port_that_is_taken() -> Result<()> {
     let mut offer = None;
     wait_until("the offer", LIMIT, || {
         let Ok(screen) = display.screenshot() else { return false };
-        offer = (60..HEIGHT - 100).find(|y| screen.at(120, *y) == ACCENT);
+        offer = (60..HEIGHT - 140).find(|y| screen.at(120, *y) == ACCENT);
         offer.is_some()
     });
     window.click(120, offer.context("not found")? + 6)?;

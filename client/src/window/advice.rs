@@ -42,6 +42,12 @@ impl Advice {
                  connection.",
                 vec![retry, address],
             ),
+            FailureKind::UnknownHost => (
+                format!("The host of {server} is unknown"),
+                "The name may be misspelled, or this machine may have no connection to the network \
+                 that knows it.",
+                vec![address, retry],
+            ),
             FailureKind::NotFound if protocol == Protocol::None => (
                 "There is no such file".to_owned(),
                 "It may have been moved, or its name may be spelled differently.",
@@ -68,9 +74,14 @@ impl Advice {
                 "The protocol view shows the server's answer and explains each line.",
                 vec![retry, address],
             ),
+            FailureKind::NoReply => (
+                "The server does not reply".to_owned(),
+                "It may be busy or slow, it may speak another protocol, or its movie may be missing.",
+                vec![retry, address],
+            ),
             FailureKind::Silent => (
-                "The server sends nothing".to_owned(),
-                "It may be busy, its movie may be missing, or a firewall may block UDP.",
+                "The server sends no packets".to_owned(),
+                "Its movie may be missing, or a firewall may block UDP.",
                 if protocol == Protocol::Rtsp { vec![tcp, retry] } else { vec![retry, address] },
             ),
             FailureKind::Lost => (
@@ -181,10 +192,24 @@ mod tests {
                 FailureKind::Silent,
                 "rtsp://h/m",
                 Protocol::Rtsp,
-                "The server sends nothing",
+                "The server sends no packets",
                 "Try TCP",
             ),
-            (FailureKind::Silent, lab, Protocol::Lab, "The server sends nothing", "Try again"),
+            (FailureKind::Silent, lab, Protocol::Lab, "The server sends no packets", "Try again"),
+            (
+                FailureKind::NoReply,
+                "rtsp://h/m",
+                Protocol::Rtsp,
+                "The server does not reply",
+                "Try again",
+            ),
+            (
+                FailureKind::UnknownHost,
+                "rtsp://h/m",
+                Protocol::Rtsp,
+                "The host of h:554 is unknown",
+                "Change the address",
+            ),
             (FailureKind::Lost, lab, Protocol::Lab, "The stream was interrupted", "Reconnect"),
             (FailureKind::Other, lab, Protocol::Lab, "This cannot be played", "Try again"),
         ];

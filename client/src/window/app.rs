@@ -76,7 +76,7 @@ impl App {
         if options.transport == Transport::Auto {
             options.transport = settings.transport;
         }
-        let mut app = Self {
+        Ok(Self {
             engine,
             model: Model { settings, ..Model::default() },
             widgets,
@@ -91,11 +91,7 @@ impl App {
             requested_movies: None,
             screenshot,
             title: String::new(),
-        };
-        if let Some(source) = source {
-            app.model.settings.add_to_history(&source);
-        }
-        Ok(app)
+        })
     }
 
     /// The window's size in points.
@@ -111,6 +107,11 @@ impl App {
             self.model.state_change = Some((self.model.status.state, now));
             if self.banner_until.is_some() || status.state == State::Playing {
                 self.dismiss_banner();
+            }
+            // An address that has been set up is one to open again.
+            if self.model.status.state == State::Init && !status.source.is_empty() {
+                self.model.settings.add_to_history(&status.source);
+                self.save_settings();
             }
         }
         if status.silent && self.model.banner.is_none() {
@@ -154,7 +155,10 @@ impl App {
             Event::Recorded(recording) => {
                 let path = recording.path.display();
                 // Writing to a string does not fail.
-                let mut text = format!("Recorded {} frames into {path}", recording.frames);
+                let mut text = match recording.frames {
+                    0 => "No frame arrived while recording, so no file was kept".to_owned(),
+                    frames => format!("Recorded {frames} frames into {path}"),
+                };
                 if recording.skipped > 0 {
                     let _ = write!(
                         text,
@@ -274,7 +278,6 @@ impl App {
         self.dismiss_banner();
         self.widgets.unfolded.clear();
         self.widgets.sample_age = None;
-        self.model.settings.add_to_history(address);
         self.engine.open(address, options, play);
         self.model.status = Status { source: address.to_owned(), rate: 1.0, ..Status::default() };
         self.save_settings();
@@ -326,14 +329,11 @@ impl App {
             Action::Step(frames) => self.step(frames),
             Action::Faster => self.change_speed(1),
             Action::Slower => self.change_speed(-1),
+            Action::SetSpeed(speed) => self.set_speed(speed),
             Action::Snapshot => self.save_snapshot(),
             Action::ToggleRecording => self.toggle_recording(),
             Action::ToggleFullScreen => self.set_full_screen(ctx, !self.model.full_screen),
-            Action::LeaveFullScreen => {
-                self.widgets.key_list = false;
-                self.widgets.lab_dialog = false;
-                self.set_full_screen(ctx, false);
-            }
+            Action::Escape => self.close_topmost(ctx),
             Action::ToggleKeyList => self.widgets.key_list = !self.widgets.key_list,
             Action::TogglePanel(page) => self.toggle_panel(ctx, page),
             Action::ListMovies => self.list_movies(ctx, &source),
@@ -345,7 +345,9 @@ impl App {
             }
             Action::CopyStatistics => {
                 let all = self.model.status.statistics;
-                let text = self.engine.with_history(|it| super::statistics::text(it, &all));
+                let protocol = self.model.status.protocol;
+                let text =
+                    self.engine.with_history(|it| super::statistics::text(it, &all, protocol));
                 ctx.copy_text(text);
             }
             Action::SaveStatistics => {
@@ -381,6 +383,21 @@ impl App {
         if self.model.full_screen != on {
             self.model.full_screen = on;
             ctx.send_viewport_cmd(ViewportCommand::Fullscreen(on));
+        }
+    }
+
+    /// Menus and lists close by themselves.
+    fn close_topmost(&mut self, ctx: &egui::Context) {
+        let narrow = ctx.content_rect().width() < view::NARROW;
+        if self.widgets.key_list || self.widgets.lab_dialog {
+            self.widgets.key_list = false;
+            self.widgets.lab_dialog = false;
+        } else if self.model.banner.is_some() {
+            self.dismiss_banner();
+        } else if self.model.full_screen {
+            self.set_full_screen(ctx, false);
+        } else if narrow && self.widgets.panel_over_picture {
+            self.widgets.panel_over_picture = false;
         }
     }
 

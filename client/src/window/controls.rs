@@ -2,8 +2,8 @@
 //! The controls below the picture: the seek bar, the lab's buttons and states, the frame number.
 
 use super::keys;
-use super::model::{Action, Model, WidgetState, label};
-use super::style::{ACCENT, CORNER, ON_ACCENT, ROW, accent_button};
+use super::model::{Action, Model, SPEEDS, WidgetState, label};
+use super::style::{ACCENT, CORNER, ON_ACCENT, ROW, accent_button, warning};
 use crate::format_tenths;
 use crate::player::{Command, Protocol, State};
 use eframe::egui::{
@@ -21,6 +21,11 @@ const LINE: f32 = 16.0;
 /// How long a transition is highlighted, in seconds.
 const HIGHLIGHT_TIME: f64 = 0.2;
 
+/// In full screen the controls disappear this long after the last movement of the pointer.
+const HIDE_AFTER: f32 = 2.5;
+/// How long they take to disappear, in seconds.
+const FADE: f32 = 0.5;
+
 /// Draws the controls.
 pub fn show(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut Vec<Action>) {
     seek_bar(ui, model, widgets, actions);
@@ -28,18 +33,54 @@ pub fn show(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut
         ui.set_min_height(ROW);
         buttons(ui, model, actions);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let states = 3.0 * BOX.x + 2.0 * LINE;
-            let text = frame_text(model);
-            let width =
-                ui.painter().layout_no_wrap(text.clone(), FontId::monospace(13.0), Color32::WHITE);
-            // In a narrow window the frame number is hidden first, then two of the boxes.
-            if ui.available_width() > states + width.size().x + 24.0 {
-                ui.label(RichText::new(text).monospace());
-            }
-            let show_all = ui.available_width() > states + 8.0;
+            // In a narrow window two of the boxes are hidden.
+            let show_all = ui.available_width() > 3.0 * BOX.x + 2.0 * LINE + 8.0;
             state_diagram(ui, model, show_all);
         });
     });
+    if !model.is_open() {
+        return;
+    }
+    ui.horizontal(|ui| {
+        ui.set_min_height(ROW);
+        tools(ui, model, actions);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.label(RichText::new(frame_text(model)).monospace());
+        });
+    });
+}
+
+/// Draws the controls over a picture that fills the screen, while the pointer moves.
+pub fn show_over_picture(
+    ctx: &egui::Context,
+    model: &Model,
+    widgets: &mut WidgetState,
+    actions: &mut Vec<Action>,
+) {
+    let since = ctx.input(|input| input.pointer.time_since_last_movement());
+    let kept = widgets.pointer_on_controls || ctx.memory(|memory| memory.focused().is_some());
+    let visible = if kept { 1.0 } else { ((HIDE_AFTER - since) / FADE).clamp(0.0, 1.0) };
+    if visible <= 0.0 {
+        ctx.set_cursor_icon(egui::CursorIcon::None);
+        return;
+    }
+    // The next change: the start of fading, or the next step of it.
+    let until = if kept { HIDE_AFTER } else { HIDE_AFTER - FADE - since };
+    ctx.request_repaint_after(Duration::from_secs_f32(until.max(1.0 / 30.0)));
+    let screen = ctx.content_rect();
+    let width = (screen.width() - 32.0).min(900.0);
+    let area = egui::Area::new(egui::Id::unique("controls over the picture"))
+        .order(egui::Order::Foreground)
+        .anchor(egui::Align2::CENTER_BOTTOM, vec2(0.0, -16.0));
+    let shown = area.show(ctx, |ui| {
+        ui.set_opacity(visible);
+        let frame = egui::Frame::popup(ui.style());
+        frame.fill(ui.visuals().panel_fill.gamma_multiply(0.9)).show(ui, |ui| {
+            ui.set_width(width);
+            show(ui, model, widgets, actions);
+        });
+    });
+    widgets.pointer_on_controls = shown.response.contains_pointer();
 }
 
 /// Formats a time in seconds as `M:SS.T`.
@@ -75,8 +116,7 @@ fn seek_bar(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut
                 node.set_label("Position");
                 node.set_value(format!("{} of {}", clock(at), clock(duration)));
             });
-            let slider =
-                slider.on_hover_text("Drag to seek; the keys Left and Right seek 5 seconds");
+            position_tip(&slider, model, duration);
             if slider.changed() {
                 actions.push(Action::Seek(Duration::from_secs_f64(at)));
             }
@@ -86,6 +126,78 @@ fn seek_bar(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut
             }
         });
     });
+}
+
+/// Shows, above the seek bar, the time and the frame under the pointer.
+fn position_tip(slider: &egui::Response, model: &Model, duration: f64) {
+    let Some(pointer) = slider.hover_pos() else { return };
+    // The ends of the bar, between which the handle moves.
+    let ends = slider.rect.x_range().shrink(slider.rect.height() / 2.5);
+    let part = (f64::from(pointer.x) - f64::from(ends.min)) / f64::from(ends.span().max(1.0));
+    let time = part.clamp(0.0, 1.0) * duration;
+    let frame = model.frame_rate.map_or(String::new(), |rate| {
+        // Frame numbers are far below 2^52.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let frame = (time * rate + 1e-6) as u64;
+        format!("  frame {frame}")
+    });
+    let mut tip = egui::Tooltip::for_enabled(slider).at_pointer().gap(16.0);
+    tip.popup = tip.popup.align(egui::RectAlign::TOP);
+    tip.show(|ui| ui.monospace(format!("{}{frame}", clock(time))));
+}
+
+/// Single frames, speed and recording.
+fn tools(ui: &mut Ui, model: &Model, actions: &mut Vec<Action>) {
+    let refusal = model.why_not_seekable().map(str::to_owned);
+    for (text, name, frames) in
+        [("\u{25c2}|", "One frame back", -1), ("|\u{25b8}", "One frame forward", 1)]
+    {
+        let action = Action::Step(frames);
+        let key = keys::key_name(&action);
+        let button = Button::new(RichText::new(text).monospace()).min_size(vec2(32.0, ROW));
+        let response = ui.add_enabled(refusal.is_none(), button);
+        response.widget_info(|| WidgetInfo::labeled(Role::Button, refusal.is_none(), name));
+        let response = match &refusal {
+            Some(reason) => response.on_disabled_hover_text(reason),
+            None => response.on_hover_text(format!("{name} ({key})")),
+        };
+        if response.clicked() {
+            actions.push(action);
+        }
+    }
+    let refusal = model.why_no_speed();
+    ui.add_enabled_ui(refusal.is_none(), |ui| {
+        let speed = format!("{}\u{d7}", model.status.rate);
+        let menu = ui.menu_button(&speed, |ui| {
+            for speed in SPEEDS {
+                // Exact: the speeds are powers of two.
+                #[allow(clippy::float_cmp)]
+                let current = model.status.rate == speed;
+                if ui.radio(current, format!("{speed}\u{d7}")).clicked() {
+                    actions.push(Action::SetSpeed(speed));
+                    ui.close();
+                }
+            }
+        });
+        let name = format!("Speed: {speed}");
+        menu.response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+        match refusal {
+            Some(reason) => menu.response.on_disabled_hover_text(reason),
+            None => menu.response.on_hover_text("Speed (+ and -)"),
+        };
+    });
+    let recording = model.status.recording.as_ref();
+    let text = recording.map_or("Record".to_owned(), |it| format!("REC {}", it.frames));
+    let text = match recording {
+        Some(_) => RichText::new(text).color(warning(ui.visuals().dark_mode)).strong(),
+        None => RichText::new(text),
+    };
+    let verb = if recording.is_some() { "Stop recording" } else { "Record the received frames" };
+    let tip = format!("{verb} ({})", keys::key_name(&Action::ToggleRecording));
+    let button = Button::new(text).min_size(vec2(BUTTON_WIDTH, ROW));
+    if ui.add_enabled(model.is_open(), button).on_hover_text(tip).clicked() {
+        actions.push(Action::ToggleRecording);
+    }
 }
 
 fn buttons(ui: &mut Ui, model: &Model, actions: &mut Vec<Action>) {
@@ -237,14 +349,5 @@ fn state_diagram(ui: &mut Ui, model: &Model, show_all: bool) {
 fn frame_text(model: &Model) -> String {
     let frame = model.frame().map_or("-".to_owned(), |frame| frame.to_string());
     let rate = model.frame_rate.map_or(String::new(), |rate| format!("{rate:.1} fps"));
-    // Exact: the rates are powers of two.
-    #[allow(clippy::float_cmp)]
-    let speed = if model.status.rate == 1.0 {
-        String::new()
-    } else {
-        format!("  {}\u{d7}", model.status.rate)
-    };
-    let recording = model.status.recording.as_ref();
-    let recording = recording.map_or(String::new(), |it| format!("  REC {}", it.frames));
-    format!("frame {frame:>6}  {rate:>8}{speed}{recording}")
+    format!("frame {frame:>6}  {rate:>8}")
 }

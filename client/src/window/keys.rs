@@ -2,7 +2,7 @@
 //! Keyboard shortcuts: one table for the actions, the menu and the list of keys.
 
 use super::model::Action;
-use eframe::egui::{Context, Key, KeyboardShortcut, Modifiers};
+use eframe::egui::{Context, Event, Key, KeyboardShortcut, Modifiers, Popup};
 
 /// Which focused widget suppresses a shortcut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub const BINDINGS: &[Binding] = &[
     plain(Key::Equals, "=", Action::Faster, "Faster"),
     plain(Key::Minus, "-", Action::Slower, "Slower"),
     plain(Key::F, "F", Action::ToggleFullScreen, "Full screen"),
-    moving(Key::Escape, "Esc", Action::LeaveFullScreen, "Leave full screen, or close this list"),
+    moving(Key::Escape, "Esc", Action::Escape, "Close what is on top, or leave full screen"),
     control(Key::O, "Ctrl+O", Action::OpenFile, "Open a file"),
     control(Key::L, "Ctrl+L", Action::FocusAddress, "Go to the address"),
     control(Key::S, "Ctrl+S", Action::Snapshot, "Save the picture as PNG"),
@@ -77,6 +77,7 @@ pub const BINDINGS: &[Binding] = &[
     control(Key::Num2, "Ctrl+2", Action::TogglePanel(super::Panel::Statistics), "Statistics"),
     plain(Key::Questionmark, "?", Action::ToggleKeyList, "This list"),
     plain(Key::Q, "Q", Action::Quit, "Quit"),
+    control(Key::Q, "Ctrl+Q", Action::Quit, "Quit"),
 ];
 
 /// Name of an action's key, for menus and tooltips.
@@ -87,17 +88,43 @@ pub fn key_name(action: &Action) -> &'static str {
 /// The actions whose keys were pressed. `typing`: a text field has the focus.
 pub fn pressed(ctx: &Context, typing: bool) -> Vec<Action> {
     let focused = ctx.memory(|memory| memory.focused().is_some());
-    let is_active = |suppressed_by| match suppressed_by {
+    // Escape closes an open menu, which takes the key itself.
+    let in_menu = Popup::is_any_open(ctx);
+    let is_active = |binding: &&Binding| match binding.suppressed_by {
+        _ if binding.action == Action::Escape => !in_menu && !typing,
         SuppressedBy::TextField => !typing,
         SuppressedBy::AnyWidget => !focused,
         SuppressedBy::Nothing => true,
     };
     ctx.input_mut(|input| {
         // Shortcuts with modifiers first: Ctrl+S also matches S.
-        let mut bindings: Vec<&Binding> =
-            BINDINGS.iter().filter(|it| is_active(it.suppressed_by)).collect();
+        let mut bindings: Vec<&Binding> = BINDINGS.iter().filter(is_active).collect();
         bindings.sort_by_key(|it| it.shortcut.modifiers.is_none());
         let pressed = bindings.into_iter().filter(|it| input.consume_shortcut(&it.shortcut));
         pressed.map(|it| it.action.clone()).collect()
+    })
+}
+
+/// Takes the text that is typed or pasted while no widget has the focus; empty if there is none.
+pub fn take_typed_text(ctx: &Context) -> String {
+    if ctx.memory(|memory| memory.focused().is_some()) || Popup::is_any_open(ctx) {
+        return String::new();
+    }
+    ctx.input_mut(|input| {
+        let mut text = String::new();
+        for event in &input.events {
+            if let Event::Text(typed) | Event::Paste(typed) = event {
+                text.push_str(typed.trim_matches(['\r', '\n']));
+            }
+        }
+        if !text.is_empty() {
+            let is_typing = |event: &Event| match event {
+                Event::Text(_) | Event::Paste(_) => true,
+                Event::Key { modifiers, .. } => !modifiers.command && !modifiers.alt,
+                _ => false,
+            };
+            input.events.retain(|event| !is_typing(event));
+        }
+        text
     })
 }

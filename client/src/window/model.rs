@@ -9,6 +9,9 @@ use eframe::egui::{self, Vec2};
 use std::collections::HashMap;
 use std::time::Duration;
 
+/// The playback speeds that can be chosen.
+pub const SPEEDS: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
+
 /// An action that the user requests.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
@@ -46,14 +49,17 @@ pub enum Action {
     Faster,
     /// Decrease the speed by one step.
     Slower,
+    /// Play at this speed, one of [`SPEEDS`].
+    SetSpeed(f64),
     /// Save the picture.
     Snapshot,
     /// Start or stop the recording.
     ToggleRecording,
     /// Enter or leave full screen.
     ToggleFullScreen,
-    /// Leave full screen, and close the list of keys and the lab form.
-    LeaveFullScreen,
+    /// Close the topmost of what is open: a dialog, the panel over the picture, the message, full
+    /// screen.
+    Escape,
     /// Show or hide the list of keys.
     ToggleKeyList,
     /// Show or hide a page of the panel.
@@ -175,6 +181,14 @@ impl Model {
         }
     }
 
+    /// Why the speed cannot be changed; `None` if it can.
+    pub fn why_no_speed(&self) -> Option<&'static str> {
+        match self.status.protocol {
+            Protocol::Lab => Some("The speed of a lab server cannot be changed"),
+            _ => self.why_not_seekable(),
+        }
+    }
+
     /// Why `command` is not allowed now; `None` if it is.
     pub fn refusal(&self, command: Command) -> Option<String> {
         if !self.is_open() {
@@ -251,6 +265,8 @@ pub struct WidgetState {
     pub sample_age: Option<f64>,
     /// A text field has the focus.
     pub typing: bool,
+    /// The pointer is on the controls over the picture.
+    pub pointer_on_controls: bool,
 }
 
 #[cfg(test)]

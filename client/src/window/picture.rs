@@ -5,7 +5,7 @@ use super::address;
 use super::advice::Advice;
 use super::model::{Action, Banner, Model, WidgetState};
 use super::style::{CORNER, ROW, accent_button, warning};
-use crate::player::State;
+use crate::player::{Protocol, State};
 use eframe::egui::{
     self, Align, Button, Color32, Frame, Layout, Margin, Rect, RichText, Role, Sense, TextEdit,
     TextStyle, Ui, WidgetInfo, pos2, vec2,
@@ -35,15 +35,10 @@ pub fn show(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut
         }
     } else if model.is_open() {
         ui.painter().rect_filled(area, 0.0, Color32::BLACK);
-        let text = match model.status.pending {
-            Some(_) => "Waiting for the server\u{2026}",
-            None if model.settings.simple || model.status.state == State::Ready => "Press Play",
-            None => "Press Setup, then Play",
-        };
         ui.painter().text(
             area.center(),
             egui::Align2::CENTER_CENTER,
-            text,
+            hint(model),
             egui::FontId::proportional(16.0),
             Color32::from_gray(0xb0),
         );
@@ -62,6 +57,17 @@ pub fn show(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut
             egui::FontId::proportional(20.0),
             Color32::WHITE,
         );
+    }
+}
+
+/// What is shown in place of a picture: what the player waits for, or what to do.
+fn hint(model: &Model) -> &'static str {
+    match (model.status.pending, model.status.state, model.status.protocol) {
+        (Some(_), _, Protocol::None) => "Opening\u{2026}",
+        (Some(_), ..) => "Waiting for the server\u{2026}",
+        (None, State::Init, _) if !model.settings.simple => "Press Setup, then Play",
+        (None, State::Init | State::Ready, _) => "Press Play",
+        (None, State::Playing, _) => "Waiting for the first picture\u{2026}",
     }
 }
 
@@ -216,6 +222,29 @@ fn show_banner(ui: &mut Ui, area: Rect, banner: &Banner, actions: &mut Vec<Actio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::player::Command;
+    use crate::player::engine::Status;
+    use crate::window::settings::Settings;
+
+    #[test]
+    fn without_a_picture_the_hint_says_what_is_awaited() {
+        let waiting = "Waiting for the server\u{2026}";
+        let rows = [
+            (None, State::Init, Protocol::Rtsp, false, "Press Setup, then Play"),
+            (None, State::Init, Protocol::Rtsp, true, "Press Play"),
+            (Some(Command::Setup), State::Init, Protocol::Lab, false, waiting),
+            (Some(Command::Setup), State::Init, Protocol::None, false, "Opening\u{2026}"),
+            (None, State::Ready, Protocol::Lab, false, "Press Play"),
+            (Some(Command::Play), State::Ready, Protocol::Rtsp, true, waiting),
+            (None, State::Playing, Protocol::Rtsp, false, "Waiting for the first picture\u{2026}"),
+        ];
+        for (pending, state, protocol, simple, want) in rows {
+            let status = Status { pending, state, protocol, ..Status::default() };
+            let settings = Settings { simple, ..Settings::default() };
+            let model = Model { status, settings, ..Model::default() };
+            assert_eq!(hint(&model), want, "{state:?} {pending:?} {protocol:?}");
+        }
+    }
 
     #[test]
     fn a_picture_keeps_its_aspect_ratio() {

@@ -161,6 +161,84 @@ fn keys_typed_into_the_address_are_not_shortcuts() {
 }
 
 #[test]
+fn an_address_can_be_typed_without_a_click_where_one_is_expected() {
+    let failure = Failure { kind: FailureKind::Lost, text: "lost".to_owned() };
+    let mut failed = model(State::Init);
+    failed.failure = Some(Advice::for_failure(&failure, SOURCE, Protocol::Lab));
+    let welcome = Model { settings: failed.settings.clone(), ..Model::default() };
+    for model in [welcome, failed] {
+        let mut harness = harness(model, WIDE);
+        harness.state_mut().widgets.address = String::new();
+        for key in [Key::R, Key::T, Key::S, Key::P] {
+            harness.key_press(key);
+            let text = format!("{key:?}").to_lowercase();
+            harness.event(eframe::egui::Event::Text(text));
+            harness.run_steps(2);
+        }
+        assert_eq!(take_actions(&mut harness), []);
+        assert_eq!(harness.state().widgets.address, "rtsp");
+        harness.key_press(Key::Enter);
+        assert_eq!(take_actions(&mut harness), [Action::Open("rtsp".to_owned())]);
+    }
+}
+
+#[test]
+fn escape_closes_a_menu_first() {
+    let mut harness = harness(model(State::Playing), WIDE);
+    for (button, entry) in
+        [("Menu", "Three buttons: Play, Pause, Stop"), ("Addresses and movies", "Recent addresses")]
+    {
+        harness.get_by_label(button).click();
+        harness.run_steps(3);
+        harness.get_by_label(entry);
+        harness.key_press(Key::Escape);
+        assert_eq!(take_actions(&mut harness), [], "{button}");
+        assert!(harness.query_by_label(entry).is_none(), "{button}");
+    }
+    harness.key_press(Key::Escape);
+    assert_eq!(take_actions(&mut harness), [Action::Escape]);
+}
+
+#[test]
+fn full_screen_has_controls_while_the_pointer_moves() {
+    let mut model = model(State::Playing);
+    model.full_screen = true;
+    let mut harness = harness(model, WIDE);
+    let shown = |harness: &Harness<'_, WindowState>| harness.query_by_label("Position").is_some();
+    harness.event(eframe::egui::Event::PointerMoved(eframe::egui::pos2(100.0, 100.0)));
+    harness.run_steps(3);
+    assert!(shown(&harness));
+    harness.get_by_label("Pause").click();
+    assert_eq!(take_actions(&mut harness), [Action::Pause]);
+    harness.event(eframe::egui::Event::PointerMoved(eframe::egui::pos2(100.0, 100.0)));
+    // Steps of a sixtieth of a second.
+    harness.run_steps(60 * 3);
+    assert!(!shown(&harness));
+    harness.event(eframe::egui::Event::PointerMoved(eframe::egui::pos2(300.0, 100.0)));
+    harness.run_steps(3);
+    assert!(shown(&harness));
+}
+
+#[test]
+fn frames_speed_and_recording_are_always_there() {
+    let mut harness = harness(model(State::Playing), [1100.0, 700.0]);
+    harness.state_mut().model.settings.panel = Panel::Protocol;
+    harness.state_mut().model.status.protocol = Protocol::Rtsp;
+    harness.run_steps(2);
+    harness.get_by_label("frame    249  20.0 fps");
+    harness.get_by_label("One frame back").click();
+    assert_eq!(take_actions(&mut harness), [Action::Step(-1)]);
+    harness.get_by_label("One frame forward").click();
+    assert_eq!(take_actions(&mut harness), [Action::Step(1)]);
+    harness.get_by_label("Record").click();
+    assert_eq!(take_actions(&mut harness), [Action::ToggleRecording]);
+    harness.get_by_label("Speed: 1\u{d7}").click();
+    harness.run_steps(3);
+    harness.get_by_label("4\u{d7}").click();
+    assert_eq!(take_actions(&mut harness), [Action::SetSpeed(4.0)]);
+}
+
+#[test]
 fn the_seek_bar_seeks_or_shows_why_it_cannot() {
     let mut seekable = harness(model(State::Playing), WIDE);
     seekable.get_by_label("0:12.5");
@@ -307,6 +385,12 @@ fn statistics_have_accessibility_names_with_units() {
     ] {
         harness.get_by_label(label);
     }
+    harness.state_mut().model.status.protocol = Protocol::None;
+    harness.run_steps(3);
+    harness.get_by_label("Frames: 20.0 frames/s");
+    for label in ["Data rate: 8.00 Mbit/s", "Jitter: 1.50 ms"] {
+        assert!(harness.query_by_label(label).is_none(), "{label} of a file");
+    }
     harness.get_by_label("Save\u{2026}").click();
     assert_eq!(take_actions(&mut harness), [Action::SaveStatistics]);
 }
@@ -325,6 +409,11 @@ fn no_control_is_clipped_down_to_the_smallest_window() {
                 "Play",
                 "Pause",
                 "Teardown",
+                "One frame back",
+                "One frame forward",
+                "Speed: 1\u{d7}",
+                "Record",
+                "frame    249  20.0 fps",
                 "State: PLAYING",
                 "Menu",
                 "Open",

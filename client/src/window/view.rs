@@ -23,10 +23,26 @@ pub fn show(
     actions: &mut Vec<Action>,
 ) {
     let typing = std::mem::take(&mut widgets.typing);
+    let in_dialog = widgets.key_list || widgets.lab_dialog;
+    // Where an address is expected, typing needs no click into the field.
+    if !typing && !in_dialog && (model.shows_welcome() || model.failure.is_some()) {
+        let text = keys::take_typed_text(ui.ctx());
+        if !text.is_empty() {
+            if model.failure.is_some() {
+                widgets.address.clear();
+            }
+            widgets.address.push_str(&text);
+            widgets.focus_address = true;
+        }
+    }
     actions.extend(keys::pressed(ui.ctx(), typing));
     if model.full_screen && model.picture.is_some() {
         let panel = CentralPanel::default().frame(Frame::NONE);
         panel.show(ui, |ui| picture::show(ui, model, widgets, actions));
+        controls::show_over_picture(ui.ctx(), model, widgets, actions);
+        if widgets.key_list {
+            key_list(ui, widgets);
+        }
         return;
     }
     let bar = Frame::new().fill(ui.visuals().panel_fill).inner_margin(Margin::symmetric(12, 8));

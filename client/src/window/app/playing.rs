@@ -2,11 +2,9 @@
 //! The lab's commands, seeks, steps by single frames, and speeds.
 
 use super::App;
-use crate::player::{Command, Protocol, State};
+use crate::player::{Command, State};
+use crate::window::model::SPEEDS;
 use std::time::Duration;
-
-/// The playback speeds that can be chosen.
-const SPEEDS: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
 
 impl App {
     pub(super) fn command(&mut self, command: Command) {
@@ -63,18 +61,17 @@ impl App {
     }
 
     pub(super) fn change_speed(&mut self, steps: isize) {
-        if self.model.status.protocol == Protocol::Lab {
-            self.notify_briefly("The speed of a lab server cannot be changed");
-            return;
-        }
-        if !self.check_seekable() {
-            return;
-        }
         let rate = self.model.status.rate;
         let now = SPEEDS.iter().position(|it| *it >= rate).unwrap_or(SPEEDS.len() - 1);
         let next = now.saturating_add_signed(steps).min(SPEEDS.len() - 1);
-        if let Some(next) = SPEEDS.get(next).filter(|_| next != now) {
-            self.engine.set_rate(*next, self.model.position.unwrap_or_default());
+        self.set_speed(SPEEDS.get(next).copied().unwrap_or(1.0));
+    }
+
+    pub(super) fn set_speed(&mut self, speed: f64) {
+        if let Some(reason) = self.model.why_no_speed() {
+            self.notify_briefly(reason);
+        } else if (speed - self.model.status.rate).abs() > f64::EPSILON {
+            self.engine.set_rate(speed, self.model.position.unwrap_or_default());
         }
     }
 }
