@@ -32,6 +32,7 @@ mod layout;
 pub(crate) mod pixels;
 mod progressive;
 mod resample;
+pub(crate) mod restarts;
 #[cfg(test)]
 mod tests;
 mod transcode;
