@@ -59,6 +59,36 @@ pub fn run() -> Result<()> {
         scan * 1e6,
         megabytes(&image) / 1000.0 / scan
     );
+    let arguments = ["-sample", "2x2", "-quality", "80", "-restart", "1"];
+    let image = cjpeg(&Picture::made(384, 288), &arguments)?;
+    let codes = each(|| jpeg::check(black_box(&image)).is_ok());
+    println!("| check with restart markers, all codes | {:.2} us |", ms(codes) * 1000.0);
+    scaled()
+}
+
+/// Images over RTP/JPEG's limit, in the largest size that a movie holds.
+fn scaled() -> Result<()> {
+    println!("\nimages that are scaled, median of {ROUNDS}, one core\n");
+    println!("| image | bytes | sent as | ms | images a second |\n|---|---|---|---|---|");
+    for (width, height) in [(2560, 1440), (3840, 2160), (4096, 2160)] {
+        let picture = Picture::made(width, height);
+        let image = (1..20).rev().map(|quality| {
+            cjpeg(&picture, &["-sample", "2x2", "-quality", &(5 * quality).to_string()])
+        });
+        let image = image.into_iter().find(|it| it.as_ref().is_ok_and(|it| it.len() < 99_999));
+        let image = image.context("too large at every quality")??;
+        let mut times = Vec::new();
+        let mut sent = (0, 0);
+        for _ in 0..ROUNDS {
+            let started = Instant::now();
+            sent = jpeg::prepare(black_box(&image), None)?.image().size();
+            times.push(started.elapsed());
+        }
+        let time = spread(&mut times).context("no rounds")?.0;
+        let (bytes, rate) = (image.len(), 1.0 / time.as_secs_f64());
+        let (w, h) = sent;
+        println!("| {width}x{height} 4:2:0 | {bytes} | {w}x{h} | {:.1} | {rate:.0} |", ms(time));
+    }
     Ok(())
 }
 
