@@ -19,6 +19,7 @@ mod exchange;
 mod explain;
 mod failure;
 mod history;
+mod images;
 mod imp;
 pub mod movies;
 mod packets;

@@ -22,6 +22,8 @@
 
 mod imp;
 
+pub use imp::for_jpegdec;
+
 use gst::glib;
 use gst::prelude::*;
 
