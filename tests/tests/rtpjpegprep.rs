@@ -130,6 +130,7 @@ fn movies_that_rtp_cannot_carry_arrive_with_every_pixel_or_luma_sample() -> Resu
     // Name, cjpeg's options, and whether every pixel must arrive or every luma sample.
     let rows: &[(&str, &[&str], bool)] = &[
         ("optimised", &["-sample", "2x2", "-optimize"], true),
+        ("restarts", &["-sample", "2x2", "-restart", "1"], true),
         ("optimised422", &["-sample", "2x1", "-optimize", "-restart", "1"], true),
         ("progressive", &["-sample", "2x2", "-progressive"], true),
         ("ffmpeg422", &["-sample", "2x2,1x2,1x2", "-optimize"], true),
@@ -352,6 +353,25 @@ fn pictures_of_another_size_keep_their_aspect_ratio() -> Result<()> {
     server.is_well()
 }
 
+/// The check at DESCRIBE reads 64 frames.
+#[test]
+fn a_size_that_changes_late_is_said_once() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = landscape_and_portrait()?;
+    let images = [vec![images[0].clone(); 70], images[10..].to_vec()].concat();
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let mut server = Server::start([&movie], 1)?;
+    let url = server.urls[0].clone();
+    for transport in ["tcp", "udp"] {
+        let luma = ffmpeg::stream_luma_from(&url, transport, "3")?;
+        check_letterboxed(&luma[luma.len() - 192 * 144..], transport);
+    }
+    server.wait_for_log("frames of another size follow", Duration::from_secs(10));
+    let log = server.log()?;
+    assert_eq!(log.matches("frames of another size follow").count(), 1, "{log}");
+    server.is_well()
+}
+
 #[test]
 fn a_session_states_the_true_size_and_the_log_what_players_show() -> Result<()> {
     let folder = Folder::new()?;
@@ -362,7 +382,10 @@ fn a_session_states_the_true_size_and_the_log_what_players_show() -> Result<()> 
         ("2560x1440", (2560, 1440), (2040, 1148), Some("2040x1152")),
     ];
     for (name, size, ..) in rows {
-        let image = cjpeg(&Picture::made(size.0, size.1), &["-sample", "2x2", "-quality", "9"])?;
+        let image = cjpeg(
+            &Picture::made(size.0, size.1),
+            &["-sample", "2x2", "-quality", "9", "-baseline"],
+        )?;
         folder.file(&format!("{name}.mjpeg"), &movies::movie(&vec![image; 3])?)?;
     }
     let mut server = Server::start([folder.path()], rows.len())?;

@@ -189,7 +189,7 @@ impl ObjectImpl for RtpJpegPrep {
             vec![
                 glib::ParamSpecBoolean::builder("keep-size")
                     .nick("Keep size")
-                    .blurb("Scale later frames to the size of the first one")
+                    .blurb("Fit later frames into the size of the first one, with black bars")
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecBoolean::builder("for-decoder")

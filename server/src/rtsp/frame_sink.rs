@@ -169,7 +169,7 @@ impl FrameSink for RtspSink {
                 }
                 SendOutcome::Accepted
             }
-            PreparedFrame::Payloads { payloads, size, conversion, reason } => {
+            PreparedFrame::Payloads { payloads, size, conversion, reason, .. } => {
                 if let Some(reason) = reason
                     && self.conversions_logged.insert(reason.kind())
                 {
