@@ -8,6 +8,7 @@ use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, djpeg, psnr};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
+use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes};
 use mjpeg_rtsp_tests::programs::{Server, normalized, serve_as};
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
@@ -335,18 +336,58 @@ fn a_frame_too_large_for_a_datagram_is_shrunk_or_dropped() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_frame_that_no_quality_makes_small_enough_is_scaled_or_cut_off() -> Result<()> {
+/// What is done with [`images_too_large`].
+const REDUCTIONS: [&str; 3] = [
+    "encoded again as 1620x1687",
+    "cut off, since it cannot be decoded",
+    "encoded again at lower quality",
+];
+
+/// Images that no datagram holds: one that is too large at any quality, one that is coded in a way that
+/// this project does not decode, and one of noise.
+fn images_too_large() -> Result<Vec<Vec<u8>>> {
     let flat = Picture { width: 3840, height: 4000, samples: vec![90; 3 * 3840 * 4000] };
     // Two bits for each block, where the standard tables have six.
     let flat = cjpeg(&flat, &["-sample", "2x2", "-optimize"])?;
-    // Coded in a way that this project does not decode.
     let arithmetic = cjpeg(&Picture::made(1300, 900), &["-arithmetic", "-quality", "60"])?;
     let noisy = cjpeg(&Picture::made(1200, 900), &["-sample", "1x1", "-quality", "40"])?;
-    let images = [flat, arithmetic, noisy];
+    let images = vec![flat, arithmetic, noisy];
     for image in &images {
         assert!((65_496..99_999).contains(&image.len()), "{}", image.len());
     }
+    Ok(images)
+}
+
+#[test]
+fn rtplabpay_makes_every_frame_fit() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = images_too_large()?;
+    // The first frame is reported, so one image at a time.
+    for (image, how) in images.iter().zip(REDUCTIONS) {
+        let movie = folder.file("movie.mjpeg", &movies::movie(std::slice::from_ref(image))?)?;
+        let pipeline = TestPipeline::launch(&format!(
+            "mjpegfilesrc location={} ! rtplabpay ! appsink name=out sync=false",
+            movie.display()
+        ))?;
+        pipeline.play()?;
+        let packets = pipeline.samples()?;
+        assert_eq!(packets.len(), 1, "{how}");
+        let packet = bytes(&packets[0])?;
+        let (_, payload) = RtpHeader::parse(&packet)?;
+        assert!(payload.len() <= 65_495 && payload.ends_with(&[0xff, 0xd9]), "{how}");
+        let size = image.len();
+        let want = format!(
+            "a frame of {size} bytes is {how}: a datagram holds 65495 (further frames like it are only \
+             counted)"
+        );
+        assert_eq!(pipeline.warnings(), [want]);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_frame_that_no_quality_makes_small_enough_is_scaled_or_cut_off() -> Result<()> {
+    let images = images_too_large()?;
     let (folder, mut server) = server(&images, &[])?;
     // Each is said once for the movie, whatever the number of clients.
     for _ in 0..2 {
@@ -373,12 +414,7 @@ fn a_frame_that_no_quality_makes_small_enough_is_scaled_or_cut_off() -> Result<(
     let path = folder.path().join("movie.Mjpeg");
     let log = normalized(&log, &[(&path.to_string_lossy(), "MOVIE")]);
     let said: Vec<&str> = log.lines().filter(|line| line.contains("datagram")).collect();
-    let hows = [
-        "encoded again as 1620x1687",
-        "cut off, since it cannot be decoded",
-        "encoded again at lower quality",
-    ];
-    let lines = (1..).zip(hows).zip(&images).map(|((frame, how), image)| {
+    let lines = (1..).zip(REDUCTIONS).zip(&images).map(|((frame, how), image)| {
         format!(
             "WARN frame {how} (said once for each movie): larger than a datagram can be path=MOVIE \
              frame={frame} bytes={}",
