@@ -8,7 +8,7 @@ use crate::salvage::{NextImage, next_image};
 use crate::walk::{Source, progress_bar};
 use crate::{counted, say};
 use anyhow::{Result, bail};
-use gstmjpegfile::jpeg::{encode_within, frame_size, prepare, without_stray_bytes};
+use gstmjpegfile::jpeg::{encode_within, frame_size, without_stray_bytes};
 use gstmjpegfile::movie::{EOI, MAX_FRAME_LEN, PREFIX_LEN, RecordWalker, Step};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -85,22 +85,7 @@ pub fn run(arguments: &Repair) -> Result<ExitCode> {
 
 /// Encodes an image in fewer bytes than a frame may have: at a lower quality, then in a smaller size.
 fn smaller(image: &[u8]) -> Option<Vec<u8>> {
-    if let Some(smaller) = encode_within(image, MAX_FRAME_LEN) {
-        return Some(smaller);
-    }
-    let (mut width, mut height) = frame_size(image)?;
-    while width > 16 && height > 16 {
-        (width, height) = (width / 4 * 3, height / 4 * 3);
-        let scaled = prepare(image, Some((width, height))).ok()?;
-        let scaled = scaled.image().bytes();
-        if scaled.len() <= MAX_FRAME_LEN {
-            return Some(scaled.to_vec());
-        }
-        if let Some(smaller) = encode_within(scaled, MAX_FRAME_LEN) {
-            return Some(smaller);
-        }
-    }
-    None
+    encode_within(image, MAX_FRAME_LEN).map(|smaller| smaller.jpeg)
 }
 
 /// Says what `smaller` has less of than `image`.

@@ -94,7 +94,7 @@ fn recoder() {
             let _ = JpegPayloads::new(&sent, 1400);
         }
         if let Some(smaller) = encode_within(&image, 700) {
-            assert!(smaller.len() <= 700);
+            assert!(smaller.jpeg.len() <= 700);
         }
     });
 }

@@ -22,7 +22,7 @@ pub enum LabMode {
 /// How frames that are larger than a UDP datagram can be are sent to lab clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Oversize {
-    /// Encoded again at lower quality
+    /// Encoded again so that they fit: at lower quality, then as fewer pixels
     Shrink,
     /// Not at all: they are dropped
     Drop,

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A movie at its mount point, opened once for all its viewers.
 
-use crate::movie_check::{self, NotPlayable};
+use crate::movie_check::{self, NotPlayable, Playable};
+use crate::send::movie_log;
+use gstmjpegfile::jpeg::{Conversion, ConversionReason, UnsupportedByRtp};
 use gstmjpegfile::movie_file::{MovieFile, OpenError};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::path::PathBuf;
@@ -23,8 +25,8 @@ const RECHECK_INTERVAL: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 struct Opened {
     movie: Arc<MovieFile>,
-    /// A check has found that the movie can be played.
-    playable: bool,
+    /// The picture size in which the movie is sent, from a check that has found that it can be played.
+    size: Option<(u16, u16)>,
     last_used: Instant,
 }
 
@@ -70,7 +72,7 @@ impl Mount {
             return Ok(opened.movie.clone());
         }
         let movie = MovieFile::open(&self.file)?;
-        let opened = Opened { movie: movie.clone(), playable: false, last_used: Instant::now() };
+        let opened = Opened { movie: movie.clone(), size: None, last_used: Instant::now() };
         *self.opened() = Some(opened);
         Ok(movie)
     }
@@ -98,24 +100,51 @@ impl Mount {
 
     fn open_and_check(&self) -> Result<Arc<MovieFile>, NotPlayable> {
         let movie = self.open()?;
-        let is_same = |opened: &&mut Opened| Arc::ptr_eq(&opened.movie, &movie);
-        if self.opened().as_mut().filter(is_same).is_some_and(|opened| opened.playable) {
+        if self.size_of(&movie).is_some() {
             return Ok(movie);
         }
         let playable = movie_check::check(&movie)?;
+        let is_same = |opened: &&mut Opened| Arc::ptr_eq(&opened.movie, &movie);
         if let Some(opened) = self.opened().as_mut().filter(is_same) {
-            opened.playable = true;
+            opened.size = Some(playable.size);
         }
-        self.logged.get_or_init(|| {
-            let (mount, conversion) = (&self.point, playable.conversion.describe());
-            match &playable.reason {
-                Some((frame, reason)) => {
-                    tracing::info!(%mount, frame = frame + 1, "{conversion}: {reason}");
-                }
-                None => tracing::info!(%mount, "{conversion}"),
-            }
-        });
+        self.logged.get_or_init(|| self.log(&movie, &playable));
         Ok(movie)
+    }
+
+    /// The picture size in which a movie of this mount is sent, in pixels, if it has been checked.
+    pub fn size_of(&self, movie: &Arc<MovieFile>) -> Option<(u16, u16)> {
+        let opened = self.opened();
+        opened.as_ref().filter(|opened| Arc::ptr_eq(&opened.movie, movie))?.size
+    }
+
+    /// Logs how the frames of the movie are sent.
+    fn log(&self, movie: &MovieFile, playable: &Playable) {
+        let (mount, conversion) = (&self.point, playable.conversion.describe());
+        let (width, height) = playable.size;
+        match &playable.reason {
+            Some((frame, ConversionReason::UnsupportedByRtp(reason))) => {
+                let frame = frame + 1;
+                let scaled = matches!(reason, UnsupportedByRtp::Size { .. });
+                let to = if scaled { format!("; sent as {width}x{height}") } else { String::new() };
+                tracing::info!(%mount, frame, "{conversion}: {reason}{to}");
+            }
+            // The frames before it are sent as they are.
+            Some((frame, reason @ ConversionReason::OtherSize { .. })) => {
+                tracing::info!(%mount, "{}", Conversion::AsIs.describe());
+                movie_log::other_size(movie, *frame, reason);
+            }
+            None => tracing::info!(%mount, "{conversion}"),
+        }
+        let padded = (width.next_multiple_of(8), height.next_multiple_of(8));
+        if padded != playable.size {
+            tracing::info!(
+                %mount,
+                "mjpeg-rtsp-client shows {width}x{height} pixels, most other players {}x{}: RTP/JPEG \
+                 counts in blocks of 8 pixels",
+                padded.0, padded.1
+            );
+        }
     }
 
     /// Closes the file of the movie if it has not been used lately. Its index is kept.

@@ -44,6 +44,9 @@ pub enum NotPlayable {
 /// How the frames of a movie that can be played are sent.
 #[derive(Debug)]
 pub struct Playable {
+    /// The picture size in pixels, that of the first frame that can be played. All frames are sent in
+    /// it.
+    pub size: (u16, u16),
     /// How the first frame is converted that cannot be sent as it is.
     pub conversion: Conversion,
     /// The number of that frame, from 0, and why it cannot be sent as it is; `None` if no frame that
@@ -58,7 +61,7 @@ pub struct Playable {
 pub fn check(movie: &MovieFile) -> Result<Playable, NotPlayable> {
     let deadline = Instant::now() + TIME_LIMIT;
     let not_cancelled = AtomicBool::new(false);
-    let (mut usable, mut converted, mut unusable) = (false, None, None);
+    let (mut size, mut converted, mut unusable) = (None, None, None);
     let mut bytes = Vec::new();
     let mut checked = 0;
     for frame in 0..MAX_FRAMES {
@@ -69,9 +72,9 @@ pub fn check(movie: &MovieFile) -> Result<Playable, NotPlayable> {
             break;
         }
         checked += 1;
-        match prepare(&bytes, None) {
+        match prepare(&bytes, size) {
             Ok(prepared) => {
-                usable = true;
+                size.get_or_insert(prepared.image().size());
                 converted = prepared.reason().map(|reason| (prepared.conversion(), frame, reason));
                 // Later frames may have other reasons; the first one is reported.
                 if converted.is_some() {
@@ -84,15 +87,15 @@ pub fn check(movie: &MovieFile) -> Result<Playable, NotPlayable> {
         }
     }
     let path = movie.path().display().to_string();
-    match (usable, converted, unusable) {
-        (true, Some((conversion, frame, reason)), _) => {
-            Ok(Playable { conversion, reason: Some((frame, reason)) })
+    match (size, converted, unusable) {
+        (Some(size), Some((conversion, frame, reason)), _) => {
+            Ok(Playable { size, conversion, reason: Some((frame, reason)) })
         }
-        (true, None, _) => Ok(Playable { conversion: Conversion::AsIs, reason: None }),
-        (false, _, Some((offset, reason))) => {
+        (Some(size), None, _) => Ok(Playable { size, conversion: Conversion::AsIs, reason: None }),
+        (None, _, Some((offset, reason))) => {
             Err(NotPlayable::NoUsableFrame { path, checked, offset, reason })
         }
-        (false, _, None) => {
+        (None, _, None) => {
             let likely = movie.likely_format();
             let advice = likely.map_or_else(String::new, |it| format!(": {}", it.advice()));
             Err(NotPlayable::NoFrame { path, advice })

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
-use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
+use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, images_for_jpegdec, psnr};
 use mjpeg_rtsp_tests::peer::rtsp_server::RtspServer;
 use mjpeg_rtsp_tests::programs::{
     Guard, Server, Terminal, headless, program, run, serve, serve_as, target_folder,
@@ -64,6 +64,59 @@ fn it_saves_each_frame_as_png() -> Result<()> {
     }
     let side = |side: u32| side.to_be_bytes().to_vec();
     assert_eq!(sizes, vec![(side(SIZE.0), side(SIZE.1)); 5]);
+    Ok(())
+}
+
+/// The frames that the client saves of a source, as PNG files.
+fn saved(source: &str, options: &[&str]) -> Result<Vec<Vec<u8>>> {
+    let folder = Folder::new()?;
+    let path = folder.path().to_string_lossy();
+    let (code, _, stderr) = headless(&[options, &["--save", &path, source]].concat())?;
+    assert_eq!(code, Some(0), "{source}: {stderr}");
+    let mut names = std::fs::read_dir(folder.path())?
+        .map(|file| Ok(file?.path()))
+        .collect::<Result<Vec<_>>>()?;
+    names.sort();
+    names.iter().map(|name| Ok(std::fs::read(name)?)).collect()
+}
+
+/// RTP/JPEG counts in blocks of 8 pixels; the SDP has the true size.
+#[test]
+fn pictures_have_their_true_size_over_rtsp() -> Result<()> {
+    let folder = Folder::new()?;
+    let rows = [("a", (426, 240), "2x2"), ("b", (480, 270), "2x1"), ("c", (61, 43), "2x2")];
+    for (name, (width, height), sample) in rows {
+        let whole = Picture::made(width + 5, height);
+        let image = |shift| cjpeg(&whole.part(shift, width), &["-sample", sample]);
+        let images = (0..5).map(image).collect::<Result<Vec<_>>>()?;
+        folder.file(&format!("{name}.mjpeg"), &movies::movie(&images)?)?;
+    }
+    let mut server = Server::start([folder.path()], rows.len())?;
+    for url in &server.urls {
+        let name = url.rsplit('/').next().context("no name")?;
+        let want = saved(&folder.path().join(name).to_string_lossy(), &[])?;
+        assert_eq!(want.len(), 5, "{name}");
+        for transport in ["tcp", "udp"] {
+            let got = saved(url, &["--transport", transport])?;
+            assert!(got == want, "{name}, {transport}: {} frames", got.len());
+        }
+    }
+    server.is_well()
+}
+
+#[test]
+fn images_that_jpegdec_shows_wrongly_are_converted() -> Result<()> {
+    let folder = Folder::new()?;
+    for (name, image, want) in images_for_jpegdec()? {
+        let file = folder.file("movie.mjpeg", &movies::movie(&vec![image; 3])?)?;
+        let frames = saved(&file.to_string_lossy(), &[])?;
+        assert_eq!(frames.len(), 3, "{name}");
+        for frame in frames {
+            let shown = Picture::from_png(&frame)?;
+            let (luma, all) = (psnr(&shown.luma(), &want.luma()), psnr(&shown, &want));
+            assert!(luma > 33.0 && all > 25.0, "{name}: luma {luma:.1} dB, all {all:.1} dB");
+        }
+    }
     Ok(())
 }
 

@@ -6,9 +6,10 @@ use gstmjpegfile::rtp::{LabDepacketizer, RtpHeader};
 use mjpeg_rtsp_tests::broken;
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::ffmpeg;
-use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
+use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, djpeg, psnr};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
-use mjpeg_rtsp_tests::programs::{Server, serve_as};
+use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes};
+use mjpeg_rtsp_tests::programs::{Server, normalized, serve_as};
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::path::Path;
@@ -19,13 +20,13 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// A student's client: one TCP connection, one UDP port.
-struct LabClient {
+pub(crate) struct LabClient {
     control: TcpStream,
     rtp: UdpSocket,
 }
 
 impl LabClient {
-    fn connect(server: &Server) -> Result<Self> {
+    pub(crate) fn connect(server: &Server) -> Result<Self> {
         let control = TcpStream::connect(server.address()?)?;
         control.set_read_timeout(Some(LIMIT))?;
         let rtp = UdpSocket::bind("0.0.0.0:0")?;
@@ -64,14 +65,14 @@ impl LabClient {
     }
 
     /// Sets the movie up and plays it, in the course report's form.
-    fn play(&mut self) -> Result<()> {
+    pub(crate) fn play(&mut self) -> Result<()> {
         let port = self.port()?;
         self.ok(&format!("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP {port}"), 1, "\n")?;
         self.ok("PLAY \n2", 2, "\n").map(drop)
     }
 
     /// The next packet.
-    fn packet(&self) -> Result<(RtpHeader, Vec<u8>)> {
+    pub(crate) fn packet(&self) -> Result<(RtpHeader, Vec<u8>)> {
         let mut bytes = vec![0; 65_536];
         let have = self.rtp.recv(&mut bytes).context("no packet")?;
         let (header, payload) = RtpHeader::parse(&bytes[..have])?;
@@ -332,6 +333,95 @@ fn a_frame_too_large_for_a_datagram_is_shrunk_or_dropped() -> Result<()> {
         server.wait_for_log("larger than a datagram can be", LIMIT);
         server.is_well()?;
     }
+    Ok(())
+}
+
+/// What is done with [`images_too_large`].
+const REDUCTIONS: [&str; 3] = [
+    "encoded again as 1620x1687",
+    "cut off, since it cannot be decoded",
+    "encoded again at lower quality",
+];
+
+/// Images that no datagram holds: one that is too large at any quality, one that is coded in a way that
+/// this project does not decode, and one of noise.
+fn images_too_large() -> Result<Vec<Vec<u8>>> {
+    let flat = Picture { width: 3840, height: 4000, samples: vec![90; 3 * 3840 * 4000] };
+    // Two bits for each block, where the standard tables have six.
+    let flat = cjpeg(&flat, &["-sample", "2x2", "-optimize"])?;
+    let arithmetic = cjpeg(&Picture::made(1300, 900), &["-arithmetic", "-quality", "60"])?;
+    let noisy = cjpeg(&Picture::made(1200, 900), &["-sample", "1x1", "-quality", "40"])?;
+    let images = vec![flat, arithmetic, noisy];
+    for image in &images {
+        assert!((65_496..99_999).contains(&image.len()), "{}", image.len());
+    }
+    Ok(images)
+}
+
+#[test]
+fn rtplabpay_makes_every_frame_fit() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = images_too_large()?;
+    // The first frame is reported, so one image at a time.
+    for (image, how) in images.iter().zip(REDUCTIONS) {
+        let movie = folder.file("movie.mjpeg", &movies::movie(std::slice::from_ref(image))?)?;
+        let pipeline = TestPipeline::launch(&format!(
+            "mjpegfilesrc location={} ! rtplabpay ! appsink name=out sync=false",
+            movie.display()
+        ))?;
+        pipeline.play()?;
+        let packets = pipeline.samples()?;
+        assert_eq!(packets.len(), 1, "{how}");
+        let packet = bytes(&packets[0])?;
+        let (_, payload) = RtpHeader::parse(&packet)?;
+        assert!(payload.len() <= 65_495 && payload.ends_with(&[0xff, 0xd9]), "{how}");
+        let size = image.len();
+        let want = format!(
+            "a frame of {size} bytes is {how}: a datagram holds 65495 (further frames like it are only \
+             counted)"
+        );
+        assert_eq!(pipeline.warnings(), [want]);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_frame_that_no_quality_makes_small_enough_is_scaled_or_cut_off() -> Result<()> {
+    let images = images_too_large()?;
+    let (folder, mut server) = server(&images, &[])?;
+    // Each is said once for the movie, whatever the number of clients.
+    for _ in 0..2 {
+        let mut client = LabClient::connect(&server)?;
+        client.play()?;
+        let [scaled, cut, encoded] = [client.packet()?.1, client.packet()?.1, client.packet()?.1]
+            .map(|jpeg| {
+                assert!(jpeg.len() <= 65_495);
+                jpeg
+            });
+        let picture = djpeg(&scaled, &[])?;
+        assert_eq!((picture.width, picture.height), (1620, 1687));
+        assert!(picture.samples.iter().all(|it| it.abs_diff(90) < 3));
+        let (start, end) = cut.split_at(65_493);
+        assert!((start, end) == (&images[1][..65_493], &[0xff, 0xd9][..]), "the cut image");
+        assert_eq!(gstmjpegfile::jpeg::frame_size(&encoded), Some((1200, 900)));
+        let [got, want] = [&encoded, &images[2]].map(|jpeg| djpeg(jpeg, &["-grayscale"]));
+        let psnr = psnr(&got?, &want?);
+        assert!(psnr > 30.0, "{psnr:.1} dB");
+    }
+    server.is_well()?;
+    server.wait_for_log("encoded again at lower quality", LIMIT);
+    let log = server.log()?;
+    let path = folder.path().join("movie.Mjpeg");
+    let log = normalized(&log, &[(&path.to_string_lossy(), "MOVIE")]);
+    let said: Vec<&str> = log.lines().filter(|line| line.contains("datagram")).collect();
+    let lines = (1..).zip(REDUCTIONS).zip(&images).map(|((frame, how), image)| {
+        format!(
+            "WARN frame {how} (said once for each movie): larger than a datagram can be path=MOVIE \
+             frame={frame} bytes={}",
+            image.len()
+        )
+    });
+    assert_eq!(said, lines.collect::<Vec<_>>(), "{log}");
     Ok(())
 }
 

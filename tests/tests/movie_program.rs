@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use gstmjpegfile::movie::{MAX_FRAME_LEN, PREFIX_LEN};
 use mjpeg_rtsp_tests::broken::{self, Broken};
 use mjpeg_rtsp_tests::movies::{self, Folder};
-use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, djpeg};
+use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, djpeg, images_for_jpegdec, psnr};
 use mjpeg_rtsp_tests::programs::{Guard, program, run};
 use mjpeg_rtsp_tests::wait_until;
 use serde_json::json;
@@ -597,7 +597,7 @@ fn a_folder_may_have_all_kinds_of_pictures_and_other_files() -> Result<()> {
     assert_eq!(done, silent(0, written));
     let reference = djpeg(&frames[0], &[])?;
     for (number, frame) in (1..).zip(&frames) {
-        let psnr = mjpeg_rtsp_tests::peer::libjpeg::psnr(&reference, &djpeg(frame, &[])?);
+        let psnr = psnr(&reference, &djpeg(frame, &[])?);
         assert!(psnr > 25.0, "picture {number}: {psnr} dB");
     }
     // A picture by its name only, and one whose end is missing.
@@ -623,6 +623,37 @@ fn a_folder_may_have_all_kinds_of_pictures_and_other_files() -> Result<()> {
         assert_eq!(frames.len(), 7);
         std::fs::remove_file(&path)?;
     }
+    Ok(())
+}
+
+#[test]
+fn jpeg_images_of_every_sampling_keep_their_colours() -> Result<()> {
+    let folder = Folder::new()?;
+    let out = folder.path().join("out.mjpeg");
+    let pictures = folder.path().join("pictures");
+    std::fs::create_dir(&pictures)?;
+    let rows = images_for_jpegdec()?;
+    for (number, (name, image, want)) in rows.iter().enumerate() {
+        std::fs::write(pictures.join(format!("{number}.jpg")), image)?;
+        // A movie of one kind of images.
+        let input = folder.file("in.mjpeg", &movies::movie(&vec![image.clone(); 3])?)?;
+        let (done, frames) = made(&input, &out, &["--quality", "95"])?;
+        assert_eq!((done.0, frames.len()), (Some(0), 3), "{name}: {}", done.2);
+        check_colours(name, &frames[2], want)?;
+    }
+    let (done, frames) = made(&pictures, &out, &["--quality", "95"])?;
+    assert_eq!((done.0, frames.len()), (Some(0), rows.len()), "{}", done.2);
+    for ((name, _, want), frame) in rows.iter().zip(&frames) {
+        check_colours(name, frame, want)?;
+    }
+    Ok(())
+}
+
+/// Checks that a frame shows about the colours of a picture.
+fn check_colours(name: &str, frame: &[u8], want: &Picture) -> Result<()> {
+    let shown = djpeg(frame, &[])?;
+    let (luma, all) = (psnr(&shown.luma(), &want.luma()), psnr(&shown, want));
+    ensure!(luma > 33.0 && all > 25.0, "{name}: luma {luma:.1} dB, all {all:.1} dB");
     Ok(())
 }
 

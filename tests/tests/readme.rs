@@ -104,7 +104,8 @@ const ROWS: &[(&str, How)] = &[
     ),
     ("export GST_PLUGIN_PATH=$PWD/target/release", How::SetsUp),
     (
-        "gst-launch-1.0 mjpegfilesrc location=movie.mjpeg ! jpegdec ! videoconvert ! autovideosink",
+        "gst-launch-1.0 mjpegfilesrc location=movie.mjpeg ! rtpjpegprep for-decoder=true ! jpegdec \
+         ! videoconvert ! autovideosink",
         How::Shows,
     ),
     ("gst-play-1.0 movie.mjpeg", How::Shows),

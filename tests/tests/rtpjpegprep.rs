@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The element `rtpjpegprep`, and what arrives over RTSP of movies that need it.
 
+use crate::lab_server::LabClient;
 use anyhow::{Context, Result};
 use gst::prelude::*;
 use jpeg_encoder::{ColorType, Encoder};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, djpeg, psnr};
+use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes};
 use mjpeg_rtsp_tests::programs::{Server, normalized};
 use std::ffi::OsStr;
@@ -16,8 +18,9 @@ use std::time::Duration;
 struct Run {
     out: Vec<gst::Sample>,
     stats: gst::Structure,
-    /// The kinds of frames that its element messages name.
+    /// The kinds of frames that its element messages name, and the reasons.
     kinds: Vec<String>,
+    reasons: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -41,10 +44,11 @@ fn run(images: &[Vec<u8>], set: impl FnOnce(&gst::Element)) -> Result<Run> {
     let out = pipeline.samples()?;
     let messages = pipeline.messages();
     let structures = messages.iter().filter(|it| it.type_() == gst::MessageType::Element);
-    let structures = structures.filter_map(|it| it.structure());
-    let kinds = structures.filter_map(|it| it.get("kind").ok()).collect();
+    let structures: Vec<_> = structures.filter_map(|it| it.structure()).collect();
+    let texts = |field: &str| structures.iter().filter_map(|it| it.get(field).ok()).collect();
+    let (kinds, reasons) = (texts("kind"), texts("reason"));
     let stats = prepare.property("stats");
-    Ok(Run { out, stats, kinds, warnings: pipeline.warnings() })
+    Ok(Run { out, stats, kinds, reasons, warnings: pipeline.warnings() })
 }
 
 #[test]
@@ -126,6 +130,7 @@ fn movies_that_rtp_cannot_carry_arrive_with_every_pixel_or_luma_sample() -> Resu
     // Name, cjpeg's options, and whether every pixel must arrive or every luma sample.
     let rows: &[(&str, &[&str], bool)] = &[
         ("optimised", &["-sample", "2x2", "-optimize"], true),
+        ("restarts", &["-sample", "2x2", "-restart", "1"], true),
         ("optimised422", &["-sample", "2x1", "-optimize", "-restart", "1"], true),
         ("progressive", &["-sample", "2x2", "-progressive"], true),
         ("ffmpeg422", &["-sample", "2x2,1x2,1x2", "-optimize"], true),
@@ -274,6 +279,146 @@ fn a_session_keeps_the_size_of_its_first_frame() -> Result<()> {
     assert_eq!(got.len(), 20 * 192 * 144);
     assert!(got[..want.len()] == want, "the first five");
     assert!(got[3 * want.len()..] == want, "the last five");
+    server.is_well()
+}
+
+/// The columns of a picture of one byte a pixel, from `from` up to `to`.
+fn columns(luma: &[u8], width: usize, from: usize, to: usize) -> Vec<u8> {
+    luma.chunks(width).flat_map(|row| &row[from..to]).copied().collect()
+}
+
+/// Ten pictures of 192x144 and ten of 144x192, whose middle part is bright.
+fn landscape_and_portrait() -> Result<Vec<Vec<u8>>> {
+    let bright = |width: u32, height: u32| {
+        let samples = vec![200; (3 * width * height) as usize];
+        cjpeg(&Picture { width, height, samples }, &["-sample", "2x2"])
+    };
+    Ok([vec![bright(192, 144)?; 10], vec![bright(144, 192)?; 10]].concat())
+}
+
+/// Checks that a luma plane of 192x144 has a bright picture of 108x144 between black bars.
+fn check_letterboxed(luma: &[u8], name: &str) {
+    let bars = [columns(luma, 192, 0, 42), columns(luma, 192, 150, 192)].concat();
+    assert!(bars.iter().all(|it| *it < 3), "{name}: bars up to {:?}", bars.iter().max());
+    let middle = columns(luma, 192, 44, 148);
+    let is_bright = middle.iter().all(|it| it.abs_diff(200) < 3);
+    assert!(is_bright, "{name}: {:?} to {:?}", middle.iter().min(), middle.iter().max());
+}
+
+#[test]
+fn pictures_of_another_size_keep_their_aspect_ratio() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = landscape_and_portrait()?;
+    let reason = "the picture of 144x192 pixels is fitted into the first frame's 192x144, with black \
+                  bars where its aspect ratio differs";
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let mut server = Server::start([&movie], 1)?;
+    let url = server.urls[0].clone();
+    let frame = 192 * 144;
+    // The size is that of the movie's first frame, wherever the play starts.
+    let whole = ffmpeg::stream_luma(&url, "tcp")?;
+    let part = ffmpeg::stream_luma_from(&url, "udp", "0.6")?;
+    assert_eq!((whole.len(), part.len() % frame), (20 * frame, 0), "{} bytes", part.len());
+    assert!(part.len() >= 4 * frame, "{} bytes", part.len());
+    for (number, luma) in whole.chunks(frame).enumerate() {
+        if number < 10 {
+            assert!(luma.iter().all(|it| it.abs_diff(200) < 3), "frame {number}");
+        } else {
+            check_letterboxed(luma, &format!("frame {number}"));
+        }
+    }
+    for luma in part.chunks(frame) {
+        check_letterboxed(luma, "after a seek");
+    }
+    server.wait_for_log("frames of another size follow", Duration::from_secs(10));
+    let log = normalized(&server.log()?, &[(&movie.to_string_lossy(), "MOVIE")]);
+    let said: Vec<&str> = log.lines().filter(|line| line.contains("another size")).collect();
+    let want = format!("INFO frames of another size follow: {reason} path=MOVIE frame=11");
+    assert_eq!(said, [want.as_str()], "{log}");
+    server.is_well()?;
+    // The element, whatever the reason for which the first frames were converted.
+    let kept = run(&images, |prepare| prepare.set_property("keep-size", true))?;
+    assert_eq!(kept.kinds, ["other-size"]);
+    assert_eq!(kept.reasons, [reason]);
+    assert_eq!(kept.out.len(), 20);
+    for sample in &kept.out[10..] {
+        check_letterboxed(&djpeg(&bytes(sample)?, &["-grayscale"])?.samples, "the element");
+    }
+    // The lab's clients get each frame as it is.
+    let mut lab = LabClient::connect(&server)?;
+    lab.play()?;
+    for image in &images {
+        assert!(lab.packet()?.1 == *image);
+    }
+    server.is_well()
+}
+
+/// The check at DESCRIBE reads 64 frames.
+#[test]
+fn a_size_that_changes_late_is_said_once() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = landscape_and_portrait()?;
+    let images = [vec![images[0].clone(); 70], images[10..].to_vec()].concat();
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let mut server = Server::start([&movie], 1)?;
+    let url = server.urls[0].clone();
+    for transport in ["tcp", "udp"] {
+        let luma = ffmpeg::stream_luma_from(&url, transport, "3")?;
+        check_letterboxed(&luma[luma.len() - 192 * 144..], transport);
+    }
+    server.wait_for_log("frames of another size follow", Duration::from_secs(10));
+    let log = server.log()?;
+    assert_eq!(log.matches("frames of another size follow").count(), 1, "{log}");
+    server.is_well()
+}
+
+#[test]
+fn a_session_states_the_true_size_and_the_log_what_players_show() -> Result<()> {
+    let folder = Folder::new()?;
+    let rows = [
+        ("426x240", (426, 240), (426, 240), Some("432x240")),
+        ("480x270", (480, 270), (480, 270), Some("480x272")),
+        ("480x272", (480, 272), (480, 272), None),
+        ("2560x1440", (2560, 1440), (2040, 1148), Some("2040x1152")),
+    ];
+    for (name, size, ..) in rows {
+        let image = cjpeg(
+            &Picture::made(size.0, size.1),
+            &["-sample", "2x2", "-quality", "9", "-baseline"],
+        )?;
+        folder.file(&format!("{name}.mjpeg"), &movies::movie(&vec![image; 3])?)?;
+    }
+    let mut server = Server::start([folder.path()], rows.len())?;
+    for (name, size, (width, height), padded) in rows {
+        let url = format!("rtsp://{}/{name}.mjpeg", server.address()?);
+        let sdp =
+            RtspClient::connect(server.address()?)?.request(&format!("DESCRIBE {url}"), "")?;
+        let stated =
+            format!("a=x-dimensions:{width},{height}\r\na=framesize:26 {width}-{height}\r\n");
+        assert!(sdp.body.contains(&stated), "{}", sdp.body);
+        let shown = padded.map(|padded| {
+            format!(
+                "INFO mjpeg-rtsp-client shows {width}x{height} pixels, most other players {padded}: \
+                 RTP/JPEG counts in blocks of 8 pixels mount=/{name}.mjpeg"
+            )
+        });
+        let sent = if size == (width, height) {
+            format!("INFO sent as it is in the file mount=/{name}.mjpeg")
+        } else {
+            format!(
+                "INFO decoded and encoded again: the picture size {name} exceeds 2040 pixels per side; \
+                 sent as {width}x{height} mount=/{name}.mjpeg frame=1"
+            )
+        };
+        let want: Vec<String> = [Some(sent), shown].into_iter().flatten().collect();
+        let last = want.last().map_or("", |line| line.trim_start_matches("INFO "));
+        server.wait_for_log(last, Duration::from_secs(10));
+        let log = server.log()?;
+        let log = normalized(&log, &[]);
+        let of_mount: Vec<&str> =
+            log.lines().filter(|line| line.contains(&format!("mount=/{name}.mjpeg"))).collect();
+        assert_eq!(of_mount, want, "{log}");
+    }
     server.is_well()
 }
 

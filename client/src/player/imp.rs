@@ -4,6 +4,7 @@
 use super::border::{self, Border, Borders};
 use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind};
+use super::images;
 use super::progress::Progress;
 use super::recorder::Recorder;
 use super::sources::{self, CertificateErrors, Protocol};
@@ -164,6 +165,7 @@ impl Player {
             let element = values.get(2)?.get::<gst::Element>().ok()?;
             Recorder::watch_decoder(&recorder, &collector, &borders, &element);
             Collector::watch_depayloader(&collector, &borders, &element);
+            images::watch(&element, &borders);
             None
         });
         let watch = playbin.bus().and_then(|bus| {

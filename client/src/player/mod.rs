@@ -20,6 +20,7 @@ mod explain;
 mod failure;
 mod frame_log;
 mod history;
+mod images;
 mod imp;
 pub mod movies;
 mod packets;

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, bail};
 use gst::prelude::*;
 use gst_app::{AppSink, AppSrc};
+use gstmjpegfile::rtpjpegprep::for_jpegdec;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -78,10 +79,12 @@ impl<'a> Decoder<'a> {
         if matches!(input, Encoded::StandardInput | Encoded::Uri(_)) {
             stamp_arrivals(&out)?;
         }
-        // Otherwise decodebin waits for further streams, and the pictures arrive late.
         pipeline.connect_deep_element_added(|_, _, element| {
-            if element.factory().is_some_and(|it| it.name() == "multipartdemux") {
-                element.set_property("single-stream", true);
+            match element.factory().map(|factory| factory.name()).as_deref() {
+                // Otherwise decodebin waits for further streams, and the pictures arrive late.
+                Some("multipartdemux") => element.set_property("single-stream", true),
+                Some("jpegdec") => convert_for_decoder(element),
+                _ => {}
             }
         });
         match input {
@@ -141,6 +144,17 @@ impl Drop for Decoder<'_> {
     }
 }
 
+/// Converts the images that jpegdec 1.22 shows wrongly, such as CMYK.
+fn convert_for_decoder(jpegdec: &gst::Element) {
+    let Some(pad) = jpegdec.static_pad("sink") else { return };
+    pad.add_probe(gst::PadProbeType::BUFFER, |_, info| {
+        if let Some(converted) = info.buffer().and_then(for_jpegdec) {
+            info.data = Some(gst::PadProbeData::Buffer(converted));
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
 /// Chooses the format of pictures by the caps of the input, before they are negotiated.
 fn choose_format(pipeline: &gst::Pipeline) -> Result<()> {
     let filter = element(pipeline, "format")?;
@@ -148,7 +162,8 @@ fn choose_format(pipeline: &gst::Pipeline) -> Result<()> {
     let pad = convert.static_pad("sink").context("videoconvert has no pad")?;
     pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
         if let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view()) {
-            let colorimetry = caps.structure().and_then(|it| it.get::<&str>("colorimetry").ok());
+            let structure = caps.caps().structure(0);
+            let colorimetry = structure.and_then(|it| it.get::<&str>("colorimetry").ok());
             let is_jfif = colorimetry.is_some_and(|it| it.starts_with("1:4:"));
             filter.set_property_from_str("caps", if is_jfif { JFIF } else { OTHER });
         }

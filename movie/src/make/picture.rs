@@ -3,11 +3,8 @@
 
 use super::decoder::{Decoded, Decoder, Encoded};
 use anyhow::{Context, Result, bail};
-use gstmjpegfile::jpeg::{
-    Damage, Header, ImageEnd, Prepared, Segments, image_end, prepare, scan_is_complete,
-};
+use gstmjpegfile::jpeg::{Damage, Header, ImageEnd, Segments, image_end, scan_is_complete};
 use gstmjpegfile::movie::SOI;
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -96,11 +93,10 @@ pub fn read(path: &Path, stop: &AtomicBool) -> Result<Option<gst::Sample>> {
     let name = path.display().to_string();
     let bytes = read_file(path)?;
     let orientation = Some(orientation(&bytes).unwrap_or(1));
-    let jpeg;
     let uri;
     let encoded = if bytes.starts_with(&SOI) {
-        jpeg = decodable(&bytes).with_context(|| format!("cannot decode {name}"))?;
-        Encoded::Picture(&jpeg, orientation)
+        let jpeg = first_image(&bytes).with_context(|| format!("cannot decode {name}"))?;
+        Encoded::Picture(jpeg, orientation)
     } else if bytes.starts_with(b"GIF8") {
         // The demuxer of GIF must be able to seek.
         uri = gst::glib::filename_to_uri(path.canonicalize()?, None)?;
@@ -116,31 +112,17 @@ pub fn read(path: &Path, stop: &AtomicBool) -> Result<Option<gst::Sample>> {
     }
 }
 
-/// The first image of `jpeg`, converted if GStreamer's decoders do not show it as it is.
-fn decodable(jpeg: &[u8]) -> Result<Cow<'_, [u8]>> {
+/// The first image of `jpeg`, if it is complete.
+fn first_image(jpeg: &[u8]) -> Result<&[u8]> {
     let header = match Header::parse(jpeg) {
         // The library's decoder has no limit.
-        Err(Damage::TooLarge { .. }) => return Ok(jpeg.into()),
+        Err(Damage::TooLarge { .. }) => return Ok(jpeg),
         header => header?,
     };
-    let image = match image_end(jpeg, &header)? {
-        ImageEnd::Eoi(end) => jpeg.get(..end).unwrap_or(jpeg),
-        ImageEnd::Missing if scan_is_complete(jpeg, &header) => jpeg,
-        ImageEnd::Missing => return Err(Damage::ScanCut.into()),
-    };
-    let factors = header.components().iter().map(|it| (it.horizontal, it.vertical));
-    let usual = match *factors.collect::<Vec<_>>() {
-        [luma] => luma == (1, 1),
-        [(1 | 2, 1 | 2), (1, 1), (1, 1)] => !header.is_rgb(),
-        _ => false,
-    };
-    if usual {
-        return Ok(image.into());
-    }
-    match prepare(image, Some((header.width, header.height))) {
-        Ok(Prepared::Made { jpeg, .. }) => Ok(jpeg.into()),
-        // The library's decoder may know what ours does not.
-        Ok(Prepared::AsIs(_)) | Err(_) => Ok(image.into()),
+    match image_end(jpeg, &header)? {
+        ImageEnd::Eoi(end) => Ok(jpeg.get(..end).unwrap_or(jpeg)),
+        ImageEnd::Missing if scan_is_complete(jpeg, &header) => Ok(jpeg),
+        ImageEnd::Missing => Err(Damage::ScanCut.into()),
     }
 }
 

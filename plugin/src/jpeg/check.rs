@@ -6,6 +6,7 @@
 //! size and the quantization tables. An image whose headers differ from these arrives as garbage.
 
 use super::image_end::scan_end;
+use super::recode::restarts::stray_bytes_in_scan;
 use super::tables::{STANDARD_AC, STANDARD_DC, given_or_standard};
 use super::{Component, Damage, Header, HuffmanTable, ImageEnd, Process, scan_is_complete};
 
@@ -187,6 +188,9 @@ pub(super) fn check_parsed<'a>(
     let parameters = rtp_parameters(header).map_err(CheckError::UnsupportedByRtp)?;
     if let Some(offset) = header.missed_by_payloaders.or(after_scan) {
         return Err(CheckError::UnsupportedByRtp(UnsupportedByRtp::Segments { offset }));
+    }
+    if let Some(offset) = stray_bytes_in_scan(jpeg, header, parameters.type_ + 1) {
+        return Err(CheckError::UnsupportedByRtp(UnsupportedByRtp::StrayBytes { offset }));
     }
     let bytes = jpeg.get(..length).unwrap_or(jpeg);
     Ok(CheckedJpeg { bytes, lacks_eoi, parameters })

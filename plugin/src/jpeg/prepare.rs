@@ -54,12 +54,16 @@ pub enum ConversionReason {
     #[error(transparent)]
     UnsupportedByRtp(#[from] UnsupportedByRtp),
     /// The stream has another picture size, which was announced to its receivers.
-    #[error("the picture size {width}x{height} differs from that of earlier frames")]
+    #[error(
+        "the picture of {}x{} pixels is fitted into the first frame's {}x{}, with black bars where \
+         its aspect ratio differs",
+        from.0, from.1, to.0, to.1
+    )]
     OtherSize {
-        /// In pixels.
-        width: u16,
-        /// In pixels.
-        height: u16,
+        /// Width and height of the image in pixels.
+        from: (u16, u16),
+        /// Those of the stream.
+        to: (u16, u16),
     },
 }
 
@@ -158,28 +162,30 @@ fn is_decodable(reason: &UnsupportedByRtp) -> bool {
         && !matches!(reason, UnsupportedByRtp::Precision(bits) if *bits != 12)
 }
 
-/// Prepares an image for RTP/JPEG; scales it to `size` in pixels, if one is given.
+/// Prepares an image for RTP/JPEG; fits it into `size` in pixels, if one is given: the aspect ratio
+/// stays, and what the image does not cover is black.
 ///
 /// # Errors
 /// See [`Unusable`].
 pub fn prepare(jpeg: &[u8], size: Option<(u16, u16)>) -> Result<Prepared<'_>, Unusable> {
     let header = Header::parse(jpeg)?;
+    let own_size = (header.width, header.height);
+    let to = size.unwrap_or_else(|| prepared_size(own_size.0, own_size.1));
     let unsupported = match check_parsed(jpeg, &header) {
-        Ok(image) if size.is_none_or(|size| size == image.size()) => {
-            return Ok(Prepared::AsIs(image));
-        }
+        Ok(image) if to == own_size => return Ok(Prepared::AsIs(image)),
         Ok(_) => None,
         Err(CheckError::Damaged(damage)) => return Err(damage.into()),
         Err(CheckError::UnsupportedByRtp(reason)) => Some(reason),
     };
-    let (width, height) = (header.width, header.height);
-    let same_size = size.is_none_or(|size| size == (width, height));
-    let reason = unsupported
-        .map_or(ConversionReason::OtherSize { width, height }, ConversionReason::UnsupportedByRtp);
     if let Some(reason) = unsupported.filter(|reason| !is_decodable(reason)) {
         return Err(Unusable::Undecodable(reason));
     }
-    if same_size {
+    let fitted = to != own_size && to != prepared_size(own_size.0, own_size.1);
+    let reason = match unsupported {
+        Some(reason) if !fitted => reason.into(),
+        _ => ConversionReason::OtherSize { from: own_size, to },
+    };
+    if to == own_size {
         match recode_parsed(jpeg, &header) {
             Ok(recoded) => {
                 let conversion = match recoded.preserved {
@@ -194,8 +200,7 @@ pub fn prepare(jpeg: &[u8], size: Option<(u16, u16)>) -> Result<Prepared<'_>, Un
             Err(RecodeError::NeedsPixels(_)) => {}
         }
     }
-    let size = size.unwrap_or_else(|| prepared_size(width, height));
-    let EncodedJpeg { jpeg, parameters } = encode_again(jpeg, &header, size)?;
+    let EncodedJpeg { jpeg, parameters } = encode_again(jpeg, &header, to)?;
     Ok(Prepared::Made { jpeg, parameters, conversion: Conversion::Lossy, reason })
 }
 

@@ -272,6 +272,10 @@ fn images_that_rtp_does_not_carry_are_refused_with_the_reason() {
     let (scan_end, sof) = (good.len() - 2, 140);
     let after_scan = |bytes: &[u8]| [&good[..scan_end], bytes, &[0xff, 0xd9]].concat();
     let first = |bytes: &[u8]| [&good[..2], bytes, &good[2..]].concat();
+    let restarts = Image::with(|i| i.restart_interval = 2);
+    let restart = restarts.windows(2).position(|pair| pair == [0xff, 0xd0]).unwrap();
+    let before_restart =
+        |bytes: &[u8]| [&restarts[..restart], bytes, &restarts[restart..]].concat();
     let misread = |offset| UnsupportedByRtp::Segments { offset };
     let stray = |offset| UnsupportedByRtp::StrayBytes { offset };
     let rows: Vec<(&str, Vec<u8>, UnsupportedByRtp)> = vec![
@@ -292,6 +296,10 @@ fn images_that_rtp_does_not_carry_are_refused_with_the_reason() {
             misread(scan_end),
         ),
         ("a stray byte before the first table", first(&[0]), stray(2)),
+        ("stray bytes before RSTn", before_restart(b"abc"), stray(restart)),
+        ("many stray bytes before RSTn", before_restart(&[9; 99]), stray(restart)),
+        ("FF 00 before RSTn", before_restart(b"\xff\0\x03"), stray(restart)),
+        ("a stray byte and fill bytes before RSTn", before_restart(b"\x01\xff"), stray(restart)),
         ("FF 00 between segments", extra(&[0xff, 0]), stray(sof)),
         ("stray bytes, then fill bytes", extra(b"abc\xff\xff"), stray(sof)),
         (

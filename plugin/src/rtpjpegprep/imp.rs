@@ -171,13 +171,25 @@ fn stamped(mut image: gst::Buffer, buffer: &gst::Buffer) -> Option<gst::Buffer> 
     Some(image)
 }
 
+/// The frame as `jpegdec` of GStreamer 1.22 shows it as libjpeg does, in its size; `None` if `jpegdec`
+/// shows it as it is, or if nothing can be made of it. For pad probes of programs that do not choose the
+/// elements before a decoder.
+pub fn for_jpegdec(frame: &gst::Buffer) -> Option<gst::Buffer> {
+    let image = {
+        let map = frame.map_readable().ok()?;
+        let Prepared::Made { jpeg, .. } = prepare_for_jpegdec(&map)? else { return None };
+        gst::Buffer::from_slice(jpeg)
+    };
+    stamped(image, frame)
+}
+
 impl ObjectImpl for RtpJpegPrep {
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             vec![
                 glib::ParamSpecBoolean::builder("keep-size")
                     .nick("Keep size")
-                    .blurb("Scale later frames to the size of the first one")
+                    .blurb("Fit later frames into the size of the first one, with black bars")
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecBoolean::builder("for-decoder")

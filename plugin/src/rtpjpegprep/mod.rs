@@ -12,7 +12,7 @@
 //!
 //! | property | default | |
 //! |---|---|---|
-//! | `keep-size` | false | scale later frames to the size of the first one, as receivers of an RTP session expect; changed only in NULL or READY |
+//! | `keep-size` | false | fit later frames into the size of the first one, as receivers of an RTP session expect; black bars keep the aspect ratio; changed only in NULL or READY |
 //! | `for-decoder` | false | before `jpegdec` instead of `rtpjpegpay`: only images that `jpegdec` of GStreamer 1.22 cannot show, such as CMYK, are converted, in their size; all others pass, also damaged ones; changed only in NULL or READY |
 //! | `stats` | read-only | structure of counters: `as-is`, `exact`, `luma-exact`, `lossy`, `dropped` frames; `kinds`, a structure that counts the frames that were not carried as they are, by reason (`repaired` counts images with stray bytes between segments) |
 //!
@@ -21,6 +21,8 @@
 //! by a warning.
 
 mod imp;
+
+pub use imp::for_jpegdec;
 
 use gst::glib;
 use gst::prelude::*;

@@ -2,7 +2,7 @@
 
 use super::Oversize;
 use crate::border;
-use crate::jpeg::{encode_within, first_image};
+use crate::jpeg::{first_image, reduce_within};
 use crate::movie::Nanoseconds;
 use crate::pads::{Pads, SinkPad};
 use crate::rtp::{LabPacketizer, MAX_LAB_FRAME, PAYLOAD_TYPE_JPEG, VIDEO_CLOCK_RATE};
@@ -98,15 +98,15 @@ impl RtpLabPay {
                 return image.map(Some).map_err(|_| gst::FlowError::Error);
             }
             match oversize {
-                Oversize::Shrink => encode_within(&map, MAX_LAB_FRAME),
+                Oversize::Shrink => Some(reduce_within(&map, MAX_LAB_FRAME)),
                 Oversize::Drop => None,
             }
         };
         let (first, what) = {
             let mut state = self.state();
-            let (count, what) = match smaller {
-                Some(_) => (&mut state.shrunk, "encoded again at lower quality"),
-                None => (&mut state.dropped, "dropped"),
+            let (count, what) = match &smaller {
+                Some(smaller) => (&mut state.shrunk, smaller.reduction.to_string()),
+                None => (&mut state.dropped, "dropped".to_owned()),
             };
             *count += 1;
             (*count == 1, what)
@@ -119,7 +119,7 @@ impl RtpLabPay {
                 ("a frame of {size} bytes is {what}: a datagram holds {MAX_LAB_FRAME} (further frames like it are only counted)")
             );
         }
-        Ok(smaller.map(gst::Buffer::from_slice))
+        Ok(smaller.map(|smaller| gst::Buffer::from_slice(smaller.jpeg)))
     }
 
     /// The packet: a header, then the image, whose bytes are not copied.

@@ -15,7 +15,7 @@
 //! |---|---|---|
 //! | `pt` | 26 | payload type; changed only in NULL or READY |
 //! | `ssrc` | random | synchronization source; changed only in NULL or READY |
-//! | `oversize` | `shrink` | what to do with a frame over 65 495 bytes, which is too large for a datagram: `shrink` encodes it again at lower quality, `drop` drops it; changed only in NULL or READY |
+//! | `oversize` | `shrink` | what to do with a frame over 65 495 bytes, which is too large for a datagram: `shrink` encodes it again, with 4:2:0 chroma, at lower quality, then as fewer pixels, until it fits, and cuts it off if it cannot be decoded; `drop` drops it; changed only in NULL or READY |
 //! | `seqnum`, `timestamp` | read-only | sequence number and RTP timestamp of the last packet |
 //! | `stats` | read-only | structure of counters: `packets`, `bytes`, `shrunk`, `dropped` |
 //!
@@ -32,9 +32,9 @@ use gst::prelude::*;
 #[enum_type(name = "GstRtpLabPayOversize")]
 #[repr(i32)]
 pub enum Oversize {
-    /// Encode it again, at the best quality that fits.
+    /// Encode it again, at the best quality that fits, then as fewer pixels.
     #[default]
-    #[enum_value(name = "Encode it again at lower quality", nick = "shrink")]
+    #[enum_value(name = "Encode it again so that it fits", nick = "shrink")]
     Shrink,
     /// Drop it.
     #[enum_value(name = "Drop it", nick = "drop")]

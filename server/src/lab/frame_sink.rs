@@ -6,8 +6,10 @@ use super::explainer::Explainer;
 use crate::config::{Fragments, Oversize};
 use crate::connection::outbox::SendOutcome;
 use crate::limit_log::LimitLog;
-use crate::send::{DueFrame, FetchOutcome, FrameFetcher, FrameRef, FrameSink, ReportTime, Resume};
-use gstmjpegfile::jpeg::{encode_within, first_image};
+use crate::send::{
+    DueFrame, FetchOutcome, FrameFetcher, FrameRef, FrameSink, ReportTime, Resume, movie_log,
+};
+use gstmjpegfile::jpeg::{Reduced, first_image, reduce_within};
 use gstmjpegfile::movie::FrameRate;
 use gstmjpegfile::rtp::{LabPacketizer, MAX_LAB_FRAME, RtpHeader};
 use socket2::{SockAddr, Socket};
@@ -27,8 +29,8 @@ const CLIENT_BUFFER: usize = 20_480 - 12;
 pub(super) enum LabFrame {
     /// The frame as it is in the movie.
     Unchanged(Vec<u8>),
-    /// The frame, encoded again at lower quality, and its size in the movie in bytes.
-    Shrunk(Vec<u8>, usize),
+    /// The frame in fewer bytes, and its size in the movie in bytes.
+    Shrunk(Reduced, usize),
     /// A frame that no datagram can hold, and its size in bytes. It is dropped.
     TooLarge(usize),
 }
@@ -89,10 +91,8 @@ impl FrameFetcher for LabFetcher {
 
     fn fetch_encoded(&self, frame: FrameRef, (): ()) -> io::Result<FetchOutcome<LabFrame>> {
         let Some(jpeg) = read(frame)? else { return Ok(FetchOutcome::Shrunk) };
-        Ok(FetchOutcome::Ready(match encode_within(&jpeg, MAX_LAB_FRAME) {
-            Some(smaller) => LabFrame::Shrunk(smaller, jpeg.len()),
-            None => LabFrame::TooLarge(jpeg.len()),
-        }))
+        let smaller = reduce_within(&jpeg, MAX_LAB_FRAME);
+        Ok(FetchOutcome::Ready(LabFrame::Shrunk(smaller, jpeg.len())))
     }
 
     fn is_slow(_: &LabFrame) -> bool {
@@ -101,8 +101,10 @@ impl FrameFetcher for LabFetcher {
     }
 
     fn recycle(frame: LabFrame, scratch: &mut Vec<u8>) {
-        if let LabFrame::Unchanged(jpeg) | LabFrame::Shrunk(jpeg, _) = frame {
-            *scratch = jpeg;
+        match frame {
+            LabFrame::Unchanged(jpeg) => *scratch = jpeg,
+            LabFrame::Shrunk(smaller, _) => *scratch = smaller.jpeg,
+            LabFrame::TooLarge(_) => {}
         }
     }
 }
@@ -111,7 +113,6 @@ impl FrameFetcher for LabFetcher {
 #[derive(Debug, Default)]
 struct LoggedOnce {
     over_client_buffer: bool,
-    shrunk: bool,
     sequence_wrap: bool,
 }
 
@@ -169,27 +170,12 @@ impl LabSink {
         }
     }
 
-    /// Logs the first frame that was encoded again because of its size.
-    fn log_shrunk(&mut self, source: FrameRef, bytes: usize) {
-        if !std::mem::replace(&mut self.logged.shrunk, true) {
-            let (path, frame) = (source.movie.path().display(), source.number + 1);
-            tracing::warn!(
-                %path, frame, bytes,
-                "frame encoded again at lower quality: larger than a datagram can be"
-            );
-        }
-    }
-
-    /// Counts a frame that cannot be sent because of its size, and logs the first one.
+    /// Counts a frame that is not sent because of its size, and logs the first one.
     fn drop_frame(&mut self, source: FrameRef, bytes: usize) {
         self.dropped += 1;
         if self.dropped == 1 {
             source.movie.path().clone_into(&mut self.path);
-            let (path, frame) = (self.path.display(), source.number + 1);
-            tracing::warn!(
-                %path, frame, bytes,
-                "frame dropped (further ones are counted): larger than a datagram can be"
-            );
+            movie_log::too_large(source, bytes, "dropped");
         }
     }
 
@@ -256,10 +242,10 @@ impl FrameSink for LabSink {
                 self.log_size(source, jpeg.len());
                 self.send_jpeg(jpeg, source);
             }
-            LabFrame::Shrunk(jpeg, bytes) => {
+            LabFrame::Shrunk(smaller, bytes) => {
                 self.log_size(source, *bytes);
-                self.log_shrunk(source, *bytes);
-                self.send_jpeg(jpeg, source);
+                movie_log::too_large(source, *bytes, &smaller.reduction.to_string());
+                self.send_jpeg(&smaller.jpeg, source);
             }
             LabFrame::TooLarge(bytes) => {
                 self.log_size(source, *bytes);

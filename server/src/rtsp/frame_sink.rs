@@ -33,7 +33,8 @@ pub(super) struct RtspSink {
     /// The packets, and the bytes of their payloads, that have been sent, for sender reports.
     packets: u32,
     octets: u32,
-    /// The size of the first frame in pixels. Later frames are scaled to it.
+    /// The size of the movie's first frame in pixels, or that of the first one that was sent. All others
+    /// are fitted into it.
     size: Option<(u16, u16)>,
     /// The number of frames that were dropped because of a problem in the movie, by its kind.
     dropped: BTreeMap<&'static str, u64>,
@@ -48,8 +49,14 @@ pub(super) struct RtspSink {
 }
 
 impl RtspSink {
-    /// A sink without viewers.
-    pub fn new(ssrc: u32, cname: Arc<str>, live: bool, limit_log: Arc<LimitLog>) -> Self {
+    /// A sink without viewers. `size` is that of the movie's first frame, if it is known.
+    pub fn new(
+        ssrc: u32,
+        cname: Arc<str>,
+        live: bool,
+        size: Option<(u16, u16)>,
+        limit_log: Arc<LimitLog>,
+    ) -> Self {
         let [high, low, ..] = crate::random().to_be_bytes();
         Self {
             ssrc,
@@ -60,7 +67,7 @@ impl RtspSink {
             sequence_number: u16::from_be_bytes([high & 0x7f, low]),
             packets: 0,
             octets: 0,
-            size: None,
+            size,
             dropped: BTreeMap::new(),
             path: PathBuf::new(),
             conversions_logged: BTreeSet::new(),
@@ -162,7 +169,7 @@ impl FrameSink for RtspSink {
                 }
                 SendOutcome::Accepted
             }
-            PreparedFrame::Payloads { payloads, size, conversion, reason } => {
+            PreparedFrame::Payloads { payloads, size, conversion, reason, .. } => {
                 if let Some(reason) = reason
                     && self.conversions_logged.insert(reason.kind())
                 {
@@ -214,7 +221,7 @@ mod tests {
             let (socket, peer) = listener.accept().await.unwrap();
             let outbox = Outbox::new(Arc::new(socket));
             let limit_log = Arc::new(LimitLog::default());
-            let mut sink = RtspSink::new(1, "cname".into(), true, limit_log.clone());
+            let mut sink = RtspSink::new(1, "cname".into(), true, None, limit_log.clone());
             let delivery = Delivery::interleaved(outbox.clone(), peer, (0, 1));
             sink.add_viewer("session", Arc::new(delivery));
             let payloads = test_payloads(60_000);

@@ -187,6 +187,7 @@ impl Connection {
                 framerate: self.service.framerate,
                 duration: self.service.sessions.duration(&movie),
                 live: self.service.live,
+                size: mount.size_of(&movie),
             };
             let reply = Reply::new(Status::Ok)
                 .with("Content-Type", "application/sdp")

@@ -4,7 +4,7 @@
 
 use crate::send::{FetchOutcome, FrameFetcher, FrameRef};
 use gstmjpegfile::jpeg::{
-    self, CheckError, Conversion, ConversionReason, Unusable, check, prepare,
+    self, CheckError, Conversion, ConversionReason, Header, Unusable, check, prepare,
 };
 use gstmjpegfile::rtp::JpegPayloads;
 use quick_cache::sync::{Cache, DefaultLifecycle};
@@ -41,6 +41,8 @@ pub(super) enum PreparedFrame {
         conversion: Conversion,
         /// Why the frame was converted; `None` if it was not.
         reason: Option<ConversionReason>,
+        /// It took long to prepare the frame.
+        slow: bool,
     },
     /// The frame cannot be sent.
     Dropped(Unusable),
@@ -54,12 +56,10 @@ impl PreparedFrame {
             size: Some(image.size()),
             conversion: prepared.conversion(),
             reason: prepared.reason(),
+            // Converting, or reading all codes between restart markers, takes much longer than sending.
+            slow: prepared.conversion() != Conversion::AsIs
+                || image.parameters().restart_interval > 0,
         }
-    }
-
-    /// Whether the frame was converted, which takes much longer than sending it.
-    fn is_converted(&self) -> bool {
-        matches!(self, Self::Payloads { conversion, .. } if *conversion != Conversion::AsIs)
     }
 }
 
@@ -113,6 +113,10 @@ impl PayloadCache {
     fn cut(&self, whole: bool, bytes: &[u8], key: FrameKey) -> FetchOutcome<Arc<PreparedFrame>> {
         if !whole {
             return FetchOutcome::Shrunk;
+        }
+        // The check of such a frame reads all of its codes.
+        if Header::parse(bytes).is_ok_and(|header| header.restart_interval > 0) {
+            return FetchOutcome::MustEncode;
         }
         let prepared = match check(bytes) {
             Ok(image) if key.size.is_none_or(|size| size == image.size()) => {
@@ -195,6 +199,6 @@ impl FrameFetcher for PayloadCache {
     }
 
     fn is_slow(frame: &Self::Frame) -> bool {
-        frame.is_converted()
+        matches!(**frame, PreparedFrame::Payloads { slow: true, .. })
     }
 }

@@ -22,6 +22,9 @@ pub struct Description<'a> {
     pub duration: Option<u64>,
     /// Whether the movie is live.
     pub live: bool,
+    /// Width and height of the picture in pixels, if they are known. RTP/JPEG rounds them up to
+    /// multiples of 8.
+    pub size: Option<(u16, u16)>,
 }
 
 impl Description<'_> {
@@ -40,7 +43,7 @@ impl Description<'_> {
             (false, None) => "0-".to_owned(),
             (false, Some(duration)) => format!("0-{}", seconds(duration)),
         };
-        let lines = [
+        let mut lines = vec![
             "v=0".to_owned(),
             format!("o=- {id} 1 IN {family} {server}"),
             format!("s={}", if name.is_empty() { " " } else { &name }),
@@ -53,9 +56,13 @@ impl Description<'_> {
             "m=video 0 RTP/AVP 26".to_owned(),
             "a=rtpmap:26 JPEG/90000".to_owned(),
             format!("a=framerate:{rate}"),
-            format!("a=control:{CONTROL}"),
-            String::new(),
         ];
+        if let Some((width, height)) = self.size {
+            // The first is of RFC 2435 receivers for large pictures, the second of 3GPP TS 26.234.
+            lines.push(format!("a=x-dimensions:{width},{height}"));
+            lines.push(format!("a=framesize:26 {width}-{height}"));
+        }
+        lines.extend([format!("a=control:{CONTROL}"), String::new()]);
         lines.join("\r\n")
     }
 }
@@ -81,6 +88,7 @@ mod tests {
             framerate: FrameRate::DEFAULT,
             duration: Some(150_000_000),
             live: false,
+            size: None,
         };
         let want = "v=0\r\no=- 7 1 IN IP4 127.0.0.1\r\ns=movie.mjpeg\r\nc=IN IP4 0.0.0.0\r\n\
                     t=0 0\r\na=tool:mjpeg-rtsp-server/0.1.0\r\na=type:broadcast\r\na=control:*\r\n\
@@ -89,6 +97,9 @@ mod tests {
         assert_eq!(movie.to_sdp(), want);
         let looping = Description { duration: None, ..movie };
         assert_eq!(looping.to_sdp(), want.replace("npt=0-0.15", "npt=0-"));
+        let sized = Description { size: Some((426, 240)), ..movie };
+        let lines = "a=x-dimensions:426,240\r\na=framesize:26 426-240\r\na=control";
+        assert_eq!(sized.to_sdp(), want.replace("a=control:stream", &format!("{lines}:stream")));
         let live = Description { live: true, ..movie };
         assert_eq!(live.to_sdp(), want.replace("npt=0-0.15", "npt=now-"));
         let v6 = Description { server: Ipv6Addr::LOCALHOST.into(), ..movie };

@@ -242,10 +242,13 @@ impl Sessions {
         self.duration(&movie)
     }
 
-    fn new_stream(&self, movie: Arc<MovieFile>, ssrc: u32, pacer: Pacer) -> Arc<Stream> {
+    fn new_stream(&self, session: &Session, movie: Arc<MovieFile>, pacer: Pacer) -> Arc<Stream> {
         let SendContext { mode, limit_log, .. } = &self.context;
         let live = mode.live_since.is_some();
-        let sink = RtspSink::new(ssrc, self.cname.clone(), live, limit_log.clone());
+        // The size that DESCRIBE states, wherever the play starts.
+        let size = session.mount.size_of(&movie);
+        let cname = self.cname.clone();
+        let sink = RtspSink::new(session.ssrc, cname, live, size, limit_log.clone());
         // RFC 3550 section 5.1 asks for a random start.
         let start = Timestamp::from_ticks(crate::random());
         Stream::new(movie, mode, start, self.resources.clone(), pacer, sink)
@@ -271,7 +274,7 @@ impl Sessions {
             None => {
                 let movie = session.mount.open().map_err(|_| PlayError::NoMovie)?;
                 let pacer = self.context.pacers.pick().ok_or(PlayError::NoPacer)?;
-                let stream = self.new_stream(movie, session.ssrc, pacer);
+                let stream = self.new_stream(session, movie, pacer);
                 stream.with_sink(|sink| sink.add_viewer(&session.id, session.delivery.clone()));
                 *session.stream() = Some(stream.clone());
                 stream
@@ -339,7 +342,7 @@ impl Sessions {
                 Ok(stream)
             }
             (_, Some((index, pacer))) => {
-                let stream = self.new_stream(movie, session.ssrc, pacer);
+                let stream = self.new_stream(session, movie, pacer);
                 let count = streams.len().max(index + 1);
                 streams.resize_with(count, Weak::new);
                 streams[index] = Arc::downgrade(&stream);

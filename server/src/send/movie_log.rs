@@ -34,10 +34,33 @@ pub(crate) fn dropped(source: FrameRef, problem: &Unusable) {
 
 /// Logs that a frame is converted because RTP/JPEG cannot carry it as it is.
 pub(crate) fn converted(source: FrameRef, conversion: Conversion, reason: &ConversionReason) {
+    if matches!(reason, ConversionReason::OtherSize { .. }) {
+        return other_size(source.movie, source.number, reason);
+    }
     let (path, kind) = (source.movie.path().display(), reason.kind());
     let conversion = conversion.describe();
     once(&format!("{path}\0{kind}\0{conversion}"), || {
         tracing::debug!(%path, frame = source.number + 1, kind, "{conversion}: {reason}");
+    });
+}
+
+/// Logs that a frame has another size than the first one, and how it is sent.
+pub(crate) fn other_size(movie: &MovieFile, frame: u64, reason: &ConversionReason) {
+    let path = movie.path().display();
+    once(&format!("{path}\0size"), || {
+        tracing::info!(%path, frame = frame + 1, "frames of another size follow: {reason}");
+    });
+}
+
+/// Logs that a frame is sent to lab clients in fewer bytes, or not at all, since no datagram holds it.
+pub(crate) fn too_large(source: FrameRef, bytes: usize, what: &str) {
+    let path = source.movie.path().display();
+    once(&format!("{path}\0large\0{what}"), || {
+        let frame = source.number + 1;
+        tracing::warn!(
+            %path, frame, bytes,
+            "frame {what} (said once for each movie): larger than a datagram can be"
+        );
     });
 }
 

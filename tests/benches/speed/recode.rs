@@ -59,6 +59,33 @@ pub fn run() -> Result<()> {
         scan * 1e6,
         megabytes(&image) / 1000.0 / scan
     );
+    let arguments = ["-sample", "2x2", "-quality", "80", "-restart", "1"];
+    let image = cjpeg(&Picture::made(384, 288), &arguments)?;
+    let codes = each(|| jpeg::check(black_box(&image)).is_ok());
+    println!("| check with restart markers, all codes | {:.2} us |", ms(codes) * 1000.0);
+    scaled()
+}
+
+/// Images over RTP/JPEG's limit of size.
+fn scaled() -> Result<()> {
+    println!("\nimages that are scaled, median of {ROUNDS}, one core\n");
+    println!("| image | bytes | sent as | ms | images a second |\n|---|---|---|---|---|");
+    for (width, height) in [(2560, 1440), (3840, 2160), (4096, 2160)] {
+        // A frame of a movie has at most 99 999 bytes, so large ones have a low quality.
+        let arguments = ["-sample", "2x2", "-quality", "9", "-baseline"];
+        let image = cjpeg(&Picture::made(width, height), &arguments)?;
+        let mut times = Vec::new();
+        let mut sent = (0, 0);
+        for _ in 0..ROUNDS {
+            let started = Instant::now();
+            sent = jpeg::prepare(black_box(&image), None)?.image().size();
+            times.push(started.elapsed());
+        }
+        let time = spread(&mut times).context("no rounds")?.0;
+        let (bytes, rate) = (image.len(), 1.0 / time.as_secs_f64());
+        let (w, h) = sent;
+        println!("| {width}x{height} 4:2:0 | {bytes} | {w}x{h} | {:.1} | {rate:.0} |", ms(time));
+    }
     Ok(())
 }
 

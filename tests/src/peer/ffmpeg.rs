@@ -79,6 +79,17 @@ pub fn stream_luma(url: &str, transport: &str) -> Result<Vec<u8>> {
     ffmpeg(&input.each_ref().map(String::as_str), &["-vf", "extractplanes=y", "-f", "rawvideo"])
 }
 
+/// The luma planes of an RTSP stream from a time in seconds on, to which ffmpeg seeks by RTSP.
+///
+/// # Errors
+/// If ffmpeg fails.
+pub fn stream_luma_from(url: &str, transport: &str, start: &str) -> Result<Vec<u8>> {
+    let input = rtsp(url, transport);
+    let [a, b, c, d] = input.each_ref().map(String::as_str);
+    let input = ["-ss", start, a, b, c, d];
+    ffmpeg(&input, &["-vf", "extractplanes=y", "-f", "rawvideo"])
+}
+
 /// The luma planes of plain concatenated JPEG images.
 ///
 /// # Errors

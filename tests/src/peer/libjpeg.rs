@@ -3,6 +3,7 @@
 
 use crate::programs::run;
 use anyhow::{Context, Result, ensure};
+use jpeg_encoder::{ColorType, Encoder};
 use std::process::Command;
 use std::time::Duration;
 
@@ -64,6 +65,18 @@ impl Picture {
         };
         let samples = self.samples.as_chunks().0.iter().map(luma).collect();
         Self { width: self.width, height: self.height, samples }
+    }
+
+    /// The picture of a PNG file of three bytes a pixel.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn from_png(bytes: &[u8]) -> Result<Self> {
+        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info()?;
+        let mut samples = vec![0; reader.output_buffer_size().context("too large")?];
+        let info = reader.next_frame(&mut samples)?;
+        ensure!(info.color_type == png::ColorType::Rgb, "{:?}", info.color_type);
+        Ok(Self { width: info.width, height: info.height, samples })
     }
 
     fn to_pnm(&self) -> Vec<u8> {
@@ -141,6 +154,38 @@ pub fn djpeg(jpeg: &[u8], arguments: &[&str]) -> Result<Picture> {
 /// If djpeg fails.
 pub fn djpeg_despite_warnings(jpeg: &[u8], arguments: &[&str]) -> Result<Picture> {
     Picture::from_pnm(&convert_with_warnings("djpeg", &[&["-pnm"], arguments].concat(), jpeg)?.0)
+}
+
+/// Images of 64x48 pixels that jpegdec 1.22 shows wrongly or not at all: name, image, and the picture
+/// that libjpeg shows.
+///
+/// # Errors
+/// If they cannot be made.
+pub fn images_for_jpegdec() -> Result<Vec<(String, Vec<u8>, Picture)>> {
+    let picture = Picture::made(64, 48);
+    let mut rows = Vec::new();
+    for arguments in [
+        &["-sample", "1x2,1x2,1x2"][..],
+        &["-sample", "4x1"],
+        &["-grayscale", "-sample", "2x2"],
+        &["-rgb", "-sample", "2x2"],
+    ] {
+        let image = cjpeg(&picture, &[arguments, &["-quality", "95"]].concat())?;
+        let mut shown = djpeg(&image, &[])?;
+        if arguments.contains(&"-grayscale") {
+            shown.samples = shown.samples.into_iter().flat_map(|grey| [grey; 3]).collect();
+        }
+        rows.push((arguments.join(" "), image, shown));
+    }
+    let cmyk = |[r, g, b]: [u8; 3]| [255 - r, 255 - g, 255 - b, 0];
+    let pixels: Vec<u8> = picture.samples.as_chunks().0.iter().copied().flat_map(cmyk).collect();
+    for kind in [ColorType::Cmyk, ColorType::CmykAsYcck] {
+        let mut image = Vec::new();
+        Encoder::new(&mut image, 95).encode(&pixels, 64, 48, kind)?;
+        let shown = djpeg(&image, &[])?;
+        rows.push((format!("{kind:?}"), image, shown));
+    }
+    Ok(rows)
 }
 
 /// Peak signal-to-noise ratio of two pictures in dB; 0 if their sizes differ.

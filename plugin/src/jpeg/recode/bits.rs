@@ -126,6 +126,25 @@ impl<'a> BitReader<'a> {
         }
     }
 
+    /// Offset of the bytes between the last block of an interval and the restart marker after it, if
+    /// there are any but fill bytes. `None` also at the end of the data.
+    pub fn stray_before_restart(&mut self) -> Option<usize> {
+        self.refill();
+        let rest = self.data.get(self.at..)?;
+        let fill = rest.iter().take_while(|byte| **byte == 0xff).count();
+        let is_restart = matches!(rest.get(fill), Some(marker::RST0..=marker::RST7));
+        if self.have < 8 && (is_restart || rest.is_empty()) {
+            return None;
+        }
+        // Back over the whole bytes that were loaded; a stuffed FF has two.
+        let mut offset = self.at;
+        for _ in 0..self.have / 8 {
+            let stuffed = self.data.get(..offset).is_some_and(|it| it.ends_with(&[0xff, 0]));
+            offset = offset.saturating_sub(if stuffed { 2 } else { 1 });
+        }
+        Some(offset)
+    }
+
     /// Offset of the next marker that is not a restart marker; the end of the data if there is none.
     pub fn next_marker(&self) -> usize {
         let rest = self.data.get(self.at..).unwrap_or_default();

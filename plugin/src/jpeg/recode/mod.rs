@@ -32,6 +32,7 @@ mod layout;
 pub(crate) mod pixels;
 mod progressive;
 mod resample;
+pub(crate) mod restarts;
 #[cfg(test)]
 mod tests;
 mod transcode;
@@ -109,10 +110,15 @@ impl From<NeedsPixels> for RecodeError {
 /// # Errors
 /// See [`RecodeError`].
 pub fn recode(jpeg: &[u8]) -> Result<Recoded, RecodeError> {
-    recode_parsed(jpeg, &Header::parse(jpeg)?)
+    let header = Header::parse(jpeg)?;
+    let (width, height) = (header.width, header.height);
+    if width > MAX_SIDE || height > MAX_SIDE {
+        return Err(NeedsPixels::from(UnsupportedByRtp::Size { width, height }).into());
+    }
+    recode_parsed(jpeg, &header)
 }
 
-/// Recodes an image whose header has been read.
+/// Recodes an image of any size whose header has been read.
 pub(super) fn recode_parsed(jpeg: &[u8], header: &Header) -> Result<Recoded, RecodeError> {
     if let Some(reason) = needs_pixels(header) {
         return Err(NeedsPixels::UnsupportedByRtp(reason).into());
@@ -181,7 +187,6 @@ pub(super) fn recode_parsed(jpeg: &[u8], header: &Header) -> Result<Recoded, Rec
 
 /// Why the header rules out recoding, if it does.
 fn needs_pixels(header: &Header) -> Option<UnsupportedByRtp> {
-    let (width, height) = (header.width, header.height);
     if !matches!(header.precision, 8 | 12) {
         return Some(UnsupportedByRtp::Precision(header.precision));
     }
@@ -192,10 +197,7 @@ fn needs_pixels(header: &Header) -> Option<UnsupportedByRtp> {
     if !matches!(components, 1 | 3) {
         return Some(UnsupportedByRtp::Components(components));
     }
-    if components == 3 && header.is_rgb() {
-        return Some(UnsupportedByRtp::Rgb);
-    }
-    (width > MAX_SIDE || height > MAX_SIDE).then_some(UnsupportedByRtp::Size { width, height })
+    (components == 3 && header.is_rgb()).then_some(UnsupportedByRtp::Rgb)
 }
 
 /// Whether an image has exactly the sampling factors of RTP's 4:2:2 or 4:2:0, and one scan of all
@@ -234,7 +236,7 @@ fn restart_interval(header: &Header, layout: Layout) -> u16 {
     } else {
         row
     };
-    // A row has at most 128 MCUs.
+    // A row has at most 4096 MCUs.
     u16::try_from(new).unwrap_or(row as u16)
 }
 

@@ -133,12 +133,12 @@ static ZIGZAG: LazyLock<[u8; 64]> = LazyLock::new(|| {
 
 /// A quantization table in the order of an [`UnquantizedBlock`]: for each line, the factors of its
 /// coefficients and their positions in zigzag order.
-struct Quantizer {
+pub(super) struct Quantizer {
     lines: [([f32; 8], [u8; 8]); 8],
 }
 
 impl Quantizer {
-    fn new(quantization: &[u16; 64], unit: f32, transposed: bool) -> Self {
+    pub fn new(quantization: &[u16; 64], unit: f32, transposed: bool) -> Self {
         let position = |line: usize, at: usize| {
             let natural = if transposed { at * 8 + line } else { line * 8 + at };
             ZIGZAG.get(natural).copied().unwrap_or_default()
@@ -156,7 +156,7 @@ impl Quantizer {
 
 /// A block of coefficients before quantization.
 #[derive(Default)]
-struct UnquantizedBlock {
+pub(super) struct UnquantizedBlock {
     /// The rows of the block, or its columns.
     lines: [[f32; 8]; 8],
     /// Bit n is set if line n is not zero.
@@ -164,6 +164,12 @@ struct UnquantizedBlock {
 }
 
 impl UnquantizedBlock {
+    /// The rows of the block, to be filled.
+    pub fn lines_mut(&mut self) -> &mut [[f32; 8]; 8] {
+        self.used = 0xff;
+        &mut self.lines
+    }
+
     /// Calls `f` with the horizontal and vertical frequency and the value of each coefficient.
     #[inline]
     fn each(plane: &Plane, (row, column): (usize, usize), mut f: impl FnMut(usize, usize, f32)) {
@@ -206,7 +212,7 @@ impl UnquantizedBlock {
         }
     }
 
-    fn quantize(&self, out: &mut Plane, row: usize, column: usize, quantizer: &Quantizer) {
+    pub fn quantize(&self, out: &mut Plane, row: usize, column: usize, quantizer: &Quantizer) {
         /// Adding and subtracting this number rounds to the nearest whole number.
         const ROUND: f32 = 12_582_912.0;
         // The values in zigzag order; bit n is set if value n is not zero.
