@@ -4,18 +4,16 @@
 use crate::check::image_problem;
 use crate::cli::Repair;
 use crate::output::Output;
-use crate::salvage::{NextImage, next_image};
 use crate::walk::{Source, progress_bar};
 use crate::{counted, say};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use gstmjpegfile::jpeg::{encode_within, frame_size, prepare, without_stray_bytes};
-use gstmjpegfile::movie::{EOI, MAX_FRAME_LEN, PREFIX_LEN, RecordWalker, Step};
+use gstmjpegfile::movie::{
+    EOI, ImageStep, ImageWalker, MAX_FRAME_LEN, MovieForm, MovieWalker, PREFIX_LEN, Step,
+};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::process::ExitCode;
-
-/// Bytes that are searched at once.
-const PART: usize = 1024 * 1024;
 
 /// Longest image that is searched for; an SOI without an end within it counts as damaged.
 const MAX_IMAGE: usize = 64 * 1024 * 1024;
@@ -46,7 +44,8 @@ pub fn run(arguments: &Repair) -> Result<ExitCode> {
         messages: 0,
     };
     let bar = progress_bar(source.length(), "{bytes}/{total_bytes} {bytes_per_sec}");
-    let mut walker = RecordWalker::new();
+    // Whatever the form, what is not a record is searched for images.
+    let mut walker = MovieWalker::new(MovieForm::Records);
     // What is searched for images: records with problems and bytes of no record, up to a good record.
     let mut broken = 0..0;
     loop {
@@ -144,34 +143,12 @@ impl Repairer {
 
     /// Writes the complete images in a part of the file, whatever their records say.
     fn search(&mut self, source: &Source, region: Range<u64>) -> Result<()> {
-        let (mut at, mut part) = (region.start, PART);
-        while at < region.end {
-            let left = usize::try_from(region.end - at).unwrap_or(usize::MAX);
-            let bytes = source.bytes(at, part.min(left))?;
-            let last = bytes.len() < part || bytes.len() == left;
-            let used = self.write_images(&bytes, last, at)?;
-            if used == 0 && last {
-                break;
-            }
-            at += used as u64;
-            // An image that starts at the first byte continues after this part.
-            part = if used == 0 { part * 2 } else { PART };
-        }
-        Ok(())
-    }
-
-    /// Writes the complete images in `bytes`, which start at `offset` in the file; returns how many
-    /// bytes need not be searched again. `last` says that nothing follows these bytes.
-    fn write_images(&mut self, bytes: &[u8], last: bool, offset: u64) -> Result<usize> {
-        let mut from = 0;
+        let mut walker = ImageWalker::new(region.start, region.end, MAX_IMAGE);
         loop {
-            let mut next = next_image(bytes, from, last);
-            if next == (NextImage::Unfinished { start: 0 }) && bytes.len() >= MAX_IMAGE {
-                next = next_image(bytes, from, true);
-            }
-            match next {
-                NextImage::Complete { start, end, lacks_eoi } => {
-                    let mut image = Cow::from(bytes.get(start..end).unwrap_or_default());
+            match walker.step(source).with_context(|| source.cannot_read())? {
+                ImageStep::Image { offset, length, lacks_eoi } => {
+                    let bytes = source.bytes(offset, length)?;
+                    let mut image = Cow::from(&*bytes);
                     if lacks_eoi {
                         image.to_mut().extend(EOI);
                         self.completed += 1;
@@ -180,19 +157,14 @@ impl Repairer {
                         image = clean.into();
                         self.cleaned += 1;
                     }
-                    self.write_image(&image, offset + start as u64)?;
-                    from = end;
+                    self.write_image(&image, offset)?;
                 }
-                NextImage::Damaged { start, resume, damage } => {
+                ImageStep::Damaged { offset, damage } => {
                     self.left_out += 1;
-                    let at = offset + start as u64;
-                    self.report(|| format!("byte {at}: image left out: {damage}"));
-                    from = resume;
+                    self.report(|| format!("byte {offset}: image left out: {damage}"));
                 }
-                NextImage::Unfinished { start } => return Ok(start),
-                NextImage::NotFound if last => return Ok(bytes.len()),
-                // The last byte may be the first half of an SOI.
-                NextImage::NotFound => return Ok(bytes.len().saturating_sub(1).max(from)),
+                ImageStep::Searching => {}
+                ImageStep::End => return Ok(()),
             }
         }
     }
