@@ -289,7 +289,9 @@ fn the_type_finder_recognises_movies_and_no_other_files() -> Result<()> {
     let listed = [&images[0][..2], b"\xff\xe2\0\x08MPF\0MM", &images[0][2..]].concat();
     folder.file("previews.jpg", &[&listed[..], &images[1]].concat())?;
     folder.file("plain.mjpeg", &images.concat())?;
+    // A name that says what the file is.
     folder.file("two.jpg", &images[..2].concat())?;
+    folder.file("two.xyz", &images[..2].concat())?;
     folder.file("digits.txt", "12345\n".repeat(1000).as_bytes())?;
     folder.file("digits.mjpeg", "00012345670001234567".repeat(500).as_bytes())?;
     folder.file("movie.xyz", &movies::movie(&images)?)?;
@@ -302,7 +304,8 @@ fn the_type_finder_recognises_movies_and_no_other_files() -> Result<()> {
         ("one.jpg", "image/jpeg"),
         ("previews.jpg", "image/jpeg"),
         ("plain.mjpeg", "application/x-mjpegfile"),
-        ("two.jpg", "application/x-mjpegfile"),
+        ("two.jpg", "image/jpeg"),
+        ("two.xyz", "application/x-mjpegfile"),
         ("digits.txt", "text/plain"),
         ("digits.mjpeg", ""),
         ("movie.xyz", "application/x-mjpegfile"),

@@ -10,6 +10,7 @@ use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes, pts};
 use mjpeg_rtsp_tests::programs::{Server, headless, program, run};
+use mjpeg_rtsp_tests::wait_until;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -41,26 +42,26 @@ fn advice(what: &str, path: &std::path::Path) -> String {
 #[test]
 fn they_are_served_like_any_movie() -> Result<()> {
     let folder = Folder::new()?;
-    let images = movies::images(60, "I420")?;
+    let images = movies::images(30, "I420")?;
     let want = ffmpeg::file_checksums(&folder.file("plain", &images.concat())?)?;
-    assert_eq!(want.len(), 60);
+    assert_eq!(want.len(), 30);
     for (name, movie) in forms(&images) {
         folder.file(name, &movie)?;
     }
     let mut server = Server::start([folder.path()], 3)?;
     for url in server.urls.clone() {
         let range = RtspClient::connect(server.address()?)?.described_range(&url)?;
-        assert_eq!(range, "npt=0-3", "{url}");
+        assert_eq!(range, "npt=0-1.5", "{url}");
         for transport in ["tcp", "udp"] {
             assert_eq!(ffmpeg::stream_checksums(&url, transport)?, want, "{url} {transport}");
         }
-        let from = ffmpeg::stream_checksums_from(&url, "tcp", "2")?;
-        assert_eq!(from, want[40..], "{url}");
+        let from = ffmpeg::stream_checksums_from(&url, "tcp", "1")?;
+        assert_eq!(from, want[20..], "{url}");
         let (code, summary, stderr) = headless(&["--transport", "tcp", &url])?;
-        assert_eq!((code, &summary["frames"]), (Some(0), &60.into()), "{url}: {stderr}");
+        assert_eq!((code, &summary["frames"]), (Some(0), &30.into()), "{url}: {stderr}");
         let lab = url.replace("rtsp://", "labrtsp://");
         let (code, summary, stderr) = headless(&[&lab])?;
-        assert_eq!((code, &summary["frames"]), (Some(0), &60.into()), "{lab}: {stderr}");
+        assert_eq!((code, &summary["frames"]), (Some(0), &30.into()), "{lab}: {stderr}");
     }
     let log = server.log()?;
     for (name, what) in [
@@ -89,8 +90,10 @@ fn elements_seek_to_their_frames_exactly() -> Result<()> {
             let pipeline = TestPipeline::launch(&line)?;
             pipeline.play()?;
             pipeline.sample()?;
-            let duration = pipeline.pipeline().query_duration::<gst::ClockTime>();
-            assert_eq!(duration, Some(gst::ClockTime::from_seconds(5)), "{source}");
+            // The source's index is completed in the background.
+            let duration = || pipeline.pipeline().query_duration::<gst::ClockTime>();
+            wait_until("the duration", LIMIT, || duration().is_some());
+            assert_eq!(duration(), Some(gst::ClockTime::from_seconds(5)), "{source}");
             for frame in [60_usize, 7, 99, 0, 33] {
                 pipeline.wait_for_state()?;
                 let time = gst::ClockTime::from_mseconds(frame as u64 * 50);
@@ -123,9 +126,8 @@ fn images_of_any_size_are_frames() -> Result<()> {
         cjpeg(&huge, &["-sample", "2x2", "-quality", "100"])?,
     ];
     assert!(images[0].len() > 99_999 && images[1].len() > 1 << 20, "{}", images[1].len());
-    let images = images.repeat(6);
+    let images = [&images[..], &images, &images].concat();
     let folder = Folder::new()?;
-    let want = ffmpeg::file_checksums(&folder.file("plain", &images.concat())?)?;
     let path = folder.file("movie.mjpeg", &images.concat())?;
     for source in [
         format!("mjpegfilesrc location={}", path.display()),
@@ -139,7 +141,7 @@ fn images_of_any_size_are_frames() -> Result<()> {
     let path = folder.file("huge.mjpeg", &images[1].repeat(6))?;
     let mut server = Server::start([path.as_os_str()], 1)?;
     let got = ffmpeg::stream_checksums(&server.urls[0], "tcp")?;
-    assert_eq!(got, vec![want[1].clone(); 6]);
+    assert_eq!(got, ffmpeg::file_checksums(&path)?);
     server.is_well()
 }
 
