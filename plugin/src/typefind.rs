@@ -15,8 +15,8 @@ pub(crate) fn register(plugin: Option<&gst::Plugin>) -> Result<(), glib::BoolErr
     gst::TypeFind::register(
         plugin,
         "application/x-mjpegfile",
-        // Before those of single images and of multipart streams, which are as certain.
-        gst::Rank::PRIMARY + 1,
+        // Before those of single images (PRIMARY + 15) and of multipart streams, which are as certain.
+        gst::Rank::PRIMARY + 16,
         Some("mjpeg,mjpg"),
         Some(&caps),
         move |type_find| {

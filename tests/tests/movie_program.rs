@@ -804,6 +804,27 @@ fn repair_keeps_what_check_accepts() -> Result<()> {
 }
 
 #[test]
+fn images_of_any_size_are_repaired() -> Result<()> {
+    let folder = Folder::new()?;
+    let image = cjpeg(&Picture::made(3840, 2160), &["-quality", "90"])?;
+    assert!(image.len() > 3 * MAX_FRAME_LEN, "{}", image.len());
+    let path = folder.file("in.mjpeg", &image)?;
+    let out = folder.path().join("out.mjpeg");
+    let mut repair = program("mjpeg-movie")?;
+    // A minute in a build without optimisation.
+    let done = run(repair.arg("repair").args([&path, &out]), Duration::from_mins(3))?;
+    let messages = texts(&done).2;
+    assert_eq!(done.status.code(), Some(0), "{messages}");
+    let start = format!("byte 0: image of {} bytes encoded again ", image.len());
+    assert!(messages.starts_with(&start), "{messages}");
+    let frames = frames_of(&out)?;
+    assert!(frames.len() == 1 && frames[0].len() <= MAX_FRAME_LEN);
+    let (width, height) = gstmjpegfile::jpeg::frame_size(&frames[0]).context("no size")?;
+    assert!(u32::from(width) * 9 == u32::from(height) * 16 && width >= 960, "{width}x{height}");
+    Ok(())
+}
+
+#[test]
 fn repair_takes_linear_time() -> Result<()> {
     let folder = Folder::new()?;
     let image = movies::images(1, "I420")?.remove(0);
