@@ -28,6 +28,8 @@ struct Repairer {
     completed: u64,
     cleaned: u64,
     shrunk: u64,
+    /// The size of images that were scaled, and the size to which: all frames of one size stay so.
+    scaled: Option<((u16, u16), (u16, u16))>,
     messages: u64,
 }
 
@@ -41,6 +43,7 @@ pub fn run(arguments: &Repair) -> Result<ExitCode> {
         completed: 0,
         cleaned: 0,
         shrunk: 0,
+        scaled: None,
         messages: 0,
     };
     let bar = progress_bar(source.length(), "{bytes}/{total_bytes} {bytes_per_sec}");
@@ -83,14 +86,17 @@ pub fn run(arguments: &Repair) -> Result<ExitCode> {
 }
 
 /// Encodes an image in fewer bytes than a frame may have: at a lower quality, then in a smaller size.
-fn smaller(image: &[u8]) -> Option<Vec<u8>> {
-    if let Some(smaller) = encode_within(image, MAX_FRAME_LEN) {
+/// Starts with the size `first`, if there is one.
+fn smaller(image: &[u8], first: Option<(u16, u16)>) -> Option<Vec<u8>> {
+    if first.is_none()
+        && let Some(smaller) = encode_within(image, MAX_FRAME_LEN)
+    {
         return Some(smaller);
     }
-    let (mut width, mut height) = frame_size(image)?;
-    while width > 16 && height > 16 {
-        (width, height) = (width / 4 * 3, height / 4 * 3);
-        let scaled = prepare(image, Some((width, height))).ok()?;
+    let three_quarters = |(width, height)| (width / 4 * 3, height / 4 * 3);
+    let mut size = first.or_else(|| Some(three_quarters(frame_size(image)?)))?;
+    while size.0 > 16 && size.1 > 16 {
+        let scaled = prepare(image, Some(size)).ok()?;
         let scaled = scaled.image().bytes();
         if scaled.len() <= MAX_FRAME_LEN {
             return Some(scaled.to_vec());
@@ -98,6 +104,7 @@ fn smaller(image: &[u8]) -> Option<Vec<u8>> {
         if let Some(smaller) = encode_within(scaled, MAX_FRAME_LEN) {
             return Some(smaller);
         }
+        size = three_quarters(size);
     }
     None
 }
@@ -170,10 +177,13 @@ impl Repairer {
     }
 
     fn write_image(&mut self, image: &[u8], at: u64) -> Result<()> {
+        let size = frame_size(image);
+        let known = self.scaled.filter(|(from, _)| Some(*from) == size).map(|(_, to)| to);
         if image.len() <= MAX_FRAME_LEN {
             self.output.write_frame(image)?;
-        } else if let Some(smaller) = smaller(image) {
+        } else if let Some(smaller) = smaller(image, known) {
             self.shrunk += 1;
+            self.scaled = size.zip(frame_size(&smaller)).filter(|(from, to)| from != to);
             self.report(|| {
                 format!(
                     "byte {at}: image of {} bytes encoded again {} in {} (a frame has at most \

@@ -156,9 +156,8 @@ mod tests {
         let padded = [&image[..], &[0; 100], &image].concat();
         let previews = [&image_with(b"\xff\xe2\0\x06MPF\0")[..], &image].concat();
         let text = [&image[..], b"and text"].concat();
-        let large =
-            [&image[..], &image_with(&[&b"\xff\xfe\xff\xff"[..], &[b'c'; 0xfffd]].concat())]
-                .concat();
+        let comment = [&b"\xff\xfe\xff\xff"[..], &vec![b'c'; 0xfffd]].concat();
+        let large = [&image[..], &image_with(&comment)].concat();
         let header = b"\r\n--b\r\nContent-Type: image/jpeg\r\n\r\n";
         let multipart = [&header[..], &image, header, &image].concat();
         let cut = &three[..three.len() - 4];

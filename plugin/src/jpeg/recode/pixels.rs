@@ -53,10 +53,24 @@ pub fn encode_within(jpeg: &[u8], limit: usize) -> Option<Vec<u8>> {
     let header = Header::parse(jpeg).ok()?;
     let planes = decode(jpeg, &header).ok()?;
     let pixels = pixels(&header, &planes);
-    [1, 2, 4, 7, 10, 15, 25, 50, 100].into_iter().find_map(|tenths| {
-        let smaller = encode(&pixels, (header.width, header.height), &quantization(tenths))?;
-        (smaller.jpeg.len() <= limit).then_some(smaller.jpeg)
-    })
+    let steps = [1, 2, 4, 7, 10, 15, 25, 50, 100];
+    let (mut low, mut high, mut best) = (0, steps.len(), None);
+    // An image that is a little too large fits at one of the first steps. Of one that is much too
+    // large, the step is searched by halves.
+    let mut next = 0;
+    while low < high
+        && let Some(tenths) = steps.get(next)
+    {
+        let encoded = encode(&pixels, (header.width, header.height), &quantization(*tenths))?.jpeg;
+        if encoded.len() <= limit {
+            (high, best) = (next, Some(encoded));
+            next = low.midpoint(high);
+        } else {
+            low = next + 1;
+            next = if encoded.len() / 2 > limit { low.midpoint(high) } else { low };
+        }
+    }
+    best
 }
 
 fn scale(pixels: &[u8], from: (u32, u32), to: (u32, u32)) -> Option<Vec<u8>> {
