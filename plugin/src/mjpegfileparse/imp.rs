@@ -133,8 +133,9 @@ fn inspect_images(bytes: &[u8], is_all: bool) -> NextBytes {
                 return NextBytes::NeedMore(bytes.len() + MORE.max(bytes.len() / 4));
             }
             NextImage::Unfinished { start: 0 } => {
-                let length = bytes.len();
-                return skipped(length, Some((1, Damage::TooLong { length }.into())));
+                // The base class ends a stream when many bytes are skipped at once.
+                let (length, part) = (bytes.len(), bytes.len().min(MAX_FILLER));
+                return skipped(part, Some((1, Damage::TooLong { length }.into())));
             }
             NextImage::Damaged { resume, damage, .. } => {
                 damaged.get_or_insert((0, damage.into())).0 += 1;

@@ -47,7 +47,9 @@ impl LikelyFormat {
             if let Some(count) = other.filter(|_| has(digits, &SOI)) {
                 return Some(Self::OtherDigits(count));
             }
-            let binary = [2, 4, 8].into_iter().find(|n| has(usize::from(*n), &SOI));
+            // An SOI at the start is no length.
+            let mut lengths = [2, 4, 8].into_iter().filter(|_| !has(0, &SOI));
+            let binary = lengths.find(|n| has(usize::from(*n), &SOI));
             binary.map(Self::BinaryLength)
         }
     }
@@ -85,6 +87,7 @@ mod tests {
             (b"06014\xff\xd8\xff", None),
             (b"hello world", None),
             (b"\xff\xd8\xff\xe0", None),
+            (b"\xff\xd8\xff\xd8\xff\xd8", None),
             (b"RIFF\x10\x00\x00\x00AVI LIST", Some(LikelyFormat::Avi)),
             (b"RIFF\x10\x00\x00\x00WAVEfmt ", None),
             (b"\0\0\0\x18ftypisom", Some(LikelyFormat::QuickTime)),
