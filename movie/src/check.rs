@@ -6,7 +6,7 @@ use crate::walk::{Item, Source, walk};
 use crate::{counted, print_line, say};
 use anyhow::Result;
 use gstmjpegfile::jpeg::{Header, ImageEnd, image_end};
-use gstmjpegfile::movie::{BadRecord, BadSpan, LikelyFormat, SOI};
+use gstmjpegfile::movie::{BadRecord, BadSpan, HEAD_LEN, LikelyFormat, SOI};
 use std::process::ExitCode;
 
 /// Problems that are listed; further ones are only counted.
@@ -17,15 +17,23 @@ struct Checker {
     frames: u64,
     problems: u64,
     quiet: bool,
+    /// The movie has no lengths, which is one of the problems.
+    has_other_form: bool,
 }
 
 impl Checker {
+    /// Reports a problem of the next frame.
     fn report(&mut self, offset: u64, problem: &str) -> Result<()> {
+        let frame = self.frames + 1;
+        self.report_problem(|| format!("frame {frame}, byte {offset}: {problem}"))
+    }
+
+    fn report_problem(&mut self, text: impl FnOnce() -> String) -> Result<()> {
         self.problems += 1;
         if self.quiet || self.problems > MAX_LISTED {
             return Ok(());
         }
-        print_line(&format!("frame {}, byte {offset}: {problem}", self.frames + 1))
+        print_line(&text())
     }
 }
 
@@ -46,6 +54,12 @@ pub fn run(arguments: &Check) -> Result<ExitCode> {
     })?;
     if checker.frames == 0 && checker.problems == 0 {
         checker.report(0, "the file is empty")?;
+    }
+    if let Some(advice) = source.form()?.advice(source.path())
+        && checker.frames > 0
+    {
+        checker.has_other_form = true;
+        checker.report_problem(|| advice)?;
     }
     let (frames, problems) = (checker.frames, checker.problems);
     if !checker.quiet {
@@ -70,16 +84,18 @@ fn advice(source: &Source, checker: &Checker) -> Result<String> {
         return Ok(String::new());
     }
     if checker.frames > 0 {
-        return Ok(format!(". To salvage the good frames: mjpeg-movie repair {path} OUT"));
+        // The problem of a movie without lengths names the command.
+        let only_form = checker.has_other_form && checker.problems == 1;
+        let text = format!(". To salvage the good frames: mjpeg-movie repair {path} OUT");
+        return Ok(if only_form { String::new() } else { text });
     }
-    Ok(LikelyFormat::of(&source.bytes(0, 64)?).map_or_else(
-        || {
-            format!(
-                ". This is not a movie; to search it for JPEG images: mjpeg-movie repair {path} OUT"
-            )
-        },
-        |format| format!(". This is not a movie: {}", format.advice()),
-    ))
+    let head = source.bytes(0, HEAD_LEN)?;
+    Ok(match LikelyFormat::of(&head) {
+        Some(format) => format!(". This is not a movie: {}", format.advice()),
+        None => format!(
+            ". This is not a movie; to search it for JPEG images: mjpeg-movie repair {path} OUT"
+        ),
+    })
 }
 
 fn span_problem(span: &BadSpan) -> String {

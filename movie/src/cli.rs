@@ -19,7 +19,8 @@ Examples:
   mjpeg-movie repair broken.mjpeg good.mjpeg
   mjpeg-movie extract movie.mjpeg frames/ 10..20
 
-A movie is a file of records: five ASCII digits, then one JPEG image of that many bytes.
+A movie is a file of records: five ASCII digits, then one JPEG image of that many bytes. Files of JPEG
+images without lengths and recorded multipart streams are read as well; repair converts them.
 
 Exit codes: 0 success (check: no problem found); 1 failure (check: problems found); 2 wrong usage";
 
@@ -46,7 +47,8 @@ pub enum Command {
 /// carries unchanged and every player of these movies can show. A picture that is too large for a
 /// frame is encoded at a lower quality, then in a smaller size. OUT appears only when it is complete;
 /// Ctrl-C ends a recording and keeps the frames recorded so far. If the end of the input is missing or
-/// cannot be decoded, OUT has the pictures before it and the exit code is 1.
+/// cannot be decoded, OUT has the pictures before it and the exit code is 1. Whether an input ends too
+/// early is known only for files of formats that state their length: MP4, QuickTime, AVI, Matroska.
 #[derive(Debug, Args)]
 pub struct Make {
     /// A file, a URI, a folder of pictures, or - for standard input
@@ -78,7 +80,7 @@ pub struct Make {
     #[arg(long, value_name = "COLOUR", default_value = "black")]
     pub background: Colour,
 
-    /// Leave out pictures of a folder that cannot be read
+    /// Leave out pictures of a folder that cannot be read; the exit code is then 1
     #[arg(long)]
     pub skip_bad: bool,
 
@@ -104,6 +106,8 @@ pub struct Info {
 }
 
 /// List every problem in a movie, with frame number and byte offset
+///
+/// That a movie has no lengths before its images is a problem too: other programs cannot read it.
 #[derive(Debug, Args)]
 pub struct Check {
     /// The movie

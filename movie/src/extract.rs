@@ -5,14 +5,14 @@ use crate::cli::Extract;
 use crate::walk::Source;
 use crate::{counted, say};
 use anyhow::{Context, Result, bail};
-use gstmjpegfile::movie::{RecordWalker, Step};
+use gstmjpegfile::movie::Step;
 use std::process::ExitCode;
 
 pub fn run(arguments: &Extract) -> Result<ExitCode> {
     let source = Source::open(&arguments.movie)?;
     let folder = &arguments.folder;
     let (first, last) = arguments.frames;
-    let mut walker = RecordWalker::new();
+    let mut walker = source.walker()?;
     let (mut frame, mut written) = (0, 0);
     while frame < last {
         match source.step(&mut walker)? {

@@ -6,7 +6,7 @@ use crate::walk::{Item, Source, walk};
 use crate::{counted, print_line};
 use anyhow::{Result, bail};
 use gstmjpegfile::jpeg::{Header, ImageEnd, Process, image_end};
-use gstmjpegfile::movie::{FrameRate, LikelyFormat, SOI};
+use gstmjpegfile::movie::{FrameRate, HEAD_LEN, MovieForm, SOI, why_not_a_movie};
 use gstmjpegfile::rtp::MAX_LAB_FRAME;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -20,6 +20,8 @@ const BAR_WIDTH: usize = 40;
 
 #[derive(Debug, Default, Serialize)]
 struct Facts {
+    /// How the images are stored: records, images or multipart.
+    form: &'static str,
     frames: u64,
     bytes: u64,
     seconds: f64,
@@ -42,7 +44,13 @@ struct Facts {
 
 pub fn run(arguments: &Info) -> Result<ExitCode> {
     let source = Source::open(&arguments.movie)?;
-    let mut facts = Facts { bytes: source.length(), smallest: usize::MAX, ..Facts::default() };
+    let form = match source.form()? {
+        MovieForm::Records => "records",
+        MovieForm::Images => "images",
+        MovieForm::Multipart => "multipart",
+    };
+    let (bytes, smallest) = (source.length(), usize::MAX);
+    let mut facts = Facts { form, bytes, smallest, ..Facts::default() };
     walk(&source, |item| {
         match item {
             Item::Frame { jpeg, .. } => facts.add_frame(jpeg),
@@ -54,12 +62,8 @@ pub fn run(arguments: &Info) -> Result<ExitCode> {
         if facts.bytes == 0 {
             bail!("{} is empty", arguments.movie.display());
         }
-        let head = source.bytes(0, 64)?;
-        let advice = LikelyFormat::of(&head).map_or_else(
-            || "it contains no record (five ASCII digits and a JPEG image)".to_owned(),
-            LikelyFormat::advice,
-        );
-        bail!("{} is not a movie: {advice}", arguments.movie.display());
+        let why = why_not_a_movie(&source.bytes(0, HEAD_LEN)?);
+        bail!("{} is not a movie: {why}", arguments.movie.display());
     }
     let rate = arguments.framerate;
     // Numbers of frames and bytes are far below 2^52.
@@ -73,6 +77,9 @@ pub fn run(arguments: &Info) -> Result<ExitCode> {
         print_line(&serde_json::to_string(&facts)?)?;
     } else {
         facts.print(rate)?;
+        if let Some(advice) = source.form()?.advice(source.path()) {
+            print_line(&advice)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

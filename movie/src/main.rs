@@ -9,7 +9,6 @@ mod info;
 mod make;
 mod output;
 mod repair;
-mod salvage;
 mod walk;
 
 use anyhow::Context;

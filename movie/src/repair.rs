@@ -4,18 +4,16 @@
 use crate::check::image_problem;
 use crate::cli::Repair;
 use crate::output::Output;
-use crate::salvage::{NextImage, next_image};
 use crate::walk::{Source, progress_bar};
 use crate::{counted, say};
-use anyhow::{Result, bail};
-use gstmjpegfile::jpeg::{encode_within, frame_size, without_stray_bytes};
-use gstmjpegfile::movie::{EOI, MAX_FRAME_LEN, PREFIX_LEN, RecordWalker, Step};
+use anyhow::{Context, Result, bail};
+use gstmjpegfile::jpeg::{frame_size, scale_within, without_stray_bytes};
+use gstmjpegfile::movie::{
+    EOI, ImageStep, ImageWalker, MAX_FRAME_LEN, MovieForm, MovieWalker, PREFIX_LEN, Step,
+};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::process::ExitCode;
-
-/// Bytes that are searched at once.
-const PART: usize = 1024 * 1024;
 
 /// Longest image that is searched for; an SOI without an end within it counts as damaged.
 const MAX_IMAGE: usize = 64 * 1024 * 1024;
@@ -30,6 +28,8 @@ struct Repairer {
     completed: u64,
     cleaned: u64,
     shrunk: u64,
+    /// The size of images that were scaled, and the size to which: all frames of one size stay so.
+    scaled: Option<((u16, u16), (u16, u16))>,
     messages: u64,
 }
 
@@ -43,10 +43,12 @@ pub fn run(arguments: &Repair) -> Result<ExitCode> {
         completed: 0,
         cleaned: 0,
         shrunk: 0,
+        scaled: None,
         messages: 0,
     };
     let bar = progress_bar(source.length(), "{bytes}/{total_bytes} {bytes_per_sec}");
-    let mut walker = RecordWalker::new();
+    // Whatever the form, what is not a record is searched for images.
+    let mut walker = MovieWalker::new(MovieForm::Records);
     // What is searched for images: records with problems and bytes of no record, up to a good record.
     let mut broken = 0..0;
     loop {
@@ -84,8 +86,9 @@ pub fn run(arguments: &Repair) -> Result<ExitCode> {
 }
 
 /// Encodes an image in fewer bytes than a frame may have: at a lower quality, then in a smaller size.
-fn smaller(image: &[u8]) -> Option<Vec<u8>> {
-    encode_within(image, MAX_FRAME_LEN).map(|smaller| smaller.jpeg)
+/// Starts with the size `first`, if there is one.
+fn smaller(image: &[u8], first: Option<(u16, u16)>) -> Option<Vec<u8>> {
+    scale_within(image, MAX_FRAME_LEN, first).map(|smaller| smaller.jpeg)
 }
 
 /// Says what `smaller` has less of than `image`.
@@ -129,34 +132,12 @@ impl Repairer {
 
     /// Writes the complete images in a part of the file, whatever their records say.
     fn search(&mut self, source: &Source, region: Range<u64>) -> Result<()> {
-        let (mut at, mut part) = (region.start, PART);
-        while at < region.end {
-            let left = usize::try_from(region.end - at).unwrap_or(usize::MAX);
-            let bytes = source.bytes(at, part.min(left))?;
-            let last = bytes.len() < part || bytes.len() == left;
-            let used = self.write_images(&bytes, last, at)?;
-            if used == 0 && last {
-                break;
-            }
-            at += used as u64;
-            // An image that starts at the first byte continues after this part.
-            part = if used == 0 { part * 2 } else { PART };
-        }
-        Ok(())
-    }
-
-    /// Writes the complete images in `bytes`, which start at `offset` in the file; returns how many
-    /// bytes need not be searched again. `last` says that nothing follows these bytes.
-    fn write_images(&mut self, bytes: &[u8], last: bool, offset: u64) -> Result<usize> {
-        let mut from = 0;
+        let mut walker = ImageWalker::new(region.start, region.end, MAX_IMAGE);
         loop {
-            let mut next = next_image(bytes, from, last);
-            if next == (NextImage::Unfinished { start: 0 }) && bytes.len() >= MAX_IMAGE {
-                next = next_image(bytes, from, true);
-            }
-            match next {
-                NextImage::Complete { start, end, lacks_eoi } => {
-                    let mut image = Cow::from(bytes.get(start..end).unwrap_or_default());
+            match walker.step(source).with_context(|| source.cannot_read())? {
+                ImageStep::Image { offset, length, lacks_eoi } => {
+                    let bytes = source.bytes(offset, length)?;
+                    let mut image = Cow::from(&*bytes);
                     if lacks_eoi {
                         image.to_mut().extend(EOI);
                         self.completed += 1;
@@ -165,28 +146,26 @@ impl Repairer {
                         image = clean.into();
                         self.cleaned += 1;
                     }
-                    self.write_image(&image, offset + start as u64)?;
-                    from = end;
+                    self.write_image(&image, offset)?;
                 }
-                NextImage::Damaged { start, resume, damage } => {
+                ImageStep::Damaged { offset, damage } => {
                     self.left_out += 1;
-                    let at = offset + start as u64;
-                    self.report(|| format!("byte {at}: image left out: {damage}"));
-                    from = resume;
+                    self.report(|| format!("byte {offset}: image left out: {damage}"));
                 }
-                NextImage::Unfinished { start } => return Ok(start),
-                NextImage::NotFound if last => return Ok(bytes.len()),
-                // The last byte may be the first half of an SOI.
-                NextImage::NotFound => return Ok(bytes.len().saturating_sub(1).max(from)),
+                ImageStep::Searching => {}
+                ImageStep::End => return Ok(()),
             }
         }
     }
 
     fn write_image(&mut self, image: &[u8], at: u64) -> Result<()> {
+        let size = frame_size(image);
+        let known = self.scaled.filter(|(from, _)| Some(*from) == size).map(|(_, to)| to);
         if image.len() <= MAX_FRAME_LEN {
             self.output.write_frame(image)?;
-        } else if let Some(smaller) = smaller(image) {
+        } else if let Some(smaller) = smaller(image, known) {
             self.shrunk += 1;
+            self.scaled = size.zip(frame_size(&smaller)).filter(|(from, to)| from != to);
             self.report(|| {
                 format!(
                     "byte {at}: image of {} bytes encoded again {} in {} (a frame has at most \

@@ -2,7 +2,7 @@
 //! Reads a movie from start to end.
 
 use anyhow::{Context, Result, bail};
-use gstmjpegfile::movie::{BadSpan, MovieBytes, RecordWalker, Step};
+use gstmjpegfile::movie::{BadSpan, HEAD_LEN, MovieBytes, MovieForm, MovieWalker, Step};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::cell::{Ref, RefCell};
 use std::fs::File;
@@ -64,12 +64,23 @@ impl Source {
         self.window(offset, length).with_context(|| self.cannot_read())
     }
 
-    /// Takes the next step through the movie's records.
-    pub fn step(&self, walker: &mut RecordWalker) -> Result<Step> {
+    /// The form of the movie.
+    pub fn form(&self) -> Result<MovieForm> {
+        Ok(MovieForm::of(&self.bytes(0, HEAD_LEN)?))
+    }
+
+    /// A walker at the start of the movie.
+    pub fn walker(&self) -> Result<MovieWalker> {
+        Ok(MovieWalker::new(self.form()?))
+    }
+
+    /// Takes the next step through the movie's frames.
+    pub fn step(&self, walker: &mut MovieWalker) -> Result<Step> {
         walker.step(self).with_context(|| self.cannot_read())
     }
 
-    fn cannot_read(&self) -> String {
+    /// The message of an error in reading the file.
+    pub fn cannot_read(&self) -> String {
         format!("cannot read {}", self.path.display())
     }
 
@@ -128,16 +139,17 @@ impl MovieBytes for Source {
 
 /// A part of a movie.
 pub enum Item<'a> {
-    /// The image of a record; `offset` is where the image starts, after the record's length.
+    /// The image of a frame; `offset` is where the image starts, after the record's length if there is
+    /// one.
     Frame { offset: u64, jpeg: &'a [u8] },
-    /// Bytes that belong to no record.
+    /// Bytes that belong to no frame.
     Bad(BadSpan),
 }
 
 /// Calls `visit` with each part of a movie in turn, and shows a progress bar on a terminal.
 pub fn walk(source: &Source, mut visit: impl FnMut(Item) -> Result<()>) -> Result<()> {
     let bar = progress_bar(source.length(), "{bytes}/{total_bytes} {bytes_per_sec}");
-    let mut walker = RecordWalker::new();
+    let mut walker = source.walker()?;
     let mut shown = 0;
     loop {
         match source.step(&mut walker)? {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The type finder: movies are known by their first records, whatever their name.
+//! The type finder: movies are known by their first records or images, whatever their name.
 
 use crate::movie::{Confidence, recognise};
 use gst::glib;
@@ -15,7 +15,8 @@ pub(crate) fn register(plugin: Option<&gst::Plugin>) -> Result<(), glib::BoolErr
     gst::TypeFind::register(
         plugin,
         "application/x-mjpegfile",
-        gst::Rank::PRIMARY,
+        // Before those of single images (PRIMARY + 15) and of multipart streams, which are as certain.
+        gst::Rank::PRIMARY + 16,
         Some("mjpeg,mjpg"),
         Some(&caps),
         move |type_find| {

@@ -6,7 +6,7 @@
 use bolero::check;
 use gstmjpegfile::jpeg::{Header, check as check_jpeg, encode_within, first_image_end, prepare};
 use gstmjpegfile::lab::{Framer, Reply, Request, explain_reply, explain_request};
-use gstmjpegfile::movie::{FrameSplitter, SplitItem, recognise};
+use gstmjpegfile::movie::{FrameSplitter, MovieForm, MovieWalker, SplitItem, Step, recognise};
 use gstmjpegfile::rtp::{JpegPayloads, LabDepacketizer};
 use std::sync::LazyLock;
 
@@ -69,6 +69,39 @@ fn split(input: &[u8], piece: usize) -> Vec<SplitItem> {
     splitter.finish();
     items.extend(std::iter::from_fn(|| splitter.next_item()));
     items
+}
+
+#[test]
+fn movie_walk() {
+    check!().for_each(|input: &[u8]| {
+        let image = changed(input);
+        // Bytes as they are, an image between two others, and one in a multipart stream.
+        let header = b"--b\r\nContent-Type: image/jpeg\r\n\r\n";
+        let images = [&IMAGES[0][..], &image, &IMAGES[1]].concat();
+        let multipart = [&header[..], &IMAGES[0], header, &image, header, &IMAGES[1]].concat();
+        for (movie, least) in [(input, 0), (&images[..], 1), (&multipart[..], 1)] {
+            let mut walker = MovieWalker::new(MovieForm::of(movie));
+            let (mut frames, mut end) = (0, 0);
+            loop {
+                match walker.step(movie).unwrap() {
+                    Step::Frame { offset, length } => {
+                        assert!(offset >= end, "frames do not overlap");
+                        end = offset + u64::from(length);
+                        frames += 1;
+                    }
+                    Step::Bad(span) => {
+                        assert!(span.offset >= end && span.bytes > 0);
+                        end = span.offset + span.bytes;
+                    }
+                    Step::Searching => {}
+                    Step::NeedMore => panic!("a whole movie needs no more"),
+                    Step::End => break,
+                }
+                assert!(end <= movie.len() as u64);
+            }
+            assert!(frames >= least, "the first image is a frame");
+        }
+    });
 }
 
 #[test]

@@ -2,7 +2,6 @@
 //! Finds the movies in the given paths, and the movie that a request asks for.
 
 use crate::mount::Mount;
-use gstmjpegfile::movie::LikelyFormat;
 use gstmjpegfile::movie_file::{Lookup, MovieFile, OpenError};
 use percent_encoding::percent_decode;
 use std::collections::{BTreeMap, HashMap};
@@ -226,11 +225,7 @@ fn refuse_other_formats(path: &Path) -> Result<(), CatalogError> {
     if movie.frame(0, &not_cancelled, Some(CHECK_LIMIT)) != Lookup::End(0) {
         return Ok(());
     }
-    let advice = movie.likely_format().map_or_else(
-        || "it contains no record of five digits and a JPEG".to_owned(),
-        LikelyFormat::advice,
-    );
-    Err(CatalogError::NotAMovie { path: path.to_owned(), advice })
+    Err(CatalogError::NotAMovie { path: path.to_owned(), advice: movie.why_not_a_movie() })
 }
 
 /// The decoded path of an absolute URL; `None` if a segment contains an encoded slash.
@@ -262,6 +257,7 @@ fn without_extension(point: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gstmjpegfile::movie::why_not_a_movie;
 
     fn catalog(names: &[&str]) -> Catalog {
         let mut catalog = Catalog::default();
@@ -360,12 +356,9 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             path
         };
-        let rows = [
-            ("text", &b"hello"[..], "it contains no record of five digits and a JPEG".to_owned()),
-            ("clip.mp4", b"\0\0\0\x20ftypisom", LikelyFormat::QuickTime.advice()),
-        ];
-        for (name, bytes, advice) in rows {
-            let path = file(name, bytes);
+        let rows = [("text", &b"hello"[..]), ("clip.mp4", b"\0\0\0\x20ftypisom")];
+        for (name, bytes) in rows {
+            let (path, advice) = (file(name, bytes), why_not_a_movie(bytes));
             let error = Catalog::scan(std::slice::from_ref(&path)).unwrap_err().to_string();
             assert_eq!(error, format!("{} is not a movie: {advice}", path.display()));
         }

@@ -42,13 +42,16 @@ pub struct Mount {
     not_playable: Mutex<Option<(Instant, Arc<NotPlayable>)>>,
     /// It has been logged how the frames of the movie are sent.
     logged: OnceLock<()>,
+    /// It has been logged that other programs cannot read the form of the movie.
+    form_logged: OnceLock<()>,
 }
 
 impl Mount {
     /// A mount of a file, which is not opened yet.
     pub fn new(point: String, file: PathBuf) -> Self {
         let (opened, not_playable) = (Mutex::default(), Mutex::default());
-        Self { point, file, opened, not_playable, logged: OnceLock::new() }
+        let (logged, form_logged) = (OnceLock::new(), OnceLock::new());
+        Self { point, file, opened, not_playable, logged, form_logged }
     }
 
     /// The percent-encoded path of the URL.
@@ -72,6 +75,9 @@ impl Mount {
             return Ok(opened.movie.clone());
         }
         let movie = MovieFile::open(&self.file)?;
+        if let Some(advice) = movie.form().advice(&self.file) {
+            self.form_logged.get_or_init(|| tracing::warn!(mount = %self.point, "{advice}"));
+        }
         let opened = Opened { movie: movie.clone(), size: None, last_used: Instant::now() };
         *self.opened() = Some(opened);
         Ok(movie)

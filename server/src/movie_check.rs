@@ -17,12 +17,12 @@ pub enum NotPlayable {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The file contains no frame.
-    #[error("{path} contains no frame{advice}")]
+    #[error("{path} is not a movie: {why}")]
     NoFrame {
         /// The path of the file.
         path: String,
-        /// What the file probably is, or nothing.
-        advice: String,
+        /// What the file probably is.
+        why: String,
     },
     /// None of the first frames can be played.
     #[error(
@@ -95,10 +95,6 @@ pub fn check(movie: &MovieFile) -> Result<Playable, NotPlayable> {
         (None, _, Some((offset, reason))) => {
             Err(NotPlayable::NoUsableFrame { path, checked, offset, reason })
         }
-        (None, _, None) => {
-            let likely = movie.likely_format();
-            let advice = likely.map_or_else(String::new, |it| format!(": {}", it.advice()));
-            Err(NotPlayable::NoFrame { path, advice })
-        }
+        (None, _, None) => Err(NotPlayable::NoFrame { path, why: movie.why_not_a_movie() }),
     }
 }

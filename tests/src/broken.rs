@@ -14,6 +14,8 @@ pub struct Broken {
     pub bytes: Vec<u8>,
     /// The lines that `mjpeg-movie check` prints; nothing, if it is good.
     pub wrong: Option<String>,
+    /// What `check` says of its form, if it has no lengths.
+    pub form: Option<&'static str>,
     /// The frames that a reader delivers, as they are; an error, if there is none.
     pub delivered: Vec<Vec<u8>>,
     /// The frames that `mjpeg-movie repair` writes; nothing, if it refuses.
@@ -40,6 +42,7 @@ fn row(
         name,
         bytes: parts.concat(),
         wrong: (!wrong.is_empty()).then(|| wrong.to_owned()),
+        form: None,
         delivered: owned(delivered),
         saved: (!saved.is_empty()).then(|| owned(saved)),
     }
@@ -64,7 +67,6 @@ pub fn movies(images: &[Vec<u8>]) -> Result<Vec<Broken>> {
     let at = |place: &str, what: &str| format!("{place}{what}");
     let no_end = "the image has no end marker (FF D9): it was truncated or never completed";
     let zeros = vec![b'0'; 100_000];
-    let plain = [a, b, c, d].concat();
     let text = b"hello world, hello";
     let six = [a, b].map(|image| record(format!("{:06}", image.len()).as_bytes(), image)).concat();
     let six_wrong = format!(
@@ -126,13 +128,6 @@ pub fn movies(images: &[Vec<u8>]) -> Result<Vec<Broken>> {
             &[a, b],
         ),
         row("a tail", &[ra, b"000"], &at(&second, "3 bytes after the last record"), &[a], &[a]),
-        row(
-            "plain images",
-            &[a, b, c, d],
-            &not_digits("frame 1, byte 0: ", &plain, plain.len()),
-            &[],
-            &[a, b, c, d],
-        ),
         row("six digits", &[&six], &six_wrong, &[a, b], &[a, b]),
         row("text", &[text], &not_digits("frame 1, byte 0: ", text, text.len()), &[], &[]),
         row("nothing", &[], "frame 1, byte 0: the file is empty", &[], &[]),
@@ -146,7 +141,75 @@ pub fn movies(images: &[Vec<u8>]) -> Result<Vec<Broken>> {
     ];
     rows.extend(bad_prefixes(a, b, c));
     rows.extend(unusual_images(a, b, c)?);
+    rows.extend(without_lengths(a, b, c)?);
     Ok(rows)
+}
+
+/// Movies without lengths: images one after another, and recorded multipart streams.
+fn without_lengths(a: &[u8], b: &[u8], c: &[u8]) -> Result<Vec<Broken>> {
+    let plain = |row: Broken| Broken { form: Some("the images have no lengths"), ..row };
+    let multipart =
+        |row: Broken| Broken { form: Some("the movie is a recorded multipart stream"), ..row };
+    let (endless, cut) = (&b[..b.len() - 2], &c[..c.len() / 2]);
+    let second = format!("frame 2, byte {}: ", a.len());
+    let cut_wrong = format!(
+        "frame 3, byte {}: the image is damaged: the image is truncated: the end of its scan is \
+         missing; {} bytes skipped",
+        a.len() + b.len(),
+        cut.len()
+    );
+    let no_end = "the image has no end marker (FF D9): it was truncated or never completed";
+    let thumbnail = cjpeg(&Picture::made(16, 16), &[])?;
+    let with_thumbnail = |image: &[u8]| -> Result<Vec<u8>> {
+        let length = u16::try_from(thumbnail.len() + 8)?.to_be_bytes();
+        let exif = [b"\xff\xe1", &length[..], b"Exif\0\0", &thumbnail].concat();
+        Ok([&image[..2], &exif, &image[2..]].concat())
+    };
+    let (first, last) = (&with_thumbnail(a)?[..], &with_thumbnail(b)?[..]);
+    let part = |length: &str| format!("\r\n--frame\r\nContent-Type: image/jpeg\r\n{length}\r\n");
+    let length = |image: &[u8]| part(&format!("Content-Length: {}\r\n", image.len())).into_bytes();
+    let (la, lb, lc) = (&length(a)[..], &length(b)[..], &length(c)[..]);
+    let no_length = part("").into_bytes();
+    Ok(vec![
+        plain(row("two plain images", &[a, b], "", &[a, b], &[a, b])),
+        plain(row("plain images and zeros", &[a, &[0; 99], b, &[0]], "", &[a, b], &[a, b])),
+        plain(row(
+            "plain images with junk between them",
+            &[a, b"junk", b],
+            &format!("{second}the bytes belong to no image; 4 bytes skipped"),
+            &[a, b],
+            &[a, b],
+        )),
+        plain(row("plain images, the last one cut", &[a, b, cut], &cut_wrong, &[a, b], &[a, b])),
+        plain(row(
+            "plain images, one without an end",
+            &[a, endless, c],
+            &format!("{second}{no_end}"),
+            &[a, endless, c],
+            &[a, b, c],
+        )),
+        plain(row(
+            "plain images with thumbnails",
+            &[first, last],
+            "",
+            &[first, last],
+            &[first, last],
+        )),
+        multipart(row(
+            "a multipart stream",
+            &[&la[2..], a, lb, b, lc, c, b"\r\n--frame--\r\n"],
+            "",
+            &[a, b, c],
+            &[a, b, c],
+        )),
+        multipart(row(
+            "a multipart stream without Content-Length",
+            &[&no_length, a, &no_length, b, &no_length, c],
+            "",
+            &[a, b, c],
+            &[a, b, c],
+        )),
+    ])
 }
 
 /// Movies whose second image has stray bytes, or an unusual form that is legal.

@@ -10,6 +10,7 @@ mod legal_images;
 mod many_viewers;
 mod mjpegfile;
 mod mjpegfilesrc;
+mod movie_forms;
 mod movie_program;
 mod pipelines;
 mod playback;

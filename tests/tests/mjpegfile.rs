@@ -285,7 +285,13 @@ fn the_type_finder_recognises_movies_and_no_other_files() -> Result<()> {
     muxed("movie.avi", "avimux")?;
     muxed("movie.multipart", "multipartmux")?;
     folder.file("one.jpg", &images[0])?;
+    // A picture with the preview that cameras store after it.
+    let listed = [&images[0][..2], b"\xff\xe2\0\x08MPF\0MM", &images[0][2..]].concat();
+    folder.file("previews.jpg", &[&listed[..], &images[1]].concat())?;
     folder.file("plain.mjpeg", &images.concat())?;
+    // A name that says what the file is.
+    folder.file("two.jpg", &images[..2].concat())?;
+    folder.file("two.xyz", &images[..2].concat())?;
     folder.file("digits.txt", "12345\n".repeat(1000).as_bytes())?;
     folder.file("digits.mjpeg", "00012345670001234567".repeat(500).as_bytes())?;
     folder.file("movie.xyz", &movies::movie(&images)?)?;
@@ -294,9 +300,12 @@ fn the_type_finder_recognises_movies_and_no_other_files() -> Result<()> {
         ("movie.mp4", "video/quicktime"),
         ("movie.mkv", "video/x-matroska"),
         ("movie.avi", "video/x-msvideo"),
-        ("movie.multipart", "multipart/x-mixed-replace"),
+        ("movie.multipart", "application/x-mjpegfile"),
         ("one.jpg", "image/jpeg"),
-        ("plain.mjpeg", "image/jpeg"),
+        ("previews.jpg", "image/jpeg"),
+        ("plain.mjpeg", "application/x-mjpegfile"),
+        ("two.jpg", "image/jpeg"),
+        ("two.xyz", "application/x-mjpegfile"),
         ("digits.txt", "text/plain"),
         ("digits.mjpeg", ""),
         ("movie.xyz", "application/x-mjpegfile"),

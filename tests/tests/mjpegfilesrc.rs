@@ -333,10 +333,10 @@ fn odd_frames_are_passed_on_and_counted() -> Result<()> {
 fn other_files_are_an_error_that_names_their_kind() -> Result<()> {
     let folder = Folder::new()?;
     let files: [(&str, &[u8], &str); 8] = [
-        ("empty", b"", "no record"),
-        ("text", b"hello world, this is no movie", "no record"),
-        ("zeros", &b"00000".repeat(100), "no record"),
-        ("plain", b"\xff\xd8\xff\xdb\0\x04\0\0\xff\xd9", "plain concatenated JPEG"),
+        ("empty", b"", "it is empty"),
+        ("text", b"hello world, this is no movie", "neither a record"),
+        ("zeros", &b"00000".repeat(100), "neither a record"),
+        ("plain", b"\xff\xd8\xff\xdb\0\x04\0\0\xff\xd9", "nor a complete image alone"),
         ("avi", b"RIFF\0\0\0\0AVI LIST", "AVI"),
         ("mp4", b"\0\0\0\x18ftypisom", "MP4"),
         ("mkv", b"\x1a\x45\xdf\xa3\0\0", "Matroska"),

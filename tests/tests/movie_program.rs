@@ -51,39 +51,46 @@ fn counted(count: usize, noun: &str) -> String {
 /// What `check` prints about a broken movie at `path`.
 fn checked(row: &Broken, path: &Path) -> Done {
     let (path, frames) = (path.display(), counted(row.delivered.len(), "frame"));
-    let Some(wrong) = &row.wrong else {
+    let form = row.form.map(|what| {
+        format!(
+            "{what}: other programs of the course lab cannot read this form; to convert it: \
+             mjpeg-movie repair {path} OUT\n"
+        )
+    });
+    let wrong: String = row.wrong.iter().map(|it| format!("{it}\n")).chain(form).collect();
+    if wrong.is_empty() {
         return silent(0, format!("{path}: {frames}, no problems\n"));
-    };
+    }
     let problems = counted(wrong.lines().count(), "problem");
     let advice = match row.name {
+        // The problem itself names the command.
+        _ if row.wrong.is_none() => String::new(),
         "nothing" => String::new(),
         "text" => format!(
             ". This is not a movie; to search it for JPEG images: mjpeg-movie repair {path} OUT"
         ),
-        "plain images" => {
-            ". This is not a movie: it looks like plain concatenated JPEG images without \
-                           length prefixes; to convert it: mjpeg-movie repair INPUT OUTPUT.mjpeg"
-                .to_owned()
-        }
         _ => format!(". To salvage the good frames: mjpeg-movie repair {path} OUT"),
     };
-    (Some(1), format!("{wrong}\n"), format!("{path}: {frames}, {problems}{advice}\n"))
+    (Some(1), wrong, format!("{path}: {frames}, {problems}{advice}\n"))
 }
 
 /// What `repair` prints after it has written `frames` to `out`.
 fn repaired(row: &Broken, frames: &[Vec<u8>], first: &[u8], out: &Path) -> Done {
     let (out, written) = (out.display(), counted(frames.len(), "frame"));
     let second = PREFIX_LEN + first.len();
+    let cut = "image left out: the image is truncated: the end of its scan is missing";
     let (message, rest) = match row.name {
-        "no end of image" => (String::new(), ", 1 image given the missing end marker"),
-        "stray bytes in an image" => (String::new(), ", 1 image freed of stray bytes"),
-        "a cut image" | "past the end" => (
-            format!(
-                "byte {}: image left out: the image is truncated: the end of its scan is missing\n",
-                second + PREFIX_LEN
-            ),
+        "plain images, the last one cut" => (
+            format!("byte {}: {cut}\n", frames.iter().map(Vec::len).sum::<usize>()),
             ", 1 image left out",
         ),
+        "no end of image" | "plain images, one without an end" => {
+            (String::new(), ", 1 image given the missing end marker")
+        }
+        "stray bytes in an image" => (String::new(), ", 1 image freed of stray bytes"),
+        "a cut image" | "past the end" => {
+            (format!("byte {}: {cut}\n", second + PREFIX_LEN), ", 1 image left out")
+        }
         "an image that no movie holds" => (
             format!(
                 "byte {second}: image of {} bytes encoded again at lower quality in {} (a frame has at \
@@ -274,6 +281,7 @@ fn info_describes_a_movie() -> Result<()> {
     let largest = *sizes.iter().max().context("no image")?;
     let total: usize = sizes.iter().sum();
     let want = json!({
+        "form": "records",
         "frames": 10,
         "bytes": total + 10 * PREFIX_LEN,
         "seconds": 0.5,
@@ -305,7 +313,8 @@ fn info_describes_a_movie() -> Result<()> {
         (&b""[..], "is empty"),
         (
             b"hello world, hello",
-            "is not a movie: it contains no record (five ASCII digits and a JPEG image)",
+            "is not a movie: it contains neither a record of five digits and a JPEG image nor a complete \
+             image alone",
         ),
     ] {
         let path = folder.file("other", bytes)?;
@@ -619,7 +628,8 @@ fn a_folder_may_have_all_kinds_of_pictures_and_other_files() -> Result<()> {
         assert!(!out.exists());
         let (done, frames) = made(&pictures, &out, &["--skip-bad"])?;
         let summary = format!("{}: 7 frames written, 1 unreadable picture skipped", out.display());
-        assert_eq!(done, silent(0, format!("{skipped}{error}; skipped\n{summary}\n")));
+        // What is lost is a failure, although the movie is written.
+        assert_eq!(done, silent(1, format!("{skipped}{error}; skipped\n{summary}\n")));
         assert_eq!(frames.len(), 7);
         std::fs::remove_file(&path)?;
     }
@@ -821,6 +831,27 @@ fn repair_keeps_what_check_accepts() -> Result<()> {
         assert!(frames.iter().all(|frame| *frame == photo || *frame == padded));
         std::fs::remove_file(&out)?;
     }
+    Ok(())
+}
+
+#[test]
+fn images_of_any_size_are_repaired() -> Result<()> {
+    let folder = Folder::new()?;
+    let image = cjpeg(&Picture::made(3840, 2160), &["-quality", "90"])?;
+    assert!(image.len() > 3 * MAX_FRAME_LEN, "{}", image.len());
+    let path = folder.file("in.mjpeg", &image)?;
+    let out = folder.path().join("out.mjpeg");
+    let mut repair = program("mjpeg-movie")?;
+    // A minute in a build without optimisation.
+    let done = run(repair.arg("repair").args([&path, &out]), Duration::from_mins(3))?;
+    let messages = texts(&done).2;
+    assert_eq!(done.status.code(), Some(0), "{messages}");
+    let start = format!("byte 0: image of {} bytes encoded again ", image.len());
+    assert!(messages.starts_with(&start), "{messages}");
+    let frames = frames_of(&out)?;
+    assert!(frames.len() == 1 && frames[0].len() <= MAX_FRAME_LEN);
+    let (width, height) = gstmjpegfile::jpeg::frame_size(&frames[0]).context("no size")?;
+    assert!(u32::from(width) * 9 == u32::from(height) * 16 && width >= 960, "{width}x{height}");
     Ok(())
 }
 

@@ -111,10 +111,11 @@ impl Maker<'_> {
         say(&format!("{out}: {} written{skipped}", counted(self.frames, "frame")));
         let stopped = self.stop.load(Ordering::SeqCst);
         let loss = self.loss.or_else(|| input.cut().filter(|_| !stopped));
-        Ok(loss.map_or(ExitCode::SUCCESS, |loss| {
+        if let Some(loss) = &loss {
             say(&format!("mjpeg-movie: {loss}"));
-            ExitCode::FAILURE
-        }))
+        }
+        let is_complete = loss.is_none() && self.bad.is_empty();
+        Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn make_video(&mut self, encoded: &Encoded, input: &Input) -> Result<Pass> {

@@ -4,7 +4,7 @@
 use super::decoder::{Decoded, Decoder, Encoded};
 use anyhow::{Context, Result, bail};
 use gstmjpegfile::jpeg::{Damage, Header, ImageEnd, Segments, image_end, scan_is_complete};
-use gstmjpegfile::movie::SOI;
+use gstmjpegfile::movie::{SOI, has_previews, starts_with_image};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -12,6 +12,9 @@ use std::sync::atomic::AtomicBool;
 
 /// Largest file of one picture, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
+
+/// Bytes of a JPEG file in which the end of its first image is searched.
+const MAX_FIRST_IMAGE: u64 = 64 << 20;
 
 /// First bytes of the formats of pictures.
 const FIRST_BYTES: [&[u8]; 16] = [
@@ -52,16 +55,16 @@ pub fn is_single_picture(path: &Path) -> Result<bool> {
     if !head.starts_with(&SOI) {
         return Ok(has_format(&head) && !head.starts_with(b"GIF8"));
     }
-    if std::fs::metadata(path)?.len() > MAX_BYTES {
-        return Ok(false);
-    }
-    let jpeg = read_file(path)?;
+    // A movie may be large; its first image ends in this part.
+    let cannot_read = || format!("cannot read {}", path.display());
+    let mut jpeg = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FIRST_IMAGE).read_to_end(&mut jpeg))
+        .with_context(cannot_read)?;
     let Ok(header) = Header::parse(&jpeg) else { return Ok(true) };
     let Ok(ImageEnd::Eoi(end)) = image_end(&jpeg, &header) else { return Ok(true) };
-    // Cameras store a preview after the picture, and list both (CIPA DC-007).
-    let is_multi_picture = segments(&jpeg, 0xe2).any(|body| body.starts_with(b"MPF\0"));
-    // Images one after another are a video.
-    Ok(is_multi_picture || !jpeg.get(end..).unwrap_or_default().starts_with(&SOI))
+    // Images one after another are a movie.
+    Ok(has_previews(&jpeg) || !starts_with_image(jpeg.get(end..).unwrap_or_default()))
 }
 
 fn has_format(head: &[u8]) -> bool {

@@ -91,6 +91,12 @@ pub enum Damage {
     /// EOI and some blocks of the picture are missing.
     #[error("the image is truncated: the end of its scan is missing")]
     ScanCut,
+    /// No end was found within the bytes that an image may have.
+    #[error("the image does not end within {length} bytes")]
+    TooLong {
+        /// Number of bytes that were searched.
+        length: usize,
+    },
 }
 
 impl Damage {
@@ -111,6 +117,7 @@ impl Damage {
             Self::EmptyScan => "empty-scan",
             Self::MarkerInScan { .. } => "marker-in-scan",
             Self::ScanCut => "scan-cut",
+            Self::TooLong { .. } => "too-long",
         }
     }
 }

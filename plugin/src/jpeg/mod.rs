@@ -26,7 +26,7 @@ pub use image_end::{ImageEnd, first_image, first_image_end, holds_second_image, 
 pub use prepare::{
     Conversion, ConversionReason, Prepared, Unusable, prepare, prepare_for_jpegdec, prepared_size,
 };
-pub use recode::pixels::{Reduced, Reduction, encode_within, reduce_within};
+pub use recode::pixels::{Reduced, Reduction, encode_within, reduce_within, scale_within};
 pub use recode::{NeedsPixels, Preserved, RecodeError, Recoded, recode};
 pub use segments::{Segment, Segments, frame_size, without_stray_bytes};
 pub use tables::{STANDARD_AC, STANDARD_DC};

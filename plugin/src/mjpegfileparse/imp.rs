@@ -3,11 +3,12 @@
 use super::indexer::{AT_START, Indexer, PER_FRAME};
 use crate::border;
 use crate::frame_time;
-use crate::jpeg::frame_size;
+use crate::jpeg::{Damage, frame_size};
 use crate::mjpegfilesrc::properties::{fraction, framerate_of, framerate_spec};
 use crate::movie::{
-    BadRecord, BadSpan, FrameIndex, FrameRate, LengthPrefix, MAX_FRAME_LEN, MAX_LISTED_BAD_SPANS,
-    MovieBytes, PREFIX_LEN, RecordWalker, SOI, Step,
+    BadRecord, BadSpan, FrameIndex, FrameRate, LengthPrefix, MAX_FILLER, MAX_FRAME_LEN,
+    MAX_IMAGE_LEN, MAX_LISTED_BAD_SPANS, MovieBytes, MovieForm, NextImage, PREFIX_LEN,
+    RecordWalker, SOI, Step, is_filler, next_image,
 };
 use gst::glib;
 use gst::prelude::*;
@@ -37,10 +38,13 @@ const SPARSE: u64 = 16;
 /// The most bytes held while searching for a good record.
 const SEARCH: usize = 4 * MAX_FRAME_LEN;
 
+/// How much more of an unfinished image without a length is waited for at least.
+const MORE: usize = 16 * 1024;
+
 #[derive(Debug, Default)]
 struct State {
-    /// The first bytes have arrived, and the index has been started if there is one.
-    started: bool,
+    /// The form of the movie; `None` until the first bytes have arrived.
+    form: Option<MovieForm>,
     /// Indexes the rest of the movie; `None` after its end and without random access.
     indexer: Option<Indexer>,
     /// The frames found so far by the indexer.
@@ -50,9 +54,19 @@ struct State {
     /// Number and offset of the next frame, if they are known.
     next: Option<(u64, u64)>,
     size: Option<(u16, u16)>,
+    /// Bytes of the image that was pushed last.
+    last_length: usize,
     frames: u64,
+    /// The bytes pushed last were bad: what is found bad directly after them is not reported again.
+    in_bad_span: bool,
     bad_spans: usize,
     bytes_skipped: u64,
+}
+
+impl State {
+    fn prefix_len(&self) -> usize {
+        self.form.unwrap_or_default().prefix_len()
+    }
 }
 
 #[derive(Default)]
@@ -98,6 +112,45 @@ enum NextBytes {
     NeedMore(usize),
     /// This many bytes in which no record starts.
     NoRecord(usize),
+}
+
+/// What the bytes of a movie without lengths start with.
+fn inspect_images(bytes: &[u8], is_all: bool) -> NextBytes {
+    let (mut from, mut damaged) = (0, None);
+    let skipped = |count: usize, damaged: Option<(u64, BadRecord)>| {
+        let is_filler = damaged.is_none() && is_filler(bytes.get(..count).unwrap_or_default());
+        let (records, first) = damaged.unwrap_or((1, BadRecord::NoImage));
+        let span = BadSpan { offset: 0, bytes: count as u64, records, first };
+        if is_filler { NextBytes::NoRecord(count) } else { NextBytes::Bad(span) }
+    };
+    loop {
+        match next_image(bytes, from, is_all) {
+            NextImage::Complete { start: 0, end, .. } => return NextBytes::Frame(end),
+            NextImage::Complete { start, .. } | NextImage::Unfinished { start: start @ 1.. } => {
+                return skipped(start, damaged);
+            }
+            NextImage::Unfinished { start: 0 } if bytes.len() < MAX_IMAGE_LEN => {
+                return NextBytes::NeedMore(bytes.len() + MORE.max(bytes.len() / 4));
+            }
+            NextImage::Unfinished { start: 0 } => {
+                // The base class ends a stream when many bytes are skipped at once.
+                let (length, part) = (bytes.len(), bytes.len().min(MAX_FILLER));
+                return skipped(part, Some((1, Damage::TooLong { length }.into())));
+            }
+            NextImage::Damaged { resume, damage, .. } => {
+                damaged.get_or_insert((0, damage.into())).0 += 1;
+                from = resume;
+            }
+            NextImage::NotFound if is_all => return skipped(bytes.len(), damaged),
+            NextImage::NotFound if bytes.len() <= MAX_FILLER && damaged.is_none() => {
+                return NextBytes::NeedMore(bytes.len() + MORE);
+            }
+            // The last byte may be the first half of an SOI.
+            NextImage::NotFound => {
+                return skipped(bytes.len().saturating_sub(1).max(1), damaged);
+            }
+        }
+    }
 }
 
 fn inspect(bytes: &[u8], is_all: bool) -> NextBytes {
@@ -147,18 +200,19 @@ impl MjpegFileParse {
     }
 
     /// Indexes the movie ahead of the frames that are pushed, if upstream supports random access.
-    fn extend_index(&self) {
+    fn extend_index(&self, form: MovieForm, is_start: bool) {
         let (obj, rate) = (self.obj(), self.framerate());
         let pad = obj.sink_pad();
-        let is_start = !std::mem::replace(&mut self.state().started, true);
-        let indexer = if is_start { Indexer::new(pad) } else { self.state().indexer.take() };
+        let indexer = if is_start { Indexer::new(pad, form) } else { self.state().indexer.take() };
         let Some(mut indexer) = indexer else {
             if is_start {
                 gst::debug!(CAT, imp = self, "no index: upstream does not support random access");
             }
             return;
         };
-        let budget = if is_start { AT_START } else { PER_FRAME };
+        // Of a movie without lengths all bytes are read: the index must be faster than the frames.
+        let last_length = self.state().last_length as u64;
+        let budget = if is_start { AT_START } else { PER_FRAME.max(4 * last_length) };
         // No lock is held while upstream reads.
         let (steps, at_end) = match indexer.advance(pad, budget) {
             Ok(done) => done,
@@ -171,12 +225,15 @@ impl MjpegFileParse {
         let mut entries = Vec::new();
         let frames = {
             let mut state = self.state();
+            if is_start {
+                state.index = FrameIndex::new(form);
+            }
             for step in steps {
                 let frame = state.index.frames();
                 if let Step::Frame { offset, .. } = step
                     && (frame < DENSE || frame.is_multiple_of(SPARSE))
                 {
-                    entries.push((offset - PREFIX_LEN as u64, frame));
+                    entries.push((offset - form.prefix_len() as u64, frame));
                 }
                 state.index.record(step);
             }
@@ -200,7 +257,7 @@ impl MjpegFileParse {
         match state.next {
             Some((frame, at)) if at == offset => Some(frame),
             _ if offset == 0 => Some(0),
-            _ => state.index.frame_at_offset(offset + PREFIX_LEN as u64),
+            _ => state.index.frame_at_offset(offset + state.prefix_len() as u64),
         }
     }
 
@@ -210,7 +267,7 @@ impl MjpegFileParse {
         let state = self.state();
         let last = state.index.frames().checked_sub(1)?;
         let frame = if state.index_complete { frame.min(last) } else { frame };
-        Some(state.index.get(frame)?.offset - PREFIX_LEN as u64)
+        Some(state.index.get(frame)?.offset - state.prefix_len() as u64)
     }
 
     fn finish(
@@ -220,10 +277,10 @@ impl MjpegFileParse {
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let (obj, rate, offset) = (self.obj(), self.framerate(), frame.offset());
         let number = self.number_of(offset);
+        let prefix = self.state().prefix_len();
         let record = frame.buffer().ok_or(gst::FlowError::Error)?;
-        let whole = PREFIX_LEN..PREFIX_LEN + length;
         let mut image = record
-            .copy_region(gst::BufferCopyFlags::MEMORY, whole)
+            .copy_region(gst::BufferCopyFlags::MEMORY, prefix..prefix + length)
             .map_err(|_| gst::FlowError::Error)?;
         let caps = {
             let map = image.map_readable().map_err(|_| gst::FlowError::Error)?;
@@ -242,15 +299,17 @@ impl MjpegFileParse {
             stamped.set_offset(number);
             stamped.set_offset_end(number + 1);
         }
-        let end = offset + (PREFIX_LEN + length) as u64;
+        let end = offset + (prefix + length) as u64;
         {
             let mut state = self.state();
             state.frames += 1;
+            state.last_length = length;
+            state.in_bad_span = false;
             state.next = number.map(|number| (number + 1, end));
         }
         frame.set_output_buffer(image);
         obj.set_min_frame_size(u32::try_from(HEAD).unwrap_or(0));
-        obj.finish_frame(frame, u32::try_from(PREFIX_LEN + length).unwrap_or(0))
+        obj.finish_frame(frame, u32::try_from(prefix + length).unwrap_or(0))
     }
 
     /// New caps, if the picture has another size than the one before.
@@ -282,8 +341,11 @@ impl MjpegFileParse {
             } else if offset == 0 && state.frames == 0 {
                 state.next = Some((0, bytes as u64));
             }
-            state.bad_spans += usize::from(first.is_some());
-            (state.frames + 1, state.bad_spans <= MAX_LISTED_BAD_SPANS)
+            // Of a movie without lengths, a long bad span is passed in parts.
+            let is_part = state.in_bad_span && state.prefix_len() == 0;
+            state.in_bad_span |= first.is_some();
+            state.bad_spans += usize::from(first.is_some() && !is_part);
+            (state.frames + 1, !is_part && state.bad_spans <= MAX_LISTED_BAD_SPANS)
         };
         if let Some(first) = first.filter(|_| report) {
             gst::element_imp_warning!(
@@ -373,13 +435,21 @@ impl BaseParseImpl for MjpegFileParse {
         &self,
         frame: BaseParseFrame,
     ) -> Result<(gst::FlowSuccess, u32), gst::FlowError> {
-        self.extend_index();
         let obj = self.obj();
-        let (next, offset) = {
+        let (next, form, is_start) = {
             let buffer = frame.buffer().ok_or(gst::FlowError::Error)?;
             let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
-            (inspect(&map, obj.is_draining()), frame.offset())
+            let known = self.state().form;
+            let form = known.unwrap_or_else(|| MovieForm::of(&map));
+            let next = match form {
+                MovieForm::Records => inspect(&map, obj.is_draining()),
+                MovieForm::Images | MovieForm::Multipart => inspect_images(&map, obj.is_draining()),
+            };
+            (next, form, known.is_none())
         };
+        self.state().form = Some(form);
+        self.extend_index(form, is_start);
+        let offset = frame.offset();
         let (bytes, first) = match next {
             NextBytes::Frame(length) => return Ok((self.finish(frame, length)?, 0)),
             NextBytes::NeedMore(bytes) => {
@@ -398,7 +468,7 @@ impl BaseParseImpl for MjpegFileParse {
 
     fn sink_event(&self, event: gst::Event) -> bool {
         // The base class reports a stream without a frame, but not a stream without bytes.
-        if matches!(event.view(), gst::EventView::Eos(_)) && !self.state().started {
+        if matches!(event.view(), gst::EventView::Eos(_)) && self.state().form.is_none() {
             gst::element_imp_error!(
                 self,
                 gst::StreamError::WrongType,

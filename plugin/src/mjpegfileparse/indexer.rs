@@ -4,13 +4,13 @@
 //! How far the index goes depends on the movie's bytes alone, not on how fast they are read: so a
 //! movie is seekable in the same way on each machine.
 
-use crate::movie::{MovieBytes, RecordWalker, Step};
+use crate::movie::{MovieBytes, MovieForm, MovieWalker, Step};
 use gst::prelude::*;
 use std::cell::Cell;
 use std::io;
 
 /// What is read before the first frame is pushed, in bytes: 16 384 records of a movie without
-/// damage, which are 14 minutes at 20 frames per second.
+/// damage, which are 14 minutes at 20 frames per second. Of a movie without lengths, all bytes are read.
 pub(super) const AT_START: u64 = 64 * 1024 * 1024;
 
 /// What is read with each frame after that, in bytes: 16 records.
@@ -51,20 +51,20 @@ impl MovieBytes for Upstream<'_> {
     }
 }
 
-/// Walks the movie's records through the sink pad.
+/// Walks the movie's frames through the sink pad.
 #[derive(Debug)]
 pub(super) struct Indexer {
-    walker: RecordWalker,
+    walker: MovieWalker,
     /// Bytes in the movie.
     length: u64,
 }
 
 impl Indexer {
     /// An indexer of what `pad` receives; `None` if upstream does not support random access.
-    pub fn new(pad: &gst::Pad) -> Option<Self> {
+    pub fn new(pad: &gst::Pad, form: MovieForm) -> Option<Self> {
         let length = pad.peer_query_duration::<gst::format::Bytes>()?;
         let random_access = pad.mode() == gst::PadMode::Pull;
-        random_access.then(|| Self { walker: RecordWalker::new(), length: *length })
+        random_access.then(|| Self { walker: MovieWalker::new(form), length: *length })
     }
 
     /// Reads up to `budget` bytes. Returns the steps, and whether the end has been reached.

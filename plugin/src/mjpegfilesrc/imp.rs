@@ -7,7 +7,7 @@ use super::uri::{self, MovieUri, SCHEME};
 use super::{properties, queries, reports};
 use crate::border;
 use crate::frame_time;
-use crate::movie::{FrameLocation, FrameRate, LikelyFormat, MAX_LISTED_BAD_SPANS};
+use crate::movie::{FrameLocation, FrameRate, MAX_LISTED_BAD_SPANS};
 use crate::movie_file::{Lookup, MovieFile};
 use gst::glib;
 use gst::prelude::*;
@@ -297,15 +297,14 @@ impl BaseSrcImpl for MjpegFileSrc {
         let mut reader = Reader::new(movie, settings);
         if !reader.find_size(&self.flushing, FRAMES_FOR_SIZE) {
             let path = location.display();
-            let advice = reader.movie.likely_format().map_or_else(
-                || "it holds no record of five digits and a JPEG".to_owned(),
-                LikelyFormat::advice,
-            );
-            let text = format!("{path} is not a movie: {advice}");
+            let text = format!("{path} is not a movie: {}", reader.movie.why_not_a_movie());
             return Err(gst::error_msg!(gst::StreamError::WrongType, ("{}", text)));
         }
         reader.total_announced = reader.movie.total_frames().is_some();
         gst::info!(CAT, imp = self, "opened {}, {}", location.display(), reader.caps());
+        if let Some(advice) = reader.movie.form().advice(&location) {
+            gst::info!(CAT, imp = self, "{advice}");
+        }
         *self.state() = Some(reader);
         Ok(())
     }

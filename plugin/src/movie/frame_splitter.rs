@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Splits a movie that arrives in pieces into frames.
+//! Splits a movie of records that arrives in pieces into frames.
 
 use super::{BadSpan, MovieBytes, RecordWalker, Step};
 use std::io;

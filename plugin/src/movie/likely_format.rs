@@ -12,17 +12,12 @@ const REPAIR: &str = "mjpeg-movie repair INPUT OUTPUT.mjpeg";
 /// A format that is often mistaken for a movie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LikelyFormat {
-    /// JPEG images one after another without lengths, as ffmpeg's `mjpeg` muxer and most cameras
-    /// write them.
-    PlainJpeg,
     /// RIFF AVI.
     Avi,
     /// `QuickTime` or MP4.
     QuickTime,
     /// Matroska or `WebM`.
     Matroska,
-    /// A recorded `multipart/x-mixed-replace` stream.
-    Multipart,
     /// Records whose length field has this number of digits, not five.
     OtherDigits(u8),
     /// Records with a binary length field of this number of bytes.
@@ -38,16 +33,12 @@ impl LikelyFormat {
             head.get(offset..).is_some_and(|rest| rest.starts_with(what))
         };
         let quicktime = [&b"ftyp"[..], b"moov", b"mdat", b"wide", b"free", b"skip"];
-        if has(0, &SOI) {
-            Some(Self::PlainJpeg)
-        } else if has(0, b"RIFF") && has(8, b"AVI ") {
+        if has(0, b"RIFF") && has(8, b"AVI ") {
             Some(Self::Avi)
         } else if quicktime.iter().any(|atom| has(4, atom)) {
             Some(Self::QuickTime)
         } else if has(0, &[0x1a, 0x45, 0xdf, 0xa3]) {
             Some(Self::Matroska)
-        } else if has(0, b"--") || has(0, b"\r\n--") || has(0, b"Content-") {
-            Some(Self::Multipart)
         } else if has(0, &[0xef, 0xbb, 0xbf]) || has(0, &[0xff, 0xfe]) || has(0, &[0xfe, 0xff]) {
             Some(Self::ByteOrderMark)
         } else {
@@ -56,7 +47,9 @@ impl LikelyFormat {
             if let Some(count) = other.filter(|_| has(digits, &SOI)) {
                 return Some(Self::OtherDigits(count));
             }
-            let binary = [2, 4, 8].into_iter().find(|n| has(usize::from(*n), &SOI));
+            // An SOI at the start is no length.
+            let mut lengths = [2, 4, 8].into_iter().filter(|_| !has(0, &SOI));
+            let binary = lengths.find(|n| has(usize::from(*n), &SOI));
             binary.map(Self::BinaryLength)
         }
     }
@@ -64,13 +57,9 @@ impl LikelyFormat {
     /// A message with the name of the format and the command that converts the file to a movie.
     pub fn advice(self) -> String {
         let (what, command) = match self {
-            Self::PlainJpeg => {
-                ("plain concatenated JPEG images without length prefixes".to_owned(), REPAIR)
-            }
             Self::Avi => ("an AVI file".to_owned(), MAKE),
             Self::QuickTime => ("a QuickTime or MP4 file".to_owned(), MAKE),
             Self::Matroska => ("a Matroska or WebM file".to_owned(), MAKE),
-            Self::Multipart => ("a recorded multipart/x-mixed-replace stream".to_owned(), REPAIR),
             Self::OtherDigits(n) => {
                 (format!("a movie with lengths of {n} digits instead of 5"), REPAIR)
             }
@@ -97,12 +86,12 @@ mod tests {
             (b"", None),
             (b"06014\xff\xd8\xff", None),
             (b"hello world", None),
-            (b"\xff\xd8\xff\xe0", Some(LikelyFormat::PlainJpeg)),
+            (b"\xff\xd8\xff\xe0", None),
+            (b"\xff\xd8\xff\xd8\xff\xd8", None),
             (b"RIFF\x10\x00\x00\x00AVI LIST", Some(LikelyFormat::Avi)),
             (b"RIFF\x10\x00\x00\x00WAVEfmt ", None),
             (b"\0\0\0\x18ftypisom", Some(LikelyFormat::QuickTime)),
             (b"\x1a\x45\xdf\xa3\x01", Some(LikelyFormat::Matroska)),
-            (b"--frame\r\nContent", Some(LikelyFormat::Multipart)),
             (b"6014\xff\xd8\xff", Some(LikelyFormat::OtherDigits(4))),
             (b"006014\xff\xd8\xff", Some(LikelyFormat::OtherDigits(6))),
             (b"\0\0\x17\x7e\xff\xd8\xff", Some(LikelyFormat::BinaryLength(4))),

@@ -1,10 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Recognises movies by their first records.
+//! Recognises movies by their first records or images.
 
-use super::{EOI, LengthPrefix, PREFIX_LEN, SOI};
+use super::{
+    EOI, HEAD_LEN, LengthPrefix, MovieForm, NextImage, PREFIX_LEN, SOI, is_filler, next_image,
+};
+use crate::jpeg::Segments;
 
 /// This number of consecutive records makes it certain that bytes are a movie.
 const CERTAIN_RECORDS: usize = 3;
+
+/// The largest first image of a movie without lengths that is recognised, in bytes. A larger one would
+/// make each photograph slow to recognise.
+const MAX_FIRST_IMAGE: usize = 4 * 1024 * 1024;
+
+/// The most bytes between the first two images of a movie that is recognised.
+const MAX_GAP: usize = 1024;
 
 /// How certain it is that bytes are a movie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,8 +28,69 @@ pub enum Confidence {
 /// Inspects the start of a file or stream; `None` if it is not a movie. `peek` fills a buffer with the
 /// bytes at an offset, or returns false if they are not available. `length` is the number of all
 /// bytes, if it is known.
+///
+/// One image alone is not a movie, nor is a picture with the previews that cameras store after it. A
+/// multipart stream of unknown length comes from a camera: others recognise it, and play it without
+/// delay.
 pub fn recognise(
     mut peek: impl FnMut(u64, &mut [u8]) -> bool,
+    length: Option<u64>,
+) -> Option<Confidence> {
+    let peek: &mut dyn FnMut(u64, &mut [u8]) -> bool = &mut peek;
+    match MovieForm::of(&available(peek, 0, HEAD_LEN)) {
+        MovieForm::Records => recognise_records(peek, length),
+        MovieForm::Multipart if length.is_none() => None,
+        MovieForm::Images | MovieForm::Multipart => {
+            has_two_images(peek).then_some(Confidence::Certain)
+        }
+    }
+}
+
+/// Up to `most` bytes at an offset: all that are available, or at least half of them.
+fn available(peek: &mut dyn FnMut(u64, &mut [u8]) -> bool, offset: u64, most: usize) -> Vec<u8> {
+    let mut bytes = vec![0; most];
+    while !bytes.is_empty() && !peek(offset, &mut bytes) {
+        bytes.truncate(bytes.len() * 7 / 8);
+    }
+    bytes
+}
+
+/// Whether bytes start with two images, except for a part's header before each.
+fn has_two_images(peek: &mut dyn FnMut(u64, &mut [u8]) -> bool) -> bool {
+    let mut size = 4096;
+    loop {
+        let bytes = available(peek, 0, size);
+        match next_image(&bytes, 0, false) {
+            NextImage::Complete { start, end, lacks_eoi: false } => {
+                let image = bytes.get(start..end).unwrap_or_default();
+                let after = available(peek, end as u64, MAX_GAP);
+                return is_filler(bytes.get(..start).unwrap_or_default())
+                    && !has_previews(image)
+                    && starts_with_image(&after);
+            }
+            NextImage::Unfinished { .. } if bytes.len() == size && size < MAX_FIRST_IMAGE => {
+                size *= 2;
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// Whether cameras' previews follow the image (CIPA DC-007, the multi-picture format).
+pub fn has_previews(image: &[u8]) -> bool {
+    const APP2: u8 = 0xe2;
+    let mut segments = Segments::new(image).map_while(Result::ok);
+    segments.any(|segment| segment.marker == APP2 && segment.body.starts_with(b"MPF\0"))
+}
+
+/// Whether bytes start with an image, after padding or the header of a part.
+pub fn starts_with_image(bytes: &[u8]) -> bool {
+    let start = memchr::memmem::find(bytes, &[SOI[0], SOI[1], 0xff]);
+    start.is_some_and(|start| is_filler(bytes.get(..start).unwrap_or_default()))
+}
+
+fn recognise_records(
+    peek: &mut dyn FnMut(u64, &mut [u8]) -> bool,
     length: Option<u64>,
 ) -> Option<Confidence> {
     let mut offset = 0;
@@ -63,6 +134,14 @@ mod tests {
         recognise(peek, length)
     }
 
+    /// An image of 8x8 pixels with these segments.
+    fn image_with(segments: &[u8]) -> Vec<u8> {
+        let tables = [&b"\xff\xdb\0\x43\0"[..], &[1; 64]].concat();
+        let header = b"\xff\xc0\0\x0b\x08\0\x08\0\x08\x01\x01\x11\0";
+        let scan = b"\xff\xda\0\x08\x01\x01\0\0\x3f\0\x2b";
+        [&SOI, segments, &tables, header, scan, &EOI].concat()
+    }
+
     #[test]
     fn only_movies_are_recognised() {
         let record = |body: &[u8]| {
@@ -72,6 +151,15 @@ mod tests {
         let (one, two) = (record(b"one"), record(b"two two"));
         let three = [&one[..], &two, &one, &two].concat();
         let plain = [&SOI[..], b"x", &EOI, &SOI, b"y", &EOI].concat();
+        let image = image_with(b"\xff\xfe\0\x04ab");
+        let images = [&image[..], &image].concat();
+        let padded = [&image[..], &[0; 100], &image].concat();
+        let previews = [&image_with(b"\xff\xe2\0\x06MPF\0")[..], &image].concat();
+        let text = [&image[..], b"and text"].concat();
+        let comment = [&b"\xff\xfe\xff\xff"[..], &vec![b'c'; 0xfffd]].concat();
+        let large = [&image[..], &image_with(&comment)].concat();
+        let header = b"\r\n--b\r\nContent-Type: image/jpeg\r\n\r\n";
+        let multipart = [&header[..], &image, header, &image].concat();
         let cut = &three[..three.len() - 4];
         let only_cut = &two[..two.len() - 3];
         let whole = |bytes: &[u8]| Some(bytes.len() as u64);
@@ -83,7 +171,17 @@ mod tests {
             ("one record of a stream", &one, None, Some(Confidence::Likely)),
             ("one record, cut", only_cut, whole(only_cut), None),
             ("nothing", b"", Some(0), None),
-            ("plain JPEG", &plain, whole(&plain), None),
+            ("damaged images", &plain, whole(&plain), None),
+            ("one image", &image, whole(&image), None),
+            ("two images", &images, whole(&images), Some(Confidence::Certain)),
+            ("the same without an end", &images, None, Some(Confidence::Certain)),
+            ("padded images", &padded, None, Some(Confidence::Certain)),
+            ("an image and its preview", &previews, whole(&previews), None),
+            ("an image and text", &text, whole(&text), None),
+            ("a large second image", &large, whole(&large), Some(Confidence::Certain)),
+            ("a large first image", &large[image.len()..], None, None),
+            ("multipart", &multipart, whole(&multipart), Some(Confidence::Certain)),
+            ("multipart without an end", &multipart, None, None),
             ("digits", b"12345123451234512345", Some(20), None),
             ("digits and text", b"00012 hello world", Some(17), None),
             ("four digits", b"0007\xff\xd8abc\xff\xd9", Some(13), None),

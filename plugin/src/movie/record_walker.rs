@@ -3,6 +3,7 @@
 //! how; the frame index uses it for files, the frame splitter for streams.
 
 use super::{EOI, LengthPrefix, PREFIX_LEN, PrefixError, SOI};
+use crate::jpeg::Damage;
 use std::io;
 
 /// Bytes that one step searches; limits the memory and the time of a step.
@@ -72,6 +73,23 @@ pub enum BadRecord {
         /// Number of bytes.
         bytes: u64,
     },
+    /// In a movie without lengths: an image that is not complete.
+    #[error("the image is damaged: {0}")]
+    Image(#[from] Damage),
+    /// In a movie without lengths: bytes that are neither an image nor expected between images.
+    #[error("the bytes belong to no image")]
+    NoImage,
+}
+
+impl BadRecord {
+    /// What such bytes are called.
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Self::Image(_) => "damaged image",
+            Self::NoImage => "unknown bytes",
+            _ => "bad record",
+        }
+    }
 }
 
 /// Bytes that do not belong to a frame, from a bad record to the next good one.
@@ -87,12 +105,12 @@ pub struct BadSpan {
     pub first: BadRecord,
 }
 
-/// Result of one step of a [`RecordWalker`].
+/// Result of one step of a [`RecordWalker`] or [`super::MovieWalker`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// A good record was found.
+    /// A good record or image was found.
     Frame {
-        /// Byte offset of the JPEG, after its length field.
+        /// Byte offset of the JPEG, after its length field if it has one.
         offset: u64,
         /// Size of the JPEG in bytes.
         length: u32,
@@ -174,7 +192,7 @@ impl RecordWalker {
                     BadRecord::NotJpeg { length } => PREFIX_LEN as u64 + u64::from(length),
                     BadRecord::Prefix(PrefixError::Zero) => PREFIX_LEN as u64,
                     BadRecord::Tail { bytes } => bytes,
-                    BadRecord::Prefix(_) | BadRecord::PastEnd { .. } => 0,
+                    _ => 0,
                 };
                 if skip > 0 {
                     let after = offset + skip;
@@ -332,7 +350,11 @@ fn inspect_head<M: MovieBytes + ?Sized>(movie: &M, offset: u64) -> io::Result<Re
 }
 
 /// Reads bytes of a movie until `buf` is full or the movie ends; returns the number of bytes read.
-fn read_full<M: MovieBytes + ?Sized>(movie: &M, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(super) fn read_full<M: MovieBytes + ?Sized>(
+    movie: &M,
+    buf: &mut [u8],
+    offset: u64,
+) -> io::Result<usize> {
     // Bytes that a file grows by after it was opened are not part of the movie.
     let left = usize::try_from(movie.end().saturating_sub(offset)).unwrap_or(usize::MAX);
     let length = buf.len().min(left);

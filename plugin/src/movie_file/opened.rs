@@ -4,8 +4,8 @@
 use super::registry::{self, FileKey};
 use crate::border;
 use crate::movie::{
-    BadSpan, FrameIndex, FrameLocation, LikelyFormat, MovieBytes, RecordWalker, Step,
-    read_until_full,
+    BadSpan, FrameIndex, FrameLocation, HEAD_LEN, MovieBytes, MovieForm, MovieWalker, Step,
+    read_until_full, why_not_a_movie,
 };
 use rustix::io::{ReadWriteFlags, preadv2};
 use std::fs::{File, Metadata, OpenOptions};
@@ -63,6 +63,7 @@ pub enum Lookup {
 pub struct MovieFile {
     /// Hash of path, size and modification time.
     identity: u64,
+    form: MovieForm,
     bytes: FileBytes,
     index: RwLock<SharedIndex>,
     /// Mutex of `grown`. It protects nothing, since the index has its own lock.
@@ -90,6 +91,14 @@ impl FileBytes {
         metadata.is_file()
             && metadata.len() == self.length
             && metadata.modified().ok() == self.modified
+    }
+
+    /// The first bytes of the file, which decide its form. Empty if they cannot be read.
+    fn head(&self) -> Vec<u8> {
+        let mut head = vec![0; HEAD_LEN];
+        let have = self.read_at(&mut head, 0).unwrap_or(0);
+        head.truncate(have);
+        head
     }
 
     /// Reads from the file; opens it again if it was closed.
@@ -121,13 +130,13 @@ fn open_regular(path: &Path) -> io::Result<File> {
 }
 
 /// Progress of indexing, and the results that are not published yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct IndexingState {
-    walker: RecordWalker,
+    walker: MovieWalker,
     steps: Vec<Step>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct SharedIndex {
     frames: FrameIndex,
     complete: bool,
@@ -203,14 +212,9 @@ impl MovieFile {
 
     /// Starts to index a movie: the first part immediately, the rest in a thread.
     fn index(identity: u64, bytes: FileBytes) -> Arc<Self> {
-        let movie = Arc::new(Self {
-            identity,
-            bytes,
-            index: RwLock::default(),
-            waiting: Mutex::default(),
-            grown: Condvar::new(),
-        });
-        let mut state = IndexingState::default();
+        let form = MovieForm::of(&bytes.head());
+        let movie = Arc::new(Self::unindexed(identity, form, bytes));
+        let mut state = IndexingState { walker: MovieWalker::new(form), steps: Vec::new() };
         let end = Instant::now() + INDEX_AT_OPEN;
         while movie.advance(&mut state) {
             if Instant::now() < end {
@@ -220,6 +224,13 @@ impl MovieFile {
             break;
         }
         movie
+    }
+
+    fn unindexed(identity: u64, form: MovieForm, bytes: FileBytes) -> Self {
+        let frames = FrameIndex::new(form);
+        let index = RwLock::new(SharedIndex { frames, complete: false, failed: None });
+        let (waiting, grown) = (Mutex::default(), Condvar::new());
+        Self { identity, form, bytes, index, waiting, grown }
     }
 
     /// Calls `advance` in a thread until it returns false or the movie is dropped.
@@ -296,6 +307,11 @@ impl MovieFile {
         self.identity
     }
 
+    /// How the images are stored in the file.
+    pub fn form(&self) -> MovieForm {
+        self.form
+    }
+
     /// The path by which the file was opened.
     pub fn path(&self) -> &Path {
         &self.bytes.path
@@ -332,13 +348,15 @@ impl MovieFile {
 
     /// Message about a bad span; `before` is the number of the frame that follows it.
     pub fn describe_bad_span(&self, before: u64, span: &BadSpan) -> String {
-        let records = match span.records {
-            1 => String::new(),
-            several => format!(" ({several} records)"),
+        let records = match (span.records, self.form) {
+            (1, _) => String::new(),
+            (several, MovieForm::Records) => format!(" ({several} records)"),
+            (several, _) => format!(" ({several} images)"),
         };
         format!(
-            "{}: bad record before frame {} at byte {}: {}; {} bytes skipped{records}",
+            "{}: {} before frame {} at byte {}: {}; {} bytes skipped{records}",
             self.path().display(),
+            span.first.noun(),
             before + 1,
             span.offset,
             span.first,
@@ -439,11 +457,9 @@ impl MovieFile {
         read_until_full(buf, offset, |rest, offset| self.bytes.read_at(rest, offset))
     }
 
-    /// What the file probably is if it is not a movie.
-    pub fn likely_format(&self) -> Option<LikelyFormat> {
-        let mut head = [0; 16];
-        let have = self.bytes.read_at(&mut head, 0).unwrap_or(0);
-        LikelyFormat::of(head.get(..have).unwrap_or_default())
+    /// Why the file is not a movie, if no frame was found in it.
+    pub fn why_not_a_movie(&self) -> String {
+        why_not_a_movie(&self.bytes.head())
     }
 }
 
@@ -457,13 +473,8 @@ mod tests {
     fn a_panic_in_the_index_thread_ends_the_wait_for_the_index() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let metadata = file.as_file().metadata().unwrap();
-        let movie = Arc::new(MovieFile {
-            identity: 0,
-            bytes: FileBytes::new(file.reopen().unwrap(), file.path(), &metadata),
-            index: RwLock::default(),
-            waiting: Mutex::default(),
-            grown: Condvar::new(),
-        });
+        let bytes = FileBytes::new(file.reopen().unwrap(), file.path(), &metadata);
+        let movie = Arc::new(MovieFile::unindexed(0, MovieForm::Records, bytes));
         let mut rounds = 0;
         movie.index_in_thread(move |movie| {
             rounds += 1;
@@ -501,6 +512,29 @@ mod tests {
         assert!(movie.read_at_once(location, &mut buf).unwrap() && buf == frame);
         file.as_file().set_len(50_000).unwrap();
         assert!(!movie.read_at_once(location, &mut buf).unwrap());
+    }
+
+    #[test]
+    fn a_large_movie_without_lengths_is_indexed_in_the_background() {
+        let tables = [&b"\xff\xd8\xff\xdb\0\x43\0"[..], &[1; 64]].concat();
+        let header = b"\xff\xc0\0\x0b\x08\0\x08\0\x08\x01\x01\x11\0";
+        let scan = b"\xff\xda\0\x08\x01\x01\0\0\x3f\0\x2b\xff\xd9";
+        let image = [&tables[..], header, scan].concat();
+        // A hole between two images, which takes longer to search than opening may.
+        let (hole, length) = (1_u64 << 29, u32::try_from(image.len()).unwrap());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let last = u64::from(length) + hole;
+        file.as_file().write_all_at(&image, 0).unwrap();
+        file.as_file().write_all_at(&image, last).unwrap();
+        let movie = MovieFile::open(file.path()).unwrap();
+        assert_eq!((movie.form(), movie.total_frames()), (MovieForm::Images, None));
+        let never = AtomicBool::new(false);
+        let first = FrameLocation { offset: 0, length };
+        assert_eq!(movie.frame(0, &never, Some(Duration::ZERO)), Lookup::Frame(first));
+        assert_eq!(movie.wait_total(Duration::from_mins(1)), Some(2));
+        let second = Lookup::Frame(FrameLocation { offset: last, length });
+        assert_eq!(movie.frame(1, &never, None), second);
+        assert_eq!(movie.bad(), (1, hole));
     }
 
     #[test]

@@ -17,8 +17,9 @@ use tokio::sync::Notify;
 /// its replies gets no more of them.
 const READ_LIMIT: usize = 64 * 1024;
 
-/// When more bytes than this are queued, the connection is closed. Only reports of a stream can come
-/// to that: while bytes are queued, a frame is not, and requests are not read.
+/// When more bytes than this are queued after a part of a frame, the connection is closed. Only reports
+/// of a stream can come to that: while bytes are queued, a frame is not, and requests are not read. A
+/// frame alone may be larger.
 pub const CLOSE_LIMIT: usize = 1024 * 1024;
 
 /// A function that is called once the queue is empty.
@@ -48,6 +49,8 @@ struct Queue {
     /// Bytes of the first chunk that have been written.
     written: usize,
     bytes: usize,
+    /// Bytes that were queued when the queue was empty: at most one frame.
+    frame: usize,
     /// When the kernel last accepted bytes, or the first bytes were queued.
     progress: Option<Instant>,
     closed: Option<Closed>,
@@ -123,11 +126,12 @@ impl Outbox {
         }
         if queue.bytes == 0 {
             queue.progress = Some(Instant::now());
+            queue.frame = rest.len();
             self.changed.notify_one();
         }
         queue.bytes += rest.len();
         queue.chunks.push_back(rest);
-        if queue.bytes > CLOSE_LIMIT {
+        if queue.bytes > queue.frame + CLOSE_LIMIT {
             self.close_queue(queue, Closed::Overfull);
         }
     }

@@ -126,21 +126,23 @@ fn scaled_quality(header: &Header, planes: &[Plane]) -> u16 {
 /// bytes. If no quality is low enough, it is scaled, too. `None` if the image is damaged or not
 /// supported, or `limit` is too small for any image.
 pub fn encode_within(jpeg: &[u8], limit: usize) -> Option<Reduced> {
+    scale_within(jpeg, limit, None)
+}
+
+/// As [`encode_within`]. `first` is the size to start with, if an image like this one has needed it.
+pub fn scale_within(jpeg: &[u8], limit: usize, first: Option<(u16, u16)>) -> Option<Reduced> {
     let header = Header::parse(jpeg).ok()?;
     let planes = decode(jpeg, &header).ok()?;
-    let (width, height) = (header.width, header.height);
-    let (mut size, mut qualities) = ((width, height), &QUALITIES[..]);
+    let whole = (header.width, header.height);
+    let mut size = first.unwrap_or(whole);
     loop {
+        let is_whole = size == whole;
         if fewest_bytes(size) <= limit {
             let picture = Picture::new(&header, &planes, size, 2)?;
-            let jpeg = qualities.iter().find_map(|tenths| {
-                let image = picture.encode(&quantization(*tenths))?;
-                (image.jpeg.len() <= limit).then_some(image.jpeg)
-            });
-            if let Some(jpeg) = jpeg {
-                let whole = size == (width, height);
+            let qualities = if is_whole { &QUALITIES[..] } else { &SCALED_QUALITIES[..] };
+            if let Some(jpeg) = best_within(&picture, qualities, limit) {
                 let scaled = Reduction::Scaled(size.0, size.1);
-                let reduction = if whole { Reduction::Quality } else { scaled };
+                let reduction = if is_whole { Reduction::Quality } else { scaled };
                 return Some(Reduced { jpeg, reduction });
             }
         }
@@ -148,8 +150,29 @@ pub fn encode_within(jpeg: &[u8], limit: usize) -> Option<Reduced> {
             return None;
         }
         let smaller = |side: u16| (side - side.div_ceil(4)).max(1);
-        (size, qualities) = ((smaller(size.0), smaller(size.1)), &SCALED_QUALITIES[..]);
+        size = (smaller(size.0), smaller(size.1));
     }
+}
+
+/// The image at the first of these qualities, best first, with which it has at most `limit` bytes.
+fn best_within(picture: &Picture, qualities: &[u16], limit: usize) -> Option<Vec<u8>> {
+    let (mut low, mut high, mut best) = (0, qualities.len(), None);
+    // An image that is a little too large fits at one of the first qualities. Of one that is much too
+    // large, the quality is searched by halves.
+    let mut next = 0;
+    while low < high
+        && let Some(tenths) = qualities.get(next)
+    {
+        let encoded = picture.encode(&quantization(*tenths))?.jpeg;
+        if encoded.len() <= limit {
+            (high, best) = (next, Some(encoded));
+            next = low.midpoint(high);
+        } else {
+            low = next + 1;
+            next = if encoded.len() / 2 > limit { low.midpoint(high) } else { low };
+        }
+    }
+    best
 }
 
 /// As [`encode_within`]; an image that cannot be decoded is cut off, since a decoder may show the part

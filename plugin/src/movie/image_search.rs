@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds JPEG images in any bytes, without record lengths.
 
-use gstmjpegfile::jpeg::{Damage, Header, ImageEnd, Segments, image_end, scan_is_complete};
-use gstmjpegfile::movie::{PREFIX_LEN, SOI};
+use super::{PREFIX_LEN, SOI};
+use crate::jpeg::{Damage, Header, ImageEnd, Segments, image_end, scan_is_complete};
 use memchr::memmem;
+
+/// The most that segments between a scan and EOI take. Within this distance of the end of the bytes,
+/// a marker after the scan may be the start of such a segment.
+const MAX_TRAILER: usize = 64 * 1024 + 4;
+
+/// Stray bytes before a marker that are passed at most.
+const MAX_STRAY: usize = 64 * 1024;
 
 /// The result of a search for an image.
 #[derive(Debug, PartialEq, Eq)]
-pub enum NextImage {
+pub(crate) enum NextImage {
     /// A complete image from `start` to `end`, except for its EOI if `lacks_eoi` is set.
     Complete { start: usize, end: usize, lacks_eoi: bool },
     /// An SOI at `start` that no complete image follows; the search continues at `resume`.
@@ -22,7 +29,7 @@ pub enum NextImage {
 ///
 /// The search resumes after what was recognised of a damaged image, so its time is linear in the
 /// number of bytes.
-pub fn next_image(bytes: &[u8], from: usize, last: bool) -> NextImage {
+pub(crate) fn next_image(bytes: &[u8], from: usize, last: bool) -> NextImage {
     let rest = bytes.get(from..).unwrap_or_default();
     let Some(at) = memmem::find(rest, &SOI) else { return NextImage::NotFound };
     let start = from + at;
@@ -66,6 +73,11 @@ impl Candidate {
             Ok(ImageEnd::Missing) => image.len(),
             // A scan ends before the next image's SOI.
             Err(Damage::MarkerInScan { marker: 0xd8, offset }) => offset,
+            Err(Damage::MarkerInScan { offset, .. })
+                if !last && image.len() - offset < MAX_TRAILER =>
+            {
+                return Self::Unfinished;
+            }
             Err(damage) => {
                 let resume = match damage {
                     Damage::MarkerInScan { offset, .. } | Damage::SegmentCut { offset, .. } => {
@@ -95,8 +107,12 @@ impl Candidate {
             segments.last().map_or((0, SOI.len()), |segment| (segment.offset, segment.end));
         let resume = match damage {
             Damage::SegmentCut { .. } if !last => return Self::Unfinished,
-            // At EOI, the header ends without a scan; otherwise the bytes end.
-            Damage::NoScan if !last && !has_marker(image, end) => return Self::Unfinished,
+            // The bytes end before the next marker.
+            Damage::NoScan | Damage::NotAMarker { .. }
+                if !last && image.len() - end < MAX_STRAY && !has_marker(image, end) =>
+            {
+                return Self::Unfinished;
+            }
             Damage::EmptyScan if !last && image.len() < end + 3 => return Self::Unfinished,
             Damage::SegmentCut { offset, .. }
             | Damage::SegmentTooShort { offset, .. }
@@ -108,10 +124,12 @@ impl Candidate {
     }
 }
 
-/// Whether there is a marker at `offset`, after fill bytes.
+/// Whether a marker that has a meaning between segments, such as EOI, is at `offset` or after it.
 fn has_marker(image: &[u8], offset: usize) -> bool {
     let rest = image.get(offset..).unwrap_or_default();
-    rest.len() > 1 && rest.iter().any(|byte| *byte != 0xff)
+    let mut codes = memchr::memchr_iter(0xff, rest).filter_map(|at| rest.get(at + 1));
+    // FF 00, fill bytes, TEM and RSTn are passed.
+    codes.any(|code| !matches!(code, 0x00 | 0x01 | 0xd0..=0xd7 | 0xff))
 }
 
 /// Whether an image without EOI has all blocks of its scans.
