@@ -411,12 +411,10 @@ impl Control {
     }
 
     /// Asks for the number of frames, if the reply to SETUP has the exact form of mjpeg-rtsp-server's:
-    /// three complete lines. Other servers do not reply to an unknown request, or fail.
+    /// three complete lines. Other servers do not reply to an unknown request, or fail. To requests
+    /// without a line end, the reply of a textbook's server has the same form.
     fn describe(&mut self, setup: &str) -> Result<(), Failure> {
-        let named = matches!(
-            self.form(),
-            RequestForm::Java | RequestForm::Textbook | RequestForm::BlankLine
-        );
+        let named = matches!(self.form(), RequestForm::Java | RequestForm::BlankLine);
         let blank = usize::from(self.form() == RequestForm::BlankLine);
         if !named || !setup.ends_with('\n') || setup.lines().count() != 3 + blank {
             return Ok(());
