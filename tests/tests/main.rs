@@ -11,6 +11,7 @@ mod many_viewers;
 mod mjpegfile;
 mod mjpegfilesrc;
 mod movie_program;
+mod odd_servers;
 mod pipelines;
 mod playback;
 mod player;

@@ -2,6 +2,7 @@
 //! The player's state machine.
 
 use super::border::{self, Border, Borders};
+use super::endless;
 use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind};
 use super::progress::Progress;
@@ -320,6 +321,7 @@ impl Player {
         if thread.is_err() {
             let _ = playbin.set_state(state);
         } else if end.recv_timeout(CLOSE_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+            endless::shut_down(playbin);
             if let Some(bus) = playbin.bus() {
                 bus.set_flushing(true);
             }
@@ -504,10 +506,12 @@ impl Player {
                 self.set_state(State::Ready);
                 self.obj().emit_by_name::<()>("end-of-movie", &[]);
             }
-            // rtspsrc warns of a closed connection, then ends the stream as at the movie's end.
+            // rtspsrc warns of a closed connection, then ends the stream as at the movie's end. It
+            // has the same warning for a packet of no bytes, which it ignores.
             MessageView::Warning(warning)
                 if warning.error().matches(gst::ResourceError::Read)
-                    && self.protocol.get() == Protocol::Rtsp =>
+                    && self.protocol.get() == Protocol::Rtsp
+                    && !warning.debug().is_some_and(|it| it.contains("Short message received")) =>
             {
                 let failure = self.progress.borrow().connection_closed();
                 self.fail(&failure);

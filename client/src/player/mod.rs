@@ -14,6 +14,7 @@
 
 mod border;
 mod connecting;
+mod endless;
 pub mod engine;
 mod exchange;
 mod explain;
@@ -26,6 +27,7 @@ mod pictures;
 mod progress;
 mod protocol_log;
 mod recorder;
+mod rtp_filter;
 mod rtsp_monitor;
 mod seek_filter;
 mod sources;
@@ -242,6 +244,7 @@ impl Player {
         }
         let player: Self = glib::Object::new();
         player.imp().open(&uri, options);
+        endless::watch(&player);
         Ok(player)
     }
 
