@@ -5,8 +5,11 @@ use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::programs::{Guard, Server, normalized, program, run};
+use rustix::fs::{Mode, OFlags};
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -35,7 +38,14 @@ fn wrong_arguments_are_one_message_and_an_exit_code() -> Result<()> {
     let usage = "\n\nUsage: mjpeg-rtsp-server [OPTIONS] [PATH]...\n\n\
                  For more information, try '--help'.";
     let clip = folder.file("clip.mp4", b"\0\0\0\x20ftypisom")?.to_string_lossy().into_owned();
-    let rows: [(&[&str], i32, &str); 8] = [
+    let rows: [(&[&str], i32, &str); 9] = [
+        (
+            // An address for documentation (RFC 5737), which no machine has.
+            &["--listen", "192.0.2.1:8554", &movie],
+            1,
+            "ERROR cannot listen on 192.0.2.1:8554: Cannot assign requested address (os error 99); \
+             this machine does not have that address: choose another with --listen",
+        ),
         (
             &["--listen", "127.0.0.1:0", &clip],
             1,
@@ -93,6 +103,33 @@ fn wrong_arguments_are_one_message_and_an_exit_code() -> Result<()> {
         assert!(done.stdout.is_empty(), "{message}");
     }
     Ok(())
+}
+
+#[test]
+fn a_subfolder_that_cannot_be_read_is_skipped_with_a_warning() -> Result<()> {
+    let folder = Folder::new()?;
+    folder.file("movie.mjpeg", &movies::movie(&movies::images(1, "I420")?)?)?;
+    // Nobody can read a folder whose path is longer than 4096 bytes; root can read all others.
+    let name = "d".repeat(250);
+    let mut deep = rustix::fs::open(folder.path(), OFlags::DIRECTORY, Mode::empty())?;
+    for _ in 0..17 {
+        rustix::fs::mkdirat(&deep, &name, Mode::RWXU)?;
+        deep = rustix::fs::openat(&deep, &name, OFlags::DIRECTORY, Mode::empty())?;
+    }
+    let closed = folder.path().join("closed");
+    std::fs::create_dir(&closed)?;
+    std::fs::set_permissions(&closed, Permissions::from_mode(0o000))?;
+    let can_read = std::fs::read_dir(&closed).is_ok();
+    let mut server = Server::start([folder.path()], 1)?;
+    assert!(server.urls[0].ends_with("/movie.mjpeg"), "{:?}", server.urls);
+    server.wait_for_log("skipped: ", LIMIT);
+    let log = server.log()?;
+    assert!(log.contains("File name too long (os error 36)"), "{log}");
+    assert!(can_read || log.contains("Permission denied (os error 13)"), "{log}");
+    let range = RtspClient::connect(server.address()?)?.described_range(&server.urls[0])?;
+    assert_eq!(range, "npt=0-0.05");
+    std::fs::set_permissions(&closed, Permissions::from_mode(0o700))?;
+    server.is_well()
 }
 
 #[test]
