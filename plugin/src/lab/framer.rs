@@ -33,7 +33,7 @@ pub enum Pause {
 }
 
 /// Splits the bytes of a connection into requests.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Framer {
     buffer: String,
 }

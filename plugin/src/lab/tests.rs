@@ -224,9 +224,9 @@ fn what_is_not_a_request_is_refused_with_the_reason() {
 
 #[test]
 fn requests_are_split_at_their_ends() {
+    use Pause::{Long, None, Short};
     let one = "SETUP m.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 25000";
     let two = "PLAY m.Mjpeg RTSP/1.0\nCSeq: 2\nSession: 123456";
-    use Pause::{Long, None, Short};
     let half = "SETUP m.Mjpeg RTSP/1.0\nCSeq: 1\n";
     let unknown = "NEXT m.Mjpeg RTSP/1.0\nCSeq: 2\nSession: 123456";
     // Received bytes, the pause after them, and the requests.
