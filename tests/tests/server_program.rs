@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
-use mjpeg_rtsp_tests::programs::{Guard, Server, normalized, program, run};
+use mjpeg_rtsp_tests::programs::{Guard, Server, normalized, program, run, serve};
 use rustix::fs::{Mode, OFlags};
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
@@ -25,6 +25,48 @@ fn sigint_sigterm_and_sighup_end_it_with_exit_code_0() -> Result<()> {
         assert_eq!(status.code(), Some(0), "{signal}: {}", server.log()?);
     }
     Ok(())
+}
+
+#[test]
+fn a_signal_ends_every_viewers_movie_with_bye() -> Result<()> {
+    for signal in ["INT", "TERM", "HUP"] {
+        let (_folder, mut server) = serve(20, &["--loop"])?;
+        let mut viewer = RtspClient::connect(server.address()?)?;
+        viewer.play(&server.urls[0], "tcp")?;
+        viewer.receive_packets(10)?;
+        server.process().signal(signal)?;
+        viewer.receive_until_bye(Instant::now() + LIMIT)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_folder_of_many_movies_is_served_at_once_and_takes_no_time_when_idle() -> Result<()> {
+    const MOVIES: usize = 4000;
+    let folder = Folder::new()?;
+    let movie = folder.file("movie0.mjpeg", &movies::movie(&movies::images(1, "I420")?)?)?;
+    for number in 1..MOVIES {
+        std::fs::hard_link(&movie, folder.path().join(format!("movie{number}.mjpeg")))?;
+    }
+    let started = Instant::now();
+    let mut server = Server::start([folder.path()], MOVIES)?;
+    // Half as much on an idle machine, in a release build a tenth.
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    let mut rtsp = RtspClient::connect(server.address()?)?;
+    let url = format!("rtsp://{}/MOVIE{}.MJPEG", server.address()?, MOVIES - 1);
+    assert_eq!(rtsp.described_range(&url)?, "npt=0-0.05");
+    let started = Instant::now();
+    for _ in 0..20 {
+        rtsp.described_range(&url)?;
+    }
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    // The printed URLs must have been written.
+    mjpeg_rtsp_tests::pace(Duration::from_millis(500));
+    let before = server.cpu_time()?;
+    mjpeg_rtsp_tests::pace(Duration::from_secs(1));
+    let used = server.cpu_time()?.saturating_sub(before);
+    assert!(used <= Duration::from_millis(50), "{used:?} in an idle second");
+    server.is_well()
 }
 
 #[test]
