@@ -17,6 +17,9 @@ use std::time::Duration;
 /// The time between two looks at the memory.
 const INTERVAL: Duration = Duration::from_millis(100);
 
+/// The same while a reply is awaited: on loopback, a server sends 100 MiB in that time.
+const AWAITING_INTERVAL: Duration = Duration::from_millis(20);
+
 /// By so many bytes the memory may grow during a session. The largest picture that RTP/JPEG carries
 /// takes 16 MiB, and a few are in memory at a time.
 const MAX_GROWTH: u64 = 512 << 20;
@@ -34,18 +37,43 @@ pub(super) fn watch(player: &Player) {
             return glib::ControlFlow::Continue;
         };
         let limit = *at_start.get_or_insert(memory) + MAX_GROWTH;
-        if let Some(playbin) = player.imp().playbin().filter(|_| memory > limit) {
+        if memory > limit {
             at_start = None;
-            gst::element_error!(
-                playbin,
-                gst::ResourceError::NoSpaceLeft,
-                ("the session takes more than {} MiB of memory: the server sends a reply without an \
-                  end, or one that is too long", MAX_GROWTH >> 20)
-            );
-            shut_down(playbin);
+            end_session(player);
         }
         glib::ControlFlow::Continue
     });
+}
+
+/// Watches the memory until the pending command is answered.
+pub(super) fn watch_command(player: &Player) {
+    let is_rtsp = player.protocol() == Protocol::Rtsp;
+    let Some(limit) = is_rtsp.then(resident).flatten().map(|at_start| at_start + MAX_GROWTH) else {
+        return;
+    };
+    player.every(AWAITING_INTERVAL, "command-memory-watch", move |player| {
+        if player.imp().pending().is_none() {
+            return glib::ControlFlow::Break;
+        }
+        if resident().is_none_or(|memory| memory <= limit) {
+            return glib::ControlFlow::Continue;
+        }
+        end_session(player);
+        glib::ControlFlow::Break
+    });
+}
+
+/// Ends a session that takes too much memory.
+fn end_session(player: &Player) {
+    let Some(playbin) = player.imp().playbin() else { return };
+    let limit = MAX_GROWTH >> 20;
+    gst::element_error!(
+        playbin,
+        gst::ResourceError::NoSpaceLeft,
+        ("the session takes more than {limit} MiB of memory: the server sends a reply without an end, \
+             or one that is too long")
+    );
+    shut_down(playbin);
 }
 
 /// Shuts down the connections to the server of a playbin.

@@ -394,6 +394,7 @@ impl Player {
         }
         self.pending.set(Some(pending));
         self.commands.set(self.commands.get() + 1);
+        endless::watch_command(&self.obj());
         if self.protocol.get() == Protocol::Rtsp {
             // labrtspsrc has this timeout itself, rtspsrc one for each of its requests.
             let number = self.commands.get();
