@@ -5,7 +5,7 @@
 
 use bolero::check;
 use gstmjpegfile::jpeg::{Header, check as check_jpeg, encode_within, first_image_end, prepare};
-use gstmjpegfile::lab::{Framer, Reply, Request, explain_reply, explain_request};
+use gstmjpegfile::lab::{Framer, Pause, Reply, Request, explain_reply, explain_request};
 use gstmjpegfile::movie::{FrameSplitter, MovieForm, MovieWalker, SplitItem, Step, recognise};
 use gstmjpegfile::rtp::{JpegPayloads, LabDepacketizer};
 use std::sync::LazyLock;
@@ -153,13 +153,18 @@ fn lab_messages() {
             if framer.push(piece).is_err() {
                 break;
             }
-            while let Some(text) = framer.next_request(false) {
+            while let Some(text) = framer.next_request(Pause::None) {
                 let _ = explain_request(&text).to_string();
             }
+            let mut paused = framer.clone();
+            while let Some(text) = paused.next_request(Pause::Short) {
+                let _ = Request::parse(&text);
+            }
         }
-        while let Some(text) = framer.next_request(true) {
-            assert!(Request::parse(&text).is_ok(), "a pause ends only a valid request");
+        while let Some(text) = framer.next_request(Pause::Long) {
+            let _ = (Request::parse(&text), explain_request(&text).to_string());
         }
+        assert!(!framer.has_begun(), "a long pause ends every request");
         let text = String::from_utf8_lossy(input);
         let _ = (Reply::parse(&text), explain_request(&text), explain_reply(&text, None));
     });

@@ -364,6 +364,18 @@ impl Server {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.process.id()))?.count())
     }
 
+    /// The processor time that it has used.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        // After the name, which is in parentheses: utime and stime in hundredths of a second.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
+        let ticks = fields.skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+        Ok(Duration::from_millis(10 * ticks))
+    }
+
     /// The process.
     pub fn process(&mut self) -> &mut Guard {
         &mut self.process
@@ -372,13 +384,13 @@ impl Server {
     /// Checks that the server runs and has logged nothing critical.
     ///
     /// # Errors
-    /// If it has ended or has logged a critical message.
+    /// If it has ended, or has logged a critical message or that events were in a wrong order.
     pub fn is_well(&mut self) -> Result<()> {
         if let Some(status) = self.process.0.try_wait()? {
             anyhow::bail!("the server has ended: {status}: {}", self.log()?);
         }
         let log = self.log()?;
-        ensure!(!log.contains("CRITICAL"), "{log}");
+        ensure!(!log.contains("CRITICAL") && !log.contains("misordering"), "{log}");
         Ok(())
     }
 }

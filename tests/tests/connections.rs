@@ -203,8 +203,19 @@ fn slow_clients_and_clients_that_do_not_read_are_closed_after_ten_seconds() -> R
     line.send("OPTIONS rtsp://h")?;
     let mut http = RtspClient::connect(server.address()?)?;
     http.send("GET / HTTP/1.0\r\n")?;
-    let mut lab = RtspClient::connect(server.address()?)?;
-    lab.send("SETUP \n")?;
+    // A lab client that never lets its request end.
+    let mut lab = TcpStream::connect(server.address()?)?;
+    lab.set_write_timeout(Some(LIMIT))?;
+    let lab = std::thread::spawn(move || {
+        use std::io::Write;
+        let started = Instant::now();
+        let mut sent = lab.write_all(b"SETUP movie\n1\n");
+        while sent.is_ok() && started.elapsed() < LIMIT {
+            sent = lab.write_all(b"x");
+            mjpeg_rtsp_tests::pace(Duration::from_millis(10));
+        }
+        (sent.is_err(), started.elapsed())
+    });
     let mut alone = RtspClient::connect(server.address()?)?;
     alone.send("GET / HTTP/1.0\r\nx-sessioncookie: c\r\n\r\n")?;
     // It sends requests and reads no reply.
@@ -230,7 +241,9 @@ fn slow_clients_and_clients_that_do_not_read_are_closed_after_ten_seconds() -> R
     let late = half.receive_to_end()?;
     assert!(late.starts_with("RTSP/1.0 408 Request Time-out\r\n"), "{late}");
     assert!(http.receive_to_end()?.starts_with("HTTP/1.0 408 "));
-    for mut closed in [line, lab, alone] {
+    let (closed, time) = lab.join().map_err(|_| anyhow::anyhow!("panicked"))?;
+    assert!(closed && time > Duration::from_secs(9), "{closed} after {time:?}");
+    for mut closed in [line, alone] {
         closed.wait_until_closed()?;
     }
     let taken = requests.join().map_err(|_| anyhow::anyhow!("panicked"))?;

@@ -3,13 +3,13 @@
 
 use anyhow::{Context, Result};
 use gstmjpegfile::rtp::{LabDepacketizer, RtpHeader};
-use mjpeg_rtsp_tests::broken;
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, djpeg, psnr};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes};
 use mjpeg_rtsp_tests::programs::{Server, normalized, serve_as};
+use mjpeg_rtsp_tests::{broken, wait_until};
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::path::Path;
@@ -50,7 +50,9 @@ impl LabClient {
     fn ok(&mut self, request: &str, cseq: u32, end: &str) -> Result<String> {
         let reply = self.request(request)?;
         let session = reply.split("Session: ").nth(1).map(str::trim).unwrap_or_default().to_owned();
-        let exact = format!("RTSP/1.0 200 OK{end}CSeq: {cseq}{end}Session: {session}{end}");
+        // The reply has no line end after its last line if the request has none.
+        let last = if request.ends_with('\n') { end } else { "" };
+        let exact = format!("RTSP/1.0 200 OK{end}CSeq: {cseq}{end}Session: {session}{last}");
         assert_eq!(reply, exact, "{request:?}");
         let digits = session.len() == 6 && session.bytes().all(|byte| byte.is_ascii_digit());
         assert!(digits, "{session}");
@@ -141,7 +143,7 @@ fn the_textbooks_client_plays_while_ffmpeg_plays_on_the_same_port() -> Result<()
 
 /// The description of a movie that is sent to a port, but for its number of frames.
 fn sdp(port: u16) -> String {
-    format!("v=0\nm=video {port} RTP/AVP 26\na=rtpmap:26 JPEG/90000\na=framerate:20\n")
+    format!("v=0\nm=video {port} RTP/AVP 26\na=rtpmap:26 JPEG/90000\na=framerate:20")
 }
 
 /// Removes a file from the page cache again and again until dropped, where the file system can.
@@ -210,6 +212,13 @@ fn every_dialect_is_answered_in_its_own_form() -> Result<()> {
         ("seed", "SETUP movie.mjpeg\n1\n RTSP/1.0 RTP/UDP PORT", "PLAY \n2", "\n", ""),
         ("seed, blanks", "SETUP movie.Mjpeg\n 1 \n RTSP/1.0 RTP/UDP PORT", "PLAY \n 2", "\n", ""),
         (
+            "textbook",
+            "SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= PORT",
+            "PLAY movie.Mjpeg RTSP/1.0\nCSeq: 2\nSession: SESSION",
+            "\n",
+            "",
+        ),
+        (
             "blank lines",
             "SETUP movie.Mjpeg RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/UDP;client_port=PORT\r\n\r\n",
             "PLAY movie.Mjpeg RTSP/1.0\r\nCSeq: 2\r\nSession: SESSION\r\n\r\n",
@@ -226,7 +235,8 @@ fn every_dialect_is_answered_in_its_own_form() -> Result<()> {
     ];
     for (name, setup, play, end, blank) in rows {
         let mut client = LabClient::connect(&server)?;
-        let end_of_reply = format!("{end}{blank}");
+        let last = if setup.ends_with('\n') { end } else { "" };
+        let end_of_reply = format!("{last}{blank}");
         let reply = client.request(&setup.replace("PORT", &client.port()?.to_string()))?;
         let session: String = reply.chars().filter(char::is_ascii_digit).skip(6).collect();
         let want = format!("RTSP/1.0 200 OK{end}CSeq: 1{end}Session: {session}{end_of_reply}");
@@ -261,14 +271,14 @@ fn refused_requests_have_exact_replies_and_the_connection_stays_open() -> Result
     let setup = |file: &str, port: u16| {
         format!("SETUP {file} RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= {port}")
     };
-    let error = |line: &str, cseq: u32| format!("RTSP/1.0 {line}\nCSeq: {cseq}\nSession: 0\n");
+    let error = |line: &str, cseq: u32| format!("RTSP/1.0 {line}\nCSeq: {cseq}\nSession: 0");
     let crlf = setup("none.Mjpeg", port).replace('\n', "\r\n") + "\r\n";
     let rows = [
         (setup("none.Mjpeg", port), error("404 Not Found", 1)),
         (setup("../movie.Mjpeg.x", port), error("404 Not Found", 1)),
         (crlf, "RTSP/1.0 404 Not Found\r\n".to_owned()),
         (setup("movie.Mjpeg", 80), error("400 Bad Request", 1)),
-        ("SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\n\n".into(), error("400 Bad Request", 1) + "\n"),
+        ("SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\n\n".into(), error("400 Bad Request", 1) + "\n\n"),
         (
             "PLAY movie.Mjpeg RTSP/1.0\nCSeq: 2".into(),
             error("455 Method Not Valid in This State", 2),
@@ -277,7 +287,7 @@ fn refused_requests_have_exact_replies_and_the_connection_stays_open() -> Result
             "PAUSE movie.Mjpeg RTSP/1.0\nCSeq: 3".into(),
             error("455 Method Not Valid in This State", 3),
         ),
-        ("JUMP movie.Mjpeg RTSP/1.0\nCSeq: 4\n\n".into(), error("501 Not Implemented", 4) + "\n"),
+        ("JUMP movie.Mjpeg RTSP/1.0\nCSeq: 4\n\n".into(), error("501 Not Implemented", 4) + "\n\n"),
     ];
     for (request, want) in rows {
         assert_eq!(client.request(&request)?, want, "{request:?}");
@@ -289,14 +299,15 @@ fn refused_requests_have_exact_replies_and_the_connection_stays_open() -> Result
         error("454 Session Not Found", 2)
     );
     let described = client.request("DESCRIBE movie.Mjpeg RTSP/1.0\nCSeq: 3")?;
-    let description = sdp(port) + "a=x-total-frames:10\n";
+    let description = sdp(port) + "\na=x-total-frames:10";
     let want = format!("RTSP/1.0 200 OK\nCSeq: 3\nSession: {session}\n\n{description}");
     assert_eq!(described, want);
     let names = |cseq: u32, end: &str| {
-        format!("RTSP/1.0 200 OK\nCSeq: {cseq}\nSession: {session}\nmovie.Mjpeg\n{end}")
+        format!("RTSP/1.0 200 OK\nCSeq: {cseq}\nSession: {session}\nmovie.Mjpeg{end}")
     };
     assert_eq!(client.request("LIST RTSP/1.0\nCSeq: 4")?, names(4, ""));
-    assert_eq!(client.request("LIST RTSP/1.0\nCSeq: 4\n\n")?, names(4, "\n"));
+    assert_eq!(client.request("LIST RTSP/1.0\nCSeq: 4\n")?, names(4, "\n"));
+    assert_eq!(client.request("LIST RTSP/1.0\nCSeq: 4\n\n")?, names(4, "\n\n"));
     assert_eq!(client.request("SWITCH movie.Mjpeg RTSP/1.0\nCSeq: 5")?, names(5, ""));
     let unknown = client.request("SWITCH none.Mjpeg RTSP/1.0\nCSeq: 5")?;
     assert_eq!(unknown, error("404 Not Found", 5));
@@ -308,6 +319,96 @@ fn refused_requests_have_exact_replies_and_the_connection_stays_open() -> Result
     bad.control.write_all(b"PLAY \n\0\0\0")?;
     assert_eq!(bad.control.read(&mut [0; 10])?, 0);
     client.ok("PAUSE movie.Mjpeg RTSP/1.0\nCSeq: 7", 7, "\n")?;
+    server.is_well()
+}
+
+#[test]
+fn requests_without_an_end_that_cannot_be_carried_out_are_answered_after_a_silence() -> Result<()> {
+    let (_folder, mut server) = server(&movies::images(10, "I420")?, &["--loop", "--explain"])?;
+    let setup = |transport: &str| format!("SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1{transport}");
+    let port = |port: &str| format!("\nTransport: RTP/UDP; client_port= {port}");
+    let bad = |cseq: u32| format!("RTSP/1.0 400 Bad Request\nCSeq: {cseq}\nSession: 0");
+    let unknown = |cseq: u32| format!("RTSP/1.0 501 Not Implemented\nCSeq: {cseq}\nSession: 0");
+    let no_number = "SETUP movie.Mjpeg RTSP/1.0".to_owned() + &port("25000");
+    let rows = [
+        ("FASTFORWARD".to_owned(), unknown(0), "unknown method"),
+        ("NEXT movie.Mjpeg RTSP/1.0\nCSeq: 4\nSession: 1".into(), unknown(4), "unknown method"),
+        ("SETUPP movie.Mjpeg RTSP/1.0\nCSeq: 1".into(), unknown(1), "unknown method"),
+        (setup(""), bad(1), "SETUP without an RTP port"),
+        (setup("\nTransport: RTP/UDP"), bad(1), "SETUP without an RTP port"),
+        (setup(&port("70000")), bad(1), "the RTP port in SETUP is not from 1024 to 65535"),
+        (setup(&port("80")), bad(1), "the RTP port in SETUP is not from 1024 to 65535"),
+        ("SETUP\n1\n RTSP/1.0 RTP/UDP 5008".into(), bad(1), "SETUP without a movie"),
+        (no_number, bad(0), "no sequence number"),
+        ("PLAY movie.Mjpeg RTSP/1.0\nSession: 123456".into(), bad(0), "no sequence number"),
+    ];
+    // As the first request of a connection.
+    for (request, want, why) in &rows {
+        let mut client = LabClient::connect(&server)?;
+        assert_eq!(client.request(request)?, *want, "{request:?}");
+        let explained = format!("{} > server: request: ", client.control.local_addr()?);
+        wait_until(&format!("{request:?} explained"), LIMIT, || {
+            let log = server.log().unwrap_or_default();
+            log.split(&explained).skip(1).any(|it| it.contains(&format!("; here: {why}\n")))
+        });
+        client.play()?;
+        client.packet()?;
+    }
+    // During a play, which goes on.
+    let mut client = LabClient::connect(&server)?;
+    client.play()?;
+    let mut last = client.packet()?.0.sequence_number;
+    for (request, want, _) in &rows {
+        assert_eq!(client.request(request)?, *want, "{request:?}");
+        last += 1;
+        assert_eq!(client.packet()?.0.sequence_number, last, "{request:?}");
+    }
+    client.ok("PAUSE \n3", 3, "\n")?;
+    // Lines that arrive one by one, as they do when the client's system waits for acknowledgements.
+    let mut client = LabClient::connect(&server)?;
+    let transport = port(&client.port()?.to_string());
+    for line in setup(&transport).split_inclusive('\n') {
+        client.control.write_all(line.as_bytes())?;
+        mjpeg_rtsp_tests::pace(Duration::from_millis(60));
+    }
+    let mut reply = [0; 100];
+    let have = client.control.read(&mut reply)?;
+    assert!(reply[..have].starts_with(b"RTSP/1.0 200 OK\nCSeq: 1\n"), "{}", server.log()?);
+    server.is_well()
+}
+
+#[test]
+fn clients_that_read_a_fourth_line_get_it() -> Result<()> {
+    let (_folder, mut server) = server(&movies::images(10, "I420")?, &[])?;
+    // Version, separator of names and values, and the fourth lines in the replies.
+    let rows = [
+        ("1.4", ": ", "\nFrames: 10", ""),
+        ("1.0", " ", "\nTotalFrame: 10", "\nTotalSendPacketCount: 10"),
+        ("1.0", ": ", "", ""),
+    ];
+    for (version, separator, in_setup, in_teardown) in rows {
+        for last in ["", "\n"] {
+            let mut client = LabClient::connect(&server)?;
+            let port = client.port()?;
+            let request = |method: &str, cseq: u32, value: &str| {
+                format!("{method} movie.Mjpeg RTSP/{version}\nCSeq{separator}{cseq}\n{value}{last}")
+            };
+            let value = format!("Transport{separator}RTP/UDP; client_port= {port}");
+            let reply = client.request(&request("SETUP", 1, &value))?;
+            let session: String =
+                reply.chars().filter(char::is_ascii_digit).skip(6).take(6).collect();
+            let ok = |cseq: u32, line: &str| {
+                format!("RTSP/1.0 200 OK\nCSeq: {cseq}\nSession: {session}{line}{last}")
+            };
+            assert_eq!(reply, ok(1, in_setup), "{version}, {separator:?}");
+            let value = format!("Session{separator}{session}");
+            assert_eq!(client.request(&request("PLAY", 2, &value))?, ok(2, ""));
+            for _ in 0..10 {
+                client.packet()?;
+            }
+            assert_eq!(client.request(&request("TEARDOWN", 3, &value))?, ok(3, in_teardown));
+        }
+    }
     server.is_well()
 }
 
@@ -442,6 +543,58 @@ fn the_first_of_two_images_that_no_datagram_holds_is_sent_as_it_is() -> Result<(
         assert!(client.packet()?.1 == progressive, "{how}");
         server.is_well()?;
         assert!(!server.log()?.contains("over what a datagram holds"), "{how}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_movie_that_is_overwritten_while_it_plays_goes_on_with_its_new_frames_or_ends() -> Result<()> {
+    let images = movies::images(180, "I420")?;
+    let (old, new) = images.split_at(90);
+    let zeros = |of: &[Vec<u8>]| Ok::<_, anyhow::Error>(vec![0; movies::movie(of)?.len()]);
+    // What is written over the movie without truncating it, and the frames that it has then.
+    let longer = [new, &new[..30]].concat();
+    let rows = [
+        ("other frames", movies::movie(&longer)?, &longer[..]),
+        ("zeros over its first frames", zeros(&old[..60])?, &old[60..]),
+        ("zeros", zeros(old)?, &[][..]),
+    ];
+    for options in [&["--loop"][..], &[]] {
+        for (name, bytes, frames) in &rows {
+            let (folder, mut server) = server(old, options)?;
+            let mut client = LabClient::connect(&server)?;
+            client.play()?;
+            for image in &old[..10] {
+                assert!(client.packet()?.1 == *image, "{name}");
+            }
+            let path = folder.path().join("movie.Mjpeg");
+            let file = std::fs::OpenOptions::new().write(true).open(path)?;
+            std::os::unix::fs::FileExt::write_all_at(&file, bytes, 0)?;
+            let written = Instant::now();
+            let position = |jpeg: &Vec<u8>| frames.iter().position(|image| image == jpeg);
+            if frames.is_empty() {
+                server.wait_for_log("end of the movie", Duration::from_secs(1));
+                client.assert_silent()?;
+                let reply = LabClient::connect(&server)?
+                    .request("SETUP movie.Mjpeg\n1\n RTSP/1.0 RTP/UDP 25000")?;
+                assert!(reply.starts_with("RTSP/1.0 404 "), "{name}: {reply}");
+            } else {
+                let mut at = loop {
+                    let (_, jpeg) = client.packet()?;
+                    assert!(written.elapsed() < Duration::from_secs(1), "{name}, {options:?}");
+                    match position(&jpeg) {
+                        Some(at) => break at,
+                        // A frame that was sent before.
+                        None => assert!(old.contains(&jpeg), "{name}"),
+                    }
+                };
+                for _ in 0..8 {
+                    at += 1;
+                    assert_eq!(position(&client.packet()?.1), Some(at), "{name}, {options:?}");
+                }
+            }
+            server.is_well()?;
+        }
     }
     Ok(())
 }
@@ -681,7 +834,7 @@ fn the_intact_frames_of_every_broken_movie_are_sent() -> Result<()> {
         let setup = format!("SETUP {number}.mjpeg\n1\n RTSP/1.0 RTP/UDP {port}");
         if row.delivered.is_empty() {
             let reply = client.request(&setup)?;
-            assert_eq!(reply, "RTSP/1.0 404 Not Found\nCSeq: 1\nSession: 0\n", "{}", row.name);
+            assert_eq!(reply, "RTSP/1.0 404 Not Found\nCSeq: 1\nSession: 0", "{}", row.name);
             continue;
         }
         client.ok(&setup, 1, "\n")?;

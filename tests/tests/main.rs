@@ -12,6 +12,7 @@ mod mjpegfile;
 mod mjpegfilesrc;
 mod movie_forms;
 mod movie_program;
+mod odd_servers;
 mod pipelines;
 mod playback;
 mod player;

@@ -274,6 +274,37 @@ fn sender_reports_and_timestamps_have_the_same_clock() -> Result<()> {
     server.is_well()
 }
 
+/// The CNAME in the RTCP description that a viewer of a new server receives.
+fn cname() -> Result<String> {
+    let (_folder, mut server) = serve(20, &["--loop"])?;
+    let url = server.urls[0].clone();
+    let (rtp, rtcp) = sockets()?;
+    let port = rtp.local_addr()?.port();
+    let mut rtsp = RtspClient::connect(server.address()?)?;
+    rtsp.play(&url, &format!("RTP/AVP;unicast;client_port={port}-{}", port + 1))?;
+    let described = rtsp.request(&format!("DESCRIBE {url}"), "")?.body;
+    assert!(!described.to_ascii_lowercase().contains("cname"), "{described}");
+    let mut bytes = [0; 1500];
+    let have = rtcp.recv(&mut bytes)?;
+    // After a report of 28 bytes: the header and SSRC of a description, then an item of type CNAME.
+    let &[0x81, 202, _, _, _, _, _, _, 1, length, ref rest @ ..] = &bytes[28..have] else {
+        anyhow::bail!("no description: {:?}", &bytes[28..have])
+    };
+    server.is_well()?;
+    Ok(String::from_utf8(rest[..usize::from(length)].to_vec())?)
+}
+
+#[test]
+fn cname_is_random_and_does_not_name_the_machine() -> Result<()> {
+    let (one, two) = (cname()?, cname()?);
+    // RFC 7022 section 5: 96 random bits.
+    for name in [&one, &two] {
+        assert!(name.len() == 24 && name.bytes().all(|it| it.is_ascii_hexdigit()), "{name}");
+    }
+    assert_ne!(one, two);
+    Ok(())
+}
+
 #[test]
 fn the_server_waits_for_a_slow_viewer_and_others_play_on() -> Result<()> {
     // Far more in all than the kernel buffers for a connection.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Pauses, seeks and loops of viewers, and changes of the file while they play.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use gst::prelude::*;
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
@@ -110,6 +110,52 @@ fn a_source_that_waits_for_the_index_stops_at_once() -> Result<()> {
     let started = Instant::now();
     drop(pipeline);
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    Ok(())
+}
+
+#[test]
+fn a_movie_that_is_overwritten_while_it_plays_goes_on_with_its_new_frames_or_ends() -> Result<()> {
+    let folder = Folder::new()?;
+    let images = movies::images(400, "I420")?;
+    let (old, new) = images.split_at(200);
+    let (old, new) = (movies::movie(old)?, movies::movie(new)?);
+    let want = ffmpeg::file_checksums(&folder.file("plain", &images[200..].concat())?)?;
+    for options in [&["--loop"][..], &[]] {
+        let path = folder.file("movie.mjpeg", &old)?;
+        let arguments = options.iter().map(Into::into).chain([path.clone().into_os_string()]);
+        let mut server = Server::start::<std::ffi::OsString>(arguments, 1)?;
+        let url = server.urls[0].clone();
+        let of_thread = url.clone();
+        let watching =
+            std::thread::spawn(move || ffmpeg::stream_checksums_of_first(&of_thread, "tcp", 80));
+        let mut viewer = RtspClient::connect(server.address()?)?;
+        viewer.play(&url, "tcp")?;
+        viewer.receive_packets(20)?;
+        // Other frames in the same file, which is not truncated. A pass takes 10 s.
+        let file = OpenOptions::new().write(true).open(&path)?;
+        file.write_all_at(&new, 0)?;
+        let got = watching.join().map_err(|_| anyhow::anyhow!("panicked"))??;
+        let last = got.get(got.len().saturating_sub(20)..).unwrap_or_default();
+        let at = want.iter().position(|frame| Some(frame) == last.first());
+        let at = at.with_context(|| format!("{options:?}: an old frame: {}", got.len()))?;
+        assert_eq!(last, &want[at..at + 20], "{options:?}");
+        // Nothing but zeros: the movie ends, and new viewers are refused.
+        let started = Instant::now();
+        file.write_all_at(&vec![0; old.len().max(new.len())], 0)?;
+        viewer.receive_until_bye(started + Duration::from_secs(2))?;
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+        let described = format!("DESCRIBE {url}");
+        assert_eq!(RtspClient::connect(server.address()?)?.request(&described, "")?.status, 415);
+        // The movie is back.
+        file.set_len(0)?;
+        file.write_all_at(&old, 0)?;
+        wait_until("the movie to be described", LIMIT, || {
+            let client = RtspClient::connect(server.address().unwrap_or_default());
+            client.is_ok_and(|mut it| it.request(&described, "").is_ok_and(|it| it.status == 200))
+        });
+        RtspClient::connect(server.address()?)?.play(&url, "tcp")?;
+        server.is_well()?;
+    }
     Ok(())
 }
 

@@ -88,15 +88,25 @@ fn unplayable_files_are_refused_at_once() -> Result<()> {
         folder.file(&format!("{name}.mjpeg"), bytes)?;
     }
     folder.file("gone.mjpeg", b"")?;
-    let mut server = Server::start([folder.path()], rows.len() + 1)?;
+    let mut first = Server::start([folder.path()], rows.len() + 1)?;
     std::fs::remove_file(folder.path().join("gone.mjpeg"))?;
-    let mut rtsp = RtspClient::connect(server.address()?)?;
+    let mut rtsp = RtspClient::connect(first.address()?)?;
     for (name, status) in rows.iter().map(|row| (row.0, row.2)).chain([("gone", 404)]) {
-        let url = format!("rtsp://{}/{name}.mjpeg", server.address()?);
+        let url = format!("rtsp://{}/{name}.mjpeg", first.address()?);
         let started = Instant::now();
         assert_eq!(rtsp.request(&format!("DESCRIBE {url}"), "")?.status, status, "{name}");
         // Far below the 20 s of a stalled preroll, and enough on a busy machine.
         assert!(started.elapsed() < Duration::from_secs(3), "{name}: {:?}", started.elapsed());
+    }
+    first.is_well()?;
+    // SETUP without DESCRIBE, in a server that has not checked the movie.
+    let mut server = Server::start([folder.path()], rows.len())?;
+    for (name, status) in rows.iter().map(|row| (row.0, row.2)) {
+        let mut rtsp = RtspClient::connect(server.address()?)?;
+        let url = format!("rtsp://{}/{name}.mjpeg", server.address()?);
+        let transport = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n";
+        let reply = rtsp.request(&format!("SETUP {url}/stream=0"), transport)?;
+        assert_eq!(reply.status, status, "{name}");
     }
     server.is_well()
 }

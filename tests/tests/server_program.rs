@@ -4,9 +4,12 @@
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
-use mjpeg_rtsp_tests::programs::{Guard, Server, normalized, program, run};
+use mjpeg_rtsp_tests::programs::{Guard, Server, normalized, program, run, serve};
+use rustix::fs::{Mode, OFlags};
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -25,6 +28,48 @@ fn sigint_sigterm_and_sighup_end_it_with_exit_code_0() -> Result<()> {
 }
 
 #[test]
+fn a_signal_ends_every_viewers_movie_with_bye() -> Result<()> {
+    for signal in ["INT", "TERM", "HUP"] {
+        let (_folder, mut server) = serve(20, &["--loop"])?;
+        let mut viewer = RtspClient::connect(server.address()?)?;
+        viewer.play(&server.urls[0], "tcp")?;
+        viewer.receive_packets(10)?;
+        server.process().signal(signal)?;
+        viewer.receive_until_bye(Instant::now() + LIMIT)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_folder_of_many_movies_is_served_at_once_and_takes_no_time_when_idle() -> Result<()> {
+    const MOVIES: usize = 4000;
+    let folder = Folder::new()?;
+    let movie = folder.file("movie0.mjpeg", &movies::movie(&movies::images(1, "I420")?)?)?;
+    for number in 1..MOVIES {
+        std::fs::hard_link(&movie, folder.path().join(format!("movie{number}.mjpeg")))?;
+    }
+    let started = Instant::now();
+    let mut server = Server::start([folder.path()], MOVIES)?;
+    // Half as much on an idle machine, in a release build a tenth.
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    let mut rtsp = RtspClient::connect(server.address()?)?;
+    let url = format!("rtsp://{}/MOVIE{}.MJPEG", server.address()?, MOVIES - 1);
+    assert_eq!(rtsp.described_range(&url)?, "npt=0-0.05");
+    let started = Instant::now();
+    for _ in 0..20 {
+        rtsp.described_range(&url)?;
+    }
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    // The printed URLs must have been written.
+    mjpeg_rtsp_tests::pace(Duration::from_millis(500));
+    let before = server.cpu_time()?;
+    mjpeg_rtsp_tests::pace(Duration::from_secs(1));
+    let used = server.cpu_time()?.saturating_sub(before);
+    assert!(used <= Duration::from_millis(50), "{used:?} in an idle second");
+    server.is_well()
+}
+
+#[test]
 fn wrong_arguments_are_one_message_and_an_exit_code() -> Result<()> {
     let folder = Folder::new()?;
     let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(1, "I420")?)?)?;
@@ -35,7 +80,14 @@ fn wrong_arguments_are_one_message_and_an_exit_code() -> Result<()> {
     let usage = "\n\nUsage: mjpeg-rtsp-server [OPTIONS] [PATH]...\n\n\
                  For more information, try '--help'.";
     let clip = folder.file("clip.mp4", b"\0\0\0\x20ftypisom")?.to_string_lossy().into_owned();
-    let rows: [(&[&str], i32, &str); 8] = [
+    let rows: [(&[&str], i32, &str); 9] = [
+        (
+            // An address for documentation (RFC 5737), which no machine has.
+            &["--listen", "192.0.2.1:8554", &movie],
+            1,
+            "ERROR cannot listen on 192.0.2.1:8554: Cannot assign requested address (os error 99); \
+             this machine does not have that address: choose another with --listen",
+        ),
         (
             &["--listen", "127.0.0.1:0", &clip],
             1,
@@ -93,6 +145,33 @@ fn wrong_arguments_are_one_message_and_an_exit_code() -> Result<()> {
         assert!(done.stdout.is_empty(), "{message}");
     }
     Ok(())
+}
+
+#[test]
+fn a_subfolder_that_cannot_be_read_is_skipped_with_a_warning() -> Result<()> {
+    let folder = Folder::new()?;
+    folder.file("movie.mjpeg", &movies::movie(&movies::images(1, "I420")?)?)?;
+    // Nobody can read a folder whose path is longer than 4096 bytes; root can read all others.
+    let name = "d".repeat(250);
+    let mut deep = rustix::fs::open(folder.path(), OFlags::DIRECTORY, Mode::empty())?;
+    for _ in 0..17 {
+        rustix::fs::mkdirat(&deep, &name, Mode::RWXU)?;
+        deep = rustix::fs::openat(&deep, &name, OFlags::DIRECTORY, Mode::empty())?;
+    }
+    let closed = folder.path().join("closed");
+    std::fs::create_dir(&closed)?;
+    std::fs::set_permissions(&closed, Permissions::from_mode(0o000))?;
+    let can_read = std::fs::read_dir(&closed).is_ok();
+    let mut server = Server::start([folder.path()], 1)?;
+    assert!(server.urls[0].ends_with("/movie.mjpeg"), "{:?}", server.urls);
+    server.wait_for_log("skipped: ", LIMIT);
+    let log = server.log()?;
+    assert!(log.contains("File name too long (os error 36)"), "{log}");
+    assert!(can_read || log.contains("Permission denied (os error 13)"), "{log}");
+    let range = RtspClient::connect(server.address()?)?.described_range(&server.urls[0])?;
+    assert_eq!(range, "npt=0-0.05");
+    std::fs::set_permissions(&closed, Permissions::from_mode(0o700))?;
+    server.is_well()
 }
 
 #[test]

@@ -137,8 +137,8 @@ impl Borders {
         });
     }
 
-    /// Calls `f` with the data of type `mask` that passes `pad`; data for which it returns false are
-    /// dropped.
+    /// Calls `f` with the buffers and events of type `mask` that pass `pad`; those for which it returns
+    /// false are dropped.
     pub fn filter_pad(
         &self,
         pad: &gst::Pad,
@@ -150,8 +150,8 @@ impl Borders {
         pad.add_probe(mask, move |_, info| {
             let mut keep = true;
             borders.run(&border, || keep = f(info));
-            // The binding consumes what is not kept, and GStreamer 1.22 reports a missing object if it is
-            // to drop what has been consumed.
+            // Not Drop: the bindings free the data then, and GStreamer 1.22.0 frees it once more, which
+            // is a critical message for each packet.
             if keep { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Handled }
         });
     }

@@ -2,6 +2,7 @@
 //! The player's state machine.
 
 use super::border::{self, Border, Borders};
+use super::endless;
 use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind};
 use super::images;
@@ -371,6 +372,7 @@ impl Player {
         if thread.is_err() {
             let _ = playbin.set_state(state);
         } else if end.recv_timeout(CLOSE_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+            endless::shut_down(playbin);
             if let Some(bus) = playbin.bus() {
                 bus.set_flushing(true);
             }
@@ -449,6 +451,7 @@ impl Player {
     fn announce(&self, pending: Command) {
         self.pending.set(Some(pending));
         self.commands.set(self.commands.get() + 1);
+        endless::watch_command(&self.obj());
         if self.protocol.get() == Protocol::Rtsp {
             // labrtspsrc has this timeout itself, rtspsrc one for each of its requests.
             let number = self.commands.get();
@@ -580,10 +583,12 @@ impl Player {
                 self.set_state(State::Ready);
                 self.obj().emit_by_name::<()>("end-of-movie", &[]);
             }
-            // rtspsrc warns of a closed connection, then ends the stream as at the movie's end.
+            // rtspsrc warns of a closed connection, then ends the stream as at the movie's end. It
+            // has the same warning for a packet of no bytes, which it ignores.
             MessageView::Warning(warning)
                 if warning.error().matches(gst::ResourceError::Read)
-                    && self.protocol.get() == Protocol::Rtsp =>
+                    && self.protocol.get() == Protocol::Rtsp
+                    && !warning.debug().is_some_and(|it| it.contains("Short message received")) =>
             {
                 let failure = self.progress.borrow().connection_closed();
                 self.fail(&failure);

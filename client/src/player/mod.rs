@@ -14,6 +14,7 @@
 
 mod border;
 mod connecting;
+mod endless;
 pub mod engine;
 mod exchange;
 mod explain;
@@ -29,6 +30,7 @@ mod play_reply;
 mod progress;
 mod protocol_log;
 mod recorder;
+mod rtp_filter;
 mod rtsp_monitor;
 mod running_time;
 mod seek_filter;
@@ -247,6 +249,7 @@ impl Player {
         }
         let player: Self = glib::Object::new();
         player.imp().open(&uri, options);
+        endless::watch(&player);
         Ok(player)
     }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Setup of the source elements, which exchange messages with servers.
 
-use super::rtsp_monitor;
 use super::statistics::Collector;
 use super::{Borders, Options, Transport};
+use super::{rtp_filter, rtsp_monitor};
 use gst::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -100,6 +100,7 @@ fn set_up_rtsp(
     let (collector, signal_borders) = (collector.clone(), borders.clone());
     borders.on_signal(source, "new-manager", "rtsp-manager", move |values| {
         let manager = values.get(1)?.get::<gst::Element>().ok()?;
+        rtp_filter::watch(&manager, &signal_borders);
         let (collector, borders) = (collector.clone(), signal_borders.clone());
         signal_borders.on_signal(
             &manager,

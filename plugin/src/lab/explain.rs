@@ -119,6 +119,9 @@ fn header_line(line: &str, reply: bool) -> String {
     {
         let noun = if digits == "1" { "frame" } else { "frames" };
         format!("the movie has {digits} {noun}")
+    } else if lower.starts_with("totalsendpacketcount") {
+        let noun = if digits == "1" { "packet" } else { "packets" };
+        format!("the server has sent {digits} {noun}")
     } else if lower.starts_with("totaltime") {
         format!("the movie takes {value} s")
     } else if lower.starts_with("a=framerate") {
@@ -295,7 +298,27 @@ mod tests {
     #[test]
     fn every_line_of_a_request_is_explained() {
         // A request, a part of each line's sentence, and a part of each remark.
-        let rows: [(&str, &[&str], &[&str]); 5] = [
+        let rows: [(&str, &[&str], &[&str]); 9] = [
+            (
+                "FASTFORWARD",
+                &["unknown method"],
+                &["here: unknown method", "received \"\"", NO_BLANK],
+            ),
+            (
+                "SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1",
+                &["SETUP without an RTP port", "request number 1"],
+                &["here: SETUP without an RTP port", NO_BLANK],
+            ),
+            (
+                "SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 70000",
+                &["not from 1024 to 65535", "request number 1", "port 70000"],
+                &["here: the RTP port in SETUP is not from 1024 to 65535", NO_BLANK],
+            ),
+            (
+                "SETUP movie.Mjpeg RTSP/1.0\nTransport: RTP/UDP; client_port= 25000",
+                &["no sequence number", "port 25000"],
+                &["here: no sequence number", "\"CSeq: N\" in the second line", NO_BLANK],
+            ),
             (
                 "SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 25000",
                 &["open movie.Mjpeg", "request number 1", "port 25000"],
@@ -380,6 +403,7 @@ mod tests {
             ("Frames: 60", "the movie has 60 frames"),
             ("TotalFrame: 1", "the movie has 1 frame"),
             ("X-TotalFrames: 2", "the movie has 2 frames"),
+            ("TotalSendPacketCount: 7", "the server has sent 7 packets"),
         ] {
             assert_eq!(header_line(line, true), want, "{line}");
         }

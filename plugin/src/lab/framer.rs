@@ -2,7 +2,7 @@
 //! Splits the bytes of a connection into requests. Most lab clients do not end a request with a blank
 //! line, so that a pause ends it too. The caller reports pauses; this code reads no clocks.
 
-use super::{Method, Request};
+use super::{Method, Request, RequestError};
 
 /// The longest request, in bytes.
 pub const MAX_REQUEST: usize = 4 * 1024;
@@ -18,8 +18,22 @@ pub enum FramerError {
     NotText(u8),
 }
 
+/// How long no byte has been received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pause {
+    /// More bytes may follow at once.
+    #[default]
+    None,
+    /// Long enough that a request which lacks nothing has ended.
+    Short,
+    /// Long enough that a request which lacks a sequence number or a port has ended too. A client
+    /// may send the lines of a request one by one, and the second one only when the first one has
+    /// been acknowledged.
+    Long,
+}
+
 /// Splits the bytes of a connection into requests.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Framer {
     buffer: String,
 }
@@ -48,15 +62,18 @@ impl Framer {
     }
 
     /// Takes the next complete request. It ends with a blank line, or before a line that starts with a
-    /// method. If `quiet` is set (no bytes have been received for a while), it also ends with the
-    /// last received byte, if it can be parsed.
-    pub fn next_request(&mut self, quiet: bool) -> Option<String> {
+    /// method. A pause ends it too; see [`Pause`].
+    pub fn next_request(&mut self, pause: Pause) -> Option<String> {
         // Line ends between requests are ignored.
         let start = self.buffer.len() - self.buffer.trim_start_matches(['\r', '\n']).len();
         self.buffer.drain(..start);
         let end = self.end()?.or_else(|| {
-            let whole = quiet && Request::parse(&self.buffer).is_ok();
-            whole.then_some(self.buffer.len())
+            let ended = match pause {
+                Pause::None => false,
+                Pause::Short => !lacks_lines(&self.buffer),
+                Pause::Long => true,
+            };
+            ended.then_some(self.buffer.len())
         })?;
         Some(self.buffer.drain(..end).collect())
     }
@@ -83,5 +100,15 @@ impl Framer {
             at += line.len();
         }
         Some(None)
+    }
+}
+
+/// Whether a text lacks something that further lines may contain.
+fn lacks_lines(text: &str) -> bool {
+    let Err((error, _, cseq)) = Request::parse(text) else { return false };
+    match error {
+        RequestError::SequenceNumber | RequestError::NoPort => true,
+        RequestError::Method => cseq.is_none(),
+        RequestError::File | RequestError::Port => false,
     }
 }

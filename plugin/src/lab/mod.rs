@@ -15,6 +15,8 @@ mod request;
 mod tests;
 
 pub use explain::{Explanation, explain_reply, explain_request, explain_rtp};
-pub use framer::{Framer, FramerError, MAX_REQUEST};
+pub use framer::{Framer, FramerError, MAX_REQUEST, Pause};
 pub use reply::{Description, Reply, ReplyError, Status};
-pub use request::{Dialect, LineEnd, LineFormat, Method, Request, RequestError, RequestForm};
+pub use request::{
+    Dialect, FourthLine, LineEnd, LineFormat, MIN_PORT, Method, Request, RequestError, RequestForm,
+};

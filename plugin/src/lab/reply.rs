@@ -9,7 +9,7 @@ use super::{LineEnd, LineFormat};
 pub enum Status {
     /// 200, in the lab `OK_200`.
     Ok,
-    /// 400: the method or the port is missing.
+    /// 400: the sequence number, the movie or the port is missing or invalid.
     BadRequest,
     /// 404, in the lab `FILE_NOT_FOUND_404`.
     NotFound,
@@ -50,21 +50,21 @@ impl Status {
         }
     }
 
-    /// Writes a reply: three lines with the line ends of the request, the last one included, and a
-    /// blank line only if the request had one. `session` has six digits; in errors it is 0. Errors
-    /// in reply to CRLF lines without a blank line, which Java clients send, have only the first
-    /// line.
+    /// The lines of a reply: three. `session` has six digits; in errors it is 0. Errors in reply to
+    /// CRLF lines without a blank line, which Java clients send, have only the first line.
+    pub fn lines(self, cseq: u64, session: u32, line_format: LineFormat) -> Vec<String> {
+        let first = format!("RTSP/1.0 {} {}", self.code(), self.reason());
+        let ok = self == Self::Ok;
+        if !ok && line_format.line_end == LineEnd::CrLf && !line_format.blank_line {
+            return vec![first];
+        }
+        let session = if ok { session } else { 0 };
+        vec![first, format!("CSeq: {cseq}"), format!("Session: {session}")]
+    }
+
+    /// Writes a reply with these [`lines`](Self::lines), in the format of the request.
     pub fn write(self, cseq: u64, session: u32, line_format: LineFormat) -> String {
-        let end = line_format.line_end.as_str();
-        let (code, reason) = (self.code(), self.reason());
-        let blank = if line_format.blank_line { end } else { "" };
-        if self == Self::Ok {
-            return format!("RTSP/1.0 200 OK{end}CSeq: {cseq}{end}Session: {session}{end}{blank}");
-        }
-        if line_format.line_end == LineEnd::CrLf && !line_format.blank_line {
-            return format!("RTSP/1.0 {code} {reason}{end}");
-        }
-        format!("RTSP/1.0 {code} {reason}{end}CSeq: {cseq}{end}Session: 0{end}{blank}")
+        line_format.join(&self.lines(cseq, session, line_format))
     }
 }
 

@@ -102,9 +102,63 @@ impl LineEnd {
 pub struct LineFormat {
     /// Line end of the first line.
     pub line_end: LineEnd,
+    /// Whether the last line has a line end. The textbook's client writes none, and some clients
+    /// take what follows the last blank of a reply as the session.
+    pub final_line_end: bool,
     /// Whether the request ended with a blank line.
     pub blank_line: bool,
 }
+
+impl LineFormat {
+    /// Joins lines in this format.
+    pub fn join(self, lines: &[String]) -> String {
+        let end = self.line_end.as_str();
+        let last = if self.final_line_end { end } else { "" };
+        let blank = if self.blank_line { end } else { "" };
+        [&lines.join(end), last, blank].concat()
+    }
+}
+
+/// The fourth line that some clients read in the reply to SETUP. Other clients must not get it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FourthLine {
+    /// `Frames: N`, for clients that write `RTSP/1.4`.
+    Frames,
+    /// `TotalFrame: N`, for clients that write `CSeq 1` without a colon. They also read
+    /// `TotalSendPacketCount: N` in the reply to TEARDOWN.
+    TotalFrame,
+}
+
+impl FourthLine {
+    /// The fourth line that the client which wrote these lines reads.
+    fn of(lines: &[&str]) -> Option<Self> {
+        let first = lines.first().copied().unwrap_or_default().to_ascii_uppercase();
+        let has_no_colon = |line: &&str| is_like_cseq(line) && !line.contains(':');
+        if first.ends_with("RTSP/1.4") {
+            Some(Self::Frames)
+        } else if lines.iter().skip(1).any(has_no_colon) {
+            Some(Self::TotalFrame)
+        } else {
+            None
+        }
+    }
+
+    /// The line in the reply to SETUP.
+    pub fn in_setup(self, frames: u64) -> String {
+        match self {
+            Self::Frames => format!("Frames: {frames}"),
+            Self::TotalFrame => format!("TotalFrame: {frames}"),
+        }
+    }
+
+    /// The line in the reply to TEARDOWN, if there is one.
+    pub fn in_teardown(self, packets: u64) -> Option<String> {
+        (self == Self::TotalFrame).then(|| format!("TotalSendPacketCount: {packets}"))
+    }
+}
+
+/// The lowest RTP port that a request may state: lower ones belong to system services.
+pub const MIN_PORT: u16 = 1024;
 
 /// The kind of client that writes requests like this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,11 +175,12 @@ impl Dialect {
     /// The dialect of a request.
     pub fn of(text: &str) -> Self {
         let second = text.lines().nth(1).unwrap_or_default();
-        if !second.contains(|c: char| c.is_ascii_alphabetic()) {
+        let has = |kind: fn(&char) -> bool| second.contains(|c| kind(&c));
+        if has(char::is_ascii_digit) && !has(char::is_ascii_alphabetic) {
             return Self::Seed;
         }
         match line_format_of(text) {
-            LineFormat { line_end: LineEnd::CrLf, blank_line: false } => Self::Java,
+            LineFormat { line_end: LineEnd::CrLf, blank_line: false, .. } => Self::Java,
             _ => Self::Textbook,
         }
     }
@@ -146,6 +201,7 @@ pub(super) fn line_format_of(text: &str) -> LineFormat {
             Some((first, _)) if first.ends_with('\r') => LineEnd::CrLf,
             _ => LineEnd::Lf,
         },
+        final_line_end: text.ends_with('\n'),
         blank_line: text.ends_with("\n\n") || text.ends_with("\n\r\n"),
     }
 }
@@ -169,6 +225,8 @@ pub struct Request {
     pub start_frame: Option<u64>,
     /// The properties that the reply adopts.
     pub line_format: LineFormat,
+    /// The fourth line that the client reads, if it reads one.
+    pub fourth_line: Option<FourthLine>,
 }
 
 /// Why a text is not a request.
@@ -183,8 +241,11 @@ pub enum RequestError {
     /// SETUP without a movie.
     #[error("SETUP without a movie")]
     File,
-    /// SETUP without a port, or with an invalid one.
+    /// SETUP without a port.
     #[error("SETUP without an RTP port")]
+    NoPort,
+    /// The port in SETUP is too low or too high.
+    #[error("the RTP port in SETUP is not from {MIN_PORT} to 65535")]
     Port,
 }
 
@@ -210,14 +271,12 @@ impl Request {
         let method = words.next().and_then(Method::of).ok_or(RequestError::Method)?;
         let file = words.next().and_then(file_name);
         let cseq = cseq.ok_or(RequestError::SequenceNumber)?;
-        let rtp_port = (method == Method::Setup).then(|| port(lines)).flatten();
+        let mut rtp_port = None;
         if method == Method::Setup {
             if file.is_none() {
                 return Err(RequestError::File);
             }
-            if rtp_port.is_none() {
-                return Err(RequestError::Port);
-            }
+            rtp_port = Some(port(lines)?);
         }
         let value = |name: &str| header(lines, name);
         Ok(Self {
@@ -231,6 +290,7 @@ impl Request {
                 .filter(|at| (0.0..=1.0).contains(at)),
             start_frame: value("startpoint").and_then(|text| text.parse().ok()),
             line_format,
+            fourth_line: FourthLine::of(lines),
         })
     }
 }
@@ -257,15 +317,28 @@ fn file_name(word: &str) -> Option<String> {
 
 /// All integers in a line, in order.
 pub(super) fn integers(line: &str) -> impl DoubleEndedIterator<Item = u64> {
-    line.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok())
+    digits(line).filter_map(|digits| digits.parse().ok())
+}
+
+/// All runs of digits in a line, in order.
+fn digits(line: &str) -> impl DoubleEndedIterator<Item = &str> {
+    line.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty())
 }
 
 /// The first integer in the first line that starts like CSeq, in any spelling that was seen; without
-/// such a line, in the second line.
+/// such a line, in the second line, unless that is another header.
 fn sequence_number(lines: &[&str]) -> Option<u64> {
     let named = lines.iter().skip(1).find(|line| is_like_cseq(line)).copied();
-    let line = named.or_else(|| lines.get(1).copied())?;
-    integers(line).next()
+    let second = || lines.get(1).copied().filter(|line| !is_other_header(line));
+    integers(named.or_else(second)?).next()
+}
+
+/// Whether a line has a header other than CSeq.
+fn is_other_header(line: &str) -> bool {
+    const NAMES: [&str; 5] = ["transport", "session", "x-seek", "startpoint", "prefer"];
+    let line = line.to_ascii_lowercase();
+    NAMES.iter().any(|name| line.starts_with(name))
+        || ["client_port", "rtp/", "rtsp/"].iter().any(|part| line.contains(part))
 }
 
 /// Whether a line starts with CSeq or a misspelling of it.
@@ -276,16 +349,18 @@ pub(super) fn is_like_cseq(line: &str) -> bool {
 }
 
 /// The port after `client_port` and `=`; without these, the last integer in the third line.
-fn port(lines: &[&str]) -> Option<u16> {
+fn port(lines: &[&str]) -> Result<u16, RequestError> {
     let named = lines.iter().find_map(|line| {
         let at = line.to_ascii_lowercase().find("client_port")?;
         line.get(at..)?.split_once('=').map(|(_, value)| value)
     });
+    let third = lines.get(2).copied().unwrap_or_default();
     let number = match named {
-        Some(value) => integers(value).next(),
-        None => lines.get(2).and_then(|line| integers(line).next_back()),
+        Some(value) => digits(value).next(),
+        None => digits(third).next_back(),
     };
-    number.and_then(|port| u16::try_from(port).ok())
+    let port = number.ok_or(RequestError::NoPort)?.parse().map_err(|_| RequestError::Port)?;
+    if port < MIN_PORT { Err(RequestError::Port) } else { Ok(port) }
 }
 
 /// The forms in which our client writes requests. A lab server understands at least one of them.

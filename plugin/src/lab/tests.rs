@@ -14,72 +14,76 @@ fn request(method: Method, file: Option<&str>, cseq: u64) -> Request {
         session: None,
         seek: None,
         start_frame: None,
-        line_format: LineFormat { line_end: LineEnd::Lf, blank_line: false },
+        line_format: LF,
+        fourth_line: None,
     }
 }
 
-fn setup(cseq: u64, port: u16, line_end: LineEnd, blank_line: bool) -> Request {
-    Request {
-        rtp_port: Some(port),
-        line_format: LineFormat { line_end, blank_line },
-        ..request(Method::Setup, Some("movie.Mjpeg"), cseq)
-    }
+/// LF between the lines, and none at the end.
+const LF: LineFormat =
+    LineFormat { line_end: LineEnd::Lf, final_line_end: false, blank_line: false };
+
+/// Line end after each line, the last one included.
+const LF_END: LineFormat = LineFormat { final_line_end: true, ..LF };
+/// The same with a blank line.
+const LF_BLANK: LineFormat = LineFormat { blank_line: true, ..LF_END };
+const CRLF_END: LineFormat = LineFormat { line_end: LineEnd::CrLf, ..LF_END };
+const CRLF_BLANK: LineFormat = LineFormat { line_end: LineEnd::CrLf, ..LF_BLANK };
+
+fn setup(cseq: u64, port: u16, line_format: LineFormat) -> Request {
+    let rtp_port = Some(port);
+    Request { rtp_port, line_format, ..request(Method::Setup, Some("movie.Mjpeg"), cseq) }
 }
 
-fn session(mut request: Request, session: u64, line_end: LineEnd, blank_line: bool) -> Request {
+fn session(mut request: Request, session: u64) -> Request {
     request.session = Some(session);
-    request.line_format = LineFormat { line_end, blank_line };
     request
 }
 
 #[test]
 fn every_form_of_request_is_parsed() {
-    use LineEnd::{CrLf, Lf};
     let play = |cseq| request(Method::Play, Some("movie.Mjpeg"), cseq);
     let bare = |method, cseq| request(method, None, cseq);
     let rows: Vec<(&str, &str, Request)> = vec![
         (
             "textbook SETUP",
             "SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 25000",
-            setup(1, 25000, Lf, false),
+            setup(1, 25000, LF),
         ),
         (
             "textbook PLAY",
             "PLAY movie.Mjpeg RTSP/1.0\nCSeq: 2\nSession: 123456",
-            session(play(2), 123_456, Lf, false),
+            session(play(2), 123_456),
         ),
         (
             "with a line end",
             "SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 25000\n",
-            setup(1, 25000, Lf, false),
+            setup(1, 25000, LF_END),
         ),
         (
             "with a blank line",
             "SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 25000\n\n",
-            setup(1, 25000, Lf, true),
+            setup(1, 25000, LF_BLANK),
         ),
         (
             "CRLF with a blank line",
             "SETUP movie.Mjpeg RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/UDP;client_port=25000\r\n\r\n",
-            setup(1, 25000, CrLf, true),
+            setup(1, 25000, CRLF_BLANK),
         ),
         (
             "Java SETUP",
             "SETUP movie.Mjpeg RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/UDP; client_port= 25000\r\n",
-            setup(1, 25000, CrLf, false),
+            setup(1, 25000, CRLF_END),
         ),
         (
             "Java PAUSE of two lines",
             "PAUSE movie.Mjpeg RTSP/1.0\r\nCSeq: 3\r\n",
-            Request {
-                line_format: LineFormat { line_end: CrLf, blank_line: false },
-                ..request(Method::Pause, Some("movie.Mjpeg"), 3)
-            },
+            Request { line_format: CRLF_END, ..request(Method::Pause, Some("movie.Mjpeg"), 3) },
         ),
         (
             "seed SETUP",
             "SETUP movie.mjpeg\n1\n RTSP/1.0 RTP/UDP 5008",
-            Request { file: Some("movie.mjpeg".into()), ..setup(1, 5008, Lf, false) },
+            Request { file: Some("movie.mjpeg".into()), ..setup(1, 5008, LF) },
         ),
         ("seed PLAY", "PLAY \n2", bare(Method::Play, 2)),
         ("seed PAUSE", "PAUSE \n3", bare(Method::Pause, 3)),
@@ -87,70 +91,75 @@ fn every_form_of_request_is_parsed() {
         (
             "seed with blanks",
             "SETUP movie.Mjpeg\n 1 \n RTSP/1.0 RTP/UDP 25000",
-            setup(1, 25000, Lf, false),
+            setup(1, 25000, LF),
         ),
         ("seed PLAY with blanks", "PLAY \n 2", bare(Method::Play, 2)),
         (
             "other capitals and blanks",
             "setup movie.Mjpeg RTSP/1.0 \nCSeq: 1 \nTRANSPORT: RTP/UDP; Client_port = 25000",
-            setup(1, 25000, Lf, false),
+            setup(1, 25000, LF),
         ),
         (
             "no semicolon",
             "SETUP movie.Mjpeg RTSP/2.0\nCseq: 1\nTransport: RTP/UDP client_port=25000",
-            setup(1, 25000, Lf, false),
+            setup(1, 25000, LF),
         ),
         (
             "TCP in the transport",
             "SETUP movie.Mjpeg RTSP/1.0\nSEeq: 1\nTransport: TCP/UDP ; client_port= 25000",
-            setup(1, 25000, Lf, false),
+            setup(1, 25000, LF),
         ),
         (
             "CSeq misspelt",
             "SETUP movie.Mjpeg RTSP/1.0\nCseg: 1\nTransport: RTP/UDP; client_port= 25000",
-            setup(1, 25000, Lf, false),
+            setup(1, 25000, LF),
         ),
         (
             "CSeq without a colon",
-            "SETUP movie.Mjpeg RTSP/1.0\nCSeq 1\nTransport: RTP/UDP; client_port= 25000",
-            setup(1, 25000, Lf, false),
+            "SETUP movie.Mjpeg RTSP/1.0\nCSeq 1\nTransport RTP/UDP; client_port= 25000",
+            Request { fourth_line: Some(FourthLine::TotalFrame), ..setup(1, 25000, LF) },
+        ),
+        (
+            "version 1.4",
+            "SETUP movie.Mjpeg RTSP/1.4\nCSeq: 1\nTransport: RTP/UDP; client_port= 25000",
+            Request { fourth_line: Some(FourthLine::Frames), ..setup(1, 25000, LF) },
         ),
         (
             "session before the sequence number",
             "PLAY movie.Mjpeg RTSP/1.0\nSESSION: 123456\nSEQ: 7",
-            session(play(7), 123_456, Lf, false),
+            session(play(7), 123_456),
         ),
         (
             "no blank between name and version",
             "PLAY movie.MjpegRTSP/2.0\nCSeq: 2\nSession: 123456",
-            session(play(2), 123_456, Lf, false),
+            session(play(2), 123_456),
         ),
         (
             "a URL instead of the name",
             "PLAY rtsp://127.0.0.1/movie.Mjpeg RTSP/1.0\nCSeq: 2\nSession: 123456",
-            session(play(2), 123_456, Lf, false),
+            session(play(2), 123_456),
         ),
         (
             "STOP",
             "STOP movie.Mjpeg RTSP/1.0\nCSeq: 4\nSession: 123456",
-            session(request(Method::Teardown, Some("movie.Mjpeg"), 4), 123_456, Lf, false),
+            session(request(Method::Teardown, Some("movie.Mjpeg"), 4), 123_456),
         ),
         (
             "a fourth line",
             "SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 25000\nPrefer: SD",
-            setup(1, 25000, Lf, false),
+            setup(1, 25000, LF),
         ),
         (
             "start point",
             "PLAY movie.Mjpeg RTSP/1.0\nCSeq: 2\nSession: 123456\nStartpoint: 57",
-            Request { start_frame: Some(57), ..session(play(2), 123_456, Lf, false) },
+            Request { start_frame: Some(57), ..session(play(2), 123_456) },
         ),
         (
             "seek",
             "SEEK movie.Mjpeg RTSP/1.0\nCSeq: 2\nSession: 123456\nX-Seek: 0.42",
             Request {
                 seek: Some(0.42),
-                ..session(request(Method::Seek, Some("movie.Mjpeg"), 2), 123_456, Lf, false)
+                ..session(request(Method::Seek, Some("movie.Mjpeg"), 2), 123_456)
             },
         ),
         ("speed", "SPEED_0_5X\nCSeq: 9", bare(Method::Speed(1), 9)),
@@ -163,7 +172,7 @@ fn every_form_of_request_is_parsed() {
         for byte in text.as_bytes() {
             framer.push(&[*byte]).unwrap();
         }
-        let framed = framer.next_request(true).unwrap();
+        let framed = framer.next_request(Pause::Short).unwrap();
         assert_eq!(Request::parse(&framed), Ok(want), "{name}, framed");
     }
 }
@@ -175,6 +184,7 @@ fn dialects_are_recognised() {
         ("PLAY m RTSP/1.0\r\nCSeq: 2\r\nSession: 1\r\n\r\n", "textbook"),
         ("PLAY m RTSP/1.0\r\nCSeq: 2\r\nSession: 1\r\n", "java"),
         ("PLAY \n2", "seed"),
+        ("FASTFORWARD", "textbook"),
         ("SETUP m\n 1 \n RTSP/1.0 RTP/UDP 25000", "seed"),
     ];
     for (text, name) in rows {
@@ -191,7 +201,19 @@ fn what_is_not_a_request_is_refused_with_the_reason() {
         ("PLAY movie.Mjpeg RTSP/1.0\nCSeq: x", RequestError::SequenceNumber, None),
         ("SETUP\n1\n RTSP/1.0 RTP/UDP 5008", RequestError::File, Some(1)),
         ("SETUP RTSP/1.0\nCSeq: 1\nTransport: client_port= 5", RequestError::File, Some(1)),
-        ("SETUP a RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP", RequestError::Port, Some(1)),
+        ("SETUPP a RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP", RequestError::Method, Some(1)),
+        ("FASTFORWARD", RequestError::Method, None),
+        (
+            "SETUP a RTSP/1.0\nTransport: RTP/UDP; client_port= 25000",
+            RequestError::SequenceNumber,
+            None,
+        ),
+        ("SETUP a\n RTSP/1.0 RTP/UDP 5008", RequestError::SequenceNumber, None),
+        ("PLAY a RTSP/1.0\nSession: 123456", RequestError::SequenceNumber, None),
+        ("SETUP a RTSP/1.0\nCSeq: 1", RequestError::NoPort, Some(1)),
+        ("SETUP a RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP", RequestError::NoPort, Some(1)),
+        ("SETUP a RTSP/1.0\nCSeq: 1\nTransport: client_port= x", RequestError::NoPort, Some(1)),
+        ("SETUP a RTSP/1.0\nCSeq: 1\nTransport: client_port= 80", RequestError::Port, Some(1)),
         ("SETUP a RTSP/1.0\nCSeq: 1\nTransport: client_port= 70000", RequestError::Port, Some(1)),
     ];
     for (text, error, cseq) in rows {
@@ -202,33 +224,46 @@ fn what_is_not_a_request_is_refused_with_the_reason() {
 
 #[test]
 fn requests_are_split_at_their_ends() {
+    use Pause::{Long, None, Short};
     let one = "SETUP m.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 25000";
     let two = "PLAY m.Mjpeg RTSP/1.0\nCSeq: 2\nSession: 123456";
-    // Received bytes, whether there is a pause after them, and the requests.
-    let rows: Vec<(&str, String, bool, Vec<String>)> = vec![
-        ("nothing yet", one.into(), false, vec![]),
-        ("a pause", one.into(), true, vec![one.into()]),
-        ("blank line", format!("{one}\n\n"), false, vec![format!("{one}\n\n")]),
-        ("blank line, CRLF", "PLAY \r\n2\r\n\r\n".into(), false, vec!["PLAY \r\n2\r\n\r\n".into()]),
-        ("next method", format!("{one}\n{two}"), false, vec![format!("{one}\n")]),
-        ("both, then a pause", format!("{one}\n{two}"), true, vec![format!("{one}\n"), two.into()]),
+    let half = "SETUP m.Mjpeg RTSP/1.0\nCSeq: 1\n";
+    let unknown = "NEXT m.Mjpeg RTSP/1.0\nCSeq: 2\nSession: 123456";
+    // Received bytes, the pause after them, and the requests.
+    let rows: Vec<(&str, String, Pause, Vec<String>)> = vec![
+        ("nothing yet", one.into(), None, vec![]),
+        ("a pause", one.into(), Short, vec![one.into()]),
+        ("blank line", format!("{one}\n\n"), None, vec![format!("{one}\n\n")]),
+        ("blank line, CRLF", "PLAY \r\n2\r\n\r\n".into(), None, vec!["PLAY \r\n2\r\n\r\n".into()]),
+        ("next method", format!("{one}\n{two}"), None, vec![format!("{one}\n")]),
+        (
+            "both, then a pause",
+            format!("{one}\n{two}"),
+            Short,
+            vec![format!("{one}\n"), two.into()],
+        ),
         (
             "seed, twice",
             "PLAY \n2\nPAUSE \n3".into(),
-            true,
+            Short,
             vec!["PLAY \n2\n".into(), "PAUSE \n3".into()],
         ),
-        ("line ends between", format!("\r\n\n{two}\n\n\n\r\n"), false, vec![format!("{two}\n\n")]),
-        ("half a request", "SETUP m.Mjpeg RTSP/1.0\nCSeq: 1\n".into(), true, vec![]),
-        ("half a word", "PLAY m\nCSeq: 2\nPLA".into(), false, vec![]),
-        ("garbage waits", "hello".into(), true, vec![]),
-        ("garbage and a blank line", "hello\n\n".into(), false, vec!["hello\n\n".into()]),
-        ("only line ends", "\r\n\r\n".into(), true, vec![]),
+        ("line ends between", format!("\r\n\n{two}\n\n\n\r\n"), None, vec![format!("{two}\n\n")]),
+        ("half a request", half.into(), Short, vec![]),
+        ("half a request that does not go on", half.into(), Long, vec![half.into()]),
+        ("unknown method", unknown.into(), Short, vec![unknown.into()]),
+        ("unknown method without a number", "FASTFORWARD".into(), Short, vec![]),
+        ("the same, longer", "FASTFORWARD".into(), Long, vec!["FASTFORWARD".into()]),
+        ("faulty port", one.replace("25000", "70000"), Short, vec![one.replace("25000", "70000")]),
+        ("half a word", "PLAY m\nCSeq: 2\nPLA".into(), None, vec![]),
+        ("garbage", "hello".into(), Long, vec!["hello".into()]),
+        ("garbage and a blank line", "hello\n\n".into(), None, vec!["hello\n\n".into()]),
+        ("only line ends", "\r\n\r\n".into(), Long, vec![]),
     ];
-    for (name, sent, quiet, want) in rows {
+    for (name, sent, pause, want) in rows {
         let mut framer = Framer::default();
         framer.push(sent.as_bytes()).unwrap();
-        let got: Vec<String> = std::iter::from_fn(|| framer.next_request(quiet)).collect();
+        let got: Vec<String> = std::iter::from_fn(|| framer.next_request(pause)).collect();
         assert_eq!(got, want, "{name}");
     }
 }
@@ -246,30 +281,28 @@ fn bytes_that_are_not_text_and_endless_requests_are_errors() {
 
 #[test]
 fn replies_have_exact_bytes() {
-    let line_format = |line_end, blank_line| LineFormat { line_end, blank_line };
-    let (lf, crlf) = (line_format(LineEnd::Lf, false), line_format(LineEnd::CrLf, false));
+    let crlf = LineFormat { final_line_end: false, ..CRLF_END };
     let rows = [
-        (Status::Ok, lf, "RTSP/1.0 200 OK\nCSeq: 1\nSession: 539239\n"),
-        (Status::Ok, crlf, "RTSP/1.0 200 OK\r\nCSeq: 1\r\nSession: 539239\r\n"),
-        (
-            Status::Ok,
-            line_format(LineEnd::Lf, true),
-            "RTSP/1.0 200 OK\nCSeq: 1\nSession: 539239\n\n",
-        ),
-        (Status::NotFound, lf, "RTSP/1.0 404 Not Found\nCSeq: 1\nSession: 0\n"),
-        (Status::NotFound, crlf, "RTSP/1.0 404 Not Found\r\n"),
+        (Status::Ok, LF, "RTSP/1.0 200 OK\nCSeq: 1\nSession: 539239"),
+        (Status::Ok, LF_END, "RTSP/1.0 200 OK\nCSeq: 1\nSession: 539239\n"),
+        (Status::Ok, LF_BLANK, "RTSP/1.0 200 OK\nCSeq: 1\nSession: 539239\n\n"),
+        (Status::Ok, crlf, "RTSP/1.0 200 OK\r\nCSeq: 1\r\nSession: 539239"),
+        (Status::Ok, CRLF_END, "RTSP/1.0 200 OK\r\nCSeq: 1\r\nSession: 539239\r\n"),
+        (Status::NotFound, LF, "RTSP/1.0 404 Not Found\nCSeq: 1\nSession: 0"),
+        (Status::NotFound, crlf, "RTSP/1.0 404 Not Found"),
+        (Status::NotFound, CRLF_END, "RTSP/1.0 404 Not Found\r\n"),
         (
             Status::MethodNotValidInThisState,
-            line_format(LineEnd::CrLf, true),
+            CRLF_BLANK,
             "RTSP/1.0 455 Method Not Valid in This State\r\nCSeq: 1\r\nSession: 0\r\n\r\n",
         ),
-        (Status::BadRequest, lf, "RTSP/1.0 400 Bad Request\nCSeq: 1\nSession: 0\n"),
+        (Status::BadRequest, LF_END, "RTSP/1.0 400 Bad Request\nCSeq: 1\nSession: 0\n"),
         (
             Status::InternalServerError,
-            lf,
+            LF_END,
             "RTSP/1.0 500 Internal Server Error\nCSeq: 1\nSession: 0\n",
         ),
-        (Status::NotImplemented, lf, "RTSP/1.0 501 Not Implemented\nCSeq: 1\nSession: 0\n"),
+        (Status::NotImplemented, LF_END, "RTSP/1.0 501 Not Implemented\nCSeq: 1\nSession: 0\n"),
     ];
     for (status, line_format, want) in rows {
         assert_eq!(status.write(1, 539_239, line_format), want);
@@ -330,6 +363,10 @@ fn descriptions_of_our_server_are_parsed() {
     }
 }
 
+fn any_pause() -> impl Strategy<Value = Pause> {
+    prop::sample::select(&[Pause::None, Pause::Short, Pause::Long][..])
+}
+
 proptest! {
     #[test]
     fn what_is_written_is_read_back(
@@ -343,7 +380,7 @@ proptest! {
         prop_assert!(text.len() < 256, "servers read at most 256 bytes, once");
         let mut framer = Framer::default();
         framer.push(text.as_bytes()).unwrap();
-        let framed = framer.next_request(true).unwrap();
+        let framed = framer.next_request(Pause::Short).unwrap();
         prop_assert_eq!(&framed, &text);
         let request = Request::parse(&framed).unwrap();
         prop_assert_eq!((request.method, request.cseq), (method, cseq));
@@ -363,14 +400,14 @@ proptest! {
 
     #[test]
     fn any_bytes_are_taken_without_a_panic(
-        pieces in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..40), any::<bool>()), 0..20),
+        pieces in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..40), any_pause()), 0..20),
     ) {
         let mut framer = Framer::default();
-        for (bytes, quiet) in pieces {
+        for (bytes, pause) in pieces {
             if framer.push(&bytes).is_err() {
                 break;
             }
-            while let Some(text) = framer.next_request(quiet) {
+            while let Some(text) = framer.next_request(pause) {
                 prop_assert!(!text.is_empty());
                 let _ = Request::parse(&text);
             }
@@ -384,6 +421,6 @@ proptest! {
         let _ = Reply::parse(&text);
         let mut framer = Framer::default();
         framer.push(text.as_bytes()).unwrap();
-        while framer.next_request(true).is_some() {}
+        while framer.next_request(Pause::Long).is_some() {}
     }
 }

@@ -17,7 +17,7 @@ const QUIET: Duration = Duration::from_millis(50);
 const REPLY_TIME: Duration = Duration::from_secs(2);
 
 /// The longest reply that is read, in bytes.
-const MAX_REPLY: usize = 64 * 1024;
+pub(super) const MAX_REPLY: usize = 64 * 1024;
 
 /// What a wait for a reply brought.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(super) enum Answer {
     Nothing,
     /// The server has closed the connection.
     Closed,
+    /// More than [`MAX_REPLY`] bytes, which are discarded.
+    TooLong,
 }
 
 /// Shortest wait for a connection.
@@ -132,7 +134,7 @@ impl Connection {
                 Err(_) => self.closed = true,
             }
             if received.len() > MAX_REPLY {
-                break;
+                return Answer::TooLong;
             }
         }
         if !received.is_empty() {

@@ -314,6 +314,7 @@ impl Control {
                     ("no answer to SETUP", silent)
                 }
                 // It fails at another form than the one that it does not answer.
+                Answer::TooLong => return Err(Failure::ReplyTooLong),
                 Answer::Closed if self.answers.unanswered => (CLOSED, silent),
                 Answer::Closed => (CLOSED, Failure::ClosedAtSetup(self.file())),
             };
@@ -411,19 +412,20 @@ impl Control {
     }
 
     /// Asks for the number of frames, if the reply to SETUP has the exact form of mjpeg-rtsp-server's:
-    /// three complete lines. Other servers do not reply to an unknown request, or fail.
+    /// three complete lines. Other servers do not reply to an unknown request, or fail. To requests
+    /// without a line end, the reply of a textbook's server has the same form.
     fn describe(&mut self, setup: &str) -> Result<(), Failure> {
-        let named = matches!(
-            self.form(),
-            RequestForm::Java | RequestForm::Textbook | RequestForm::BlankLine
-        );
+        let named = matches!(self.form(), RequestForm::Java | RequestForm::BlankLine);
         let blank = usize::from(self.form() == RequestForm::BlankLine);
         if !named || !setup.ends_with('\n') || setup.lines().count() != 3 + blank {
             return Ok(());
         }
-        if let Answer::Reply(text) = self.ask(Method::Describe, DESCRIBE)?
-            && let Some(Description { frames, framerate }) = Description::parse(&text)
-        {
+        let text = match self.ask(Method::Describe, DESCRIBE)? {
+            Answer::Reply(text) => text,
+            Answer::TooLong => return Err(Failure::ReplyTooLong),
+            Answer::Nothing | Answer::Closed => return Ok(()),
+        };
+        if let Some(Description { frames, framerate }) = Description::parse(&text) {
             self.shared.set_movie(Movie {
                 frames: Some(frames),
                 seconds: None,
@@ -478,6 +480,7 @@ impl Control {
                 failure
             }
             Answer::Nothing => Ok(()),
+            Answer::TooLong => Err(Failure::ReplyTooLong),
             Answer::Closed if self.next_form(CLOSED) => self.play_in_next_form(),
             Answer::Closed => Err(Failure::Closed),
         }
@@ -499,6 +502,7 @@ impl Control {
         let limit = UNDERSTOOD.min(self.target.timeout);
         match self.ask(Method::Pause, limit)? {
             Answer::Closed => Err(Failure::Closed),
+            Answer::TooLong => Err(Failure::ReplyTooLong),
             Answer::Reply(_) | Answer::Nothing => Ok(()),
         }
     }
@@ -512,7 +516,7 @@ impl Control {
         let answer = if sent { self.receive_reply(Method::Seek, limit) } else { Answer::Closed };
         let done = match answer {
             Answer::Reply(text) => Reply::parse(&text).is_ok_and(|reply| reply.code == 200),
-            Answer::Nothing | Answer::Closed => false,
+            Answer::Nothing | Answer::Closed | Answer::TooLong => false,
         };
         if done {
             // Packets that arrive now were sent before the seek.
@@ -577,6 +581,7 @@ impl Control {
                 false
             }
             Some(Answer::Nothing) => false,
+            Some(Answer::TooLong) => return Err(Failure::ReplyTooLong),
             Some(Answer::Closed) | None => true,
         };
         let Stage::Playing(since) = self.stage else {
@@ -658,8 +663,12 @@ impl Control {
         // A late reply does not belong to this request.
         let late = connection.pending(&self.shared.control);
         let sent = connection.send(text);
-        if let Answer::Reply(late) = late {
-            self.with_element(|element| messages::reply(element, None, &late));
+        match late {
+            Answer::Reply(late) => {
+                self.with_element(|element| messages::reply(element, None, &late));
+            }
+            Answer::TooLong => return Err(Failure::ReplyTooLong),
+            Answer::Nothing | Answer::Closed => {}
         }
         self.with_element(|element| messages::request(element, method, cseq, form, text));
         sent.map_err(|_| Failure::Closed)

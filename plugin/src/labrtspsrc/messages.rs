@@ -2,6 +2,7 @@
 //! Messages on the bus: the exchange with the server, progress and errors.
 
 use super::LabRtspSrc;
+use super::connection::MAX_REPLY;
 use crate::lab::{Method, RequestForm};
 use crate::rtp::RtpHeader;
 use gst::prelude::*;
@@ -46,6 +47,11 @@ pub(super) enum Failure {
     NoRtp { port: u16, file: String, limit: Duration },
     #[error("the connection to the server was lost")]
     Closed,
+    #[error(
+        "the server sends more than {} KiB in reply to a request: it does not speak the lab's dialect",
+        MAX_REPLY >> 10
+    )]
+    ReplyTooLong,
     #[error("cannot wait for the server: {0}")]
     Wait(io::Error),
 }
@@ -79,7 +85,7 @@ impl Failure {
             Self::NotFound { .. } => {
                 gst::element_error!(element, gst::ResourceError::NotFound, ("{text}"));
             }
-            Self::ServerError(_) | Self::Refused { .. } => {
+            Self::ServerError(_) | Self::Refused { .. } | Self::ReplyTooLong => {
                 gst::element_error!(element, gst::ResourceError::Failed, ("{text}"));
             }
             Self::NoAnswer { .. } | Self::ClosedAtSetup(_) => {

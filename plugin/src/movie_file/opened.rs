@@ -4,8 +4,8 @@
 use super::registry::{self, FileKey};
 use crate::border;
 use crate::movie::{
-    BadSpan, FrameIndex, FrameLocation, HEAD_LEN, MovieBytes, MovieForm, MovieWalker, Step,
-    read_until_full, why_not_a_movie,
+    BadSpan, FrameIndex, FrameLocation, HEAD_LEN, MovieBytes, MovieForm, MovieWalker, PREFIX_LEN,
+    SOI, Step, read_until_full, why_not_a_movie,
 };
 use rustix::io::{ReadWriteFlags, preadv2};
 use std::fs::{File, Metadata, OpenOptions};
@@ -193,7 +193,7 @@ impl MovieFile {
         *self.bytes.file.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// A new movie of the same file, with a new identity, if the file was changed since it was opened.
+    /// The movie as it is now, with a new identity, if the file was changed since it was opened.
     /// Another file that has replaced it at its path is ignored.
     ///
     /// # Errors
@@ -206,8 +206,36 @@ impl MovieFile {
         let path = &self.bytes.path;
         // A file that has been removed keeps the path by which it was opened.
         let full = path.canonicalize().unwrap_or_else(|_| path.clone());
-        let identity = FileKey::new(full, &metadata)?.identity();
-        Ok(Some(Self::index(identity, FileBytes::new(file, path, &metadata))))
+        let key = FileKey::new(full, &metadata)?;
+        let identity = key.identity();
+        let bytes = FileBytes::new(file, path, &metadata);
+        // All viewers of the movie reopen it at about the same time.
+        Ok(Some(registry::get_or_insert(key, || Self::index(identity, bytes))))
+    }
+
+    /// Whether the frames that the movie had when it was opened have been overwritten in the file.
+    /// `frame` is one of them: in a file that has another length now, it is looked at. Frames that
+    /// were appended, and a file that ends before `frame`, are no reason. Does not wait for the disk.
+    pub fn is_overwritten(&self, frame: FrameLocation) -> bool {
+        let changed = self.bytes.with(|file| {
+            let metadata = file.metadata()?;
+            Ok((!self.bytes.is_same(&metadata)).then_some(metadata.len()))
+        });
+        match changed {
+            Ok(Some(length)) if length == self.bytes.length => true,
+            Ok(Some(_)) => {
+                let (prefix, before) = match self.form() {
+                    MovieForm::Records => (format!("{:05}", frame.length), PREFIX_LEN as u64),
+                    MovieForm::Images | MovieForm::Multipart => (String::new(), 0),
+                };
+                let want = [prefix.as_bytes(), &SOI].concat();
+                let mut start = vec![0; want.len()];
+                let offset = frame.offset.saturating_sub(before);
+                let location = FrameLocation { offset, ..frame };
+                matches!(self.read_at_once(location, &mut start), Ok(true)) && start != want
+            }
+            Ok(None) | Err(_) => false,
+        }
     }
 
     /// Starts to index a movie: the first part immediately, the rest in a thread.
@@ -535,6 +563,37 @@ mod tests {
         let second = Lookup::Frame(FrameLocation { offset: last, length });
         assert_eq!(movie.frame(1, &never, None), second);
         assert_eq!(movie.bad(), (1, hole));
+    }
+
+    #[test]
+    fn frames_that_were_overwritten_are_told_from_frames_that_were_appended() {
+        let record = b"00006\xff\xd8ab\xff\xd9";
+        let movie_of = |records: usize| record.repeat(records);
+        // The bytes of the file after it was written again, and whether its frames are others now.
+        let rows = [
+            ("appended", movie_of(5), false),
+            ("cut after the frame", movie_of(1), false),
+            ("cut before the frame", Vec::new(), false),
+            ("zeros", vec![0; 33], true),
+            ("the same length", movie_of(3), true),
+            ("other frames, longer", [b"00004\xff\xd8\xff\xd9", &movie_of(3)[..]].concat(), true),
+            ("other frames, shorter", [b"00004\xff\xd8\xff\xd9", &movie_of(1)[..]].concat(), true),
+        ];
+        for (name, bytes, want) in rows {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(&movie_of(3)).unwrap();
+            let movie = MovieFile::open(file.path()).unwrap();
+            let Lookup::Frame(frame) = movie.frame(0, &AtomicBool::new(false), None) else {
+                panic!("no frame")
+            };
+            assert!(!movie.is_overwritten(frame), "{name}");
+            file.as_file().set_len(0).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(file.as_file(), &bytes, 0).unwrap();
+            // The clock of a file system may stand still for some milliseconds.
+            let later = SystemTime::now() + Duration::from_secs(1);
+            file.as_file().set_modified(later).unwrap();
+            assert_eq!(movie.is_overwritten(frame), want, "{name}");
+        }
     }
 
     #[test]

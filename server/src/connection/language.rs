@@ -52,7 +52,50 @@ impl Language {
         }
         language_of_setup(rest)
     }
+
+    /// The language of a connection that is silent after these bytes, which do not decide it. Lab
+    /// clients send requests of one line, and lines without an end. `None` if the bytes may still
+    /// become a request of RTSP or HTTP.
+    pub fn after_silence(bytes: &[u8]) -> Option<Self> {
+        let line = bytes.trim_ascii_start();
+        if line.contains(&b'\n') {
+            return None;
+        }
+        let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let method = words.next()?;
+        let starts_uri = |uri: &[u8]| {
+            let uri = uri.to_ascii_lowercase();
+            let schemes = [&b"rtsp://"[..], b"rtsps://"];
+            uri.starts_with(b"/")
+                || uri == b"*"
+                || schemes.iter().any(|it| it.starts_with(&uri) || uri.starts_with(it))
+        };
+        let may_go_on = match words.next() {
+            Some(uri) => starts_uri(uri),
+            None if line.last().is_some_and(u8::is_ascii_whitespace) => METHODS.contains(&method),
+            None => METHODS.iter().any(|it| it.starts_with(method)),
+        };
+        (!may_go_on).then_some(Self::Lab)
+    }
 }
+
+/// The methods of RTSP and those of HTTP that are used.
+const METHODS: [&[u8]; 14] = [
+    b"OPTIONS",
+    b"DESCRIBE",
+    b"SETUP",
+    b"PLAY",
+    b"PAUSE",
+    b"TEARDOWN",
+    b"GET_PARAMETER",
+    b"SET_PARAMETER",
+    b"ANNOUNCE",
+    b"RECORD",
+    b"REDIRECT",
+    b"GET",
+    b"POST",
+    b"HEAD",
+];
 
 /// The language of a SETUP request from the headers that have been received.
 fn language_of_setup(headers: &[u8]) -> Option<Language> {
@@ -75,6 +118,38 @@ mod fuzz;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_silence_decides_for_the_lab_what_cannot_become_rtsp_or_http() {
+        let rows: [(&[u8], bool); 22] = [
+            (b"FASTFORWARD", true),
+            (b"FASTFORWARD ", true),
+            (b"SETUPP", true),
+            (b"\nSETUPP movie", true),
+            (b"SETUP movie.Mjpeg RTSP/1.0", true),
+            (b"PLAY movie", true),
+            (b"get_list", true),
+            (b"LIST rtspmovie", true),
+            (b"SETUP", false),
+            (b"SET", false),
+            (b"SETUP ", false),
+            (b"SETUP r", false),
+            (b"SETUP rtsp://h/m RTSP/1.0\r", false),
+            (b"SETUP RTSP://h/m", false),
+            (b"SETUP rtsp://h/m RTSP/1.0\r\nTransport: RTP", false),
+            (b"OPTIONS *", false),
+            (b"GET", false),
+            (b"GET /m HT", false),
+            (b"LIST rtsp", false),
+            (b"", false),
+            (b"\r\n", false),
+            (b"\n \n", false),
+        ];
+        for (bytes, lab) in rows {
+            let want = lab.then_some(Language::Lab);
+            assert_eq!(Language::after_silence(bytes), want, "{}", bytes.escape_ascii());
+        }
+    }
 
     #[test]
     fn the_first_line_or_the_transport_decides_the_language() {

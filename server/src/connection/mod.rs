@@ -182,18 +182,26 @@ impl Services {
     ) -> Option<(Language, Vec<u8>)> {
         let mut first = read_some(stream).await.ok().filter(|bytes| !bytes.is_empty())?;
         let deadline = Instant::now() + FIRST_REQUEST_LIMIT;
+        let pause = || deadline.min(Instant::now() + lab::LONG_PAUSE);
+        let (mut decided, mut wait) = (Language::of(&first), pause());
         loop {
-            let language = match Language::of(&first) {
+            match decided {
                 // Without the lab, its requests get the replies of standard RTSP.
-                Some(Language::Lab) if self.mode == LabMode::Off => Some(Language::Rtsp),
-                decided => decided,
-            };
-            if let Some(language) = language {
-                return Some((language, first));
+                Some(Language::Lab) if self.mode == LabMode::Off => {
+                    return Some((Language::Rtsp, first));
+                }
+                Some(language) => return Some((language, first)),
+                None => {}
             }
-            match timeout_at(deadline, read_some(stream)).await {
-                Ok(Ok(bytes)) if !bytes.is_empty() => first.extend_from_slice(&bytes),
+            match timeout_at(wait, read_some(stream)).await {
+                Ok(Ok(bytes)) if !bytes.is_empty() => {
+                    first.extend_from_slice(&bytes);
+                    (decided, wait) = (Language::of(&first), pause());
+                }
                 Ok(_) => return None,
+                Err(_) if wait < deadline => {
+                    (decided, wait) = (Language::after_silence(&first), deadline);
+                }
                 Err(_) => {
                     let kind = "connection closed: no complete first line within 10 s";
                     self.limit_log.count(kind, peer);

@@ -10,13 +10,14 @@ use crate::send::{
     DueFrame, FetchOutcome, FrameFetcher, FrameRef, FrameSink, ReportTime, Resume, movie_log,
 };
 use gstmjpegfile::jpeg::{Reduced, first_image, reduce_within};
-use gstmjpegfile::movie::FrameRate;
+use gstmjpegfile::movie::{FrameRate, SOI};
 use gstmjpegfile::rtp::{LabPacketizer, MAX_LAB_FRAME, RtpHeader};
 use socket2::{SockAddr, Socket};
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The payload of a fragment in bytes. With the headers it fits the 1500 bytes of Ethernet.
 const FRAGMENT: usize = 1400;
@@ -33,6 +34,9 @@ pub(super) enum LabFrame {
     Shrunk(Reduced, usize),
     /// A frame that no datagram can hold, and its size in bytes. It is dropped.
     TooLarge(usize),
+    /// Bytes that are not an image, since the file was overwritten. They are dropped; the stream
+    /// soon goes on with the file as it is now.
+    Overwritten,
 }
 
 /// Prepares frames for lab clients.
@@ -45,6 +49,9 @@ pub(super) struct LabFetcher {
 impl LabFetcher {
     /// Prepares a frame that has been read.
     fn prepare(self, mut jpeg: Vec<u8>) -> FetchOutcome<LabFrame> {
+        if !jpeg.starts_with(&SOI) {
+            return FetchOutcome::Ready(LabFrame::Overwritten);
+        }
         if jpeg.len() > MAX_LAB_FRAME {
             // Clients show only the first of several images.
             jpeg.truncate(first_image(&jpeg).len());
@@ -104,7 +111,7 @@ impl FrameFetcher for LabFetcher {
         match frame {
             LabFrame::Unchanged(jpeg) => *scratch = jpeg,
             LabFrame::Shrunk(smaller, _) => *scratch = smaller.jpeg,
-            LabFrame::TooLarge(_) => {}
+            LabFrame::TooLarge(_) | LabFrame::Overwritten => {}
         }
     }
 }
@@ -134,6 +141,8 @@ pub(super) struct LabSink {
     path: PathBuf,
     /// Counts the packets that the kernel does not accept.
     limit_log: Arc<LimitLog>,
+    /// Counts the packets that were sent.
+    packets: Arc<AtomicU64>,
 }
 
 impl LabSink {
@@ -145,6 +154,7 @@ impl LabSink {
         fragments: Fragments,
         explainer: Explainer,
         limit_log: Arc<LimitLog>,
+        packets: Arc<AtomicU64>,
     ) -> Self {
         Self {
             peer,
@@ -159,6 +169,7 @@ impl LabSink {
             dropped: 0,
             path: PathBuf::new(),
             limit_log,
+            packets,
         }
     }
 
@@ -215,12 +226,17 @@ impl LabSink {
     fn send_packet(&mut self, header: RtpHeader, payload: &[u8]) {
         let header = header.to_bytes();
         let parts = [IoSlice::new(&header), IoSlice::new(payload)];
-        if let Err(error) = self.socket.send_to_vectored(&parts, &self.address) {
-            let kind = match error.kind() {
-                ErrorKind::WouldBlock => "lab packets dropped: the UDP send buffer is full",
-                _ => "lab packets not sent over UDP",
-            };
-            self.limit_log.count_error(kind, Some(self.peer), &error);
+        match self.socket.send_to_vectored(&parts, &self.address) {
+            Ok(_) => {
+                self.packets.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => {
+                let kind = match error.kind() {
+                    ErrorKind::WouldBlock => "lab packets dropped: the UDP send buffer is full",
+                    _ => "lab packets not sent over UDP",
+                };
+                self.limit_log.count_error(kind, Some(self.peer), &error);
+            }
         }
     }
 }
@@ -251,6 +267,7 @@ impl FrameSink for LabSink {
                 self.log_size(source, *bytes);
                 self.drop_frame(source, *bytes);
             }
+            LabFrame::Overwritten => {}
         }
         SendOutcome::Accepted
     }

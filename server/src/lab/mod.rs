@@ -14,7 +14,7 @@ use crate::send::SendContext;
 use crate::send::stream::Resources;
 use explainer::Explainer;
 use frame_sink::LabFetcher;
-use gstmjpegfile::lab::{Dialect, Framer, Request};
+use gstmjpegfile::lab::{Dialect, Framer, Pause, Request};
 use mjpeg_program::border::guarded;
 use session::Session;
 use std::net::SocketAddr;
@@ -24,9 +24,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-/// After so much silence, the bytes that have been received are a request, if they can be read as
-/// one.
-const SILENCE: Duration = Duration::from_millis(25);
+/// After so much silence, the bytes that have been received are a request, unless they lack
+/// something that more lines may contain.
+const SHORT_PAUSE: Duration = Duration::from_millis(25);
+
+/// After so much silence, they are a request in any case. Longer than the time in which most hosts
+/// acknowledge a segment: a client may wait for that between two lines.
+pub(crate) const LONG_PAUSE: Duration = Duration::from_millis(250);
 
 /// The time limit of a request, from its first byte to its last.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
@@ -74,15 +78,17 @@ pub(crate) async fn serve(
     let mut framer = Framer::default();
     let mut request_started = None;
     let mut received = Some(first);
+    let mut pause = Pause::None;
     let reason = loop {
-        let silent = received.is_none();
-        if let Some(bytes) = received.take()
-            && let Err(error) = framer.push(&bytes)
-        {
-            break format!("closed: {error}");
+        if let Some(bytes) = received.take() {
+            pause = Pause::None;
+            if let Err(error) = framer.push(&bytes) {
+                break format!("closed: {error}");
+            }
         }
         let mut failure = None;
-        while let Some(text) = framer.next_request(silent) {
+        while let Some(text) = framer.next_request(pause) {
+            request_started = None;
             // Answering may wait for a disk.
             let reply = tokio::task::block_in_place(|| {
                 guarded("lab-request", || answer(&mut session, &text, peer, &explainer))
@@ -112,17 +118,18 @@ pub(crate) async fn serve(
             request_started = None;
         }
         slot.set_idle(!session.is_playing());
-        let wait = match request_started {
-            // Silence may end a request, but only once: otherwise more bytes must follow.
-            Some(_) if !silent => SILENCE,
-            Some(start) => REQUEST_LIMIT.saturating_sub(start.elapsed()) + SILENCE,
-            None => IDLE_CHECK_INTERVAL,
+        let (wait, next_pause) = match (request_started, pause) {
+            (None, _) => (IDLE_CHECK_INTERVAL, Pause::None),
+            (Some(_), Pause::None) => (SHORT_PAUSE, Pause::Short),
+            (Some(_), Pause::Short | Pause::Long) => {
+                (LONG_PAUSE.saturating_sub(SHORT_PAUSE), Pause::Long)
+            }
         };
         match timeout(wait, read_some(&stream)).await {
             Ok(Ok(bytes)) if bytes.is_empty() => break "closed by the client".to_owned(),
             Ok(Ok(bytes)) => received = Some(bytes),
             Ok(Err(error)) => break format!("closed: cannot receive: {error}"),
-            Err(_) => {}
+            Err(_) => pause = next_pause,
         }
     };
     session.end();

@@ -9,23 +9,20 @@ use crate::random;
 use crate::send::stream::Stream;
 use crate::send::timeline::Plan;
 use crate::send::{PlaybackMode, SendContext};
-use gstmjpegfile::lab::{LineFormat, Method, Request, RequestError, Status};
+use gstmjpegfile::lab::{FourthLine, LineFormat, MIN_PORT, Method, Request, RequestError, Status};
 use gstmjpegfile::movie::Nanoseconds;
 use gstmjpegfile::movie_file::MovieFile;
 use gstmjpegfile::rtp::Timestamp;
 use socket2::{Domain, Protocol, Socket, Type};
-use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-/// The lowest RTP port that is accepted: lower ones belong to system services.
-const MIN_PORT: u16 = 1024;
 
 /// The send buffer of a UDP socket in bytes: room for several of the largest packets.
 const SEND_BUFFER: usize = 1024 * 1024;
 
-/// How long DESCRIBE waits for the number of frames.
+/// How long a reply waits for the number of frames.
 const INDEX_LIMIT: Duration = Duration::from_millis(100);
 
 /// The normal speed, in half speeds.
@@ -60,11 +57,14 @@ pub(super) struct Session {
     number: u32,
     explainer: Explainer,
     movie: Option<OpenedMovie>,
+    /// The number of packets that have been sent since the last TEARDOWN.
+    packets: Arc<AtomicU64>,
 }
 
 impl Session {
     pub fn new(service: Arc<Service>, peer: SocketAddr, explainer: Explainer) -> Self {
-        Self { service, peer, explainer, number: session_number(), movie: None }
+        let (number, packets) = (session_number(), Arc::default());
+        Self { service, peer, explainer, number, movie: None, packets }
     }
 
     /// The reply to bytes that cannot be read as a request.
@@ -72,9 +72,10 @@ impl Session {
         tracing::debug!("lab request refused: {error}");
         let status = match error {
             RequestError::Method => Status::NotImplemented,
-            RequestError::SequenceNumber | RequestError::File | RequestError::Port => {
-                Status::BadRequest
-            }
+            RequestError::SequenceNumber
+            | RequestError::File
+            | RequestError::NoPort
+            | RequestError::Port => Status::BadRequest,
         };
         status.write(cseq.unwrap_or(0), 0, form)
     }
@@ -96,23 +97,36 @@ impl Session {
     /// Carries out a request, and returns the reply.
     pub fn answer(&mut self, request: &Request) -> String {
         let status = self.execute(request);
-        let blank_line = request.line_format.line_end.as_str();
-        let header_form = LineFormat { blank_line: false, ..request.line_format };
-        let lists_names = matches!(request.method, Method::List | Method::Switch);
-        if lists_names && status == Status::Ok {
+        let format = request.line_format;
+        let mut lines = status.lines(request.cseq, self.number, format);
+        if status != Status::Ok {
+            return format.join(&lines);
+        }
+        match request.method {
+            Method::Setup => lines.extend(request.fourth_line.and_then(|it| self.setup_line(it))),
+            Method::Teardown => {
+                let packets = self.packets.swap(0, Ordering::Relaxed);
+                lines.extend(request.fourth_line.and_then(|it| it.in_teardown(packets)));
+            }
             // The names follow the three header lines without a blank line.
-            let reply = status.write(request.cseq, self.number, header_form);
-            let end = if request.line_format.blank_line { blank_line } else { "" };
-            return reply + &self.list(request.line_format) + end;
+            Method::List | Method::Switch => lines.extend(self.names()),
+            Method::Describe => {
+                let Some(description) = self.describe(request) else {
+                    return Status::NotFound.write(request.cseq, self.number, format);
+                };
+                lines.push(String::new());
+                lines.extend(description);
+                return LineFormat { blank_line: false, ..format }.join(&lines);
+            }
+            _ => {}
         }
-        if request.method == Method::Describe && status == Status::Ok {
-            let Some(description) = self.describe(request) else {
-                return Status::NotFound.write(request.cseq, self.number, request.line_format);
-            };
-            let reply = status.write(request.cseq, self.number, header_form);
-            return reply + blank_line + &description;
-        }
-        status.write(request.cseq, self.number, request.line_format)
+        format.join(&lines)
+    }
+
+    /// The fourth line of the reply to SETUP.
+    fn setup_line(&self, line: FourthLine) -> Option<String> {
+        let OpenedMovie { stream, .. } = self.movie.as_ref()?;
+        Some(line.in_setup(frames_of(&stream.movie())))
     }
 
     fn execute(&mut self, request: &Request) -> Status {
@@ -221,6 +235,7 @@ impl Session {
             resources.fetcher.fragments,
             self.explainer.clone(),
             limit_log.clone(),
+            self.packets.clone(),
         );
         let stream = Stream::new(movie, mode, Timestamp::default(), resources, pacer, sink);
         self.end();
@@ -289,28 +304,33 @@ impl Session {
     }
 
     /// The lines of an SDP that the lab's clients read; `None` without a movie.
-    fn describe(&self, request: &Request) -> Option<String> {
+    fn describe(&self, request: &Request) -> Option<Vec<String>> {
         let opened = self.movie.as_ref().map(|it| it.file.clone());
         let (_, movie) = self.open_file(&request.file.clone().or(opened)?)?;
         let port = self.movie.as_ref().map_or(0, |it| it.rtp_peer.port());
         let PlaybackMode { framerate: rate, live_since, .. } = *self.mode();
-        let live = live_since.is_some();
-        let frames = movie.wait_total(INDEX_LIMIT).unwrap_or_else(|| movie.frames());
-        let lines = [
+        let mut lines = vec![
             "v=0".to_owned(),
             format!("m=video {port} RTP/AVP 26"),
             "a=rtpmap:26 JPEG/90000".to_owned(),
             format!("a=framerate:{}", rate.frames_per_second()),
         ];
         // Clients cannot seek in a live movie.
-        let frames = (!live).then(|| format!("a=x-total-frames:{frames}"));
-        Some(join_lines(lines.into_iter().chain(frames), request.line_format))
+        if live_since.is_none() {
+            lines.push(format!("a=x-total-frames:{}", frames_of(&movie)));
+        }
+        Some(lines)
     }
 
-    fn list(&self, form: LineFormat) -> String {
-        let names = self.service.catalog.mounts().map(|mount| mount.point.trim_matches('/'));
-        join_lines(names.map(ToOwned::to_owned), form)
+    /// The names of all movies.
+    fn names(&self) -> impl Iterator<Item = String> {
+        self.service.catalog.mounts().map(|mount| mount.point.trim_matches('/').to_owned())
     }
+}
+
+/// The number of frames of a movie, as far as it is known after a short wait.
+fn frames_of(movie: &MovieFile) -> u64 {
+    movie.wait_total(INDEX_LIMIT).unwrap_or_else(|| movie.frames())
 }
 
 impl Drop for Session {
@@ -338,13 +358,4 @@ fn rtp_socket(peer: IpAddr) -> std::io::Result<Socket> {
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn frame_at_fraction(frames: u64, fraction: f64) -> u64 {
     (frames as f64 * fraction) as u64
-}
-
-fn join_lines(lines: impl Iterator<Item = String>, form: LineFormat) -> String {
-    let mut text = String::new();
-    for line in lines {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{line}{}", form.line_end.as_str());
-    }
-    text
 }

@@ -144,7 +144,8 @@ impl Sessions {
             gst_server: gst_server.clone(),
             resources: Arc::new(Resources { fetcher, workers: context.workers.clone() }),
             context,
-            cname: format!("{:08x}{:08x}", crate::random(), crate::random()).into(),
+            // RFC 7022 section 5: 96 random bits.
+            cname: [(); 3].map(|()| format!("{:08x}", crate::random())).concat().into(),
         });
         // gst-rtsp-server ends sessions too, such as those that time out. This is its first handler,
         // so that no packet is sent to a viewer after other code has seen the session end.

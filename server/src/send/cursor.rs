@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds the next frame of a movie in its file. A looping movie starts again at its end, and then a
-//! changed file takes the place of the old one.
+//! changed file takes the place of the old one. A file whose frames are overwritten takes it at once.
 
 use gstmjpegfile::movie::FrameLocation;
 use gstmjpegfile::movie_file::{Lookup, MovieFile};
@@ -13,6 +13,10 @@ pub(crate) trait Index: Sized {
     /// Looks up the position of a frame; [`Lookup::Cancelled`] if it is not indexed yet.
     fn look_up(&self, frame: u64) -> Lookup;
 
+    /// Whether frames that the movie had when it was opened have been overwritten in its file. One
+    /// of them is at `location`.
+    fn is_overwritten(&self, location: FrameLocation) -> bool;
+
     /// The movie as it is now, if its file has changed since it was opened.
     fn if_changed(&self) -> Option<Self>;
 }
@@ -20,6 +24,10 @@ pub(crate) trait Index: Sized {
 impl Index for Arc<MovieFile> {
     fn look_up(&self, frame: u64) -> Lookup {
         self.frame(frame, &AtomicBool::new(false), Some(Duration::ZERO))
+    }
+
+    fn is_overwritten(&self, location: FrameLocation) -> bool {
+        MovieFile::is_overwritten(self, location)
     }
 
     fn if_changed(&self) -> Option<Self> {
@@ -63,6 +71,20 @@ impl<M: Index> Cursor<M> {
         self.passed = 0;
     }
 
+    /// Goes on with the file as it is now if its frames have been overwritten. `frame` is the next
+    /// one; its number stays. Returns whether it does.
+    pub fn follow_overwritten(&mut self, frame: u64) -> bool {
+        let within = frame.saturating_sub(self.passed);
+        if let Lookup::Frame(location) = self.movie.look_up(within)
+            && self.movie.is_overwritten(location)
+            && let Some(changed) = self.movie.if_changed()
+        {
+            self.movie = changed;
+            return true;
+        }
+        false
+    }
+
     /// Looks up a frame by a number that counts on over all passes.
     pub fn look_up(&mut self, frame: u64) -> Next {
         let within = frame.saturating_sub(self.passed);
@@ -71,7 +93,7 @@ impl<M: Index> Cursor<M> {
             Lookup::Cancelled => Next::NotIndexed,
             Lookup::End(frames) if frames > 0 && self.looping => {
                 self.passed += within - within % frames;
-                // Only between passes, so that all frames of a pass are from one file.
+                // Frames that were appended are not seen before the next pass.
                 if let Some(changed) = self.movie.if_changed() {
                     self.movie = changed;
                 }
@@ -120,10 +142,11 @@ mod tests {
         version: u64,
         /// The movie that `if_changed` returns once.
         changed: Rc<RefCell<Option<File>>>,
+        overwritten: bool,
     }
 
     fn file(version: u64, frames: u64) -> File {
-        File { frames, indexed: frames, version, changed: Rc::default() }
+        File { frames, indexed: frames, version, changed: Rc::default(), overwritten: false }
     }
 
     impl Index for File {
@@ -135,6 +158,10 @@ mod tests {
             } else {
                 Lookup::End(self.frames)
             }
+        }
+
+        fn is_overwritten(&self, _: FrameLocation) -> bool {
+            self.overwritten
         }
 
         fn if_changed(&self) -> Option<Self> {
@@ -209,5 +236,28 @@ mod tests {
         assert_eq!(next(&mut cursor, 18), Ok((1, 2)));
         cursor.rewind();
         assert_eq!(next(&mut cursor, 3), Ok((3, 2)));
+    }
+    #[test]
+    fn a_file_whose_frames_are_overwritten_is_used_at_once() {
+        // The number of frames in the file as it is now, and what follows frame 3 of a pass of 6.
+        let rows = [
+            (true, 6, vec![Ok((4, 2)), Ok((5, 2)), Ok((0, 2))]),
+            (true, 5, vec![Ok((4, 2)), Ok((0, 2)), Ok((1, 2))]),
+            (true, 2, vec![Ok((0, 2)), Ok((1, 2)), Ok((0, 2))]),
+            (true, 0, vec![Err(Next::End); 3]),
+            (false, 5, vec![Ok((4, 2)), Err(Next::End), Err(Next::End)]),
+            (false, 2, vec![Err(Next::End); 3]),
+        ];
+        for (looping, frames, want) in rows {
+            let mut cursor = Cursor::new(file(1, 6), looping);
+            assert_eq!(next(&mut cursor, 3), Ok((3, 1)));
+            cursor.movie.changed.replace(Some(file(2, frames)));
+            assert!(!cursor.follow_overwritten(4), "only appended");
+            cursor.movie.overwritten = true;
+            assert!(cursor.follow_overwritten(4), "{frames}");
+            let got: Vec<_> = (4..7).map(|number| next(&mut cursor, number)).collect();
+            assert_eq!(got, want, "looping {looping}, {frames} frames");
+            assert!(!cursor.follow_overwritten(7), "{frames}");
+        }
     }
 }

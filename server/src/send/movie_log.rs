@@ -73,6 +73,14 @@ pub(crate) fn shrunk(movie: &MovieFile, frame: u64, offset: u64) {
     });
 }
 
+/// Logs that the frames of a movie have been overwritten. `movie` is the movie as it is now.
+pub(crate) fn overwritten(movie: &MovieFile, frame: u64) {
+    let path = movie.path().display();
+    once(&format!("{path}\0overwritten\0{}", movie.number()), || {
+        tracing::warn!(%path, frame = frame + 1, "the file was overwritten: the movie goes on with the frames that it has now");
+    });
+}
+
 /// Logs that a frame cannot be read.
 pub(crate) fn unreadable(movie: &MovieFile, frame: u64, error: &std::io::Error) {
     let path = movie.path().display();

@@ -25,6 +25,9 @@ use std::time::{Duration, Instant};
 /// The time between two lookups of a frame that is not indexed yet.
 const INDEX_INTERVAL: Duration = Duration::from_millis(10);
 
+/// The time between two checks whether the frames of the movie have been overwritten.
+const CHANGE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+
 /// A frame as a sink sends it.
 type FrameOf<S> = <<S as FrameSink>::Fetcher as FrameFetcher>::Frame;
 
@@ -48,6 +51,8 @@ struct Play {
     next_report: Instant,
     /// The frame that is due is not indexed yet.
     waits_for_index: bool,
+    /// When the file must be checked for a change.
+    next_change_check: Instant,
 }
 
 /// The position of a stream: of the next tick of the present play, or of the start of the next play.
@@ -199,8 +204,14 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
             state.cursor.rewind();
             state.plays += 1;
             let timeline = Timeline::new(plan, start, state.position.rtptime);
-            let (number, next_report) = (state.plays, self.now());
-            state.play = Some(Play { number, timeline, next_report, waits_for_index: false });
+            let (number, now) = (state.plays, self.now());
+            state.play = Some(Play {
+                number,
+                timeline,
+                next_report: now,
+                waits_for_index: false,
+                next_change_check: now,
+            });
             number
         };
         self.pacer.send_at(start, number, self.clone());
@@ -266,18 +277,22 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
             return TickOutcome::Suspended;
         };
         let Some(frame) = play.timeline.frame() else { return TickOutcome::Finished };
+        let now = self.now();
+        if now >= play.next_change_check {
+            play.next_change_check = now + CHANGE_CHECK_INTERVAL;
+            state.check_for_change(frame);
+        }
         let (frame, location) = match state.look_up(&mut play.timeline, frame) {
             Next::Frame(frame, location) => (frame, location),
             Next::NotIndexed => {
                 play.waits_for_index = true;
                 state.play = Some(play);
-                return TickOutcome::NextAt(self.now() + INDEX_INTERVAL);
+                return TickOutcome::NextAt(now + INDEX_INTERVAL);
             }
             Next::End => return TickOutcome::Finished,
         };
         let movie = state.cursor.movie().clone();
         state.bad_spans_logged = movie_log::bad_spans(&movie, state.bad_spans_logged, frame);
-        let now = self.now();
         if std::mem::take(&mut play.waits_for_index) {
             play.timeline.delay_until(now);
         }
@@ -435,6 +450,16 @@ impl<S: FrameSink> State<S> {
         self.prefetch = Prefetch::Idle;
         if let Some(play) = self.play.take() {
             self.position = Position::of(&play.timeline);
+        }
+    }
+
+    /// Goes on with the file as it is now if the frames of the movie have been overwritten. `frame` is
+    /// the next one.
+    fn check_for_change(&mut self, frame: u64) {
+        if self.cursor.follow_overwritten(frame) {
+            self.prefetch = Prefetch::Idle;
+            self.bad_spans_logged = 0;
+            movie_log::overwritten(self.cursor.movie(), frame);
         }
     }
 

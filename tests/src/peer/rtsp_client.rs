@@ -23,6 +23,8 @@ pub struct RtspClient {
     /// Number of RTP packets missing among them, by their sequence numbers.
     pub missing: u64,
     last_sequence_number: Option<u16>,
+    /// An RTCP BYE has been received.
+    pub bye: bool,
 }
 
 /// A reply.
@@ -105,6 +107,7 @@ impl RtspClient {
             packets: 0,
             missing: 0,
             last_sequence_number: None,
+            bye: false,
         })
     }
 
@@ -240,8 +243,23 @@ impl RtspClient {
             let gap = before.map_or(0, |it| number.wrapping_sub(it).saturating_sub(1));
             self.missing += u64::from(gap);
         }
+        if channel == 1 {
+            self.bye |= has_bye(&self.received[4..length]);
+        }
         self.received.drain(..length);
         self.packets += 1;
+        Ok(())
+    }
+
+    /// Receives interleaved packets until RTCP says that the movie has ended.
+    ///
+    /// # Errors
+    /// If it does not before `end`, or anything else is received.
+    pub fn receive_until_bye(&mut self, end: Instant) -> Result<()> {
+        while !self.bye {
+            ensure!(Instant::now() < end, "no BYE in time");
+            self.receive_packet()?;
+        }
         Ok(())
     }
 
@@ -282,4 +300,16 @@ impl RtspClient {
             }
         }
     }
+}
+
+/// Whether one of the RTCP packets in a datagram is a BYE (RFC 3550 section 6.6).
+fn has_bye(mut rtcp: &[u8]) -> bool {
+    while let [_, kind, high, low, ..] = *rtcp {
+        if kind == 203 {
+            return true;
+        }
+        let words = usize::from(u16::from_be_bytes([high, low]));
+        rtcp = rtcp.get(4 * (words + 1)..).unwrap_or_default();
+    }
+    false
 }
