@@ -76,7 +76,8 @@ fn unplayable_files_are_refused_at_once() -> Result<()> {
     let rows: Vec<(&str, Vec<u8>, u16)> = vec![
         ("empty", vec![], 415),
         ("text", b"no movie at all".to_vec(), 415),
-        ("plain", plain, 415),
+        // Images without lengths are a movie, too.
+        ("plain", plain, 200),
         ("noimage", text, 415),
         ("zeros", b"00000".repeat(20_000), 415),
         ("arithmetic", movies::movie(&vec![arithmetic; 80])?, 415),

@@ -79,6 +79,10 @@ pub(super) fn video_control(reply: &str) -> Option<&str> {
         .find_map(|line| line.strip_prefix("a=control:"))
 }
 
+/// Between two packets timestamps differ by at most a minute. A larger step is another count, such as
+/// that of another sender (RFC 3550 section 8.2), of which the reply says nothing.
+const MAX_STEP: u32 = 60 * VIDEO_CLOCK_RATE;
+
 /// The packets since one reply to PLAY.
 #[derive(Debug, Clone, Copy)]
 struct Run {
@@ -95,7 +99,12 @@ impl Run {
     fn position(&mut self, timestamp: Timestamp) -> Option<gst::ClockTime> {
         let (last, ticks) = self.last?;
         // Timestamps wrap, so their difference is a signed number.
-        let ticks = ticks + i64::from(timestamp.ticks_since(last).cast_signed());
+        let step = timestamp.ticks_since(last).cast_signed();
+        if step.unsigned_abs() > MAX_STEP {
+            self.last = None;
+            return None;
+        }
+        let ticks = ticks + i64::from(step);
         self.last = Some((timestamp, ticks));
         // The ticks of 3000 years are below 2^53.
         #[allow(clippy::cast_precision_loss)]
@@ -213,6 +222,8 @@ mod tests {
         assert_eq!(at(&mut positions, 22, 1000 + 90_000), Some(0), "not before the start");
         // Half of all numbers later.
         assert_eq!(at(&mut positions, 40_000, 1000), Some(1000));
+        assert_eq!(at(&mut positions, 40_001, 90_000_000), None, "another count");
+        assert_eq!(at(&mut positions, 40_002, 90_004_500), None);
         positions.replied(PlayReply { start: None, ..reply(7, 0, 0.0, 1.0) });
         assert_eq!(at(&mut positions, 7, 0), None);
     }
