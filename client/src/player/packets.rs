@@ -127,7 +127,9 @@ impl PacketTracker {
     /// Notes that PLAY has been refused: the numbers go on.
     pub fn play_refused(&mut self) {
         let held = self.held.take().unwrap_or_default();
-        held.into_iter().for_each(|number| self.count(number));
+        for number in held {
+            self.count(number);
+        }
     }
 
     /// Notes the reply to PLAY, with the sequence number of the first packet after it. What was sent
@@ -145,10 +147,14 @@ impl PacketTracker {
             })
         };
         let (new, old): (Vec<u16>, Vec<u16>) = held.into_iter().partition(is_new);
-        old.into_iter().for_each(|number| self.count(number));
+        for number in old {
+            self.count(number);
+        }
         self.counter.restart(first);
         self.highest = None;
-        new.into_iter().for_each(|number| self.count(number));
+        for number in new {
+            self.count(number);
+        }
         self.pause();
     }
 

@@ -239,7 +239,7 @@ mod tests {
             (None, State::Playing, Protocol::Rtsp, false, "Waiting for the first picture\u{2026}"),
         ];
         for (pending, state, protocol, simple, want) in rows {
-            let status = Status { pending, state, protocol, ..Status::default() };
+            let status = Status { protocol, state, pending, ..Status::default() };
             let settings = Settings { simple, ..Settings::default() };
             let model = Model { status, settings, ..Model::default() };
             assert_eq!(hint(&model), want, "{state:?} {pending:?} {protocol:?}");

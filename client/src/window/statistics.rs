@@ -116,7 +116,8 @@ fn axis_top(points: &[[f64; 2]], min_top: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let usual = values.get((values.len() * 19 / 20).min(values.len().saturating_sub(1)));
     let highest = values.last().copied().unwrap_or(0.0);
-    let top = highest.min(usual.copied().unwrap_or(0.0) * 2.0).max(min_top);
+    // A tenth is left above the line.
+    let top = (highest.min(usual.copied().unwrap_or(0.0) * 2.0) * 1.1).max(min_top);
     let power = 10_f64.powf(top.log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
     steps.into_iter().find(|step| *step >= top - 1e-9).unwrap_or(top)
@@ -246,6 +247,8 @@ fn draw_series(
         .y_grid_spacer(marks)
         .x_axis_formatter(|mark, _| match mark.value {
             value if value > -0.5 => "now".to_owned(),
+            // It would be cut off by the edge of the panel.
+            value if value < 0.5 - SPAN => String::new(),
             value => format!("{value:.0} s"),
         })
         .allow_drag(Vec2b::FALSE)

@@ -237,7 +237,9 @@ mod tests {
         #[test]
         fn any_numbers_are_counted(numbers: Vec<u16>) {
             let mut counter = SequenceCounter::default();
-            numbers.iter().for_each(|number| counter.push(*number));
+            for number in &numbers {
+                counter.push(*number);
+            }
             let counts = counter.counts();
             prop_assert!(counts.received + counts.repeated <= 2 * numbers.len() as u64);
         }
