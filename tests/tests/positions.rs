@@ -213,7 +213,7 @@ fn positions_are_those_of_the_pictures(scheme: &str, transport: Transport) -> Re
         for action in actions {
             done.push(action);
             watched.carry_out(action)?;
-            watched.check(&format!("{done:?}"), Duration::from_millis(600))?;
+            watched.check(&format!("{done:?}"), Duration::from_millis(900))?;
         }
     }
     Ok(())

@@ -94,8 +94,16 @@ pub fn run(arguments: &Arguments) -> Result<Result<ExitCode, NoWindow>> {
     match result {
         Ok(()) if failed.load(Ordering::Relaxed) => Ok(Ok(ExitCode::FAILURE)),
         Ok(()) => Ok(Ok(ExitCode::SUCCESS)),
-        Err(error) => Ok(Err(NoWindow(error.to_string()))),
+        Err(error) => Ok(Err(NoWindow(without_source_position(&error.to_string())))),
     }
+}
+
+/// A message of the window library without the place in its source, which it puts before the cause:
+/// `winit EventLoopError: os error at PATH/mod.rs:788: CAUSE`.
+fn without_source_position(text: &str) -> String {
+    let after = text.rsplit_once(".rs:").map(|(_, rest)| rest);
+    let cause = after.and_then(|rest| rest.split_once(": ")).map(|(_, cause)| cause);
+    cause.unwrap_or(text).to_owned()
 }
 
 /// Closes the window, and thereby the session, at Ctrl-C and SIGTERM.
@@ -107,5 +115,25 @@ fn close_on_signals(ctx: &egui::Context) {
     });
     if let Err(error) = handled {
         tracing::warn!("cannot handle Ctrl-C: {error}; it ends the program without TEARDOWN");
+    }
+}
+
+#[cfg(test)]
+mod message_tests {
+    use super::without_source_position;
+
+    #[test]
+    fn a_message_has_no_position_in_a_source() {
+        let rows = [
+            (
+                "winit EventLoopError: os error at /a/b/mod.rs:788: Failed to open connection to X server",
+                "Failed to open connection to X server",
+            ),
+            ("no GL context", "no GL context"),
+            ("x.rs: y", "x.rs: y"),
+        ];
+        for (text, want) in rows {
+            assert_eq!(without_source_position(text), want);
+        }
     }
 }
