@@ -126,6 +126,68 @@ fn a_movie_whose_sender_changes_its_ssrc_is_played_to_its_end() -> Result<()> {
 }
 
 #[test]
+fn lost_late_and_repeated_packets_are_counted_exactly() -> Result<()> {
+    const FRAMES: u32 = 300;
+    let images = vec![movies::images(20, "I420")?; 15].concat();
+    let sent = Arc::new(Mutex::new((0, 0, 0, 0)));
+    let counts = sent.clone();
+    let server = start(move |mut send| {
+        let mut number = 65_000;
+        let mut delayed: Option<Vec<u8>> = None;
+        let mut at_packet = 0_u32;
+        for (at, image) in (0..).zip(&images) {
+            for packet in packets(image, 7, &mut number, at * 4500)? {
+                at_packet += 1;
+                let mut counts = counts.lock().expect("no panic");
+                let (received, lost, repeated, late) = &mut *counts;
+                // The first and the last packets arrive: what was sent before and after is unknown.
+                match at_packet % 100 {
+                    _ if at < 2 || at >= FRAMES - 2 => *received += 1,
+                    7 | 10 | 29 | 55 | 83 => {
+                        *lost += 1;
+                        continue;
+                    }
+                    41 => {
+                        delayed = Some(packet);
+                        continue;
+                    }
+                    60 => {
+                        send(0, &packet)?;
+                        *received += 1;
+                        *repeated += 1;
+                    }
+                    _ => *received += 1,
+                }
+                send(0, &packet)?;
+                if let Some(delayed) = delayed.take() {
+                    send(0, &delayed)?;
+                    *received += 1;
+                    *late += 1;
+                }
+            }
+            mjpeg_rtsp_tests::pace(Duration::from_millis(10));
+        }
+        send(1, &bye(7))
+    })?;
+    let url = format!("rtsp://{}/movie.mjpeg", server.address());
+    let folder = movies::Folder::new()?;
+    let csv = folder.path().join("frames.csv");
+    let csv = csv.to_str().context("a plain path")?;
+    let (_, summary, _) =
+        headless(&["--timeout", "5", "--transport", "udp", "--frames-csv", csv, &url])?;
+    let (received, lost, repeated, late) = *sent.lock().expect("no panic");
+    assert!(lost > 20 && repeated > 4 && late > 4, "{lost} {repeated} {late}");
+    let got = ["received", "lost", "repeated", "late"].map(|name| summary[name].as_u64());
+    assert_eq!(got, [received, lost, repeated, late].map(Some), "{summary}");
+    // A frame is missing only if all its packets are.
+    let text = std::fs::read_to_string(csv)?;
+    let timestamps: std::collections::BTreeSet<u64> =
+        text.lines().skip(1).filter_map(|line| line.split(',').nth(5)?.parse().ok()).collect();
+    assert_eq!(timestamps.len() as u64, u64::from(FRAMES), "{text}");
+    Ok(())
+}
+
+#[test]
 fn interleaved_packets_of_no_use_are_passed_over() -> Result<()> {
     const FRAMES: u32 = 40;
     let images = movies::images(FRAMES, "I420")?;
