@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use mjpeg_rtsp_client::player::engine::{Engine, Event};
 use mjpeg_rtsp_client::player::{Command, Options, Picture, State, Transport};
 use mjpeg_rtsp_tests::movies::{self, Folder};
+use mjpeg_rtsp_tests::pace;
 use mjpeg_rtsp_tests::programs::Server;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hasher};
@@ -165,7 +166,7 @@ impl Watched<'_> {
             Action::Rate(rate) => self.engine.set_rate(rate, self.position()),
             Action::Pause(time) => {
                 self.command(Command::Pause, State::Ready)?;
-                std::thread::sleep(time);
+                pace(time);
                 while self.look()? {}
                 self.command(Command::Play, State::Playing)?;
             }

@@ -8,22 +8,26 @@
 //! or was paused.
 
 use gst::prelude::*;
+use std::sync::OnceLock;
 
 /// Corrects the arrival times of the packets that enter a jitter buffer.
 #[derive(Debug)]
 pub(super) struct RunningTime {
     jitter_buffer: glib::WeakRef<gst::Element>,
+    /// The pipeline that it is in, from the first packet on.
+    pipeline: OnceLock<glib::WeakRef<gst::Element>>,
 }
 
 impl RunningTime {
     pub fn new(jitter_buffer: &gst::Element) -> Self {
-        Self { jitter_buffer: jitter_buffer.downgrade() }
+        Self { jitter_buffer: jitter_buffer.downgrade(), pipeline: OnceLock::new() }
     }
 
     /// Corrects the arrival time of a packet, and the base time of the elements in rtspsrc.
     pub fn correct(&self, packet: &mut gst::Buffer) {
         let Some(jitter_buffer) = self.jitter_buffer.upgrade() else { return };
-        let pipeline = outermost(&jitter_buffer);
+        let pipeline = self.pipeline.get_or_init(|| outermost(&jitter_buffer).downgrade());
+        let Some(pipeline) = pipeline.upgrade() else { return };
         if pipeline.current_state() != gst::State::Playing {
             // The running time stands still until PLAYING: after a flush at 0.
             set_arrival(packet, pipeline.start_time().unwrap_or_default());

@@ -148,8 +148,8 @@ impl Collector {
             let Some(pad) = depayloader.static_pad("sink") else { continue };
             let collector = collector.clone();
             borders.on_pad(&pad, gst::PadProbeType::BUFFER, "packets", move |info| {
-                if let Some(packet) = info.buffer() {
-                    collector.count_packet(packet);
+                if let Some(packet) = info.buffer().and_then(|it| it.map_readable().ok()) {
+                    collector.count_packet(&packet);
                 }
             });
         }
@@ -207,23 +207,20 @@ impl Collector {
         self.seek_filter.play_replied(reply.and_then(|reply| reply.sequence_number));
     }
 
-    /// Counts a packet, unless it is one from before the last seek; whether it has been counted.
+    /// Counts a packet, unless it is one from before the last seek, or none; whether it has been counted.
     fn receive(&self, packet: &gst::BufferRef) -> bool {
-        let kept = packet.map_readable().ok().is_none_or(|bytes| {
-            RtpHeader::parse(&bytes)
-                .is_ok_and(|(header, _)| self.seek_filter.keeps(header.sequence_number))
-        });
+        let Ok(bytes) = packet.map_readable() else { return true };
+        let kept = RtpHeader::parse(&bytes)
+            .is_ok_and(|(header, _)| self.seek_filter.keeps(header.sequence_number));
         if kept {
-            self.count_packet(packet);
+            self.count_packet(&bytes);
         }
         kept
     }
 
-    fn count_packet(&self, buffer: &gst::BufferRef) {
-        self.bytes.fetch_add(buffer.size() as u64, Ordering::Relaxed);
-        if let Ok(packet) = buffer.map_readable() {
-            lock(&self.packets).push(&packet, Instant::now());
-        }
+    fn count_packet(&self, packet: &[u8]) {
+        self.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
+        lock(&self.packets).push(packet, Instant::now());
     }
 
     /// Sets the counts to zero.

@@ -71,29 +71,22 @@ impl SequenceCounter {
         let highest = self.end.wrapping_sub(1);
         let distance = number.wrapping_sub(low_16_bits(highest)).cast_signed();
         let Some(extended) = highest.checked_add_signed(i64::from(distance)) else { return };
-        if extended >= self.end {
-            let is_jump = extended - highest > MAX_DROPOUT;
-            if is_jump && self.restart.replace(number.wrapping_add(1)) != Some(number) {
-                return;
-            }
-            if is_jump {
+        // Far ahead, or too old to be told from a repeated one: a stray number or another numbering.
+        if extended > highest + MAX_DROPOUT || extended + WINDOW <= highest {
+            if self.restart.replace(number.wrapping_add(1)) == Some(number) {
                 // The numbering has restarted one packet ago.
-                self.restart(Some(number.wrapping_sub(1)));
-                self.push(number.wrapping_sub(1));
-                return self.push(number);
+                let first = number.wrapping_sub(1);
+                self.restart(Some(first));
+                self.push(first);
+                self.push(number);
             }
+            return;
+        }
+        if extended >= self.end {
             for number in self.end.max(extended.saturating_sub(WINDOW))..=extended {
                 self.set_arrived(number, false);
             }
             self.end = extended + 1;
-        } else if highest - extended >= WINDOW {
-            // Too old to be told from a repeated one, or a restart.
-            if self.restart.replace(number.wrapping_add(1)) == Some(number) {
-                self.restart(Some(number.wrapping_sub(1)));
-                self.push(number.wrapping_sub(1));
-                self.push(number);
-            }
-            return;
         } else if extended < start {
             return;
         } else if self.has_arrived(extended) {
