@@ -136,6 +136,10 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
         error.take().or_else(|| (rendered.count == 0).then(|| "no frame was received".to_owned()));
     // A signal is no error: it may come before the first frame.
     let error = error.filter(|_| !termination.is_requested());
+    let not_logged = logged.err().zip(arguments.frames_csv.as_ref());
+    let error = error.or_else(|| {
+        not_logged.map(|(failed, path)| format!("cannot write {}: {failed}", path.display()))
+    });
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
     let has_packets = player.protocol() != Protocol::None;
     let summary = Summary {
@@ -155,9 +159,6 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
         error: error.clone(),
     };
     summary.print(arguments.json).context("cannot write to standard output")?;
-    if let (Err(failed), Some(path)) = (logged, &arguments.frames_csv) {
-        anyhow::bail!("cannot write {}: {failed}", path.display());
-    }
     if let Some(code) = termination.exit_code() {
         return Ok(code);
     }
