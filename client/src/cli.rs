@@ -126,6 +126,11 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "tls_ca")]
     pub insecure: bool,
 
+    /// Open the session again when it is lost, after 1, 2, 4, ... 30 seconds, until it plays; at its end,
+    /// a live stream counts as lost
+    #[arg(long)]
+    pub reconnect: bool,
+
     /// Length of the jitter buffer in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=60_000))]
     pub latency: u32,
@@ -196,6 +201,7 @@ impl Arguments {
             timeout: Duration::from_secs_f64(self.timeout),
             tls_ca: self.tls_ca.clone(),
             insecure: self.insecure,
+            reconnect: self.reconnect,
         }
     }
 

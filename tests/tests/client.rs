@@ -391,7 +391,7 @@ fn keys_control_the_player_in_the_terminal() -> Result<()> {
         terminal.press(key)?;
         until(&terminal, &format!("after {key:?}"), ready);
     }
-    let refused = "play needs READY, the state is PLAYING";
+    let refused = "Play needs READY; the movie is already playing";
     wait_until(refused, LIMIT, || terminal.shown().is_ok_and(|shown| shown.contains(refused)));
     terminal.press("q")?;
     assert!(terminal.wait(LIMIT)?.success(), "{}", terminal.shown()?);

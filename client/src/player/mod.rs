@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The player: the only state machine of the client. Front ends emit its action signals.
 //!
-//! | action signal | allowed in | resulting state |
-//! |---|---|---|
-//! | `setup` | INIT | READY |
-//! | `play` | READY | PLAYING |
-//! | `pause` | PLAYING | READY |
-//! | `teardown` | any | INIT |
-//!
-//! The state changes when the server's answer arrives, not when a signal is emitted. Signals:
-//! `error` ([`Failure`]), `refused` (text: a command in the wrong state), `end-of-movie`.
-//! Property: `state`.
+//! [`Command`] has the table of states and action signals. The state changes when the server's answer
+//! arrives, not when a signal is emitted. Property: `state`. Signals: `error` ([`Failure`]),
+//! `reconnecting` ([`Failure`], number of the attempt, wait before it in milliseconds), `refused` (text:
+//! a command in the wrong state), `end-of-movie`.
 
 mod border;
+mod command;
 mod connecting;
 mod endless;
 pub mod engine;
@@ -23,24 +18,28 @@ mod frame_log;
 mod history;
 mod images;
 mod imp;
+mod machine;
 pub mod movies;
 mod packets;
 mod pictures;
+mod pipeline;
 mod play_reply;
 mod progress;
 mod protocol_log;
+mod reconnect;
 mod recorder;
 mod rtp_filter;
 mod rtsp_monitor;
 mod running_time;
 mod seek_filter;
+mod sink_probe;
 mod sources;
 mod statistics;
-mod stepping;
 
 use glib::prelude::*;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
+use machine::Input;
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -48,6 +47,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub(crate) use border::Borders;
+pub use command::{Command, State};
 pub use exchange::Exchange;
 pub use explain::blank_password;
 pub use failure::{Failure, FailureKind};
@@ -61,83 +61,6 @@ pub use protocol_log::{Direction, ProtocolEntry, ProtocolLog};
 pub use recorder::Recording;
 pub use sources::Protocol;
 pub use statistics::Statistics;
-
-/// The lab's states.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, glib::Enum)]
-#[enum_type(name = "MjpegRtspPlayerState")]
-#[repr(i32)]
-pub enum State {
-    /// Not set up.
-    #[default]
-    Init,
-    /// Set up, not playing.
-    Ready,
-    /// Playing.
-    Playing,
-}
-
-impl State {
-    /// The lab's name of the state.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Init => "INIT",
-            Self::Ready => "READY",
-            Self::Playing => "PLAYING",
-        }
-    }
-}
-
-/// One of the lab's four commands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// Open the session.
-    Setup,
-    /// Start sending frames.
-    Play,
-    /// Stop sending; keep the position.
-    Pause,
-    /// End the session.
-    Teardown,
-}
-
-impl Command {
-    /// All commands, in the order in which a session uses them.
-    pub const ALL: [Self; 4] = [Self::Setup, Self::Play, Self::Pause, Self::Teardown];
-
-    /// Name of its action signal.
-    pub fn signal_name(self) -> &'static str {
-        match self {
-            Self::Setup => "setup",
-            Self::Play => "play",
-            Self::Pause => "pause",
-            Self::Teardown => "teardown",
-        }
-    }
-
-    /// The state in which it is allowed; `None`: any but INIT.
-    pub fn required_state(self) -> Option<State> {
-        match self {
-            Self::Setup => Some(State::Init),
-            Self::Play => Some(State::Ready),
-            Self::Pause => Some(State::Playing),
-            Self::Teardown => None,
-        }
-    }
-
-    /// The state after its answer.
-    pub fn resulting_state(self) -> State {
-        match self {
-            Self::Setup | Self::Pause => State::Ready,
-            Self::Play => State::Playing,
-            Self::Teardown => State::Init,
-        }
-    }
-
-    /// Whether it is allowed in `state`.
-    pub fn is_allowed_in(self, state: State) -> bool {
-        self.required_state().map_or(state != State::Init, |required| required == state)
-    }
-}
 
 /// Transport of RTP.
 #[derive(
@@ -179,6 +102,8 @@ pub struct Options {
     pub tls_ca: Option<PathBuf>,
     /// Accept every certificate of a server.
     pub insecure: bool,
+    /// Open a session again that is lost.
+    pub reconnect: bool,
 }
 
 impl Default for Options {
@@ -190,6 +115,7 @@ impl Default for Options {
             timeout: Duration::from_secs(5),
             tls_ca: None,
             insecure: false,
+            reconnect: false,
         }
     }
 }
@@ -250,6 +176,7 @@ impl Player {
         let player: Self = glib::Object::new();
         player.imp().open(&uri, options);
         endless::watch(&player);
+        reconnect::watch_silence(&player, options.timeout);
         Ok(player)
     }
 
@@ -292,7 +219,7 @@ impl Player {
     /// Seeks to the frame at `position`. Of the seeks that are requested while one is in progress
     /// only the last is carried out.
     pub fn seek(&self, position: gst::ClockTime) {
-        self.imp().seek(position);
+        self.imp().apply(Input::Seek(position.into()));
     }
 
     /// Protocol of the source.
@@ -313,24 +240,55 @@ impl Player {
 
     /// Playback rate; 1 is normal speed.
     pub fn rate(&self) -> f64 {
-        self.imp().rate()
+        self.imp().machine().rate()
     }
 
     /// Continues to play from `position` at `rate`, which must be above 0.
     pub fn set_rate(&self, rate: f64, position: gst::ClockTime) {
-        self.imp().set_rate(rate, position);
+        self.imp().apply(Input::SetRate(rate, position.into()));
     }
 
     /// Whether it shows a single frame, or soon will: in READY, while PAUSE waits for its answer,
     /// and during a step.
     pub fn shows_still_picture(&self) -> bool {
-        self.imp().shows_still_picture()
+        self.imp().machine().shows_still_picture()
     }
 
     /// Shows the frame at `position` and stays in READY. Of the steps that are requested while one
     /// is in progress only the last is carried out.
     pub fn step_to(&self, position: gst::ClockTime) {
-        self.imp().step_to(position);
+        self.imp().apply(Input::StepTo(position.into()));
+    }
+
+    /// Whether the movie is played again and again.
+    pub fn repeats(&self) -> bool {
+        self.imp().machine().repeats()
+    }
+
+    /// The section that is played again and again.
+    pub fn section(&self) -> Option<(Duration, Duration)> {
+        self.imp().machine().section()
+    }
+
+    /// Sets whether the movie is played again and again.
+    pub fn set_repeat(&self, repeat: bool) {
+        self.imp().apply(Input::SetRepeat(repeat));
+    }
+
+    /// Plays the section from the first position to the second, the frames at both included, again and
+    /// again; `None` ends this.
+    pub fn set_section(&self, section: Option<(Duration, Duration)>) {
+        self.imp().set_section(section);
+    }
+
+    /// Whether a session that is lost is opened again.
+    pub fn set_reconnect(&self, reconnect: bool) {
+        self.imp().set_reconnect(reconnect);
+    }
+
+    /// Whether a lost session is about to be opened again.
+    pub fn reconnects(&self) -> bool {
+        self.imp().machine().reconnects()
     }
 
     /// Starts to record the received frames into the movie file `path`.
@@ -392,6 +350,19 @@ impl Player {
         self.on_signal("error", "player-error", move |values| {
             if let Some(failure) = values.get(1).and_then(|value| value.get::<&Failure>().ok()) {
                 f(failure);
+            }
+        });
+    }
+
+    /// Calls `f` when a lost session is to be opened again: why it was lost, the number of the attempt from
+    /// 1, and the wait before it.
+    pub fn connect_reconnecting(&self, f: impl Fn(&Failure, u32, Duration) + 'static) {
+        self.on_signal("reconnecting", "player-reconnecting", move |values| {
+            let failure = values.get(1).and_then(|value| value.get::<&Failure>().ok());
+            let attempt = values.get(2).and_then(|value| value.get::<u32>().ok());
+            let wait = values.get(3).and_then(|value| value.get::<u64>().ok());
+            if let (Some(failure), Some(attempt), Some(wait)) = (failure, attempt, wait) {
+                f(failure, attempt, Duration::from_millis(wait));
             }
         });
     }

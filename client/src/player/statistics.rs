@@ -61,7 +61,7 @@ pub(super) fn loss_ratio(lost: u64, received: u64) -> f64 {
 /// Collects the counts from the streaming threads.
 #[derive(Debug, Default)]
 pub(super) struct Collector {
-    pub frames: AtomicU64,
+    frames: AtomicU64,
     /// Frames that entered the decoder.
     pub into_decoder: AtomicU64,
     /// Frames that left the decoder.
@@ -221,6 +221,11 @@ impl Collector {
     fn count_packet(&self, packet: &[u8]) {
         self.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
         lock(&self.packets).push(packet, Instant::now());
+    }
+
+    /// Counts a frame that is shown.
+    pub fn frame_shown(&self) {
+        self.frames.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Sets the counts to zero.

@@ -2,7 +2,7 @@
 //! The controls below the picture: the seek bar, the lab's buttons and states, the frame number.
 
 use super::keys;
-use super::model::{Action, Model, SPEEDS, WidgetState, label};
+use super::model::{Action, Model, SPEEDS, WidgetState};
 use super::style::{ACCENT, CORNER, ON_ACCENT, ROW, accent_button, warning};
 use crate::format_tenths;
 use crate::player::{Command, Protocol, State};
@@ -215,7 +215,7 @@ fn buttons(ui: &mut Ui, model: &Model, actions: &mut Vec<Action>) {
             Command::Teardown => Action::Teardown,
         };
         let tip = format!("{} ({})", effect_of(model, command), key_of(command));
-        button(ui, label(command), refusal, accent, &tip, action, actions);
+        button(ui, command.label(), refusal, accent, &tip, action, actions);
     }
 }
 

@@ -458,6 +458,6 @@ fn every_control_can_be_reached_by_tab() {
 
 #[test]
 fn the_labels_are_those_of_the_lab() {
-    let labels: Vec<&str> = Command::ALL.into_iter().map(super::model::label).collect();
+    let labels: Vec<&str> = Command::ALL.into_iter().map(Command::label).collect();
     assert_eq!(labels, ["Setup", "Play", "Pause", "Teardown"]);
 }

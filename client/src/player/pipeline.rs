@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The player's pipeline: its changes of state, and what it reports on its bus.
+
+use super::failure::{Failure, FailureKind};
+use super::imp::Player;
+use super::machine::Input;
+use super::{Protocol, endless, sink_probe};
+use glib::prelude::*;
+use glib::subclass::prelude::*;
+use gst::prelude::*;
+use mjpeg_program::border::guarded;
+use std::sync::mpsc::{RecvTimeoutError, TryRecvError, channel};
+use std::time::{Duration, Instant};
+
+/// How long to wait for the pipeline's end. rtspsrc 1.22 cannot be interrupted in the middle of a reply,
+/// so a server that sends one byte at a time can hold it for ever.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long to wait for TEARDOWN's answer.
+const TEARDOWN_TIMEOUT: gst::ClockTime = gst::ClockTime::from_mseconds(500);
+
+impl Player {
+    pub(super) fn change_state(&self, target: gst::State) {
+        if self.is_closing() {
+            let text = "the server still holds the last connection: open the address again";
+            self.fail(Failure::new(FailureKind::Silent, text));
+            return;
+        }
+        let Some(playbin) = self.playbin() else { return };
+        if playbin.set_state(target).is_err() {
+            // The reason, if there is one, is on the bus.
+            let message =
+                playbin.bus().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
+            let failure = match message.as_ref().map(|message| message.view()) {
+                Some(gst::MessageView::Error(error)) => self.failure_of(error),
+                _ => Failure::new(FailureKind::Other, "the source cannot be opened"),
+            };
+            self.fail(failure);
+        } else if target == gst::State::Playing {
+            start_source(playbin);
+        }
+    }
+
+    /// Ends the session: sends TEARDOWN, and waits a limited time for its answer.
+    pub(super) fn close_pipeline(&self) {
+        if let Some(playbin) = self.playbin().filter(|_| !self.is_closing())
+            && self.lower_state(playbin, gst::State::Ready)
+        {
+            self.report_exchange();
+            self.await_teardown(playbin);
+            self.lower_state(playbin, gst::State::Null);
+        }
+    }
+
+    /// Ends the session at the source, without waiting for TEARDOWN's answer.
+    pub(super) fn end_source_session(&self) {
+        let Some(playbin) = self.playbin() else { return };
+        if self.lower_state(playbin, gst::State::Ready) {
+            self.report_exchange();
+            self.lower_state(playbin, gst::State::Null);
+        }
+    }
+
+    /// Reports the exchange up to TEARDOWN's answer, for a limited time.
+    fn await_teardown(&self, playbin: &gst::Element) {
+        let bus = playbin.bus().filter(|_| self.protocol() == Protocol::Rtsp);
+        let Some(bus) = bus else { return };
+        let deadline = Instant::now() + Duration::from(TEARDOWN_TIMEOUT);
+        while let Some(message) = bus.timed_pop_filtered(
+            TEARDOWN_TIMEOUT,
+            &[gst::MessageType::Progress, gst::MessageType::Element],
+        ) {
+            self.emit_exchange(&message);
+            let Some((kind, code)) = progress_of(&message) else { continue };
+            let done = kind != gst::ProgressType::Start && kind != gst::ProgressType::Continue;
+            if (code == "close" && done) || Instant::now() > deadline {
+                break;
+            }
+        }
+    }
+
+    /// Takes the pipeline to READY or NULL. If that does not end in time, a thread is left behind with
+    /// it, and the result is false.
+    fn lower_state(&self, playbin: &gst::Element, state: gst::State) -> bool {
+        let (ended, end) = channel();
+        let element = playbin.clone();
+        let lower = move || {
+            let _ = guarded("player-close", || element.set_state(state));
+            drop(ended);
+        };
+        let thread = std::thread::Builder::new().name("player-close".to_owned()).spawn(lower);
+        if thread.is_err() {
+            let _ = playbin.set_state(state);
+        } else if end.recv_timeout(CLOSE_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+            endless::shut_down(playbin);
+            if let Some(bus) = playbin.bus() {
+                bus.set_flushing(true);
+            }
+            self.closing.replace(Some(end));
+            return false;
+        }
+        true
+    }
+
+    /// Whether the pipeline is still being stopped: it cannot be used then.
+    pub(super) fn is_closing(&self) -> bool {
+        let mut closing = self.closing.borrow_mut();
+        let ended = closing.as_ref().is_none_or(|end| end.try_recv() != Err(TryRecvError::Empty));
+        if ended
+            && closing.take().is_some()
+            && let Some(bus) = self.playbin().and_then(gst::Element::bus)
+        {
+            bus.set_flushing(false);
+        }
+        !ended
+    }
+
+    /// Reports the exchange that took place while the source went to READY. A change to NULL
+    /// removes its messages from the bus.
+    fn report_exchange(&self) {
+        let Some(bus) = self.playbin().and_then(gst::Element::bus) else { return };
+        if !self.protocol().posts_progress() {
+            return;
+        }
+        while let Some(message) = bus.pop_filtered(&[gst::MessageType::Element]) {
+            self.emit_exchange(&message);
+        }
+    }
+
+    pub(super) fn on_bus_message(&self, message: &gst::Message) {
+        self.handle_message(message);
+        self.apply(Input::Checked);
+    }
+
+    fn handle_message(&self, message: &gst::Message) {
+        use gst::MessageView;
+        match message.view() {
+            MessageView::Progress(_) => match progress_of(message) {
+                Some((gst::ProgressType::Complete, "open")) => self.apply(Input::Opened),
+                Some((gst::ProgressType::Complete, "request")) => self.apply(Input::Answered),
+                _ => {}
+            },
+            MessageView::StateChanged(changed) if !self.protocol().posts_progress() => {
+                let playbin = self.playbin();
+                if !playbin.is_some_and(|playbin| message.src() == Some(playbin.upcast_ref())) {
+                    return;
+                }
+                match changed.current() {
+                    gst::State::Paused => self.apply(Input::Paused),
+                    gst::State::Playing => self.apply(Input::Playing),
+                    _ => {}
+                }
+            }
+            MessageView::AsyncDone(_) => self.apply(Input::SeekDone),
+            MessageView::Eos(_) if self.is_endless() && self.reconnects() => {
+                let text = "the server has ended the stream";
+                self.fail(Failure::new(FailureKind::Lost, text));
+            }
+            MessageView::Eos(_) => self.apply(Input::EndOfMovie),
+            // rtspsrc warns of a closed connection, then ends the stream as at the movie's end. It
+            // has the same warning for a packet of no bytes, which it ignores.
+            MessageView::Warning(warning)
+                if warning.error().matches(gst::ResourceError::Read)
+                    && self.protocol() == Protocol::Rtsp
+                    && !warning.debug().is_some_and(|it| it.contains("Short message received")) =>
+            {
+                let failure = self.progress.borrow().connection_closed();
+                self.fail(failure);
+            }
+            MessageView::Element(_) => self.emit_exchange(message),
+            MessageView::Application(application) => match application.structure() {
+                Some(it) if it.name() == sink_probe::FRAME_ARRIVED => {
+                    self.apply(Input::FrameArrived);
+                }
+                Some(it) if it.name() == sink_probe::SECTION_ENDED => {
+                    self.apply(Input::SectionEnded);
+                }
+                _ => {}
+            },
+            MessageView::Error(error) => {
+                let failure = self.failure_of(error);
+                self.fail(failure);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the source is a live stream, whose length is not known.
+    fn is_endless(&self) -> bool {
+        self.protocol() == Protocol::Rtsp && self.obj().duration().is_none()
+    }
+}
+
+/// Starts the source, if the pipeline waits in PAUSED for a frame that only the source's PLAY brings:
+/// if it was paused when the sink had no frame.
+fn start_source(playbin: &gst::Element) {
+    let (_, _, pending) = playbin.state(gst::ClockTime::ZERO);
+    let source = playbin.property::<Option<gst::Element>>("source");
+    let Some(source) = source.filter(|_| pending == gst::State::Playing) else { return };
+    let (_, current, pending) = source.state(gst::ClockTime::ZERO);
+    if current == gst::State::Paused && pending == gst::State::VoidPending {
+        let _ = source.set_state(gst::State::Playing);
+    }
+}
+
+/// The type and code of a PROGRESS message. [`gst::message::Progress::get`] also reads the text,
+/// and crashes if it is missing. GStreamer leaves it out if a peer's bytes in it are not UTF-8.
+fn progress_of(message: &gst::MessageRef) -> Option<(gst::ProgressType, &str)> {
+    let structure =
+        message.structure().filter(|_| message.type_() == gst::MessageType::Progress)?;
+    Some((structure.get("type").ok()?, structure.get("code").ok()?))
+}

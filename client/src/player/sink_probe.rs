@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What happens to frames at the sink: one is held during a step, and the end of a section is noticed.
+
+use super::machine::Frames;
+use super::{Borders, lock};
+use gst::prelude::*;
+use gstmjpegfile::movie_position;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Name of the application message which reports that the frame of a step has reached the sink.
+pub(super) const FRAME_ARRIVED: &str = "mjpeg-rtsp-frame-arrived";
+
+/// Name of the application message which reports that a frame behind the section has reached the sink.
+pub(super) const SECTION_ENDED: &str = "mjpeg-rtsp-section-ended";
+
+/// Positions from RTP are rounded to 1/90000 s.
+const ROUNDING: Duration = Duration::from_millis(1);
+
+/// What is done with the next frame.
+#[derive(Debug, Default)]
+enum Hold {
+    /// All frames pass.
+    #[default]
+    None,
+    /// The seek's flush has not arrived; frames before it belong to the old position.
+    AwaitFlush,
+    /// The frame at the new position has not arrived.
+    AwaitFrame,
+    /// The frame has arrived. It replaces each frame that the server sends until it is paused: a sink
+    /// needs a frame to complete its change to PAUSED, and the pipeline waits for the sink.
+    Frame(gst::Buffer),
+}
+
+#[derive(Debug, Default)]
+struct ProbeState {
+    hold: Hold,
+    /// Position of the section's last frame.
+    section_end: Option<Duration>,
+    /// The section's end has been reported, and no flush has followed.
+    section_ended: bool,
+}
+
+/// The probe at the sink's pad.
+#[derive(Debug, Default)]
+pub(super) struct SinkProbe {
+    state: Arc<Mutex<ProbeState>>,
+}
+
+impl SinkProbe {
+    /// Sets what is done with the next frames.
+    pub fn treat(&self, frames: Frames) {
+        let mut state = lock(&self.state);
+        match frames {
+            Frames::Pass => state.hold = Hold::None,
+            Frames::PassUnlessHeld if matches!(state.hold, Hold::Frame(_)) => {}
+            Frames::PassUnlessHeld => state.hold = Hold::None,
+            Frames::HoldAfterFlush => state.hold = Hold::AwaitFlush,
+        }
+    }
+
+    /// Reports each time a frame after this position arrives.
+    pub fn set_section_end(&self, end: Option<Duration>) {
+        let mut state = lock(&self.state);
+        state.section_end = end;
+        state.section_ended = false;
+    }
+
+    /// Watches the frames that arrive at the sink's `pad`.
+    pub fn watch(&self, pad: &gst::Pad, bus: Option<gst::Bus>, borders: &Borders) {
+        let (state, weak) = (self.state.clone(), pad.downgrade());
+        let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
+        borders.on_pad(pad, mask, "sink-frames", move |info| {
+            let report = match &mut info.data {
+                Some(gst::PadProbeData::Event(event))
+                    if event.type_() == gst::EventType::FlushStop =>
+                {
+                    lock(&state).flushed();
+                    None
+                }
+                Some(gst::PadProbeData::Buffer(frame)) => {
+                    let mut state = lock(&state);
+                    if state.frame_arrived(frame) {
+                        Some(FRAME_ARRIVED)
+                    } else {
+                        let ended = state.passes_section_end(|| position_of(&weak, frame));
+                        ended.then_some(SECTION_ENDED)
+                    }
+                }
+                _ => None,
+            };
+            if let (Some(name), Some(bus)) = (report, &bus) {
+                let structure = gst::Structure::new_empty(name);
+                let _ = bus.post(gst::message::Application::new(structure));
+            }
+        });
+    }
+}
+
+impl ProbeState {
+    fn flushed(&mut self) {
+        self.section_ended = false;
+        if matches!(self.hold, Hold::AwaitFlush | Hold::Frame(_)) {
+            self.hold = Hold::AwaitFrame;
+        }
+    }
+
+    /// Returns whether `frame` is the awaited one; replaces it by the held one.
+    fn frame_arrived(&mut self, frame: &mut gst::Buffer) -> bool {
+        match &self.hold {
+            Hold::Frame(held) => *frame = held.clone(),
+            Hold::AwaitFrame => {
+                self.hold = Hold::Frame(frame.clone());
+                return true;
+            }
+            Hold::None | Hold::AwaitFlush => {}
+        }
+        false
+    }
+
+    /// Whether a frame is the first one after the section.
+    fn passes_section_end(&mut self, position: impl FnOnce() -> Option<Duration>) -> bool {
+        let Some(end) = self.section_end.filter(|_| !self.section_ended) else { return false };
+        self.section_ended = position().is_some_and(|position| position > end + ROUNDING);
+        self.section_ended
+    }
+}
+
+/// Position of a frame in the movie.
+fn position_of(pad: &glib::WeakRef<gst::Pad>, frame: &gst::Buffer) -> Option<Duration> {
+    let by_time = || {
+        let event = pad.upgrade()?.sticky_event::<gst::event::Segment>(0)?;
+        event.segment().downcast_ref::<gst::ClockTime>()?.to_stream_time(frame.pts())
+    };
+    movie_position::of(frame).or_else(by_time).map(Duration::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_frame_after_a_flush_is_held_and_replaces_the_next_ones() {
+        gst::init().expect("GStreamer");
+        let frame = |byte: u8| gst::Buffer::from_slice([byte]);
+        let byte = |frame: &gst::Buffer| frame.map_readable().map(|map| map[0]).ok();
+        let probe = SinkProbe::default();
+        probe.treat(Frames::HoldAfterFlush);
+        let mut state = lock(&probe.state);
+        let arrive = |state: &mut ProbeState, of: u8| {
+            let mut frame = frame(of);
+            (state.frame_arrived(&mut frame), byte(&frame))
+        };
+        assert_eq!(arrive(&mut state, 1), (false, Some(1)), "before the flush");
+        state.flushed();
+        assert_eq!(arrive(&mut state, 2), (true, Some(2)));
+        assert_eq!(arrive(&mut state, 3), (false, Some(2)));
+        drop(state);
+        probe.treat(Frames::PassUnlessHeld);
+        assert_eq!(arrive(&mut lock(&probe.state), 4), (false, Some(2)));
+        lock(&probe.state).flushed();
+        assert_eq!(arrive(&mut lock(&probe.state), 5), (true, Some(5)), "the next step");
+        probe.treat(Frames::Pass);
+        assert_eq!(arrive(&mut lock(&probe.state), 6), (false, Some(6)));
+    }
+
+    #[test]
+    fn the_end_of_a_section_is_noticed_once_until_a_flush() {
+        let seconds = Duration::from_secs;
+        let mut state = ProbeState { section_end: Some(seconds(2)), ..ProbeState::default() };
+        // Positions of frames, `None` for a flush, and whether the end is noticed.
+        let rows = [
+            (Some(1), false),
+            (Some(2), false),
+            (Some(3), true),
+            (Some(4), false),
+            (None, false),
+            (Some(3), true),
+        ];
+        for (at, (position, want)) in rows.into_iter().enumerate() {
+            if position.is_none() {
+                state.flushed();
+            }
+            let got = position.is_some_and(|at| state.passes_section_end(|| Some(seconds(at))));
+            assert_eq!(got, want, "{at}");
+        }
+        state.section_end = None;
+        state.section_ended = false;
+        assert!(!state.passes_section_end(|| Some(seconds(9))));
+    }
+}
