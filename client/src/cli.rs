@@ -126,6 +126,10 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "tls_ca")]
     pub insecure: bool,
 
+    /// Play the movie again and again
+    #[arg(long = "loop")]
+    pub repeat: bool,
+
     /// Open the session again when it is lost, after 1, 2, 4, ... 30 seconds, until it plays; at its end,
     /// a live stream counts as lost
     #[arg(long)]
@@ -202,6 +206,7 @@ impl Arguments {
             tls_ca: self.tls_ca.clone(),
             insecure: self.insecure,
             reconnect: self.reconnect,
+            repeat: self.repeat,
         }
     }
 

@@ -3,12 +3,13 @@
 
 use crate::cli::Arguments;
 use crate::player::{Exchange, Player, Protocol, blank_password, lock, packed_rows, save_rgb};
+use crate::reconnection_text;
 use crate::termination::Termination;
 use anyhow::{Context, Result, ensure};
 use gst::prelude::*;
 use mjpeg_program::log;
 use serde::Serialize;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ struct Summary {
     undecoded: u64,
     jitter_ms: Option<f64>,
     longest_gap_ms: Option<f64>,
+    /// How often a lost session was opened again.
+    reconnects: u64,
     width: u32,
     height: u32,
     first_frame_ms: Option<f64>,
@@ -85,6 +88,14 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
         slot.replace(Some(failure.text.clone()));
         quit.quit();
     });
+    let reconnects = Rc::new(Cell::new(0));
+    let attempts = reconnects.clone();
+    player.connect_reconnecting(move |failure, attempt, wait| {
+        if attempt == 1 {
+            attempts.set(attempts.get() + 1);
+        }
+        log::say(&reconnection_text(failure, attempt, wait));
+    });
     let quit = main_loop.clone();
     player.connect_end_of_movie(move || quit.quit());
     player.play_when_first_ready();
@@ -102,6 +113,7 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     let ends = termination.clone();
     let (frames, seconds) = (arguments.frames, arguments.seconds.map(Duration::from_secs_f64));
     let timeout = Duration::from_secs_f64(arguments.timeout);
+    let reconnect = arguments.reconnect;
     player.every(CHECK_INTERVAL, "headless-timer", move |player| {
         let rendered = lock(&watched).clone();
         let enough = frames.is_some_and(|frames| rendered.count >= frames)
@@ -111,7 +123,10 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
             // Not an error: the summary and TEARDOWN follow.
         } else if let Some(text) = rendered.save_error {
             slot.replace(Some(text));
-        } else if last.elapsed() > timeout + GRACE_PERIOD && !enough {
+        } else if last.elapsed() > timeout + GRACE_PERIOD
+            && !enough
+            && !(reconnect && rendered.count > 0)
+        {
             slot.replace(Some(player.silence(timeout).text));
         } else if !enough {
             return glib::ControlFlow::Continue;
@@ -151,6 +166,7 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
         undecoded: statistics.undecoded,
         jitter_ms: has_packets.then(|| milliseconds(Duration::from_nanos(statistics.jitter))),
         longest_gap_ms: has_packets.then(|| milliseconds(longest_gap)),
+        reconnects: reconnects.get(),
         width,
         height,
         first_frame_ms: rendered.first.map(|first| (first - start).as_secs_f64() * 1000.0),

@@ -12,8 +12,9 @@ pub mod window;
 
 use anyhow::{Context, Result};
 use cli::Arguments;
-use player::{Player, Transport};
+use player::{Failure, Player, Transport};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Why nothing can be shown on a screen.
 const NO_DISPLAY: &str = "no display (DISPLAY and WAYLAND_DISPLAY are not set)";
@@ -65,6 +66,11 @@ fn has_display() -> bool {
     ["DISPLAY", "WAYLAND_DISPLAY"]
         .iter()
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+/// Says that a lost session will be opened again.
+fn reconnection_text(failure: &Failure, attempt: u32, wait: Duration) -> String {
+    format!("{}: trying again in {} s (attempt {attempt})", failure.text, wait.as_secs())
 }
 
 /// Formats a time in tenths of a second as `M:SS.T`.

@@ -4,7 +4,7 @@
 use crate::cli::Arguments;
 use crate::player::{Exchange, Player, State};
 use crate::termination::Termination;
-use crate::{NO_DISPLAY, format_tenths, has_display};
+use crate::{NO_DISPLAY, format_tenths, has_display, reconnection_text};
 use anyhow::{Context, Result};
 use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
@@ -20,6 +20,17 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Length of an arrow key's seek.
 const SEEK_STEP: gst::ClockTime = gst::ClockTime::from_seconds(5);
+
+/// The keys, for `?`.
+const KEYS: &str = "\
+s            setup
+p            play
+space        play or pause
+t            teardown
+left, right  back or forward 5 s
+l            play the movie again and again, or not
+?            this list
+q, Ctrl-C    quit";
 
 pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
     let display = has_display();
@@ -42,6 +53,9 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
         print_line(&failure.text);
     });
     player.connect_refused(print_line);
+    player.connect_reconnecting(|failure, attempt, wait| {
+        print_line(&reconnection_text(failure, attempt, wait));
+    });
     let explain = arguments.explain;
     player.connect_exchange(move |exchange| match exchange {
         // The reply shows the complete request.
@@ -50,7 +64,9 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
         Exchange::Note(text) => print_line(text),
         _ => {}
     });
-    player.connect_end_of_movie(|| print_line("end of the movie: press p to play it again"));
+    player.connect_end_of_movie(|| {
+        print_line("end of the movie: press p to play it again, or ? for the keys");
+    });
     let keys = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let raw = if keys { Some(RawMode::enter()?) } else { None };
     if !arguments.no_play {
@@ -92,7 +108,7 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
 
 /// Whether the session is over. Without keys no command can set it up again.
 fn has_ended(player: &Player) -> bool {
-    player.state() == State::Init && player.pending().is_none()
+    player.state() == State::Init && player.pending().is_none() && !player.reconnects()
 }
 
 /// Ends the main loop when it is dropped.
@@ -115,10 +131,16 @@ fn handle_keys(player: &Player) -> bool {
         match key.code {
             KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return false,
             KeyCode::Char('q') => return false,
+            KeyCode::Char('?') => print_line(KEYS),
             KeyCode::Char('s') => player.command("setup"),
             KeyCode::Char('t') => player.command("teardown"),
             KeyCode::Char(' ') if player.state() == State::Playing => player.command("pause"),
             KeyCode::Char('p' | ' ') => player.command("play"),
+            KeyCode::Char('l') => {
+                player.set_repeat(!player.repeats());
+                let how = if player.repeats() { "again and again" } else { "once" };
+                print_line(&format!("the movie is played {how}"));
+            }
             KeyCode::Left => player.seek(position.saturating_sub(SEEK_STEP)),
             KeyCode::Right => {
                 let end = player.duration().unwrap_or(gst::ClockTime::MAX);

@@ -50,7 +50,7 @@ const STREAMING: &[Row] = &[
     ("decoder-input", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
     ("decoder-output", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
     ("shown-frames", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
-    ("step-frames", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
+    ("sink-frames", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
     ("headless-handoff", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
 ];
 
@@ -119,7 +119,7 @@ type CallBorder = fn(&str) -> Result<()>;
 /// Borders that only interactive user interfaces have.
 const OF_USER_INTERFACES: [(&str, CallBorder); 7] = [
     ("player-refused", refused),
-    ("step", step),
+    ("player-tick", tick),
     ("pictures", engine),
     ("engine-message", engine),
     ("engine-tick", engine),
@@ -181,14 +181,14 @@ fn refused(source: &str) -> Result<()> {
     Ok(())
 }
 
-fn step(source: &str) -> Result<()> {
+fn tick(source: &str) -> Result<()> {
     let (player, failures) = player(source)?;
     player.command("setup");
     until("READY", || player.state() == State::Ready);
     player.step_to(gst::ClockTime::from_mseconds(112));
     until("a failure", || !failures.borrow().is_empty());
     assert_eq!((player.state(), player.pending()), (State::Init, None));
-    assert_eq!(*failures.borrow(), [ended("step")]);
+    assert_eq!(*failures.borrow(), [ended("player-tick")]);
     Ok(())
 }
 

@@ -63,6 +63,23 @@ pub struct Status {
     pub recording: Option<Recording>,
     /// No packet has arrived for longer than [`SILENCE`].
     pub silent: bool,
+    /// Whether the movie is played again and again.
+    pub repeat: bool,
+    /// The section that is played again and again.
+    pub section: Option<(Duration, Duration)>,
+    /// The attempt to open a lost session again, while it is due or under way.
+    pub reconnection: Option<Reconnection>,
+}
+
+/// An attempt to open a lost session again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconnection {
+    /// Why the session, or the last attempt, failed.
+    pub failure: Failure,
+    /// Number of the attempt, from 1.
+    pub attempt: u32,
+    /// When it starts.
+    pub due: Instant,
 }
 
 /// Shared by the engine's thread and the front end.
@@ -95,6 +112,9 @@ enum EngineMessage {
         rate: f64,
         position: Duration,
     },
+    Repeat(bool),
+    Section(Option<(Duration, Duration)>),
+    Reconnect(bool),
     Record(PathBuf),
     StopRecording,
     Quit,
@@ -174,6 +194,21 @@ impl Engine {
         self.send(EngineMessage::Rate { rate, position });
     }
 
+    /// Sets whether the movie is played again and again.
+    pub fn set_repeat(&self, repeat: bool) {
+        self.send(EngineMessage::Repeat(repeat));
+    }
+
+    /// Plays a section again and again, the frames at both positions included; `None` ends this.
+    pub fn set_section(&self, section: Option<(Duration, Duration)>) {
+        self.send(EngineMessage::Section(section));
+    }
+
+    /// Sets whether a session that is lost is opened again.
+    pub fn set_reconnect(&self, reconnect: bool) {
+        self.send(EngineMessage::Reconnect(reconnect));
+    }
+
     /// Starts to record the received frames into the movie file `path`.
     pub fn record(&self, path: &Path) {
         self.send(EngineMessage::Record(path.to_owned()));
@@ -232,6 +267,7 @@ struct Session {
     play_when_ready: Cell<bool>,
     /// Why there is no player.
     open_failure: RefCell<Option<Failure>>,
+    reconnection: RefCell<Option<Reconnection>>,
 }
 
 impl Session {
@@ -245,6 +281,7 @@ impl Session {
             playing_since: Cell::default(),
             play_when_ready: Cell::default(),
             open_failure: RefCell::default(),
+            reconnection: RefCell::default(),
         })
     }
 
@@ -315,6 +352,7 @@ impl Session {
         self.opened_at.set(Instant::now());
         self.set_up_at.set(None);
         self.playing_since.set(None);
+        self.reconnection.replace(None);
         *lock(&self.shared.history) = History::default();
         *lock(&self.shared.log) = ProtocolLog::default();
         self.shared.picture.clear();
@@ -349,7 +387,15 @@ impl Session {
             let Some(this) = this.upgrade() else { return };
             this.play_when_ready.set(false);
             this.stop_recording();
+            this.reconnection.replace(None);
             this.report(Event::Failed(failure.clone()));
+        });
+        let this = Rc::downgrade(self);
+        player.connect_reconnecting(move |failure, attempt, wait| {
+            let Some(this) = this.upgrade() else { return };
+            let (failure, due) = (failure.clone(), Instant::now() + wait);
+            this.reconnection.replace(Some(Reconnection { failure, attempt, due }));
+            this.publish();
         });
         let this = Rc::downgrade(self);
         player.connect_refused(move |reason| {
@@ -421,6 +467,9 @@ impl Session {
             }
             EngineMessage::Seek(position) => player.seek(clock_time(position)),
             EngineMessage::Rate { rate, position } => player.set_rate(rate, clock_time(position)),
+            EngineMessage::Repeat(repeat) => player.set_repeat(repeat),
+            EngineMessage::Section(section) => player.set_section(section),
+            EngineMessage::Reconnect(reconnect) => player.set_reconnect(reconnect),
             EngineMessage::Record(path) => {
                 if let Err(error) = player.start_recording(&path) {
                     let text = format!("cannot record into {}: {error}", path.display());
@@ -493,6 +542,9 @@ impl Session {
             last_packet: player.last_packet(),
             recording: player.recording(),
             silent: self.is_silent(&player),
+            repeat: player.repeats(),
+            section: player.section(),
+            reconnection: self.reconnection.borrow().clone().filter(|_| player.reconnects()),
         };
         let changed = before != now;
         *lock(&self.shared.status) = now;

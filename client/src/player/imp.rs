@@ -241,8 +241,12 @@ impl Player {
             Effect::StartSession => {
                 self.borders.start_session();
                 self.collector.reset();
-                self.progress.borrow_mut().start();
-                self.certificate_errors.set(gio::TlsCertificateFlags::empty());
+                self.start_exchange();
+            }
+            Effect::ContinueSession => {
+                self.borders.start_session();
+                self.collector.restart_numbers();
+                self.start_exchange();
             }
             Effect::AwaitAnswer => self.await_answer(),
             Effect::Change(Target::Paused) => self.change_state(gst::State::Paused),
@@ -272,6 +276,11 @@ impl Player {
                 self.obj().after(wait, "reconnect", |player| player.imp().apply(Input::Retry));
             }
         }
+    }
+
+    fn start_exchange(&self) {
+        self.progress.borrow_mut().start();
+        self.certificate_errors.set(gio::TlsCertificateFlags::empty());
     }
 
     /// What the pipeline has reached.

@@ -113,6 +113,8 @@ pub(super) enum Frames {
 pub(super) enum Effect {
     /// Forget what was counted in the last session.
     StartSession,
+    /// Count on in a session that continues a lost one.
+    ContinueSession,
     /// Wait a limited time for the server's answer to the pending command.
     AwaitAnswer,
     /// Change the pipeline's state.
@@ -280,7 +282,8 @@ impl Machine {
 
     /// Whether it waits for the pipeline to settle, and needs [`Input::Tick`].
     pub fn is_busy(&self) -> bool {
-        let waits = self.start.is_some() || self.next_step.is_some() || self.pause_waits;
+        let seeks = self.start.is_some() || self.next_seek.is_some();
+        let waits = seeks || self.next_step.is_some() || self.pause_waits;
         self.state != State::Init && (waits || self.step != Step::None)
     }
 
@@ -307,12 +310,7 @@ impl Machine {
                 self.complete(to);
             }
             Input::Playing if self.pending == Some(Command::Play) => self.complete(to),
-            Input::SeekDone => {
-                self.seeking = false;
-                if let Some(position) = self.next_seek.take() {
-                    self.seek(position, to);
-                }
-            }
+            Input::SeekDone => self.end_seek(to),
             Input::SeekRefused => self.seeking = false,
             Input::FrameArrived if self.step == Step::AwaitFrame => self.step = Step::Arrived,
             Input::SectionEnded if self.plays() && self.start.is_none() => {
@@ -326,7 +324,8 @@ impl Machine {
             Input::Failed(reconnect) => self.fail(reconnect, to),
             Input::Retry if self.attempts > 0 && self.is_closed() => {
                 self.plays_when_ready = true;
-                self.set_up(to);
+                to.push(Effect::ContinueSession);
+                self.start(Command::Setup, Target::Paused, to);
             }
             Input::Closed => self.set_state(State::Init, to),
             _ => {}
@@ -357,7 +356,9 @@ impl Machine {
             Command::Setup => {
                 self.forget_retries();
                 self.start = None;
-                self.set_up(to);
+                self.rate = 1.0;
+                to.push(Effect::StartSession);
+                self.start(Command::Setup, Target::Paused, to);
             }
             Command::Play => self.play(to),
             Command::Pause => self.pause(pipeline, to),
@@ -366,12 +367,6 @@ impl Machine {
                 self.close(to);
             }
         }
-    }
-
-    fn set_up(&mut self, to: &mut Vec<Effect>) {
-        self.rate = 1.0;
-        to.push(Effect::StartSession);
-        self.start(Command::Setup, Target::Paused, to);
     }
 
     /// Requests PLAY; after the movie's end, of a new session.
@@ -508,6 +503,13 @@ impl Machine {
         }
     }
 
+    fn end_seek(&mut self, to: &mut Vec<Effect>) {
+        self.seeking = false;
+        if let Some(position) = self.next_seek.take() {
+            self.seek(position, to);
+        }
+    }
+
     fn begin_seek(&mut self, position: Duration, to: &mut Vec<Effect>) {
         self.sought = Some(position);
         self.seeking = true;
@@ -546,14 +548,20 @@ impl Machine {
 
     /// Does the next part of what waits, if the pipeline is ready for it.
     fn advance(&mut self, pipeline: Pipeline, to: &mut Vec<Effect>) {
+        // A flush takes the sink, and with it the pipeline, out of PLAYING at once. ASYNC_DONE may be
+        // missing, if the next flush comes first.
+        if self.seeking && pipeline.plays && self.pending.is_none() {
+            self.end_seek(to);
+            if self.seeking {
+                return;
+            }
+        }
         if self.pause_waits && pipeline.plays {
             self.pause_waits = false;
             to.push(Effect::Change(Target::Paused));
             return;
         }
         match self.state {
-            // No seek is in progress then either: a flush takes the sink, and with it the pipeline,
-            // out of PLAYING at once. The seek's ASYNC_DONE may be missing.
             State::Playing if pipeline.plays && self.pending.is_none() => {
                 if self.start.is_some() {
                     self.seek_to_start(to);

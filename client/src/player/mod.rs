@@ -104,6 +104,8 @@ pub struct Options {
     pub insecure: bool,
     /// Open a session again that is lost.
     pub reconnect: bool,
+    /// Play the movie again and again.
+    pub repeat: bool,
 }
 
 impl Default for Options {
@@ -116,6 +118,7 @@ impl Default for Options {
             tls_ca: None,
             insecure: false,
             reconnect: false,
+            repeat: false,
         }
     }
 }
@@ -175,6 +178,7 @@ impl Player {
         }
         let player: Self = glib::Object::new();
         player.imp().open(&uri, options);
+        player.set_repeat(options.repeat);
         endless::watch(&player);
         reconnect::watch_silence(&player, options.timeout);
         Ok(player)

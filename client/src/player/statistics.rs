@@ -194,6 +194,12 @@ impl Collector {
         self.seek_filter.play_sent();
     }
 
+    /// Counts packets on, in a session whose numbers start anew.
+    pub fn restart_numbers(&self) {
+        lock(&self.packets).play_replied(None);
+        *lock(&self.positions) = PacketPositions::default();
+    }
+
     /// Notes the reply to PLAY; `None` if the server has refused it.
     pub fn play_replied(&self, reply: Option<PlayReply>) {
         match reply {

@@ -2,8 +2,8 @@
 //! The machine as tables of inputs and effects.
 
 use super::Effect::{
-    AwaitAnswer, Change, Close, CountPause, Refuse, Reopen, ReportEnd, ReportFailure, ReportState,
-    RetryAfter, StartSession, Watch,
+    AwaitAnswer, Change, Close, ContinueSession, CountPause, Refuse, Reopen, ReportEnd,
+    ReportFailure, ReportState, RetryAfter, StartSession, Watch,
 };
 use super::Input::{
     Answered, Checked, Closed, EndOfMovie, Failed, FrameArrived, Opened, Retry, SectionEnded,
@@ -166,8 +166,8 @@ fn of_the_seeks_during_a_seek_only_the_last_is_carried_out() {
     let mut machine = playing(true);
     let rows = vec![
         (seek(1), PLAYS, vec![seeks(1)], State::Playing),
-        (seek(2), BUSY, vec![], State::Playing),
-        (seek(3), BUSY, vec![], State::Playing),
+        (seek(2), BUSY, vec![Watch], State::Playing),
+        (seek(3), BUSY, vec![Watch], State::Playing),
         (SeekDone, PLAYS, vec![seeks(3)], State::Playing),
         (SeekDone, PLAYS, vec![], State::Playing),
         (seek(4), PLAYS, vec![seeks(4)], State::Playing),
@@ -178,6 +178,20 @@ fn of_the_seeks_during_a_seek_only_the_last_is_carried_out() {
     let effects = machine.handle(Input::SetRate(2.0, seconds(7)), PLAYS);
     assert_eq!(effects, [Effect::Seek { position: seconds(7), rate: 2.0 }]);
     assert_eq!((machine.rate(), machine.seek_target()), (2.0, Some(seconds(7))));
+}
+
+#[test]
+fn a_seek_whose_end_is_not_reported_ends_when_the_pipeline_plays() {
+    let mut machine = playing(true);
+    let rows = vec![
+        (seek(1), PLAYS, vec![seeks(1)], State::Playing),
+        (seek(2), BUSY, vec![Watch], State::Playing),
+        (Tick, BUSY, vec![Watch], State::Playing),
+        (Tick, PLAYS, vec![seeks(2)], State::Playing),
+        (Checked, PLAYS, vec![], State::Playing),
+    ];
+    run("remote", &mut machine, rows);
+    assert_eq!(machine.seek_target(), None);
 }
 
 #[test]
@@ -281,8 +295,8 @@ fn a_step_in_a_file_is_a_seek() {
         (StepTo(seconds(1)), BUSY, vec![], Init),
         (Input::Paused, PAUSED, vec![ReportState], Ready),
         (StepTo(seconds(1)), PAUSED, vec![seeks(1)], Ready),
-        (StepTo(seconds(2)), BUSY, vec![], Ready),
-        (StepTo(seconds(3)), BUSY, vec![], Ready),
+        (StepTo(seconds(2)), BUSY, vec![Watch], Ready),
+        (StepTo(seconds(3)), BUSY, vec![Watch], Ready),
         (SeekDone, PAUSED, vec![seeks(3)], Ready),
     ];
     run("file", &mut machine, rows);
@@ -377,7 +391,7 @@ fn a_section_is_repeated() {
 fn a_lost_session_is_opened_again_with_growing_waits() {
     let at = Reconnect::From(Some(seconds(9)));
     let retry = |attempt, wait| RetryAfter { attempt, wait: seconds(wait) };
-    let setup = || vec![StartSession, AwaitAnswer, Change(Paused)];
+    let setup = || vec![ContinueSession, AwaitAnswer, Change(Paused)];
     let mut machine = playing(true);
     let mut rows = vec![
         (Failed(at), PLAYS, vec![PASS, Close, retry(1, 1), Watch], State::Playing),
