@@ -135,9 +135,9 @@ pub struct Arguments {
     #[arg(long)]
     pub reconnect: bool,
 
-    /// Length of the jitter buffer in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u32).range(0..=60_000))]
-    pub latency: u32,
+    /// Length of the jitter buffer in milliseconds [default: 200, or the window's setting]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(0..=60_000))]
+    pub latency: Option<u32>,
 
     /// Form of the requests to a lab server: auto (try each form until RTP arrives), j (Java's CRLF
     /// lines), a (the textbook's), c (with a blank line), s, s1, s2 (the course report's), u
@@ -200,7 +200,7 @@ impl Arguments {
     pub fn options(&self) -> Options {
         Options {
             transport: self.transport,
-            latency: self.latency,
+            latency: self.latency.unwrap_or(Options::default().latency),
             dialect: self.dialect,
             timeout: Duration::from_secs_f64(self.timeout),
             tls_ca: self.tls_ca.clone(),
@@ -208,6 +208,28 @@ impl Arguments {
             reconnect: self.reconnect,
             repeat: self.repeat,
         }
+    }
+
+    /// What the window shows first, and how.
+    ///
+    /// # Errors
+    /// If the lab's form names no movie.
+    #[cfg(feature = "gui")]
+    pub fn startup(&self) -> Result<crate::window::Startup, LocationError> {
+        Ok(crate::window::Startup {
+            source: self.source()?,
+            options: self.options(),
+            transport: Some(self.transport).filter(|it| *it != Transport::Auto),
+            latency: self.latency,
+            reconnect: self.reconnect,
+            repeat: self.repeat,
+            no_play: self.no_play,
+            simple: self.simple,
+            theme: self.theme,
+            panel: self.panel,
+            size: self.size,
+            screenshot: self.screenshot.clone().map(|path| (path, self.after)),
+        })
     }
 
     /// Starts the log, which goes to standard error.

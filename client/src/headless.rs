@@ -73,12 +73,7 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     }
     let rendered = Arc::new(Mutex::new(RenderedFrames::default()));
     if let Some(path) = &arguments.frames_csv {
-        ensure!(
-            player.protocol() != Protocol::None,
-            "--frames-csv describes packets, but {} is not played over RTP",
-            blank_password(source)
-        );
-        player.start_frame_log(path).with_context(|| format!("cannot write {}", path.display()))?;
+        start_frame_log(player, source, path)?;
     }
     player.set_video_sink(&sink(player, &rendered, arguments)?);
     let main_loop = glib::MainLoop::new(None, false);
@@ -88,25 +83,13 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
         slot.replace(Some(failure.text.clone()));
         quit.quit();
     });
-    let reconnects = Rc::new(Cell::new(0));
-    let attempts = reconnects.clone();
-    player.connect_reconnecting(move |failure, attempt, wait| {
-        if attempt == 1 {
-            attempts.set(attempts.get() + 1);
-        }
-        log::say(&reconnection_text(failure, attempt, wait));
-    });
+    let reconnects = count_reconnects(player);
     let quit = main_loop.clone();
     player.connect_end_of_movie(move || quit.quit());
     player.play_when_first_ready();
-
-    let explain = arguments.explain;
-    player.connect_exchange(move |exchange| {
-        // The reply to a standard request shows the complete request.
-        if explain && !matches!(exchange, Exchange::RtspRequest(_)) {
-            log::say(&exchange.to_string());
-        }
-    });
+    if arguments.explain {
+        explain(player);
+    }
     let termination = Rc::new(Termination::new()?);
     let start = Instant::now();
     let (quit, slot, watched) = (main_loop.clone(), error.clone(), rendered.clone());
@@ -183,6 +166,38 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn start_frame_log(player: &Player, source: &str, path: &Path) -> Result<()> {
+    ensure!(
+        player.protocol() != Protocol::None,
+        "--frames-csv describes packets, but {} is not played over RTP",
+        blank_password(source)
+    );
+    player.start_frame_log(path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Says when a lost session is opened again, and counts the losses.
+fn count_reconnects(player: &Player) -> Rc<Cell<u64>> {
+    let reconnects = Rc::new(Cell::new(0));
+    let count = reconnects.clone();
+    player.connect_reconnecting(move |failure, attempt, wait| {
+        if attempt == 1 {
+            count.set(count.get() + 1);
+        }
+        log::say(&reconnection_text(failure, attempt, wait));
+    });
+    reconnects
+}
+
+/// Explains each step of the exchange.
+fn explain(player: &Player) {
+    player.connect_exchange(|exchange| {
+        // The reply to a standard request shows the complete request.
+        if !matches!(exchange, Exchange::RtspRequest(_)) {
+            log::say(&exchange.to_string());
+        }
+    });
 }
 
 /// Average in bits per second; 0 if `seconds` is 0.

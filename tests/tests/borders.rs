@@ -64,8 +64,8 @@ const OWN: &[Row] = &[
     // Setup, and teardown at the end.
     ("player-command", &["--headless", "rtsp://{}/movie.mjpeg"], 2, 1),
     ("player-state", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
-    ("player-exchange", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
-    ("player-exchange", &["--headless", "labrtsp://{}/movie.mjpeg"], 1, 1),
+    ("player-exchange", &["--headless", "--explain", "rtsp://{}/movie.mjpeg"], 1, 1),
+    ("player-exchange", &["--headless", "--explain", "labrtsp://{}/movie.mjpeg"], 1, 1),
     ("player-end-of-movie", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
     ("player-property", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
     // The session has ended; the program ends without a reason.

@@ -23,5 +23,6 @@ mod requests;
 mod rtpjpegprep;
 mod rtsp_peers;
 mod server_program;
+mod sessions;
 mod strangers;
 mod window;

@@ -85,22 +85,18 @@ impl Command {
     pub fn refusal(self, state: State, pending: Option<Self>) -> Option<String> {
         let label = self.label();
         match (self, state, pending) {
-            (Self::Teardown, _, Some(_)) => None,
-            (_, _, Some(pending)) => {
+            (_, _, Some(pending)) if self != Self::Teardown => {
                 Some(format!("{} is waiting for the server's answer", pending.label()))
             }
-            (Self::Setup, State::Init, None)
+            (Self::Teardown, _, Some(_))
+            | (Self::Setup, State::Init, None)
             | (Self::Play, State::Ready, None)
             | (Self::Pause, State::Playing, None)
             | (Self::Teardown, State::Ready | State::Playing, None) => None,
-            (Self::Setup, _, None) => Some(format!("{label} needs INIT: Teardown comes first")),
-            (Self::Play, State::Init, None) => {
-                Some(format!("{label} needs READY: Setup comes first"))
-            }
-            (Self::Play, _, None) => {
-                Some(format!("{label} needs READY; the movie is already playing"))
-            }
-            (Self::Pause, _, None) => {
+            (Self::Setup, ..) => Some(format!("{label} needs INIT: Teardown comes first")),
+            (Self::Play, State::Init, _) => Some(format!("{label} needs READY: Setup comes first")),
+            (Self::Play, ..) => Some(format!("{label} needs READY; the movie is already playing")),
+            (Self::Pause, ..) => {
                 Some(format!("{label} needs PLAYING, the state is {}", state.name()))
             }
             (Self::Teardown, ..) => {

@@ -173,6 +173,7 @@ impl Default for Machine {
 
 /// See the module's documentation.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Machine {
     /// The source is a server: it sends nothing before PLAY is answered.
     is_remote: bool,
@@ -183,10 +184,8 @@ pub(super) struct Machine {
     section: Option<(Duration, Duration)>,
     /// The movie has ended: the next PLAY starts from the first frame.
     ended: bool,
-    /// A seek is in progress.
-    seeking: bool,
-    /// Target of the last seek.
-    sought: Option<Duration>,
+    /// Target of the seek in progress.
+    seeking: Option<Duration>,
     /// Target of the seek after the one in progress.
     next_seek: Option<Duration>,
     /// Where to seek as soon as PLAY has been answered.
@@ -200,10 +199,8 @@ pub(super) struct Machine {
     pause_waits: bool,
     /// Checks since `start` waits in PLAYING for the pipeline.
     unsettled: u32,
-    /// Attempts to reconnect since the last frame; 0 if none is due.
+    /// Attempts to open the session again since it was lost; 0 if it is not lost.
     attempts: u32,
-    /// A reconnected session plays as soon as it is set up.
-    plays_when_ready: bool,
 }
 
 impl Machine {
@@ -217,8 +214,7 @@ impl Machine {
             repeat: false,
             section: None,
             ended: false,
-            seeking: false,
-            sought: None,
+            seeking: None,
             next_seek: None,
             start: None,
             step: Step::None,
@@ -227,7 +223,6 @@ impl Machine {
             pause_waits: false,
             unsettled: 0,
             attempts: 0,
-            plays_when_ready: false,
         }
     }
 
@@ -268,7 +263,7 @@ impl Machine {
 
     /// Target of the seek in progress.
     pub fn seek_target(&self) -> Option<Duration> {
-        self.sought.filter(|_| self.seeking)
+        self.seeking
     }
 
     /// Whether a single frame is shown, or soon will be.
@@ -292,7 +287,7 @@ impl Machine {
         let mut effects = Vec::new();
         let to = &mut effects;
         match input {
-            Input::Command(Command::Teardown) if self.is_closed() => self.forget_retries(),
+            Input::Command(Command::Teardown) if self.is_closed() => self.attempts = 0,
             Input::Command(command) => self.command(command, pipeline, to),
             Input::Seek(position) => self.seek(position, to),
             Input::SetRate(rate, position) => {
@@ -311,7 +306,7 @@ impl Machine {
             }
             Input::Playing if self.pending == Some(Command::Play) => self.complete(to),
             Input::SeekDone => self.end_seek(to),
-            Input::SeekRefused => self.seeking = false,
+            Input::SeekRefused => self.seeking = None,
             Input::FrameArrived if self.step == Step::AwaitFrame => self.step = Step::Arrived,
             Input::SectionEnded if self.plays() && self.start.is_none() => {
                 if let Some((from, _)) = self.section {
@@ -323,7 +318,6 @@ impl Machine {
             Input::Tick => self.tick(pipeline, to),
             Input::Failed(reconnect) => self.fail(reconnect, to),
             Input::Retry if self.attempts > 0 && self.is_closed() => {
-                self.plays_when_ready = true;
                 to.push(Effect::ContinueSession);
                 self.start(Command::Setup, Target::Paused, to);
             }
@@ -354,7 +348,7 @@ impl Machine {
         }
         match command {
             Command::Setup => {
-                self.forget_retries();
+                self.attempts = 0;
                 self.start = None;
                 self.rate = 1.0;
                 to.push(Effect::StartSession);
@@ -363,7 +357,7 @@ impl Machine {
             Command::Play => self.play(to),
             Command::Pause => self.pause(pipeline, to),
             Command::Teardown => {
-                self.forget_retries();
+                self.attempts = 0;
                 self.close(to);
             }
         }
@@ -382,7 +376,7 @@ impl Machine {
     }
 
     fn pause(&mut self, pipeline: Pipeline, to: &mut Vec<Effect>) {
-        self.seeking = false;
+        self.seeking = None;
         to.push(Effect::CountPause);
         self.cancel_step(to);
         if self.is_remote && !pipeline.plays {
@@ -393,11 +387,6 @@ impl Machine {
         } else {
             self.start(Command::Pause, Target::Paused, to);
         }
-    }
-
-    fn forget_retries(&mut self) {
-        self.attempts = 0;
-        self.plays_when_ready = false;
     }
 
     fn start(&mut self, command: Command, target: Target, to: &mut Vec<Effect>) {
@@ -413,7 +402,7 @@ impl Machine {
     fn close(&mut self, to: &mut Vec<Effect>) {
         self.pending = None;
         self.pause_waits = false;
-        self.seeking = false;
+        self.seeking = None;
         self.next_seek = None;
         self.ended = false;
         self.start = None;
@@ -437,7 +426,7 @@ impl Machine {
                 to.push(Effect::RetryAfter { attempt: self.attempts, wait });
             }
             _ => {
-                self.forget_retries();
+                self.attempts = 0;
                 to.push(Effect::ReportFailure);
             }
         }
@@ -454,7 +443,7 @@ impl Machine {
         let Some(command) = self.pending.take() else { return };
         self.set_state(command.resulting_state(), to);
         match command {
-            Command::Setup if std::mem::take(&mut self.plays_when_ready) => self.play(to),
+            Command::Setup if self.attempts > 0 => self.play(to),
             // The next failure is a new one.
             Command::Play => self.attempts = 0,
             _ => {}
@@ -495,7 +484,7 @@ impl Machine {
         } else if self.is_remote && (self.state == State::Ready || self.start.is_some()) {
             // Until PLAY has been answered, a later seek replaces an earlier one.
             self.start = Some(position);
-        } else if self.seeking {
+        } else if self.seeking.is_some() {
             self.next_seek = Some(position);
         } else {
             self.ended = false;
@@ -504,15 +493,14 @@ impl Machine {
     }
 
     fn end_seek(&mut self, to: &mut Vec<Effect>) {
-        self.seeking = false;
+        self.seeking = None;
         if let Some(position) = self.next_seek.take() {
             self.seek(position, to);
         }
     }
 
     fn begin_seek(&mut self, position: Duration, to: &mut Vec<Effect>) {
-        self.sought = Some(position);
-        self.seeking = true;
+        self.seeking = Some(position);
         to.push(Effect::Seek { position, rate: self.rate });
     }
 
@@ -550,9 +538,9 @@ impl Machine {
     fn advance(&mut self, pipeline: Pipeline, to: &mut Vec<Effect>) {
         // A flush takes the sink, and with it the pipeline, out of PLAYING at once. ASYNC_DONE may be
         // missing, if the next flush comes first.
-        if self.seeking && pipeline.plays && self.pending.is_none() {
+        if self.seeking.is_some() && pipeline.plays && self.pending.is_none() {
             self.end_seek(to);
-            if self.seeking {
+            if self.seeking.is_some() {
                 return;
             }
         }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The list of a server's movies, requested by the lab's LIST on the server's port.
+//! The movies of a server, requested by the lab's LIST on the server's port, of a folder, or of a list.
 
 use super::Protocol;
 use gstmjpegfile::lab::{Method, Reply, RequestForm};
 use gstmjpegfile::labrtspsrc::Location;
 use mjpeg_program::border::guarded;
-use std::io::{Read, Write};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long to wait for the list.
@@ -42,9 +45,101 @@ pub fn server_text(source: &str) -> Option<String> {
     })
 }
 
-/// The addresses of all movies of the server that `source` names, for the same protocol.
+/// Whether two addresses name the same movie: users, passwords, queries and ports for RTP do not count.
+pub fn is_same(one: &str, other: &str) -> bool {
+    let movie = |address: &str| {
+        if let Ok(location) = Location::parse(address) {
+            return (Some((location.host, location.port)), location.file);
+        }
+        let server = server_of(address);
+        let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+        let path = match &server {
+            Some(_) => rest.split_once('/').map_or("", |(_, path)| path),
+            None => rest,
+        };
+        let path = path.split('?').next().unwrap_or_default();
+        let decoded = glib::Uri::unescape_string(path, None);
+        (server, decoded.map_or_else(|| path.to_owned(), Into::into))
+    };
+    movie(one) == movie(other)
+}
+
+/// The address with this user and password; `None` if it names no server.
+pub fn with_credentials(address: &str, user: &str, password: &str) -> Option<String> {
+    let (scheme, rest) = address.split_once("://").filter(|_| server_of(address).is_some())?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let [user, password] = [user, password].map(|it| glib::Uri::escape_string(it, None, false));
+    Some(format!("{scheme}://{user}:{password}@{host}{path}"))
+}
+
+/// Extensions of the files that the player opens, in lower case.
+pub const EXTENSIONS: [&str; 6] = ["mjpeg", "mjpg", "avi", "mkv", "mp4", "mov"];
+
+/// Bytes of a list of movies that are read.
+const MAX_LIST: u64 = 1 << 20;
+
+/// The movies that a list (`.m3u`, `.m3u8`) names: one address or file on each line, files relative to the
+/// list's folder; lines that begin with `#` are comments. `None` if the file is no list.
+///
+/// # Errors
+/// If the list cannot be read.
+pub fn read_list(path: &Path) -> Option<io::Result<Vec<String>>> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    if extension != "m3u" && extension != "m3u8" {
+        return None;
+    }
+    let read = || {
+        let mut text = Vec::new();
+        File::open(path)?.take(MAX_LIST).read_to_end(&mut text)?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+        let named = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let address = |line: &str| {
+            if line.contains("://") {
+                return line.to_owned();
+            }
+            folder.join(line).to_string_lossy().into_owned()
+        };
+        Ok(named.map(address).collect())
+    };
+    Some(read())
+}
+
+/// The movies in the folder of the file `source`, in the order of their names.
+fn files_beside(source: &str) -> Vec<String> {
+    let is_uri = source.contains("://");
+    let path = if is_uri {
+        glib::filename_from_uri(source).map(|(path, _)| path).unwrap_or_default()
+    } else {
+        PathBuf::from(source)
+    };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let readable = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let entries = std::fs::read_dir(readable).into_iter().flatten().flatten();
+    let is_movie = |name: &OsString| {
+        let extension = Path::new(name).extension().and_then(|it| it.to_str());
+        extension.is_some_and(|it| EXTENSIONS.contains(&it.to_ascii_lowercase().as_str()))
+    };
+    let mut names: Vec<OsString> =
+        entries.map(|entry| entry.file_name()).filter(is_movie).collect();
+    names.sort_by_cached_key(|name| (name.to_string_lossy().to_lowercase(), name.clone()));
+    let address = |name: OsString| {
+        let path = folder.join(name);
+        if is_uri {
+            return glib::filename_to_uri(&path, None).ok().map(Into::into);
+        }
+        Some(path.to_string_lossy().into_owned())
+    };
+    names.into_iter().filter_map(address).collect()
+}
+
+/// The addresses of all movies of the server, or in the folder, that `source` names, for the same
+/// protocol.
 pub fn addresses(source: &str) -> Vec<String> {
-    let Some((host, port)) = server_of(source) else { return Vec::new() };
+    let Some((host, port)) = server_of(source) else { return files_beside(source) };
     let names = names(&host, port).unwrap_or_default();
     if Protocol::from_uri(source) == Protocol::Lab {
         let address = |name: &String| Some(Location::new(&host, port, name).ok()?.to_string());
@@ -68,7 +163,7 @@ pub fn addresses(source: &str) -> Vec<String> {
 pub fn find_in_background(
     source: &str,
     done: impl FnOnce(Vec<String>) + Send + 'static,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     let source = source.to_owned();
     let thread = std::thread::Builder::new().name("movies".to_owned());
     let find = move || done(guarded("movie-list", || addresses(&source)).unwrap_or_default());
@@ -80,8 +175,8 @@ pub fn find_in_background(
 ///
 /// # Errors
 /// If the server cannot be connected to.
-fn names(host: &str, port: u16) -> std::io::Result<Vec<String>> {
-    let mut error = std::io::Error::new(std::io::ErrorKind::NotFound, "the host has no address");
+fn names(host: &str, port: u16) -> io::Result<Vec<String>> {
+    let mut error = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
     for address in (host, port).to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, TIMEOUT) {
             Ok(connection) => return request_names(connection),
@@ -91,7 +186,7 @@ fn names(host: &str, port: u16) -> std::io::Result<Vec<String>> {
     Err(error)
 }
 
-fn request_names(mut connection: TcpStream) -> std::io::Result<Vec<String>> {
+fn request_names(mut connection: TcpStream) -> io::Result<Vec<String>> {
     let deadline = Instant::now() + TIMEOUT;
     let request = RequestForm::BlankLine.write(Method::List, "movies", 1, 0, "0");
     connection.write_all(request.as_bytes())?;
@@ -140,6 +235,56 @@ mod tests {
             let got = server_of(source);
             assert_eq!(got.as_ref().map(|(host, port)| (host.as_str(), *port)), want, "{source}");
         }
+    }
+
+    #[test]
+    fn the_same_movie_has_several_addresses() {
+        let rows = [
+            ("rtsp://h/a%20b", "rtsp://u:p@h:554/a b?start=5", true),
+            ("rtsp://h/a", "rtsp://h/b", false),
+            ("rtsp://h/a", "rtsp://g/a", false),
+            ("labrtsp://h:1025/a?rtp-port=25000", "labrtsp://h:1025/a", true),
+            ("/tmp/a.mjpeg", "/tmp/a.mjpeg", true),
+            ("/tmp/a.mjpeg", "/tmp/b.mjpeg", false),
+        ];
+        for (one, other, want) in rows {
+            assert_eq!(is_same(one, other), want, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_user_and_a_password_are_written_into_the_address() {
+        let rows = [
+            ("rtsp://h/m?x", Some("rtsp://u%40x:p%2F%3A@h/m?x")),
+            ("rtsps://old:secret@[::1]:8322/m", Some("rtsps://u%40x:p%2F%3A@[::1]:8322/m")),
+            ("/tmp/m", None),
+        ];
+        for (address, want) in rows {
+            assert_eq!(with_credentials(address, "u@x", "p/:").as_deref(), want, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_list_and_a_folder_name_their_movies() -> io::Result<()> {
+        let folder = std::env::temp_dir().join(format!("mjpeg-rtsp-list-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+        for name in ["b.mjpeg", "A.MJPEG", "c.txt", "d.mjpg"] {
+            std::fs::write(folder.join(name), "")?;
+        }
+        let list = "\u{feff}#EXTM3U\r\nb.mjpeg\r\n\r\n# no\nrtsp://h/m\n/x/y.mjpeg\n";
+        std::fs::write(folder.join("l.M3U"), list)?;
+        assert_eq!(
+            read_list(&folder.join("l.M3U")).transpose()?,
+            Some(vec![path("b.mjpeg"), "rtsp://h/m".to_owned(), "/x/y.mjpeg".to_owned()])
+        );
+        assert!(read_list(&folder.join("b.mjpeg")).is_none());
+        assert!(read_list(&folder.join("none.m3u")).is_some_and(|read| read.is_err()));
+        let want = ["A.MJPEG", "b.mjpeg", "d.mjpg"];
+        assert_eq!(addresses(&path("b.mjpeg")), want.map(path));
+        let uri = |name: &str| format!("file://{}", path(name));
+        assert_eq!(addresses(&uri("b.mjpeg")), want.map(uri));
+        std::fs::remove_dir_all(&folder)
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl Player {
             },
             MessageView::StateChanged(changed) if !self.protocol().posts_progress() => {
                 let playbin = self.playbin();
-                if !playbin.is_some_and(|playbin| message.src() == Some(playbin.upcast_ref())) {
+                if playbin.is_none_or(|playbin| message.src() != Some(playbin.upcast_ref())) {
                     return;
                 }
                 match changed.current() {

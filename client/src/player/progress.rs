@@ -91,6 +91,12 @@ impl Progress {
             );
             return Some(Failure::new(FailureKind::Refused, &text));
         }
+        // With the reply to a request missing, rtspsrc reports the end of the connection as an error.
+        let debug = message.debug().unwrap_or_default();
+        let closed = ["Received end-of-file", "Connection reset", "Broken pipe"];
+        if io && !has_status && closed.iter().any(|cause| debug.contains(cause)) {
+            return Some(self.connection_closed());
+        }
         None
     }
 

@@ -52,9 +52,8 @@ impl SinkProbe {
     pub fn treat(&self, frames: Frames) {
         let mut state = lock(&self.state);
         match frames {
-            Frames::Pass => state.hold = Hold::None,
             Frames::PassUnlessHeld if matches!(state.hold, Hold::Frame(_)) => {}
-            Frames::PassUnlessHeld => state.hold = Hold::None,
+            Frames::Pass | Frames::PassUnlessHeld => state.hold = Hold::None,
             Frames::HoldAfterFlush => state.hold = Hold::AwaitFlush,
         }
     }

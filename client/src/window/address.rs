@@ -2,7 +2,7 @@
 //! The bar at the top: the address field, the list of addresses and movies, and the menu.
 
 use super::keys;
-use super::model::{Action, Model, MovieList, WidgetState};
+use super::model::{Action, LATENCIES, Model, MovieList, WidgetState};
 use super::settings::{Panel, Theme};
 use super::style::ROW;
 use crate::player::Transport;
@@ -128,12 +128,35 @@ fn entry(ui: &mut Ui, text: &str, enabled: bool, action: Action, actions: &mut V
     }
 }
 
+fn playback_menu(ui: &mut Ui, model: &Model, actions: &mut Vec<Action>) {
+    ui.set_min_width(250.0);
+    let (is_open, seekable) = (model.is_open(), model.why_not_seekable().is_none());
+    entry(ui, "Go to a frame or a time\u{2026}", seekable, Action::ShowGoTo, actions);
+    let section = match (model.section_start, model.status.section) {
+        (Some(_), _) => "Mark the end of the section",
+        (None, Some(_)) => "End the repeated section",
+        (None, None) => "Mark the start of a section",
+    };
+    entry(ui, section, seekable, Action::MarkSection, actions);
+    let repeat = if model.settings.repeat { "Play once" } else { "Play again and again" };
+    entry(ui, repeat, true, Action::ToggleRepeat, actions);
+    ui.separator();
+    entry(ui, "The movie before", is_open, Action::OpenNeighbour(-1), actions);
+    entry(ui, "The next movie", is_open, Action::OpenNeighbour(1), actions);
+    ui.separator();
+    let has_picture = model.picture.is_some();
+    entry(ui, "Enlarge the picture", has_picture, Action::Enlarge, actions);
+    entry(ui, "The whole picture", has_picture, Action::ShowWholePicture, actions);
+}
+
 fn menu(ui: &mut Ui, model: &Model, actions: &mut Vec<Action>) {
     ui.set_min_width(250.0);
     let (has_picture, settings) = (model.picture.is_some(), &model.settings);
     entry(ui, "Open a file\u{2026}", true, Action::OpenFile, actions);
     entry(ui, "Lab server\u{2026}", true, Action::ShowLabForm, actions);
     entry(ui, "Movies of this server", model.is_open(), Action::ListMovies, actions);
+    ui.separator();
+    ui.menu_button("Playback", |ui| playback_menu(ui, model, actions));
     ui.separator();
     entry(ui, "Save the picture as PNG", has_picture, Action::Snapshot, actions);
     let record = if model.status.recording.is_some() { "Stop recording" } else { "Record" };
@@ -152,6 +175,18 @@ fn menu(ui: &mut Ui, model: &Model, actions: &mut Vec<Action>) {
     if ui.checkbox(&mut play, "Play movies when they are opened").changed() {
         actions.push(Action::SetPlayOnOpen(play));
     }
+    let mut reconnect = settings.reconnect;
+    if ui.checkbox(&mut reconnect, "Connect again when a server vanishes").changed() {
+        actions.push(Action::SetReconnect(reconnect));
+    }
+    ui.menu_button("Latency", |ui| {
+        for latency in LATENCIES {
+            let text = format!("{latency} ms");
+            if ui.radio(settings.latency == latency, text).clicked() {
+                actions.push(Action::SetLatency(latency));
+            }
+        }
+    });
     ui.menu_button("Transport of RTP", |ui| {
         for (transport, text) in [
             (Transport::Auto, "UDP, then TCP"),

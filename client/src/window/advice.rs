@@ -60,8 +60,8 @@ impl Advice {
             ),
             FailureKind::NotAuthorized => (
                 "The server requires a user and a password".to_owned(),
-                "Write them into the address: rtsp://USER:PASSWORD@HOST/MOVIE",
-                vec![address],
+                "They may also be written into the address: rtsp://USER:PASSWORD@HOST/MOVIE",
+                vec![("Log in".to_owned(), Action::ShowLogin), address],
             ),
             FailureKind::Untrusted => (
                 "The server's certificate is not trusted".to_owned(),
@@ -172,7 +172,7 @@ mod tests {
                 "rtsp://h/m",
                 Protocol::Rtsp,
                 "The server requires a user and a password",
-                "Change the address",
+                "Log in",
             ),
             (
                 FailureKind::Untrusted,

@@ -2,21 +2,26 @@
 //! The application: makes the model from the engine's state, and carries out the widgets' actions.
 
 mod files;
+mod movie_list;
 mod playing;
 
+use super::Startup;
 use super::advice::{self, Advice};
 use super::dialogs::{DialogResult, Dialogs, Purpose};
+use super::forms::Login;
 use super::model::{Action, Banner, DisplayedPicture, Model, MovieList, WidgetState};
+use super::preview::Preview;
 use super::screenshot::Screenshot;
 use super::settings::{Panel, Settings};
+use super::zoom::Zoom;
 use super::{style, view};
-use crate::cli::Arguments;
 use crate::player::engine::{Engine, Event, Status};
 use crate::player::{
-    Command, History, Options, Picture, Protocol, ProtocolLog, State, Transport, movies,
+    Command, History, Options, Picture, Protocol, ProtocolLog, State, blank_password, movies,
 };
-use anyhow::Result;
-use eframe::egui::{self, Color32, ColorImage, TextureHandle, TextureOptions, ViewportCommand};
+use eframe::egui::{
+    self, Color32, ColorImage, TextureFilter, TextureHandle, TextureOptions, ViewportCommand,
+};
 use files::{free_path, movie_name};
 use gstmjpegfile::labrtspsrc::Location;
 use std::fmt::Write;
@@ -41,14 +46,21 @@ pub struct App {
     image: Arc<ColorImage>,
     /// Sequence number of the picture on screen.
     picture_number: u64,
+    /// Its pixels are shown as squares.
+    shown_pixels: bool,
     /// The picture on screen, for a snapshot.
     picture: Option<Arc<Picture>>,
     /// When the banner disappears; `None` if it stays.
     banner_until: Option<Instant>,
     /// Target of a seek whose picture has not arrived.
     seek_target: Option<Duration>,
-    /// Receives the movies of a server that has been asked.
+    /// Receives the movies of a server or folder that has been asked.
     requested_movies: Option<mpsc::Receiver<Vec<String>>>,
+    /// Which of the requested movies is opened: so many after the current one.
+    awaited_neighbour: Option<i8>,
+    /// The movies that were dropped together, or that a list names.
+    list: Vec<String>,
+    preview: Preview,
     screenshot: Option<Screenshot>,
     title: String,
 }
@@ -58,25 +70,21 @@ impl App {
         ctx: &egui::Context,
         engine: Engine,
         settings: Settings,
-        arguments: &Arguments,
+        startup: &Startup,
+        options: Options,
         failed: Arc<AtomicBool>,
-    ) -> Result<Self> {
-        let source = arguments.source()?;
+    ) -> Self {
+        let source = &startup.source;
         let widgets = WidgetState {
             address: source.clone().unwrap_or_default(),
             lab: settings.lab.clone(),
-            focus_address: source.is_none() && arguments.screenshot.is_none(),
+            focus_address: source.is_none() && startup.screenshot.is_none(),
             ..WidgetState::default()
         };
-        let screenshot = arguments.screenshot.clone().map(|path| {
-            let timeout = Duration::from_secs_f64(arguments.timeout);
-            Screenshot::new(path, arguments.after, timeout, failed)
-        });
-        let mut options = arguments.options();
-        if options.transport == Transport::Auto {
-            options.transport = settings.transport;
-        }
-        Ok(Self {
+        let screenshot = startup.screenshot.clone();
+        let screenshot = screenshot
+            .map(|(path, after)| Screenshot::new(path, after, startup.options.timeout, failed));
+        Self {
             engine,
             model: Model { settings, ..Model::default() },
             widgets,
@@ -85,13 +93,17 @@ impl App {
             texture: None,
             image: Arc::default(),
             picture_number: 0,
+            shown_pixels: false,
             picture: None,
             banner_until: None,
             seek_target: None,
             requested_movies: None,
+            awaited_neighbour: None,
+            list: Vec::new(),
+            preview: Preview::default(),
             screenshot,
             title: String::new(),
-        })
+        }
     }
 
     /// The window's size in points.
@@ -127,8 +139,8 @@ impl App {
         self.handle_dialog_results();
         let movies = self.requested_movies.as_ref().and_then(|receiver| receiver.try_recv().ok());
         if let Some(movies) = movies {
-            self.model.movies = MovieList::Known(movies);
             self.requested_movies = None;
+            self.movies_arrived(movies);
         }
         match self.banner_until {
             Some(until) if until <= Instant::now() => self.dismiss_banner(),
@@ -179,7 +191,7 @@ impl App {
         let results: Vec<DialogResult> = self.dialogs.results().collect();
         for result in results {
             match result {
-                DialogResult::Chosen(Purpose::Open, path) => self.open(&path.to_string_lossy()),
+                DialogResult::Chosen(Purpose::Open, path) => self.open_files(&[path]),
                 DialogResult::Chosen(Purpose::Save(text), path) => self.save_text(&path, &text),
                 DialogResult::NoDialog(Purpose::Open) => {
                     self.notify("No file dialog is available: type the path into the address field, or drop the file here");
@@ -223,15 +235,21 @@ impl App {
             self.widgets.dragged_to = None;
             return;
         };
-        if number == self.picture_number && self.model.picture.is_some() {
+        let shown_pixels = self.widgets.zoom.shows_pixels();
+        let is_shown = number == self.picture_number && shown_pixels == self.shown_pixels;
+        if is_shown && self.model.picture.is_some() {
             return;
         }
         self.picture_number = number;
         self.seek_target = None;
+        self.shown_pixels = shown_pixels;
         let (width, height) = picture.size();
         let size = [width as usize, height as usize];
         copy_pixels(Arc::make_mut(&mut self.image), &picture, size);
-        let options = TextureOptions::LINEAR;
+        let mut options = TextureOptions::LINEAR;
+        if shown_pixels {
+            options.magnification = TextureFilter::Nearest;
+        }
         match &mut self.texture {
             Some(texture) if texture.size() == size => {
                 texture.set_partial([0, 0], self.image.clone(), options);
@@ -276,9 +294,12 @@ impl App {
         }
         self.model.failure = None;
         self.dismiss_banner();
+        self.model.section_start = None;
+        self.widgets.zoom = Zoom::default();
         self.widgets.unfolded.clear();
         self.widgets.sample_age = None;
-        self.engine.open(address, options, play);
+        let (reconnect, repeat) = (self.model.settings.reconnect, self.model.settings.repeat);
+        self.engine.open(address, Options { reconnect, repeat, ..options }, play);
         self.model.status = Status { source: address.to_owned(), rate: 1.0, ..Status::default() };
         self.save_settings();
     }
@@ -330,6 +351,16 @@ impl App {
             Action::Faster => self.change_speed(1),
             Action::Slower => self.change_speed(-1),
             Action::SetSpeed(speed) => self.set_speed(speed),
+            Action::ShowGoTo if self.check_seekable() => {
+                self.widgets.go_to = Some(String::new());
+            }
+            Action::GoTo(text) => self.go_to(&text),
+            Action::MarkSection => self.mark_section(),
+            Action::OpenNeighbour(steps) => self.open_neighbour(ctx, steps),
+            Action::Enlarge => self.widgets.zoom.enlarge_by_key(),
+            Action::ShowWholePicture => self.widgets.zoom = Zoom::default(),
+            Action::ShowLogin => self.widgets.login = Some(Login::default()),
+            Action::LogIn(user, password) => self.log_in(&source, &user, &password),
             Action::Snapshot => self.save_snapshot(),
             Action::ToggleRecording => self.toggle_recording(),
             Action::ToggleFullScreen => self.set_full_screen(ctx, !self.model.full_screen),
@@ -372,6 +403,21 @@ impl App {
                 settings.theme = *theme;
                 style::set_theme(ctx, *theme);
             }
+            Action::SetLatency(latency) => {
+                settings.latency = *latency;
+                self.options.latency = *latency;
+                self.notify_briefly("The latency holds for what is opened next");
+            }
+            Action::SetReconnect(reconnect) => {
+                settings.reconnect = *reconnect;
+                self.engine.set_reconnect(*reconnect);
+            }
+            Action::ToggleRepeat => {
+                settings.repeat = !settings.repeat;
+                self.engine.set_repeat(settings.repeat);
+                let how = if settings.repeat { "again and again" } else { "once" };
+                self.notify_briefly(&format!("Movies are played {how}"));
+            }
             Action::SetSimple(simple) => settings.simple = *simple,
             Action::SetPlayOnOpen(play) => settings.play_on_open = *play,
             _ => return,
@@ -392,6 +438,9 @@ impl App {
         if self.widgets.key_list || self.widgets.lab_dialog {
             self.widgets.key_list = false;
             self.widgets.lab_dialog = false;
+        } else if self.widgets.go_to.is_some() || self.widgets.login.is_some() {
+            self.widgets.go_to = None;
+            self.widgets.login = None;
         } else if self.model.banner.is_some() {
             self.dismiss_banner();
         } else if self.model.full_screen {
@@ -431,37 +480,41 @@ impl App {
         }
     }
 
-    fn list_movies(&mut self, ctx: &egui::Context, source: &str) {
-        if self.requested_movies.is_some() {
-            return;
-        }
-        if movies::server_of(source).is_none() {
-            self.notify_briefly(
-                "There is no server to ask for its movies: open one of its addresses first",
-            );
-            return;
-        }
-        let (sender, receiver) = mpsc::channel();
-        let ctx = ctx.clone();
-        let started = movies::find_in_background(source, move |addresses| {
-            let _ = sender.send(addresses);
-            ctx.request_repaint();
-        });
-        if started.is_ok() {
-            self.model.movies = MovieList::Loading;
-            self.requested_movies = Some(receiver);
-            self.widgets.open_choices = true;
-        }
-    }
-
     fn drop_files(&mut self, ctx: &egui::Context) {
         let (file_hovering, dropped) = ctx.input(|input| {
             let file_hovering = !input.raw.hovered_files.is_empty();
-            (file_hovering, input.raw.dropped_files.first().map(|it| it.path().to_owned()))
+            let dropped = input.raw.dropped_files.iter().map(|it| it.path().to_owned());
+            (file_hovering, dropped.collect::<Vec<_>>())
         });
         self.model.file_hovering = file_hovering;
-        if let Some(path) = dropped {
-            self.open(&path.to_string_lossy());
+        self.open_files(&dropped);
+    }
+
+    /// Opens the source again, with a user and a password.
+    fn log_in(&mut self, source: &str, user: &str, password: &str) {
+        let Some(address) = movies::with_credentials(source, user, password) else { return };
+        self.open_with(&address, self.options.clone(), true);
+        self.widgets.address = blank_password(&address);
+    }
+
+    /// Shows the picture at the pointer's position on the seek bar.
+    fn update_preview(&mut self, ctx: &egui::Context) {
+        let status = &self.model.status;
+        let source = status.source.clone();
+        self.preview.close_unused(ctx, &source);
+        let hovered = self.widgets.hovered.filter(|_| status.state != State::Init);
+        self.model.preview = hovered
+            .filter(|_| self.reads_previews())
+            .and_then(|at| self.preview.at(ctx, &source, &self.options, at));
+    }
+
+    /// Whether the source is read by a second player: a file, or a movie of our own server. A camera may
+    /// serve only one.
+    fn reads_previews(&self) -> bool {
+        match self.model.status.protocol {
+            Protocol::None => true,
+            Protocol::Rtsp => self.engine.with_log(|log| log.names_server("mjpeg-rtsp-server")),
+            Protocol::Lab => false,
         }
     }
 
@@ -489,6 +542,7 @@ impl eframe::App for App {
         let ctx = ui.ctx().clone();
         self.drop_files(&ctx);
         self.upload_picture(&ctx);
+        self.update_preview(&ctx);
         let mut actions = Vec::new();
         let (model, widgets) = (&self.model, &mut self.widgets);
         self.engine.with_log(|log| {

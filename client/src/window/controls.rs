@@ -92,6 +92,7 @@ fn clock(seconds: f64) -> String {
 }
 
 fn seek_bar(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut Vec<Action>) {
+    widgets.hovered = None;
     let elapsed = model.position.unwrap_or_default().as_secs_f64();
     ui.horizontal(|ui| {
         ui.set_min_height(24.0);
@@ -116,7 +117,8 @@ fn seek_bar(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut
                 node.set_label("Position");
                 node.set_value(format!("{} of {}", clock(at), clock(duration)));
             });
-            position_tip(&slider, model, duration);
+            section_marks(ui, &slider, model, duration);
+            widgets.hovered = position_tip(&slider, model, duration);
             if slider.changed() {
                 actions.push(Action::Seek(Duration::from_secs_f64(at)));
             }
@@ -129,10 +131,9 @@ fn seek_bar(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut
 }
 
 /// Shows, above the seek bar, the time and the frame under the pointer.
-fn position_tip(slider: &egui::Response, model: &Model, duration: f64) {
-    let Some(pointer) = slider.hover_pos() else { return };
-    // The ends of the bar, between which the handle moves.
-    let ends = slider.rect.x_range().shrink(slider.rect.height() / 2.5);
+fn position_tip(slider: &egui::Response, model: &Model, duration: f64) -> Option<Duration> {
+    let pointer = slider.hover_pos()?;
+    let ends = ends_of(slider);
     let part = (f64::from(pointer.x) - f64::from(ends.min)) / f64::from(ends.span().max(1.0));
     let time = part.clamp(0.0, 1.0) * duration;
     let frame = model.frame_rate.map_or(String::new(), |rate| {
@@ -143,7 +144,42 @@ fn position_tip(slider: &egui::Response, model: &Model, duration: f64) {
     });
     let mut tip = egui::Tooltip::for_enabled(slider).at_pointer().gap(16.0);
     tip.popup = tip.popup.align(egui::RectAlign::TOP);
-    tip.show(|ui| ui.monospace(format!("{}{frame}", clock(time))));
+    tip.show(|ui| {
+        if let Some(preview) = &model.preview {
+            let size = vec2(preview.size[0], preview.size[1]);
+            ui.add(egui::Image::new((preview.texture, size)).alt_text("Preview"));
+        }
+        ui.monospace(format!("{}{frame}", clock(time)));
+    });
+    Some(Duration::from_secs_f64(time))
+}
+
+/// The ends of the bar, between which the handle moves.
+fn ends_of(slider: &egui::Response) -> egui::Rangef {
+    slider.rect.x_range().shrink(slider.rect.height() / 2.5)
+}
+
+/// Marks the repeated section on the seek bar.
+fn section_marks(ui: &Ui, slider: &egui::Response, model: &Model, duration: f64) {
+    let (from, to) = match (model.section_start, model.status.section) {
+        (Some(from), _) => (from, None),
+        (None, Some((from, to))) => (from, Some(to)),
+        (None, None) => return,
+    };
+    let ends = ends_of(slider);
+    let at = |time: Duration| {
+        // A share of the bar.
+        #[allow(clippy::cast_possible_truncation)]
+        let share = (time.as_secs_f64() / duration.max(f64::EPSILON)).clamp(0.0, 1.0) as f32;
+        ends.min + share * ends.span()
+    };
+    let stroke = Stroke::new(2.0, warning(ui.visuals().dark_mode));
+    let (painter, bar) = (ui.painter(), slider.rect);
+    painter.vline(at(from), bar.y_range(), stroke);
+    if let Some(to) = to {
+        painter.vline(at(to), bar.y_range(), stroke);
+        painter.hline(at(from)..=at(to), bar.bottom() - 1.0, stroke);
+    }
 }
 
 /// Single frames, speed and recording.

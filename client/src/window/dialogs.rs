@@ -36,6 +36,12 @@ pub struct Dialogs {
     results: mpsc::Receiver<DialogResult>,
 }
 
+/// The extensions of movies and lists, also as the lab spells them.
+fn file_types() -> Vec<&'static str> {
+    let lists = ["m3u", "m3u8", "Mjpeg"];
+    crate::player::movies::EXTENSIONS.into_iter().chain(lists).collect()
+}
+
 impl Dialogs {
     /// `ctx` is repainted at each result.
     pub fn new(ctx: &egui::Context) -> Self {
@@ -51,7 +57,7 @@ impl Dialogs {
             let show = || match &purpose {
                 Purpose::Open => rfd::FileDialog::new()
                     .set_title("Open a movie")
-                    .add_filter("Movies", &["mjpeg", "Mjpeg", "mjpg", "avi", "mkv", "mp4", "mov"])
+                    .add_filter("Movies and lists", &file_types())
                     .add_filter("All files", &["*"])
                     .pick_file(),
                 Purpose::Save(_) => rfd::FileDialog::new().set_file_name(name).save_file(),

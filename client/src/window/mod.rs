@@ -9,9 +9,11 @@ mod advice;
 mod app;
 mod controls;
 mod dialogs;
+mod forms;
 mod keys;
 mod model;
 mod picture;
+mod preview;
 mod protocol;
 mod screenshot;
 mod settings;
@@ -20,18 +22,51 @@ mod style;
 #[cfg(test)]
 mod tests;
 mod view;
+mod zoom;
 
 pub use settings::{Panel, Settings, Theme};
 
-use crate::cli::Arguments;
 use crate::player::engine::Engine;
+use crate::player::{Options, Transport};
 use crate::{NO_DISPLAY, has_display};
 use anyhow::{Context, Result};
 use app::App;
 use eframe::egui;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What the window shows first, and how; what is `None` comes from the settings.
+#[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "independent choices")]
+pub struct Startup {
+    /// The source that is opened.
+    pub source: Option<String>,
+    /// How to receive sources. Its transport, latency, reconnection and repetition come from the settings,
+    /// where the fields below say nothing else.
+    pub options: Options,
+    /// The transport, if it is not [`Transport::Auto`].
+    pub transport: Option<Transport>,
+    /// Length of the jitter buffer in milliseconds.
+    pub latency: Option<u32>,
+    /// Open lost sessions again.
+    pub reconnect: bool,
+    /// Play movies again and again.
+    pub repeat: bool,
+    /// Only open the source; do not set it up.
+    pub no_play: bool,
+    /// Three buttons instead of the lab's four.
+    pub simple: bool,
+    /// The colours.
+    pub theme: Option<Theme>,
+    /// The page of the panel.
+    pub panel: Option<Panel>,
+    /// Width and height in points.
+    pub size: Option<[u16; 2]>,
+    /// Save a screenshot after a number of frames, then close the window.
+    pub screenshot: Option<(PathBuf, u64)>,
+}
 
 /// Why the window was not shown.
 #[derive(Debug, thiserror::Error)]
@@ -43,21 +78,26 @@ pub struct NoWindow(String);
 /// # Errors
 /// If the player's thread does not start. The inner error means that there is no display, and that
 /// nothing was played.
-pub fn run(arguments: &Arguments) -> Result<Result<ExitCode, NoWindow>> {
+pub fn run(startup: &Startup) -> Result<Result<ExitCode, NoWindow>> {
     if !has_display() {
         return Ok(Err(NoWindow(NO_DISPLAY.to_owned())));
     }
     let mut settings = Settings::load();
-    if let Some(theme) = arguments.theme {
-        settings.theme = theme;
-    }
-    if let Some(panel) = arguments.panel {
-        settings.panel = panel;
-    }
-    if let Some([width, height]) = arguments.size {
+    settings.theme = startup.theme.unwrap_or(settings.theme);
+    settings.panel = startup.panel.unwrap_or(settings.panel);
+    if let Some([width, height]) = startup.size {
         settings.size = [f32::from(width), f32::from(height)];
     }
-    settings.simple |= arguments.simple;
+    settings.simple |= startup.simple;
+    settings.reconnect |= startup.reconnect;
+    settings.repeat |= startup.repeat;
+    let options = Options {
+        transport: startup.transport.unwrap_or(settings.transport),
+        latency: startup.latency.unwrap_or(settings.latency),
+        reconnect: settings.reconnect,
+        repeat: settings.repeat,
+        ..startup.options.clone()
+    };
 
     let ctx = egui::Context::default();
     style::install(&ctx);
@@ -66,12 +106,12 @@ pub fn run(arguments: &Arguments) -> Result<Result<ExitCode, NoWindow>> {
     let wake = ctx.clone();
     let engine = Engine::start(move || wake.request_repaint())
         .context("cannot start the player's thread")?;
-    if let Some(source) = arguments.source()? {
-        let play = settings.play_on_open && !arguments.no_play;
-        engine.open(&source, arguments.options(), play);
+    if let Some(source) = &startup.source {
+        let play = settings.play_on_open && !startup.no_play;
+        engine.open(source, options.clone(), play);
     }
     let failed = Arc::new(AtomicBool::new(false));
-    let app = App::new(&ctx, engine, settings, arguments, failed.clone())?;
+    let app = App::new(&ctx, engine, settings, startup, options, failed.clone());
     close_on_signals(&ctx);
     let options = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()

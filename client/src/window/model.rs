@@ -2,7 +2,9 @@
 //! The model that the widgets draw, and the actions that they return.
 
 use super::advice::Advice;
+use super::forms::Login;
 use super::settings::{LabForm, Panel, Settings, Theme};
+use super::zoom::Zoom;
 use crate::player::engine::Status;
 use crate::player::{Command, Protocol, State, Transport};
 use eframe::egui::{self, Vec2};
@@ -11,6 +13,9 @@ use std::time::Duration;
 
 /// The playback speeds that can be chosen.
 pub const SPEEDS: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
+
+/// The lengths of the jitter buffer that can be chosen, in milliseconds.
+pub const LATENCIES: [u32; 7] = [0, 50, 100, 200, 500, 1000, 2000];
 
 /// An action that the user requests.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +56,28 @@ pub enum Action {
     Slower,
     /// Play at this speed, one of [`SPEEDS`].
     SetSpeed(f64),
+    /// Open the dialog that asks for a frame or a time.
+    ShowGoTo,
+    /// Seek to a frame number or a time, as the user has typed it.
+    GoTo(String),
+    /// Play the movie once, or again and again.
+    ToggleRepeat,
+    /// Mark the start of the section, its end, or neither, in turn.
+    MarkSection,
+    /// Open the next movie of the server, folder or list, or, if negative, the one before.
+    OpenNeighbour(i8),
+    /// Enlarge the picture, around the middle.
+    Enlarge,
+    /// Show the whole picture.
+    ShowWholePicture,
+    /// Open the dialog that asks for a user and a password.
+    ShowLogin,
+    /// Open the address with a user and a password.
+    LogIn(String, String),
+    /// Set the length of the jitter buffer, in milliseconds.
+    SetLatency(u32),
+    /// Set whether lost sessions are opened again.
+    SetReconnect(bool),
     /// Save the picture.
     Snapshot,
     /// Start or stop the recording.
@@ -133,6 +160,10 @@ pub struct Model {
     pub position: Option<Duration>,
     /// Pictures per second.
     pub frame_rate: Option<f64>,
+    /// The picture at the pointer's position on the seek bar.
+    pub preview: Option<DisplayedPicture>,
+    /// The start of a section whose end is not marked yet.
+    pub section_start: Option<Duration>,
     /// The failure that ended the stream, with advice.
     pub failure: Option<Advice>,
     /// A message over the picture.
@@ -194,6 +225,9 @@ impl Model {
         if !self.is_open() {
             return Some("Open a movie first".to_owned());
         }
+        if command == Command::Teardown && self.status.reconnection.is_some() {
+            return None;
+        }
         command.refusal(self.status.state, self.status.pending)
     }
 
@@ -240,6 +274,14 @@ pub struct WidgetState {
     pub typing: bool,
     /// The pointer is on the controls over the picture.
     pub pointer_on_controls: bool,
+    /// The position under the pointer on the seek bar.
+    pub hovered: Option<Duration>,
+    /// The part of the picture that is shown.
+    pub zoom: Zoom,
+    /// Text of the dialog "Go to".
+    pub go_to: Option<String>,
+    /// Texts of the dialog for a user and a password.
+    pub login: Option<Login>,
 }
 
 #[cfg(test)]

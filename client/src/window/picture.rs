@@ -5,6 +5,8 @@ use super::address;
 use super::advice::Advice;
 use super::model::{Action, Banner, Model, WidgetState};
 use super::style::{CORNER, ROW, accent_button, warning};
+use super::zoom::Zoom;
+use crate::player::engine::Reconnection;
 use crate::player::{Protocol, State};
 use eframe::egui::{
     self, Align, Button, Color32, Frame, Layout, Margin, Rect, RichText, Role, Sense, TextEdit,
@@ -24,15 +26,29 @@ pub fn show(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut
         failure(ui, advice, actions);
     } else if let Some(picture) = &model.picture {
         let [width, height] = picture.size;
-        let target = fitted(area, width, height);
-        let response = ui.allocate_rect(area, Sense::click());
+        let response = ui.allocate_rect(area, Sense::click_and_drag());
+        let zoom = &mut widgets.zoom;
+        move_by_pointer(ui, &response, zoom, vec2(width, height));
+        let target = zoom.target(area, vec2(width, height));
         let size = format!("The picture, {width} by {height}");
         response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &size));
         let texture_area = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-        ui.painter().image(picture.texture, target, texture_area, Color32::WHITE);
+        let painter = ui.painter().with_clip_rect(area);
+        painter.image(picture.texture, target, texture_area, Color32::WHITE);
+        if zoom.is_active() {
+            let text = format!("{:.1}\u{d7}", zoom.factor());
+            let corner = area.left_bottom() + vec2(12.0, -12.0);
+            let font = egui::FontId::proportional(14.0);
+            let drawn = painter.layout_no_wrap(text, font, Color32::WHITE);
+            let place = egui::Align2::LEFT_BOTTOM.anchor_size(corner, drawn.size());
+            painter.rect_filled(place.expand(4.0), CORNER, Color32::from_black_alpha(0xa0));
+            painter.galley(place.min, drawn, Color32::WHITE);
+        }
         if response.double_clicked() {
             actions.push(Action::ToggleFullScreen);
         }
+    } else if let Some(reconnection) = &model.status.reconnection {
+        reconnecting(ui, reconnection, actions);
     } else if model.is_open() {
         ui.painter().rect_filled(area, 0.0, Color32::BLACK);
         ui.painter().text(
@@ -71,10 +87,48 @@ fn hint(model: &Model) -> &'static str {
     }
 }
 
-/// The largest rectangle with the aspect ratio of `width` and `height`, in the middle of `area`.
-fn fitted(area: Rect, width: f32, height: f32) -> Rect {
-    let scale = (area.width() / width.max(1.0)).min(area.height() / height.max(1.0));
-    Rect::from_center_size(area.center(), vec2(width * scale, height * scale))
+/// Enlarges the picture by the wheel or two fingers, and moves it by dragging.
+fn move_by_pointer(ui: &Ui, response: &egui::Response, zoom: &mut Zoom, size: egui::Vec2) {
+    let area = response.rect;
+    if let Some(pointer) = response.hover_pos() {
+        let (wheel, pinch) = ui.input(|it| (it.smooth_scroll_delta().y, it.zoom_delta()));
+        let factor = (wheel / 240.0).exp() * pinch;
+        if (factor - 1.0).abs() > f32::EPSILON {
+            zoom.enlarge(factor, pointer, area, size);
+        }
+    }
+    if zoom.is_active() && response.dragged() {
+        zoom.drag(response.drag_delta(), area, size);
+        ui.set_cursor_icon(egui::CursorIcon::Grabbing);
+    }
+}
+
+/// Says why the session was lost, and when it is opened again.
+fn reconnecting(ui: &mut Ui, reconnection: &Reconnection, actions: &mut Vec<Action>) {
+    let left = reconnection.due.saturating_duration_since(std::time::Instant::now());
+    column(ui, "reconnecting", |ui| {
+        let title = RichText::new("The connection was lost").heading();
+        ui.label(title.color(warning(ui.visuals().dark_mode)));
+        ui.add_space(4.0);
+        ui.label(&reconnection.failure.text);
+        let attempt = reconnection.attempt;
+        let when = match left.as_secs_f64().ceil() {
+            seconds if seconds > 0.0 => format!("in {seconds} s"),
+            _ => "now".to_owned(),
+        };
+        ui.label(RichText::new(format!("Connecting again {when} (attempt {attempt})")).weak());
+        ui.add_space(10.0);
+        ui.horizontal_wrapped(|ui| {
+            let now = accent_button("Connect now").min_size(vec2(110.0, ROW));
+            if ui.add(now).clicked() {
+                actions.push(Action::Retry);
+            }
+            if ui.add(Button::new("Give up").min_size(vec2(110.0, ROW))).clicked() {
+                actions.push(Action::Teardown);
+            }
+        });
+    });
+    ui.request_repaint_after(std::time::Duration::from_millis(200));
 }
 
 /// Adds a centred column, with a scroll bar if it is too high.
@@ -243,21 +297,6 @@ mod tests {
             let settings = Settings { simple, ..Settings::default() };
             let model = Model { status, settings, ..Model::default() };
             assert_eq!(hint(&model), want, "{state:?} {pending:?} {protocol:?}");
-        }
-    }
-
-    #[test]
-    fn a_picture_keeps_its_aspect_ratio() {
-        let area = Rect::from_min_size(pos2(10.0, 20.0), vec2(800.0, 600.0));
-        let rows = [
-            ((384.0, 288.0), vec2(800.0, 600.0)),
-            ((1280.0, 720.0), vec2(800.0, 450.0)),
-            ((100.0, 400.0), vec2(150.0, 600.0)),
-        ];
-        for ((width, height), want) in rows {
-            let got = fitted(area, width, height);
-            assert!((got.size() - want).length() < 0.01, "{got}");
-            assert_eq!(got.center(), area.center());
         }
     }
 }

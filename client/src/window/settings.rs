@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The window's settings, saved under the XDG directories (XDG Base Directory Specification).
 
-use crate::player::{Transport, blank_password};
+use crate::player::{Options, Transport, blank_password};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::PathBuf;
@@ -58,6 +58,7 @@ impl Default for LabForm {
 /// The settings. Those that are missing in the file have their default values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[allow(clippy::struct_excessive_bools, reason = "independent settings")]
 pub struct Settings {
     /// The window's width and height in points.
     pub size: [f32; 2],
@@ -73,6 +74,12 @@ pub struct Settings {
     pub simple: bool,
     /// Set up and play each source when it is opened.
     pub play_on_open: bool,
+    /// Length of the jitter buffer in milliseconds.
+    pub latency: u32,
+    /// Open lost sessions again.
+    pub reconnect: bool,
+    /// Play movies again and again.
+    pub repeat: bool,
     /// Texts of the lab form.
     pub lab: LabForm,
 }
@@ -87,6 +94,9 @@ impl Default for Settings {
             panel: Panel::default(),
             simple: false,
             play_on_open: true,
+            latency: Options::default().latency,
+            reconnect: false,
+            repeat: false,
             lab: LabForm::default(),
         }
     }

@@ -5,7 +5,7 @@ use super::advice::{Advice, silence_banner};
 use super::model::{Action, Banner, DisplayedPicture, Model, MovieList, WidgetState};
 use super::settings::{Panel, Settings};
 use super::{style, view};
-use crate::player::engine::Status;
+use crate::player::engine::{Reconnection, Status};
 use crate::player::{
     Command, Exchange, Failure, FailureKind, History, Packet, Protocol, ProtocolEntry, ProtocolLog,
     State, Transport,
@@ -129,6 +129,13 @@ fn each_key_returns_its_action() {
         (Key::ArrowRight, plain, Action::Skip(5)),
         (Key::Comma, plain, Action::Step(-1)),
         (Key::Period, plain, Action::Step(1)),
+        (Key::G, plain, Action::ShowGoTo),
+        (Key::L, plain, Action::ToggleRepeat),
+        (Key::A, plain, Action::MarkSection),
+        (Key::PageUp, plain, Action::OpenNeighbour(-1)),
+        (Key::PageDown, plain, Action::OpenNeighbour(1)),
+        (Key::Z, plain, Action::Enlarge),
+        (Key::Num0, plain, Action::ShowWholePicture),
         (Key::Plus, plain, Action::Faster),
         (Key::Minus, plain, Action::Slower),
         (Key::F, plain, Action::ToggleFullScreen),
@@ -251,6 +258,90 @@ fn the_seek_bar_seeks_or_shows_why_it_cannot() {
     let basic = harness(basic, WIDE);
     assert!(basic.query_by_label("Position").is_none());
     basic.get_by_label("not seekable: the basic lab has no seeking");
+}
+
+#[test]
+fn a_frame_or_a_time_is_asked_for() {
+    let mut model = model(State::Playing);
+    model.status.frames = Some(500);
+    let mut harness = harness(model, WIDE);
+    harness.state_mut().widgets.go_to = Some(String::new());
+    harness.run_steps(3);
+    harness.get_by_label("A frame (0 to 499), or a time as 1:23.4");
+    harness.get_by_label("Frame or time").type_text("249");
+    harness.run_steps(2);
+    // Keys of the window do nothing meanwhile.
+    harness.key_press(Key::S);
+    harness.key_press(Key::Enter);
+    assert_eq!(take_actions(&mut harness), [Action::GoTo("249".to_owned())]);
+    assert_eq!(harness.state().widgets.go_to, None);
+    harness.state_mut().widgets.go_to = Some("1".to_owned());
+    harness.run_steps(3);
+    harness.key_press(Key::Escape);
+    harness.run_steps(3);
+    assert_eq!(harness.state().widgets.go_to, None);
+}
+
+#[test]
+fn a_user_and_a_password_are_asked_for() {
+    let failure = Failure { kind: FailureKind::NotAuthorized, text: "401".to_owned() };
+    let mut model = model(State::Init);
+    model.failure = Some(Advice::for_failure(&failure, "rtsp://h/m", Protocol::Rtsp));
+    let mut harness = harness(model, WIDE);
+    harness.get_by_label("Log in").click();
+    assert_eq!(take_actions(&mut harness), [Action::ShowLogin]);
+    harness.state_mut().widgets.login = Some(super::forms::Login::default());
+    harness.run_steps(3);
+    harness.get_by_role_and_label(Role::TextInput, "User").type_text("ann");
+    harness.get_by_role_and_label(Role::PasswordInput, "Password").focus();
+    harness.run_steps(2);
+    harness.get_by_role_and_label(Role::PasswordInput, "Password").type_text("s:/");
+    harness.run_steps(2);
+    harness.key_press(Key::Enter);
+    let want = Action::LogIn("ann".to_owned(), "s:/".to_owned());
+    assert_eq!(take_actions(&mut harness), [want]);
+    assert!(harness.state().widgets.login.is_none());
+}
+
+#[test]
+fn a_lost_session_says_when_it_is_opened_again() {
+    let mut model = model(State::Init);
+    let failure = Failure { kind: FailureKind::Lost, text: "the connection was cut".to_owned() };
+    let due = std::time::Instant::now() + Duration::from_hours(1);
+    model.status.reconnection = Some(Reconnection { failure, attempt: 3, due });
+    let mut harness = harness(model, WIDE);
+    harness.get_by_label("The connection was lost");
+    harness.get_by_label("the connection was cut");
+    harness.get_by_label("Connecting again in 3600 s (attempt 3)");
+    harness.get_by_label("Connect now").click();
+    assert_eq!(take_actions(&mut harness), [Action::Retry]);
+    harness.get_by_label("Give up").click();
+    assert_eq!(take_actions(&mut harness), [Action::Teardown]);
+}
+
+#[test]
+fn the_picture_is_enlarged_by_the_wheel_and_moved_by_dragging() {
+    use eframe::egui::{Event, MouseWheelSource, MouseWheelUnit, TouchPhase, pos2, vec2};
+    let mut harness = harness(model(State::Playing), WIDE);
+    harness.event(Event::PointerMoved(pos2(300.0, 300.0)));
+    harness.event(Event::MouseWheel {
+        source: MouseWheelSource::Wheel,
+        unit: MouseWheelUnit::Point,
+        delta: vec2(0.0, 240.0),
+        phase: TouchPhase::Move,
+        modifiers: Modifiers::NONE,
+    });
+    harness.run_steps(30);
+    let factor = harness.state().widgets.zoom.factor();
+    assert!((2.0..4.0).contains(&factor), "{factor}");
+    let before = harness.state().widgets.zoom;
+    harness.drag_at(pos2(300.0, 300.0));
+    harness.run_steps(1);
+    harness.event(Event::PointerMoved(pos2(330.0, 310.0)));
+    harness.run_steps(2);
+    harness.drop_at(pos2(330.0, 310.0));
+    assert_ne!(harness.state().widgets.zoom, before);
+    assert_eq!(take_actions(&mut harness), []);
 }
 
 #[test]

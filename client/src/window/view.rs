@@ -3,7 +3,7 @@
 
 use super::model::{Action, Model, WidgetState};
 use super::settings::Panel;
-use super::{address, controls, keys, picture, protocol, statistics};
+use super::{address, controls, forms, keys, picture, protocol, statistics};
 use crate::player::{History, ProtocolLog};
 use eframe::egui::{self, CentralPanel, Frame, Margin, Modal, RichText, Ui, vec2};
 
@@ -23,7 +23,8 @@ pub fn show(
     actions: &mut Vec<Action>,
 ) {
     let typing = std::mem::take(&mut widgets.typing);
-    let in_dialog = widgets.key_list || widgets.lab_dialog;
+    let in_form = widgets.go_to.is_some() || widgets.login.is_some();
+    let in_dialog = widgets.key_list || widgets.lab_dialog || in_form;
     // Where an address is expected, typing needs no click into the field.
     if !typing && !in_dialog && (model.shows_welcome() || model.failure.is_some()) {
         let text = keys::take_typed_text(ui.ctx());
@@ -43,6 +44,7 @@ pub fn show(
         if widgets.key_list {
             key_list(ui, widgets);
         }
+        forms::show(ui, model, widgets, actions);
         return;
     }
     let bar = Frame::new().fill(ui.visuals().panel_fill).inner_margin(Margin::symmetric(12, 8));
@@ -81,14 +83,7 @@ pub fn show(
     if widgets.key_list {
         key_list(ui, widgets);
     }
-    if widgets.lab_dialog {
-        let shown = Modal::new(egui::Id::unique("lab dialog")).show(ui.ctx(), |ui| {
-            ui.set_width(360.0);
-            ui.heading("Lab server");
-            picture::lab_form(ui, widgets, actions);
-        });
-        widgets.lab_dialog &= !shown.should_close();
-    }
+    forms::show(ui, model, widgets, actions);
 }
 
 /// The side panel, which has two pages.

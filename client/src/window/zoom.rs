@@ -145,7 +145,7 @@ mod tests {
         assert!((moved.min - before.min - vec2(50.0, -20.0)).length() < 0.01, "{moved}");
         zoom.drag(vec2(5000.0, 5000.0), area(), size);
         assert!((zoom.target(area(), size).min - area().min).length() < 0.01);
-        for _ in 0..6 {
+        for _ in 0..5 {
             zoom.enlarge_by_key();
         }
         assert_eq!(zoom, Zoom::default(), "after the largest comes none");

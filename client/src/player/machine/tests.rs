@@ -56,10 +56,8 @@ fn run(name: &str, machine: &mut Machine, rows: Vec<Row>) {
 /// A machine that plays.
 fn playing(is_remote: bool) -> Machine {
     let mut machine = Machine::new(is_remote);
-    let inputs = match is_remote {
-        true => [command(Setup), Opened, command(Play), Answered],
-        false => [command(Setup), Input::Paused, command(Play), Input::Playing],
-    };
+    let answers = if is_remote { [Opened, Answered] } else { [Input::Paused, Input::Playing] };
+    let inputs = [command(Setup), answers[0], command(Play), answers[1]];
     for input in inputs {
         machine.handle(input, BUSY);
     }
