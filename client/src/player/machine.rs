@@ -201,6 +201,8 @@ pub(super) struct Machine {
     unsettled: u32,
     /// Attempts to open the session again since it was lost; 0 if it is not lost.
     attempts: u32,
+    /// The lost session was playing.
+    plays_again: bool,
 }
 
 impl Machine {
@@ -223,6 +225,7 @@ impl Machine {
             pause_waits: false,
             unsettled: 0,
             attempts: 0,
+            plays_again: false,
         }
     }
 
@@ -416,6 +419,9 @@ impl Machine {
     fn fail(&mut self, reconnect: Reconnect, to: &mut Vec<Effect>) {
         let was_set_up = self.state != State::Init || self.attempts > 0;
         let start = self.start;
+        if self.attempts == 0 {
+            self.plays_again = self.state == State::Playing || self.pending == Some(Command::Play);
+        }
         self.close(to);
         match reconnect {
             Reconnect::From(position) if was_set_up => {
@@ -443,10 +449,9 @@ impl Machine {
         let Some(command) = self.pending.take() else { return };
         self.set_state(command.resulting_state(), to);
         match command {
-            Command::Setup if self.attempts > 0 => self.play(to),
+            Command::Setup if self.attempts > 0 && self.plays_again => self.play(to),
             // The next failure is a new one.
-            Command::Play => self.attempts = 0,
-            _ => {}
+            _ => self.attempts = 0,
         }
     }
 

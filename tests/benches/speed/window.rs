@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The window under software GL: its CPU time, compared with gst-play-1.0's and while paused; the time
-//! from a frame's sending to its showing; the time from the program's start to the first picture.
+//! The window under software GL: its CPU time, compared with other players' and while paused; the time
+//! from a frame's sending to its showing; the time from the program's start to the first picture, compared
+//! with other players'.
 
 use crate::viewers::cpu_time;
 use crate::{ms, spread};
@@ -37,6 +38,7 @@ pub fn run() -> Result<()> {
     let mut server = Server::start(["--framerate", &RATE.to_string(), &path], 1)?;
     let display = Display::start()?;
     cost(&display, &server.urls[0])?;
+    first_picture_of_each(&display, &server.urls[0])?;
     first_picture(&display, &server.urls[0])?;
     latency(&display, &images)?;
     server.is_well()
@@ -118,6 +120,73 @@ fn percent(id: u32) -> Result<f64> {
     Ok((cpu_time(id)? - before) / started.elapsed().as_secs_f64() * 100.0)
 }
 
+/// The command line of our window.
+fn own<'a>(panel: &'a str, url: &'a str) -> Vec<&'a str> {
+    vec!["mjpeg-rtsp-client", "--size", "1280x800", "--theme", "dark", "--panel", panel, url]
+}
+
+/// Names and command lines of other players, which receive over UDP; those that are missing are named.
+fn peers(url: &str) -> Vec<(&'static str, Vec<&str>)> {
+    let rows = [
+        ("`gst-play-1.0`, autovideosink", vec!["gst-play-1.0", "--quiet", "--no-interactive", url]),
+        ("`ffplay`", vec!["ffplay", "-loglevel", "quiet", "-rtsp_transport", "udp", url]),
+        ("`mpv`", vec!["mpv", "--no-config", "--really-quiet", "--rtsp-transport=udp", url]),
+    ];
+    let is_there = |(name, line): &(&str, Vec<&str>)| {
+        let there = Command::new(line[0]).arg("--version").output().is_ok();
+        if !there {
+            println!("\n{name} is not installed, so it is not compared");
+        }
+        there
+    };
+    rows.into_iter().filter(is_there).collect()
+}
+
+/// Whether more than half of a line of the screen shows something.
+fn shows_picture(line: &[u8]) -> bool {
+    let lit = |pixel: &&[u8; 3]| pixel.iter().any(|value| *value > 12);
+    line.as_chunks::<3>().0.iter().filter(lit).count() * 2 > line.len() / 3
+}
+
+fn first_picture_of_each(display: &Display, url: &str) -> Result<()> {
+    const STARTS: usize = 5;
+    println!(
+        "\nfrom a player's start to the first picture on the screen, over UDP, {STARTS} starts\n"
+    );
+    println!("| player | median ms (least, most) |\n|---|---|");
+    let rows = [peers(url), vec![("our window", own("none", url))]].concat();
+    let mut times = vec![Vec::new(); rows.len()];
+    for _ in 0..STARTS {
+        for ((name, line), times) in rows.iter().zip(&mut times) {
+            let shown = Arc::new(Mutex::new(None));
+            let slot = shown.clone();
+            let watcher = Watcher::lines(display, move |pixels, now| {
+                if shows_picture(pixels) {
+                    slot.lock().expect("no panic").get_or_insert(now);
+                }
+            })?;
+            pace(Duration::from_millis(500));
+            ensure!(
+                shown.lock().expect("no panic").is_none(),
+                "{name}: a picture of the last round"
+            );
+            let started = Instant::now();
+            let player = play_with(display, line)?;
+            wait_until(name, LIMIT, || shown.lock().expect("no panic").is_some());
+            times.push(shown.lock().expect("no panic").context("no time")? - started);
+            drop(watcher);
+            drop(player);
+            pace(Duration::from_millis(500));
+        }
+    }
+    for ((name, _), mut times) in rows.iter().zip(times) {
+        let (median, least, most) = spread(&mut times).context("no starts")?;
+        let (median, least, most) = (ms(median), ms(least), ms(most));
+        println!("| {name} | {median:.0} ({least:.0}, {most:.0}) |");
+    }
+    Ok(())
+}
+
 fn cost(display: &Display, url: &str) -> Result<()> {
     println!(
         "\n{RATE} frames a second of 1280x720, software GL, {ROUNDS} rounds of {} s\n",
@@ -125,15 +194,15 @@ fn cost(display: &Display, url: &str) -> Result<()> {
     );
     println!("| player | CPU of one core, median % (least, most) | beside gst-play-1.0 (times) |");
     println!("|---|---|---|");
-    let own = |panel: &'static str| {
-        vec!["mjpeg-rtsp-client", "--size", "1280x800", "--theme", "dark", "--panel", panel, url]
-    };
-    let rows = [
-        ("`gst-play-1.0`, autovideosink", vec!["gst-play-1.0", "--quiet", "--no-interactive", url]),
-        ("our window", own("none")),
-        ("the same with the protocol view", own("protocol")),
-        ("the same with the statistics", own("statistics")),
-    ];
+    let rows: Vec<(&str, Vec<&str>)> = [
+        peers(url),
+        vec![
+            ("our window", own("none", url)),
+            ("the same with the protocol view", own("protocol", url)),
+            ("the same with the statistics", own("statistics", url)),
+        ],
+    ]
+    .concat();
     let mut times = vec![Vec::new(); rows.len()];
     for _ in 0..ROUNDS {
         for ((_, line), times) in rows.iter().zip(&mut times) {
@@ -170,6 +239,15 @@ struct Watcher(gst::Element);
 impl Watcher {
     /// Calls `report` with each number and its time.
     fn start(display: &Display, report: impl Fn(u16, Instant) + Send + 'static) -> Result<Self> {
+        Self::lines(display, move |pixels, now| {
+            if let Some(number) = number_of(pixels) {
+                report(number, now);
+            }
+        })
+    }
+
+    /// Calls `report` with each line of pixels and its time.
+    fn lines(display: &Display, report: impl Fn(&[u8], Instant) + Send + 'static) -> Result<Self> {
         // In the upper eighth of the picture, which is below the address.
         let line = format!(
             "ximagesrc display-name={} use-damage=false show-pointer=false startx=0 endx=1279 \
@@ -184,8 +262,8 @@ impl Watcher {
             let now = Instant::now();
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
             let pixels = sample.buffer().and_then(|it| it.map_readable().ok());
-            if let Some(number) = pixels.and_then(|pixels| number_of(&pixels)) {
-                report(number, now);
+            if let Some(pixels) = pixels {
+                report(&pixels, now);
             }
             Ok(gst::FlowSuccess::Ok)
         };

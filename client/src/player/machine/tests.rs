@@ -421,6 +421,27 @@ fn a_lost_session_is_opened_again_with_growing_waits() {
 }
 
 #[test]
+fn a_session_that_is_lost_while_it_is_paused_is_paused_again() {
+    let mut machine = playing(true);
+    for input in [command(Pause), Answered] {
+        machine.handle(input, PLAYS);
+    }
+    let lost = Failed(Reconnect::From(Some(seconds(9))));
+    let retry = RetryAfter { attempt: 1, wait: seconds(1) };
+    run(
+        "paused",
+        &mut machine,
+        vec![
+            (lost, PAUSED, vec![PASS, Close, retry, Watch], Ready),
+            (Closed, BUSY, vec![ReportState], Init),
+            (Retry, BUSY, vec![ContinueSession, AwaitAnswer, Change(Paused)], Init),
+            (Opened, BUSY, vec![ReportState, Watch], Ready),
+        ],
+    );
+    assert_eq!((machine.reconnects(), machine.start_position()), (false, Some(seconds(9))));
+}
+
+#[test]
 fn a_session_that_was_never_set_up_is_not_opened_again() {
     let mut machine = Machine::new(true);
     run(
