@@ -34,6 +34,9 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
         sink.set_property("sync", true);
     }
     player.set_video_sink(&sink);
+    if arguments.packets.is_some() {
+        player.record_packets();
+    }
     let main_loop = glib::MainLoop::new(None, false);
     let failed = Rc::new(std::cell::Cell::new(false));
     let flag = failed.clone();
@@ -84,6 +87,9 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
     main_loop.run();
     player.command("teardown");
     drop(raw);
+    if let Some(path) = &arguments.packets {
+        player.save_packets(path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     if let Some(code) = termination.exit_code() {
         return Ok(code);
     }

@@ -6,6 +6,8 @@ use super::endless;
 use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind};
 use super::images;
+use super::keep_alive;
+use super::movies;
 use super::progress::Progress;
 use super::recorder::Recorder;
 use super::sources::{self, CertificateErrors, Protocol};
@@ -23,7 +25,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Above this rate the decoder may skip frames.
 const TRICK_MODE_RATE: f64 = 2.0;
@@ -171,6 +173,7 @@ impl Player {
         });
         let watch = playbin.bus().and_then(|bus| {
             self.borders.set_bus(bus.clone());
+            self.capture_exchange(&bus, uri);
             self.obj().on_message(&bus, |player, message| player.imp().on_bus_message(message)).ok()
         });
         // Called once, so the cells are empty.
@@ -178,6 +181,19 @@ impl Player {
         if let Some(watch) = watch {
             let _ = self.bus_watch.set(watch);
         }
+    }
+
+    /// Adds the steps of the exchange to the capture, when they are posted.
+    fn capture_exchange(&self, bus: &gst::Bus, uri: &str) {
+        let capture = self.collector.capture().clone();
+        let port = movies::server_of(uri).map(|(_, port)| port);
+        self.borders.on_posted(bus, "exchange", move |message| {
+            let structure =
+                message.structure().filter(|_| message.type_() == gst::MessageType::Element);
+            if let Some(exchange) = structure.and_then(Exchange::from_structure) {
+                capture.push_exchange(Instant::now(), &exchange, port);
+            }
+        });
     }
 
     pub fn playbin(&self) -> Option<&gst::Element> {
@@ -345,7 +361,7 @@ impl Player {
     fn await_teardown(&self, playbin: &gst::Element) {
         let bus = playbin.bus().filter(|_| self.protocol.get() == Protocol::Rtsp);
         let Some(bus) = bus else { return };
-        let deadline = std::time::Instant::now() + Duration::from(TEARDOWN_TIMEOUT);
+        let deadline = Instant::now() + Duration::from(TEARDOWN_TIMEOUT);
         while let Some(message) = bus.timed_pop_filtered(
             TEARDOWN_TIMEOUT,
             &[gst::MessageType::Progress, gst::MessageType::Element],
@@ -353,7 +369,7 @@ impl Player {
             self.emit_exchange(&message);
             let Some((kind, code)) = progress_of(&message) else { continue };
             let done = kind != gst::ProgressType::Start && kind != gst::ProgressType::Continue;
-            if (code == "close" && done) || std::time::Instant::now() > deadline {
+            if (code == "close" && done) || Instant::now() > deadline {
                 break;
             }
         }
@@ -402,7 +418,10 @@ impl Player {
     /// Calls the listeners, if `message` reports a step of the exchange.
     fn emit_exchange(&self, message: &gst::MessageRef) {
         let Some(exchange) = message.structure().and_then(Exchange::from_structure) else { return };
-        self.progress.borrow_mut().update(&exchange);
+        let is_keep_alive = message.structure().is_some_and(keep_alive::is_report);
+        if !is_keep_alive {
+            self.progress.borrow_mut().update(&exchange);
+        }
         let listeners = self.exchange_listeners.borrow().clone();
         for listener in listeners {
             listener(&exchange);

@@ -13,6 +13,7 @@
 //! Property: `state`.
 
 mod border;
+mod capture;
 mod connecting;
 mod endless;
 pub mod engine;
@@ -23,13 +24,18 @@ mod frame_log;
 mod history;
 mod images;
 mod imp;
+mod keep_alive;
 pub mod movies;
+mod packet_log;
+mod packet_table;
 mod packets;
+mod pcapng;
 mod pictures;
 mod play_reply;
 mod progress;
 mod protocol_log;
 mod recorder;
+pub mod rtcp;
 mod rtp_filter;
 mod rtsp_monitor;
 mod running_time;
@@ -44,16 +50,19 @@ use gst::prelude::*;
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub(crate) use border::Borders;
+pub use capture::{Capture, PacketFormat, Snapshot};
 pub use exchange::Exchange;
 pub use explain::blank_password;
 pub use failure::{Failure, FailureKind};
 pub use gstmjpegfile::labrtspsrc::Dialect;
 pub(crate) use history::INTERVAL as SAMPLE_INTERVAL;
 pub use history::{History, Sample};
+pub use packet_log::{Bundle, Order, PacketLog, Row, RtcpRecord, RtpRecord};
+pub use packet_table::times as packet_times;
 pub use packets::Packet;
 pub use pictures::{LatestPicture, Picture, SaveError};
 pub(crate) use pictures::{packed_rows, save_rgb};
@@ -365,6 +374,24 @@ impl Player {
     /// If the file could not be written.
     pub fn finish_frame_log(&self) -> std::io::Result<()> {
         self.imp().collector().finish_frame_log()
+    }
+
+    /// Starts to record packets in the capture, which takes up to 80 MiB.
+    pub fn record_packets(&self) {
+        self.imp().collector().capture().record_packets();
+    }
+
+    /// What was exchanged with the server.
+    pub fn capture(&self) -> Arc<Capture> {
+        self.imp().collector().capture().clone()
+    }
+
+    /// Saves the capture in the format that the ending of the name states.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save_packets(&self, path: &Path) -> std::io::Result<()> {
+        self.capture().snapshot().save(path)
     }
 
     /// The last packet that arrived.

@@ -97,7 +97,7 @@ fn row(ui: &mut Ui, number: usize, entry: &ProtocolEntry, widgets: &mut WidgetSt
         vec2(ui.available_width(), height),
         if unfolds { Sense::click() } else { Sense::hover() },
     );
-    let time = format!("{}.{:03}", entry.at_ms / 1000, entry.at_ms % 1000);
+    let time = entry.seconds();
     response.widget_info(|| {
         let (line, summary) = (entry.first_line(), entry.summary());
         let label = format!("{verb} after {time} s: {line} {summary}");

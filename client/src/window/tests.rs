@@ -330,10 +330,10 @@ fn entries_of_the_exchange_unfold_into_explained_lines() {
     let asked = Some((gstmjpegfile::lab::Method::Setup, 1));
     let received = Exchange::Reply { text: text.clone(), request: asked };
     let log = &mut harness.state_mut().log;
-    log.push(7, &sent);
-    log.push(9, &received);
+    log.push(Duration::from_millis(7), &sent);
+    log.push(Duration::from_millis(9), &received);
     harness.run_steps(3);
-    let summary = |exchange| ProtocolEntry { at_ms: 0, exchange }.summary();
+    let summary = |exchange| ProtocolEntry { at: Duration::ZERO, exchange }.summary();
     let row = format!("sent after 0.007 s: SETUP movie.Mjpeg RTSP/1.0 {}", summary(sent));
     harness.get_by_label(&row).click();
     harness.run_steps(3);
