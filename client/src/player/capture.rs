@@ -47,6 +47,8 @@ pub struct Capture {
     /// The addresses of the connection to the server: ours and the server's.
     connection: Mutex<Option<(SocketAddr, SocketAddr)>>,
     knows_connection: AtomicBool,
+    /// Where a lab server's packets come from.
+    source: Mutex<Option<SocketAddr>>,
 }
 
 impl Default for Capture {
@@ -58,13 +60,14 @@ impl Default for Capture {
             packets: Mutex::default(),
             connection: Mutex::default(),
             knows_connection: AtomicBool::new(false),
+            source: Mutex::default(),
         }
     }
 }
 
 impl Capture {
     /// Starts to record packets.
-    pub(super) fn record_packets(&self) {
+    pub(crate) fn record_packets(&self) {
         lock(&self.packets).start();
     }
 
@@ -79,7 +82,7 @@ impl Capture {
     }
 
     /// Adds a step of the exchange. `port` is the server's.
-    pub(super) fn push_exchange(&self, now: Instant, exchange: &Exchange, port: Option<u16>) {
+    pub(crate) fn push_exchange(&self, now: Instant, exchange: &Exchange, port: Option<u16>) {
         let (sends_play, is_reply) = match exchange {
             Exchange::RtspRequest(text) | Exchange::Request(text) => {
                 (text.starts_with("PLAY "), false)
@@ -100,8 +103,13 @@ impl Capture {
         }
     }
 
+    /// Sets the address that a lab server's packets come from.
+    pub(super) fn set_source(&self, source: SocketAddr) {
+        *lock(&self.source) = Some(source);
+    }
+
     /// Adds an RTP packet.
-    pub(super) fn push_rtp(&self, now: Instant, analysis: Analysis, packet: &[u8]) {
+    pub(crate) fn push_rtp(&self, now: Instant, analysis: Analysis, packet: &[u8]) {
         lock(&self.packets).push_rtp(self.since_start(now), analysis, packet);
     }
 
@@ -111,7 +119,7 @@ impl Capture {
     }
 
     /// Adds an RTCP packet.
-    pub(super) fn push_rtcp(&self, now: Instant, direction: Direction, packet: &[u8]) {
+    pub(crate) fn push_rtcp(&self, now: Instant, direction: Direction, packet: &[u8]) {
         lock(&self.packets).push_rtcp(self.since_start(now), direction, packet);
     }
 
@@ -133,7 +141,7 @@ impl Capture {
     /// A copy of what has been captured. The bytes of packets are shared, not copied.
     pub fn snapshot(&self) -> Snapshot {
         let log = lock(&self.log).clone();
-        let conversation = Conversation::of(&log, self.connection());
+        let conversation = Conversation::of(&log, self.connection(), *lock(&self.source));
         Snapshot {
             packets: lock(&self.packets).clone(),
             log,
@@ -186,7 +194,12 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    fn of(log: &ProtocolLog, connection: Option<(SocketAddr, SocketAddr)>) -> Self {
+    /// `source` is where a lab server's packets come from: its replies do not say.
+    fn of(
+        log: &ProtocolLog,
+        connection: Option<(SocketAddr, SocketAddr)>,
+        source: Option<SocketAddr>,
+    ) -> Self {
         let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         let (client, server) = connection.unwrap_or((unknown, unknown));
         let (client, server) = (canonical(client), canonical(server));
@@ -207,8 +220,12 @@ impl Conversation {
                 // The lab's replies have no transport.
                 Exchange::Request(text) if text.starts_with("SETUP ") => {
                     if let Some(port) = number_after(text, "client_port") {
-                        path =
-                            PacketPath::Udp { client: (port, port), server: (0, 0), source: None };
+                        let from = source.map_or(0, |it| it.port());
+                        path = PacketPath::Udp {
+                            client: (port, port),
+                            server: (from, from),
+                            source: source.map(|it| it.ip()),
+                        };
                     }
                 }
                 _ => {}
@@ -298,14 +315,19 @@ mod tests {
                 vec![setup("v", "RTP/AVP;unicast;client_port=5")],
                 udp((5, 6), (0, 0), None),
             ),
-            ("lab", vec![Exchange::Request(lab.to_owned())], udp((25_000, 25_000), (0, 0), None)),
+            (
+                "lab",
+                vec![Exchange::Request(lab.to_owned())],
+                udp((25_000, 25_000), (9, 9), Some("1.2.3.4")),
+            ),
         ];
         for (name, exchanges, want) in rows {
             let mut log = ProtocolLog::default();
             for exchange in exchanges {
                 log.push(Duration::ZERO, &exchange);
             }
-            assert_eq!(Conversation::of(&log, None).path, want, "{name}");
+            let source = "1.2.3.4:9".parse().ok();
+            assert_eq!(Conversation::of(&log, None, source).path, want, "{name}");
         }
     }
 

@@ -190,6 +190,10 @@ impl Player {
         self.borders.on_posted(bus, "exchange", move |message| {
             let structure =
                 message.structure().filter(|_| message.type_() == gst::MessageType::Element);
+            let source = structure.and_then(|it| it.get::<&str>("from").ok()?.parse().ok());
+            if let Some(source) = source {
+                capture.set_source(source);
+            }
             if let Some(exchange) = structure.and_then(Exchange::from_structure) {
                 capture.push_exchange(Instant::now(), &exchange, port);
             }

@@ -61,7 +61,7 @@ pub use failure::{Failure, FailureKind};
 pub use gstmjpegfile::labrtspsrc::Dialect;
 pub(crate) use history::INTERVAL as SAMPLE_INTERVAL;
 pub use history::{History, Sample};
-pub use packet_log::{Bundle, Order, PacketLog, Row, RtcpRecord, RtpRecord};
+pub use packet_log::{Analysis, Bundle, Order, PacketLog, Row, RtcpRecord, RtpRecord};
 pub use packet_table::times as packet_times;
 pub use packets::Packet;
 pub use pictures::{LatestPicture, Picture, SaveError};

@@ -105,6 +105,15 @@ impl ProtocolEntry {
         out
     }
 
+    /// Whether the other end refuses a request or breaks a rule.
+    pub fn is_fault(&self) -> bool {
+        let refused = |text: &str| {
+            let code = text.split(' ').nth(1).and_then(|it| it.parse::<u16>().ok());
+            text.starts_with("RTSP/") && code.is_some_and(|it| it >= 400)
+        };
+        self.message().is_some_and(refused) || !self.remarks().is_empty()
+    }
+
     /// What in the step breaks a rule.
     pub fn remarks(&self) -> Vec<String> {
         match &self.exchange {

@@ -90,6 +90,20 @@ pub fn install(ctx: &egui::Context) {
         ctx.set_visuals_of(theme, visuals(dark));
     }
     ctx.all_styles_mut(set_sizes);
+    // Ctrl with + and - changes the panel's text.
+    ctx.options_mut(|options| options.zoom_with_keyboard = false);
+}
+
+/// Multiplies the sizes of text, and of what contains it.
+pub fn scale_text(ui: &mut egui::Ui, factor: f32) {
+    let style = ui.style_mut();
+    for font in style.text_styles.values_mut() {
+        font.size *= factor;
+    }
+    style.spacing.interact_size.y *= factor;
+    style.spacing.button_padding *= factor.sqrt();
+    style.spacing.icon_width *= factor;
+    style.spacing.icon_width_inner *= factor;
 }
 
 /// A button with the accent colour.
