@@ -108,9 +108,9 @@ pub struct Arguments {
     pub frames_csv: Option<PathBuf>,
 
     /// At the end, save the last packets to this file, which ends with .pcapng (for Wireshark, with the
-    /// messages), .csv or .txt; at most 100000 packets and, for .pcapng, 64 MiB
+    /// messages), .csv or .txt; at most 100000 packets and, for .pcapng, 64 MiB. May be given several times
     #[arg(long, value_name = "FILE", requires = "no_window", value_parser = packets_file)]
-    pub packets: Option<PathBuf>,
+    pub packets: Vec<PathBuf>,
 
     /// Print the summary as one JSON object
     #[arg(long, requires = "headless")]

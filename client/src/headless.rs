@@ -77,16 +77,12 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
         );
         player.start_frame_log(path).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    if let Some(path) = &arguments.packets {
-        ensure!(
-            player.protocol() != Protocol::None,
-            "--packets saves packets, but {} is not played over RTP",
-            blank_password(source)
-        );
-        // Reported before the play.
-        std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        player.record_packets();
-    }
+    ensure!(
+        arguments.packets.is_empty() || player.protocol() != Protocol::None,
+        "--packets saves packets, but {} is not played over RTP",
+        blank_password(source)
+    );
+    player.start_capture(&arguments.packets)?;
     player.set_video_sink(&sink(player, &rendered, arguments)?);
     let main_loop = glib::MainLoop::new(None, false);
     let error = Rc::new(RefCell::new(None));
@@ -137,7 +133,7 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     let longest_gap = player.longest_gap();
     player.command("teardown");
     let logged = player.finish_frame_log();
-    let packets = arguments.packets.as_ref().map_or(Ok(()), |path| player.save_packets(path));
+    let saved = player.save_packets(&arguments.packets);
 
     let rendered = lock(&rendered).clone();
     let seconds =
@@ -148,12 +144,10 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     // A signal is no error: it may come before the first frame.
     let error = error.filter(|_| !termination.is_requested());
     let not_logged = logged.err().zip(arguments.frames_csv.as_ref());
-    let not_saved = packets.err().zip(arguments.packets.as_ref());
     let error = error.or_else(|| {
-        not_logged
-            .or(not_saved)
-            .map(|(failed, path)| format!("cannot write {}: {failed}", path.display()))
+        not_logged.map(|(failed, path)| format!("cannot write {}: {failed}", path.display()))
     });
+    let error = error.or_else(|| saved.err().map(|error| format!("{error:#}")));
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
     let has_packets = player.protocol() != Protocol::None;
     let summary = Summary {

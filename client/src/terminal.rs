@@ -34,9 +34,7 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
         sink.set_property("sync", true);
     }
     player.set_video_sink(&sink);
-    if arguments.packets.is_some() {
-        player.record_packets();
-    }
+    player.start_capture(&arguments.packets)?;
     let main_loop = glib::MainLoop::new(None, false);
     let failed = Rc::new(std::cell::Cell::new(false));
     let flag = failed.clone();
@@ -87,9 +85,7 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
     main_loop.run();
     player.command("teardown");
     drop(raw);
-    if let Some(path) = &arguments.packets {
-        player.save_packets(path).with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    player.save_packets(&arguments.packets)?;
     if let Some(code) = termination.exit_code() {
         return Ok(code);
     }

@@ -44,6 +44,7 @@ mod sources;
 mod statistics;
 mod stepping;
 
+use anyhow::Context;
 use glib::prelude::*;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
@@ -386,12 +387,24 @@ impl Player {
         self.imp().collector().capture().clone()
     }
 
-    /// Saves the capture in the format that the ending of the name states.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn save_packets(&self, path: &Path) -> std::io::Result<()> {
-        self.capture().snapshot().save(path)
+    /// Starts to record packets if there are files to save them in, and creates the files.
+    pub(crate) fn start_capture(&self, files: &[PathBuf]) -> anyhow::Result<()> {
+        for path in files {
+            // An error is reported before the play.
+            std::fs::File::create(path)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            self.record_packets();
+        }
+        Ok(())
+    }
+
+    /// Saves the capture in each of these files, in the format that the ending of its name states.
+    pub(crate) fn save_packets(&self, files: &[PathBuf]) -> anyhow::Result<()> {
+        for path in files {
+            let saved = self.capture().snapshot().save(path);
+            saved.with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
     }
 
     /// The last packet that arrived.

@@ -138,9 +138,9 @@ fn side_panel(
             ("A\u{2212}", "Smaller text", "Ctrl+-", Action::ChangeTextSize(-1)),
             ("A+", "Larger text", "Ctrl++", Action::ChangeTextSize(1)),
             if wide {
-                ("\u{25c0}", "Beside the picture", "W or Esc", Action::ToggleWide)
+                ("Beside picture", "Beside the picture", "W or Esc", Action::ToggleWide)
             } else {
-                ("\u{2b0c}", "Full width", "W", Action::ToggleWide)
+                ("Full width", "Full width", "W", Action::ToggleWide)
             },
             ("\u{d7}", "Close the panel", "", Action::TogglePanel(page)),
         ];

@@ -180,7 +180,9 @@ mod tests {
                     counter.restart(Some(*number));
                     restarts = false;
                 }
-                Some(number) => counter.push(*number),
+                Some(number) => {
+                    counter.push(*number);
+                }
             }
         }
         counter.counts()
