@@ -113,7 +113,7 @@ fn tshark_reads_the_capture_and_counts_the_same_loss() -> Result<()> {
         )?;
         let lines = std::fs::read_to_string(&text)?;
         assert_eq!(lines.lines().count() as u64, packets + 1, "{name}");
-        assert_eq!(lines.matches("lost before it").count(), 3, "{name}: {lines}");
+        assert_eq!(lines.matches("lost before").count(), 3, "{name}: {lines}");
         server.is_well()?;
     }
     Ok(())
@@ -130,7 +130,16 @@ fn compare(name: &str, csv: &str, rtp: &[String], max_jitter: f64) -> Result<()>
     let gaps: u64 = rows.iter().filter_map(|row| row[10].parse::<u64>().ok()).sum();
     // The late packet was missing at first.
     assert_eq!((gaps, count("late"), count("repeated")), (4, 1, 1), "{name}: {text}");
-    let jitter = rows.iter().filter_map(|row| row[5].parse::<f64>().ok()).fold(0.0, f64::max);
+    // Wireshark takes the largest jitter of the packets without a mark, in the order of their timestamps.
+    let (mut last, mut jitter) = (None, 0.0_f64);
+    for row in &rows {
+        let timestamp: u32 = row[3].parse()?;
+        let in_order = last.is_none_or(|last| timestamp.wrapping_sub(last) < 1 << 31);
+        if in_order && row[6] == "0" {
+            jitter = jitter.max(row[5].parse()?);
+        }
+        last = if in_order { Some(timestamp) } else { last };
+    }
     assert!((jitter - max_jitter).abs() < 0.002, "{name}: {jitter} and {max_jitter}");
     Ok(())
 }

@@ -58,13 +58,34 @@ impl Order {
     pub fn status(self) -> String {
         match self {
             Self::Next | Self::Fragment => String::new(),
-            Self::AfterGap(1) => "1 lost before it".to_owned(),
-            Self::AfterGap(count) => format!("{count} lost before it"),
+            Self::AfterGap(count) => format!("{count} lost before"),
             Self::Late => "late".to_owned(),
             Self::Repeated => "repeated".to_owned(),
-            Self::Undecided => "before PLAY's reply".to_owned(),
-            Self::OldPosition => "from before the seek, dropped".to_owned(),
-            Self::Foreign => "unexpected number, not counted".to_owned(),
+            Self::Undecided => "undecided".to_owned(),
+            Self::OldPosition => "old position".to_owned(),
+            Self::Foreign => "not counted".to_owned(),
+        }
+    }
+
+    /// A sentence that explains the status; empty for a packet in order.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Next | Self::Fragment => "",
+            Self::AfterGap(_) => {
+                "The numbers before this one were left out. Their packets are lost, unless they come \
+                 later."
+            }
+            Self::Late => "It arrived after a packet with a higher number. It is not lost.",
+            Self::Repeated => "A packet with this number had arrived before.",
+            Self::Undecided => {
+                "It arrived before the reply to PLAY, which says whether it belongs to the new position."
+            }
+            Self::OldPosition => {
+                "The server sent it before the seek. It is neither played nor counted."
+            }
+            Self::Foreign => {
+                "Its number is far from the last one, or from before the first one: it is not counted."
+            }
         }
     }
 

@@ -134,12 +134,12 @@ mod tests {
   packet    arrival s sequence  timestamp   delta ms  jitter ms mark   bytes  status
        1     0.100000    65533          0                 0.000            3
        2     0.102000    65534          0      2.000      0.125    M       3
-       3     0.150000        1       4500     48.000      0.242            3  2 lost before it
+       3     0.150000        1       4500     48.000      0.242            3  2 lost before
        4     0.151000    65535       4500      1.000      0.290            3  late
        5     0.152000        2       4500      1.000      0.334    M       3
        6     0.152000        2       4500      0.000      0.313    M       3  repeated
        7     0.218000        3       9000     66.000      1.294    M       3
-       8     0.230000    40000       9000     12.000      1.963    M       3  unexpected number, not counted
+       8     0.230000    40000       9000     12.000      1.963    M       3  not counted
 ";
         assert_eq!(String::from_utf8_lossy(&out), want);
     }

@@ -162,6 +162,7 @@ impl PacketTracker {
     /// Notes that PLAY is sent. Packets that arrive before its reply may be those of either position.
     pub fn play_sent(&mut self) {
         self.held.get_or_insert_default();
+        self.pause();
     }
 
     /// Notes that PLAY has been refused: the numbers go on. Gives the orders of the packets that were
@@ -199,7 +200,9 @@ impl PacketTracker {
         self.counter.restart(first);
         self.highest = None;
         count(self, true);
-        self.pause();
+        if !is_new.contains(&true) {
+            self.pause();
+        }
         orders
     }
 

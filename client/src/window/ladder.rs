@@ -3,7 +3,7 @@
 
 use super::model::{Model, WidgetState};
 use super::protocol;
-use super::style::{accent_text, warning};
+use super::style::{accent_text, text_size, warning};
 use crate::player::{Bundle, Direction, ProtocolEntry, ProtocolLog, Row, RtcpRecord, rtcp};
 use eframe::egui::text::{LayoutJob, TextFormat};
 use eframe::egui::{
@@ -33,7 +33,7 @@ impl Lines {
 
     /// Width of a text between the lines.
     fn text_width(self) -> f32 {
-        (self.server - self.client - 24.0 * self.scale).max(60.0)
+        (self.server - self.client - 30.0 * self.scale).max(60.0)
     }
 
     fn text_left(self) -> f32 {
@@ -50,7 +50,7 @@ pub fn show(ui: &mut Ui, model: &Model, log: &ProtocolLog, widgets: &mut WidgetS
         protocol::placeholder(ui, model);
         return;
     }
-    let scale = protocol::text_size(ui);
+    let scale = text_size(ui);
     head(ui, model.capture.connection(), scale);
     ScrollArea::vertical().id_salt("ladder").auto_shrink(false).stick_to_bottom(true).show(
         ui,
@@ -99,7 +99,7 @@ fn draw(ui: &mut Ui, number: u64, row: &Row, log: &ProtocolLog, widgets: &mut Wi
         _ => (None, 0),
     };
     let width = ui.available_width();
-    let scale = protocol::text_size(ui);
+    let scale = text_size(ui);
     let lines = Lines::of(Rect::from_min_size(ui.cursor().min, vec2(width, 0.0)), scale);
     let known = widgets.row_heights.get(true, number);
     let in_sight = known.is_none_or(|height| {
@@ -170,7 +170,7 @@ fn bundle_texts(bundle: &Bundle) -> (String, String) {
         (bundle.lost, "lost"),
         (bundle.late, "late"),
         (bundle.repeated, "repeated"),
-        (bundle.dropped, "from before the seek, dropped"),
+        (bundle.dropped, "of the old position"),
     ];
     let problems: Vec<String> = counts
         .into_iter()
@@ -184,7 +184,7 @@ fn bundle_texts(bundle: &Bundle) -> (String, String) {
 
 /// The text of a row, wrapped.
 fn text(ui: &Ui, row: &Row, entry: Option<&ProtocolEntry>, width: f32) -> Arc<Galley> {
-    let scale = protocol::text_size(ui);
+    let scale = text_size(ui);
     let visuals = ui.visuals();
     let small = FontId::proportional(13.0 * scale);
     let job = match (row, entry) {
@@ -205,7 +205,7 @@ fn text(ui: &Ui, row: &Row, entry: Option<&ProtocolEntry>, width: f32) -> Arc<Ga
 }
 
 fn draw_row(ui: &Ui, row: &Row, entry: Option<&ProtocolEntry>, area: Rect, galley: Arc<Galley>) {
-    let scale = protocol::text_size(ui);
+    let scale = text_size(ui);
     let lines = Lines::of(area, scale);
     let visuals = ui.visuals();
     let (weak, ink) = (visuals.weak_text_color(), visuals.text_color());
@@ -222,7 +222,8 @@ fn draw_row(ui: &Ui, row: &Row, entry: Option<&ProtocolEntry>, area: Rect, galle
     let mono = FontId::monospace(12.0 * scale);
     let at = pos2(lines.client - 8.0, area.top() + 6.0 * scale);
     painter.text(at, Align2::RIGHT_TOP, seconds(time), mono, weak);
-    let text_at = pos2(lines.text_left(), area.top() + 5.0 * scale);
+    let indent = if matches!(row, Row::Packets(_)) { 7.0 * scale } else { 0.0 };
+    let text_at = pos2(lines.text_left() + indent, area.top() + 6.0 * scale);
     let y = area.bottom() - 8.0 * scale;
     match (row, entry) {
         (_, Some(entry)) => {

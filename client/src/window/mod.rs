@@ -13,6 +13,8 @@ mod keys;
 mod ladder;
 mod model;
 mod packet_list;
+#[cfg(test)]
+mod panel_tests;
 mod picture;
 mod protocol;
 mod screenshot;

@@ -2,29 +2,62 @@
 //! The packets page: a line for each RTP packet, as Wireshark's analysis of RTP streams has it.
 
 use super::model::{Action, Model, WidgetState};
-use super::protocol::text_size;
-use super::style::warning;
+use super::style::{text_size, tool_row, warning};
 use crate::player::{Order, PacketFormat, Protocol, RtpRecord, packet_times};
 use eframe::egui::{
-    Align2, FontId, Rect, RichText, Role, ScrollArea, Sense, Ui, WidgetInfo, pos2, vec2,
+    Align2, Color32, FontId, Label, Rect, RichText, Role, ScrollArea, Sense, Ui, WidgetInfo, pos2,
+    vec2,
 };
 
-/// The columns: name, width in characters, and whether it is on the left.
-const COLUMNS: [(&str, u8, bool); 8] = [
-    ("No.", 7, false),
-    ("Time s", 12, false),
-    ("Sequence", 9, false),
-    ("Delta ms", 10, false),
-    ("Jitter ms", 10, false),
-    ("Mark", 5, false),
-    ("Bytes", 7, false),
-    ("Status", 32, true),
+/// A column.
+struct Column {
+    name: &'static str,
+    /// Its width in characters.
+    width: u8,
+    /// Whether it is left out if there is little space.
+    optional: bool,
+}
+
+const fn column(name: &'static str, width: u8, optional: bool) -> Column {
+    Column { name, width, optional }
+}
+
+/// The columns. The texts of the last one are on its left side.
+const COLUMNS: [Column; 8] = [
+    column("No.", 7, true),
+    column("Time s", 12, true),
+    column("Sequence", 9, false),
+    column("Delta ms", 10, false),
+    column("Jitter ms", 10, false),
+    column("Mark", 5, false),
+    column("Bytes", 7, true),
+    column("Status", 17, false),
 ];
+
+/// The look of the table.
+struct Look {
+    font: FontId,
+    /// Width of a character.
+    character: f32,
+    /// Whether the optional columns are left out.
+    compact: bool,
+}
+
+impl Look {
+    fn columns(&self) -> impl Iterator<Item = (usize, &'static Column)> {
+        let compact = self.compact;
+        COLUMNS.iter().enumerate().filter(move |(_, it)| !(compact && it.optional))
+    }
+
+    fn width(&self) -> f32 {
+        self.columns().map(|(_, it)| f32::from(it.width)).sum::<f32>() * self.character
+    }
+}
 
 /// Draws the page.
 pub fn show(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut Vec<Action>) {
     let (numbers, problems) = model.capture.with_packets(|it| (it.numbers(), it.problems().len()));
-    ui.horizontal_wrapped(|ui| {
+    tool_row(ui, |ui| {
         ui.add_enabled_ui(!numbers.is_empty(), |ui| {
             ui.menu_button("Save\u{2026}", |ui| {
                 for (name, format) in [
@@ -51,7 +84,7 @@ pub fn show(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut
         ui.label(RichText::new(text).weak());
         return;
     }
-    ui.label(summary(model));
+    ui.add(Label::new(summary(model)).wrap());
     let count =
         if widgets.only_problems { problems } else { usize_of(numbers.end - numbers.start) };
     table(ui, model, count, widgets.only_problems);
@@ -92,8 +125,9 @@ fn table(ui: &mut Ui, model: &Model, count: usize, problems: bool) {
     let font = FontId::monospace(13.0 * scale);
     let character = ui.fonts_mut(|fonts| fonts.glyph_width(&font, '0'));
     let height = 19.0 * scale;
-    let columns = COLUMNS.iter().map(|(_, characters, _)| f32::from(*characters)).sum::<f32>();
-    let width = (columns + 1.0) * character;
+    let mut look = Look { font, character, compact: false };
+    look.compact = look.width() > ui.available_width();
+    let width = look.width();
     ScrollArea::both().id_salt("packets").auto_shrink(false).stick_to_bottom(true).show_viewport(
         ui,
         |ui, viewport| {
@@ -115,7 +149,7 @@ fn table(ui: &mut Ui, model: &Model, count: usize, problems: bool) {
                 let top = origin.y + ((first + at) as f32 + 1.0) * height;
                 let area =
                     Rect::from_min_size(pos2(origin.x, top), vec2(ui.max_rect().width(), height));
-                line(ui, area, (*number, record), &font, character);
+                line(ui, area, (*number, record), &look);
             }
             // The names of the columns stay at the top.
             let top = origin.y + viewport.min.y;
@@ -123,8 +157,8 @@ fn table(ui: &mut Ui, model: &Model, count: usize, problems: bool) {
                 Rect::from_min_size(pos2(origin.x, top), vec2(ui.max_rect().width(), height));
             ui.painter().rect_filled(area, 0.0, ui.visuals().panel_fill);
             let ink = ui.visuals().strong_text_color();
-            let names = COLUMNS.map(|(name, ..)| name.to_owned());
-            cells(ui, area, &names, &font, character, ink);
+            let names = COLUMNS.map(|it| it.name.to_owned());
+            cells(ui, area, &names, &look, ink);
             ui.painter().hline(
                 area.x_range(),
                 area.bottom(),
@@ -134,7 +168,7 @@ fn table(ui: &mut Ui, model: &Model, count: usize, problems: bool) {
     );
 }
 
-fn line(ui: &Ui, area: Rect, (number, record): (u64, &RtpRecord), font: &FontId, character: f32) {
+fn line(ui: &Ui, area: Rect, (number, record): (u64, &RtpRecord), look: &Look) {
     let analysis = &record.analysis;
     let (delta, jitter) = packet_times(record);
     let texts = [
@@ -150,9 +184,12 @@ fn line(ui: &Ui, area: Rect, (number, record): (u64, &RtpRecord), font: &FontId,
     let response = ui.interact(area, ui.scope_id().with(("packet", number)), Sense::hover());
     response.widget_info(|| {
         let name = COLUMNS.iter().zip(&texts).filter(|(_, text)| !text.is_empty());
-        let name: Vec<String> = name.map(|((name, ..), text)| format!("{name} {text}")).collect();
+        let name: Vec<String> = name.map(|(it, text)| format!("{} {text}", it.name)).collect();
         WidgetInfo::labeled(Role::Label, true, name.join(", "))
     });
+    if !analysis.order.explanation().is_empty() {
+        response.on_hover_text(analysis.order.explanation());
+    }
     let visuals = ui.visuals();
     let ink = match analysis.order {
         order if order.is_problem() => warning(visuals.dark_mode),
@@ -164,26 +201,20 @@ fn line(ui: &Ui, area: Rect, (number, record): (u64, &RtpRecord), font: &FontId,
     } else if number % 2 == 1 {
         ui.painter().rect_filled(area, 0.0, visuals.faint_bg_color);
     }
-    cells(ui, area, &texts, font, character, ink);
+    cells(ui, area, &texts, look, ink);
 }
 
-fn cells(
-    ui: &Ui,
-    area: Rect,
-    texts: &[String; COLUMNS.len()],
-    font: &FontId,
-    character: f32,
-    ink: eframe::egui::Color32,
-) {
+fn cells(ui: &Ui, area: Rect, texts: &[String; COLUMNS.len()], look: &Look, ink: Color32) {
     let mut left = area.left();
-    for ((_, characters, on_left), text) in COLUMNS.iter().zip(texts) {
-        let right = left + f32::from(*characters) * character;
-        let (x, align) = if *on_left {
-            (left + 2.0 * character, Align2::LEFT_CENTER)
+    for (at, column) in look.columns() {
+        let right = left + f32::from(column.width) * look.character;
+        let (x, align) = if at + 1 == COLUMNS.len() {
+            (left + 2.0 * look.character, Align2::LEFT_CENTER)
         } else {
             (right, Align2::RIGHT_CENTER)
         };
-        ui.painter().text(pos2(x, area.center().y), align, text, font.clone(), ink);
+        let text = texts.get(at).map_or("", String::as_str);
+        ui.painter().text(pos2(x, area.center().y), align, text, look.font.clone(), ink);
         left = right;
     }
 }

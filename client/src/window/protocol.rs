@@ -4,12 +4,12 @@
 
 use super::ladder;
 use super::model::{Action, Model, WidgetState};
-use super::style::{accent_text, warning};
+use super::style::{accent_text, text_size, tool_row, warning};
 use crate::player::{Direction, Packet, Protocol, ProtocolEntry, ProtocolLog};
 use eframe::egui::text::{LayoutJob, TextFormat};
 use eframe::egui::{
     self, Align2, Button, Color32, FontId, Galley, Rect, Response, RichText, Role, ScrollArea,
-    Sense, Stroke, StrokeKind, TextStyle, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 use std::sync::Arc;
 
@@ -24,11 +24,6 @@ const HEADER_HEIGHT: f32 = 176.0;
 
 /// The least height of the list; the drawing of the header is left out instead.
 const LIST_HEIGHT: f32 = 140.0;
-
-/// The size of the text, as a multiple of the normal size.
-pub(super) fn text_size(ui: &Ui) -> f32 {
-    TextStyle::Monospace.resolve(ui.style()).size / 13.0
-}
 
 /// Draws the page.
 pub fn show(
@@ -65,7 +60,7 @@ fn tools(
     widgets: &mut WidgetState,
     actions: &mut Vec<Action>,
 ) {
-    ui.horizontal_wrapped(|ui| {
+    tool_row(ui, |ui| {
         for (ladder, name) in [(false, "List"), (true, "Ladder")] {
             let selected = model.settings.ladder == ladder;
             if ui.selectable_label(selected, name).clicked() && !selected {

@@ -123,7 +123,7 @@ fn side_panel(
     let (page, wide) = (model.settings.panel, model.shows_wide_panel());
     let text_size = model.settings.text_size();
     style::scale_text(ui, text_size);
-    ui.horizontal_wrapped(|ui| {
+    style::tool_row(ui, |ui| {
         let tabs = [
             (Panel::Protocol, "Protocol"),
             (Panel::Statistics, "Statistics"),
@@ -134,16 +134,16 @@ fn side_panel(
                 actions.push(Action::TogglePanel(tab));
             }
         }
-        let tools = [
-            ("A\u{2212}", "Smaller text", "Ctrl+-", Action::ChangeTextSize(-1)),
-            ("A+", "Larger text", "Ctrl++", Action::ChangeTextSize(1)),
-            if wide {
-                ("Beside picture", "Beside the picture", "W or Esc", Action::ToggleWide)
-            } else {
-                ("Full width", "Full width", "W", Action::ToggleWide)
-            },
-            ("\u{d7}", "Close the panel", "", Action::TogglePanel(page)),
-        ];
+        let smaller = ("A\u{2212}", "Smaller text", "Ctrl+-", Action::ChangeTextSize(-1));
+        let larger = ("A+", "Larger text", "Ctrl++", Action::ChangeTextSize(1));
+        let close = ("\u{d7}", "Close the panel", "", Action::TogglePanel(page));
+        let tools = if wide {
+            let narrow = ("Narrow", "Beside the picture", "W or Esc", Action::ToggleWide);
+            vec![smaller, larger, narrow, close]
+        } else {
+            // Beside the picture there is little space.
+            vec![("Wide", "Panel at full width", "W", Action::ToggleWide), close]
+        };
         for (text, name, key, action) in tools {
             let button = ui.button(text);
             button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name));
