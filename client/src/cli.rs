@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line.
 
-use crate::player::{Dialect, Options, Transport};
+use crate::player::{Dialect, Options, PacketFormat, Transport};
 use clap::Parser;
 use gstmjpegfile::labrtspsrc::{Location, LocationError};
 use mjpeg_program::log::{LineFormat, Log};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
@@ -20,6 +20,8 @@ Examples:
                                   the same on a free RTP port, and explain each message
   mjpeg-rtsp-client --headless --frames 100 --json rtsp://127.0.0.1:8554/test
   mjpeg-rtsp-client --headless --save frames/ --transport tcp rtsp://127.0.0.1:8554/test
+  mjpeg-rtsp-client --headless --seconds 10 --packets play.pcapng rtsp://127.0.0.1:8554/test
+                                  save messages and packets for Wireshark
 
 Without --headless or --terminal a window opens; if there is no display, the terminal is used.
 Keys in the window and the terminal: s setup, p play, space play or pause, t teardown, q quit,
@@ -34,6 +36,7 @@ const USAGE: &str = "mjpeg-rtsp-client [OPTIONS] [SOURCE]
 /// Plays an RTSP stream, or a movie of a lab server, with the course lab's commands
 #[derive(Debug, Parser)]
 #[command(version, override_usage = USAGE, after_help = EXAMPLES)]
+#[command(group(clap::ArgGroup::new("no_window").args(["headless", "terminal"])))]
 #[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Arguments {
     /// URL of the stream (rtsp://…, labrtsp://HOST:PORT/FILE), or another URI or file that
@@ -82,7 +85,7 @@ pub struct Arguments {
     #[arg(long, value_name = "COLOURS", conflicts_with_all = ["headless", "terminal"])]
     pub theme: Option<crate::window::Theme>,
 
-    /// The window's side panel: none, protocol or statistics
+    /// The window's side panel: none, protocol, statistics or packets
     #[cfg(feature = "gui")]
     #[arg(long, value_name = "PAGE", conflicts_with_all = ["headless", "terminal"])]
     pub panel: Option<crate::window::Panel>,
@@ -103,6 +106,11 @@ pub struct Arguments {
     /// timestamp, size
     #[arg(long, value_name = "FILE", requires = "headless")]
     pub frames_csv: Option<PathBuf>,
+
+    /// At the end, save the last packets to this file, which ends with .pcapng (for Wireshark, with the
+    /// messages), .csv or .txt; at most 100000 packets and, for .pcapng, 64 MiB. May be given several times
+    #[arg(long, value_name = "FILE", requires = "no_window", value_parser = packets_file)]
+    pub packets: Vec<PathBuf>,
 
     /// Print the summary as one JSON object
     #[arg(long, requires = "headless")]
@@ -171,6 +179,12 @@ fn size(text: &str) -> Result<[u16; 2], String> {
         Some((Ok(width), Ok(height))) if width >= 480 && height >= 360 => Ok([width, height]),
         _ => Err("must be WIDTHxHEIGHT, at least 480x360, as in 1280x800".to_owned()),
     }
+}
+
+fn packets_file(text: &str) -> Result<PathBuf, String> {
+    let path = Path::new(text);
+    let known = PacketFormat::of(path).map(|_| path.to_owned());
+    known.ok_or_else(|| "the name must end with .pcapng, .csv or .txt".to_owned())
 }
 
 fn dialect(text: &str) -> Result<Dialect, String> {
@@ -272,6 +286,12 @@ mod tests {
                 Some("must be 0 (a free port) or from 1024 to 65535"),
             ),
             ("any free port", rtp_port("0").err(), None),
+            ("a table", packets_file("a/b.csv").err(), None),
+            (
+                "another format",
+                packets_file("a.pcap").err(),
+                Some("the name must end with .pcapng, .csv or .txt"),
+            ),
         ];
         for (name, got, want) in rows {
             assert_eq!(got.as_deref(), want, "{name}");

@@ -75,6 +75,12 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     if let Some(path) = &arguments.frames_csv {
         start_frame_log(player, source, path)?;
     }
+    ensure!(
+        arguments.packets.is_empty() || player.protocol() != Protocol::None,
+        "--packets saves packets, but {} is not played over RTP",
+        blank_password(source)
+    );
+    player.start_capture(&arguments.packets)?;
     player.set_video_sink(&sink(player, &rendered, arguments)?);
     let main_loop = glib::MainLoop::new(None, false);
     let error = Rc::new(RefCell::new(None));
@@ -125,6 +131,7 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     let longest_gap = player.longest_gap();
     player.command("teardown");
     let logged = player.finish_frame_log();
+    let saved = player.save_packets(&arguments.packets);
 
     let rendered = lock(&rendered).clone();
     let seconds =
@@ -138,6 +145,7 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     let error = error.or_else(|| {
         not_logged.map(|(failed, path)| format!("cannot write {}: {failed}", path.display()))
     });
+    let error = error.or_else(|| saved.err().map(|error| format!("{error:#}")));
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
     let has_packets = player.protocol() != Protocol::None;
     let summary = Summary {

@@ -45,6 +45,7 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
         sink.set_property("sync", true);
     }
     player.set_video_sink(&sink);
+    player.start_capture(&arguments.packets)?;
     let main_loop = glib::MainLoop::new(None, false);
     let failed = Rc::new(std::cell::Cell::new(false));
     let flag = failed.clone();
@@ -100,6 +101,7 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
     main_loop.run();
     player.command("teardown");
     drop(raw);
+    player.save_packets(&arguments.packets)?;
     if let Some(code) = termination.exit_code() {
         return Ok(code);
     }

@@ -2,6 +2,7 @@
 //! End-to-end tests, one binary.
 
 mod borders;
+mod captures;
 mod client;
 mod connections;
 mod lab_client;

@@ -22,7 +22,12 @@ const PERIOD: Duration = Duration::from_millis(50);
 
 /// The RTP packets of a frame. `number` is the sequence number of the first one, and becomes that of
 /// the next frame.
-fn packets(image: &[u8], ssrc: u32, number: &mut u16, ticks: u32) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn packets(
+    image: &[u8],
+    ssrc: u32,
+    number: &mut u16,
+    ticks: u32,
+) -> Result<Vec<Vec<u8>>> {
     let image = check(image).map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let payloads = JpegPayloads::new(&image, 1400);
     let last = payloads.iter().len() - 1;
@@ -35,13 +40,13 @@ fn packets(image: &[u8], ssrc: u32, number: &mut u16, ticks: u32) -> Result<Vec<
 }
 
 /// RTCP that ends a stream: an empty receiver report and BYE.
-fn bye(ssrc: u32) -> Vec<u8> {
+pub(crate) fn bye(ssrc: u32) -> Vec<u8> {
     let ssrc = ssrc.to_be_bytes();
     [&[0x80, 201, 0, 1][..], &ssrc, &[0x81, 203, 0, 1], &ssrc].concat()
 }
 
 /// Sends packets of channel 0, RTP, or 1, RTCP, to a client.
-type Send = Box<dyn FnMut(u8, &[u8]) -> Result<()> + std::marker::Send>;
+pub(crate) type Send = Box<dyn FnMut(u8, &[u8]) -> Result<()> + std::marker::Send>;
 
 /// Serves one movie over TCP and UDP; `play` sends it.
 fn start(
@@ -80,7 +85,7 @@ fn interleaved(mut stream: TcpStream) -> Send {
     })
 }
 
-fn over_udp(client: SocketAddr, port: u16) -> std::io::Result<Send> {
+pub(crate) fn over_udp(client: SocketAddr, port: u16) -> std::io::Result<Send> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     Ok(Box::new(move |channel, packet| {
         let to = SocketAddr::new(client.ip(), port + u16::from(channel));

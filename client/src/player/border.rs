@@ -123,6 +123,20 @@ impl Borders {
         });
     }
 
+    /// Calls `f` with each message of a bus, in the thread that posts it.
+    pub fn on_posted(
+        &self,
+        bus: &gst::Bus,
+        name: &'static str,
+        f: impl Fn(&gst::Message) + Send + Sync + 'static,
+    ) {
+        let (borders, border) = (self.clone(), self.border(name));
+        bus.set_sync_handler(move |_, message| {
+            borders.run(&border, || f(message));
+            gst::BusSyncReply::Pass
+        });
+    }
+
     /// Calls `f` with the data of type `mask` that passes `pad`.
     pub fn on_pad(
         &self,

@@ -10,7 +10,7 @@ use super::movies::server_of;
 use super::{Player, Protocol, State};
 use glib::subclass::prelude::*;
 use gst::prelude::*;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
@@ -90,6 +90,15 @@ pub(super) fn shut_down(playbin: &gst::Element) {
     }
 }
 
+/// The addresses of a connection of this process to a server's port: ours and the server's.
+pub(super) fn connection_to(port: u16) -> Option<(SocketAddr, SocketAddr)> {
+    sockets().find_map(|socket| {
+        let peer = socket.peer_addr().ok()?.as_socket().filter(|peer| peer.port() == port)?;
+        let is_stream = socket.r#type().is_ok_and(|kind| kind == socket2::Type::STREAM);
+        Some((socket.local_addr().ok()?.as_socket().filter(|_| is_stream)?, peer))
+    })
+}
+
 /// Copies of the descriptors of all sockets of this process.
 fn sockets() -> impl Iterator<Item = socket2::Socket> {
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
@@ -132,6 +141,9 @@ mod tests {
             stream
         };
         let (mut to_server, mut to_other) = (connect(&server), connect(&other));
+        let addresses = to_server.local_addr().ok().zip(to_server.peer_addr().ok());
+        let port = server.local_addr().expect("an address").port();
+        assert_eq!(connection_to(port), addresses);
         let uri = format!("rtsp://{}/movie", server.local_addr().expect("an address"));
         let playbin = gst::ElementFactory::make("playbin").property("uri", uri).build();
         shut_down(&playbin.expect("playbin"));

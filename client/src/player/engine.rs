@@ -3,9 +3,9 @@
 
 use super::border;
 use super::history::{self, History};
-use super::protocol_log::ProtocolLog;
 use super::{
-    Command, Failure, FailureKind, LatestPicture, NewPlayerError, Options, Packet, Player,
+    Capture, Command, Failure, FailureKind, LatestPicture, NewPlayerError, Options, Packet, Player,
+    ProtocolLog,
 };
 use super::{Protocol, Recording, State, Statistics, lock};
 use futures::StreamExt;
@@ -86,7 +86,7 @@ pub struct Reconnection {
 struct Shared {
     status: Mutex<Status>,
     history: Mutex<History>,
-    log: Mutex<ProtocolLog>,
+    capture: Mutex<Arc<Capture>>,
     picture: Arc<LatestPicture>,
     wake: Arc<dyn Fn() + Send + Sync>,
 }
@@ -141,7 +141,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             status: Mutex::new(Status { rate: 1.0, ..Status::default() }),
             history: Mutex::default(),
-            log: Mutex::default(),
+            capture: Mutex::default(),
             picture: Arc::default(),
             wake: Arc::new(wake),
         });
@@ -231,7 +231,12 @@ impl Engine {
 
     /// Calls `f` with the log of the exchange.
     pub fn with_log<R>(&self, f: impl FnOnce(&ProtocolLog) -> R) -> R {
-        f(&lock(&self.shared.log))
+        self.capture().with_log(f)
+    }
+
+    /// What was exchanged with the server.
+    pub fn capture(&self) -> Arc<Capture> {
+        lock(&self.shared.capture).clone()
     }
 
     /// The latest decoded picture.
@@ -259,7 +264,6 @@ struct Session {
     shared: Arc<Shared>,
     events: mpsc::Sender<Event>,
     player: RefCell<Option<Player>>,
-    opened_at: Cell<Instant>,
     /// Statistics start when the stream is set up.
     set_up_at: Cell<Option<Instant>>,
     playing_since: Cell<Option<Instant>>,
@@ -276,7 +280,6 @@ impl Session {
             shared,
             events,
             player: RefCell::default(),
-            opened_at: Cell::new(Instant::now()),
             set_up_at: Cell::default(),
             playing_since: Cell::default(),
             play_when_ready: Cell::default(),
@@ -349,18 +352,19 @@ impl Session {
 
     fn open(self: &Rc<Self>, source: &str, options: &Options, play: bool) {
         self.close();
-        self.opened_at.set(Instant::now());
         self.set_up_at.set(None);
         self.playing_since.set(None);
         self.reconnection.replace(None);
         *lock(&self.shared.history) = History::default();
-        *lock(&self.shared.log) = ProtocolLog::default();
+        *lock(&self.shared.capture) = Arc::default();
         self.shared.picture.clear();
         *lock(&self.shared.status) =
             Status { source: source.to_owned(), rate: 1.0, ..Status::default() };
         match self.new_player(source, options) {
             Ok(player) => {
                 self.open_failure.replace(None);
+                player.record_packets();
+                *lock(&self.shared.capture) = player.capture();
                 self.player.replace(Some(player));
                 if play {
                     self.set_up_and_play();
@@ -410,12 +414,10 @@ impl Session {
             }
         });
         let this = Rc::downgrade(self);
-        player.connect_exchange(move |exchange| {
-            let Some(this) = this.upgrade() else { return };
-            let at_ms = this.opened_at.get().elapsed().as_millis();
-            let at_ms = u64::try_from(at_ms).unwrap_or(u64::MAX);
-            lock(&this.shared.log).push(at_ms, exchange);
-            (this.shared.wake)();
+        player.connect_exchange(move |_| {
+            if let Some(this) = this.upgrade() {
+                (this.shared.wake)();
+            }
         });
         let this = Rc::downgrade(self);
         player.connect_state(move |player| {

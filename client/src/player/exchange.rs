@@ -2,7 +2,7 @@
 //! The exchange of messages with a server, step by step, for front ends to show.
 
 use super::explain::{blank_secrets, explain_rtsp_reply, explain_rtsp_request};
-use super::rtsp_monitor;
+use super::{keep_alive, rtsp_monitor};
 use gstmjpegfile::lab::{Explanation, Method, explain_reply, explain_request, explain_rtp};
 use gstmjpegfile::rtp::RtpHeader;
 use mjpeg_program::log::printable;
@@ -48,10 +48,10 @@ impl Exchange {
     pub(super) fn from_structure(structure: &gst::StructureRef) -> Option<Self> {
         let text = || structure.get::<&str>("text").ok().map(escape);
         Some(match structure.name().as_str() {
-            rtsp_monitor::REQUEST_SENT => {
+            rtsp_monitor::REQUEST_SENT | keep_alive::SENT => {
                 Self::RtspRequest(escape(&blank_secrets(structure.get::<&str>("request").ok()?)))
             }
-            rtsp_monitor::REPLY_RECEIVED => {
+            rtsp_monitor::REPLY_RECEIVED | keep_alive::REPLIED => {
                 let part = |name| {
                     let text = structure.get::<&str>(name).ok()?;
                     Some(escape(&blank_secrets(text)))

@@ -6,7 +6,9 @@ use super::endless;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::images;
+use super::keep_alive;
 use super::machine::{Effect, Input, Machine, Pipeline, Reconnect, Target};
+use super::movies;
 use super::progress::Progress;
 use super::recorder::Recorder;
 use super::sink_probe::SinkProbe;
@@ -23,7 +25,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Above this rate the decoder may skip frames.
 const TRICK_MODE_RATE: f64 = 2.0;
@@ -156,6 +158,7 @@ impl Player {
         });
         let watch = playbin.bus().and_then(|bus| {
             self.borders.set_bus(bus.clone());
+            self.capture_exchange(&bus, uri);
             self.obj().on_message(&bus, |player, message| player.imp().on_bus_message(message)).ok()
         });
         // Called once, so the cells are empty.
@@ -163,6 +166,23 @@ impl Player {
         if let Some(watch) = watch {
             let _ = self.bus_watch.set(watch);
         }
+    }
+
+    /// Adds the steps of the exchange to the capture, when they are posted.
+    fn capture_exchange(&self, bus: &gst::Bus, uri: &str) {
+        let capture = self.collector.capture().clone();
+        let port = movies::server_of(uri).map(|(_, port)| port);
+        self.borders.on_posted(bus, "exchange", move |message| {
+            let structure =
+                message.structure().filter(|_| message.type_() == gst::MessageType::Element);
+            let source = structure.and_then(|it| it.get::<&str>("from").ok()?.parse().ok());
+            if let Some(source) = source {
+                capture.set_source(source);
+            }
+            if let Some(exchange) = structure.and_then(Exchange::from_structure) {
+                capture.push_exchange(Instant::now(), &exchange, port);
+            }
+        });
     }
 
     pub fn playbin(&self) -> Option<&gst::Element> {
@@ -316,7 +336,10 @@ impl Player {
     /// Calls the listeners, if `message` reports a step of the exchange.
     pub(super) fn emit_exchange(&self, message: &gst::MessageRef) {
         let Some(exchange) = message.structure().and_then(Exchange::from_structure) else { return };
-        self.progress.borrow_mut().update(&exchange);
+        let is_keep_alive = message.structure().is_some_and(keep_alive::is_report);
+        if !is_keep_alive {
+            self.progress.borrow_mut().update(&exchange);
+        }
         let listeners = self.exchange_listeners.borrow().clone();
         for listener in listeners {
             listener(&exchange);

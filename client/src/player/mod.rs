@@ -7,6 +7,7 @@
 //! a command in the wrong state), `end-of-movie`.
 
 mod border;
+mod capture;
 mod command;
 mod connecting;
 mod endless;
@@ -18,9 +19,13 @@ mod frame_log;
 mod history;
 mod images;
 mod imp;
+mod keep_alive;
 mod machine;
 pub mod movies;
+mod packet_log;
+mod packet_table;
 mod packets;
+mod pcapng;
 mod pictures;
 mod pipeline;
 mod play_reply;
@@ -28,6 +33,7 @@ mod progress;
 mod protocol_log;
 mod reconnect;
 mod recorder;
+pub mod rtcp;
 mod rtp_filter;
 mod rtsp_monitor;
 mod running_time;
@@ -36,6 +42,7 @@ mod sink_probe;
 mod sources;
 mod statistics;
 
+use anyhow::Context;
 use glib::prelude::*;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
@@ -43,10 +50,11 @@ use machine::Input;
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub(crate) use border::Borders;
+pub use capture::{Capture, PacketFormat, Snapshot};
 pub use command::{Command, State};
 pub use exchange::Exchange;
 pub use explain::blank_password;
@@ -54,6 +62,8 @@ pub use failure::{Failure, FailureKind};
 pub use gstmjpegfile::labrtspsrc::Dialect;
 pub(crate) use history::INTERVAL as SAMPLE_INTERVAL;
 pub use history::{History, Sample};
+pub use packet_log::{Analysis, Bundle, Order, PacketLog, Row, RtcpRecord, RtpRecord};
+pub use packet_table::times as packet_times;
 pub use packets::Packet;
 pub use pictures::{LatestPicture, Picture, SaveError};
 pub(crate) use pictures::{packed_rows, save_rgb};
@@ -331,6 +341,36 @@ impl Player {
     /// If the file could not be written.
     pub fn finish_frame_log(&self) -> std::io::Result<()> {
         self.imp().collector().finish_frame_log()
+    }
+
+    /// Starts to record packets in the capture, which takes up to 80 MiB.
+    pub fn record_packets(&self) {
+        self.imp().collector().capture().record_packets();
+    }
+
+    /// What was exchanged with the server.
+    pub fn capture(&self) -> Arc<Capture> {
+        self.imp().collector().capture().clone()
+    }
+
+    /// Starts to record packets if there are files to save them in, and creates the files.
+    pub(crate) fn start_capture(&self, files: &[PathBuf]) -> anyhow::Result<()> {
+        for path in files {
+            // An error is reported before the play.
+            std::fs::File::create(path)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            self.record_packets();
+        }
+        Ok(())
+    }
+
+    /// Saves the capture in each of these files, in the format that the ending of its name states.
+    pub(crate) fn save_packets(&self, files: &[PathBuf]) -> anyhow::Result<()> {
+        for path in files {
+            let saved = self.capture().snapshot().save(path);
+            saved.with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
     }
 
     /// The last packet that arrived.

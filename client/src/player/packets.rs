@@ -2,6 +2,7 @@
 //! Statistics of the received RTP packets: the last header, jitter, arrival times of frames.
 
 use super::frame_log::FrameLog;
+use super::packet_log::{Analysis, Order};
 use gstmjpegfile::rtp::{PacketCounts, RtpHeader, SequenceCounter};
 use std::fs::File;
 use std::io::{self, BufWriter};
@@ -41,17 +42,22 @@ pub(super) struct PacketTracker {
     /// Sequence numbers that have arrived between a PLAY request and its reply, which tells whether
     /// they belong to the new position.
     held: Option<Vec<u16>>,
+    /// Whether the packets are a lab server's, whose fragments of a frame may share a number.
+    pub is_lab: bool,
+    /// The start of the last payload.
+    last_payload: [u8; 32],
     frame_log: Option<FrameLog<BufWriter<File>>>,
     /// Why the log of frames ended early.
     frame_log_error: Option<io::Error>,
 }
 
 impl PacketTracker {
-    /// Counts a packet that has arrived. Bytes that are not an RTP packet are ignored.
-    pub fn push(&mut self, bytes: &[u8], now: Instant) {
-        let Ok((header, payload)) = RtpHeader::parse(bytes) else { return };
+    /// Counts a packet that has arrived, and says what is known about it. Bytes that are not an RTP
+    /// packet are ignored.
+    pub fn push(&mut self, bytes: &[u8], now: Instant) -> Option<Analysis> {
+        let (header, payload) = RtpHeader::parse(bytes).ok()?;
         let first_arrival = *self.first_arrival.get_or_insert(now);
-        self.last_arrival = Some(now);
+        let since_previous = self.last_arrival.replace(now).map(|last| now - last);
         // RFC 3550 section 6.4.1 and appendix A.8. Timestamps wrap around, so their difference is
         // taken as a signed number.
         let arrival = (now - first_arrival).as_secs_f64() * CLOCK_RATE;
@@ -65,18 +71,51 @@ impl PacketTracker {
         self.previous_ticks = Some(arrival);
         let next_frame = self.last.is_none_or(|last| last.header.timestamp != header.timestamp);
         // Textbook servers send timestamps in whole seconds, so the marker bit ends a frame as well.
-        if next_frame || self.last.is_some_and(|last| last.header.marker) {
+        let starts_frame = next_frame || self.last.is_some_and(|last| last.header.marker);
+        if starts_frame {
             if let Some(start) = self.frame_start {
                 self.longest_gap = self.longest_gap.max(now - start);
             }
             self.frame_start = Some(now);
         }
-        self.last = Some(Packet { header, payload_len: payload.len() });
+        let previous = self.last.replace(Packet { header, payload_len: payload.len() });
         self.log_packet(&header, payload.len(), now);
-        match &mut self.held {
-            Some(held) if held.len() < MAX_HELD => held.push(header.sequence_number),
-            _ => self.count(header.sequence_number),
-        }
+        let is_fragment = self.is_lab && self.is_other_fragment(previous, &header, payload);
+        let order = match &mut self.held {
+            Some(held) if held.len() < MAX_HELD => {
+                held.push(header.sequence_number);
+                Order::Undecided
+            }
+            _ => match self.count(header.sequence_number) {
+                Order::Repeated if is_fragment => Order::Fragment,
+                order => order,
+            },
+        };
+        Some(Analysis {
+            header,
+            payload_len: payload.len(),
+            since_previous,
+            jitter: self.jitter(),
+            starts_frame,
+            order,
+        })
+    }
+
+    /// Whether a packet with the number and timestamp of the previous one has another payload.
+    fn is_other_fragment(
+        &mut self,
+        previous: Option<Packet>,
+        header: &RtpHeader,
+        payload: &[u8],
+    ) -> bool {
+        let mut start = [0; 32];
+        start.iter_mut().zip(payload).for_each(|(to, from)| *to = *from);
+        let differs = std::mem::replace(&mut self.last_payload, start) != start;
+        let same = |it: Packet| {
+            it.header.sequence_number == header.sequence_number
+                && it.header.timestamp == header.timestamp
+        };
+        differs && previous.is_some_and(same)
     }
 
     fn log_packet(&mut self, header: &RtpHeader, payload_len: usize, now: Instant) {
@@ -104,14 +143,15 @@ impl PacketTracker {
     /// Forgets all packets. The log of frames goes on.
     pub fn reset(&mut self) {
         let (frame_log, frame_log_error) = (self.frame_log.take(), self.frame_log_error.take());
-        *self = Self { frame_log, frame_log_error, ..Self::default() };
+        *self = Self { frame_log, frame_log_error, is_lab: self.is_lab, ..Self::default() };
     }
 
-    fn count(&mut self, number: u16) {
-        self.counter.push(number);
+    fn count(&mut self, number: u16) -> Order {
+        let order = self.counter.push(number);
         if self.highest.is_none_or(|highest| distance(highest, number) > 0) {
             self.highest = Some(number);
         }
+        order.into()
     }
 
     /// Received, lost, repeated and late packets, by their sequence numbers.
@@ -122,19 +162,20 @@ impl PacketTracker {
     /// Notes that PLAY is sent. Packets that arrive before its reply may be those of either position.
     pub fn play_sent(&mut self) {
         self.held.get_or_insert_default();
+        self.pause();
     }
 
-    /// Notes that PLAY has been refused: the numbers go on.
-    pub fn play_refused(&mut self) {
+    /// Notes that PLAY has been refused: the numbers go on. Gives the orders of the packets that were
+    /// undecided.
+    pub fn play_refused(&mut self) -> Vec<Order> {
         let held = self.held.take().unwrap_or_default();
-        for number in held {
-            self.count(number);
-        }
+        held.into_iter().map(|number| self.count(number)).collect()
     }
 
     /// Notes the reply to PLAY, with the sequence number of the first packet after it. What was sent
-    /// before it and has not arrived is not counted as lost: a seek drops it.
-    pub fn play_replied(&mut self, first: Option<u16>) {
+    /// before it and has not arrived is not counted as lost: a seek drops it. Gives the orders of the
+    /// packets that were undecided.
+    pub fn play_replied(&mut self, first: Option<u16>) -> Vec<Order> {
         let held = self.held.take().unwrap_or_default();
         let highest = self.highest;
         let is_new = |number: &u16| {
@@ -146,16 +187,23 @@ impl PacketTracker {
                     && from_old.is_none_or(|from_old| from_first.unsigned_abs() <= from_old)
             })
         };
-        let (new, old): (Vec<u16>, Vec<u16>) = held.into_iter().partition(is_new);
-        for number in old {
-            self.count(number);
-        }
+        let is_new: Vec<bool> = held.iter().map(is_new).collect();
+        let mut orders = vec![Order::Undecided; held.len()];
+        let mut count = |tracker: &mut Self, new: bool| {
+            for ((number, is_new), order) in held.iter().zip(&is_new).zip(&mut orders) {
+                if *is_new == new {
+                    *order = tracker.count(*number);
+                }
+            }
+        };
+        count(self, false);
         self.counter.restart(first);
         self.highest = None;
-        for number in new {
-            self.count(number);
+        count(self, true);
+        if !is_new.contains(&true) {
+            self.pause();
         }
-        self.pause();
+        orders
     }
 
     /// The last packet that arrived.
@@ -292,7 +340,7 @@ mod tests {
                         }
                     }
                     Play => tracker.play_sent(),
-                    Reply(first) => tracker.play_replied(*first),
+                    Reply(first) => drop(tracker.play_replied(*first)),
                 }
             }
             let counts = tracker.counts();

@@ -4,6 +4,7 @@
 use super::exchange::Exchange;
 use std::collections::VecDeque;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// Number of entries that are kept; older ones are removed.
 const MAX_ENTRIES: usize = 1000;
@@ -11,8 +12,8 @@ const MAX_ENTRIES: usize = 1000;
 /// One step of the exchange, with its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProtocolEntry {
-    /// Milliseconds since the source was opened.
-    pub at_ms: u64,
+    /// The time since the source was opened.
+    pub at: Duration,
     /// The step.
     pub exchange: Exchange,
 }
@@ -29,6 +30,11 @@ pub enum Direction {
 }
 
 impl ProtocolEntry {
+    /// The time in seconds, with three digits after the point.
+    pub fn seconds(&self) -> String {
+        format!("{}.{:03}", self.at.as_secs(), self.at.subsec_millis())
+    }
+
     /// The direction of the step.
     pub fn direction(&self) -> Direction {
         match &self.exchange {
@@ -99,6 +105,15 @@ impl ProtocolEntry {
         out
     }
 
+    /// Whether the other end refuses a request or breaks a rule.
+    pub fn is_fault(&self) -> bool {
+        let refused = |text: &str| {
+            let code = text.split(' ').nth(1).and_then(|it| it.parse::<u16>().ok());
+            text.starts_with("RTSP/") && code.is_some_and(|it| it >= 400)
+        };
+        self.message().is_some_and(refused) || !self.remarks().is_empty()
+    }
+
     /// What in the step breaks a rule.
     pub fn remarks(&self) -> Vec<String> {
         match &self.exchange {
@@ -126,8 +141,9 @@ impl ProtocolLog {
         })
     }
 
-    /// Adds a step. A reply also completes the entry of its request, which lacks some headers.
-    pub(crate) fn push(&mut self, at_ms: u64, exchange: &Exchange) {
+    /// Adds a step, and gives its number. A reply also completes the entry of its request, which lacks
+    /// some headers.
+    pub(crate) fn push(&mut self, at: Duration, exchange: &Exchange) -> usize {
         if let Exchange::RtspReply { request, .. } = exchange {
             let steps = self.entries.iter_mut().rev();
             let last = steps
@@ -141,7 +157,13 @@ impl ProtocolLog {
             self.entries.pop_front();
             self.removed += 1;
         }
-        self.entries.push_back(ProtocolEntry { at_ms, exchange: exchange.clone() });
+        self.entries.push_back(ProtocolEntry { at, exchange: exchange.clone() });
+        self.removed + self.entries.len() - 1
+    }
+
+    /// The entry with this number, if it has not been removed.
+    pub fn get(&self, number: usize) -> Option<&ProtocolEntry> {
+        self.entries.get(number.checked_sub(self.removed)?)
     }
 
     /// The entries with their sequence numbers, which start at 0.
@@ -162,7 +184,7 @@ impl ProtocolLog {
                 Direction::Local => "-",
             };
             // Writing to a string does not fail.
-            let _ = write!(out, "{:>5}.{:03} s {arrow} ", entry.at_ms / 1000, entry.at_ms % 1000);
+            let _ = write!(out, "{:>9} s {arrow} ", entry.seconds());
             match entry.exchange.explanation() {
                 Some(explanation) => {
                     let _ = writeln!(out, "{explanation}");
@@ -180,17 +202,21 @@ impl ProtocolLog {
 mod tests {
     use super::*;
 
+    fn ms(at: u64) -> Duration {
+        Duration::from_millis(at)
+    }
+
     #[test]
     fn a_reply_completes_the_entry_of_its_request() {
         let mut log = ProtocolLog::default();
         let request = "OPTIONS rtsp://h/m RTSP/1.0\r\nCSeq: 1\r\n\r\n".to_owned();
-        log.push(5, &Exchange::RtspRequest("OPTIONS rtsp://h/m RTSP/1.0\r\n\r\n".to_owned()));
+        log.push(ms(5), &Exchange::RtspRequest("OPTIONS rtsp://h/m RTSP/1.0\r\n\r\n".to_owned()));
         let reply = "RTSP/1.0 200 OK\r\n\r\n".to_owned();
-        log.push(6, &Exchange::RtspReply { request: request.clone(), reply });
-        log.push(7, &Exchange::Note("n".to_owned()));
+        log.push(ms(6), &Exchange::RtspReply { request: request.clone(), reply });
+        log.push(ms(7), &Exchange::Note("n".to_owned()));
         let entries: Vec<ProtocolEntry> = log.entries().map(|(_, entry)| entry.clone()).collect();
         assert_eq!(entries[0].message(), Some(request.as_str()));
-        assert_eq!(entries[0].at_ms, 5);
+        assert_eq!(entries[0].at, ms(5));
         let directions = entries.iter().map(ProtocolEntry::direction).collect::<Vec<_>>();
         assert_eq!(directions, [Direction::Sent, Direction::Received, Direction::Local]);
         assert_eq!(entries[1].first_line(), "RTSP/1.0 200 OK");
@@ -239,7 +265,7 @@ mod tests {
             ),
         ];
         for (exchange, want) in rows {
-            assert_eq!(ProtocolEntry { at_ms: 0, exchange }.summary(), want);
+            assert_eq!(ProtocolEntry { at: ms(0), exchange }.summary(), want);
         }
     }
 
@@ -247,7 +273,7 @@ mod tests {
     fn old_entries_are_removed() {
         let mut log = ProtocolLog::default();
         for number in 0..MAX_ENTRIES + 10 {
-            log.push(0, &Exchange::Note(number.to_string()));
+            log.push(ms(0), &Exchange::Note(number.to_string()));
         }
         let first = log.entries().next().map(|(number, entry)| (number, entry.first_line()));
         assert_eq!((log.entries().len(), first), (MAX_ENTRIES, Some((10, "10".to_owned()))));

@@ -3,7 +3,7 @@
 
 use super::statistics::Collector;
 use super::{Borders, Options, Transport};
-use super::{rtp_filter, rtsp_monitor};
+use super::{keep_alive, rtcp, rtp_filter, rtsp_monitor};
 use gst::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -87,6 +87,7 @@ fn set_up_rtsp(
     borders: &Borders,
 ) {
     rtsp_monitor::attach(source, collector);
+    keep_alive::watch(source, collector.capture());
     source.set_property("latency", options.latency);
     source.set_property_from_str("protocols", options.transport.protocols());
     let wait = match options.transport {
@@ -100,6 +101,8 @@ fn set_up_rtsp(
     let (collector, signal_borders) = (collector.clone(), borders.clone());
     borders.on_signal(source, "new-manager", "rtsp-manager", move |values| {
         let manager = values.get(1)?.get::<gst::Element>().ok()?;
+        // Before the filter, which changes and drops packets.
+        rtcp::watch(&manager, &signal_borders, collector.capture());
         rtp_filter::watch(&manager, &signal_borders);
         let (collector, borders) = (collector.clone(), signal_borders.clone());
         signal_borders.on_signal(

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Counts of what was received, shown and lost.
 
+use super::capture::Capture;
+use super::packet_log::{Analysis, Order};
 use super::packets::{Packet, PacketTracker};
 use super::play_reply::{PacketPositions, PlayReply};
 use super::running_time::RunningTime;
@@ -68,6 +70,8 @@ pub(super) struct Collector {
     pub out_of_decoder: AtomicU64,
     bytes: AtomicU64,
     packets: Mutex<PacketTracker>,
+    /// What was exchanged with the server.
+    capture: Arc<Capture>,
     positions: Mutex<PacketPositions>,
     /// Drops packets of the old position after a seek over RTSP.
     seek_filter: SeekFilter,
@@ -142,6 +146,7 @@ impl Collector {
     /// Watches the packets of `labrtspsrc`, and takes its counts.
     pub fn watch_labrtspsrc(collector: &Arc<Self>, borders: &Borders, source: &gst::Element) {
         *lock(&collector.labrtspsrc) = source.downgrade();
+        lock(&collector.packets).is_lab = true;
         let Some(bin) = source.downcast_ref::<gst::Bin>() else { return };
         let depayloaders = bin.iterate_all_by_element_factory_name("rtplabdepay");
         for depayloader in depayloaders.into_iter().flatten() {
@@ -149,7 +154,7 @@ impl Collector {
             let collector = collector.clone();
             borders.on_pad(&pad, gst::PadProbeType::BUFFER, "packets", move |info| {
                 if let Some(packet) = info.buffer().and_then(|it| it.map_readable().ok()) {
-                    collector.count_packet(&packet);
+                    collector.count_packet(&packet, Instant::now());
                 }
             });
         }
@@ -204,10 +209,15 @@ impl Collector {
     pub fn play_replied(&self, reply: Option<PlayReply>) {
         match reply {
             Some(reply) => {
-                lock(&self.packets).play_replied(reply.sequence_number);
+                let mut packets = lock(&self.packets);
+                self.capture.decide(&packets.play_replied(reply.sequence_number));
+                drop(packets);
                 lock(&self.positions).replied(reply);
             }
-            None => lock(&self.packets).play_refused(),
+            None => {
+                let mut packets = lock(&self.packets);
+                self.capture.decide(&packets.play_refused());
+            }
         }
         // Last, since it lets packets pass.
         self.seek_filter.play_replied(reply.and_then(|reply| reply.sequence_number));
@@ -215,18 +225,39 @@ impl Collector {
 
     /// Counts a packet, unless it is one from before the last seek, or none; whether it has been counted.
     fn receive(&self, packet: &gst::BufferRef) -> bool {
+        // The filter may wait for the reply to PLAY.
+        let now = Instant::now();
         let Ok(bytes) = packet.map_readable() else { return true };
-        let kept = RtpHeader::parse(&bytes)
-            .is_ok_and(|(header, _)| self.seek_filter.keeps(header.sequence_number));
+        let Ok((header, payload)) = RtpHeader::parse(&bytes) else { return false };
+        let kept = self.seek_filter.keeps(header.sequence_number);
         if kept {
-            self.count_packet(&bytes);
+            self.count_packet(&bytes, now);
+        } else {
+            let analysis = Analysis {
+                header,
+                payload_len: payload.len(),
+                since_previous: None,
+                jitter: Duration::ZERO,
+                starts_frame: false,
+                order: Order::OldPosition,
+            };
+            self.capture.push_rtp(now, analysis, &bytes);
         }
         kept
     }
 
-    fn count_packet(&self, packet: &[u8]) {
+    fn count_packet(&self, packet: &[u8], now: Instant) {
         self.bytes.fetch_add(packet.len() as u64, Ordering::Relaxed);
-        lock(&self.packets).push(packet, Instant::now());
+        // Locked until it is recorded: a reply to PLAY may decide its order.
+        let mut packets = lock(&self.packets);
+        if let Some(analysis) = packets.push(packet, now) {
+            self.capture.push_rtp(now, analysis, packet);
+        }
+    }
+
+    /// What was exchanged with the server.
+    pub fn capture(&self) -> &Arc<Capture> {
+        &self.capture
     }
 
     /// Counts a frame that is shown.
@@ -241,6 +272,7 @@ impl Collector {
         }
         *lock(&self.data_rate) = DataRate::default();
         lock(&self.packets).reset();
+        self.capture.start_session();
         *lock(&self.positions) = PacketPositions::default();
     }
 

@@ -162,7 +162,11 @@ fn menu(ui: &mut Ui, model: &Model, actions: &mut Vec<Action>) {
     let record = if model.status.recording.is_some() { "Stop recording" } else { "Record" };
     entry(ui, record, model.is_open(), Action::ToggleRecording, actions);
     ui.separator();
-    for (page, name) in [(Panel::Protocol, "protocol"), (Panel::Statistics, "statistics")] {
+    for (page, name) in [
+        (Panel::Protocol, "protocol"),
+        (Panel::Statistics, "statistics"),
+        (Panel::Packets, "packets"),
+    ] {
         let verb = if settings.panel == page { "Hide" } else { "Show" };
         entry(ui, &format!("{verb} the {name}"), true, Action::TogglePanel(page), actions);
     }

@@ -17,7 +17,8 @@ use super::zoom::Zoom;
 use super::{style, view};
 use crate::player::engine::{Engine, Event, Status};
 use crate::player::{
-    Command, History, Options, Picture, Protocol, ProtocolLog, State, blank_password, movies,
+    Command, History, Options, PacketFormat, Picture, Protocol, ProtocolLog, State, blank_password,
+    movies,
 };
 use eframe::egui::{
     self, Color32, ColorImage, TextureFilter, TextureHandle, TextureOptions, ViewportCommand,
@@ -132,6 +133,7 @@ impl App {
             self.dismiss_banner();
         }
         self.model.status = status;
+        self.model.capture = self.engine.capture();
         let events: Vec<Event> = self.engine.events().collect();
         for event in events {
             self.handle_event(event);
@@ -193,6 +195,19 @@ impl App {
             match result {
                 DialogResult::Chosen(Purpose::Open, path) => self.open_files(&[path]),
                 DialogResult::Chosen(Purpose::Save(text), path) => self.save_text(&path, &text),
+                DialogResult::Chosen(Purpose::SavePackets(packets, _), path) => {
+                    self.dialogs.save_packets(packets, &path);
+                }
+                DialogResult::NoDialog(Purpose::SavePackets(packets, name)) => {
+                    let ending = name.rsplit('.').next().unwrap_or_default();
+                    self.dialogs.save_packets(packets, &free_path(ending, "packets"));
+                }
+                DialogResult::Saved(path, Ok(())) => {
+                    self.notify(&format!("Saved {}", path.display()));
+                }
+                DialogResult::Saved(path, Err(error)) => {
+                    self.notify(&format!("Cannot save {}: {error}", path.display()));
+                }
                 DialogResult::NoDialog(Purpose::Open) => {
                     self.notify("No file dialog is available: type the path into the address field, or drop the file here");
                     self.widgets.focus_address = true;
@@ -297,6 +312,7 @@ impl App {
         self.model.section_start = None;
         self.widgets.zoom = Zoom::default();
         self.widgets.unfolded.clear();
+        self.widgets.row_heights.clear();
         self.widgets.sample_age = None;
         let (reconnect, repeat) = (self.model.settings.reconnect, self.model.settings.repeat);
         self.engine.open(address, Options { reconnect, repeat, ..options }, play);
@@ -385,6 +401,15 @@ impl App {
                 let text = self.engine.with_history(History::csv);
                 self.dialogs.show(Purpose::Save(text), "statistics.csv");
             }
+            Action::SavePackets(format) => {
+                let name = match format {
+                    PacketFormat::Text => "packets.txt",
+                    PacketFormat::Csv => "packets.csv",
+                    PacketFormat::Pcapng => "packets.pcapng",
+                };
+                let packets = Arc::new(self.model.capture.snapshot());
+                self.dialogs.show(Purpose::SavePackets(packets, name), name);
+            }
             Action::DismissBanner => self.dismiss_banner(),
             Action::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
             setting => self.change_setting(ctx, &setting),
@@ -418,6 +443,14 @@ impl App {
                 let how = if settings.repeat { "again and again" } else { "once" };
                 self.notify_briefly(&format!("Movies are played {how}"));
             }
+            Action::ToggleWide => {
+                settings.wide = !settings.wide;
+                if settings.wide && settings.panel == Panel::None {
+                    settings.panel = Panel::default();
+                }
+            }
+            Action::ChangeTextSize(step) => settings.change_text_size(*step),
+            Action::SetLadder(ladder) => settings.ladder = *ladder,
             Action::SetSimple(simple) => settings.simple = *simple,
             Action::SetPlayOnOpen(play) => settings.play_on_open = *play,
             _ => return,
@@ -445,6 +478,9 @@ impl App {
             self.dismiss_banner();
         } else if self.model.full_screen {
             self.set_full_screen(ctx, false);
+        } else if self.model.shows_wide_panel() {
+            self.model.settings.wide = false;
+            self.save_settings();
         } else if narrow && self.widgets.panel_over_picture {
             self.widgets.panel_over_picture = false;
         }
@@ -454,7 +490,7 @@ impl App {
         let narrow = ctx.content_rect().width() < view::NARROW;
         let visible = self.model.settings.panel == page
             && page != Panel::None
-            && (!narrow || self.widgets.panel_over_picture);
+            && (!narrow || self.widgets.panel_over_picture || self.model.settings.wide);
         self.model.settings.panel = if visible { Panel::None } else { page };
         self.widgets.panel_over_picture = !visible;
         self.save_settings();

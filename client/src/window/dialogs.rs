@@ -1,29 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The system's file dialogs. Each has a thread of its own, so that the window does not wait.
 
+use crate::player::Snapshot;
 use eframe::egui;
 use mjpeg_program::border::guarded;
-use std::path::PathBuf;
-use std::sync::mpsc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// A dialog that returns without a choice within this time was not shown: nobody closes one so fast.
 const MIN_OPEN_TIME: Duration = Duration::from_millis(400);
 
 /// The purpose of a dialog.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Purpose {
     /// Choose a movie to open.
     Open,
     /// Choose a file in which to save this text.
     Save(String),
+    /// Choose a file in which to save these packets. The ending of its name states the format; this name
+    /// is suggested.
+    SavePackets(Arc<Snapshot>, &'static str),
 }
 
 /// The result of a dialog.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum DialogResult {
     /// A file was chosen.
     Chosen(Purpose, PathBuf),
+    /// Packets were saved, or the reason why they were not.
+    Saved(PathBuf, Result<(), String>),
     /// The system has no dialog to show.
     NoDialog(Purpose),
 }
@@ -60,7 +66,9 @@ impl Dialogs {
                     .add_filter("Movies and lists", &file_types())
                     .add_filter("All files", &["*"])
                     .pick_file(),
-                Purpose::Save(_) => rfd::FileDialog::new().set_file_name(name).save_file(),
+                Purpose::Save(_) | Purpose::SavePackets(..) => {
+                    rfd::FileDialog::new().set_file_name(name).save_file()
+                }
             };
             let result = match guarded("file-dialog", show) {
                 Ok(Some(path)) => Some(DialogResult::Chosen(purpose, path)),
@@ -74,6 +82,23 @@ impl Dialogs {
         });
         if let Err(error) = started {
             tracing::warn!("cannot start a thread for a file dialog: {error}");
+        }
+    }
+
+    /// Saves packets, in a thread of its own.
+    pub fn save_packets(&self, packets: Arc<Snapshot>, path: &Path) {
+        let (sender, ctx, path) = (self.sender.clone(), self.ctx.clone(), path.to_owned());
+        let started = std::thread::Builder::new().name("save".to_owned()).spawn(move || {
+            let saved = guarded("save-packets", || packets.save(&path));
+            let saved = match saved {
+                Ok(saved) => saved.map_err(|error| error.to_string()),
+                Err(panicked) => Err(panicked.to_string()),
+            };
+            let _ = sender.send(DialogResult::Saved(path, saved));
+            ctx.request_repaint();
+        });
+        if let Err(error) = started {
+            tracing::warn!("cannot start a thread to save packets: {error}");
         }
     }
 

@@ -11,7 +11,11 @@ mod controls;
 mod dialogs;
 mod forms;
 mod keys;
+mod ladder;
 mod model;
+mod packet_list;
+#[cfg(test)]
+mod panel_tests;
 mod picture;
 mod preview;
 mod protocol;

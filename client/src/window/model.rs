@@ -6,9 +6,10 @@ use super::forms::Login;
 use super::settings::{LabForm, Panel, Settings, Theme};
 use super::zoom::Zoom;
 use crate::player::engine::Status;
-use crate::player::{Command, Protocol, State, Transport};
+use crate::player::{Capture, Command, PacketFormat, Protocol, State, Transport};
 use eframe::egui::{self, Vec2};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The playback speeds that can be chosen.
@@ -111,6 +112,14 @@ pub enum Action {
     CopyStatistics,
     /// Save the statistics as CSV.
     SaveStatistics,
+    /// Save the packets in this format.
+    SavePackets(PacketFormat),
+    /// Let the panel take the whole window, or not.
+    ToggleWide,
+    /// Make the panel's text larger, or smaller if negative; normal if 0.
+    ChangeTextSize(i8),
+    /// Show the protocol as a ladder, or as a list.
+    SetLadder(bool),
     /// Remove the banner.
     DismissBanner,
     /// Close the window.
@@ -152,6 +161,8 @@ pub struct DisplayedPicture {
 pub struct Model {
     /// The player's status.
     pub status: Status,
+    /// The messages and packets of the source. Locked only while rows are copied.
+    pub capture: Arc<Capture>,
     /// The settings, which are saved.
     pub settings: Settings,
     /// The picture on screen; `None` before the first one.
@@ -189,9 +200,14 @@ impl Model {
         !self.is_open() && self.failure.is_none()
     }
 
+    /// Whether the panel takes the whole window.
+    pub fn shows_wide_panel(&self) -> bool {
+        self.settings.wide && self.settings.panel != Panel::None && !self.full_screen
+    }
+
     /// Whether the picture is shown, on a black background.
     pub fn shows_picture(&self) -> bool {
-        self.picture.is_some() && self.failure.is_none()
+        self.picture.is_some() && self.failure.is_none() && !self.shows_wide_panel()
     }
 
     /// Number of the current frame in the movie, from 0.
@@ -244,6 +260,38 @@ impl Model {
     }
 }
 
+/// Heights of rows with wrapped texts, valid for one width and text size.
+#[derive(Debug, Default)]
+pub struct RowHeights {
+    width: f32,
+    text_size: f32,
+    heights: HashMap<(bool, u64), f32>,
+}
+
+impl RowHeights {
+    /// Forgets all heights if the width or the size of the text has changed.
+    pub fn set_width(&mut self, width: f32, text_size: f32) {
+        if (self.width - width).abs() > 0.01 || (self.text_size - text_size).abs() > 0.001 {
+            *self = Self { width, text_size, heights: HashMap::new() };
+        }
+    }
+
+    /// The height of a row of the ladder, or of the list.
+    pub fn get(&self, ladder: bool, number: u64) -> Option<f32> {
+        self.heights.get(&(ladder, number)).copied()
+    }
+
+    /// Sets the height of a row.
+    pub fn set(&mut self, ladder: bool, number: u64, height: f32) {
+        self.heights.insert((ladder, number), height);
+    }
+
+    /// Forgets all heights, since the rows are those of another source.
+    pub fn clear(&mut self) {
+        self.heights.clear();
+    }
+}
+
 /// State of the widgets between two passes.
 #[derive(Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "independent states of independent widgets")]
@@ -268,6 +316,10 @@ pub struct WidgetState {
     pub panel_over_picture: bool,
     /// The unfolded entries of the log, with the size of their texts when they were last drawn.
     pub unfolded: HashMap<usize, Vec2>,
+    /// Heights of the rows of the list and of the ladder, as they were last drawn.
+    pub row_heights: RowHeights,
+    /// The list of packets has only those that were lost, late or repeated.
+    pub only_problems: bool,
     /// Age in seconds of the sample under the pointer, whose values are shown.
     pub sample_age: Option<f64>,
     /// A text field has the focus.

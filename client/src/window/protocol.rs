@@ -2,20 +2,28 @@
 //! The protocol page: a table of requests and replies, which unfold into lines with explanations;
 //! and the last RTP header, drawn as in RFC 3550 section 5.1.
 
+use super::ladder;
 use super::model::{Action, Model, WidgetState};
-use super::style::{accent_text, warning};
+use super::style::{accent_text, text_size, tool_row, warning};
 use crate::player::{Direction, Packet, Protocol, ProtocolEntry, ProtocolLog};
-use eframe::egui::text::{LayoutJob, TextWrapping};
+use eframe::egui::text::{LayoutJob, TextFormat};
 use eframe::egui::{
-    self, Align2, Button, Color32, FontId, Pos2, Rect, Response, RichText, Role, ScrollArea, Sense,
-    Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
+    self, Align2, Button, Color32, FontId, Galley, Rect, Response, RichText, Role, ScrollArea,
+    Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
+use std::sync::Arc;
 
-/// Horizontal position of the text in a row.
+/// Horizontal position of the text in a row, at the normal size of text.
 const TEXT_LEFT: f32 = 100.0;
+
+/// In a row narrower than this, at the normal size of text, the text is below the time.
+const STACKED: f32 = 330.0;
 
 /// Height of the drawing of the last RTP header.
 const HEADER_HEIGHT: f32 = 176.0;
+
+/// The least height of the list; the drawing of the header is left out instead.
+const LIST_HEIGHT: f32 = 140.0;
 
 /// Draws the page.
 pub fn show(
@@ -25,25 +33,40 @@ pub fn show(
     widgets: &mut WidgetState,
     actions: &mut Vec<Action>,
 ) {
-    let table_height = ui.available_height()
-        - if model.status.last_packet.is_some() { HEADER_HEIGHT } else { 0.0 };
-    ui.allocate_ui(vec2(ui.available_width(), table_height), |ui| {
-        ui.set_min_height(table_height);
-        table(ui, model, log, widgets, actions);
+    // The narrowest cells of the header contain one letter.
+    let scale = text_size(ui).min(ui.available_width() / 330.0);
+    let header_height = HEADER_HEIGHT * scale.max(1.0);
+    let has_space = ui.available_height() > header_height + LIST_HEIGHT * text_size(ui);
+    let packet = model.status.last_packet.filter(|_| has_space && !model.settings.ladder);
+    let height = ui.available_height() - if packet.is_some() { header_height } else { 0.0 };
+    ui.allocate_ui(vec2(ui.available_width(), height), |ui| {
+        ui.set_min_height(height);
+        tools(ui, model, log, widgets, actions);
+        if model.settings.ladder {
+            ladder::show(ui, model, log, widgets);
+        } else {
+            list(ui, model, log, widgets);
+        }
     });
-    if let Some(packet) = &model.status.last_packet {
-        last_header(ui, packet);
+    if let Some(packet) = &packet {
+        last_header(ui, packet, scale);
     }
 }
 
-fn table(
+fn tools(
     ui: &mut Ui,
     model: &Model,
     log: &ProtocolLog,
     widgets: &mut WidgetState,
     actions: &mut Vec<Action>,
 ) {
-    ui.horizontal(|ui| {
+    tool_row(ui, |ui| {
+        for (ladder, name) in [(false, "List"), (true, "Ladder")] {
+            let selected = model.settings.ladder == ladder;
+            if ui.selectable_label(selected, name).clicked() && !selected {
+                actions.push(Action::SetLadder(ladder));
+            }
+        }
         let has_entries = log.entries().len() > 0;
         if ui
             .add_enabled(has_entries, Button::new("Copy"))
@@ -67,87 +90,150 @@ fn table(
             }
         }
     });
+}
+
+/// What is shown before the first message.
+pub(super) fn placeholder(ui: &mut Ui, model: &Model) {
+    let text = match (model.is_open(), model.status.protocol) {
+        (true, Protocol::None) => "A file is played without a protocol.",
+        _ => "Requests and replies appear here, with an explanation of each line.",
+    };
+    ui.label(RichText::new(text).weak());
+}
+
+fn list(ui: &mut Ui, model: &Model, log: &ProtocolLog, widgets: &mut WidgetState) {
     if log.entries().len() == 0 {
-        let text = match (model.is_open(), model.status.protocol) {
-            (true, Protocol::None) => "A file is played without a protocol.",
-            _ => "Requests and replies appear here, with an explanation of each line.",
-        };
-        ui.label(RichText::new(text).weak());
+        placeholder(ui, model);
         return;
     }
     ScrollArea::vertical().id_salt("log").auto_shrink(false).stick_to_bottom(true).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
+        widgets.row_heights.set_width(ui.available_width(), text_size(ui));
         for (number, entry) in log.entries() {
             row(ui, number, entry, widgets);
         }
     });
 }
 
-fn row(ui: &mut Ui, number: usize, entry: &ProtocolEntry, widgets: &mut WidgetState) {
-    let dark = ui.visuals().dark_mode;
-    let open = widgets.unfolded.contains_key(&number);
-    let (arrow, verb) = match entry.direction() {
-        Direction::Sent => ("\u{2192}", "sent"),
-        Direction::Received => ("\u{2190}", "received"),
-        Direction::Local => ("\u{2022}", "note"),
+/// The name of a row for a screen reader.
+pub(super) fn row_name(entry: &ProtocolEntry) -> String {
+    let verb = match entry.direction() {
+        Direction::Sent => "sent",
+        Direction::Received => "received",
+        Direction::Local => "note",
     };
+    let (line, summary) = (entry.first_line(), entry.summary());
+    format!("{verb} after {} s: {line} {summary}", entry.seconds()).trim_end().to_owned()
+}
+
+/// The texts of an entry, wrapped: its first line, what it means, and what breaks a rule.
+pub(super) fn entry_text(ui: &Ui, entry: &ProtocolEntry, width: f32) -> Arc<Galley> {
+    let scale = text_size(ui);
+    let visuals = ui.visuals();
+    let warn = warning(visuals.dark_mode);
+    let ink = match entry.direction() {
+        _ if entry.is_fault() => warn,
+        Direction::Sent => accent_text(visuals.dark_mode),
+        _ => visuals.text_color(),
+    };
+    let small = FontId::proportional(13.0 * scale);
+    let font = if entry.is_sentence() { small.clone() } else { FontId::monospace(13.0 * scale) };
+    let mut job = LayoutJob::simple(entry.first_line(), font, ink, width);
+    let summary = entry.summary();
+    let mut append = |text: &str, colour: Color32| {
+        job.append(&format!("\n{text}"), 0.0, TextFormat::simple(small.clone(), colour));
+    };
+    if !summary.is_empty() {
+        append(&summary, visuals.weak_text_color());
+    }
+    if !entry.is_sentence() {
+        for remark in entry.remarks() {
+            append(&format!("! {remark}"), warn);
+        }
+    }
+    ui.fonts_mut(|fonts| fonts.layout_job(job))
+}
+
+fn row(ui: &mut Ui, number: usize, entry: &ProtocolEntry, widgets: &mut WidgetState) {
+    let (width, scale) = (ui.available_width(), text_size(ui));
+    let stacked = width < STACKED * scale;
+    let left = if stacked { 20.0 } else { TEXT_LEFT } * scale;
+    let above = if stacked { 20.0 * scale } else { 4.0 };
+    let text_width = (width - left - 4.0).max(40.0);
+    let known = widgets.row_heights.get(false, number as u64);
+    let in_sight = known.is_none_or(|height| {
+        ui.is_rect_visible(Rect::from_min_size(ui.cursor().min, vec2(width, height)))
+    });
+    // Out of sight, only the space is allocated.
+    let galley = in_sight.then(|| entry_text(ui, entry, text_width));
+    let laid_out = galley.as_ref().map(|galley| galley.size().y + above + 4.0);
+    let height = laid_out.or(known).unwrap_or_default();
+    widgets.row_heights.set(false, number as u64, height);
     let unfolds = !entry.is_sentence();
-    let height = if unfolds { 42.0 } else { 26.0 };
     let (area, response) = ui.allocate_exact_size(
-        vec2(ui.available_width(), height),
+        vec2(width, height),
         if unfolds { Sense::click() } else { Sense::hover() },
     );
-    let time = format!("{}.{:03}", entry.at_ms / 1000, entry.at_ms % 1000);
     response.widget_info(|| {
-        let (line, summary) = (entry.first_line(), entry.summary());
-        let label = format!("{verb} after {time} s: {line} {summary}");
         let role = if unfolds { Role::DisclosureTriangle } else { Role::Label };
-        WidgetInfo::labeled(role, true, label.trim_end())
+        WidgetInfo::labeled(role, true, row_name(entry))
     });
-    if ui.is_rect_visible(area) {
-        let fold_mark = match (unfolds, open) {
-            (false, _) => "",
-            (true, true) => "\u{25be}",
-            (true, false) => "\u{25b8}",
-        };
-        let outgoing = entry.direction() == Direction::Sent;
-        let ink = if outgoing { accent_text(dark) } else { ui.visuals().text_color() };
-        draw_row(ui, entry, (area, &response), &time, (fold_mark, arrow, ink));
+    let open = widgets.unfolded.contains_key(&number);
+    if let Some(galley) = galley {
+        highlight(ui, area, &response, unfolds);
+        let (weak, ink) = (ui.visuals().weak_text_color(), galley_ink(ui, entry));
+        let (fold_mark, arrow) = (fold_mark(unfolds, open), arrow(entry.direction()));
+        let painter = ui.painter();
+        let mono = FontId::monospace(13.0 * scale);
+        let at = |x: f32| pos2(area.left() + x * scale, area.top() + 4.0 + 9.0 * scale);
+        painter.text(at(2.0), Align2::LEFT_CENTER, fold_mark, mono.clone(), weak);
+        painter.text(at(16.0), Align2::LEFT_CENTER, arrow, FontId::monospace(15.0 * scale), ink);
+        painter.text(at(90.0), Align2::RIGHT_CENTER, entry.seconds(), mono, weak);
+        painter.galley(pos2(area.left() + left, area.top() + above), galley, ink);
     }
     if response.clicked() {
-        if open {
-            widgets.unfolded.remove(&number);
-        } else {
-            widgets.unfolded.insert(number, Vec2::ZERO);
-        }
-    }
-    if !unfolds {
-        response.on_hover_ui(|ui| {
-            ui.label(entry.first_line());
-        });
+        toggle(widgets, number);
     }
     if open {
-        let (width, top) = (ui.available_width(), ui.cursor().min);
-        let drawn = widgets.unfolded.get(&number).copied().unwrap_or_default();
-        let same_width = drawn.x.total_cmp(&width).is_eq();
-        if same_width && !ui.is_rect_visible(Rect::from_min_size(top, drawn)) {
-            // Out of sight, only the space is allocated.
-            ui.allocate_space(drawn);
-        } else {
-            let size = vec2(width, draw_unfolded(ui, number, entry));
-            widgets.unfolded.entry(number).and_modify(|drawn| *drawn = size);
-        }
+        unfolded(ui, number, entry, widgets);
     }
 }
 
-fn draw_row(
-    ui: &Ui,
-    entry: &ProtocolEntry,
-    (area, response): (Rect, &Response),
-    time: &str,
-    (fold_mark, arrow, ink): (&str, &str, Color32),
-) {
-    let unfolds = !entry.is_sentence();
+/// Unfolds or folds an entry.
+pub(super) fn toggle(widgets: &mut WidgetState, number: usize) {
+    if widgets.unfolded.remove(&number).is_none() {
+        widgets.unfolded.insert(number, Vec2::ZERO);
+    }
+}
+
+fn arrow(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Sent => "\u{2192}",
+        Direction::Received => "\u{2190}",
+        Direction::Local => "\u{2022}",
+    }
+}
+
+fn fold_mark(unfolds: bool, open: bool) -> &'static str {
+    match (unfolds, open) {
+        (false, _) => "",
+        (true, true) => "\u{25be}",
+        (true, false) => "\u{25b8}",
+    }
+}
+
+/// The colour of an entry's arrow.
+pub(super) fn galley_ink(ui: &Ui, entry: &ProtocolEntry) -> Color32 {
+    let visuals = ui.visuals();
+    match entry.direction() {
+        _ if entry.is_fault() => warning(visuals.dark_mode),
+        Direction::Sent => accent_text(visuals.dark_mode),
+        _ => visuals.text_color(),
+    }
+}
+
+/// Marks a row under the pointer, and the one with the keyboard's focus.
+pub(super) fn highlight(ui: &Ui, area: Rect, response: &Response, unfolds: bool) {
     if response.hovered() && unfolds {
         ui.painter().rect_filled(area, 3.0, ui.visuals().widgets.hovered.bg_fill);
     }
@@ -155,40 +241,25 @@ fn draw_row(
         let stroke = ui.visuals().widgets.hovered.bg_stroke;
         ui.painter().rect_stroke(area, 3.0, stroke, StrokeKind::Inside);
     }
-    let weak = ui.visuals().weak_text_color();
-    let mono = FontId::monospace(13.0);
-    let painter = ui.painter();
-    let at = |x: f32| pos2(area.left() + x, area.top() + 13.0);
-    painter.text(at(4.0), Align2::LEFT_CENTER, fold_mark, mono.clone(), weak);
-    painter.text(at(18.0), Align2::LEFT_CENTER, arrow, FontId::monospace(15.0), ink);
-    painter.text(at(88.0), Align2::RIGHT_CENTER, time, mono.clone(), weak);
-    let mut left = TEXT_LEFT;
-    if !entry.remarks().is_empty() {
-        let mark = FontId::proportional(16.0);
-        painter.text(at(left), Align2::LEFT_CENTER, "!", mark, warning(ui.visuals().dark_mode));
-        left += 12.0;
-    }
-    let font = if unfolds { mono } else { FontId::proportional(13.0) };
-    let right = area.width() - 4.0;
-    draw_truncated(
-        ui,
-        &entry.first_line(),
-        font,
-        ink,
-        pos2(area.left() + left, area.top() + 4.0),
-        right - left,
-    );
-    let below = pos2(area.left() + TEXT_LEFT, area.top() + 22.0);
-    let small = FontId::proportional(13.0);
-    draw_truncated(ui, &entry.summary(), small, weak, below, right - TEXT_LEFT);
 }
 
-/// Draws text on one line; an ellipsis replaces what is beyond `width`.
-fn draw_truncated(ui: &Ui, text: &str, font: FontId, ink: Color32, at: Pos2, width: f32) {
-    let mut job = LayoutJob::simple_singleline(text.to_owned(), font, ink);
-    job.wrap = TextWrapping::truncate_at_width(width);
-    let galley = ui.fonts_mut(|fonts| fonts.layout_job(job));
-    ui.painter().galley(at, galley, ink);
+/// Draws an entry's lines and their explanations, if they are in sight.
+pub(super) fn unfolded(
+    ui: &mut Ui,
+    number: usize,
+    entry: &ProtocolEntry,
+    widgets: &mut WidgetState,
+) {
+    let (width, top) = (ui.available_width(), ui.cursor().min);
+    let drawn = widgets.unfolded.get(&number).copied().unwrap_or_default();
+    let same_width = drawn.x.total_cmp(&width).is_eq();
+    if same_width && !ui.is_rect_visible(Rect::from_min_size(top, drawn)) {
+        // Out of sight, only the space is allocated.
+        ui.allocate_space(drawn);
+    } else {
+        let size = vec2(width, draw_unfolded(ui, number, entry));
+        widgets.unfolded.entry(number).and_modify(|drawn| *drawn = size);
+    }
 }
 
 /// Draws the lines on the left and their explanations on the right; returns the height.
@@ -224,9 +295,9 @@ fn draw_unfolded(ui: &mut Ui, number: usize, entry: &ProtocolEntry) -> f32 {
 }
 
 /// Draws an RTP header in rows of 32 bits.
-fn last_header(ui: &mut Ui, packet: &Packet) {
+fn last_header(ui: &mut Ui, packet: &Packet, scale: f32) {
     ui.separator();
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         ui.label(RichText::new("Last RTP header").strong());
         ui.label(
             RichText::new(format!("followed by {} bytes of payload", packet.payload_len)).weak(),
@@ -235,8 +306,10 @@ fn last_header(ui: &mut Ui, packet: &Packet) {
     let header = &packet.header;
     let width = ui.available_width();
     let bit = width / 32.0;
-    let height = 38.0;
-    let (area, response) = ui.allocate_exact_size(vec2(width, 3.0 * height + 12.0), Sense::hover());
+    let scale = scale.max(0.8);
+    let height = 38.0 * scale;
+    let (area, response) =
+        ui.allocate_exact_size(vec2(width, 3.0 * height + 12.0 * scale), Sense::hover());
     let flag = |set: bool| u8::from(set).to_string();
     let fields: [(usize, u8, u8, &str, String); 9] = [
         (0, 0, 2, "V", header.version.to_string()),
@@ -257,19 +330,19 @@ fn last_header(ui: &mut Ui, packet: &Packet) {
     let (weak, ink) = (visuals.weak_text_color(), visuals.text_color());
     for number in [0u8, 8, 16, 24, 31] {
         let x = area.left() + (f32::from(number) + 0.5) * bit;
-        let font = FontId::monospace(10.0);
-        painter.text(pos2(x, area.top() + 5.0), Align2::CENTER_CENTER, number, font, weak);
+        let font = FontId::monospace(10.0 * scale);
+        painter.text(pos2(x, area.top() + 5.0 * scale), Align2::CENTER_CENTER, number, font, weak);
     }
     for (row, first_bit, bits, name, value) in fields {
         #[allow(clippy::cast_precision_loss)] // There are three rows.
-        let top = area.top() + 12.0 + row as f32 * height;
+        let top = area.top() + 12.0 * scale + row as f32 * height;
         let left = area.left() + f32::from(first_bit) * bit;
         let cell = Rect::from_min_size(pos2(left, top), vec2(f32::from(bits) * bit, height));
         painter.rect_stroke(cell, 0.0, line, StrokeKind::Inside);
         let x = cell.center().x;
-        let small = FontId::proportional(11.0);
-        painter.text(pos2(x, top + 10.0), Align2::CENTER_CENTER, name, small, weak);
-        let value_font = FontId::monospace(13.0);
-        painter.text(pos2(x, top + 26.0), Align2::CENTER_CENTER, value, value_font, ink);
+        let small = FontId::proportional(11.0 * scale);
+        painter.text(pos2(x, top + 10.0 * scale), Align2::CENTER_CENTER, name, small, weak);
+        let value_font = FontId::monospace(13.0 * scale);
+        painter.text(pos2(x, top + 26.0 * scale), Align2::CENTER_CENTER, value, value_font, ink);
     }
 }

@@ -9,6 +9,9 @@ use std::path::PathBuf;
 /// Number of addresses that are saved.
 const MAX_HISTORY: usize = 20;
 
+/// Sizes of the panel's text.
+const TEXT_SIZES: [f32; 9] = [0.8, 0.9, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5];
+
 /// Page of the side panel.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Panel {
@@ -19,6 +22,8 @@ pub enum Panel {
     Protocol,
     /// What was received and lost.
     Statistics,
+    /// Each packet.
+    Packets,
 }
 
 /// The window's colours.
@@ -70,6 +75,12 @@ pub struct Settings {
     pub theme: Theme,
     /// Page of the side panel.
     pub panel: Panel,
+    /// The panel takes the whole window.
+    pub wide: bool,
+    /// The protocol page shows a ladder.
+    pub ladder: bool,
+    /// Size of the panel's text; 1 is normal.
+    pub text_size: f32,
     /// Three buttons instead of the lab's four.
     pub simple: bool,
     /// Set up and play each source when it is opened.
@@ -92,6 +103,9 @@ impl Default for Settings {
             transport: Transport::default(),
             theme: Theme::default(),
             panel: Panel::default(),
+            wide: false,
+            ladder: false,
+            text_size: 1.0,
             simple: false,
             play_on_open: true,
             latency: Options::default().latency,
@@ -120,6 +134,22 @@ fn settings_path() -> Option<PathBuf> {
 }
 
 impl Settings {
+    /// The size of the panel's text, also if the file has another.
+    pub fn text_size(&self) -> f32 {
+        let size = if self.text_size.is_finite() { self.text_size } else { 1.0 };
+        size.clamp(TEXT_SIZES[0], TEXT_SIZES[TEXT_SIZES.len() - 1])
+    }
+
+    /// Makes the panel's text larger, or smaller if `step` is negative; normal if it is 0.
+    pub fn change_text_size(&mut self, step: i8) {
+        let now = self.text_size();
+        self.text_size = match step {
+            0 => 1.0,
+            1.. => TEXT_SIZES.into_iter().find(|it| *it > now + 0.01).unwrap_or(now),
+            _ => TEXT_SIZES.into_iter().rev().find(|it| *it < now - 0.01).unwrap_or(now),
+        };
+    }
+
     /// Loads the settings; the defaults if there is no file, or it cannot be read.
     pub fn load() -> Self {
         let Some(path) = settings_path() else { return Self::default() };
@@ -175,6 +205,23 @@ mod tests {
         assert_eq!(settings.history.len(), MAX_HISTORY);
         assert_eq!(settings.history[..2], ["rtsp://h/20", "rtsp://u:***@h/10"]);
         assert_eq!(settings.history.iter().filter(|it| *it == "rtsp://h/20").count(), 1);
+    }
+
+    #[test]
+    fn text_sizes_are_limited() {
+        let mut settings = Settings::default();
+        for (steps, step, want) in
+            [(3, 1, 1.5), (9, 1, 2.5), (2, -1, 1.75), (1, 0, 1.0), (9, -1, 0.8)]
+        {
+            for _ in 0..steps {
+                settings.change_text_size(step);
+            }
+            assert!((settings.text_size() - want).abs() < 0.01, "{want}");
+        }
+        for (wrong, want) in [(f32::NAN, 1.0), (1000.0, 2.5), (-1.0, 0.8)] {
+            settings.text_size = wrong;
+            assert!((settings.text_size() - want).abs() < 0.01, "{wrong}");
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub const ACCENT: Color32 = Color32::from_rgb(0x1a, 0x6c, 0xbe);
 pub const ON_ACCENT: Color32 = Color32::WHITE;
 /// Height of buttons and fields.
 pub const ROW: f32 = 30.0;
+/// Size of text in a fixed pitch.
+const MONOSPACE: f32 = 13.0;
 /// Corner radius of buttons and boxes.
 pub const CORNER: CornerRadius = CornerRadius::same(5);
 
@@ -70,7 +72,7 @@ fn set_sizes(style: &mut Style) {
         (TextStyle::Small, FontId::new(12.0, FontFamily::Proportional)),
         (TextStyle::Body, FontId::new(14.0, FontFamily::Proportional)),
         (TextStyle::Button, FontId::new(14.0, FontFamily::Proportional)),
-        (TextStyle::Monospace, FontId::new(13.0, FontFamily::Monospace)),
+        (TextStyle::Monospace, FontId::new(MONOSPACE, FontFamily::Monospace)),
         (TextStyle::Heading, FontId::new(20.0, FontFamily::Proportional)),
     ]
     .into();
@@ -90,6 +92,35 @@ pub fn install(ctx: &egui::Context) {
         ctx.set_visuals_of(theme, visuals(dark));
     }
     ctx.all_styles_mut(set_sizes);
+    // Ctrl with + and - changes the panel's text.
+    ctx.options_mut(|options| options.zoom_with_keyboard = false);
+}
+
+/// Multiplies the sizes of text, and of what contains it.
+pub fn scale_text(ui: &mut egui::Ui, factor: f32) {
+    let style = ui.style_mut();
+    for font in style.text_styles.values_mut() {
+        font.size *= factor;
+    }
+    style.spacing.interact_size.y *= factor;
+    style.spacing.button_padding *= factor.sqrt();
+    style.spacing.icon_width *= factor;
+    style.spacing.icon_width_inner *= factor;
+}
+
+/// The size of the text, as a multiple of the normal size.
+pub fn text_size(ui: &egui::Ui) -> f32 {
+    TextStyle::Monospace.resolve(ui.style()).size / MONOSPACE
+}
+
+/// Lays buttons out in rows. Where there is little space they are not as large as the text.
+pub fn tool_row(ui: &mut egui::Ui, contents: impl FnOnce(&mut egui::Ui)) {
+    ui.scope(|ui| {
+        let size = text_size(ui);
+        let limit = (ui.available_width() / 600.0).max(1.0);
+        scale_text(ui, size.min(limit) / size);
+        ui.horizontal_wrapped(contents);
+    });
 }
 
 /// A button with the accent colour.

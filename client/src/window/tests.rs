@@ -17,17 +17,17 @@ use gstmjpegfile::lab::{explain_reply, explain_request};
 use gstmjpegfile::rtp::{RtpHeader, Timestamp};
 use std::time::Duration;
 
-struct WindowState {
-    model: Model,
-    widgets: WidgetState,
-    log: ProtocolLog,
-    history: History,
-    actions: Vec<Action>,
+pub(super) struct WindowState {
+    pub model: Model,
+    pub widgets: WidgetState,
+    pub log: ProtocolLog,
+    pub history: History,
+    pub actions: Vec<Action>,
 }
 
 const SOURCE: &str = "labrtsp://127.0.0.1:1025/movie.Mjpeg";
 
-fn model(state: State) -> Model {
+pub(super) fn model(state: State) -> Model {
     let status = Status {
         source: SOURCE.to_owned(),
         protocol: Protocol::Lab,
@@ -44,7 +44,7 @@ fn model(state: State) -> Model {
     Model { status, settings, picture, position, frame_rate: Some(20.0), ..Model::default() }
 }
 
-fn harness(model: Model, size: [f32; 2]) -> Harness<'static, WindowState> {
+pub(super) fn harness(model: Model, size: [f32; 2]) -> Harness<'static, WindowState> {
     let state = WindowState {
         model,
         widgets: WidgetState::default(),
@@ -64,9 +64,9 @@ fn harness(model: Model, size: [f32; 2]) -> Harness<'static, WindowState> {
     harness
 }
 
-const WIDE: [f32; 2] = [1280.0, 800.0];
+pub(super) const WIDE: [f32; 2] = [1280.0, 800.0];
 
-fn take_actions(harness: &mut Harness<'_, WindowState>) -> Vec<Action> {
+pub(super) fn take_actions(harness: &mut Harness<'_, WindowState>) -> Vec<Action> {
     harness.run_steps(2);
     std::mem::take(&mut harness.state_mut().actions)
 }
@@ -145,6 +145,12 @@ fn each_key_returns_its_action() {
         (Key::O, Modifiers::COMMAND, Action::OpenFile),
         (Key::L, Modifiers::COMMAND, Action::FocusAddress),
         (Key::Questionmark, plain, Action::ToggleKeyList),
+        (Key::W, plain, Action::ToggleWide),
+        (Key::Num3, Modifiers::COMMAND, Action::TogglePanel(Panel::Packets)),
+        (Key::Plus, Modifiers::COMMAND, Action::ChangeTextSize(1)),
+        (Key::Equals, Modifiers::COMMAND, Action::ChangeTextSize(1)),
+        (Key::Minus, Modifiers::COMMAND, Action::ChangeTextSize(-1)),
+        (Key::Num0, Modifiers::COMMAND, Action::ChangeTextSize(0)),
     ];
     let mut harness = harness(model(State::Playing), WIDE);
     for (key, modifiers, action) in rows {
@@ -421,10 +427,10 @@ fn entries_of_the_exchange_unfold_into_explained_lines() {
     let asked = Some((gstmjpegfile::lab::Method::Setup, 1));
     let received = Exchange::Reply { text: text.clone(), request: asked };
     let log = &mut harness.state_mut().log;
-    log.push(7, &sent);
-    log.push(9, &received);
+    log.push(Duration::from_millis(7), &sent);
+    log.push(Duration::from_millis(9), &received);
     harness.run_steps(3);
-    let summary = |exchange| ProtocolEntry { at_ms: 0, exchange }.summary();
+    let summary = |exchange| ProtocolEntry { at: Duration::ZERO, exchange }.summary();
     let row = format!("sent after 0.007 s: SETUP movie.Mjpeg RTSP/1.0 {}", summary(sent));
     harness.get_by_label(&row).click();
     harness.run_steps(3);
@@ -489,7 +495,7 @@ fn statistics_have_accessibility_names_with_units() {
 #[test]
 fn no_control_is_clipped_down_to_the_smallest_window() {
     for size in [[480.0, 360.0], [640.0, 480.0], [799.0, 600.0], [800.0, 600.0], WIDE] {
-        for panel in [Panel::Protocol, Panel::Statistics] {
+        for panel in [Panel::Protocol, Panel::Statistics, Panel::Packets] {
             let mut model = model(State::Playing);
             model.settings.panel = panel;
             let banner = Banner { text: "The movie has ended.".to_owned(), offers: Vec::new() };

@@ -3,7 +3,7 @@
 
 use super::model::{Action, Model, WidgetState};
 use super::settings::Panel;
-use super::{address, controls, forms, keys, picture, protocol, statistics};
+use super::{address, controls, forms, keys, packet_list, picture, protocol, statistics, style};
 use crate::player::{History, ProtocolLog};
 use eframe::egui::{self, CentralPanel, Frame, Margin, Modal, RichText, Ui, vec2};
 
@@ -12,6 +12,9 @@ pub const NARROW: f32 = 800.0;
 
 /// Width of the buttons and one state, side by side.
 const CONTROLS_WIDTH: f32 = 480.0;
+
+/// In a window lower than this, a panel at full width leaves no space for the controls.
+const CONTROLS_HEIGHT: f32 = 520.0;
 
 /// Draws the whole window, and adds the requested actions to `actions`.
 pub fn show(
@@ -48,11 +51,23 @@ pub fn show(
         return;
     }
     let bar = Frame::new().fill(ui.visuals().panel_fill).inner_margin(Margin::symmetric(12, 8));
+    let page = model.settings.panel;
+    if model.shows_wide_panel() {
+        if ui.ctx().content_rect().height() >= CONTROLS_HEIGHT {
+            egui::Panel::bottom("controls").frame(bar).show(ui, |ui| {
+                controls::show(ui, model, widgets, actions);
+            });
+        }
+        CentralPanel::default().frame(bar).show(ui, |ui| {
+            side_panel(ui, model, log, history, widgets, actions);
+        });
+        dialogs(ui, model, widgets, actions);
+        return;
+    }
     egui::Panel::top("address").frame(bar).exact_size(48.0).show(ui, |ui| {
         address::show(ui, model, widgets, actions);
     });
     let narrow = ui.ctx().content_rect().width() < NARROW;
-    let page = model.settings.panel;
     if page != Panel::None && !narrow {
         let width = ui.available_width();
         egui::Panel::right("panel")
@@ -80,13 +95,18 @@ pub fn show(
             picture::show(ui, model, widgets, actions);
         }
     });
+    dialogs(ui, model, widgets, actions);
+}
+
+/// The dialogs that are open.
+fn dialogs(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut Vec<Action>) {
     if widgets.key_list {
         key_list(ui, widgets);
     }
     forms::show(ui, model, widgets, actions);
 }
 
-/// The side panel, which has two pages.
+/// The side panel, which has three pages.
 fn side_panel(
     ui: &mut Ui,
     model: &Model,
@@ -95,28 +115,68 @@ fn side_panel(
     widgets: &mut WidgetState,
     actions: &mut Vec<Action>,
 ) {
-    let page = model.settings.panel;
-    ui.horizontal(|ui| {
-        for (tab, name) in [(Panel::Protocol, "Protocol"), (Panel::Statistics, "Statistics")] {
+    let (page, wide) = (model.settings.panel, model.shows_wide_panel());
+    let text_size = model.settings.text_size();
+    style::scale_text(ui, text_size);
+    style::tool_row(ui, |ui| {
+        let tabs = [
+            (Panel::Protocol, "Protocol"),
+            (Panel::Statistics, "Statistics"),
+            (Panel::Packets, "Packets"),
+        ];
+        for (tab, name) in tabs {
             if ui.selectable_label(page == tab, name).clicked() && page != tab {
                 actions.push(Action::TogglePanel(tab));
             }
         }
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            let close = ui.button("\u{d7}");
-            close.widget_info(|| {
-                egui::WidgetInfo::labeled(egui::Role::Button, true, "Close the panel")
-            });
-            if close.on_hover_text("Close the panel").clicked() {
-                actions.push(Action::TogglePanel(page));
+        let smaller = ("A\u{2212}", "Smaller text", "Ctrl+-", Action::ChangeTextSize(-1));
+        let larger = ("A+", "Larger text", "Ctrl++", Action::ChangeTextSize(1));
+        let close = ("\u{d7}", "Close the panel", "", Action::TogglePanel(page));
+        let tools = if wide {
+            let narrow = ("Narrow", "Beside the picture", "W or Esc", Action::ToggleWide);
+            vec![smaller, larger, narrow, close]
+        } else {
+            // Beside the picture there is little space.
+            vec![("Wide", "Panel at full width", "W", Action::ToggleWide), close]
+        };
+        for (text, name, key, action) in tools {
+            let button = ui.button(text);
+            button.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name));
+            let tip = if key.is_empty() { name.to_owned() } else { format!("{name}  {key}") };
+            if button.on_hover_text(tip).clicked() {
+                actions.push(action);
             }
-        });
+        }
     });
+    if wide {
+        messages(ui, model, actions);
+    }
     ui.separator();
     match page {
         Panel::Protocol => protocol::show(ui, model, log, widgets, actions),
         Panel::Statistics => statistics::show(ui, model, history, widgets, actions),
+        Panel::Packets => packet_list::show(ui, model, widgets, actions),
         Panel::None => {}
+    }
+}
+
+/// The failure and the message that are otherwise shown in place of the picture.
+fn messages(ui: &mut Ui, model: &Model, actions: &mut Vec<Action>) {
+    let dark = ui.visuals().dark_mode;
+    if let Some(failure) = &model.failure {
+        let text = format!("{} {}", failure.title, failure.detail);
+        ui.add(egui::Label::new(RichText::new(text).color(style::warning(dark))).wrap());
+    }
+    if let Some(banner) = &model.banner {
+        ui.horizontal_wrapped(|ui| {
+            ui.add(egui::Label::new(RichText::new(&banner.text).strong()).wrap());
+            let close = ("Close", Action::DismissBanner);
+            for (name, action) in banner.offers.iter().chain([&close]) {
+                if ui.button(*name).clicked() {
+                    actions.push(action.clone());
+                }
+            }
+        });
     }
 }
 
@@ -128,7 +188,7 @@ fn key_list(ui: &mut Ui, widgets: &mut WidgetState) {
         let max_height = (ui.ctx().content_rect().height() - 140.0).max(160.0);
         egui::ScrollArea::vertical().max_height(max_height).show(ui, |ui| {
             egui::Grid::new("keys").num_columns(2).spacing([24.0, 4.0]).show(ui, |ui| {
-                for binding in keys::BINDINGS.iter().filter(|it| it.name != "=") {
+                for binding in keys::BINDINGS.iter().filter(|it| !it.name.ends_with('=')) {
                     ui.label(RichText::new(binding.name).monospace());
                     ui.label(binding.description);
                     ui.end_row();

@@ -23,7 +23,7 @@ pub use lab_depacketizer::{LabDepacketizer, MAX_REASSEMBLED, PacketDetector, Rec
 pub use lab_packetizer::{LabPacketizer, MAX_LAB_FRAME};
 pub use reorder_buffer::PacketCounts;
 pub use rtcp::SenderReport;
-pub use sequence_counter::SequenceCounter;
+pub use sequence_counter::{PacketOrder, SequenceCounter};
 pub use timestamp::{Timestamp, VIDEO_CLOCK_RATE};
 
 /// The payload type of JPEG (RFC 3551 table 5).

@@ -10,6 +10,21 @@ const MAX_DROPOUT: u64 = 3000;
 /// The latest sequence numbers that are remembered, to tell late packets from repeated ones.
 const WINDOW: u64 = 1024;
 
+/// What the sequence number of a packet says about it and about those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PacketOrder {
+    /// The next number, or the first of a numbering.
+    Next,
+    /// So many numbers were left out. Their packets are lost, unless they arrive later.
+    AfterGap(u64),
+    /// A number that had been left out.
+    Late,
+    /// A number that has arrived before.
+    Repeated,
+    /// Not counted: from before the first expected packet, or from another numbering.
+    Foreign,
+}
+
 /// Counts received, lost, repeated and late packets, as RFC 3550 appendix A.3 does: the packets that
 /// were expected, by the first and the highest sequence number, less those that were received.
 ///
@@ -62,7 +77,7 @@ impl SequenceCounter {
     }
 
     /// Counts a packet. Packets before the first expected one are ignored.
-    pub fn push(&mut self, number: u16) {
+    pub fn push(&mut self, number: u16) -> PacketOrder {
         let Some(start) = self.start else {
             self.start_at(number);
             return self.push(number);
@@ -70,7 +85,9 @@ impl SequenceCounter {
         // The distance from the highest number, -32 768 to 32 767; 1 is the next packet.
         let highest = self.end.wrapping_sub(1);
         let distance = number.wrapping_sub(low_16_bits(highest)).cast_signed();
-        let Some(extended) = highest.checked_add_signed(i64::from(distance)) else { return };
+        let Some(extended) = highest.checked_add_signed(i64::from(distance)) else {
+            return PacketOrder::Foreign;
+        };
         // Far ahead, or too old to be told from a repeated one: a stray number or another numbering.
         if extended > highest + MAX_DROPOUT || extended + WINDOW <= highest {
             if self.restart.replace(number.wrapping_add(1)) == Some(number) {
@@ -78,26 +95,30 @@ impl SequenceCounter {
                 let first = number.wrapping_sub(1);
                 self.restart(Some(first));
                 self.push(first);
-                self.push(number);
+                return self.push(number);
             }
-            return;
+            return PacketOrder::Foreign;
         }
-        if extended >= self.end {
+        let order = if extended >= self.end {
+            let gap = extended - self.end;
             for number in self.end.max(extended.saturating_sub(WINDOW))..=extended {
                 self.set_arrived(number, false);
             }
             self.end = extended + 1;
+            if gap == 0 { PacketOrder::Next } else { PacketOrder::AfterGap(gap) }
         } else if extended < start {
-            return;
+            return PacketOrder::Foreign;
         } else if self.has_arrived(extended) {
             self.repeated += 1;
-            return;
+            return PacketOrder::Repeated;
         } else {
             self.late += 1;
-        }
+            PacketOrder::Late
+        };
         self.restart = None;
         self.set_arrived(extended, true);
         self.received += 1;
+        order
     }
 
     /// The counts until now.
@@ -159,7 +180,9 @@ mod tests {
                     counter.restart(Some(*number));
                     restarts = false;
                 }
-                Some(number) => counter.push(*number),
+                Some(number) => {
+                    counter.push(*number);
+                }
             }
         }
         counter.counts()
@@ -186,6 +209,29 @@ mod tests {
         ];
         for (name, numbers, want) in rows {
             assert_eq!(count(numbers), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_packet_is_told_its_order() {
+        use PacketOrder::{AfterGap, Foreign, Late, Next, Repeated};
+        let mut counter = SequenceCounter::default();
+        counter.restart(Some(65_533));
+        let rows = [
+            (65_534, AfterGap(1)),
+            (65_535, Next),
+            (1, AfterGap(1)),
+            (0, Late),
+            (0, Repeated),
+            (65_532, Foreign),
+            (2, Next),
+            (40_000, Foreign),
+            // The numbering has restarted.
+            (40_001, Next),
+            (40_002, Next),
+        ];
+        for (number, want) in rows {
+            assert_eq!(counter.push(number), want, "{number}");
         }
     }
 

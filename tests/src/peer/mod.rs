@@ -5,6 +5,7 @@ pub mod display;
 pub mod ffmpeg;
 pub mod lab_server;
 pub mod libjpeg;
+pub mod relay;
 pub mod retina;
 pub mod rtsp_client;
 pub mod rtsp_server;
