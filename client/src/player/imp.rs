@@ -5,6 +5,7 @@ use super::border::{self, Border, Borders};
 use super::endless;
 use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind};
+use super::http_movies;
 use super::images;
 use super::progress::Progress;
 use super::recorder::Recorder;
@@ -20,7 +21,7 @@ use gstmjpegfile::movie_position;
 use mjpeg_program::border::{Panicked, guarded};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -167,6 +168,7 @@ impl Player {
             Recorder::watch_decoder(&recorder, &collector, &borders, &element);
             Collector::watch_depayloader(&collector, &borders, &element);
             images::watch(&element, &borders);
+            http_movies::watch(&element, &borders);
             None
         });
         let watch = playbin.bus().and_then(|bus| {
@@ -363,15 +365,21 @@ impl Player {
     /// it, and the result is false.
     fn lower_state(&self, playbin: &gst::Element, state: gst::State) -> bool {
         let (ended, end) = channel();
-        let element = playbin.clone();
+        let (element, is_late) = (playbin.clone(), Arc::new(AtomicBool::new(false)));
+        let of_thread = is_late.clone();
         let lower = move || {
             let _ = guarded("player-close", || element.set_state(state));
+            // Nobody else stops a pipeline that is left behind.
+            if of_thread.load(Ordering::SeqCst) {
+                let _ = guarded("player-close", || element.set_state(gst::State::Null));
+            }
             drop(ended);
         };
         let thread = std::thread::Builder::new().name("player-close".to_owned()).spawn(lower);
         if thread.is_err() {
             let _ = playbin.set_state(state);
         } else if end.recv_timeout(CLOSE_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+            is_late.store(true, Ordering::SeqCst);
             endless::shut_down(playbin);
             if let Some(bus) = playbin.bus() {
                 bus.set_flushing(true);
@@ -493,6 +501,27 @@ impl Player {
         }
     }
 
+    /// Connects again, once, if the server has sent an interim reply, which rtspsrc takes for the reply.
+    fn connects_again(&self) -> bool {
+        let is_interim = self.progress.borrow().replied_interim();
+        let command = self.pending.get().filter(|it| matches!(it, Command::Setup | Command::Play));
+        let Some(command) = command
+            .filter(|_| is_interim && self.collector.expect_interim_replies(self.timeout.get()))
+        else {
+            return false;
+        };
+        tracing::warn!(
+            "the server sends an interim reply before its reply, which GStreamer's rtspsrc does not \
+             expect: connecting again"
+        );
+        self.close();
+        self.progress.borrow_mut().start();
+        let target =
+            if command == Command::Setup { gst::State::Paused } else { gst::State::Playing };
+        self.start(command, target);
+        true
+    }
+
     /// The failure that an error message of the bus reports.
     fn failure_of(&self, message: &gst::message::Error) -> Failure {
         let certificate = self.certificate_errors.get();
@@ -584,11 +613,12 @@ impl Player {
                 self.obj().emit_by_name::<()>("end-of-movie", &[]);
             }
             // rtspsrc warns of a closed connection, then ends the stream as at the movie's end. It
-            // has the same warning for a packet of no bytes, which it ignores.
+            // has the same warning for a packet of no bytes, which it ignores, and before it tries
+            // TCP because no packet has arrived over UDP.
             MessageView::Warning(warning)
                 if warning.error().matches(gst::ResourceError::Read)
                     && self.protocol.get() == Protocol::Rtsp
-                    && !warning.debug().is_some_and(|it| it.contains("Short message received")) =>
+                    && warning.debug().is_some_and(|it| it.contains("closed the connection")) =>
             {
                 let failure = self.progress.borrow().connection_closed();
                 self.fail(&failure);
@@ -602,8 +632,10 @@ impl Player {
                 self.frame_arrived();
             }
             MessageView::Error(error) => {
-                let failure = self.failure_of(error);
-                self.fail(&failure);
+                if !self.connects_again() {
+                    let failure = self.failure_of(error);
+                    self.fail(&failure);
+                }
             }
             _ => {}
         }

@@ -100,7 +100,7 @@ fn set_up_rtsp(
     let (collector, signal_borders) = (collector.clone(), borders.clone());
     borders.on_signal(source, "new-manager", "rtsp-manager", move |values| {
         let manager = values.get(1)?.get::<gst::Element>().ok()?;
-        rtp_filter::watch(&manager, &signal_borders);
+        rtp_filter::watch(&manager, &signal_borders, &collector);
         let (collector, borders) = (collector.clone(), signal_borders.clone());
         signal_borders.on_signal(
             &manager,
