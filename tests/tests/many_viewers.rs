@@ -274,6 +274,26 @@ fn sender_reports_and_timestamps_have_the_same_clock() -> Result<()> {
     server.is_well()
 }
 
+#[test]
+fn a_single_port_is_for_rtp_and_the_next_one_for_rtcp() -> Result<()> {
+    let (_folder, mut server) = serve(20, &["--loop"])?;
+    let url = server.urls[0].clone();
+    let (rtp, rtcp) = sockets()?;
+    let port = rtp.local_addr()?.port();
+    let mut rtsp = RtspClient::connect(server.address()?)?;
+    let transport = format!("Transport: RTP/AVP;unicast;client_port={port}\r\n");
+    let reply = rtsp.request(&format!("SETUP {url}/stream=0"), &transport)?;
+    let agreed = format!("client_port={port}-{};", port + 1);
+    let transport = reply.header("Transport").context("no transport")?;
+    assert!(reply.status == 200 && format!("{transport};").contains(&agreed), "{reply}");
+    assert_eq!(rtsp.request(&format!("PLAY {url}"), &reply.session_line()?)?.status, 200);
+    let mut bytes = [0; 2000];
+    let have = rtp.recv(&mut bytes)?;
+    let (header, _) = RtpHeader::parse(&bytes[..have])?;
+    assert_eq!(report(&rtcp)?.ssrc, header.ssrc);
+    server.is_well()
+}
+
 /// The CNAME in the RTCP description that a viewer of a new server receives.
 fn cname() -> Result<String> {
     let (_folder, mut server) = serve(20, &["--loop"])?;
