@@ -116,13 +116,19 @@ fn a_live_movie_plays_independently_of_its_viewers() -> Result<()> {
     let one = ffmpeg::stream_checksums_of_first(&url, "udp", 40)?;
     let two = beside.join().map_err(|_| anyhow::anyhow!("panicked"))??;
     assert!(one.iter().any(|frame| two.contains(frame)), "no frame in common");
-    // Ranges and rates of a request are ignored.
+    // It has one position and one rate.
     let mut rtsp = RtspClient::connect(server.address()?)?;
     let session = rtsp.set_up(&url, "tcp")?;
-    let headers = format!("{session}Range: npt=3-\r\nScale: 2\r\n");
-    let reply = rtsp.request(&format!("PLAY {url}/"), &headers)?;
-    assert_eq!((reply.status, reply.header("Range")), (200, Some("npt=now-")), "{reply}");
-    assert_eq!(reply.header("Scale"), Some("1.000"), "{reply}");
+    for range in ["npt=3-", "npt=0-5", "npt=now-5", "smpte=0:00:01-"] {
+        let headers = format!("{session}Range: {range}\r\n");
+        assert_eq!(rtsp.request(&format!("PLAY {url}/"), &headers)?.status, 457, "{range}");
+    }
+    for range in ["npt=0-", "npt=0.000-", "npt=now-"] {
+        let headers = format!("{session}Range: {range}\r\nScale: 2\r\n");
+        let reply = rtsp.request(&format!("PLAY {url}/"), &headers)?;
+        assert_eq!((reply.status, reply.header("Range")), (200, Some("npt=now-")), "{reply}");
+        assert_eq!(reply.header("Scale"), Some("1.000"), "{reply}");
+    }
     server.is_well()
 }
 

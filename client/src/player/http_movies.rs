@@ -7,13 +7,11 @@
 
 use super::Borders;
 use gst::prelude::*;
+use gstmjpegfile::movie::MovieForm;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How each JPEG image starts: SOI, and the next marker.
-const JPEG_START: &[u8] = &[0xff, 0xd8, 0xff];
-
-/// How a part of a recorded multipart stream starts.
-const PART_START: &[u8] = b"--";
+/// In the header of a part that is an image.
+const IMAGE_TYPE: &[u8] = b"image/";
 
 /// In the first image of a picture with previews (CIPA DC-007).
 const PREVIEWS: &[u8] = b"MPF\0";
@@ -61,10 +59,13 @@ fn is_movie(bytes: &[u8], pad: &gst::Pad) -> bool {
 /// a camera; others play it without delay.
 fn starts_movie(uri: &str, bytes: &[u8], has_length: bool) -> bool {
     let is_http = uri.starts_with("http://") || uri.starts_with("https://");
-    let is_picture =
-        bytes.windows(PREVIEWS.len()).any(|part| part == PREVIEWS) || has_extension_of_picture(uri);
-    let is_part = bytes.trim_ascii_start().starts_with(PART_START) && has_length;
-    is_http && (is_part || bytes.starts_with(JPEG_START) && !is_picture)
+    let has = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+    is_http
+        && match MovieForm::of(bytes) {
+            MovieForm::Images => !has(PREVIEWS) && !has_extension_of_picture(uri),
+            MovieForm::Multipart => has_length && has(IMAGE_TYPE),
+            MovieForm::Records => false,
+        }
 }
 
 fn has_extension_of_picture(uri: &str) -> bool {
@@ -83,7 +84,7 @@ mod tests {
         let image = b"\xff\xd8\xff\xe0\0\x10JFIF";
         let previews = b"\xff\xd8\xff\xe2\0\x06MPF\0";
         let part = b"\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n";
-        let rows: [(&str, &[u8], bool, bool); 11] = [
+        let rows: [(&str, &[u8], bool, bool); 12] = [
             ("http://h/movie.mjpeg", image, true, true),
             ("https://h/movie", image, false, true),
             ("http://h/movie.mjpeg?x=a.jpg", image, true, true),
@@ -92,6 +93,7 @@ mod tests {
             ("http://h/photo", previews, true, false),
             ("http://h/movie.mjpeg", part, true, true),
             ("http://h/camera", part, false, false),
+            ("http://h/script.sql", b"-- no movie", true, false),
             ("http://h/movie.mjpeg", b"06014\xff\xd8\xff", true, false),
             ("http://h/movie.mp4", b"\0\0\0\x20ftyp", true, false),
             ("file:///movie.mjpeg", image, true, false),
