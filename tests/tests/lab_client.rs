@@ -466,7 +466,7 @@ fn a_size_that_changes_renews_the_caps() -> Result<()> {
         Some((caps.get::<i32>("width").ok()?, caps.get::<i32>("height").ok()?))
     };
     let got: Vec<_> = pipeline.samples()?.iter().filter_map(size).collect();
-    assert_eq!(got, sizes.map(|(width, height)| (width as i32, height as i32)));
+    assert_eq!(got, sizes.map(|(width, height)| (width.cast_signed(), height.cast_signed())));
     Ok(())
 }
 

@@ -56,7 +56,7 @@ impl InState {
         let reply = self.request(request)?;
         assert!(reply.starts_with("RTSP/1.0 200 OK\n"), "{request}: {reply}");
         let session = reply.split("Session: ").nth(1).context("no session")?;
-        self.session = session.split('\n').next().unwrap_or_default().to_owned();
+        session.split('\n').next().unwrap_or_default().clone_into(&mut self.session);
         Ok(())
     }
 

@@ -531,8 +531,11 @@ fn mutated_images_arrive_as_libjpeg_shows_them() -> Result<()> {
     Ok(())
 }
 
-/// The caps and samples of each frame of a movie after [`CHAIN`].
-fn decoded(movie: &Path, frames: usize) -> Result<Vec<Option<(gst::Caps, Vec<u8>)>>> {
+/// The caps and the samples of a decoded frame.
+type Decoded = (gst::Caps, Vec<u8>);
+
+/// The frames of a movie after [`CHAIN`].
+fn decoded(movie: &Path, frames: usize) -> Result<Vec<Option<Decoded>>> {
     let pipeline = TestPipeline::launch(&format!(
         "mjpegfilesrc location={} ! {CHAIN} ! appsink name=out sync=false",
         movie.display()

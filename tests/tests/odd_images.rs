@@ -12,6 +12,7 @@ use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, djpeg_despite_warnings, psnr};
 use mjpeg_rtsp_tests::programs::{Server, program, run};
 use mjpeg_rtsp_tests::{broken, programs::headless};
+use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -100,6 +101,10 @@ fn bodies(image: &[u8], marker: u8) -> Result<Vec<Vec<u8>>> {
     Ok(found.map(|segment| segment.body.to_vec()).collect())
 }
 
+fn row(name: &'static str, image: Vec<u8>, is_writable: bool) -> Row {
+    Row { name, image, arrives: Luma, problem: None, is_writable }
+}
+
 fn rows(folder: &Folder) -> Result<Vec<Row>> {
     let picture = Picture::made(SIZE.0, SIZE.1);
     let coded = |arguments: &[&str]| cjpeg(&picture, arguments);
@@ -110,8 +115,6 @@ fn rows(folder: &Folder) -> Result<Vec<Row>> {
     let progressive_restarts = coded(&["-sample", "2x2", "-progressive", "-restart", "5B"])?;
     let (dqt, sof, dht, sos) = (0xdb, 0xc0, 0xc4, 0xda);
     let comment = segment(0xfe, b"text \xff\xd9\xff\xda");
-    let row =
-        |name, image, is_writable| Row { name, image, arrives: Luma, problem: None, is_writable };
     let similar = |name, image| Row { arrives: Similar, ..row(name, image, true) };
     let stray = |name, image: Vec<u8>, at: usize| Row {
         problem: Some(("stray bytes between the segments of the image at byte", at)),
@@ -170,39 +173,47 @@ fn rows(folder: &Folder) -> Result<Vec<Row>> {
         Encoder::new(&mut image, 95).encode(&pixels, 64, 48, kind)?;
         rows.push(similar(name, image));
     }
-    let scaled =
-        |values: u32| (0..64).map(|at| format!("{} ", values + at / 5)).collect::<String>();
-    let tables = folder.file("tables", [scaled(4), scaled(6), scaled(9)].concat().as_bytes())?;
+    let scaled = |first: u32| (0..64).map(move |at| (first + at / 5).to_string() + " ");
+    let tables: String = scaled(4).chain(scaled(6)).chain(scaled(9)).collect();
+    let tables = folder.file("tables", tables.as_bytes())?;
     let tables = tables.to_string_lossy();
     let image = coded(&["-sample", "2x2", "-qtables", &tables, "-qslots", "0,1,2"])?;
     rows.push(row("Cr has its own table", image, true));
     let mut extended = good.clone();
     extended[position(&good, sof)? + 1] = 0xc1;
     rows.push(row("extended", extended, true));
+    rows.extend(carried(&good)?);
+    Ok(rows)
+}
+
+/// Images that RTP/JPEG carries as they are, in unusual forms.
+fn carried(good: &[u8]) -> Result<Vec<Row>> {
+    let (dqt, dht) = (0xdb, 0xc4);
+    let mut rows = Vec::new();
     // Those that RTP/JPEG carries.
-    rows.push(row("no DHT", with_segments(&good, dht, &[])?, true));
-    let quantization = bodies(&good, dqt)?;
+    rows.push(row("no DHT", with_segments(good, dht, &[])?, true));
+    let quantization = bodies(good, dqt)?;
     let segments =
         |bodies: &[Vec<u8>]| bodies.iter().map(|it| segment(dqt, it)).collect::<Vec<_>>();
     for (name, more) in [("three DQT", &[2][..]), ("four DQT", &[2, 3])] {
         let unused = more.iter().map(|table| [&[*table][..], &[9; 64]].concat());
         let all: Vec<_> = quantization.iter().cloned().chain(unused).collect();
-        rows.push(row(name, with_segments(&good, dqt, &segments(&all))?, true));
+        rows.push(row(name, with_segments(good, dqt, &segments(&all))?, true));
     }
-    let image = with_segments(&good, dqt, &segments(&[quantization.concat()]))?;
+    let image = with_segments(good, dqt, &segments(&[quantization.concat()]))?;
     rows.push(row("two tables in one DQT", image, true));
     let application: Vec<u8> =
         (0xe0..=0xef).flat_map(|it| segment(it, b"\xff\xd8\xff\xda?")).collect();
-    rows.push(row("APP0 to APP15", before(&good, dqt, &application)?, true));
+    rows.push(row("APP0 to APP15", before(good, dqt, &application)?, true));
     let thumbnail = cjpeg(&Picture::made(16, 16), &[])?;
     let exif = segment(0xe1, &[b"Exif\0\0", &thumbnail[..]].concat());
-    rows.push(row("a thumbnail", before(&good, dqt, &exif)?, true));
-    rows.push(row("DRI 0", before(&good, dqt, &segment(0xdd, &[0, 0]))?, true));
+    rows.push(row("a thumbnail", before(good, dqt, &exif)?, true));
+    rows.push(row("DRI 0", before(good, dqt, &segment(0xdd, &[0, 0]))?, true));
     let end = good.len();
     let other = cjpeg(&Picture::made(80, 48).part(16, 64), &["-sample", "2x2"])?;
     rows.push(Row {
         problem: Some(("another image follows at byte", end)),
-        ..row("two images", [&good[..], &other].concat(), true)
+        ..row("two images", [good, &other].concat(), true)
     });
     rows.push(Row { problem: Some(NO_END), ..row("no EOI", good[..end - 2].to_vec(), false) });
     Ok(rows)
@@ -283,7 +294,7 @@ fn check_tools(folder: &Folder, movie: &Path, rows: &[Row]) -> Result<()> {
         assert_eq!(writable(&row.image).is_ok(), row.is_writable, "{}", row.name);
         if let Some((text, at)) = row.problem {
             let place = if at == usize::MAX { String::new() } else { format!(" {}", start + at) };
-            problems += &format!("frame {number}, byte {start}: {text}{place}\n");
+            writeln!(problems, "frame {number}, byte {start}: {text}{place}")?;
         }
     }
     let done = run(program("mjpeg-movie")?.arg("check").arg(movie), LIMIT)?;

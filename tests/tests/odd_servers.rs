@@ -340,7 +340,7 @@ fn what_a_server_sends_without_an_end_takes_a_limited_memory() -> Result<()> {
                 mjpeg_rtsp_tests::pace(Duration::from_millis(500));
                 let head = request.reply("200 OK", "Content-Length: 2000000000\r\n", "");
                 stream.write_all(&head)?;
-                flood(stream, &[b'x'; 100_000])
+                flood(stream, &vec![b'x'; 100_000])
             }
             "PLAY" => {
                 stream.write_all(&request.answer())?;

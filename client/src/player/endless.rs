@@ -34,7 +34,7 @@ const MAX_GROWTH: u64 = 512 << 20;
 /// The most bytes that a server may send besides packets until its next reply is complete, or in a minute:
 /// replies to keep-alive requests are not seen here. Replies have a few hundred bytes.
 const MAX_REPLY: u64 = 8 << 20;
-const SPAN: Duration = Duration::from_secs(60);
+const SPAN: Duration = Duration::from_mins(1);
 
 /// Watches the memory and the connections during the sessions of a player.
 pub(super) fn watch(player: &Player) {
@@ -90,7 +90,7 @@ fn check_replies(player: &Player, received: &mut Received) -> glib::ControlFlow 
     let progress =
         Progress { replies: collector.replies(), packets: collector.interleaved_bytes() };
     // A record of TLS with a small packet may be twice as long.
-    let allowance = if url.starts_with("rtsps") { 1 } else { 0 };
+    let allowance = u64::from(url.starts_with("rtsps"));
     if received.is_too_much(counts.into_iter(), progress, allowance, Instant::now()) {
         *received = Received::default();
         let limit = MAX_REPLY >> 20;

@@ -631,11 +631,9 @@ impl Player {
             {
                 self.frame_arrived();
             }
-            MessageView::Error(error) => {
-                if !self.connects_again() {
-                    let failure = self.failure_of(error);
-                    self.fail(&failure);
-                }
+            MessageView::Error(error) if !self.connects_again() => {
+                let failure = self.failure_of(error);
+                self.fail(&failure);
             }
             _ => {}
         }
