@@ -22,7 +22,8 @@ Examples:
 A movie is a file of records: five ASCII digits, then one JPEG image of that many bytes. Files of JPEG
 images without lengths and recorded multipart streams are read as well; repair converts them.
 
-Exit codes: 0 success (check: no problem found); 1 failure (check: problems found); 2 wrong usage";
+Exit codes: 0 success (check: no problem found); 1 failure (check: problems found; make and repair: a
+picture was left out, although OUT is written); 2 wrong usage";
 
 /// Makes, describes, checks and repairs length-prefixed MJPEG movies, and extracts their frames.
 #[derive(Debug, Parser)]
@@ -123,7 +124,8 @@ pub struct Check {
 ///
 /// Searches for JPEG images and ignores the stored lengths, so it also finds images after a wrong
 /// length, several images under one length, and images stored without lengths. Truncated and damaged
-/// images are left out; a missing end marker (FF D9) is added. OUT appears only when it is complete.
+/// images are left out, and the exit code is then 1; a missing end marker (FF D9) is added. OUT appears
+/// only when it is complete.
 #[derive(Debug, Args)]
 pub struct Repair {
     /// The broken movie, or a file of JPEG images one after another

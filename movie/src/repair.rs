@@ -80,9 +80,11 @@ pub fn run(arguments: &Repair) -> Result<ExitCode> {
     }
     repairer.report_rest();
     let summary = repairer.summary();
+    let is_whole = repairer.left_out == 0;
     repairer.output.finish()?;
     say(&format!("{out}: {summary}"));
-    Ok(ExitCode::SUCCESS)
+    // What is lost is a failure, although the movie is written.
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Encodes an image in fewer bytes than a frame may have: at a lower quality, then in a smaller size.

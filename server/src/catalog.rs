@@ -342,7 +342,16 @@ mod tests {
         for name in ["A.MJPG", "sub/ü 1.mjpeg", "notes.txt"] {
             std::fs::write(folder.path().join(name), b"").unwrap();
         }
-        std::os::unix::fs::symlink("/etc", folder.path().join("out.mjpeg")).unwrap();
+        // Links to a folder, to a file elsewhere and here, to nothing, and to itself.
+        for (name, target) in [
+            ("out.mjpeg", "/etc"),
+            ("file.mjpeg", "/etc/hostname"),
+            ("here.mjpeg", "A.MJPG"),
+            ("dangling.mjpeg", "none"),
+            ("loop.mjpeg", "loop.mjpeg"),
+        ] {
+            std::os::unix::fs::symlink(target, folder.path().join(name)).unwrap();
+        }
         let catalog = Catalog::scan(&[folder.path().to_owned()]).unwrap();
         let urls: Vec<_> = catalog.mounts().map(|mount| mount.encoded()).collect();
         assert_eq!(urls, ["/A.MJPG", "/sub/%C3%BC%201.mjpeg"]);

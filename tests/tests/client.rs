@@ -9,6 +9,7 @@ use mjpeg_rtsp_tests::programs::{
     Guard, Server, Terminal, headless, program, run, serve, serve_as, target_folder,
 };
 use mjpeg_rtsp_tests::wait_until;
+use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
@@ -30,6 +31,22 @@ fn it_counts_what_it_shows_over_every_transport() -> Result<()> {
     }
     let (code, summary, stderr) = headless(&["--frames", "1000", &server.urls[0]])?;
     assert_eq!((code, &summary["frames"]), (Some(0), &40.into()), "the end comes first: {stderr}");
+    server.is_well()
+}
+
+/// What a server sends besides packets is limited; packets are not.
+#[test]
+fn it_plays_many_megabytes_in_the_connection() -> Result<()> {
+    let image = cjpeg(&Picture::made(640, 480), &["-sample", "2x2", "-quality", "90"])?;
+    let images = vec![image; 300];
+    let bytes = movies::movie(&images)?.len();
+    assert!(bytes > 12 << 20, "{bytes}");
+    let (_folder, mut server) = serve_as("movie.mjpeg", &images, &["--framerate", "100"])?;
+    for transport in ["tcp", "http"] {
+        let (code, summary, stderr) = headless(&["--transport", transport, &server.urls[0]])?;
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{transport}");
+        assert!(summary["received"].as_u64() > Some(9000), "{transport}: {summary}");
+    }
     server.is_well()
 }
 
@@ -68,7 +85,7 @@ fn it_saves_each_frame_as_png() -> Result<()> {
 }
 
 /// The frames that the client saves of a source, as PNG files.
-fn saved(source: &str, options: &[&str]) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn saved(source: &str, options: &[&str]) -> Result<Vec<Vec<u8>>> {
     let folder = Folder::new()?;
     let path = folder.path().to_string_lossy();
     let (code, _, stderr) = headless(&[options, &["--save", &path, source]].concat())?;
@@ -127,6 +144,7 @@ fn failures_are_one_line_and_exit_code_1() -> Result<()> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         format!("rtsp://{port}/movie.mjpeg")
     };
+    let secret = closed.replace("rtsp://", "rtsp://admin:secret@");
     let none = format!("{}.none", server.urls[0]);
     // It accepts connections and answers no request.
     let silent = TcpListener::bind("127.0.0.1:0")?;
@@ -150,6 +168,11 @@ fn failures_are_one_line_and_exit_code_1() -> Result<()> {
     let rows = [
         (
             closed,
+            "SERVER refuses the connection: no server listens on this port. Start the server, or use \
+             its port; common ones are 554 and 8554",
+        ),
+        (
+            secret,
             "SERVER refuses the connection: no server listens on this port. Start the server, or use \
              its port; common ones are 554 and 8554",
         ),
@@ -184,7 +207,8 @@ fn failures_are_one_line_and_exit_code_1() -> Result<()> {
         let (code, summary, stderr) = headless(&["--timeout", "2", "--transport", "tcp", &url])?;
         assert!(started.elapsed() < Duration::from_secs(5), "{url}: {:?}", started.elapsed());
         assert_eq!((code, &summary["frames"]), (Some(1), &0.into()), "{stderr}");
-        let server = url.split('/').nth(2).context("no server")?;
+        let server = url.split('/').nth(2).and_then(|it| it.rsplit('@').next());
+        let (server, url) = (server.context("no server")?, url.replace(":secret@", ":***@"));
         assert_eq!(
             without_reason(&stderr),
             format!("ERROR {url}: {}\n", want.replace("SERVER", server))
@@ -285,6 +309,124 @@ fn a_slow_server_does_not_extend_the_timeout() -> Result<()> {
     Ok(())
 }
 
+/// A listener whose queue is full: the system drops further connections.
+fn full_listener() -> Result<(Socket, Vec<Socket>, std::net::SocketAddr)> {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    listener.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    listener.listen(0)?;
+    let address = listener.local_addr()?.as_socket().context("no address")?;
+    let waiting = (0..8).map(|_| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        // Those that fit are connected, the others are not.
+        let _ = socket.connect(&address.into());
+        Ok(socket)
+    });
+    let waiting = waiting.collect::<std::io::Result<Vec<_>>>()?;
+    Ok((listener, waiting, address))
+}
+
+#[test]
+fn every_wait_ends_in_time() -> Result<()> {
+    let silent_listener = TcpListener::bind("127.0.0.1:0")?;
+    let accepting = silent_listener.local_addr()?;
+    std::thread::spawn(move || {
+        // Keeps the connections.
+        silent_listener.incoming().collect::<Vec<_>>()
+    });
+    let (_listener, _waiting, full) = full_listener()?;
+    // The body of a reply, byte by byte.
+    let body = RtspServer::start(|request, stream| {
+        if request.method != "DESCRIBE" {
+            return stream.write_all(&request.answer());
+        }
+        stream.write_all(&request.reply(
+            "200 OK",
+            "Content-Type: application/sdp\r\nContent-Length: 100000\r\n",
+            "",
+        ))?;
+        loop {
+            stream.write_all(b"x")?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    })?;
+    let mute = RtspServer::start(|request, stream| stream.write_all(&request.answer()))?;
+    // A lab server whose reply never ends.
+    let lab = TcpListener::bind("127.0.0.1:0")?;
+    let drip = lab.local_addr()?;
+    std::thread::spawn(move || {
+        for stream in lab.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut stream = stream;
+                let _ = stream.write_all(b"RTSP/1.0 200 OK\r\nX: ");
+                while stream.write_all(b"x").is_ok() {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+        }
+    });
+    let no_answer = "SERVER does not answer within 2 s: check the address; the host may be off, or a firewall may \
+         drop the connection";
+    // Address, transport, and the message.
+    let rows = [
+        (format!("rtsp://{full}/m"), "tcp", no_answer),
+        (
+            format!("rtsps://{accepting}/m"),
+            "tcp",
+            "SERVER accepts the connection, but does not answer with TLS: it may expect plain RTSP. Use \
+             rtsp:// instead of rtsps://",
+        ),
+        (
+            format!("rtsp://{accepting}/m"),
+            "http",
+            "SERVER does not support RTSP through HTTP: use --transport auto, or the port for HTTP",
+        ),
+        (
+            format!("rtsp://{}/m", body.address()),
+            "tcp",
+            "SERVER does not reply to DESCRIBE within 2 s: the server may be busy or slow (--timeout), or \
+             another program than an RTSP server may listen on this port",
+        ),
+        (format!("rtsp://{}/m", mute.address()), "tcp", "no new frame within 2 s"),
+        (
+            format!("labrtsp://{full}/m"),
+            "auto",
+            "cannot connect to SERVER: connection timed out; is the server running there?",
+        ),
+        (
+            format!("labrtsp://{accepting}/m"),
+            "auto",
+            "the server does not reply to SETUP within 2 s: it may not have the movie \"m\" (the \
+             textbook's server does not reply then), or it may not speak the lab's dialect",
+        ),
+        (format!("labrtsp://{drip}/m"), "auto", "no new frame within 2 s"),
+    ];
+    std::thread::scope(|scope| {
+        let all: Vec<_> = rows
+            .iter()
+            .map(|(url, transport, want)| {
+                scope.spawn(move || -> Result<String> {
+                    let started = Instant::now();
+                    let (code, _, stderr) =
+                        headless(&["--timeout", "2", "--transport", transport, url])?;
+                    let elapsed = started.elapsed();
+                    assert!(elapsed < Duration::from_secs(6), "{url}: {elapsed:?}: {stderr}");
+                    assert_eq!(code, Some(1), "{url}: {stderr}");
+                    let server = url.split('/').nth(2).context("no server")?;
+                    let want = format!("ERROR {url}: {}\n", want.replace("SERVER", server));
+                    Ok(if stderr == want { String::new() } else { format!("{stderr}{want}") })
+                })
+            })
+            .collect();
+        let mut wrong = String::new();
+        for one in all {
+            wrong += &one.join().map_err(|_| anyhow::anyhow!("panicked"))??;
+        }
+        assert_eq!(wrong, "");
+        Ok(())
+    })
+}
+
 #[test]
 fn a_password_is_blanked_in_every_output() -> Result<()> {
     let server = RtspServer::start(|request, stream| {
@@ -306,6 +448,35 @@ fn a_password_is_blanked_in_every_output() -> Result<()> {
         assert!(!stderr.contains(['\x1b', '\x07']), "{stderr:?}");
         let hint = "Write @ in a password as %40";
         assert_eq!(stderr.contains(hint), credentials.contains('@'), "{stderr}");
+    }
+    Ok(())
+}
+
+#[test]
+fn users_and_passwords_are_sent_as_they_are_meant() -> Result<()> {
+    // What stands in the address, and in base64 what must be sent (RFC 7617).
+    let rows = [
+        ("user:pass", "dXNlcjpwYXNz"),
+        ("user:p@ss", "dXNlcjpwQHNz"),
+        ("user:p%40ss", "dXNlcjpwQHNz"),
+        ("user", "dXNlcjo="),
+    ];
+    for (credentials, want) in rows {
+        let authorization = format!("Authorization: Basic {want}\r\n");
+        let server = RtspServer::start(move |request, stream| {
+            let is_user = request.text.contains(&authorization) || request.method == "OPTIONS";
+            let challenge = "WWW-Authenticate: Basic realm=\"x\"\r\n";
+            stream.write_all(&match request.method.as_str() {
+                _ if !is_user => request.reply("401 Unauthorized", challenge, ""),
+                // The session was opened: that is enough.
+                "SETUP" => request.reply("404 Not Found", "", ""),
+                _ => request.answer(),
+            })
+        })?;
+        let url = format!("rtsp://{credentials}@{}/movie.mjpeg", server.address());
+        let (code, _, stderr) = headless(&["--timeout", "5", "--transport", "tcp", &url])?;
+        assert!(code == Some(1) && stderr.contains("404"), "{credentials}: {stderr}");
+        assert!(server.methods().contains(&"SETUP".to_owned()), "{credentials}: {stderr}");
     }
     Ok(())
 }

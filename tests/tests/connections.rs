@@ -319,6 +319,18 @@ fn a_session_plays_one_movie() -> Result<()> {
     assert_eq!(rtsp.request(&format!("SETUP {b}/stream=0"), &setup)?.status, 459);
     assert_eq!(rtsp.request(&format!("SETUP {a}/stream=0"), &setup)?.status, 455);
     assert_eq!(rtsp.request(&format!("PLAY {b}"), &session)?.status, 459);
+    // Each URL that DESCRIBE accepts.
+    for other in [
+        a.replace("/a.", "/A."),
+        a.replace(".mjpeg", ""),
+        a.replace("/a.", "/%61."),
+        format!("{a}?x=1"),
+    ] {
+        for method in ["DESCRIBE", "PLAY", "PAUSE"] {
+            let reply = rtsp.request(&format!("{method} {other}"), &session)?;
+            assert_eq!(reply.status, 200, "{method} {other}");
+        }
+    }
     // The only stream's URL is as good as the movie's (RFC 2326 section 14.3).
     for method in ["PLAY", "PAUSE", "PLAY", "TEARDOWN"] {
         assert_eq!(

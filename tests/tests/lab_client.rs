@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Our client and `labrtspsrc` against lab servers as students write them.
 
+use crate::client::saved;
 use anyhow::{Context, Result, ensure};
 use gst::prelude::*;
 use mjpeg_rtsp_client::player::{Options, Player, State};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::lab_server::{Behaviour, LabServer, Packets, Replies, Requests};
-use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, djpeg};
+use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, djpeg, images_for_jpegdec, psnr};
 use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes, pts};
 use mjpeg_rtsp_tests::programs::{
     Guard, Server, Terminal, headless, normalized, program, run, serve, target_folder,
@@ -25,6 +26,8 @@ const TEXTBOOK: Behaviour = Behaviour::TEXTBOOK;
 /// What `labrtspsrc` receives of a movie, up to its end, and what it posts on the bus.
 struct Played {
     frames: Vec<Vec<u8>>,
+    /// As it is known at the first frame.
+    duration: Option<gst::ClockTime>,
     /// Name and text of its element messages.
     messages: Vec<(String, String)>,
     stats: gst::Structure,
@@ -37,7 +40,10 @@ fn play(server: &LabServer, timeout_ms: u32) -> Result<Played> {
         server.address()
     ))?;
     pipeline.play()?;
-    let frames = pipeline.samples()?.iter().map(bytes).collect::<Result<_>>()?;
+    let first = pipeline.sample()?;
+    let duration = pipeline.pipeline().query_duration::<gst::ClockTime>();
+    let rest = pipeline.samples()?;
+    let frames = std::iter::once(&first).chain(&rest).map(bytes).collect::<Result<_>>()?;
     pipeline.wait_for_end()?;
     let texts = |message: &gst::Message| {
         let structure = message.structure()?;
@@ -48,7 +54,7 @@ fn play(server: &LabServer, timeout_ms: u32) -> Result<Played> {
     let messages = messages.iter().filter(|it| it.type_() == gst::MessageType::Element);
     let messages = messages.filter_map(texts).collect();
     let stats = pipeline.element::<gst::Element>("src")?.property("stats");
-    Ok(Played { frames, messages, stats })
+    Ok(Played { frames, duration, messages, stats })
 }
 
 #[test]
@@ -118,6 +124,16 @@ fn every_kind_of_server_is_played_byte_for_byte() -> Result<()> {
 #[test]
 fn images_that_jpegdec_cannot_show_are_converted() -> Result<()> {
     let picture = Picture::made(64, 48);
+    // CMYK, RGB and odd sampling factors, in our client.
+    for (name, image, want) in images_for_jpegdec()? {
+        let server = LabServer::start(TEXTBOOK, vec![image; 5])?;
+        let url = format!("labrtsp://{}/movie.Mjpeg", server.address());
+        let frames = saved(&url, &["--timeout", "2"])?;
+        assert_eq!(frames.len(), 5, "{name}");
+        let shown = Picture::from_png(&frames[0])?;
+        let (luma, all) = (psnr(&shown.luma(), &want.luma()), psnr(&shown, &want));
+        assert!(luma > 33.0 && all > 25.0, "{name}: luma {luma:.1} dB, all {all:.1} dB");
+    }
     let luma = &["-grayscale"];
     for arguments in [&["-sample", "1x2,1x2,1x2"][..], &["-grayscale", "-sample", "2x2"]] {
         let image = cjpeg(&picture, arguments)?;
@@ -155,6 +171,10 @@ fn check(
     assert_eq!(number("lost"), missing, "{name}: {:?}", played.stats);
     let repeated = if behaviour.packets == Packets::Twice { images.len() } else { 0 };
     assert_eq!(number("repeated"), u64::try_from(repeated)?, "{name}");
+    let states_number =
+        matches!(behaviour.replies, Replies::TotalFrames | Replies::Frames | Replies::TotalFrame);
+    let duration = gst::ClockTime::from_mseconds(50 * u64::try_from(images.len())?);
+    assert_eq!(played.duration, states_number.then_some(duration), "{name}");
     // The requests have the form that the server understands.
     let last = requests.last().context("no request")?;
     let matches = match behaviour.requests {
@@ -400,6 +420,54 @@ fn each_failure_is_one_line_and_exit_code_1() -> Result<()> {
         }
         Ok(())
     })
+}
+
+#[test]
+fn a_frame_that_is_cut_off_is_shown_as_far_as_it_arrives() -> Result<()> {
+    // Coded in a way that our server does not decode, so that it cannot make it smaller.
+    let picture = Picture::made(640, 480);
+    let coded = |quality: u8| {
+        cjpeg(&picture, &["-arithmetic", "-sample", "1x1", "-quality", &quality.to_string()])
+    };
+    let images = (80..100).map(coded).collect::<Result<Vec<_>>>()?;
+    let image = images.into_iter().find(|image| image.len() > 80_000).context("no image")?;
+    assert!(image.len() < 99_999, "{}", image.len());
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&vec![image.clone(); 3])?)?;
+    let mut server = Server::start([movie], 1)?;
+    // One, since PNG files of this size take seconds in a build without optimisation.
+    let url = server.urls[0].replace("rtsp://", "labrtsp://");
+    let frames = saved(&url, &["--frames", "1", "--timeout", "30"])?;
+    assert_eq!(frames.len(), 1);
+    let want = djpeg(&image, &[])?.corner(640, 300);
+    for frame in &frames {
+        let shown = Picture::from_png(frame)?;
+        assert_eq!((shown.width, shown.height), (640, 480));
+        let shown = shown.corner(640, 300);
+        let (luma, all) = (psnr(&shown.luma(), &want.luma()), psnr(&shown, &want));
+        assert!(luma > 33.0 && all > 25.0, "luma {luma:.1} dB, all {all:.1} dB");
+    }
+    server.is_well()
+}
+
+#[test]
+fn a_size_that_changes_renews_the_caps() -> Result<()> {
+    let sizes = [(64, 48), (64, 48), (48, 64), (32, 16)];
+    let image = |(width, height)| cjpeg(&Picture::made(width, height), &["-sample", "2x2"]);
+    let images = sizes.into_iter().map(image).collect::<Result<Vec<_>>>()?;
+    let server = LabServer::start(TEXTBOOK, images)?;
+    let pipeline = TestPipeline::launch(&format!(
+        "labrtspsrc location=labrtsp://{}/movie.Mjpeg timeout=1500 ! appsink name=out sync=false",
+        server.address()
+    ))?;
+    pipeline.play()?;
+    let size = |sample: &gst::Sample| {
+        let caps = sample.caps()?.structure(0)?.to_owned();
+        Some((caps.get::<i32>("width").ok()?, caps.get::<i32>("height").ok()?))
+    };
+    let got: Vec<_> = pipeline.samples()?.iter().filter_map(size).collect();
+    assert_eq!(got, sizes.map(|(width, height)| (width.cast_signed(), height.cast_signed())));
+    Ok(())
 }
 
 fn python(name: &str) -> std::process::Command {

@@ -34,12 +34,12 @@ impl LabClient {
         Ok(Self { control, rtp })
     }
 
-    fn port(&self) -> Result<u16> {
+    pub(crate) fn port(&self) -> Result<u16> {
         Ok(self.rtp.local_addr()?.port())
     }
 
     /// Sends bytes as they are and reads once, as the textbook's client does.
-    fn request(&mut self, request: &str) -> Result<String> {
+    pub(crate) fn request(&mut self, request: &str) -> Result<String> {
         self.control.write_all(request.as_bytes())?;
         let mut reply = [0; 1024];
         let have = self.control.read(&mut reply)?;
@@ -47,7 +47,7 @@ impl LabClient {
     }
 
     /// Sends a request and checks each byte of its reply; gives the session number.
-    fn ok(&mut self, request: &str, cseq: u32, end: &str) -> Result<String> {
+    pub(crate) fn ok(&mut self, request: &str, cseq: u32, end: &str) -> Result<String> {
         let reply = self.request(request)?;
         let session = reply.split("Session: ").nth(1).map(str::trim).unwrap_or_default().to_owned();
         // The reply has no line end after its last line if the request has none.
@@ -81,8 +81,22 @@ impl LabClient {
         Ok((header, payload.to_vec()))
     }
 
+    /// Whether packets come, after those that were on their way.
+    pub(crate) fn sends_packets(&self) -> Result<bool> {
+        self.rtp.set_read_timeout(Some(Duration::from_millis(100)))?;
+        for _ in 0..5 {
+            if self.packet().is_err() {
+                break;
+            }
+        }
+        self.rtp.set_read_timeout(Some(Duration::from_millis(300)))?;
+        let sends = self.packet().is_ok();
+        self.rtp.set_read_timeout(Some(LIMIT))?;
+        Ok(sends)
+    }
+
     /// Fails if a packet comes within the time of several frames.
-    fn assert_silent(&self) -> Result<()> {
+    pub(crate) fn assert_silent(&self) -> Result<()> {
         // Packets that were on their way when the reply was written.
         self.rtp.set_read_timeout(Some(Duration::from_millis(100)))?;
         while self.packet().is_ok() {}

@@ -7,14 +7,19 @@ use gstmjpegfile::jpeg::{
     Conversion, Header, ImageEnd, Process, Segments, UnsupportedByRtp, image_end, prepare, writable,
 };
 use jpeg_encoder::{ColorType, Encoder};
-use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, djpeg, djpeg_despite_warnings, psnr};
+use mjpeg_rtsp_tests::movies::{self, Folder};
+use mjpeg_rtsp_tests::peer::libjpeg::{
+    Picture, cjpeg, djpeg, djpeg_despite_warnings, psnr, shown_by_libjpeg,
+};
 use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes, pts};
+use std::path::Path;
 
-/// The environment variable with the number of images that are mutated, for `scripts/fuzz`.
-const IMAGES: &str = "MJPEG_RTSP_LEGAL_IMAGES";
+/// The environment variable with the number of mutated images, for `scripts/fuzz`.
+const MUTATED: &str = "MJPEG_RTSP_MUTATED_IMAGES";
 
-/// Images in one pipeline.
-const BATCH: usize = 50;
+/// Different images in one movie, and mutated forms of each.
+const MOVIE: usize = 10;
+const FORMS: usize = 25;
 
 /// Time between two frames.
 const PERIOD: gst::ClockTime = gst::ClockTime::from_mseconds(50);
@@ -38,11 +43,20 @@ fn through(elements: &str, images: &[Vec<u8>]) -> Result<Vec<Option<gst::Sample>
         source.push_sample(&gst::Sample::builder().caps(&caps).buffer(&buffer).build())?;
     }
     source.end_of_stream()?;
-    let mut out = vec![None; images.len()];
-    for sample in pipeline.samples()? {
+    by_number(&pipeline, images.len(), |sample| Ok(sample.clone()))
+}
+
+/// What `read` gives for each frame that comes out of a pipeline, by the frame's number.
+fn by_number<T>(
+    pipeline: &TestPipeline,
+    frames: usize,
+    read: impl Fn(&gst::Sample) -> Result<T>,
+) -> Result<Vec<Option<T>>> {
+    let mut out: Vec<Option<T>> = (0..frames).map(|_| None).collect();
+    while let Some(sample) = pipeline.next_sample()? {
         let number = (pts(&sample)? + PERIOD / 2).nseconds() / PERIOD.nseconds();
         let slot = out.get_mut(usize::try_from(number)?).context("an unknown time")?;
-        *slot = Some(sample);
+        *slot = Some(read(&sample)?);
     }
     Ok(out)
 }
@@ -438,13 +452,10 @@ fn any_image(random: &mut Random) -> Result<(String, Vec<u8>)> {
     Ok((format!("{width}x{height} {arguments:?}"), image))
 }
 
-/// Checks what the format code finds in an image whose form was changed, and that libjpeg shows what
-/// it showed before.
-fn check_mutated(image: &[u8], mutated: &[u8], parts: &Parts) -> Result<()> {
-    ensure!(
-        djpeg_despite_warnings(mutated, &[])? == djpeg(image, &[])?,
-        "libjpeg shows another picture"
-    );
+/// Checks what the format code finds in an image whose form was changed, and that libjpeg still shows
+/// the picture `shown`.
+fn check_mutated(shown: &Picture, mutated: &[u8], parts: &Parts) -> Result<()> {
+    ensure!(shown_by_libjpeg(mutated)? == *shown, "libjpeg shows another picture");
     let header = Header::parse(mutated)?;
     let (start, tail) = mutated.split_at(mutated.len() - parts.end.len());
     let end = start.len() + position(tail, 0xd9)? + 2;
@@ -459,36 +470,78 @@ fn check_mutated(image: &[u8], mutated: &[u8], parts: &Parts) -> Result<()> {
     Ok(())
 }
 
+/// Changes the form of an image up to four times; also gives the names of the changes.
+fn mutated(image: &[u8], random: &mut Random) -> Result<(String, Parts)> {
+    let mut parts = Parts::of(image)?;
+    let names: Vec<_> = (0..=random.below(4)).map(|_| parts.mutate(random)).collect();
+    Ok((names.join(", "), parts))
+}
+
+/// The elements through which mutated images go, after `mjpegfilesrc`.
+const CHAIN: &str = "rtpjpegprep ! rtpjpegpay ! rtpjpegdepay ! jpegdec idct-method=islow";
+
+/// Each image and its mutated forms, in one movie through [`CHAIN`]: the forms arrive as the image does,
+/// and the image as libjpeg shows it.
 #[test]
 fn mutated_images_arrive_as_libjpeg_shows_them() -> Result<()> {
-    let count = std::env::var(IMAGES).map_or(Ok(150), |count| count.parse::<usize>())?;
+    let count = std::env::var(MUTATED).map_or(Ok(500), |count| count.parse::<usize>())?;
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut failed = Vec::new();
-    for batch in 0..count.div_ceil(BATCH) {
+    let mut tested = 0;
+    let folder = Folder::new()?;
+    while tested < count {
+        // Name of each image; index of the unchanged one.
         let (mut names, mut images) = (Vec::new(), Vec::new());
-        for _ in 0..BATCH {
-            let (mut name, image) = any_image(&mut random)?;
-            let mut parts = Parts::of(&image)?;
-            for _ in 0..=random.below(4) {
-                name = format!("{name}, {}", parts.mutate(&mut random));
-            }
-            let name = format!("image {}: {name}", batch * BATCH + names.len());
-            let mutated = parts.bytes()?;
-            match check_mutated(&image, &mutated, &parts) {
-                Ok(()) => {
-                    names.push(name);
-                    images.push(mutated);
+        let mut unchanged = Vec::new();
+        for _ in 0..MOVIE {
+            let (name, image) = any_image(&mut random)?;
+            let shown = shown_by_libjpeg(&image)?;
+            let first = images.len();
+            names.push((name.clone(), first));
+            images.push(image.clone());
+            unchanged.push(image.clone());
+            for _ in 0..FORMS {
+                tested += 1;
+                let (changes, parts) = mutated(&image, &mut random)?;
+                let name = format!("mutated image {tested}: {name}, {changes}");
+                let bytes = parts.bytes()?;
+                match check_mutated(&shown, &bytes, &parts) {
+                    Ok(()) => {
+                        names.push((name, first));
+                        images.push(bytes);
+                    }
+                    Err(error) => failed.push(format!("{name}: {error:#}")),
                 }
-                Err(error) => failed.push(format!("{name}: {error:#}")),
             }
         }
-        let received = over_rtp(&images)?;
-        for ((name, image), received) in names.iter().zip(&images).zip(&received) {
-            if let Err(error) = check_received(name, image, received.as_deref()) {
-                failed.push(format!("{error:#}"));
+        for (image, received) in unchanged.iter().zip(&over_rtp(&unchanged)?) {
+            check_received("unchanged", image, received.as_deref())?;
+        }
+        let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+        let decoded = decoded(&movie, images.len())?;
+        for ((name, first), picture) in names.iter().zip(&decoded) {
+            if picture.is_none() {
+                failed.push(format!("{name}: dropped"));
+            } else if *picture != decoded[*first] {
+                failed.push(format!("{name}: another picture than without the changes"));
             }
         }
     }
-    assert!(failed.is_empty(), "{} of {count}:\n{}", failed.len(), failed.join("\n"));
+    assert!(failed.is_empty(), "{} of {tested}:\n{}", failed.len(), failed.join("\n"));
     Ok(())
+}
+
+/// The caps and the samples of a decoded frame.
+type Decoded = (gst::Caps, Vec<u8>);
+
+/// The frames of a movie after [`CHAIN`].
+fn decoded(movie: &Path, frames: usize) -> Result<Vec<Option<Decoded>>> {
+    let pipeline = TestPipeline::launch(&format!(
+        "mjpegfilesrc location={} ! {CHAIN} ! appsink name=out sync=false",
+        movie.display()
+    ))?;
+    pipeline.play()?;
+    by_number(&pipeline, frames, |sample| {
+        Ok((sample.caps_owned().context("no caps")?, bytes(sample)?))
+    })
 }

@@ -116,13 +116,19 @@ fn a_live_movie_plays_independently_of_its_viewers() -> Result<()> {
     let one = ffmpeg::stream_checksums_of_first(&url, "udp", 40)?;
     let two = beside.join().map_err(|_| anyhow::anyhow!("panicked"))??;
     assert!(one.iter().any(|frame| two.contains(frame)), "no frame in common");
-    // Ranges and rates of a request are ignored.
+    // It has one position and one rate.
     let mut rtsp = RtspClient::connect(server.address()?)?;
     let session = rtsp.set_up(&url, "tcp")?;
-    let headers = format!("{session}Range: npt=3-\r\nScale: 2\r\n");
-    let reply = rtsp.request(&format!("PLAY {url}/"), &headers)?;
-    assert_eq!((reply.status, reply.header("Range")), (200, Some("npt=now-")), "{reply}");
-    assert_eq!(reply.header("Scale"), Some("1.000"), "{reply}");
+    for range in ["npt=3-", "npt=0-5", "npt=now-5", "smpte=0:00:01-"] {
+        let headers = format!("{session}Range: {range}\r\n");
+        assert_eq!(rtsp.request(&format!("PLAY {url}/"), &headers)?.status, 457, "{range}");
+    }
+    for range in ["npt=0-", "npt=0.000-", "npt=now-"] {
+        let headers = format!("{session}Range: {range}\r\nScale: 2\r\n");
+        let reply = rtsp.request(&format!("PLAY {url}/"), &headers)?;
+        assert_eq!((reply.status, reply.header("Range")), (200, Some("npt=now-")), "{reply}");
+        assert_eq!(reply.header("Scale"), Some("1.000"), "{reply}");
+    }
     server.is_well()
 }
 
@@ -271,6 +277,26 @@ fn sender_reports_and_timestamps_have_the_same_clock() -> Result<()> {
     let ticks = f64::from(two.timestamp.wrapping_sub(one.timestamp));
     let off = ticks / 90_000.0 - (two.now - one.now);
     assert!(off.abs() < 0.01, "{off} s: {one:?} {two:?}");
+    server.is_well()
+}
+
+#[test]
+fn a_single_port_is_for_rtp_and_the_next_one_for_rtcp() -> Result<()> {
+    let (_folder, mut server) = serve(20, &["--loop"])?;
+    let url = server.urls[0].clone();
+    let (rtp, rtcp) = sockets()?;
+    let port = rtp.local_addr()?.port();
+    let mut rtsp = RtspClient::connect(server.address()?)?;
+    let transport = format!("Transport: RTP/AVP;unicast;client_port={port}\r\n");
+    let reply = rtsp.request(&format!("SETUP {url}/stream=0"), &transport)?;
+    let agreed = format!("client_port={port}-{};", port + 1);
+    let transport = reply.header("Transport").context("no transport")?;
+    assert!(reply.status == 200 && format!("{transport};").contains(&agreed), "{reply}");
+    assert_eq!(rtsp.request(&format!("PLAY {url}"), &reply.session_line()?)?.status, 200);
+    let mut bytes = [0; 2000];
+    let have = rtp.recv(&mut bytes)?;
+    let (header, _) = RtpHeader::parse(&bytes[..have])?;
+    assert_eq!(report(&rtcp)?.ssrc, header.ssrc);
     server.is_well()
 }
 

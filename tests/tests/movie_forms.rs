@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use gst::prelude::*;
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::ffmpeg;
+use mjpeg_rtsp_tests::peer::http_server::HttpServer;
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::pipeline::{TestPipeline, bytes, pts};
@@ -187,15 +188,23 @@ fn mjpeg_movie_reads_them() -> Result<()> {
 }
 
 #[test]
-fn our_client_plays_the_files_at_the_frame_rate() -> Result<()> {
+fn our_client_plays_files_and_http_at_the_frame_rate() -> Result<()> {
     let folder = Folder::new()?;
     let images = movies::images(40, "I420")?;
+    let server = HttpServer::start(folder.path())?;
     for (name, movie) in forms(&images) {
         let path = folder.file(name, &movie)?;
-        let started = std::time::Instant::now();
-        let (code, summary, stderr) = headless(&[path.to_str().context("no text")?])?;
-        assert_eq!((code, &summary["frames"]), (Some(0), &40.into()), "{name}: {stderr}");
-        assert!(started.elapsed() > Duration::from_millis(1900), "{name} is shown at its rate");
+        let url = format!("{}/{name}", server.url);
+        for source in [path.to_str().context("no text")?, &url] {
+            let (code, summary, stderr) = headless(&[source])?;
+            assert_eq!((code, &summary["frames"]), (Some(0), &40.into()), "{source}: {stderr}");
+            let seconds = summary["seconds"].as_f64().context("seconds")?;
+            assert!(seconds > 1.9, "{source}: the last frame {seconds} s after the first one");
+        }
     }
+    // A picture stays one.
+    folder.file("picture.jpg", &images[0])?;
+    let (code, summary, stderr) = headless(&[&format!("{}/picture.jpg", server.url)])?;
+    assert_eq!((code, &summary["frames"]), (Some(0), &1.into()), "{stderr}");
     Ok(())
 }

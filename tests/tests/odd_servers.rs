@@ -6,7 +6,7 @@ use gstmjpegfile::jpeg::check;
 use gstmjpegfile::rtp::{JpegPayloads, RtpHeader, Timestamp};
 use mjpeg_rtsp_tests::movies;
 use mjpeg_rtsp_tests::peer::rtsp_server::{RtspRequest, RtspServer, SDP};
-use mjpeg_rtsp_tests::programs::{Guard, headless, program};
+use mjpeg_rtsp_tests::programs::{Guard, headless, normalized, program};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -52,8 +52,20 @@ pub(crate) type Send = Box<dyn FnMut(u8, &[u8]) -> Result<()> + std::marker::Sen
 fn start(
     play: impl Fn(Send) -> Result<()> + std::marker::Send + Sync + 'static,
 ) -> Result<RtspServer> {
+    start_with(|_, _| Ok(()), play)
+}
+
+/// The same; `before` is called before each reply.
+fn start_with(
+    before: impl Fn(&RtspRequest, &mut TcpStream) -> std::io::Result<()>
+    + std::marker::Send
+    + Sync
+    + 'static,
+    play: impl Fn(Send) -> Result<()> + std::marker::Send + Sync + 'static,
+) -> Result<RtspServer> {
     let (port, play) = (AtomicU16::new(0), Arc::new(play));
     RtspServer::start(move |request: &RtspRequest, stream: &mut TcpStream| {
+        before(request, stream)?;
         let ports = request.text.split("client_port=").nth(1);
         let client_port = ports.and_then(|ports| ports.split('-').next()?.parse().ok());
         if let Some(client_port) = client_port {
@@ -218,6 +230,56 @@ fn interleaved_packets_of_no_use_are_passed_over() -> Result<()> {
     Ok(())
 }
 
+/// A server that sends interim replies is played after one more connection.
+#[test]
+fn a_movie_after_interim_replies_is_played_to_its_end() -> Result<()> {
+    const FRAMES: u32 = 40;
+    let images = movies::images(FRAMES, "I420")?;
+    for before in ["OPTIONS", "DESCRIBE", "SETUP", "PLAY", "each"] {
+        for transport in ["tcp", "udp"] {
+            let images = images.clone();
+            let server = start_with(
+                move |request, stream| {
+                    // In pieces, and twice.
+                    if request.method == before || before == "each" {
+                        let reply = request.reply("100 Continue", "", "");
+                        let (one, two) = reply.split_at(20);
+                        for part in [&reply, one, two] {
+                            stream.write_all(part)?;
+                            mjpeg_rtsp_tests::pace(Duration::from_millis(20));
+                        }
+                    }
+                    Ok(())
+                },
+                move |mut send| {
+                    let mut number = 1;
+                    for (at, image) in (0..).zip(&images) {
+                        for packet in packets(image, 7, &mut number, at * 4500)? {
+                            send(0, &packet)?;
+                        }
+                        mjpeg_rtsp_tests::pace(PERIOD);
+                    }
+                    send(1, &bye(7))
+                },
+            )?;
+            let url = format!("rtsp://{}/movie.mjpeg", server.address());
+            let (code, summary, stderr) =
+                headless(&["--timeout", "5", "--transport", transport, &url])?;
+            let want = "WARN the server sends an interim reply before its reply, which GStreamer's \
+                        rtspsrc does not expect: connecting again\n";
+            assert_eq!((code, normalized(&stderr, &[]).trim_start()), (Some(0), want), "{before}");
+            assert_eq!(summary["frames"], FRAMES, "{before}, {transport}: {summary}");
+            let opened = server.methods().iter().filter(|it| *it == "DESCRIBE").count();
+            assert_eq!(
+                opened,
+                if before == "OPTIONS" || before == "each" { 1 } else { 2 },
+                "{before}"
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Runs our client headless to its end. Gives its exit code, its standard error, and the most memory
 /// that it occupied, in MiB.
 fn run_measured(arguments: &[&str]) -> Result<(Option<i32>, String, u64)> {
@@ -253,14 +315,14 @@ fn flood(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
 #[test]
 fn what_a_server_sends_without_an_end_takes_a_limited_memory() -> Result<()> {
     // Name; the timeout; the longest memory in MiB; the message.
-    let reply = "the session takes more than 512 MiB of memory: the server sends a reply without an \
-                 end, or one that is too long";
+    let reply = "the server sends a reply without an end, or one of more than 8 MiB";
     let silent = "SERVER does not reply to DESCRIBE within 3 s: the server may be busy or slow \
                   (--timeout), or another program than an RTSP server may listen on this port";
     let frame = "the server sends a frame without an end, of more than 16 MiB";
     let rows = [
-        ("body", "30", 1500, reply),
-        ("headers", "3", 300, silent),
+        ("body", "30", 250, reply),
+        ("headers", "3", 250, silent),
+        ("body while it plays", "30", 250, reply),
         ("fragments", "30", 300, frame),
     ];
     for (name, timeout, memory, message) in rows {
@@ -277,6 +339,13 @@ fn what_a_server_sends_without_an_end_takes_a_limited_memory() -> Result<()> {
                     format!("RTSP/1.0 200 OK\r\nCSeq: {}\r\n", request.cseq).as_bytes(),
                 )?;
                 flood(stream, "X-Header: 1\r\n".repeat(10_000).as_bytes())
+            }
+            "PLAY" if name == "body while it plays" => {
+                stream.write_all(&request.answer())?;
+                mjpeg_rtsp_tests::pace(Duration::from_millis(500));
+                let head = request.reply("200 OK", "Content-Length: 2000000000\r\n", "");
+                stream.write_all(&head)?;
+                flood(stream, &vec![b'x'; 100_000])
             }
             "PLAY" => {
                 stream.write_all(&request.answer())?;

@@ -149,6 +149,12 @@ fn invalid_ranges_and_rates_are_refused() -> Result<()> {
         ("Range: npt=2-3", 200),
         ("Range: npt=4.99-", 200),
         ("Range: npt=2-3\r\nScale: -1", 457),
+        ("Range: npt = 0 -", 200),
+        ("Range: NPT=0-", 200),
+        ("Range: smpte=0:00:01-", 200),
+        ("Range: smpte=0:00:09-", 457),
+        ("Range: clock=19961108T143720Z-", 501),
+        ("Range: frames=1-", 501),
     ];
     for (header, status) in rows {
         let reply = rtsp.request(&format!("PLAY {url}/"), &format!("{session}{header}\r\n"))?;

@@ -4,14 +4,17 @@
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
 use mjpeg_rtsp_tests::peer::display::Display;
-use mjpeg_rtsp_tests::peer::ffmpeg;
+use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
+use mjpeg_rtsp_tests::peer::{ffmpeg, retina};
 use mjpeg_rtsp_tests::programs::{
     Guard, Server, has_played, headless, run, serve, serve_as, target_folder,
 };
 use mjpeg_rtsp_tests::wait_until;
 use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -139,6 +142,39 @@ fn gst_launch_plays_the_built_plugin_and_the_server() -> Result<()> {
     server.is_well()
 }
 
+/// Receivers accept a source only after two packets, and such a frame fits one.
+#[test]
+fn every_player_shows_a_movie_of_one_small_frame() -> Result<()> {
+    let image = cjpeg(&Picture::made(32, 16), &["-sample", "2x2"])?;
+    assert!(image.len() < 1400, "{} bytes", image.len());
+    let (folder, mut server) = serve_as("movie.mjpeg", std::slice::from_ref(&image), &[])?;
+    let url = server.urls[0].clone();
+    let plain = folder.file("plain", &image)?;
+    let (want, shown) = (ffmpeg::file_checksums(&plain)?, ffmpeg::file_showinfo_checksums(&plain)?);
+    assert_eq!((want.len(), shown.len()), (1, 1));
+    for transport in ["tcp", "udp", "http"] {
+        assert_eq!(ffmpeg::stream_checksums(&url, transport)?, want, "ffmpeg, {transport}");
+    }
+    let display = Display::start()?;
+    for transport in ["tcp", "udp"] {
+        let got = ffmpeg::shown_checksums(&display, &url, transport)?;
+        assert_eq!(got, shown, "ffplay, {transport}");
+        let got = retina::images(&url, transport, 1)?;
+        let got = ffmpeg::file_checksums(&folder.file("received", &got.concat())?)?;
+        assert_eq!(got, want, "retina, {transport}");
+        // It was one in four.
+        for run in 0..4 {
+            let got = movies::pull_all(&format!(
+                "rtspsrc location={url} protocols={transport} latency=200 ! rtpjpegdepay \
+                 ! appsink name=out sync=false"
+            ))?;
+            let got = ffmpeg::file_checksums(&folder.file("received", &got.concat())?)?;
+            assert_eq!(got, want, "rtspsrc, {transport}, run {run}");
+        }
+    }
+    server.is_well()
+}
+
 #[test]
 fn ffplay_shows_every_frame_exactly_and_ends() -> Result<()> {
     let images = movies::images(20, "I420")?;
@@ -150,6 +186,68 @@ fn ffplay_shows_every_frame_exactly_and_ends() -> Result<()> {
     for transport in ["tcp", "udp"] {
         let shown = ffmpeg::shown_checksums(&display, &server.urls[0], transport)?;
         assert_eq!(shown, want, "{transport}");
+    }
+    server.is_well()
+}
+
+/// A proxy to a server that makes RTP over UDP go to ports that nobody reads. Gives its address.
+fn proxy_without_udp(server: &str) -> Result<(SocketAddr, [UdpSocket; 2])> {
+    let unread = [UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?];
+    let port = unread[0].local_addr()?.port();
+    let ports = format!("client_port={port}-{}", unread[1].local_addr()?.port());
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let (address, server) = (listener.local_addr()?, server.to_owned());
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let Ok(upstream) = TcpStream::connect(&server) else { return };
+            let (Ok(mut from), Ok(mut to)) = (upstream.try_clone(), client.try_clone()) else {
+                return;
+            };
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                to.shutdown(std::net::Shutdown::Both)
+            });
+            let (ports, mut upstream, mut client) = (ports.clone(), upstream, client);
+            std::thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                while let Ok(have @ 1..) = client.read(&mut bytes) {
+                    let text = String::from_utf8_lossy(&bytes[..have]).into_owned();
+                    let offered = text.split(['\r', ';']).find(|it| it.starts_with("client_port="));
+                    let sent = match offered {
+                        Some(offered) => {
+                            upstream.write_all(text.replace(offered, &ports).as_bytes())
+                        }
+                        None => upstream.write_all(&bytes[..have]),
+                    };
+                    if sent.is_err() {
+                        break;
+                    }
+                }
+                upstream.shutdown(std::net::Shutdown::Both)
+            });
+        }
+    });
+    Ok((address, unread))
+}
+
+/// Players that get nothing over UDP set the movie up again over TCP.
+#[test]
+fn players_fall_back_to_tcp() -> Result<()> {
+    let images = movies::images(200, "I420")?;
+    let (folder, mut server) = serve_as("movie.mjpeg", &images, &["--log", "debug"])?;
+    let want = ffmpeg::file_checksums(&folder.file("plain", &images.concat())?)?;
+    let (proxy, _unread) = proxy_without_udp(server.address()?)?;
+    let url = format!("rtsp://{proxy}/movie.mjpeg");
+    let (code, summary, stderr) = headless(&["--timeout", "4", "--frames", "20", &url])?;
+    assert_eq!((code, &summary["frames"]), (Some(0), &20.into()), "{stderr}");
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-nostdin", "-timeout", "1000000", "-i", &url]);
+    let done = run(ffmpeg.args(["-frames:v", "5", "-f", "framemd5", "-"]), Duration::from_mins(1))?;
+    let output = String::from_utf8(done.stdout)?;
+    let frames: Vec<_> = output.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(frames.len(), 5, "{}", String::from_utf8_lossy(&done.stderr));
+    for frame in frames {
+        assert!(want.iter().any(|checksum| frame.ends_with(checksum)), "{output}");
     }
     server.is_well()
 }

@@ -55,11 +55,15 @@ fn a_folder_of_many_movies_is_served_at_once_and_takes_no_time_when_idle() -> Re
     let mut rtsp = RtspClient::connect(server.address()?)?;
     let url = format!("rtsp://{}/MOVIE{}.MJPEG", server.address()?, MOVIES - 1);
     assert_eq!(rtsp.described_range(&url)?, "npt=0-0.05");
-    let started = Instant::now();
-    for _ in 0..20 {
-        rtsp.described_range(&url)?;
-    }
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    let fastest = (0..20)
+        .map(|_| {
+            let started = Instant::now();
+            rtsp.described_range(&url)?;
+            Ok(started.elapsed())
+        })
+        .collect::<Result<Vec<_>>>()?;
+    // Below 1 ms in a release build; a search through all names took 64 ms.
+    assert!(fastest.iter().min() < Some(&Duration::from_millis(5)), "{fastest:?}");
     // The printed URLs must have been written.
     mjpeg_rtsp_tests::pace(Duration::from_millis(500));
     let before = server.cpu_time()?;
@@ -80,7 +84,8 @@ fn wrong_arguments_are_one_message_and_an_exit_code() -> Result<()> {
     let usage = "\n\nUsage: mjpeg-rtsp-server [OPTIONS] [PATH]...\n\n\
                  For more information, try '--help'.";
     let clip = folder.file("clip.mp4", b"\0\0\0\x20ftypisom")?.to_string_lossy().into_owned();
-    let rows: [(&[&str], i32, &str); 9] = [
+    let text = folder.file("notes.txt", b"hello")?.to_string_lossy().into_owned();
+    let rows: [(&[&str], i32, &str); 10] = [
         (
             // An address for documentation (RFC 5737), which no machine has.
             &["--listen", "192.0.2.1:8554", &movie],
@@ -93,6 +98,12 @@ fn wrong_arguments_are_one_message_and_an_exit_code() -> Result<()> {
             1,
             "ERROR CLIP is not a movie: it looks like a QuickTime or MP4 file; to convert it: \
              mjpeg-movie make INPUT OUTPUT.mjpeg",
+        ),
+        (
+            &["--listen", "127.0.0.1:0", &text],
+            1,
+            "ERROR TEXT is not a movie: it contains neither a record of five digits and a JPEG image nor \
+             a complete image alone",
         ),
         (
             &["--listen", &address, &movie],
@@ -135,7 +146,13 @@ fn wrong_arguments_are_one_message_and_an_exit_code() -> Result<()> {
              tip: to pass '--nonsense' as a value, use '-- --nonsense'",
         ),
     ];
-    let names = [(&address[..], "ADDRESS"), (&none, "NONE"), (&movie, "MOVIE"), (&clip, "CLIP")];
+    let names = [
+        (&address[..], "ADDRESS"),
+        (&none, "NONE"),
+        (&movie, "MOVIE"),
+        (&clip, "CLIP"),
+        (&text, "TEXT"),
+    ];
     for (arguments, code, message) in rows {
         let done = run(program("mjpeg-rtsp-server")?.args(arguments), LIMIT)?;
         let stderr = normalized(&String::from_utf8_lossy(&done.stderr), &names);

@@ -90,6 +90,16 @@ impl ConnectError {
         cause.unwrap_or(Self::NoAnswer { server, limit: LIMIT })
     }
 
+    /// The cause of a silence of `limit` before the first request. The server may accept connections, but
+    /// not answer to TLS or HTTP.
+    pub fn of_silence(url: &str, server: String, limit: Duration) -> Self {
+        let is_plain = url.starts_with("rtsp://");
+        match (!is_plain).then(|| Self::find(url, gio::TlsCertificateFlags::empty())) {
+            Some(cause @ (Self::NoTls { .. } | Self::NoTunnel { .. })) => cause,
+            _ => Self::NoAnswer { server, limit },
+        }
+    }
+
     /// Its kind, by which a front end chooses its advice.
     fn kind(&self) -> FailureKind {
         match self {

@@ -1,119 +1,252 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Ends sessions with servers whose replies do not end.
 //!
-//! rtspsrc 1.22 reads headers and bodies of any size into memory, and cannot be interrupted meanwhile. So
-//! the memory of the process is watched during a session. Shutting the socket down makes rtspsrc read
-//! the end of the connection, and free what it has read.
+//! rtspsrc 1.22 reads headers and bodies of any size into memory, does not say how much it has read, and
+//! cannot be interrupted meanwhile. But the kernel counts the bytes of a connection (`TCP_INFO`). What
+//! rtspsrc has read and is no RTP or RTCP packet belongs to replies. Shutting the socket down makes
+//! rtspsrc read the end of the connection, and free what it has read.
+//!
+//! The memory of the process is watched too, for whatever else may grow.
 #![allow(unsafe_code)] // A socket of another library has no safe handle.
 
 use super::movies::server_of;
 use super::{Player, Protocol, State};
 use glib::subclass::prelude::*;
 use gst::prelude::*;
+use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{BorrowedFd, RawFd};
-use std::time::Duration;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::time::{Duration, Instant};
 
 /// The time between two looks at the memory.
-const INTERVAL: Duration = Duration::from_millis(100);
+const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The same while a reply is awaited: on loopback, a server sends 100 MiB in that time.
-const AWAITING_INTERVAL: Duration = Duration::from_millis(20);
+/// The time between two looks at the connections.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// The same while a reply is awaited: on loopback, a server sends 10 MiB in that time.
+const AWAITING_INTERVAL: Duration = Duration::from_millis(5);
 
 /// By so many bytes the memory may grow during a session. The largest picture that RTP/JPEG carries
 /// takes 16 MiB, and a few are in memory at a time.
 const MAX_GROWTH: u64 = 512 << 20;
 
-/// Watches the memory during the sessions of a player.
+/// The most bytes that a server may send besides packets until its next reply is complete, or in a minute:
+/// replies to keep-alive requests are not seen here. Replies have a few hundred bytes.
+const MAX_REPLY: u64 = 8 << 20;
+const SPAN: Duration = Duration::from_mins(1);
+
+/// Watches the memory and the connections during the sessions of a player.
 pub(super) fn watch(player: &Player) {
     if player.protocol() != Protocol::Rtsp {
         return;
     }
     let mut at_start = None;
-    player.every(INTERVAL, "memory-watch", move |player| {
-        let is_open = player.state() != State::Init || player.imp().pending().is_some();
-        let Some(memory) = is_open.then(resident).flatten() else {
+    player.every(MEMORY_INTERVAL, "memory-watch", move |player| {
+        let Some(memory) = has_session(player).then(resident).flatten() else {
             at_start = None;
             return glib::ControlFlow::Continue;
         };
-        let limit = *at_start.get_or_insert(memory) + MAX_GROWTH;
-        if memory > limit {
+        if memory > *at_start.get_or_insert(memory) + MAX_GROWTH {
             at_start = None;
-            end_session(player);
+            let limit = MAX_GROWTH >> 20;
+            end_session(player, &format!("the session takes more than {limit} MiB of memory"));
         }
         glib::ControlFlow::Continue
     });
+    let mut received = Received::default();
+    player.every(INTERVAL, "reply-watch", move |player| check_replies(player, &mut received));
 }
 
-/// Watches the memory until the pending command is answered.
+/// Watches the connections more closely until the pending command is answered.
 pub(super) fn watch_command(player: &Player) {
-    let is_rtsp = player.protocol() == Protocol::Rtsp;
-    let Some(limit) = is_rtsp.then(resident).flatten().map(|at_start| at_start + MAX_GROWTH) else {
+    if player.protocol() != Protocol::Rtsp {
         return;
-    };
-    player.every(AWAITING_INTERVAL, "command-memory-watch", move |player| {
-        if player.imp().pending().is_none() {
-            return glib::ControlFlow::Break;
+    }
+    let mut received = Received::default();
+    player.every(AWAITING_INTERVAL, "command-reply-watch", move |player| {
+        match player.imp().pending() {
+            Some(_) => check_replies(player, &mut received),
+            None => glib::ControlFlow::Break,
         }
-        if resident().is_none_or(|memory| memory <= limit) {
-            return glib::ControlFlow::Continue;
-        }
-        end_session(player);
-        glib::ControlFlow::Break
     });
 }
 
-/// Ends a session that takes too much memory.
-fn end_session(player: &Player) {
+fn has_session(player: &Player) -> bool {
+    player.state() != State::Init || player.imp().pending().is_some()
+}
+
+/// Ends the session if the server has sent too much besides packets.
+fn check_replies(player: &Player, received: &mut Received) -> glib::ControlFlow {
+    let source = player.imp().playbin().filter(|_| has_session(player)).and_then(server_url);
+    let Some((url, port)) = source else {
+        *received = Received::default();
+        return glib::ControlFlow::Continue;
+    };
+    let counts: Vec<_> =
+        connections(port).filter_map(|(inode, socket)| Some((inode, read(&socket)?))).collect();
+    // After the bytes: packets that are read meanwhile count as packets only.
+    let collector = player.imp().collector();
+    let progress =
+        Progress { replies: collector.replies(), packets: collector.interleaved_bytes() };
+    // A record of TLS with a small packet may be twice as long.
+    let allowance = u64::from(url.starts_with("rtsps"));
+    if received.is_too_much(counts.into_iter(), progress, allowance, Instant::now()) {
+        *received = Received::default();
+        let limit = MAX_REPLY >> 20;
+        end_session(
+            player,
+            &format!("the server sends a reply without an end, or one of more than {limit} MiB"),
+        );
+    }
+    glib::ControlFlow::Continue
+}
+
+/// What is known of the exchange besides the bytes.
+#[derive(Debug, Default, Clone, Copy)]
+struct Progress {
+    /// Complete replies.
+    replies: u64,
+    /// Bytes of RTP and RTCP packets in the connections.
+    packets: u64,
+}
+
+/// The bytes that rtspsrc has read since its last reply.
+#[derive(Debug, Default)]
+struct Received {
+    /// Bytes that were read of each connection, by the inode of its socket.
+    connections: HashMap<u64, u64>,
+    bytes: u64,
+    since: Option<Instant>,
+    at_start: Progress,
+}
+
+impl Received {
+    /// Adds what was read since the last call. `counts` are the inodes of the connections and the bytes
+    /// that were read of each. `allowance` is how many bytes of a packet are for its encryption.
+    fn is_too_much(
+        &mut self,
+        counts: impl Iterator<Item = (u64, u64)>,
+        progress: Progress,
+        allowance: u64,
+        now: Instant,
+    ) -> bool {
+        let before = std::mem::take(&mut self.connections);
+        for (inode, count) in counts {
+            self.bytes += count.saturating_sub(before.get(&inode).copied().unwrap_or(0));
+            self.connections.insert(inode, count);
+        }
+        let packets = progress.packets.saturating_sub(self.at_start.packets);
+        let rest = self.bytes.saturating_sub(packets * (1 + allowance));
+        // What was read before the first call is unknown.
+        let is_too_much = self.since.is_some() && rest > MAX_REPLY;
+        let is_over = self.since.is_none_or(|since| now >= since + SPAN);
+        if is_over || progress.replies != self.at_start.replies {
+            self.since = Some(now);
+            self.bytes = 0;
+            self.at_start = progress;
+        }
+        is_too_much
+    }
+}
+
+/// Ends a session that takes too much.
+fn end_session(player: &Player, text: &str) {
     let Some(playbin) = player.imp().playbin() else { return };
-    let limit = MAX_GROWTH >> 20;
-    gst::element_error!(
-        playbin,
-        gst::ResourceError::NoSpaceLeft,
-        ("the session takes more than {limit} MiB of memory: the server sends a reply without an end, \
-             or one that is too long")
-    );
+    gst::element_error!(playbin, gst::ResourceError::NoSpaceLeft, ("{text}"));
     shut_down(playbin);
+}
+
+/// The URL of the server that a playbin is connected to, and its port.
+fn server_url(playbin: &gst::Element) -> Option<(String, u16)> {
+    let source = playbin.property::<Option<gst::Element>>("source");
+    // After a redirect, rtspsrc has another location than playbin.
+    source
+        .and_then(|source| with_port(location(&source)?))
+        .or_else(|| with_port(playbin.property::<Option<String>>("uri")?))
+}
+
+fn location(source: &gst::Element) -> Option<String> {
+    source.find_property("location")?;
+    source.property("location")
+}
+
+fn with_port(url: String) -> Option<(String, u16)> {
+    let (_, port) = server_of(&url).filter(|_| Protocol::from_uri(&url) == Protocol::Rtsp)?;
+    Some((url, port))
+}
+
+/// The connections of an rtspsrc to its server.
+pub(super) fn connections_of(
+    source: &gst::Element,
+) -> impl Iterator<Item = (u64, socket2::Socket)> + use<> {
+    let port = location(source).and_then(with_port).map(|(_, port)| port);
+    port.into_iter().flat_map(connections)
 }
 
 /// Shuts down the connections to the server of a playbin.
 pub(super) fn shut_down(playbin: &gst::Element) {
-    let uri = playbin.property::<Option<String>>("uri").unwrap_or_default();
-    let server = server_of(&uri).filter(|_| Protocol::from_uri(&uri) == Protocol::Rtsp);
-    let Some((_, port)) = server else { return };
-    for socket in sockets() {
-        let peer = socket.peer_addr().ok().and_then(|peer| peer.as_socket());
-        let is_stream = socket.r#type().is_ok_and(|kind| kind == socket2::Type::STREAM);
-        if is_stream && peer.is_some_and(|peer| peer.port() == port) {
-            let _ = socket.shutdown(Shutdown::Both);
-        }
+    let Some((_, port)) = server_url(playbin) else { return };
+    for (_, socket) in connections(port) {
+        let _ = socket.shutdown(Shutdown::Both);
     }
 }
 
 /// The addresses of a connection of this process to a server's port: ours and the server's.
 pub(super) fn connection_to(port: u16) -> Option<(SocketAddr, SocketAddr)> {
-    sockets().find_map(|socket| {
-        let peer = socket.peer_addr().ok()?.as_socket().filter(|peer| peer.port() == port)?;
-        let is_stream = socket.r#type().is_ok_and(|kind| kind == socket2::Type::STREAM);
-        Some((socket.local_addr().ok()?.as_socket().filter(|_| is_stream)?, peer))
+    connections(port).find_map(|(_, socket)| {
+        let addresses = (socket.local_addr().ok()?, socket.peer_addr().ok()?);
+        Some((addresses.0.as_socket()?, addresses.1.as_socket()?))
     })
 }
 
-/// Copies of the descriptors of all sockets of this process.
-fn sockets() -> impl Iterator<Item = socket2::Socket> {
+/// Copies of the descriptors of this process's connections to a port of a server, and the inodes of
+/// their sockets.
+fn connections(port: u16) -> impl Iterator<Item = (u64, socket2::Socket)> {
+    sockets().filter(move |(_, socket)| {
+        let peer = socket.peer_addr().ok().and_then(|peer| peer.as_socket());
+        let is_stream = socket.r#type().is_ok_and(|kind| kind == socket2::Type::STREAM);
+        is_stream && peer.is_some_and(|peer| peer.port() == port)
+    })
+}
+
+/// Copies of the descriptors of all sockets of this process, and the inodes of the sockets.
+fn sockets() -> impl Iterator<Item = (u64, socket2::Socket)> {
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let is_socket = |entry: &std::fs::DirEntry| {
-        let target = std::fs::read_link(entry.path()).unwrap_or_default();
-        target.to_str().is_some_and(|target| target.starts_with("socket:"))
-    };
-    let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse::<RawFd>().ok();
-    entries.filter(is_socket).filter_map(number).filter_map(|number| {
+    entries.filter_map(|entry| {
+        let target = std::fs::read_link(entry.path()).ok()?;
+        let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;
+        let number = entry.file_name().to_str()?.parse::<RawFd>().ok()?;
         // SAFETY: the number is not -1, and the borrow ends with this line. Another thread may close
         // the descriptor before it is copied: then there is no copy, or one of another file, whose
         // address the caller does not find.
         let copy = unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned();
-        copy.ok().map(Into::into)
+        Some((inode, copy.ok()?.into()))
     })
+}
+
+/// The bytes that were read of a connection: those that have arrived, without those that wait in the
+/// kernel.
+fn read(socket: &socket2::Socket) -> Option<u64> {
+    let mut waiting: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one int (ioctl_tty(2), tcp(7)).
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONREAD, &raw mut waiting) };
+    let waiting = u64::try_from(waiting).ok().filter(|_| result == 0)?;
+    // SAFETY: all fields are integers, for which zeros are values.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).ok()?;
+    // SAFETY: the kernel writes at most `length` bytes (tcp(7)).
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    // Linux counts bytes since 4.1. The end of the connection counts as one.
+    (result == 0).then(|| info.tcpi_bytes_received.saturating_sub(waiting))
 }
 
 /// Bytes of memory that the process occupies; `None` if the system does not say.
@@ -126,7 +259,7 @@ fn resident() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
     #[test]
@@ -150,5 +283,54 @@ mod tests {
         assert_eq!(to_server.read(&mut [0]).expect("the end"), 0);
         assert!(to_other.read(&mut [0]).is_err(), "still open");
         assert!(resident().is_some_and(|bytes| bytes > 1 << 20));
+    }
+
+    #[test]
+    fn bytes_of_a_connection_count_when_they_are_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut client = TcpStream::connect(address).expect("a connection");
+        let mut server = listener.accept().expect("a connection").0;
+        let count = || {
+            let mut counts = connections(address.port()).filter_map(|(_, socket)| read(&socket));
+            counts.next().expect("a count")
+        };
+        assert_eq!(count(), 0);
+        server.write_all(&[7; 3000]).expect("written");
+        client.read_exact(&mut [0; 1000]).expect("read");
+        assert_eq!(count(), 1000);
+        client.read_exact(&mut [0; 2000]).expect("read");
+        assert_eq!(count(), 3000);
+    }
+
+    #[test]
+    fn bytes_without_packets_are_limited_up_to_a_reply_or_for_a_minute() {
+        const MIB: u64 = 1 << 20;
+        let start = Instant::now();
+        // Second, MiB read of two connections, replies, MiB of packets, and the result.
+        let rows = [
+            (0, 100, 0, 0, 0, false),
+            (1, 107, 1, 0, 0, false),
+            (2, 108, 2, 0, 0, true),
+            (3, 108, 2, 1, 0, true),
+            (4, 108, 10, 1, 0, false),
+            (5, 108, 11, 1, 0, true),
+            (6, 108, 111, 1, 101, false),
+            (62, 108, 111, 1, 101, false),
+            (63, 108, 111, 1, 101, false),
+            (64, 108, 119, 1, 101, false),
+            (65, 108, 120, 1, 101, true),
+        ];
+        let mut received = Received::default();
+        for (second, one, other, replies, packets, want) in rows {
+            let counts = [(7, one * MIB), (8, other * MIB)].into_iter();
+            let progress = Progress { replies, packets: packets * MIB };
+            let now = start + Duration::from_secs(second);
+            assert_eq!(
+                received.is_too_much(counts.into_iter(), progress, 0, now),
+                want,
+                "second {second}"
+            );
+        }
     }
 }

@@ -5,6 +5,7 @@ use super::border::{self, Border, Borders};
 use super::endless;
 use super::exchange::Exchange;
 use super::failure::Failure;
+use super::http_movies;
 use super::images;
 use super::keep_alive;
 use super::machine::{Effect, Input, Machine, Pipeline, Reconnect, Target};
@@ -154,6 +155,7 @@ impl Player {
             Recorder::watch_decoder(&recorder, &collector, &borders, &element);
             Collector::watch_depayloader(&collector, &borders, &element);
             images::watch(&element, &borders);
+            http_movies::watch(&element, &borders);
             None
         });
         let watch = playbin.bus().and_then(|bus| {
@@ -225,6 +227,10 @@ impl Player {
 
     pub fn state(&self) -> State {
         self.machine.borrow().state()
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout.get()
     }
 
     pub fn protocol(&self) -> Protocol {

@@ -64,6 +64,8 @@ pub(super) enum Input {
     Tick,
     /// The session has failed.
     Failed(Reconnect),
+    /// The command must be sent again over another connection.
+    ConnectAgain,
     /// It is time to reconnect.
     Retry,
     /// The session has been closed ([`Effect::Close`]).
@@ -320,6 +322,17 @@ impl Machine {
             Input::Checked => self.advance(pipeline, to),
             Input::Tick => self.tick(pipeline, to),
             Input::Failed(reconnect) => self.fail(reconnect, to),
+            Input::ConnectAgain => {
+                let (pending, start) = (self.pending, self.start);
+                let target = match pending {
+                    Some(Command::Play) => Target::Playing,
+                    _ => Target::Paused,
+                };
+                self.close(to);
+                self.start = start;
+                to.push(Effect::ContinueSession);
+                self.start(pending.unwrap_or(Command::Setup), target, to);
+            }
             Input::Retry if self.attempts > 0 && self.is_closed() => {
                 to.push(Effect::ContinueSession);
                 self.start(Command::Setup, Target::Paused, to);

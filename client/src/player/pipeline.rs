@@ -4,11 +4,13 @@
 use super::failure::{Failure, FailureKind};
 use super::imp::Player;
 use super::machine::Input;
-use super::{Protocol, endless, sink_probe};
+use super::{Command, Protocol, endless, sink_probe};
 use glib::prelude::*;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
 use mjpeg_program::border::guarded;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
@@ -83,15 +85,21 @@ impl Player {
     /// it, and the result is false.
     fn lower_state(&self, playbin: &gst::Element, state: gst::State) -> bool {
         let (ended, end) = channel();
-        let element = playbin.clone();
+        let (element, is_late) = (playbin.clone(), Arc::new(AtomicBool::new(false)));
+        let of_thread = is_late.clone();
         let lower = move || {
             let _ = guarded("player-close", || element.set_state(state));
+            // Nobody else stops a pipeline that is left behind.
+            if of_thread.load(Ordering::SeqCst) {
+                let _ = guarded("player-close", || element.set_state(gst::State::Null));
+            }
             drop(ended);
         };
         let thread = std::thread::Builder::new().name("player-close".to_owned()).spawn(lower);
         if thread.is_err() {
             let _ = playbin.set_state(state);
         } else if end.recv_timeout(CLOSE_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+            is_late.store(true, Ordering::SeqCst);
             endless::shut_down(playbin);
             if let Some(bus) = playbin.bus() {
                 bus.set_flushing(true);
@@ -158,11 +166,12 @@ impl Player {
             }
             MessageView::Eos(_) => self.apply(Input::EndOfMovie),
             // rtspsrc warns of a closed connection, then ends the stream as at the movie's end. It
-            // has the same warning for a packet of no bytes, which it ignores.
+            // has the same warning for a packet of no bytes, which it ignores, and before it tries
+            // TCP because no packet has arrived over UDP.
             MessageView::Warning(warning)
                 if warning.error().matches(gst::ResourceError::Read)
                     && self.protocol() == Protocol::Rtsp
-                    && !warning.debug().is_some_and(|it| it.contains("Short message received")) =>
+                    && warning.debug().is_some_and(|it| it.contains("closed the connection")) =>
             {
                 let failure = self.progress.borrow().connection_closed();
                 self.fail(failure);
@@ -177,12 +186,27 @@ impl Player {
                 }
                 _ => {}
             },
-            MessageView::Error(error) => {
+            MessageView::Error(error) if !self.connects_again() => {
                 let failure = self.failure_of(error);
                 self.fail(failure);
             }
             _ => {}
         }
+    }
+
+    /// Connects again, once, if the server has sent an interim reply, which rtspsrc takes for the reply.
+    fn connects_again(&self) -> bool {
+        let is_interim = self.progress.borrow().replied_interim();
+        let waits = matches!(self.pending(), Some(Command::Setup | Command::Play));
+        if !waits || !is_interim || !self.collector().expect_interim_replies(self.timeout()) {
+            return false;
+        }
+        tracing::warn!(
+            "the server sends an interim reply before its reply, which GStreamer's rtspsrc does not \
+             expect: connecting again"
+        );
+        self.apply(Input::ConnectAgain);
+        true
     }
 
     /// Whether the source is a live stream, whose length is not known.

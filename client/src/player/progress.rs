@@ -53,6 +53,12 @@ impl Progress {
         }
     }
 
+    /// Whether the last reply is an interim one.
+    pub fn replied_interim(&self) -> bool {
+        let code = self.status.split(' ').next();
+        !self.waits && code.is_some_and(|code| code.len() == 3 && code.starts_with('1'))
+    }
+
     fn server(&self) -> String {
         server_text(&self.url).unwrap_or_else(|| "the server".to_owned())
     }
@@ -71,6 +77,16 @@ impl Progress {
             return None;
         }
         let error = message.error();
+        if self.replied_interim() {
+            let text = format!(
+                "{} sends an interim reply ({}) before its reply to {}, which GStreamer 1.22 takes for \
+                 the reply",
+                self.server(),
+                self.status,
+                self.method()
+            );
+            return Some(Failure::new(FailureKind::Refused, &text));
+        }
         let has_status = message.details().is_some_and(|it| it.has_field("rtsp-status-code"));
         if error.matches(gst::ResourceError::OpenReadWrite) {
             return Some(ConnectError::find(&self.url, certificate).into());
@@ -144,7 +160,7 @@ impl Progress {
         let (server, seconds) = (self.server(), limit.as_secs_f64());
         let is_rtsp = Protocol::from_uri(&self.url) == Protocol::Rtsp;
         if is_rtsp && self.method.is_none() {
-            return ConnectError::NoAnswer { server, limit }.into();
+            return ConnectError::of_silence(&self.url, server, limit).into();
         }
         let no_reply = is_rtsp && (self.waits || self.method.as_deref() != Some("PLAY"));
         let text = if is_rtsp && self.waits {

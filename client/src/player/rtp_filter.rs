@@ -8,6 +8,7 @@
 //! rtpjpegdepay 1.22 collects the fragments of a frame without a limit. Here a frame that does not end
 //! ends the session.
 
+use super::statistics::Collector;
 use super::{Borders, lock};
 use gst::prelude::*;
 use gstmjpegfile::rtp::{PAYLOAD_TYPE_JPEG, RtpHeader, Timestamp};
@@ -132,9 +133,9 @@ fn write_rtcp_ssrc(mut packets: &mut [u8], ssrc: u32) {
 }
 
 /// Filters the packets that an rtpbin will get. Call this before it has pads.
-pub(super) fn watch(manager: &gst::Element, borders: &Borders) {
+pub(super) fn watch(manager: &gst::Element, borders: &Borders, collector: &Arc<Collector>) {
     let filters: Mutex<HashMap<String, Arc<Mutex<StreamFilter>>>> = Mutex::default();
-    let signal_borders = borders.clone();
+    let (signal_borders, collector) = (borders.clone(), collector.clone());
     borders.on_signal(manager, "pad-added", "rtp-pad-added", move |values| {
         let manager = values.first()?.get::<gst::Element>().ok()?;
         let pad = values.get(1)?.get::<gst::Pad>().ok()?;
@@ -144,10 +145,15 @@ pub(super) fn watch(manager: &gst::Element, borders: &Borders) {
             None => (name.strip_prefix("recv_rtcp_sink_")?, false),
         };
         let filter = lock(&filters).entry(session.to_owned()).or_default().clone();
-        let manager = manager.downgrade();
+        let (manager, weak, collector) = (manager.downgrade(), pad.downgrade(), collector.clone());
         signal_borders.filter_pad(&pad, gst::PadProbeType::BUFFER, "rtp-filter", move |info| {
             // rtspsrc 1.22 pushes no lists.
             let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data else { return true };
+            // Packets of its connection come from a pad of no element, datagrams from a udpsrc.
+            let peer = weak.upgrade().and_then(|pad| pad.peer());
+            if peer.is_some_and(|peer| peer.parent().is_none()) {
+                collector.count_interleaved(buffer.size());
+            }
             filter_buffer(&filter, buffer, is_rtp, &manager)
         });
         None

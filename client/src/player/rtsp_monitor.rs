@@ -9,6 +9,7 @@
 //! extension.
 #![allow(unsafe_code)] // The bindings lack the interface and the headers of RTSP messages.
 
+use super::interim::{self, SentRequest};
 use super::play_reply::{PlayReply, video_control};
 use super::statistics::Collector;
 use super::{border, lock};
@@ -74,6 +75,10 @@ mod imp {
         panicked: AtomicBool,
         /// Redirects that the servers have replied.
         redirects: AtomicU32,
+        /// The request that was sent here, and is answered next.
+        sent: Mutex<Option<SentRequest>>,
+        /// A request is being sent here.
+        is_sending: AtomicBool,
     }
 
     #[glib::object_subclass]
@@ -124,6 +129,9 @@ mod imp {
 
         /// Notes a reply.
         pub fn replied(&self, request: &str, reply: &str) {
+            if let Some(collector) = lock(&self.collector).upgrade() {
+                collector.count_reply();
+            }
             let accepted = reply.split(' ').nth(1) == Some("200");
             if request.starts_with("DESCRIBE ") && accepted {
                 *lock(&self.video_control) = video_control(reply).map(str::to_owned);
@@ -133,6 +141,45 @@ mod imp {
                 let control = lock(&self.video_control).clone();
                 let parsed = PlayReply::parse(reply, control.as_deref());
                 collector.play_replied(accepted.then_some(parsed));
+            }
+        }
+
+        /// Sends a request of rtspsrc, and removes interim replies, if the server is known to send them.
+        ///
+        /// # Safety
+        /// `request` must be a valid message.
+        pub unsafe fn send_before_interim_replies(&self, request: *mut ffi::GstRTSPMessage) {
+            let collector = lock(&self.collector).upgrade();
+            let timeout = collector.and_then(|collector| collector.interim_timeout());
+            let (Some(limit), Some(source)) = (timeout, self.source()) else { return };
+            let extension: *mut ffi::GstRTSPExtension = self.obj().as_ptr().cast();
+            self.is_sending.store(true, Ordering::Relaxed);
+            // SAFETY: the extension is this one, and the caller promises the message. rtspsrc, which
+            // handles the signal, does not wait for a reply that is null.
+            let result =
+                unsafe { ffi::gst_rtsp_extension_send(extension, request, ptr::null_mut()) };
+            self.is_sending.store(false, Ordering::Relaxed);
+            if result == ffi::GST_RTSP_OK {
+                // SAFETY: the caller's promise.
+                let sent = unsafe { SentRequest::replace(request) };
+                *lock(&self.sent) = Some(sent);
+                interim::remove(&source, limit);
+            }
+        }
+
+        /// Whether the request that rtspsrc sends is one of [`Self::send_before_interim_replies`].
+        pub fn is_sending(&self) -> bool {
+            self.is_sending.load(Ordering::Relaxed)
+        }
+
+        /// Puts back the request that was sent here.
+        ///
+        /// # Safety
+        /// `request` must be a valid message.
+        pub unsafe fn restore(&self, request: *mut ffi::GstRTSPMessage) {
+            if let Some(sent) = lock(&self.sent).take() {
+                // SAFETY: the caller's promise.
+                unsafe { sent.restore(request) };
             }
         }
 
@@ -204,11 +251,13 @@ unsafe extern "C" fn before_send(
     // SAFETY: rtspsrc passes the extension that it has made, and a message of its own.
     unsafe {
         with_monitor(monitor, |monitor| {
-            if let Some(text) = request_text(request, None) {
+            let text = request_text(request, None).filter(|_| !monitor.is_sending());
+            if let Some(text) = text {
                 if is_play(&text) {
                     monitor.play_sent();
                 }
                 monitor.post(gst::Structure::builder(REQUEST_SENT).field("request", text).build());
+                monitor.send_before_interim_replies(request);
             }
         });
     }
@@ -223,6 +272,7 @@ unsafe extern "C" fn after_send(
     // SAFETY: as in `before_send`.
     unsafe {
         with_monitor(monitor, |monitor| {
+            monitor.restore(request);
             let Some(text) = reply_text(reply) else { return };
             // The connection writes CSeq as the first header, but does not add it to `request`.
             let cseq = text.lines().find_map(|line| line.strip_prefix("CSeq: "));

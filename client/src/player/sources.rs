@@ -103,7 +103,7 @@ fn set_up_rtsp(
         let manager = values.get(1)?.get::<gst::Element>().ok()?;
         // Before the filter, which changes and drops packets.
         rtcp::watch(&manager, &signal_borders, collector.capture());
-        rtp_filter::watch(&manager, &signal_borders);
+        rtp_filter::watch(&manager, &signal_borders, &collector);
         let (collector, borders) = (collector.clone(), signal_borders.clone());
         signal_borders.on_signal(
             &manager,

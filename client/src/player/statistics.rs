@@ -69,6 +69,12 @@ pub(super) struct Collector {
     /// Frames that left the decoder.
     pub out_of_decoder: AtomicU64,
     bytes: AtomicU64,
+    /// Complete replies of a server of standard RTSP.
+    replies: AtomicU64,
+    /// Bytes of packets that arrived in an RTSP connection, with their prefixes.
+    interleaved_bytes: AtomicU64,
+    /// How long to wait for a reply of a server that sends interim replies; unset for others.
+    interim_timeout: OnceLock<Duration>,
     packets: Mutex<PacketTracker>,
     /// What was exchanged with the server.
     capture: Arc<Capture>,
@@ -191,6 +197,37 @@ impl Collector {
                 movie_position::set(frame.make_mut(), position);
             }
         });
+    }
+
+    /// Counts a reply.
+    pub fn count_reply(&self) {
+        self.replies.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Complete replies so far.
+    pub fn replies(&self) -> u64 {
+        self.replies.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the server sends interim replies. False if that is known already.
+    pub fn expect_interim_replies(&self, timeout: Duration) -> bool {
+        self.interim_timeout.set(timeout).is_ok()
+    }
+
+    /// How long to wait for a reply of a server that sends interim replies; `None` for others.
+    pub fn interim_timeout(&self) -> Option<Duration> {
+        self.interim_timeout.get().copied()
+    }
+
+    /// Counts a packet of this length in an RTSP connection.
+    pub fn count_interleaved(&self, length: usize) {
+        // RFC 2326 section 10.12: "$", the channel and the length precede it.
+        self.interleaved_bytes.fetch_add(4 + length as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes of packets in RTSP connections so far.
+    pub fn interleaved_bytes(&self) -> u64 {
+        self.interleaved_bytes.load(Ordering::Relaxed)
     }
 
     /// Notes that rtspsrc sends a PLAY request.

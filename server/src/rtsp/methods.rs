@@ -315,6 +315,11 @@ impl Connection {
             PlayRequestError::InvalidRange => Status::InvalidRange,
             PlayRequestError::UnknownUnit => Status::NotImplemented,
         })?;
+        // A live movie has one position. Players that know no better ask for its start.
+        let has_range = play_request.start.is_some_and(|it| it > 0) || play_request.end.is_some();
+        if self.service.live && has_range {
+            return Err(Status::InvalidRange);
+        }
         let play = self.service.sessions.prepare(&session, &play_request);
         let play = play.map_err(|error| match error {
             PlayError::NoMovie => Status::NotFound,

@@ -442,6 +442,27 @@ fn a_session_that_is_lost_while_it_is_paused_is_paused_again() {
 }
 
 #[test]
+fn a_command_is_sent_again_over_another_connection() {
+    for (command, target) in [(Setup, Paused), (Play, Playing)] {
+        let mut machine = Machine::new(true);
+        machine.handle(Input::Command(Setup), BUSY);
+        if command == Play {
+            for input in [Opened, seek(3), Input::Command(Play)] {
+                machine.handle(input, BUSY);
+            }
+        }
+        let effects = machine.handle(Input::ConnectAgain, BUSY);
+        let want = vec![PASS, Close, ContinueSession, AwaitAnswer, Change(target)];
+        assert_eq!(effects.iter().filter(|it| **it != Watch).cloned().collect::<Vec<_>>(), want);
+        machine.handle(Closed, BUSY);
+        assert_eq!((machine.state(), machine.pending()), (Init, Some(command)));
+        machine.handle(if command == Play { Answered } else { Opened }, BUSY);
+        assert_eq!(machine.state(), command.resulting_state());
+        assert_eq!(machine.start_position(), (command == Play).then(|| seconds(3)));
+    }
+}
+
+#[test]
 fn a_session_that_was_never_set_up_is_not_opened_again() {
     let mut machine = Machine::new(true);
     run(
