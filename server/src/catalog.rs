@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds the movies in the given paths, and the movie that a request asks for.
 
+use crate::config::{FilePosition, MountConfig, MountSettings};
 use crate::mount::Mount;
 use gstmjpegfile::movie_file::{Lookup, MovieFile, OpenError};
 use percent_encoding::percent_decode;
@@ -56,6 +57,24 @@ pub enum CatalogError {
         /// The movie found second.
         second: PathBuf,
     },
+    /// An error of a mount in the configuration file.
+    #[error("{position}")]
+    InFile {
+        /// The position of the mount.
+        position: FilePosition,
+        /// The error.
+        source: Box<CatalogError>,
+    },
+}
+
+impl CatalogError {
+    /// The error with the position of its mount in the configuration file, if it is from there.
+    fn at(self, position: Option<&FilePosition>) -> Self {
+        match position.cloned() {
+            Some(position) => Self::InFile { position, source: Box::new(self) },
+            None => self,
+        }
+    }
 }
 
 /// The movie that an alias refers to.
@@ -100,39 +119,48 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Finds the movies in the given files and folders, with their subfolders.
+    /// Finds the movies in the files and folders of a configuration, with their subfolders.
     ///
     /// # Errors
     /// If a path cannot be served. A folder without movies only logs a warning.
-    pub fn scan(paths: &[PathBuf]) -> Result<Self, CatalogError> {
+    pub fn scan(mounts: &[MountConfig]) -> Result<Self, CatalogError> {
         let mut catalog = Self::default();
-        for path in paths {
-            let unreadable = |source| CatalogError::Path { path: path.clone(), source };
-            let metadata = std::fs::metadata(path).map_err(unreadable)?;
-            if metadata.is_dir() {
-                catalog.scan_folder(path)?;
-            } else if metadata.is_file() {
-                if metadata.len() > 0 {
-                    refuse_other_formats(path)?;
-                }
-                let full = path.canonicalize().map_err(unreadable)?;
-                let name = path.file_name().or(full.file_name()).map_or(path.as_path(), Path::new);
-                catalog.add(name, path.clone())?;
-            } else {
-                return Err(CatalogError::NotRegular { path: path.clone() });
-            }
+        for mount in mounts {
+            catalog.scan_mount(mount).map_err(|error| error.at(mount.position.as_ref()))?;
         }
         Ok(catalog)
     }
 
+    fn scan_mount(&mut self, mount: &MountConfig) -> Result<(), CatalogError> {
+        let path = &mount.path;
+        let unreadable = |source| CatalogError::Path { path: path.clone(), source };
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        if metadata.is_dir() {
+            return self.scan_folder(mount);
+        }
+        if !metadata.is_file() {
+            return Err(CatalogError::NotRegular { path: path.clone() });
+        }
+        if metadata.len() > 0 {
+            refuse_other_formats(path)?;
+        }
+        let full = path.canonicalize().map_err(unreadable)?;
+        let name = match &mount.name {
+            Some(name) => Path::new(name),
+            None => path.file_name().or(full.file_name()).map_or(path.as_path(), Path::new),
+        };
+        self.add(name, path.clone(), &mount.settings)
+    }
+
     /// A catalog of the test card only, at `/test`.
-    pub fn of_test_card(file: &Path) -> Self {
+    pub fn of_test_card(file: &Path, settings: &MountSettings) -> Self {
         let mut catalog = Self::default();
-        catalog.insert(Mount::new("/test".to_owned(), file.to_owned()));
+        catalog.insert(Mount::new("/test".to_owned(), file.to_owned(), settings.clone()));
         catalog
     }
 
-    fn scan_folder(&mut self, folder: &Path) -> Result<(), CatalogError> {
+    fn scan_folder(&mut self, mount: &MountConfig) -> Result<(), CatalogError> {
+        let folder = &mount.path;
         let mounts_before = self.mounts.len();
         // Symbolic links are not followed: they could lead out of the folder, or in a circle.
         for entry in WalkDir::new(folder).sort_by_file_name() {
@@ -151,7 +179,8 @@ impl Catalog {
             };
             let name = entry.path().strip_prefix(folder).unwrap_or(entry.path());
             if entry.file_type().is_file() && is_movie_name(name) {
-                self.add(name, entry.path().to_owned())?;
+                let prefix = mount.name.as_deref().map_or(Path::new(""), Path::new);
+                self.add(&prefix.join(name), entry.path().to_owned(), &mount.settings)?;
             }
         }
         if self.mounts.len() == mounts_before {
@@ -160,7 +189,12 @@ impl Catalog {
         Ok(())
     }
 
-    fn add(&mut self, name: &Path, file: PathBuf) -> Result<(), CatalogError> {
+    fn add(
+        &mut self,
+        name: &Path,
+        file: PathBuf,
+        settings: &MountSettings,
+    ) -> Result<(), CatalogError> {
         let Some(name) = name.to_str() else {
             return Err(CatalogError::Name { path: file });
         };
@@ -169,7 +203,7 @@ impl Catalog {
             let first = first.file.clone();
             return Err(CatalogError::SameMountPoint { point, first, second: file });
         }
-        self.insert(Mount::new(point, file));
+        self.insert(Mount::new(point, file, settings.clone()));
         Ok(())
     }
 
@@ -262,9 +296,19 @@ mod tests {
     fn catalog(names: &[&str]) -> Catalog {
         let mut catalog = Catalog::default();
         for name in names {
-            catalog.add(Path::new(name), PathBuf::from(name)).unwrap();
+            catalog.add(Path::new(name), name.into(), &MountSettings::default()).unwrap();
         }
         catalog
+    }
+
+    fn mounts<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Vec<MountConfig> {
+        let mount = |path: P| MountConfig {
+            path: path.as_ref().to_owned(),
+            name: None,
+            settings: MountSettings::default(),
+            position: None,
+        };
+        paths.into_iter().map(mount).collect()
     }
 
     #[test]
@@ -343,7 +387,7 @@ mod tests {
             std::fs::write(folder.path().join(name), b"").unwrap();
         }
         std::os::unix::fs::symlink("/etc", folder.path().join("out.mjpeg")).unwrap();
-        let catalog = Catalog::scan(&[folder.path().to_owned()]).unwrap();
+        let catalog = Catalog::scan(&mounts([folder.path()])).unwrap();
         let urls: Vec<_> = catalog.mounts().map(|mount| mount.encoded()).collect();
         assert_eq!(urls, ["/A.MJPG", "/sub/%C3%BC%201.mjpeg"]);
     }
@@ -359,10 +403,10 @@ mod tests {
         let rows = [("text", &b"hello"[..]), ("clip.mp4", b"\0\0\0\x20ftypisom")];
         for (name, bytes) in rows {
             let (path, advice) = (file(name, bytes), why_not_a_movie(bytes));
-            let error = Catalog::scan(std::slice::from_ref(&path)).unwrap_err().to_string();
+            let error = Catalog::scan(&mounts([&path])).unwrap_err().to_string();
             assert_eq!(error, format!("{} is not a movie: {advice}", path.display()));
         }
-        let catalog = Catalog::scan(&[file("new.mjpeg", b"")]).unwrap();
+        let catalog = Catalog::scan(&mounts([file("new.mjpeg", b"")])).unwrap();
         assert_eq!(catalog.mounts().len(), 1);
     }
 
@@ -370,14 +414,14 @@ mod tests {
     fn errors_state_each_fact_once() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("movie.mjpeg");
-        let error = anyhow::Error::from(Catalog::scan(std::slice::from_ref(&missing)).unwrap_err());
+        let error = anyhow::Error::from(Catalog::scan(&mounts([&missing])).unwrap_err());
         let want = format!(
             "cannot read {} (check the path and its permissions): \
              No such file or directory (os error 2)",
             missing.display()
         );
         assert_eq!(format!("{error:#}"), want);
-        let error = anyhow::Error::from(Catalog::scan(&["/dev/null".into()]).unwrap_err());
+        let error = anyhow::Error::from(Catalog::scan(&mounts(["/dev/null"])).unwrap_err());
         assert_eq!(format!("{error:#}"), "/dev/null is neither a regular file nor a folder");
     }
 
@@ -393,7 +437,7 @@ mod tests {
                 path
             })
             .collect();
-        let error = Catalog::scan(&paths).unwrap_err().to_string();
+        let error = Catalog::scan(&mounts(&paths)).unwrap_err().to_string();
         let [first, second] = [0, 1].map(|index| paths[index].display().to_string());
         let want = format!("{first} and {second} would both be served at /movie.mjpeg: rename one");
         assert_eq!(error, want);

@@ -2,7 +2,7 @@
 //! Serves length-prefixed MJPEG movies over standard RTSP and in the dialect of the networking
 //! course's lab.
 //!
-//! - `cli.rs`, `config.rs`: the command line.
+//! - `cli.rs`, `config/`: the command line and the configuration file.
 //! - `catalog.rs`, `mount.rs`, `movie_check.rs`: finds, opens and checks the movies.
 //! - `server.rs`, `connection/`: accepts connections and detects their language.
 //! - `rtsp/`, `lab/`: answer the requests of the two languages.
@@ -25,34 +25,66 @@ pub mod server;
 mod test_card;
 
 use anyhow::{Context, Result};
-use config::Config;
+use catalog::Catalog;
+use cli::Arguments;
+use config::{Config, LogLevel, ServerSettings};
+use mjpeg_program::log::{LineFormat, Log};
 use server::Server;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::Write;
 use std::sync::Arc;
+use tracing_subscriber::filter::Targets;
+
+/// Starts to log on standard error, as a configuration states, or with the default settings.
+///
+/// # Errors
+/// If the system cannot start another thread.
+pub fn start_log(config: Option<&Config>) -> std::io::Result<Log> {
+    let defaults = ServerSettings::default();
+    let settings = config.map_or(&defaults, |config| &config.server);
+    let level = match settings.log {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Trace => tracing::Level::TRACE,
+    };
+    Log::start(Targets::new().with_default(level), LineFormat::Timestamped)
+}
+
+/// Finds the movies of a configuration, and prints the configuration on standard output.
+///
+/// # Errors
+/// If a path cannot be served or nothing can be printed.
+pub fn check_config(config: &Config) -> Result<()> {
+    Catalog::scan(&config.mounts)?;
+    let mut out = std::io::stdout().lock();
+    out.write_all(config.to_toml().as_bytes()).context("cannot print the configuration")
+}
 
 /// Serves until the process receives SIGINT, SIGTERM or SIGHUP.
 ///
 /// # Errors
 /// If GStreamer cannot be used or the port cannot be listened on.
-pub fn run(config: &Config) -> Result<()> {
+pub fn run(_arguments: &Arguments, config: Config) -> Result<()> {
     // Signals are caught from here on: one that is received during the start ends the server after
     // the start.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot catch signals")?;
+    let mut catalog = Catalog::scan(&config.mounts)?;
     gst::init().context("cannot initialize GStreamer")?;
     gstmjpegfile::register().context("cannot register the elements for movies")?;
     rtsp::require_elements()?;
     // The file of the test card exists until the server ends.
-    let card =
-        if config.catalog.is_none() { Some(test_card::make(config.framerate)?) } else { None };
-    let catalog = match (&config.catalog, &card) {
-        (Some(catalog), _) => catalog.clone(),
-        (None, Some(card)) => catalog::Catalog::of_test_card(card.path()),
-        (None, None) => catalog::Catalog::default(),
+    let card = match config.mounts.is_empty() {
+        true => Some(test_card::make(config.defaults.framerate)?),
+        false => None,
     };
+    if let Some(card) = &card {
+        catalog = Catalog::of_test_card(card.path(), &config.defaults);
+    }
     let catalog = Arc::new(catalog);
-    let server = Server::start(config, catalog.clone())?;
+    let server = Server::start(&config, catalog.clone())?;
     // On a thread of its own, since the reader of standard output may be slow or gone.
     let urls: Vec<String> = catalog.mounts().map(|mount| server.url(mount)).collect();
     std::thread::Builder::new().name("urls".to_owned()).spawn(move || print_urls(&urls))?;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A movie at its mount point, opened once for all its viewers.
 
+use crate::config::MountSettings;
 use crate::movie_check::{self, NotPlayable, Playable};
-use crate::send::movie_log;
+use crate::send::{PlaybackMode, movie_log};
 use gstmjpegfile::jpeg::{Conversion, ConversionReason, UnsupportedByRtp};
 use gstmjpegfile::movie_file::{MovieFile, OpenError};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -37,6 +38,9 @@ pub struct Mount {
     pub point: String,
     /// The path of the movie's file.
     pub file: PathBuf,
+    /// How the movie is played.
+    pub settings: MountSettings,
+    mode: PlaybackMode,
     opened: Mutex<Option<Opened>>,
     /// When the movie was last found not to be playable, and why.
     not_playable: Mutex<Option<(Instant, Arc<NotPlayable>)>>,
@@ -47,16 +51,22 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// A mount of a file, which is not opened yet.
-    pub fn new(point: String, file: PathBuf) -> Self {
+    /// A mount of a file, which is not opened yet. A live movie starts now.
+    pub fn new(point: String, file: PathBuf, settings: MountSettings) -> Self {
+        let mode = PlaybackMode::new(&settings);
         let (opened, not_playable) = (Mutex::default(), Mutex::default());
         let (logged, form_logged) = (OnceLock::new(), OnceLock::new());
-        Self { point, file, opened, not_playable, logged, form_logged }
+        Self { point, file, settings, mode, opened, not_playable, logged, form_logged }
     }
 
     /// The percent-encoded path of the URL.
     pub fn encoded(&self) -> String {
         utf8_percent_encode(&self.point, PATH).to_string()
+    }
+
+    /// How the movie is played.
+    pub(crate) fn mode(&self) -> &PlaybackMode {
+        &self.mode
     }
 
     fn opened(&self) -> MutexGuard<'_, Option<Opened>> {

@@ -2,16 +2,16 @@
 //! The whole server: standard RTSP and the lab's dialect on one port.
 
 use crate::catalog::Catalog;
-use crate::config::{Config, LabMode};
+use crate::config::{Config, LabMode, Switch};
 use crate::connection::limits::ConnectionLimits;
 use crate::connection::tunnel::Tunnels;
 use crate::connection::{Listener, Services};
 use crate::limit_log::LimitLog;
 use crate::mount::Mount;
+use crate::send::SendContext;
 use crate::send::clock::SystemClock;
 use crate::send::pacer::Pacers;
 use crate::send::workers::{self, Workers};
-use crate::send::{PlaybackMode, SendContext};
 use crate::{lab, rtsp};
 use anyhow::{Context, Result};
 use mjpeg_program::border::guarded;
@@ -63,26 +63,25 @@ impl Server {
         let pacers = Pacers::start(&SystemClock).context("cannot start the pacer threads")?;
         let limit_log = Arc::new(LimitLog::default());
         let context = SendContext {
-            mode: PlaybackMode::new(config),
             pacers: Arc::new(pacers),
             workers: Workers::new(runtime.handle().clone()),
             limit_log: limit_log.clone(),
         };
         let rtsp = rtsp::Service::new(config, catalog.clone(), context.clone())?;
-        let connections = max_connections(config.max_connections);
+        let connections = max_connections(config.limits.max_connections);
         let services = Services {
             rtsp: rtsp.clone(),
             lab: lab::Service::new(config, catalog.clone(), context),
-            mode: config.lab,
-            tunnels: config.http_tunnel.then(Tunnels::default),
-            limits: ConnectionLimits::new(connections, config.max_connections_per_address),
+            mode: config.server.lab,
+            tunnels: (config.server.http_tunnel == Switch::On).then(Tunnels::default),
+            limits: ConnectionLimits::new(connections, config.limits.max_connections_per_address),
             limit_log: limit_log.clone(),
         };
-        let listener = Listener::start(config.listen, services, runtime.handle())?;
+        let listener = Listener::start(config.server.listen, services, runtime.handle())?;
         let address = listener.address();
         let movies = catalog.mounts().len();
         tracing::info!(%address, movies, max_connections = connections, "serving");
-        if config.lab == LabMode::Only {
+        if config.server.lab == LabMode::Only {
             tracing::info!("standard RTSP is not served, because --lab is only");
         }
         let runtime = Some(runtime);

@@ -3,6 +3,7 @@
 
 mod borders;
 mod client;
+mod configuration;
 mod connections;
 mod lab_client;
 mod lab_server;

@@ -11,9 +11,7 @@ use crate::config::Config;
 use crate::connection::limits::ConnectionSlot;
 use crate::connection::{read_some, set_keepalive};
 use crate::send::SendContext;
-use crate::send::stream::Resources;
 use explainer::Explainer;
-use frame_sink::LabFetcher;
 use gstmjpegfile::lab::{Dialect, Framer, Pause, Request};
 use mjpeg_program::border::guarded;
 use session::Session;
@@ -47,16 +45,13 @@ const IDLE_CHECK_INTERVAL: Duration = Duration::from_mins(1);
 pub struct Service {
     catalog: Arc<Catalog>,
     context: SendContext,
-    resources: Arc<Resources<LabFetcher>>,
     explain: bool,
 }
 
 impl Service {
     /// A service for the movies of a catalog.
     pub(crate) fn new(config: &Config, catalog: Arc<Catalog>, context: SendContext) -> Arc<Self> {
-        let fetcher = LabFetcher { oversize: config.lab_oversize, fragments: config.lab_fragment };
-        let resources = Arc::new(Resources { fetcher, workers: context.workers.clone() });
-        Arc::new(Self { catalog, context, resources, explain: config.explain })
+        Arc::new(Self { catalog, context, explain: config.server.explain })
     }
 }
 

@@ -3,10 +3,10 @@
 
 use super::Service;
 use super::explainer::Explainer;
-use super::frame_sink::LabSink;
+use super::frame_sink::{LabFetcher, LabSink};
 use crate::mount::Mount;
 use crate::random;
-use crate::send::stream::Stream;
+use crate::send::stream::{Resources, Stream};
 use crate::send::timeline::Plan;
 use crate::send::{PlaybackMode, SendContext};
 use gstmjpegfile::lab::{FourthLine, LineFormat, MIN_PORT, Method, Request, RequestError, Status};
@@ -35,6 +35,7 @@ fn session_number() -> u32 {
 
 /// The movie that SETUP has opened.
 struct OpenedMovie {
+    mount: Arc<Mount>,
     file: String,
     /// The RTP port of the client.
     rtp_peer: SocketAddr,
@@ -147,7 +148,7 @@ impl Session {
             | (Method::Options | Method::Describe | Method::List, _)
             | (Method::Switch, State::Init) => Status::Ok,
             (Method::Forward | Method::Backward | Method::Seek | Method::Speed(_), _)
-                if self.mode().live_since.is_some() =>
+                if self.movie.as_ref().is_some_and(|it| it.mount.mode().live_since.is_some()) =>
             {
                 Status::MethodNotValidInThisState
             }
@@ -186,10 +187,6 @@ impl Session {
         }
     }
 
-    fn mode(&self) -> &PlaybackMode {
-        &self.service.context.mode
-    }
-
     fn set_up(&mut self, request: &Request) -> Status {
         let (Some(file), Some(port)) = (&request.file, request.rtp_port) else {
             return Status::BadRequest;
@@ -224,15 +221,18 @@ impl Session {
                 return Status::InternalServerError;
             }
         };
-        let SendContext { mode, pacers, limit_log, .. } = &self.service.context;
+        let SendContext { pacers, limit_log, workers } = &self.service.context;
+        let (mode, settings) = (mount.mode(), &mount.settings);
         let Some(pacer) = pacers.pick() else { return Status::InternalServerError };
         let rtp_peer = SocketAddr::new(self.peer.ip(), port);
-        let resources = self.service.resources.clone();
+        let (oversize, fragments) = (settings.lab_oversize, settings.lab_fragment);
+        let fetcher = LabFetcher { oversize, fragments };
+        let resources = Arc::new(Resources { fetcher, workers: workers.clone() });
         let sink = LabSink::new(
             socket,
             rtp_peer,
             mode.framerate,
-            resources.fetcher.fragments,
+            fragments,
             self.explainer.clone(),
             limit_log.clone(),
             self.packets.clone(),
@@ -240,7 +240,7 @@ impl Session {
         let stream = Stream::new(movie, mode, Timestamp::default(), resources, pacer, sink);
         self.end();
         let file = file.to_owned();
-        self.movie = Some(OpenedMovie { file, rtp_peer, stream, speed: NORMAL_SPEED });
+        self.movie = Some(OpenedMovie { mount, file, rtp_peer, stream, speed: NORMAL_SPEED });
         Status::Ok
     }
 
@@ -259,7 +259,7 @@ impl Session {
     /// Plays from the present position; a live movie from its live position.
     fn play(&self) {
         let Some(movie) = &self.movie else { return };
-        let mode = self.mode();
+        let mode = movie.mount.mode();
         let start = match mode.live_since {
             Some(since) => u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX),
             None => movie.stream.position().nanoseconds,
@@ -282,9 +282,9 @@ impl Session {
 
     /// Seeks to the frame that `choose` returns for the present frame and the number of all frames.
     fn seek_to_frame(&self, choose: impl FnOnce(u64, u64) -> u64) {
-        let Some(OpenedMovie { stream, .. }) = &self.movie else { return };
+        let Some(OpenedMovie { mount, stream, .. }) = &self.movie else { return };
         let frames = stream.movie().frames().max(1);
-        let rate = self.mode().framerate;
+        let rate = mount.mode().framerate;
         // The position in a looping movie counts on over its passes.
         let present = rate.frame_at(Nanoseconds::new(stream.position().nanoseconds)) % frames;
         let playing = stream.is_playing();
@@ -306,9 +306,9 @@ impl Session {
     /// The lines of an SDP that the lab's clients read; `None` without a movie.
     fn describe(&self, request: &Request) -> Option<Vec<String>> {
         let opened = self.movie.as_ref().map(|it| it.file.clone());
-        let (_, movie) = self.open_file(&request.file.clone().or(opened)?)?;
+        let (mount, movie) = self.open_file(&request.file.clone().or(opened)?)?;
         let port = self.movie.as_ref().map_or(0, |it| it.rtp_peer.port());
-        let PlaybackMode { framerate: rate, live_since, .. } = *self.mode();
+        let PlaybackMode { framerate: rate, live_since, .. } = *mount.mode();
         let mut lines = vec![
             "v=0".to_owned(),
             format!("m=video {port} RTP/AVP 26"),

@@ -9,8 +9,9 @@ use super::play_request::{PlayRequest, PlayRequestError};
 use super::reply::{Reply, Status};
 use super::request::{Incoming, Method, Request};
 use super::sdp::{CONTROL, Description};
-use super::sessions::{PlayError, PreparedPlay, Session};
+use super::sessions::{PlayError, PreparedPlay, Session, duration};
 use super::transport::Transport;
+use crate::config::{MountKind, UdpOffload};
 use crate::connection::limits::Origin;
 use crate::connection::outbox::Outbox;
 use crate::mount::Mount;
@@ -184,9 +185,9 @@ impl Connection {
                 name: mount.point.trim_start_matches('/'),
                 id: crate::random(),
                 server: self.local,
-                framerate: self.service.framerate,
-                duration: self.service.sessions.duration(&movie),
-                live: self.service.live,
+                framerate: mount.settings.framerate,
+                duration: duration(mount, &movie),
+                live: mount.settings.kind == MountKind::Live,
                 size: mount.size_of(&movie),
             };
             let reply = Reply::new(Status::Ok)
@@ -287,8 +288,9 @@ impl Connection {
                 let ip = self.peer.ip();
                 let sockets = MovieMedia::of(&session_media)?.sockets(ip)?;
                 let limit_log = self.service.limit_log.clone();
+                let offload = mount.settings.udp_offload == UdpOffload::Auto;
                 let peer = SocketAddr::new(ip, rtp);
-                Delivery::udp(sockets, peer, rtcp, self.service.offload, limit_log)
+                Delivery::udp(sockets, peer, rtcp, offload, limit_log)
             }
             Transport::Interleaved { rtp, rtcp } => {
                 Delivery::interleaved(self.outbox.clone(), self.peer, (rtp, rtcp))
@@ -421,11 +423,12 @@ fn base_url(uri: &[u8], mount: &Mount) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MountSettings;
     use std::path::PathBuf;
 
     #[test]
     fn the_base_url_has_the_host_of_the_request_and_the_path_of_the_movie() {
-        let mount = Mount::new("/a b%.mjpeg".to_owned(), PathBuf::new());
+        let mount = Mount::new("/a b%.mjpeg".to_owned(), PathBuf::new(), MountSettings::default());
         let rows: [(&[u8], &str); 5] = [
             (b"rtsp://h:8554/A%20b%25/stream=0", "rtsp://h:8554/a%20b%25.mjpeg/"),
             (b"RTSP://[::1]:8554/x", "rtsp://[::1]:8554/a%20b%25.mjpeg/"),

@@ -23,12 +23,11 @@ mod sessions;
 mod transport;
 
 use crate::catalog::Catalog;
-use crate::config::{Config, UdpOffload};
+use crate::config::Config;
 use crate::limit_log::LimitLog;
 use crate::send::SendContext;
 use anyhow::{Result, bail};
 use gst_server::GstServer;
-use gstmjpegfile::movie::FrameRate;
 use sessions::Sessions;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -61,10 +60,6 @@ pub struct Service {
     gst_server: Arc<GstServer>,
     sessions: Arc<Sessions>,
     limit_log: Arc<LimitLog>,
-    framerate: FrameRate,
-    live: bool,
-    /// Whether the kernel may split frames into datagrams.
-    offload: bool,
     /// The number of sessions that an address may have at a time.
     max_sessions_per_origin: usize,
     /// Limits the number of requests that are answered at a time.
@@ -85,13 +80,14 @@ impl Service {
         let limit_log = context.limit_log.clone();
         Ok(Arc::new(Self {
             catalog,
-            sessions: Sessions::new(&gst_server, context, config.prepare_cache),
+            sessions: Sessions::new(
+                &gst_server,
+                context,
+                u64::from(config.server.prepare_cache) * 1_000_000,
+            ),
             gst_server,
             limit_log,
-            framerate: config.framerate,
-            live: config.live,
-            offload: config.udp_offload == UdpOffload::Auto,
-            max_sessions_per_origin: config.max_connections_per_address,
+            max_sessions_per_origin: config.limits.max_connections_per_address,
             handler_permits: Arc::new(Semaphore::new(HANDLERS)),
         }))
     }

@@ -9,10 +9,11 @@ use super::play_request::PlayRequest;
 use super::sdp::seconds;
 use crate::connection::limits::Origin;
 use crate::mount::Mount;
+use crate::send::PlaybackMode;
+use crate::send::SendContext;
 use crate::send::pacer::Pacer;
 use crate::send::stream::{Resources, Stream as StreamOf};
 use crate::send::timeline::Plan;
-use crate::send::{PlaybackMode, SendContext};
 use gst_rtsp_server::RTSPSession;
 use gst_rtsp_server::prelude::*;
 use gstmjpegfile::movie_file::MovieFile;
@@ -223,28 +224,22 @@ impl Sessions {
         // The lock is released before this waits until a frame is sent: tasks of connections take it.
         let stream = session.stream().clone();
         if let Some(stream) = stream {
-            match self.context.mode.live_since {
+            match session.mount.mode().live_since {
                 Some(_) => drop(stream.with_sink(|sink| sink.remove_viewer(&session.id))),
                 None => stream.stop(),
             }
         }
     }
 
-    /// The duration of a movie in nanoseconds; `None` if it is not known or the movie loops.
-    pub fn duration(&self, movie: &MovieFile) -> Option<u64> {
-        let PlaybackMode { framerate, looping, .. } = self.context.mode;
-        movie.total_frames().filter(|_| !looping).map(|frames| framerate.start_of(frames).get())
-    }
-
-    /// The duration of the movie of a session, as [`Self::duration`] returns it.
+    /// The duration of the movie of a session, as [`duration`] returns it.
     pub fn duration_of(&self, session: &Session) -> Option<u64> {
         let playing = session.stream().as_ref().map(|stream| stream.movie());
         let movie = playing.or_else(|| session.mount.open().ok())?;
-        self.duration(&movie)
+        duration(&session.mount, &movie)
     }
 
     fn new_stream(&self, session: &Session, movie: Arc<MovieFile>, pacer: Pacer) -> Arc<Stream> {
-        let SendContext { mode, limit_log, .. } = &self.context;
+        let (mode, limit_log) = (session.mount.mode(), &self.context.limit_log);
         let live = mode.live_since.is_some();
         // The size that DESCRIBE states, wherever the play starts.
         let size = session.mount.size_of(&movie);
@@ -261,7 +256,7 @@ impl Sessions {
         session: &Arc<Session>,
         request: &PlayRequest,
     ) -> Result<PreparedPlay, PlayError> {
-        let mode = &self.context.mode;
+        let mode = session.mount.mode();
         let present = session.stream().clone();
         if let Some(since) = mode.live_since {
             let stream = match present {
@@ -286,7 +281,7 @@ impl Sessions {
             stream.stop();
         }
         let position = stream.position();
-        let duration = self.duration(&stream.movie());
+        let duration = duration(&session.mount, &stream.movie());
         let start = request.start.unwrap_or(position.nanoseconds);
         let (scale, speed) = (request.scale.unwrap_or(1.0), request.speed.unwrap_or(1.0));
         let mut plan = Plan::new(mode.framerate, start, request.end, scale, speed);
@@ -324,7 +319,7 @@ impl Sessions {
         live.retain(|_, streams| streams.iter().any(|stream| stream.strong_count() > 0));
         let key = (session.mount.point.clone(), movie.number());
         let streams = live.entry(key).or_default();
-        let SendContext { mode, pacers, .. } = &self.context;
+        let (mode, pacers) = (session.mount.mode(), &self.context.pacers);
         let mut free = None;
         let mut emptiest = None;
         for (index, pacer) in pacers.with_slots(mode.framerate).enumerate() {
@@ -372,9 +367,16 @@ impl Sessions {
             sequence_number: None,
             timestamp,
         };
-        let plan = Some(Plan::new(self.context.mode.framerate, elapsed, None, 1.0, 1.0));
+        let framerate = session.mount.mode().framerate;
+        let plan = Some(Plan::new(framerate, elapsed, None, 1.0, 1.0));
         PreparedPlay { session: session.clone(), stream, plan, live: true, reply }
     }
+}
+
+/// The duration of a movie of a mount in nanoseconds; `None` if it is not known or the movie loops.
+pub(super) fn duration(mount: &Mount, movie: &MovieFile) -> Option<u64> {
+    let PlaybackMode { framerate, looping, .. } = *mount.mode();
+    movie.total_frames().filter(|_| !looping).map(|frames| framerate.start_of(frames).get())
 }
 
 impl PreparedPlay {
