@@ -7,6 +7,7 @@
 //! - `server.rs`, `connection/`: accepts connections and detects their language.
 //! - `rtsp/`, `lab/`: answer the requests of the two languages.
 //! - `send/`: sends the frames, for both languages.
+//! - `viewers.rs`: counts the viewers of both languages.
 //! - `limit_log.rs`: logs what is refused or dropped because of a limit.
 
 pub mod catalog;
@@ -23,6 +24,7 @@ pub mod rtsp;
 mod send;
 pub mod server;
 mod test_card;
+mod viewers;
 
 use anyhow::{Context, Result};
 use catalog::Catalog;

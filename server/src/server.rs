@@ -2,8 +2,8 @@
 //! The whole server: standard RTSP and the lab's dialect on one port.
 
 use crate::catalog::Catalog;
-use crate::config::{Config, LabMode, Switch};
-use crate::connection::limits::ConnectionLimits;
+use crate::config::{Config, LabMode, SharedLimits, Switch};
+use crate::connection::limits::OpenConnections;
 use crate::connection::tunnel::Tunnels;
 use crate::connection::{Listener, Services};
 use crate::limit_log::LimitLog;
@@ -12,7 +12,8 @@ use crate::send::SendContext;
 use crate::send::clock::SystemClock;
 use crate::send::pacer::Pacers;
 use crate::send::workers::{self, Workers};
-use crate::{lab, rtsp};
+use crate::viewers::Viewers;
+use crate::{connection, lab, rtsp};
 use anyhow::{Context, Result};
 use mjpeg_program::border::guarded;
 use signal_hook::iterator::Signals;
@@ -27,9 +28,9 @@ const CLEAN_UP_INTERVAL: Duration = Duration::from_secs(1);
 /// The number of clean-ups between two checks for movies without viewers, which are closed.
 const CLEAN_UPS_PER_MOVIE_CHECK: u64 = 10;
 
-/// File descriptors that are reserved for the log, the runtime and GStreamer, and for opening a movie
-/// while the maximum number of connections is open.
-const RESERVED_DESCRIPTORS: u64 = 64 + rtsp::DESCRIPTORS;
+/// File descriptors that are reserved for the log, the runtime and GStreamer, for opening a movie while
+/// the maximum number of connections is open, and for connections that are refused.
+const RESERVED_DESCRIPTORS: u64 = 64 + connection::REFUSALS as u64 + rtsp::DESCRIPTORS;
 
 /// File descriptors per connection: its socket, and either a movie that no other connection plays or
 /// the UDP socket of a lab client.
@@ -62,19 +63,25 @@ impl Server {
             .context("cannot start the worker threads")?;
         let pacers = Pacers::start(&SystemClock).context("cannot start the pacer threads")?;
         let limit_log = Arc::new(LimitLog::default());
+        let mut limits = config.limits.clone();
+        limits.max_connections = max_connections(limits.max_connections);
+        let connections = limits.max_connections;
+        let limits = SharedLimits::new(limits);
         let context = SendContext {
             pacers: Arc::new(pacers),
             workers: Workers::new(runtime.handle().clone()),
+            limits: limits.clone(),
+            viewers: Viewers::default(),
             limit_log: limit_log.clone(),
         };
         let rtsp = rtsp::Service::new(config, catalog.clone(), context.clone())?;
-        let connections = max_connections(config.limits.max_connections);
         let services = Services {
             rtsp: rtsp.clone(),
             lab: lab::Service::new(config, catalog.clone(), context),
             mode: config.server.lab,
             tunnels: (config.server.http_tunnel == Switch::On).then(Tunnels::default),
-            limits: ConnectionLimits::new(connections, config.limits.max_connections_per_address),
+            open: OpenConnections::new(limits.clone()),
+            limits,
             limit_log: limit_log.clone(),
         };
         let listener = Listener::start(config.server.listen, services, runtime.handle())?;

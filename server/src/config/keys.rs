@@ -5,11 +5,12 @@
 use super::parse_listen;
 use super::settings::{Limits, MountSettings, ServerSettings};
 use super::value::{
-    FRAME_RATE, choices, quoted, read_choice, read_frame_rate, read_number, write_choice,
-    write_frame_rate,
+    DURATION, FRAME_RATE, choices, quoted, read_choice, read_duration, read_frame_rate,
+    read_number, write_choice, write_duration, write_frame_rate,
 };
 use clap::ValueEnum;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 use toml::de::DeValue;
 
 type Read<T> = Box<dyn Fn(&mut T, &DeValue) -> bool>;
@@ -67,6 +68,18 @@ where
     key(name, allowed, field, read, ToString::to_string)
 }
 
+/// A key whose value is a time of a range.
+fn duration<T: Clone + 'static>(
+    name: &'static str,
+    range: RangeInclusive<Duration>,
+    field: fn(&mut T) -> &mut Duration,
+) -> Key<T> {
+    let (start, end) = (write_duration(*range.start()), write_duration(*range.end()));
+    let allowed = format!("{DURATION}, from {start} to {end}");
+    let read = move |value: &DeValue| read_duration(value).filter(|time| range.contains(time));
+    key(name, allowed, field, read, |time| write_duration(*time))
+}
+
 /// The keys before all tables.
 pub(super) fn server_keys() -> Vec<Key<ServerSettings>> {
     type S = ServerSettings;
@@ -95,6 +108,9 @@ pub(super) fn server_keys() -> Vec<Key<ServerSettings>> {
 /// The largest number of connections, viewers or sessions that may be configured.
 const MAX_COUNT: u64 = u32::MAX as u64;
 
+/// The range of time limits.
+const TIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
+
 /// The keys of the table `[limits]`.
 pub(super) fn limit_keys() -> Vec<Key<Limits>> {
     type L = Limits;
@@ -103,6 +119,16 @@ pub(super) fn limit_keys() -> Vec<Key<Limits>> {
         number("max-connections-per-address", 1..=MAX_COUNT, |it: &mut L| {
             &mut it.max_connections_per_address
         }),
+        number("max-sessions", 1..=MAX_COUNT, |it: &mut L| &mut it.max_sessions),
+        number("max-viewers", 1..=MAX_COUNT, |it: &mut L| &mut it.max_viewers),
+        number("max-viewers-per-address", 1..=MAX_COUNT, |it: &mut L| {
+            &mut it.max_viewers_per_address
+        }),
+        number("max-request-bytes", 1024..=1024 * 1024, |it: &mut L| &mut it.max_request_bytes),
+        duration("request-time", TIMES, |it: &mut L| &mut it.request_time),
+        duration("idle-time", TIMES, |it: &mut L| &mut it.idle_time),
+        duration("stall-time", TIMES, |it: &mut L| &mut it.stall_time),
+        number("max-queued-bytes", 65_536..=1 << 30, |it: &mut L| &mut it.max_queued_bytes),
     ]
 }
 
@@ -120,6 +146,7 @@ pub(super) fn mount_keys() -> Vec<Key<MountSettings>> {
         choice("kind", |it: &mut M| &mut it.kind),
         framerate,
         boolean("loop", |it: &mut M| &mut it.looping),
+        number("max-viewers", 1..=MAX_COUNT, |it: &mut M| &mut it.max_viewers),
         choice("udp-offload", |it: &mut M| &mut it.udp_offload),
         choice("lab-oversize", |it: &mut M| &mut it.lab_oversize),
         choice("lab-fragment", |it: &mut M| &mut it.lab_fragment),

@@ -6,12 +6,14 @@
 //! - `keys.rs`, `value.rs`: the keys of the file, and how their values are read and written.
 //! - `file.rs`, `error.rs`: finds, reads and checks the file.
 //! - `print.rs`: writes a configuration as a file.
+//! - `shared.rs`: the limits, as they are now.
 
 mod error;
 mod file;
 mod keys;
 mod print;
 mod settings;
+mod shared;
 mod value;
 
 pub use error::{ConfigError, FileError, Problem};
@@ -19,6 +21,8 @@ pub use settings::{
     Fragments, LabMode, Limits, LogFormat, LogLevel, MountKind, MountSettings, Oversize,
     ServerSettings, Switch, UdpOffload,
 };
+
+pub use shared::SharedLimits;
 
 use crate::cli::Arguments;
 use clap::CommandFactory;

@@ -5,6 +5,7 @@
 use clap::ValueEnum;
 use gstmjpegfile::movie::FrameRate;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 /// Which clients are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -125,11 +126,39 @@ pub struct Limits {
     pub max_connections: usize,
     /// The maximum number of open connections from one address, and of its RTSP sessions.
     pub max_connections_per_address: usize,
+    /// The maximum number of RTSP sessions.
+    pub max_sessions: usize,
+    /// The maximum number of viewers, in all languages. A client is a viewer from PLAY on, until its
+    /// session ends.
+    pub max_viewers: usize,
+    /// The maximum number of viewers from one address.
+    pub max_viewers_per_address: usize,
+    /// The maximum length of the first line and headers of an RTSP request, and of its body, in bytes.
+    pub max_request_bytes: usize,
+    /// The maximum time of a request, from its first byte to its last.
+    pub request_time: Duration,
+    /// How long a session, or a connection without one, may be idle.
+    pub idle_time: Duration,
+    /// How long a client may accept nothing of what it is sent over TCP.
+    pub stall_time: Duration,
+    /// The maximum number of bytes that are queued for a client over TCP, besides a part of a frame.
+    pub max_queued_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_connections: 4096, max_connections_per_address: 2048 }
+        Self {
+            max_connections: 4096,
+            max_connections_per_address: 2048,
+            max_sessions: 4096,
+            max_viewers: 4096,
+            max_viewers_per_address: 2048,
+            max_request_bytes: 64 * 1024,
+            request_time: Duration::from_secs(10),
+            idle_time: Duration::from_mins(1),
+            stall_time: Duration::from_secs(10),
+            max_queued_bytes: 1024 * 1024,
+        }
     }
 }
 
@@ -142,6 +171,8 @@ pub struct MountSettings {
     pub framerate: FrameRate,
     /// Whether the movie starts again at its end. A live movie always does.
     pub looping: bool,
+    /// The maximum number of viewers of each movie of the mount.
+    pub max_viewers: usize,
     /// Whether the kernel splits frames into datagrams.
     pub udp_offload: UdpOffload,
     /// How frames larger than a datagram are sent to lab clients.
@@ -156,6 +187,7 @@ impl Default for MountSettings {
             kind: MountKind::OnDemand,
             framerate: FrameRate::DEFAULT,
             looping: false,
+            max_viewers: 4096,
             udp_offload: UdpOffload::Auto,
             lab_oversize: Oversize::Shrink,
             lab_fragment: Fragments::Off,

@@ -149,10 +149,19 @@ fn a_configuration_that_is_printed_means_the_same() {
         [limits]
         max-connections = 1
         max-connections-per-address = 4294967295
+        max-sessions = 3
+        max-viewers = 5
+        max-viewers-per-address = 7
+        max-request-bytes = 1024
+        request-time = '1500ms'
+        idle-time = '90s'
+        stall-time = '1h'
+        max-queued-bytes = 1_000_000
         [defaults]
         kind = 'live'
         framerate = '1/7'
         loop = true
+        max-viewers = 9
         udp-offload = 'off'
         lab-oversize = 'drop'
         lab-fragment = 'same-seq'
@@ -186,9 +195,12 @@ fn a_configuration_that_is_printed_means_the_same() {
 #[test]
 fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
     let server = "listen, lab, http-tunnel, prepare-cache, explain, log, limits, defaults, mount";
-    let limits = "max-connections, max-connections-per-address";
-    let mount = "kind, framerate, loop, udp-offload, lab-oversize, lab-fragment";
+    let limits = "max-connections, max-connections-per-address, max-sessions, max-viewers, \
+                  max-viewers-per-address, max-request-bytes, request-time, idle-time, stall-time, \
+                  max-queued-bytes";
+    let mount = "kind, framerate, loop, max-viewers, udp-offload, lab-oversize, lab-fragment";
     let rate = "frames per second above 0, such as 20, 12.5 or \"30000/1001\"";
+    let time = "a time such as \"500ms\", \"10s\" or \"2m\", from \"1s\" to \"1h\"";
     let long = "x".repeat(100);
     let (cut, with_long) = (format!("{}...", "x".repeat(60)), format!("lab = '{long}'"));
     let rows: Vec<(&str, String)> = vec![
@@ -217,6 +229,13 @@ fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
         ("log = 2020-01-01", "1:7: log: found the date 2020-01-01; allowed is \"error\", \"warn\", \"info\", \"debug\" or \"trace\"".into()),
         ("[limits]\nmax-connections = 0", "2:19: max-connections: found the number 0; allowed is a whole number from 1 to 4294967295".into()),
         ("[limits]\nmax-connections = 99999999999999999999999", "2:19: max-connections: found the number 99999999999999999999999; allowed is a whole number from 1 to 4294967295".into()),
+        ("[limits]\nrequest-time = 10", format!("2:16: request-time: found the number 10; allowed is {time}")),
+        ("[limits]\nrequest-time = '10'", format!("2:16: request-time: found \"10\"; allowed is {time}")),
+        ("[limits]\nidle-time = '999ms'", format!("2:13: idle-time: found \"999ms\"; allowed is {time}")),
+        ("[limits]\nidle-time = '61m'", format!("2:13: idle-time: found \"61m\"; allowed is {time}")),
+        ("[limits]\nstall-time = '99999999999999999999h'", format!("2:14: stall-time: found \"99999999999999999999h\"; allowed is {time}")),
+        ("[limits]\nstall-time = '9999999999999999999h'", format!("2:14: stall-time: found \"9999999999999999999h\"; allowed is {time}")),
+        ("[limits]\nmax-request-bytes = 1023", "2:21: max-request-bytes: found the number 1023; allowed is a whole number from 1024 to 1048576".into()),
         ("limits = 1", "1:10: limits: found the number 1; allowed is a table, [limits]".into()),
         ("[[defaults]]\nkind = 'live'", "1:1: defaults: found a list; allowed is a table, [defaults]".into()),
         ("[defaults]\nkind = 'vod'", "2:8: kind: found \"vod\"; allowed is \"on-demand\" or \"live\"".into()),

@@ -5,10 +5,14 @@ use clap::ValueEnum;
 use gstmjpegfile::movie::FrameRate;
 use mjpeg_program::log::printable;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 use toml::de::DeValue;
 
 /// The number of characters of a value that an error repeats.
 const MAX_SHOWN: usize = 60;
+
+/// What a duration may be.
+pub(super) const DURATION: &str = "a time such as \"500ms\", \"10s\" or \"2m\"";
 
 /// What a frame rate may be.
 pub(super) const FRAME_RATE: &str = "frames per second above 0, such as 20, 12.5 or \"30000/1001\"";
@@ -34,6 +38,33 @@ pub(super) fn read_frame_rate(value: &DeValue) -> Option<FrameRate> {
 /// Writes a frame rate.
 pub(super) fn write_frame_rate(rate: FrameRate) -> String {
     if rate.denominator() == 1 { rate.to_string() } else { format!("\"{rate}\"") }
+}
+
+/// Reads a time: a whole number and its unit.
+pub(super) fn read_duration(value: &DeValue) -> Option<Duration> {
+    let text = value.as_str()?;
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: u64 = number.parse().ok()?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
+        "h" => Some(Duration::from_secs(number.checked_mul(3600)?)),
+        _ => None,
+    }
+}
+
+/// Writes a time in the largest unit in which it is whole.
+pub(super) fn write_duration(time: Duration) -> String {
+    match time.as_secs() {
+        _ if time.subsec_millis() > 0 => format!("\"{}ms\"", time.as_millis()),
+        seconds if seconds > 0 && seconds.is_multiple_of(3600) => {
+            format!("\"{}h\"", seconds / 3600)
+        }
+        seconds if seconds > 0 && seconds.is_multiple_of(60) => format!("\"{}m\"", seconds / 60),
+        seconds => format!("\"{seconds}s\""),
+    }
 }
 
 /// Reads one of the names of an enum.

@@ -7,14 +7,14 @@ pub mod limits;
 pub mod outbox;
 pub mod tunnel;
 
-use crate::config::LabMode;
+use crate::config::{LabMode, SharedLimits};
 use crate::lab;
 use crate::limit_log::LimitLog;
 use crate::rtsp;
 use crate::rtsp::connection::Input;
 use anyhow::{Context, Result};
 use language::Language;
-use limits::{ConnectionLimits, ConnectionSlot, LimitReached};
+use limits::{ConnectionSlot, LimitReached, OpenConnections};
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -23,6 +23,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tunnel::{HttpRequest, PostHalf, Tunnels};
@@ -30,19 +31,15 @@ use tunnel::{HttpRequest, PostHalf, Tunnels};
 /// The number of connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// The time limit for the bytes that decide the language, and for an HTTP request, from the first
-/// byte on.
-const FIRST_REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// The number of connections that are refused at a time with a reply. Further ones are closed at once.
+pub(crate) const REFUSALS: usize = 32;
 
-/// The time limit for sending a reply after which the connection is closed.
-const LAST_REPLY_LIMIT: Duration = Duration::from_secs(10);
+/// How long a connection that is refused may take to send its first request.
+const REFUSAL_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long bytes are read and discarded after the last reply, and the pause between two reads.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_PAUSE: Duration = Duration::from_millis(20);
-
-/// How long the GET of a tunnel waits for its POST.
-const POST_LIMIT: Duration = Duration::from_secs(10);
 
 /// The pause after a connection could not be accepted, such as when no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -67,7 +64,9 @@ pub(crate) struct Services {
     /// The tunnels of RTSP through HTTP; `None` if HTTP is not served.
     pub tunnels: Option<Tunnels>,
     /// Counts the open connections.
-    pub limits: ConnectionLimits,
+    pub open: OpenConnections,
+    /// The present limits.
+    pub limits: SharedLimits,
     /// Counts the connections that are refused.
     pub limit_log: Arc<LimitLog>,
 }
@@ -121,16 +120,30 @@ fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
 }
 
 async fn accept(listener: TcpListener, services: Arc<Services>) {
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // An IPv6 socket accepts IPv4 connections too.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                let services_of_task = services.clone();
-                let admitted = services.limits.admit(peer, |slot| {
-                    tokio::spawn(async move { services_of_task.serve(stream, peer, slot).await })
-                        .abort_handle()
+                let (services_of_task, mut stream) = (services.clone(), Some(stream));
+                let admitted = services.open.admit(peer, |slot| {
+                    let stream = stream.take();
+                    tokio::spawn(async move {
+                        if let Some(stream) = stream {
+                            services_of_task.serve(stream, peer, slot).await;
+                        }
+                    })
+                    .abort_handle()
                 });
+                if let Some(stream) = stream
+                    && let Ok(permit) = refusals.clone().try_acquire_owned()
+                {
+                    tokio::spawn(async move {
+                        refuse(stream).await;
+                        drop(permit);
+                    });
+                }
                 let (kind, peer) = match admitted {
                     Ok(None) => continue,
                     Ok(Some(idle)) => ("idle connection closed for a new one", idle),
@@ -149,6 +162,15 @@ async fn accept(listener: TcpListener, services: Arc<Services>) {
                 sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// Answers the first request of a connection that is refused because of a limit, if it is one of RTSP,
+/// and closes the connection. The other languages have no status for that.
+async fn refuse(mut stream: TcpStream) {
+    let Ok(Ok(first)) = timeout(REFUSAL_LIMIT, read_some(&stream)).await else { return };
+    if Language::of(&first) == Some(Language::Rtsp) {
+        send_last_reply(&mut stream, &rtsp::connection::refusal(&first), REFUSAL_LIMIT).await;
     }
 }
 
@@ -181,7 +203,7 @@ impl Services {
         peer: SocketAddr,
     ) -> Option<(Language, Vec<u8>)> {
         let mut first = read_some(stream).await.ok().filter(|bytes| !bytes.is_empty())?;
-        let deadline = Instant::now() + FIRST_REQUEST_LIMIT;
+        let deadline = Instant::now() + self.limits.get().request_time;
         let pause = || deadline.min(Instant::now() + lab::LONG_PAUSE);
         let (mut decided, mut wait) = (Language::of(&first), pause());
         loop {
@@ -203,7 +225,7 @@ impl Services {
                     (decided, wait) = (Language::after_silence(&first), deadline);
                 }
                 Err(_) => {
-                    let kind = "connection closed: no complete first line within 10 s";
+                    let kind = "connection closed: no complete first line within request-time";
                     self.limit_log.count(kind, peer);
                     return None;
                 }
@@ -218,7 +240,7 @@ impl Services {
         mut first: Vec<u8>,
         slot: ConnectionSlot,
     ) {
-        let deadline = Instant::now() + FIRST_REQUEST_LIMIT;
+        let deadline = Instant::now() + self.limits.get().request_time;
         let (request, length) = loop {
             if let Some(request) = HttpRequest::read(&first) {
                 break request;
@@ -227,7 +249,7 @@ impl Services {
                 Ok(Ok(bytes)) if !bytes.is_empty() => first.extend_from_slice(&bytes),
                 Ok(_) => return,
                 Err(_) => {
-                    let kind = "connection closed: no complete HTTP request within 10 s";
+                    let kind = "connection closed: no complete HTTP request within request-time";
                     self.limit_log.count(kind, peer);
                     break (HttpRequest::Other("408 Request Timeout"), first.len());
                 }
@@ -257,7 +279,8 @@ impl Services {
             (_, None) => "404 Not Found",
         };
         tracing::debug!(%peer, status, "HTTP request refused");
-        send_last_reply(&mut stream, &tunnel::refusal(status)).await;
+        let limit = self.limits.get().stall_time;
+        send_last_reply(&mut stream, tunnel::refusal(status).as_bytes(), limit).await;
     }
 
     async fn serve_tunnel(
@@ -267,17 +290,18 @@ impl Services {
         peer: SocketAddr,
         slot: ConnectionSlot,
     ) {
+        let limits = self.limits.get();
         let reply = stream.write_all(tunnel::ACCEPTED.as_bytes());
-        if !matches!(timeout(LAST_REPLY_LIMIT, reply).await, Ok(Ok(()))) {
+        if !matches!(timeout(limits.stall_time, reply).await, Ok(Ok(()))) {
             return;
         }
         let post = tokio::select! {
             post = tunnel.posts.recv() => post,
             () = until_closed(&stream) => return,
-            () = sleep(POST_LIMIT) => None,
+            () = sleep(limits.request_time) => None,
         };
         let Some(post) = post else {
-            self.limit_log.count("HTTP tunnel closed: no POST within 10 s", peer);
+            self.limit_log.count("HTTP tunnel closed: no POST within request-time", peer);
             return;
         };
         let input = Input::of_tunnel(tunnel, post);
@@ -285,9 +309,9 @@ impl Services {
     }
 }
 
-/// Sends the last reply of a connection, and closes the connection.
-async fn send_last_reply(stream: &mut TcpStream, reply: &str) {
-    let written = timeout(LAST_REPLY_LIMIT, stream.write_all(reply.as_bytes())).await;
+/// Sends the last reply of a connection within a time limit, and closes the connection.
+async fn send_last_reply(stream: &mut TcpStream, reply: &[u8], limit: Duration) {
+    let written = timeout(limit, stream.write_all(reply)).await;
     if matches!(written, Ok(Ok(()))) {
         linger(stream).await;
     }

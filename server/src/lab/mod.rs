@@ -30,12 +30,6 @@ const SHORT_PAUSE: Duration = Duration::from_millis(25);
 /// acknowledge a segment: a client may wait for that between two lines.
 pub(crate) const LONG_PAUSE: Duration = Duration::from_millis(250);
 
-/// The time limit of a request, from its first byte to its last.
-const REQUEST_LIMIT: Duration = Duration::from_secs(10);
-
-/// The time limit for sending a reply.
-const REPLY_LIMIT: Duration = Duration::from_secs(10);
-
 /// The time between two checks whether a session still plays. A session that does not is idle: it may
 /// be closed for a new connection, but not otherwise, since its user may just not have pressed a
 /// button.
@@ -69,7 +63,8 @@ pub(crate) async fn serve(
     set_keepalive(&stream);
     tracing::info!(%peer, "lab client");
     let explainer = Explainer::new(service.explain, peer);
-    let mut session = Session::new(service, peer, explainer.clone());
+    let limits = service.context.limits.clone();
+    let mut session = Session::new(service, peer, slot.origin(), explainer.clone());
     let mut framer = Framer::default();
     let mut request_started = None;
     let mut received = Some(first);
@@ -92,7 +87,7 @@ pub(crate) async fn serve(
                 failure = Some("closed: internal error while answering a request".to_owned());
                 break;
             };
-            match timeout(REPLY_LIMIT, stream.write_all(reply.as_bytes())).await {
+            match timeout(limits.get().stall_time, stream.write_all(reply.as_bytes())).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => failure = Some(format!("closed: cannot send a reply: {error}")),
                 Err(_) => failure = Some("closed: the client does not read replies".to_owned()),
@@ -106,8 +101,8 @@ pub(crate) async fn serve(
         }
         if framer.has_begun() {
             let start = *request_started.get_or_insert_with(Instant::now);
-            if start.elapsed() > REQUEST_LIMIT {
-                break "closed: a request was not complete within 10 s".to_owned();
+            if start.elapsed() > limits.get().request_time {
+                break "closed: a request was not complete within request-time".to_owned();
             }
         } else {
             request_started = None;

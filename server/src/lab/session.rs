@@ -4,11 +4,13 @@
 use super::Service;
 use super::explainer::Explainer;
 use super::frame_sink::{LabFetcher, LabSink};
+use crate::connection::limits::Origin;
 use crate::mount::Mount;
 use crate::random;
 use crate::send::stream::{Resources, Stream};
 use crate::send::timeline::Plan;
 use crate::send::{PlaybackMode, SendContext};
+use crate::viewers::ViewerSlot;
 use gstmjpegfile::lab::{FourthLine, LineFormat, MIN_PORT, Method, Request, RequestError, Status};
 use gstmjpegfile::movie::Nanoseconds;
 use gstmjpegfile::movie_file::MovieFile;
@@ -42,6 +44,8 @@ struct OpenedMovie {
     stream: Arc<Stream<LabSink>>,
     /// The speed in half speeds.
     speed: u8,
+    /// Counts the viewer from the first PLAY on.
+    viewer: Option<ViewerSlot>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +59,7 @@ enum State {
 pub(super) struct Session {
     service: Arc<Service>,
     peer: SocketAddr,
+    origin: Origin,
     number: u32,
     explainer: Explainer,
     movie: Option<OpenedMovie>,
@@ -63,9 +68,14 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub fn new(service: Arc<Service>, peer: SocketAddr, explainer: Explainer) -> Self {
+    pub fn new(
+        service: Arc<Service>,
+        peer: SocketAddr,
+        origin: Origin,
+        explainer: Explainer,
+    ) -> Self {
         let (number, packets) = (session_number(), Arc::default());
-        Self { service, peer, explainer, number, movie: None, packets }
+        Self { service, peer, origin, explainer, number, movie: None, packets }
     }
 
     /// The reply to bytes that cannot be read as a request.
@@ -155,6 +165,9 @@ impl Session {
             (_, State::Init) => Status::MethodNotValidInThisState,
             (Method::Switch, _) => self.switch(request),
             (Method::Play, State::Ready) => {
+                if !self.may_play() {
+                    return Status::NotEnoughBandwidth;
+                }
                 if let Some(frame) = request.start_frame {
                     self.seek_to_frame(|_, _| frame);
                 }
@@ -221,7 +234,7 @@ impl Session {
                 return Status::InternalServerError;
             }
         };
-        let SendContext { pacers, limit_log, workers } = &self.service.context;
+        let SendContext { pacers, limit_log, workers, .. } = &self.service.context;
         let (mode, settings) = (mount.mode(), &mount.settings);
         let Some(pacer) = pacers.pick() else { return Status::InternalServerError };
         let rtp_peer = SocketAddr::new(self.peer.ip(), port);
@@ -239,8 +252,8 @@ impl Session {
         );
         let stream = Stream::new(movie, mode, Timestamp::default(), resources, pacer, sink);
         self.end();
-        let file = file.to_owned();
-        self.movie = Some(OpenedMovie { mount, file, rtp_peer, stream, speed: NORMAL_SPEED });
+        let (file, speed) = (file.to_owned(), NORMAL_SPEED);
+        self.movie = Some(OpenedMovie { mount, file, rtp_peer, stream, speed, viewer: None });
         Status::Ok
     }
 
@@ -254,6 +267,20 @@ impl Session {
             tracing::warn!(path = %mount.file.display(), "the movie has no frame");
         }
         (!empty).then_some((mount, movie))
+    }
+
+    /// Counts the viewer, unless it has been counted. Returns `false` if there are as many as there may
+    /// be.
+    fn may_play(&mut self) -> bool {
+        let Some(movie) = self.movie.as_mut().filter(|movie| movie.viewer.is_none()) else {
+            return true;
+        };
+        let SendContext { viewers, limits, limit_log, .. } = &self.service.context;
+        match viewers.admit(&movie.mount, self.origin, &limits.get()) {
+            Ok(slot) => movie.viewer = Some(slot),
+            Err(limit) => limit_log.count(limit.kind(), self.peer),
+        }
+        movie.viewer.is_some()
     }
 
     /// Plays from the present position; a live movie from its live position.

@@ -21,15 +21,6 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// The time limit of a request, from its first byte to its last.
-const REQUEST_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long a client may accept no byte of what is sent to it.
-const NO_PROGRESS_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long a client that has sent a request may be silent if it has no session.
-const NO_SESSION_LIMIT: Duration = Duration::from_mins(1);
-
 /// The time between two checks whether a connection still plays.
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -141,7 +132,7 @@ enum CloseReason {
     Failed(io::Error),
     /// A limit is exceeded or a request cannot be served: the kind for the limit log.
     Refused(&'static str),
-    /// The client has read nothing for [`NO_PROGRESS_LIMIT`].
+    /// The client has read nothing for [`Limits::stall_time`].
     NoProgress,
 }
 
@@ -161,6 +152,7 @@ pub(crate) async fn serve(
     // Not every kernel has this option.
     let _ = SockRef::from(&socket).set_tcp_notsent_lowat(MAX_UNSENT);
     let Ok(local) = socket.local_addr() else { return };
+    let limits = service.limits.get();
     let socket = Arc::new(socket);
     let connection = Arc::new(Connection {
         service,
@@ -168,7 +160,7 @@ pub(crate) async fn serve(
         peer,
         local: local.ip().to_canonical(),
         origin: slot.origin(),
-        outbox: Outbox::new(socket.clone()),
+        outbox: Outbox::new(socket.clone(), limits.max_queued_bytes),
         state: Mutex::new(ConnectionState::default()),
     });
     tracing::debug!(connection = number, %peer, "RTSP client");
@@ -179,7 +171,8 @@ pub(crate) async fn serve(
         CloseReason::Failed(error) => tracing::debug!(connection = number, "closed: {error}"),
         CloseReason::Refused(kind) => connection.service.limit_log.count(kind, peer),
         CloseReason::NoProgress => {
-            tracing::info!(connection = number, %peer, "closed: the client read nothing for 10 s");
+            let seconds = connection.service.limits.get().stall_time.as_secs();
+            tracing::info!(connection = number, %peer, "closed: the client read nothing for {seconds} s");
         }
     }
 }
@@ -192,7 +185,7 @@ async fn run(
     slot: &mut ConnectionSlot,
 ) -> CloseReason {
     let outbox = connection.outbox.clone();
-    let mut reader = RequestReader::default();
+    let mut reader = RequestReader::new(connection.service.limits.get().max_request_bytes);
     reader.push(&first);
     drop(first);
     let mut request_started = reader.has_partial_request().then(Instant::now);
@@ -210,7 +203,7 @@ async fn run(
                 Err(unreadable) => {
                     connection.send(&Reply::new(unreadable.0), None);
                     let kind = "connection closed: a request cannot be read or is too long";
-                    return send_rest_and_close(socket, &outbox, kind).await;
+                    return send_rest_and_close(connection, socket, kind).await;
                 }
             }
         }
@@ -218,7 +211,9 @@ async fn run(
             None => {}
             Some(Closed::Ended) => return CloseReason::Client,
             Some(Closed::Overfull) => {
-                return CloseReason::Refused("connection closed: over 1 MiB of reports is queued");
+                return CloseReason::Refused(
+                    "connection closed: over max-queued-bytes of reports are queued",
+                );
             }
         }
         slot.set_idle(answering.is_none() && !connection.is_playing());
@@ -234,7 +229,7 @@ async fn run(
                 if answered.is_err() {
                     connection.send(&Reply::new(Status::InternalServerError), None);
                     let kind = "connection closed: internal error while answering a request";
-                    return send_rest_and_close(socket, &outbox, kind).await;
+                    return send_rest_and_close(connection, socket, kind).await;
                 }
             }
             received = input.read(socket), if may_read => match received {
@@ -250,12 +245,12 @@ async fn run(
                 None => {}
                 Some(TimeLimit::Request) => {
                     connection.send(&Reply::new(Status::RequestTimeOut), None);
-                    let kind = "connection closed: a request was not complete within 10 s";
-                    return send_rest_and_close(socket, &outbox, kind).await;
+                    let kind = "connection closed: a request was not complete within request-time";
+                    return send_rest_and_close(connection, socket, kind).await;
                 }
                 Some(TimeLimit::NoProgress) => return CloseReason::NoProgress,
                 Some(TimeLimit::NoSession) => {
-                    let kind = "connection closed: no request for 60 s, and no session";
+                    let kind = "connection closed: no request within idle-time, and no session";
                     return CloseReason::Refused(kind);
                 }
             },
@@ -296,12 +291,13 @@ fn next_deadline(connection: &Connection, since: &Since, answering: bool) -> Dea
             next = Deadline { at, limit: Some(limit) };
         }
     };
-    add(since.waits.map(Instant::from_std), NO_PROGRESS_LIMIT, TimeLimit::NoProgress);
+    let limits = connection.service.limits.get();
+    add(since.waits.map(Instant::from_std), limits.stall_time, TimeLimit::NoProgress);
     // While a request is answered or replies are queued, the next request is not read.
     if !answering && since.waits.is_none() {
-        add(since.request_started, REQUEST_LIMIT, TimeLimit::Request);
+        add(since.request_started, limits.request_time, TimeLimit::Request);
         let silent_since = (!connection.has_session()).then_some(since.last_request);
-        add(silent_since, NO_SESSION_LIMIT, TimeLimit::NoSession);
+        add(silent_since, limits.idle_time, TimeLimit::NoSession);
     }
     next
 }
@@ -336,14 +332,27 @@ async fn until_answered(
     }
 }
 
+/// The reply to the first bytes of a connection that is refused because of a limit.
+pub(crate) fn refusal(first: &[u8]) -> Vec<u8> {
+    let mut reader = RequestReader::default();
+    reader.push(first);
+    let cseq = match reader.next() {
+        Ok(Some(Incoming::Request(request))) => Some(request.cseq),
+        _ => None,
+    };
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now());
+    Reply::new(Status::ServiceUnavailable).to_bytes(cseq, &date)
+}
+
 /// Sends what is queued, within a time limit, and closes the connection.
 async fn send_rest_and_close(
+    connection: &Connection,
     socket: &TcpStream,
-    outbox: &Outbox,
     kind: &'static str,
 ) -> CloseReason {
-    if outbox.waits_since().is_some() {
-        let _ = tokio::time::timeout(NO_PROGRESS_LIMIT, outbox.flush()).await;
+    if connection.outbox.waits_since().is_some() {
+        let limit = connection.service.limits.get().stall_time;
+        let _ = tokio::time::timeout(limit, connection.outbox.flush()).await;
     }
     linger(socket).await;
     CloseReason::Refused(kind)

@@ -9,7 +9,7 @@ use super::play_request::{PlayRequest, PlayRequestError};
 use super::reply::{Reply, Status};
 use super::request::{Incoming, Method, Request};
 use super::sdp::{CONTROL, Description};
-use super::sessions::{PlayError, PreparedPlay, Session, duration};
+use super::sessions::{PlayError, PreparedPlay, Session, SessionLimit, duration};
 use super::transport::Transport;
 use crate::config::{MountKind, UdpOffload};
 use crate::connection::limits::Origin;
@@ -217,17 +217,17 @@ impl Connection {
         mount.open_playable().map_err(|reason| status_of(&reason))?;
         let transport = request.header("Transport").and_then(Transport::choose);
         let transport = transport.ok_or(Status::UnsupportedTransport)?;
-        if self.service.sessions.count(self.origin) >= self.service.max_sessions_per_origin {
-            let kind = "SETUP refused: the address has --max-connections-per-address sessions";
-            self.service.limit_log.count(kind, self.peer);
-            return Err(Status::ServiceUnavailable);
-        }
+        let limits = self.service.limits.get();
+        let sessions = &self.service.sessions;
+        sessions.has_room(self.origin, &limits).map_err(|limit| self.refuse_session(limit))?;
         let (id, transport_header) = self.agree_on_transport(&transport.offer())?;
         let session = self.new_session(&id, mount, transport);
         let Some(session) = session else {
             self.service.gst_server.end(&id);
             return Err(Status::UnsupportedTransport);
         };
+        let idle = u32::try_from(limits.idle_time.as_secs()).unwrap_or(u32::MAX);
+        session.gst_handle.set_timeout(idle);
         let reply =
             with_session(Reply::new(Status::Ok), &session).with("Transport", transport_header);
         let mut state = self.state();
@@ -236,9 +236,20 @@ impl Connection {
             self.service.gst_server.end(&id);
             return Err(Status::ServiceUnavailable);
         }
-        self.service.sessions.add(session);
+        // Another SETUP may have been answered meanwhile.
+        if let Err(limit) = sessions.add(session, &limits) {
+            drop(state);
+            self.service.gst_server.end(&id);
+            return Err(self.refuse_session(limit));
+        }
         state.sessions.push(id);
         Ok(reply)
+    }
+
+    /// Logs that a session is refused because of a limit. Returns the status.
+    fn refuse_session(&self, limit: SessionLimit) -> Status {
+        self.service.limit_log.count(limit.kind(), self.peer);
+        Status::ServiceUnavailable
     }
 
     /// Makes gst-rtsp-server create a session with a transport. Returns the identifier of the session
@@ -321,6 +332,10 @@ impl Connection {
         let play = play.map_err(|error| match error {
             PlayError::NoMovie => Status::NotFound,
             PlayError::NoPacer => Status::InternalServerError,
+            PlayError::TooManyViewers(limit) => {
+                self.service.limit_log.count(limit.kind(), self.peer);
+                Status::NotEnoughBandwidth
+            }
         })?;
         let gst_reply = self.ask_gst_server(&GstRequest::Play { session: &session.id })?;
         if gst_reply.code != 200 {

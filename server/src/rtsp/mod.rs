@@ -23,7 +23,7 @@ mod sessions;
 mod transport;
 
 use crate::catalog::Catalog;
-use crate::config::Config;
+use crate::config::{Config, SharedLimits};
 use crate::limit_log::LimitLog;
 use crate::send::SendContext;
 use anyhow::{Result, bail};
@@ -60,8 +60,7 @@ pub struct Service {
     gst_server: Arc<GstServer>,
     sessions: Arc<Sessions>,
     limit_log: Arc<LimitLog>,
-    /// The number of sessions that an address may have at a time.
-    max_sessions_per_origin: usize,
+    limits: SharedLimits,
     /// Limits the number of requests that are answered at a time.
     handler_permits: Arc<Semaphore>,
 }
@@ -77,7 +76,7 @@ impl Service {
         context: SendContext,
     ) -> Result<Arc<Self>> {
         let gst_server = Arc::new(GstServer::start()?);
-        let limit_log = context.limit_log.clone();
+        let (limits, limit_log) = (context.limits.clone(), context.limit_log.clone());
         Ok(Arc::new(Self {
             catalog,
             sessions: Sessions::new(
@@ -87,7 +86,7 @@ impl Service {
             ),
             gst_server,
             limit_log,
-            max_sessions_per_origin: config.limits.max_connections_per_address,
+            limits,
             handler_permits: Arc::new(Semaphore::new(HANDLERS)),
         }))
     }

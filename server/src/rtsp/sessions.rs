@@ -7,6 +7,7 @@ use super::gst_server::GstServer;
 use super::payload_cache::PayloadCache;
 use super::play_request::PlayRequest;
 use super::sdp::seconds;
+use crate::config::Limits;
 use crate::connection::limits::Origin;
 use crate::mount::Mount;
 use crate::send::PlaybackMode;
@@ -14,6 +15,7 @@ use crate::send::SendContext;
 use crate::send::pacer::Pacer;
 use crate::send::stream::{Resources, Stream as StreamOf};
 use crate::send::timeline::Plan;
+use crate::viewers::{ViewerLimit, ViewerSlot};
 use gst_rtsp_server::RTSPSession;
 use gst_rtsp_server::prelude::*;
 use gstmjpegfile::movie_file::MovieFile;
@@ -40,6 +42,8 @@ pub(super) struct Session {
     pub delivery: Arc<Delivery>,
     /// The stream that is played; `None` before the first PLAY.
     stream: Mutex<Option<Arc<Stream>>>,
+    /// Counts the viewer from the first PLAY on.
+    viewer: Mutex<Option<ViewerSlot>>,
 }
 
 impl Session {
@@ -51,8 +55,9 @@ impl Session {
         ssrc: u32,
         delivery: Delivery,
     ) -> Self {
-        let (delivery, stream) = (Arc::new(delivery), Mutex::default());
-        Self { id, mount, gst_handle, origin, ssrc, delivery, stream }
+        let (stream, viewer) = (Mutex::default(), Mutex::default());
+        let delivery = Arc::new(delivery);
+        Self { id, mount, gst_handle, origin, ssrc, delivery, stream, viewer }
     }
 
     fn stream(&self) -> MutexGuard<'_, Option<Arc<Stream>>> {
@@ -64,8 +69,13 @@ impl Session {
         self.stream().as_ref().is_some_and(|stream| stream.is_playing())
     }
 
+    fn viewer(&self) -> MutexGuard<'_, Option<ViewerSlot>> {
+        self.viewer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Removes the viewer from its stream. No packet is sent to it once this returns.
     fn leave_stream(&self) {
+        *self.viewer() = None;
         let stream = self.stream().take();
         if let Some(stream) = stream {
             stream.with_sink(|sink| sink.remove_viewer(&self.id));
@@ -129,6 +139,45 @@ pub(super) enum PlayError {
     NoMovie,
     /// There is no pacer.
     NoPacer,
+    /// There are as many viewers as there may be.
+    TooManyViewers(ViewerLimit),
+}
+
+/// The limit for which a session is not set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SessionLimit {
+    /// The number of sessions in total.
+    Server,
+    /// The number of sessions from its address.
+    Address,
+}
+
+impl SessionLimit {
+    /// The event for the limit log.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Server => "SETUP refused: the server has max-sessions sessions",
+            Self::Address => {
+                "SETUP refused: the address has --max-connections-per-address sessions"
+            }
+        }
+    }
+}
+
+/// Checks whether an origin may have one more session besides `all`.
+fn check_limits(
+    all: &HashMap<String, Arc<Session>>,
+    origin: Origin,
+    limits: &Limits,
+) -> Result<(), SessionLimit> {
+    if all.len() >= limits.max_sessions {
+        return Err(SessionLimit::Server);
+    }
+    let of_origin = all.values().filter(|session| session.origin == origin).count();
+    if of_origin >= limits.max_connections_per_address {
+        return Err(SessionLimit::Address);
+    }
+    Ok(())
 }
 
 impl Sessions {
@@ -169,13 +218,22 @@ impl Sessions {
     }
 
     /// Adds a new session.
-    pub fn add(&self, session: Session) {
-        self.all().insert(session.id.clone(), Arc::new(session));
+    ///
+    /// # Errors
+    /// If there are as many as there may be.
+    pub fn add(&self, session: Session, limits: &Limits) -> Result<(), SessionLimit> {
+        let mut all = self.all();
+        check_limits(&all, session.origin, limits)?;
+        all.insert(session.id.clone(), Arc::new(session));
+        Ok(())
     }
 
-    /// The number of sessions of an origin.
-    pub fn count(&self, origin: Origin) -> usize {
-        self.all().values().filter(|session| session.origin == origin).count()
+    /// Checks whether an origin may have one more session.
+    ///
+    /// # Errors
+    /// If there are as many as there may be.
+    pub fn has_room(&self, origin: Origin, limits: &Limits) -> Result<(), SessionLimit> {
+        check_limits(&self.all(), origin, limits)
     }
 
     fn remove(&self, id: &str) {
@@ -257,6 +315,14 @@ impl Sessions {
         request: &PlayRequest,
     ) -> Result<PreparedPlay, PlayError> {
         let mode = session.mount.mode();
+        {
+            let mut viewer = session.viewer();
+            if viewer.is_none() {
+                let SendContext { viewers, limits, .. } = &self.context;
+                let slot = viewers.admit(&session.mount, session.origin, &limits.get());
+                *viewer = Some(slot.map_err(PlayError::TooManyViewers)?);
+            }
+        }
         let present = session.stream().clone();
         if let Some(since) = mode.live_since {
             let stream = match present {

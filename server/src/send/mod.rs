@@ -27,9 +27,10 @@ pub(crate) mod stream;
 pub(crate) mod timeline;
 pub(crate) mod workers;
 
-use crate::config::{MountKind, MountSettings};
+use crate::config::{MountKind, MountSettings, SharedLimits};
 use crate::connection::outbox::{OnDrained, SendOutcome};
 use crate::limit_log::LimitLog;
+use crate::viewers::Viewers;
 use gstmjpegfile::movie::{FrameLocation, FrameRate};
 use gstmjpegfile::movie_file::MovieFile;
 use gstmjpegfile::rtp::Timestamp;
@@ -67,6 +68,9 @@ impl PlaybackMode {
 pub(crate) struct SendContext {
     pub pacers: Arc<Pacers>,
     pub workers: Workers,
+    pub limits: SharedLimits,
+    /// Counts the viewers of both languages.
+    pub viewers: Viewers,
     /// Counts the frames and packets that are dropped.
     pub limit_log: Arc<LimitLog>,
 }
