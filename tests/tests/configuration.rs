@@ -130,7 +130,9 @@ fn a_configuration_that_cannot_be_used_is_refused_with_its_position() -> Result<
     for (bytes, code, want) in rows {
         folder.file("server.toml", bytes)?;
         let (found, out, err) = check(&folder, &[], &["--config", &config])?;
-        let limits = "max-connections, max-connections-per-address";
+        let limits = "max-connections, max-connections-per-address, max-sessions, max-viewers, \
+                      max-viewers-per-address, max-request-bytes, request-time, idle-time, stall-time, \
+                      max-queued-bytes";
         let err = err.replace(limits, "LIMITS");
         assert_eq!((found, out.as_str(), err), (code, "", format!("{want}\n")));
         // The start says the same.
