@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The arguments of the command line, not checked yet.
 
-use crate::config::{Fragments, LabMode, LogLevel, Oversize, Switch, UdpOffload};
+use crate::config::{Fragments, LabMode, LogFormat, LogLevel, Oversize, Switch, UdpOffload};
 use clap::Parser;
 use gstmjpegfile::movie::FrameRate;
 use std::path::PathBuf;
@@ -109,4 +109,8 @@ pub struct Arguments {
     /// The least important messages that are logged on standard error [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log: Option<LogLevel>,
+
+    /// The format of the log [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
 }

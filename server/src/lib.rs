@@ -5,6 +5,7 @@
 //! - `cli.rs`, `config/`: the command line and the configuration file.
 //! - `catalog.rs`, `mount.rs`, `movie_check.rs`: finds, opens and checks the movies.
 //! - `server.rs`, `connection/`: accepts connections and detects their language.
+//! - `ending.rs`, `service_manager.rs`: the exit, and what systemd is told.
 //! - `rtsp/`, `lab/`: answer the requests of the two languages.
 //! - `send/`: sends the frames, for both languages.
 //! - `viewers.rs`: counts the viewers of both languages.
@@ -14,6 +15,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 mod connection;
+mod ending;
 #[cfg(test)]
 mod fuzz_words;
 pub mod lab;
@@ -23,19 +25,22 @@ pub mod movie_check;
 pub mod rtsp;
 mod send;
 pub mod server;
+pub mod service_manager;
 mod test_card;
 mod viewers;
 
 use anyhow::{Context, Result};
 use catalog::Catalog;
 use cli::Arguments;
-use config::{Config, LogLevel, ServerSettings};
+use config::{Config, LogFormat, LogLevel, ServerSettings};
 use mjpeg_program::log::{LineFormat, Log};
-use server::Server;
+use server::{Event, Server};
+use service_manager::Sockets;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use tracing_subscriber::filter::Targets;
 
 /// Starts to log on standard error, as a configuration states, or with the default settings.
@@ -52,7 +57,11 @@ pub fn start_log(config: Option<&Config>) -> std::io::Result<Log> {
         LogLevel::Debug => tracing::Level::DEBUG,
         LogLevel::Trace => tracing::Level::TRACE,
     };
-    Log::start(Targets::new().with_default(level), LineFormat::Timestamped)
+    let format = match settings.log_format {
+        LogFormat::Text => LineFormat::Timestamped,
+        LogFormat::Json => LineFormat::Json,
+    };
+    Log::start(Targets::new().with_default(level), format)
 }
 
 /// Finds the movies of a configuration, and prints the configuration on standard output.
@@ -69,7 +78,7 @@ pub fn check_config(config: &Config) -> Result<()> {
 ///
 /// # Errors
 /// If GStreamer cannot be used or the port cannot be listened on.
-pub fn run(_arguments: &Arguments, config: Config) -> Result<()> {
+pub fn run(_arguments: &Arguments, config: Config, sockets: Sockets) -> Result<()> {
     // Signals are caught from here on: one that is received during the start ends the server after
     // the start.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot catch signals")?;
@@ -86,11 +95,21 @@ pub fn run(_arguments: &Arguments, config: Config) -> Result<()> {
         catalog = Catalog::of_test_card(card.path(), &config.defaults);
     }
     let catalog = Arc::new(catalog);
-    let server = Server::start(&config, catalog.clone())?;
+    let server = Server::start(&config, catalog.clone(), sockets)?;
     // On a thread of its own, since the reader of standard output may be slow or gone.
     let urls: Vec<String> = catalog.mounts().map(|mount| server.url(mount)).collect();
     std::thread::Builder::new().name("urls".to_owned()).spawn(move || print_urls(&urls))?;
-    server.run_until(&mut signals);
+    service_manager::ready();
+    let (sender, events) = channel();
+    let signal_sender = sender.clone();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            if signal_sender.send(Event::Signal(signal)).is_err() {
+                return;
+            }
+        }
+    })?;
+    server.run(&events, &sender);
     Ok(())
 }
 

@@ -5,17 +5,19 @@
 use clap::Parser;
 use mjpeg_rtsp_server::cli::Arguments;
 use mjpeg_rtsp_server::config::{Config, ConfigError};
+use mjpeg_rtsp_server::service_manager::Sockets;
 use mjpeg_rtsp_server::{check_config, run, start_log};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let sockets = Sockets::take();
     let config = Config::resolve(&arguments);
     // This fails only if the system cannot start another thread, which the server needs too.
     let Ok(_log) = start_log(config.as_ref().ok()) else { return ExitCode::FAILURE };
     let done = config.map_err(Into::into).and_then(|config| match arguments.check_config {
         true => check_config(&config),
-        false => run(&arguments, config),
+        false => run(&arguments, config, sockets?),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,24 +6,29 @@ use crate::config::{Config, LabMode, SharedLimits, Switch};
 use crate::connection::limits::OpenConnections;
 use crate::connection::tunnel::Tunnels;
 use crate::connection::{Listener, Services};
+use crate::ending::{self, EndingSender};
 use crate::limit_log::LimitLog;
 use crate::mount::Mount;
 use crate::send::SendContext;
 use crate::send::clock::SystemClock;
 use crate::send::pacer::Pacers;
 use crate::send::workers::{self, Workers};
+use crate::service_manager::{self, Sockets};
 use crate::viewers::Viewers;
 use crate::{connection, lab, rtsp};
 use anyhow::{Context, Result};
 use mjpeg_program::border::guarded;
-use signal_hook::iterator::Signals;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// The time between two checks for sessions that have timed out.
 const CLEAN_UP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The shortest time between two of them, if the service manager's watchdog wants more.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The number of clean-ups between two checks for movies without viewers, which are closed.
 const CLEAN_UPS_PER_MOVIE_CHECK: u64 = 10;
@@ -36,24 +41,37 @@ const RESERVED_DESCRIPTORS: u64 = 64 + connection::REFUSALS as u64 + rtsp::DESCR
 /// the UDP socket of a lab client.
 const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 
+/// What the main thread waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The process has received this signal.
+    Signal(i32),
+    /// After the first signal, all connections have ended, or the time of grace has.
+    ConnectionsEnded,
+}
+
 /// A server that accepts connections.
 pub struct Server {
     rtsp: Arc<rtsp::Service>,
     catalog: Arc<Catalog>,
     limit_log: Arc<LimitLog>,
     address: SocketAddr,
+    open: OpenConnections,
+    ending: Arc<EndingSender>,
+    grace: Duration,
     /// Accepts connections until it is dropped.
-    _listener: Listener,
+    listener: Option<Listener>,
     /// Is always there until the server is dropped, which shuts the runtime down.
     runtime: Option<Runtime>,
 }
 
 impl Server {
-    /// Listens on a port, and accepts connections from then on.
+    /// Accepts connections from now on, on the sockets of a service manager or on the address of the
+    /// configuration.
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub fn start(config: &Config, catalog: Arc<Catalog>) -> Result<Self> {
+    pub fn start(config: &Config, catalog: Arc<Catalog>, sockets: Sockets) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(workers::THREADS + 2 * rtsp::HANDLERS)
@@ -74,25 +92,38 @@ impl Server {
             viewers: Viewers::default(),
             limit_log: limit_log.clone(),
         };
-        let rtsp = rtsp::Service::new(config, catalog.clone(), context.clone())?;
+        let (ending_sender, ending) = ending::channel();
+        let rtsp = rtsp::Service::new(config, catalog.clone(), context.clone(), ending.clone())?;
+        let open = OpenConnections::new(limits.clone());
         let services = Services {
             rtsp: rtsp.clone(),
-            lab: lab::Service::new(config, catalog.clone(), context),
+            lab: lab::Service::new(config, catalog.clone(), context, ending.clone()),
             mode: config.server.lab,
             tunnels: (config.server.http_tunnel == Switch::On).then(Tunnels::default),
-            open: OpenConnections::new(limits.clone()),
+            open: open.clone(),
             limits,
             limit_log: limit_log.clone(),
+            ending,
         };
-        let listener = Listener::start(config.server.listen, services, runtime.handle())?;
+        let (sockets, listen) = (sockets.into_listeners(), config.server.listen);
+        let listener = Listener::start(sockets, listen, Arc::new(services), runtime.handle())?;
         let address = listener.address();
         let movies = catalog.mounts().len();
         tracing::info!(%address, movies, max_connections = connections, "serving");
         if config.server.lab == LabMode::Only {
             tracing::info!("standard RTSP is not served, because --lab is only");
         }
-        let runtime = Some(runtime);
-        Ok(Self { rtsp, catalog, limit_log, address, _listener: listener, runtime })
+        Ok(Self {
+            rtsp,
+            catalog,
+            limit_log,
+            address,
+            open,
+            ending: Arc::new(ending_sender),
+            grace: config.server.grace,
+            listener: Some(listener),
+            runtime: Some(runtime),
+        })
     }
 
     /// The URL of a mount for viewers on this machine.
@@ -106,18 +137,53 @@ impl Server {
         format!("rtsp://{host}:{port}{}", mount.encoded())
     }
 
-    /// Serves until the process receives one of the signals, then ends all sessions.
-    pub fn run_until(&self, signals: &mut Signals) {
+    /// Serves until the exit. The first signal ends all sessions and connections within the time of
+    /// grace, a second one exits at once.
+    pub fn run(mut self, events: &Receiver<Event>, sender: &Sender<Event>) {
         let clean_up = self.runtime.as_ref().map(|runtime| runtime.spawn(self.clean_up()));
-        if signals.forever().next().is_some() {
-            tracing::info!("ending all sessions");
+        let mut exiting = false;
+        for event in events {
+            match event {
+                Event::Signal(_) if !exiting => {
+                    exiting = true;
+                    self.start_exit(sender.clone());
+                }
+                Event::Signal(_) => {
+                    tracing::warn!("second signal: exiting at once");
+                    break;
+                }
+                Event::ConnectionsEnded => break,
+            }
         }
         if let Some(clean_up) = clean_up {
             clean_up.abort();
         }
-        // Viewers receive RTCP BYE. Their connections end with the process.
-        self.rtsp.end_all();
         self.limit_log.report_rest();
+    }
+
+    /// Closes the port, sends BYE to all viewers, and waits, in a task, until the connections have ended.
+    fn start_exit(&mut self, events: Sender<Event>) {
+        tracing::info!("exiting: no new connections, BYE to all viewers");
+        service_manager::stopping();
+        self.listener = None;
+        let (rtsp, open, ending) = (self.rtsp.clone(), self.open.clone(), self.ending.clone());
+        let grace = self.grace;
+        let exit = async move {
+            // On another thread, since it waits until no frame is being sent.
+            let end_all = tokio::task::spawn_blocking(move || guarded("exit", || rtsp.end_all()));
+            let wait = async {
+                let _ = end_all.await;
+                ending.announce();
+                open.wait_until_empty().await;
+            };
+            if tokio::time::timeout(grace, wait).await.is_err() {
+                tracing::warn!("connections did not end within grace, and are closed");
+            }
+            let _ = events.send(Event::ConnectionsEnded);
+        };
+        if let Some(runtime) = &self.runtime {
+            runtime.spawn(exit);
+        }
     }
 
     /// Cleans up regularly, for ever.
@@ -125,7 +191,10 @@ impl Server {
         let (rtsp, catalog) = (self.rtsp.clone(), self.catalog.clone());
         let limit_log = self.limit_log.clone();
         async move {
-            let mut interval = tokio::time::interval(CLEAN_UP_INTERVAL);
+            // Twice within the time of the watchdog, but not more often than needed.
+            let watchdog = service_manager::watchdog_time();
+            let time = watchdog.map_or(CLEAN_UP_INTERVAL, |time| CLEAN_UP_INTERVAL.min(time / 2));
+            let mut interval = tokio::time::interval(time.max(MIN_INTERVAL));
             for number in 0_u64.. {
                 interval.tick().await;
                 limit_log.report();
@@ -140,6 +209,10 @@ impl Server {
                     });
                 });
                 let _ = cleaned_up.await;
+                // The asynchronous workers and those that may wait have just done something.
+                if watchdog.is_some() {
+                    service_manager::alive();
+                }
             }
         }
     }
@@ -156,11 +229,16 @@ impl Drop for Server {
 /// The maximum number of connections: `requested`, or fewer if the process may open too few files.
 fn max_connections(requested: usize) -> usize {
     // The limit of open files that a process starts with is often low, but may be raised.
+    let before = rlimit::Resource::NOFILE.get_soft().unwrap_or(1024);
     let raised = rlimit::increase_nofile_limit(u64::MAX);
     let files = raised.unwrap_or_else(|error| {
         tracing::warn!("cannot raise the limit of open files: {error}");
-        rlimit::Resource::NOFILE.get_soft().unwrap_or(1024)
+        before
     });
+    match files > before {
+        true => tracing::info!(before, files, "limit of open files raised"),
+        false => tracing::info!(files, "limit of open files"),
+    }
     let connections = files.saturating_sub(RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION;
     let connections = usize::try_from(connections).unwrap_or(usize::MAX).max(1);
     if connections < requested {

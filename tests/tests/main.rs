@@ -8,6 +8,7 @@ mod connections;
 mod lab_client;
 mod lab_server;
 mod legal_images;
+mod life_cycle;
 mod limits;
 mod many_viewers;
 mod mjpegfile;

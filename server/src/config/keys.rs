@@ -102,6 +102,8 @@ pub(super) fn server_keys() -> Vec<Key<ServerSettings>> {
         number("prepare-cache", 0..=u64::from(u32::MAX), |it: &mut S| &mut it.prepare_cache),
         boolean("explain", |it: &mut S| &mut it.explain),
         choice("log", |it: &mut S| &mut it.log),
+        choice("log-format", |it: &mut S| &mut it.log_format),
+        duration("grace", Duration::ZERO..=Duration::from_hours(1), |it: &mut S| &mut it.grace),
     ]
 }
 

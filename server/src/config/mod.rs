@@ -118,6 +118,7 @@ impl Config {
         set(&mut server.prepare_cache, arguments.prepare_cache);
         set(&mut server.explain, arguments.explain.then_some(true));
         set(&mut server.log, arguments.log);
+        set(&mut server.log_format, arguments.log_format);
         set(&mut limits.max_connections, count(arguments.max_connections));
         set(&mut limits.max_connections_per_address, count(arguments.max_connections_per_address));
         apply_flags_of_mounts(defaults, arguments);

@@ -104,6 +104,10 @@ pub struct ServerSettings {
     pub explain: bool,
     /// What is logged.
     pub log: LogLevel,
+    /// The format of the log.
+    pub log_format: LogFormat,
+    /// How long the connections may take to end when the server exits.
+    pub grace: Duration,
 }
 
 impl Default for ServerSettings {
@@ -115,6 +119,8 @@ impl Default for ServerSettings {
             prepare_cache: 64,
             explain: false,
             log: LogLevel::Info,
+            log_format: LogFormat::Text,
+            grace: Duration::from_secs(5),
         }
     }
 }

@@ -146,6 +146,8 @@ fn a_configuration_that_is_printed_means_the_same() {
         prepare-cache = 0
         explain = true
         log = 'trace'
+        log-format = 'json'
+        grace = '0s'
         [limits]
         max-connections = 1
         max-connections-per-address = 4294967295
@@ -194,7 +196,7 @@ fn a_configuration_that_is_printed_means_the_same() {
 
 #[test]
 fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
-    let server = "listen, lab, http-tunnel, prepare-cache, explain, log, limits, defaults, mount";
+    let server = "listen, lab, http-tunnel, prepare-cache, explain, log, log-format, grace, limits, defaults, mount";
     let limits = "max-connections, max-connections-per-address, max-sessions, max-viewers, \
                   max-viewers-per-address, max-request-bytes, request-time, idle-time, stall-time, \
                   max-queued-bytes";

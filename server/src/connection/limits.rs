@@ -7,6 +7,7 @@ use crate::config::SharedLimits;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 /// The origin of a connection, for which there is a limit: an IPv4 address, or a /64 network of
@@ -58,6 +59,8 @@ struct Connections {
 pub struct OpenConnections {
     limits: SharedLimits,
     open: Arc<Mutex<Connections>>,
+    /// Notified when the last connection has ended.
+    empty: Arc<Notify>,
 }
 
 /// The limit for which a connection is not admitted.
@@ -72,11 +75,22 @@ pub enum LimitReached {
 impl OpenConnections {
     /// No connections.
     pub fn new(limits: SharedLimits) -> Self {
-        Self { limits, open: Arc::default() }
+        Self { limits, open: Arc::default(), empty: Arc::default() }
     }
 
     fn open(&self) -> MutexGuard<'_, Connections> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no connection is open.
+    pub async fn wait_until_empty(&self) {
+        loop {
+            let empty = self.empty.notified();
+            if self.open().count == 0 {
+                return;
+            }
+            empty.await;
+        }
     }
 
     /// Counts a new connection and starts its task with `start`. The connection is idle until
@@ -166,6 +180,9 @@ impl Drop for ConnectionSlot {
         self.set_idle(false);
         let mut open = self.connections.open();
         open.count = open.count.saturating_sub(1);
+        if open.count == 0 {
+            self.connections.empty.notify_waiters();
+        }
         if let Some(count) = open.count_by_origin.get_mut(&self.origin) {
             *count -= 1;
             if *count == 0 {

@@ -8,6 +8,7 @@ pub mod outbox;
 pub mod tunnel;
 
 use crate::config::{LabMode, SharedLimits};
+use crate::ending::Ending;
 use crate::lab;
 use crate::limit_log::LimitLog;
 use crate::rtsp;
@@ -69,23 +70,31 @@ pub(crate) struct Services {
     pub limits: SharedLimits,
     /// Counts the connections that are refused.
     pub limit_log: Arc<LimitLog>,
+    /// The exit of the server.
+    pub ending: Ending,
 }
 
-/// A listening port. Dropping it closes the port.
+/// Listening sockets. Dropping it closes them.
 pub(crate) struct Listener {
-    accept_task: AbortHandle,
+    accept_tasks: Vec<AbortHandle>,
     address: SocketAddr,
 }
 
 impl Listener {
-    /// Listens on a port, and accepts connections from then on.
+    /// Accepts connections on the sockets of a service manager, or, if there are none, on an address.
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub fn start(listen: SocketAddr, services: Services, runtime: &Handle) -> Result<Self> {
-        let listener = {
-            let _entered = runtime.enter();
-            bind(listen).map_err(|error| {
+    pub fn start(
+        sockets: Vec<std::net::TcpListener>,
+        listen: SocketAddr,
+        services: Arc<Services>,
+        runtime: &Handle,
+    ) -> Result<Self> {
+        let _entered = runtime.enter();
+        let mut listeners = sockets.into_iter().map(adopt).collect::<io::Result<Vec<_>>>();
+        if listeners.as_ref().is_ok_and(Vec::is_empty) {
+            let listener = bind(listen).map_err(|error| {
                 let advice = match error.kind() {
                     io::ErrorKind::AddrNotAvailable => {
                         "this machine does not have that address: choose another with --listen"
@@ -93,14 +102,20 @@ impl Listener {
                     _ => "choose another port with --listen",
                 };
                 anyhow::anyhow!("cannot listen on {listen}: {error}; {advice}")
-            })?
-        };
-        let address = listener.local_addr().context("the listening socket has no address")?;
-        let accept_task = runtime.spawn(accept(listener, Arc::new(services))).abort_handle();
-        Ok(Self { accept_task, address })
+            })?;
+            listeners = Ok(vec![listener]);
+        }
+        let listeners = listeners.context("cannot use a socket of the service manager")?;
+        let address = listeners.first().map(TcpListener::local_addr).transpose()?;
+        let address = address.context("the listening socket has no address")?;
+        let refusals = Arc::new(Semaphore::new(REFUSALS));
+        let accept = |listener| accept(listener, services.clone(), refusals.clone());
+        let tasks = listeners.into_iter().map(|it| runtime.spawn(accept(it)).abort_handle());
+        Ok(Self { accept_tasks: tasks.collect(), address })
     }
 
-    /// The address and the port, which the system has chosen if port 0 was asked for.
+    /// The address and the port of the first socket. The system has chosen the port if port 0 was asked
+    /// for.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -108,8 +123,14 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.accept_task.abort();
+        self.accept_tasks.iter().for_each(AbortHandle::abort);
     }
+}
+
+/// A listening socket of a service manager, for the runtime.
+fn adopt(socket: std::net::TcpListener) -> io::Result<TcpListener> {
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket)
 }
 
 fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
@@ -119,8 +140,7 @@ fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn accept(listener: TcpListener, services: Arc<Services>) {
-    let refusals = Arc::new(Semaphore::new(REFUSALS));
+async fn accept(listener: TcpListener, services: Arc<Services>, refusals: Arc<Semaphore>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -178,7 +198,11 @@ impl Services {
     /// Serves a connection until it ends. The futures of the languages are boxed, so that a silent
     /// connection needs little memory.
     async fn serve(&self, stream: TcpStream, peer: SocketAddr, slot: ConnectionSlot) {
-        let Some((language, first)) = self.first_language(&stream, peer).await else { return };
+        let first = tokio::select! {
+            first = self.first_language(&stream, peer) => first,
+            () = self.ending.clone().announced() => None,
+        };
+        let Some((language, first)) = first else { return };
         match language {
             Language::Rtsp if self.mode != LabMode::Only => {
                 let (rtsp, input) = (self.rtsp.clone(), Input::Connection);
@@ -245,7 +269,11 @@ impl Services {
             if let Some(request) = HttpRequest::read(&first) {
                 break request;
             }
-            match timeout_at(deadline, read_some(&stream)).await {
+            let received = tokio::select! {
+                received = timeout_at(deadline, read_some(&stream)) => received,
+                () = self.ending.clone().announced() => return,
+            };
+            match received {
                 Ok(Ok(bytes)) if !bytes.is_empty() => first.extend_from_slice(&bytes),
                 Ok(_) => return,
                 Err(_) => {
@@ -298,6 +326,7 @@ impl Services {
         let post = tokio::select! {
             post = tunnel.posts.recv() => post,
             () = until_closed(&stream) => return,
+            () = self.ending.clone().announced() => return,
             () = sleep(limits.request_time) => None,
         };
         let Some(post) = post else {

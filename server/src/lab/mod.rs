@@ -10,12 +10,14 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::connection::limits::ConnectionSlot;
 use crate::connection::{read_some, set_keepalive};
+use crate::ending::Ending;
 use crate::send::SendContext;
 use explainer::Explainer;
 use gstmjpegfile::lab::{Dialect, Framer, Pause, Request};
 use mjpeg_program::border::guarded;
 use session::Session;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -40,12 +42,18 @@ pub struct Service {
     catalog: Arc<Catalog>,
     context: SendContext,
     explain: bool,
+    ending: Ending,
 }
 
 impl Service {
     /// A service for the movies of a catalog.
-    pub(crate) fn new(config: &Config, catalog: Arc<Catalog>, context: SendContext) -> Arc<Self> {
-        Arc::new(Self { catalog, context, explain: config.server.explain })
+    pub(crate) fn new(
+        config: &Config,
+        catalog: Arc<Catalog>,
+        context: SendContext,
+        ending: Ending,
+    ) -> Arc<Self> {
+        Arc::new(Self { catalog, context, explain: config.server.explain, ending })
     }
 }
 
@@ -64,6 +72,7 @@ pub(crate) async fn serve(
     tracing::info!(%peer, "lab client");
     let explainer = Explainer::new(service.explain, peer);
     let limits = service.context.limits.clone();
+    let mut ending = pin!(service.ending.clone().announced());
     let mut session = Session::new(service, peer, slot.origin(), explainer.clone());
     let mut framer = Framer::default();
     let mut request_started = None;
@@ -115,14 +124,18 @@ pub(crate) async fn serve(
                 (LONG_PAUSE.saturating_sub(SHORT_PAUSE), Pause::Long)
             }
         };
-        match timeout(wait, read_some(&stream)).await {
+        let received_some = tokio::select! {
+            some = timeout(wait, read_some(&stream)) => some,
+            () = &mut ending => break "the server exits".to_owned(),
+        };
+        match received_some {
             Ok(Ok(bytes)) if bytes.is_empty() => break "closed by the client".to_owned(),
             Ok(Ok(bytes)) => received = Some(bytes),
             Ok(Err(error)) => break format!("closed: cannot receive: {error}"),
             Err(_) => pause = next_pause,
         }
     };
-    session.end();
+    session.end(&reason);
     tracing::info!(%peer, "lab client gone: {reason}");
 }
 
@@ -131,6 +144,8 @@ fn answer(session: &mut Session, text: &str, peer: SocketAddr, explainer: &Expla
     tracing::debug!(%peer, ?text, "lab request");
     explainer.explain_request(text);
     let request = Request::parse(text);
+    let dialect = Dialect::of(text).name();
+    session.dialect = dialect;
     let known = request.as_ref().ok().map(|request| (request.method, request.cseq));
     let reply = match request {
         Ok(request) => session.answer(&request),
@@ -138,7 +153,6 @@ fn answer(session: &mut Session, text: &str, peer: SocketAddr, explainer: &Expla
     };
     explainer.explain_reply(&reply, known);
     let first_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
-    let dialect = Dialect::of(text).name();
     let (request, answer) = (first_line(text), first_line(&reply));
     tracing::info!(%peer, dialect, ?request, reply = ?answer, "lab request answered");
     tracing::debug!(%peer, ?reply, "lab reply");

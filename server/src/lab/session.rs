@@ -7,6 +7,7 @@ use super::frame_sink::{LabFetcher, LabSink};
 use crate::connection::limits::Origin;
 use crate::mount::Mount;
 use crate::random;
+use crate::send::counts::SendCounts;
 use crate::send::stream::{Resources, Stream};
 use crate::send::timeline::Plan;
 use crate::send::{PlaybackMode, SendContext};
@@ -46,6 +47,8 @@ struct OpenedMovie {
     speed: u8,
     /// Counts the viewer from the first PLAY on.
     viewer: Option<ViewerSlot>,
+    /// What was sent.
+    counts: Arc<SendCounts>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub(super) struct Session {
     movie: Option<OpenedMovie>,
     /// The number of packets that have been sent since the last TEARDOWN.
     packets: Arc<AtomicU64>,
+    /// The name of the dialect of the last request.
+    pub dialect: &'static str,
 }
 
 impl Session {
@@ -75,7 +80,7 @@ impl Session {
         explainer: Explainer,
     ) -> Self {
         let (number, packets) = (session_number(), Arc::default());
-        Self { service, peer, origin, explainer, number, movie: None, packets }
+        Self { service, peer, origin, explainer, number, movie: None, packets, dialect: "" }
     }
 
     /// The reply to bytes that cannot be read as a request.
@@ -149,7 +154,7 @@ impl Session {
         match (request.method, state) {
             (Method::Setup, _) => self.set_up(request),
             (Method::Teardown, _) => {
-                self.end();
+                self.end("TEARDOWN");
                 Status::Ok
             }
             // Requests for the present state change nothing.
@@ -240,6 +245,7 @@ impl Session {
         let rtp_peer = SocketAddr::new(self.peer.ip(), port);
         let (oversize, fragments) = (settings.lab_oversize, settings.lab_fragment);
         let fetcher = LabFetcher { oversize, fragments };
+        let counts: Arc<SendCounts> = Arc::default();
         let resources = Arc::new(Resources { fetcher, workers: workers.clone() });
         let sink = LabSink::new(
             socket,
@@ -248,12 +254,13 @@ impl Session {
             fragments,
             self.explainer.clone(),
             limit_log.clone(),
-            self.packets.clone(),
+            (self.packets.clone(), counts.clone()),
         );
         let stream = Stream::new(movie, mode, Timestamp::default(), resources, pacer, sink);
-        self.end();
+        self.end("another movie was opened");
         let (file, speed) = (file.to_owned(), NORMAL_SPEED);
-        self.movie = Some(OpenedMovie { mount, file, rtp_peer, stream, speed, viewer: None });
+        self.movie =
+            Some(OpenedMovie { mount, file, rtp_peer, stream, speed, viewer: None, counts });
         Status::Ok
     }
 
@@ -301,10 +308,13 @@ impl Session {
         }
     }
 
-    /// Stops and closes the movie: the state becomes INIT.
-    pub fn end(&mut self) {
+    /// Stops and closes the movie: the state becomes INIT. Logs what was sent, and why it ended.
+    pub fn end(&mut self, reason: &str) {
         self.stop();
-        self.movie = None;
+        let Some(OpenedMovie { mount, counts, .. }) = self.movie.take() else { return };
+        let (frames, packets) = (counts.frames(), counts.packets());
+        let (peer, mount, dialect) = (self.peer, &mount.point, self.dialect);
+        tracing::info!(%peer, %mount, dialect, frames, packets, "session ended: {reason}");
     }
 
     /// Seeks to the frame that `choose` returns for the present frame and the number of all frames.
@@ -362,8 +372,7 @@ fn frames_of(movie: &MovieFile) -> u64 {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Also if the task of the connection has been aborted.
-        self.end();
+        self.end("closed for a new connection");
     }
 }
 

@@ -14,6 +14,7 @@ use mjpeg_program::border::{Panicked, guarded};
 use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -112,14 +113,16 @@ impl TunnelInput {
 struct EndSessionsOnDrop {
     connection: Arc<Connection>,
     runtime: tokio::runtime::Handle,
+    /// Why the connection ends, for the log.
+    reason: String,
 }
 
 impl Drop for EndSessionsOnDrop {
     fn drop(&mut self) {
-        let connection = self.connection.clone();
+        let (connection, reason) = (self.connection.clone(), std::mem::take(&mut self.reason));
         // On another thread, since it may wait for locks of gst-rtsp-server.
         self.runtime.spawn_blocking(move || {
-            let _ = guarded("connection-end", || connection.end());
+            let _ = guarded("connection-end", || connection.end(&reason));
         });
     }
 }
@@ -134,6 +137,8 @@ enum CloseReason {
     Refused(&'static str),
     /// The client has read nothing for [`Limits::stall_time`].
     NoProgress,
+    /// The server exits.
+    Ending,
 }
 
 /// Serves one connection until it ends. `first` are the bytes that have been received.
@@ -160,21 +165,31 @@ pub(crate) async fn serve(
         peer,
         local: local.ip().to_canonical(),
         origin: slot.origin(),
+        tunnelled: matches!(input, Input::Tunnel(_)),
         outbox: Outbox::new(socket.clone(), limits.max_queued_bytes),
         state: Mutex::new(ConnectionState::default()),
     });
     tracing::debug!(connection = number, %peer, "RTSP client");
     let runtime = tokio::runtime::Handle::current();
-    let _end = EndSessionsOnDrop { connection: connection.clone(), runtime };
-    match run(&connection, &socket, &mut input, first, &mut slot).await {
-        CloseReason::Client => tracing::debug!(connection = number, "closed by the client"),
-        CloseReason::Failed(error) => tracing::debug!(connection = number, "closed: {error}"),
-        CloseReason::Refused(kind) => connection.service.limit_log.count(kind, peer),
+    // The reason if the task is aborted.
+    let reason = "closed for a new connection".to_owned();
+    let mut end = EndSessionsOnDrop { connection: connection.clone(), runtime, reason };
+    end.reason = match run(&connection, &socket, &mut input, first, &mut slot).await {
+        CloseReason::Client => "the client closed the connection".to_owned(),
+        CloseReason::Failed(error) => format!("cannot receive: {error}"),
+        CloseReason::Ending => "the server exits".to_owned(),
+        CloseReason::Refused(kind) => {
+            connection.service.limit_log.count(kind, peer);
+            kind.to_owned()
+        }
         CloseReason::NoProgress => {
             let seconds = connection.service.limits.get().stall_time.as_secs();
-            tracing::info!(connection = number, %peer, "closed: the client read nothing for {seconds} s");
+            let reason = format!("the client read nothing for {seconds} s");
+            tracing::info!(connection = number, %peer, "closed: {reason}");
+            reason
         }
-    }
+    };
+    tracing::debug!(connection = number, "connection ended: {}", end.reason);
 }
 
 async fn run(
@@ -191,6 +206,7 @@ async fn run(
     let mut request_started = reader.has_partial_request().then(Instant::now);
     let mut last_request = Instant::now();
     let mut answering: Option<JoinHandle<Result<(), Panicked>>> = None;
+    let mut ending = pin!(connection.service.ending.clone().announced());
     loop {
         while answering.is_none() && !outbox.is_full() {
             match reader.next() {
@@ -203,7 +219,8 @@ async fn run(
                 Err(unreadable) => {
                     connection.send(&Reply::new(unreadable.0), None);
                     let kind = "connection closed: a request cannot be read or is too long";
-                    return send_rest_and_close(connection, socket, kind).await;
+                    let reason = CloseReason::Refused(kind);
+                    return send_rest_and_close(connection, socket, reason).await;
                 }
             }
         }
@@ -222,6 +239,9 @@ async fn run(
         let since = Since { request_started, last_request, waits: waits_since };
         let deadline = next_deadline(connection, &since, answering.is_some());
         tokio::select! {
+            () = &mut ending => {
+                return send_rest_and_close(connection, socket, CloseReason::Ending).await;
+            }
             () = outbox.changed() => {}
             () = outbox.flush(), if waits_since.is_some() => {}
             answered = until_answered(&mut answering), if answering.is_some() => {
@@ -229,7 +249,8 @@ async fn run(
                 if answered.is_err() {
                     connection.send(&Reply::new(Status::InternalServerError), None);
                     let kind = "connection closed: internal error while answering a request";
-                    return send_rest_and_close(connection, socket, kind).await;
+                    let reason = CloseReason::Refused(kind);
+                    return send_rest_and_close(connection, socket, reason).await;
                 }
             }
             received = input.read(socket), if may_read => match received {
@@ -246,7 +267,8 @@ async fn run(
                 Some(TimeLimit::Request) => {
                     connection.send(&Reply::new(Status::RequestTimeOut), None);
                     let kind = "connection closed: a request was not complete within request-time";
-                    return send_rest_and_close(connection, socket, kind).await;
+                    let reason = CloseReason::Refused(kind);
+                    return send_rest_and_close(connection, socket, reason).await;
                 }
                 Some(TimeLimit::NoProgress) => return CloseReason::NoProgress,
                 Some(TimeLimit::NoSession) => {
@@ -348,12 +370,12 @@ pub(crate) fn refusal(first: &[u8]) -> Vec<u8> {
 async fn send_rest_and_close(
     connection: &Connection,
     socket: &TcpStream,
-    kind: &'static str,
+    reason: CloseReason,
 ) -> CloseReason {
     if connection.outbox.waits_since().is_some() {
         let limit = connection.service.limits.get().stall_time;
         let _ = tokio::time::timeout(limit, connection.outbox.flush()).await;
     }
     linger(socket).await;
-    CloseReason::Refused(kind)
+    reason
 }

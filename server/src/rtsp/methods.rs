@@ -37,6 +37,8 @@ pub(super) struct Connection {
     /// The address of this machine that the peer is connected to.
     pub local: IpAddr,
     pub origin: Origin,
+    /// RTSP is received through HTTP.
+    pub tunnelled: bool,
     pub outbox: Arc<Outbox>,
     pub state: Mutex<ConnectionState>,
 }
@@ -88,10 +90,11 @@ impl Connection {
                 None => return Some(request),
             },
             // A packet, such as a receiver report, keeps the sessions of the connection alive.
-            Incoming::Packet(_) => {
+            Incoming::Packet(channel, bytes) => {
                 for id in &self.state().sessions {
                     if let Some(session) = self.service.sessions.get(id) {
                         session.gst_handle.touch();
+                        session.read_report(channel, &bytes);
                     }
                 }
             }
@@ -307,7 +310,14 @@ impl Connection {
                 Delivery::interleaved(self.outbox.clone(), self.peer, (rtp, rtcp))
             }
         };
-        Some(Session::new((id.to_owned(), gst_session), mount, self.origin, ssrc, delivery))
+        let ids = (id.to_owned(), gst_session);
+        let mut session = Session::new(ids, mount, self.origin, ssrc, delivery);
+        (session.peer, session.tunnelled) = (self.peer, self.tunnelled);
+        if let Transport::Udp { rtcp, .. } = transport {
+            let reporter = SocketAddr::new(self.peer.ip(), rtcp);
+            self.service.gst_server.loss_reports().add(reporter, &session.counts);
+        }
+        Some(session)
     }
 
     fn play(&self, request: &Request) -> Response {
@@ -364,7 +374,7 @@ impl Connection {
 
     fn tear_down(&self, request: &Request) -> Response {
         let reply = self.session(request).map(|session| {
-            self.service.sessions.end(&session.id);
+            self.service.sessions.end(&session.id, "TEARDOWN");
             self.state().sessions.retain(|id| *id != session.id);
             with_session(Reply::new(Status::Ok), &session)
         });
@@ -388,14 +398,14 @@ impl Connection {
     }
 
     /// Ends the sessions of the connection. May wait for locks of gst-rtsp-server.
-    pub fn end(&self) {
+    pub fn end(&self, reason: &str) {
         self.outbox.close();
         let state = std::mem::replace(
             &mut *self.state(),
             ConnectionState { ended: true, ..ConnectionState::default() },
         );
         for id in &state.sessions {
-            self.service.sessions.end(id);
+            self.service.sessions.end(id, reason);
         }
         // After the sessions of gst-rtsp-server, which refer to its client.
         drop(state.client);

@@ -13,6 +13,7 @@ mod delivery;
 mod frame_sink;
 mod gst_media;
 mod gst_server;
+mod loss_reports;
 mod methods;
 mod payload_cache;
 mod play_request;
@@ -24,6 +25,7 @@ mod transport;
 
 use crate::catalog::Catalog;
 use crate::config::{Config, SharedLimits};
+use crate::ending::Ending;
 use crate::limit_log::LimitLog;
 use crate::send::SendContext;
 use anyhow::{Result, bail};
@@ -61,6 +63,7 @@ pub struct Service {
     sessions: Arc<Sessions>,
     limit_log: Arc<LimitLog>,
     limits: SharedLimits,
+    ending: Ending,
     /// Limits the number of requests that are answered at a time.
     handler_permits: Arc<Semaphore>,
 }
@@ -74,6 +77,7 @@ impl Service {
         config: &Config,
         catalog: Arc<Catalog>,
         context: SendContext,
+        ending: Ending,
     ) -> Result<Arc<Self>> {
         let gst_server = Arc::new(GstServer::start()?);
         let (limits, limit_log) = (context.limits.clone(), context.limit_log.clone());
@@ -87,6 +91,7 @@ impl Service {
             gst_server,
             limit_log,
             limits,
+            ending,
             handler_permits: Arc::new(Semaphore::new(HANDLERS)),
         }))
     }

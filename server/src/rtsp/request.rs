@@ -115,8 +115,8 @@ pub enum Incoming {
     Request(Request),
     /// A request with an error: the status to answer, and the sequence number if it could be read.
     Faulty(Status, Option<u32>),
-    /// An interleaved packet (RFC 2326 section 10.12) on this channel.
-    Packet(u8),
+    /// An interleaved packet (RFC 2326 section 10.12): the channel, and the bytes after its header.
+    Packet(u8, Vec<u8>),
     /// A reply. It is ignored, since the server sends no requests.
     Reply,
 }
@@ -208,13 +208,13 @@ impl RequestReader {
         }))
     }
 
-    /// Takes an interleaved packet, if it is complete. Its content is ignored.
+    /// Takes an interleaved packet, if it is complete.
     fn take_packet(&mut self) -> Option<Incoming> {
         let [b'$', channel, high, low, ..] = *self.buffer.as_slice() else { return None };
         let length = 4 + usize::from(u16::from_be_bytes([high, low]));
         (self.buffer.len() >= length).then(|| {
-            self.buffer.drain(..length);
-            Incoming::Packet(channel)
+            let packet = self.buffer.drain(..length).skip(4).collect();
+            Incoming::Packet(channel, packet)
         })
     }
 
@@ -359,9 +359,9 @@ mod tests {
                         &[("cseq", "1"), ("Content-Length", "3")],
                         "abc",
                     )),
-                    Ok(Incoming::Packet(1)),
+                    Ok(Incoming::Packet(1, b"xy".to_vec())),
                     Ok(options()),
-                    Ok(Incoming::Packet(0)),
+                    Ok(Incoming::Packet(0, Vec::new())),
                 ],
             ),
             (

@@ -12,6 +12,7 @@ use crate::connection::limits::Origin;
 use crate::mount::Mount;
 use crate::send::PlaybackMode;
 use crate::send::SendContext;
+use crate::send::counts::SendCounts;
 use crate::send::pacer::Pacer;
 use crate::send::stream::{Resources, Stream as StreamOf};
 use crate::send::timeline::Plan;
@@ -19,8 +20,9 @@ use crate::viewers::{ViewerLimit, ViewerSlot};
 use gst_rtsp_server::RTSPSession;
 use gst_rtsp_server::prelude::*;
 use gstmjpegfile::movie_file::MovieFile;
-use gstmjpegfile::rtp::Timestamp;
+use gstmjpegfile::rtp::{Timestamp, reported_loss};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
@@ -38,6 +40,12 @@ pub(super) struct Session {
     pub origin: Origin,
     /// The synchronization source in the reply to SETUP.
     pub ssrc: u32,
+    /// The client.
+    pub peer: SocketAddr,
+    /// RTSP is received through HTTP.
+    pub tunnelled: bool,
+    /// What was sent to the viewer, and what it reported.
+    pub counts: Arc<SendCounts>,
     /// Sends packets to the viewer.
     pub delivery: Arc<Delivery>,
     /// The stream that is played; `None` before the first PLAY.
@@ -56,8 +64,22 @@ impl Session {
         delivery: Delivery,
     ) -> Self {
         let (stream, viewer) = (Mutex::default(), Mutex::default());
+        let (peer, counts) = (delivery.peer(), delivery.counts().clone());
         let delivery = Arc::new(delivery);
-        Self { id, mount, gst_handle, origin, ssrc, delivery, stream, viewer }
+        let tunnelled = false;
+        Self {
+            id,
+            mount,
+            gst_handle,
+            origin,
+            ssrc,
+            peer,
+            tunnelled,
+            counts,
+            delivery,
+            stream,
+            viewer,
+        }
     }
 
     fn stream(&self) -> MutexGuard<'_, Option<Arc<Stream>>> {
@@ -67,6 +89,27 @@ impl Session {
     /// Whether frames are being sent to the viewer.
     pub fn is_playing(&self) -> bool {
         self.stream().as_ref().is_some_and(|stream| stream.is_playing())
+    }
+
+    /// Reads an interleaved packet of the client: the loss in its receiver reports.
+    pub fn read_report(&self, channel: u8, packet: &[u8]) {
+        if self.delivery.rtcp_channel() == Some(channel)
+            && let Some(lost) = reported_loss(packet, self.ssrc)
+        {
+            self.counts.set_lost(lost);
+        }
+    }
+
+    /// Logs the end of the session.
+    fn log_end(&self, reason: &str) {
+        let transport = match (self.delivery.rtcp_channel(), self.tunnelled) {
+            (None, _) => "UDP",
+            (Some(_), false) => "TCP",
+            (Some(_), true) => "HTTP",
+        };
+        let (peer, mount, counts) = (self.peer, &self.mount.point, &self.counts);
+        let (frames, packets, lost) = (counts.frames(), counts.packets(), counts.lost());
+        tracing::info!(%peer, %mount, transport, frames, packets, lost, "session ended: {reason}");
     }
 
     fn viewer(&self) -> MutexGuard<'_, Option<ViewerSlot>> {
@@ -202,7 +245,7 @@ impl Sessions {
         let weak = Arc::downgrade(&sessions);
         sessions.gst_server.on_session_ended(move |id| {
             if let Some(sessions) = weak.upgrade() {
-                sessions.remove(id);
+                sessions.remove(id, "no sign of life within idle-time");
             }
         });
         sessions
@@ -236,17 +279,18 @@ impl Sessions {
         check_limits(&self.all(), origin, limits)
     }
 
-    fn remove(&self, id: &str) {
+    fn remove(&self, id: &str, reason: &str) {
         let session = self.all().remove(id);
         if let Some(session) = session {
             session.leave_stream();
+            session.log_end(reason);
         }
     }
 
     /// Ends a session. No packet is sent to its viewer once this returns. May wait for locks of
     /// gst-rtsp-server.
-    pub fn end(&self, id: &str) {
-        self.remove(id);
+    pub fn end(&self, id: &str, reason: &str) {
+        self.remove(id, reason);
         self.gst_server.end(id);
     }
 
@@ -269,12 +313,13 @@ impl Sessions {
     /// Ends all sessions, and reports the end to their viewers.
     pub fn end_all(&self) {
         let all = std::mem::take(&mut *self.all());
-        for session in all.into_values() {
+        for session in all.values() {
             let stream = session.stream().take();
             if let Some(stream) = stream {
                 stream.end();
             }
         }
+        all.values().for_each(|session| session.log_end("the server exits"));
     }
 
     /// Pauses a session.

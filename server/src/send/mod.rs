@@ -15,9 +15,10 @@
 //! - [`datagrams`]: sends the packets of a frame with few system calls.
 //! - [`movie_log`]: logs what is wrong with a movie, once.
 //!
-//! [`clock`] is the clock for all of that.
+//! [`clock`] is the clock for all of that. [`counts`] has what was sent to each viewer.
 
 pub(crate) mod clock;
+pub(crate) mod counts;
 pub(crate) mod cursor;
 pub(crate) mod datagrams;
 pub(crate) mod movie_log;
