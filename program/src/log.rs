@@ -99,9 +99,10 @@ fn write_all(mut out: impl Write, entries: &Receiver<Entry>, counts: &Counts) {
                 if lost > reported {
                     let lines = lost - reported;
                     let message = format!("{lines} lines of this log were lost");
-                    let written = match JSON.load(Ordering::Relaxed) {
-                        true => writeln!(out, r#"{{"level":"WARN","message":"{message}"}}"#),
-                        false => writeln!(out, "({message})"),
+                    let written = if JSON.load(Ordering::Relaxed) {
+                        writeln!(out, r#"{{"level":"WARN","message":"{message}"}}"#)
+                    } else {
+                        writeln!(out, "({message})")
                     };
                     if written.is_ok() {
                         reported = lost;

@@ -8,8 +8,8 @@ use percent_encoding::percent_decode;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use walkdir::WalkDir;
 
@@ -77,6 +77,27 @@ impl CatalogError {
     }
 }
 
+/// The present catalog, shared by all that look movies up.
+#[derive(Debug, Clone, Default)]
+pub struct SharedCatalog(Arc<RwLock<Arc<Catalog>>>);
+
+impl SharedCatalog {
+    /// Shares a catalog.
+    pub fn new(catalog: Catalog) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(catalog))))
+    }
+
+    /// The present catalog.
+    pub fn get(&self) -> Arc<Catalog> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the catalog.
+    pub fn set(&self, catalog: Catalog) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+    }
+}
+
 /// The movie that an alias refers to.
 #[derive(Debug, Clone)]
 enum Alias {
@@ -110,6 +131,8 @@ impl Aliases {
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     mounts: BTreeMap<String, Arc<Mount>>,
+    /// While the movies are searched for, the mounts of the catalog before.
+    previous: BTreeMap<String, Arc<Mount>>,
     /// Mount points in lower case, with and without the extension.
     lowercase: Aliases,
     /// The first movie with each file name, for lab clients, which know no folders.
@@ -124,11 +147,34 @@ impl Catalog {
     /// # Errors
     /// If a path cannot be served. A folder without movies only logs a warning.
     pub fn scan(mounts: &[MountConfig]) -> Result<Self, CatalogError> {
-        let mut catalog = Self::default();
+        Self::default().scan_again(mounts)
+    }
+
+    /// Finds the movies of another configuration. The mounts of this catalog of which nothing has changed
+    /// are taken over, so that their viewers notice nothing.
+    ///
+    /// # Errors
+    /// If a path cannot be served.
+    pub fn scan_again(&self, mounts: &[MountConfig]) -> Result<Self, CatalogError> {
+        let mut catalog = Self { previous: self.mounts.clone(), ..Self::default() };
         for mount in mounts {
             catalog.scan_mount(mount).map_err(|error| error.at(mount.position.as_ref()))?;
         }
+        catalog.previous.clear();
         Ok(catalog)
+    }
+
+    /// The mounts whose mount points another catalog does not have.
+    pub fn missing_in<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Arc<Mount>> {
+        self.mounts().filter(|mount| !other.mounts.contains_key(&mount.point))
+    }
+
+    /// The number of mounts that this catalog shares with another one.
+    pub fn shared_with(&self, other: &Self) -> usize {
+        let is_shared = |mount: &&Arc<Mount>| {
+            other.mounts.get(&mount.point).is_some_and(|it| Arc::ptr_eq(it, mount))
+        };
+        self.mounts().filter(is_shared).count()
     }
 
     fn scan_mount(&mut self, mount: &MountConfig) -> Result<(), CatalogError> {
@@ -152,10 +198,12 @@ impl Catalog {
         self.add(name, path.clone(), &mount.settings)
     }
 
-    /// A catalog of the test card only, at `/test`.
-    pub fn of_test_card(file: &Path, settings: &MountSettings) -> Self {
-        let mut catalog = Self::default();
+    /// A catalog of the test card only, at `/test`. If this catalog has it already, it is taken over.
+    #[must_use]
+    pub fn with_test_card(&self, file: &Path, settings: &MountSettings) -> Self {
+        let mut catalog = Self { previous: self.mounts.clone(), ..Self::default() };
         catalog.insert(Mount::new("/test".to_owned(), file.to_owned(), settings.clone()));
+        catalog.previous.clear();
         catalog
     }
 
@@ -208,7 +256,10 @@ impl Catalog {
     }
 
     fn insert(&mut self, mount: Mount) {
-        let mount = Arc::new(mount);
+        let is_same =
+            |before: &&Arc<Mount>| before.file == mount.file && before.settings == mount.settings;
+        let before = self.previous.get(&mount.point).filter(is_same).cloned();
+        let mount = before.unwrap_or_else(|| Arc::new(mount));
         let point = &mount.point;
         let lowercase = point.to_lowercase();
         self.lowercase.add(&lowercase, &mount);
@@ -441,5 +492,31 @@ mod tests {
         let [first, second] = [0, 1].map(|index| paths[index].display().to_string());
         let want = format!("{first} and {second} would both be served at /movie.mjpeg: rename one");
         assert_eq!(error, want);
+    }
+
+    #[test]
+    fn mounts_of_which_nothing_has_changed_are_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, b"").unwrap();
+            path
+        };
+        let before =
+            Catalog::scan(&mounts([path("a.mjpeg"), path("b.mjpeg"), path("c.mjpeg")])).unwrap();
+        let mut new = mounts([path("a.mjpeg"), path("b.mjpeg"), path("d.mjpeg")]);
+        new[1].settings.looping = true;
+        let after = before.scan_again(&new).unwrap();
+        let is_shared = |point: &str| {
+            let [before, after] = [&before, &after].map(|it| it.find(point).unwrap());
+            Arc::ptr_eq(before, after)
+        };
+        assert!(is_shared("/a.mjpeg") && !is_shared("/b.mjpeg"));
+        assert_eq!(after.shared_with(&before), 1);
+        let missing: Vec<_> = before.missing_in(&after).map(|mount| &mount.point[..]).collect();
+        assert_eq!(missing, ["/c.mjpeg"]);
+        assert!(after.find("/a").is_some_and(|mount| mount.settings == MountSettings::default()));
+        assert!(after.find_file_name("D.MJPEG").is_some() && after.find("/c").is_none());
+        assert!(after.previous.is_empty());
     }
 }

@@ -24,7 +24,8 @@ Exit codes: 0 ended by SIGINT or SIGTERM; 1 cannot serve; 2 wrong usage or confi
 ///
 /// Prints the URL of each movie on standard output, one per line, once connections are accepted.
 /// Everything else is printed on standard error.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(version, after_help = EXAMPLES)]
 pub struct Arguments {
     /// Movies, or folders of movies (*.mjpeg and *.mjpg in any case, also in subfolders). Without a
@@ -33,8 +34,9 @@ pub struct Arguments {
     pub paths: Vec<PathBuf>,
 
     /// The configuration file. Without this flag it is $XDG_CONFIG_HOME/mjpeg-rtsp/server.toml, if that
-    /// exists, otherwise /etc/mjpeg-rtsp/server.toml. Flags win over the file, and paths replace its
-    /// mounts
+    /// exists, otherwise /etc/mjpeg-rtsp/server.toml; /dev/null stands for no file. Flags win over the
+    /// file, and paths replace its mounts. SIGHUP makes the server read the file again; without a file,
+    /// it ends the server
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 

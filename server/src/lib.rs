@@ -5,6 +5,7 @@
 //! - `cli.rs`, `config/`: the command line and the configuration file.
 //! - `catalog.rs`, `mount.rs`, `movie_check.rs`: finds, opens and checks the movies.
 //! - `server.rs`, `connection/`: accepts connections and detects their language.
+//! - `reload.rs`: reads the configuration again.
 //! - `ending.rs`, `service_manager.rs`: the exit, and what systemd is told.
 //! - `rtsp/`, `lab/`: answer the requests of the two languages.
 //! - `send/`: sends the frames, for both languages.
@@ -22,11 +23,12 @@ pub mod lab;
 mod limit_log;
 pub mod mount;
 pub mod movie_check;
+pub mod reload;
 pub mod rtsp;
 mod send;
 pub mod server;
 pub mod service_manager;
-mod test_card;
+pub mod test_card;
 mod viewers;
 
 use anyhow::{Context, Result};
@@ -39,7 +41,6 @@ use service_manager::Sockets;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::mpsc::channel;
 use tracing_subscriber::filter::Targets;
 
@@ -74,30 +75,20 @@ pub fn check_config(config: &Config) -> Result<()> {
     out.write_all(config.to_toml().as_bytes()).context("cannot print the configuration")
 }
 
-/// Serves until the process receives SIGINT, SIGTERM or SIGHUP.
+/// Serves until the process receives SIGINT or SIGTERM, or SIGHUP without a configuration file.
 ///
 /// # Errors
 /// If GStreamer cannot be used or the port cannot be listened on.
-pub fn run(_arguments: &Arguments, config: Config, sockets: Sockets) -> Result<()> {
+pub fn run(arguments: &Arguments, config: Config, sockets: Sockets) -> Result<()> {
     // Signals are caught from here on: one that is received during the start ends the server after
     // the start.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot catch signals")?;
-    let mut catalog = Catalog::scan(&config.mounts)?;
     gst::init().context("cannot initialize GStreamer")?;
     gstmjpegfile::register().context("cannot register the elements for movies")?;
     rtsp::require_elements()?;
-    // The file of the test card exists until the server ends.
-    let card = match config.mounts.is_empty() {
-        true => Some(test_card::make(config.defaults.framerate)?),
-        false => None,
-    };
-    if let Some(card) = &card {
-        catalog = Catalog::of_test_card(card.path(), &config.defaults);
-    }
-    let catalog = Arc::new(catalog);
-    let server = Server::start(&config, catalog.clone(), sockets)?;
+    let server = Server::start(arguments.clone(), config, sockets)?;
     // On a thread of its own, since the reader of standard output may be slow or gone.
-    let urls: Vec<String> = catalog.mounts().map(|mount| server.url(mount)).collect();
+    let urls = server.urls();
     std::thread::Builder::new().name("urls".to_owned()).spawn(move || print_urls(&urls))?;
     service_manager::ready();
     let (sender, events) = channel();

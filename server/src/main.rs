@@ -15,9 +15,12 @@ fn main() -> ExitCode {
     let config = Config::resolve(&arguments);
     // This fails only if the system cannot start another thread, which the server needs too.
     let Ok(_log) = start_log(config.as_ref().ok()) else { return ExitCode::FAILURE };
-    let done = config.map_err(Into::into).and_then(|config| match arguments.check_config {
-        true => check_config(&config),
-        false => run(&arguments, config, sockets?),
+    let done = config.map_err(Into::into).and_then(|config| {
+        if arguments.check_config {
+            check_config(&config)
+        } else {
+            run(&arguments, config, sockets?)
+        }
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

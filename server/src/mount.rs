@@ -8,6 +8,7 @@ use gstmjpegfile::jpeg::{Conversion, ConversionReason, UnsupportedByRtp};
 use gstmjpegfile::movie_file::{MovieFile, OpenError};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,10 @@ pub struct Mount {
     pub file: PathBuf,
     /// How the movie is played.
     pub settings: MountSettings,
+    /// Unique among all mounts of the process.
+    pub id: u64,
+    /// The movie is not served any more.
+    removed: AtomicBool,
     mode: PlaybackMode,
     opened: Mutex<Option<Opened>>,
     /// When the movie was last found not to be playable, and why.
@@ -53,15 +58,27 @@ pub struct Mount {
 impl Mount {
     /// A mount of a file, which is not opened yet. A live movie starts now.
     pub fn new(point: String, file: PathBuf, settings: MountSettings) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let (id, removed) = (NEXT.fetch_add(1, Ordering::Relaxed), AtomicBool::new(false));
         let mode = PlaybackMode::new(&settings);
         let (opened, not_playable) = (Mutex::default(), Mutex::default());
         let (logged, form_logged) = (OnceLock::new(), OnceLock::new());
-        Self { point, file, settings, mode, opened, not_playable, logged, form_logged }
+        Self { point, file, settings, id, removed, mode, opened, not_playable, logged, form_logged }
     }
 
     /// The percent-encoded path of the URL.
     pub fn encoded(&self) -> String {
         utf8_percent_encode(&self.point, PATH).to_string()
+    }
+
+    /// Notes that the movie is not served any more.
+    pub(crate) fn remove(&self) {
+        self.removed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the movie is not served any more.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Relaxed)
     }
 
     /// How the movie is played.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The whole server: standard RTSP and the lab's dialect on one port.
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, SharedCatalog};
+use crate::cli::Arguments;
 use crate::config::{Config, LabMode, SharedLimits, Switch};
 use crate::connection::limits::OpenConnections;
 use crate::connection::tunnel::Tunnels;
@@ -9,15 +10,18 @@ use crate::connection::{Listener, Services};
 use crate::ending::{self, EndingSender};
 use crate::limit_log::LimitLog;
 use crate::mount::Mount;
+use crate::reload::Loaded;
 use crate::send::SendContext;
 use crate::send::clock::SystemClock;
 use crate::send::pacer::Pacers;
 use crate::send::workers::{self, Workers};
 use crate::service_manager::{self, Sockets};
+use crate::test_card::TestCard;
 use crate::viewers::Viewers;
 use crate::{connection, lab, rtsp};
 use anyhow::{Context, Result};
 use mjpeg_program::border::guarded;
+use signal_hook::consts::SIGHUP;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
@@ -42,23 +46,40 @@ const RESERVED_DESCRIPTORS: u64 = 64 + connection::REFUSALS as u64 + rtsp::DESCR
 const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 
 /// What the main thread waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Event {
     /// The process has received this signal.
     Signal(i32),
     /// After the first signal, all connections have ended, or the time of grace has.
     ConnectionsEnded,
+    /// The configuration has been read again.
+    Reloaded(Box<Result<Loaded>>),
+}
+
+/// Whether the configuration is being read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reload {
+    Idle,
+    Running,
+    /// It must be read once more after that.
+    Again,
 }
 
 /// A server that accepts connections.
 pub struct Server {
-    rtsp: Arc<rtsp::Service>,
-    catalog: Arc<Catalog>,
+    pub(crate) rtsp: Arc<rtsp::Service>,
+    pub(crate) lab: Arc<lab::Service>,
+    pub(crate) catalog: SharedCatalog,
+    pub(crate) limits: SharedLimits,
     limit_log: Arc<LimitLog>,
     address: SocketAddr,
     open: OpenConnections,
     ending: Arc<EndingSender>,
-    grace: Duration,
+    /// The present configuration, and the flags that it was made with.
+    pub(crate) config: Config,
+    pub(crate) arguments: Arguments,
+    /// The file of the test card, if it is or was served.
+    pub(crate) card: Option<TestCard>,
     /// Accepts connections until it is dropped.
     listener: Option<Listener>,
     /// Is always there until the server is dropped, which shuts the runtime down.
@@ -71,7 +92,11 @@ impl Server {
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub fn start(config: &Config, catalog: Arc<Catalog>, sockets: Sockets) -> Result<Self> {
+    pub fn start(arguments: Arguments, config: Config, sockets: Sockets) -> Result<Self> {
+        let loaded = Loaded::new(config, &Catalog::default(), None)?;
+        let Loaded { config, catalog, card } = loaded;
+        let (config_ref, movies) = (&config, catalog.mounts().len());
+        let catalog = SharedCatalog::new(catalog);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(workers::THREADS + 2 * rtsp::HANDLERS)
@@ -82,6 +107,7 @@ impl Server {
         let pacers = Pacers::start(&SystemClock).context("cannot start the pacer threads")?;
         let limit_log = Arc::new(LimitLog::default());
         let mut limits = config.limits.clone();
+        raise_open_files();
         limits.max_connections = max_connections(limits.max_connections);
         let connections = limits.max_connections;
         let limits = SharedLimits::new(limits);
@@ -93,41 +119,51 @@ impl Server {
             limit_log: limit_log.clone(),
         };
         let (ending_sender, ending) = ending::channel();
-        let rtsp = rtsp::Service::new(config, catalog.clone(), context.clone(), ending.clone())?;
+        let rtsp =
+            rtsp::Service::new(config_ref, catalog.clone(), context.clone(), ending.clone())?;
+        let lab = lab::Service::new(config_ref, catalog.clone(), context, ending.clone());
         let open = OpenConnections::new(limits.clone());
         let services = Services {
             rtsp: rtsp.clone(),
-            lab: lab::Service::new(config, catalog.clone(), context, ending.clone()),
+            lab: lab.clone(),
             mode: config.server.lab,
             tunnels: (config.server.http_tunnel == Switch::On).then(Tunnels::default),
             open: open.clone(),
-            limits,
+            limits: limits.clone(),
             limit_log: limit_log.clone(),
             ending,
         };
         let (sockets, listen) = (sockets.into_listeners(), config.server.listen);
-        let listener = Listener::start(sockets, listen, Arc::new(services), runtime.handle())?;
+        let listener = Listener::start(sockets, listen, &Arc::new(services), runtime.handle())?;
         let address = listener.address();
-        let movies = catalog.mounts().len();
         tracing::info!(%address, movies, max_connections = connections, "serving");
         if config.server.lab == LabMode::Only {
             tracing::info!("standard RTSP is not served, because --lab is only");
         }
         Ok(Self {
             rtsp,
+            lab,
             catalog,
+            limits,
             limit_log,
             address,
             open,
             ending: Arc::new(ending_sender),
-            grace: config.server.grace,
+            config,
+            arguments,
+            card,
             listener: Some(listener),
             runtime: Some(runtime),
         })
     }
 
+    /// The URLs of all mounts for viewers on this machine.
+    pub fn urls(&self) -> Vec<String> {
+        self.catalog.get().mounts().map(|mount| self.url(mount)).collect()
+    }
+
     /// The URL of a mount for viewers on this machine.
-    pub fn url(&self, mount: &Mount) -> String {
+    fn url(&self, mount: &Mount) -> String {
         let port = self.address.port();
         let host = match self.address {
             any if any.ip().is_unspecified() => "127.0.0.1".to_owned(),
@@ -142,8 +178,25 @@ impl Server {
     pub fn run(mut self, events: &Receiver<Event>, sender: &Sender<Event>) {
         let clean_up = self.runtime.as_ref().map(|runtime| runtime.spawn(self.clean_up()));
         let mut exiting = false;
+        let mut reload = Reload::Idle;
         for event in events {
             match event {
+                Event::Signal(SIGHUP) if exiting => {}
+                Event::Signal(SIGHUP) if self.config.file.is_some() => match reload {
+                    Reload::Idle => {
+                        self.start_reload(sender.clone());
+                        reload = Reload::Running;
+                    }
+                    Reload::Running | Reload::Again => reload = Reload::Again,
+                },
+                Event::Reloaded(loaded) => {
+                    self.finish_reload(*loaded);
+                    let again = matches!(reload, Reload::Again) && !exiting;
+                    reload = if again { Reload::Running } else { Reload::Idle };
+                    if again {
+                        self.start_reload(sender.clone());
+                    }
+                }
                 Event::Signal(_) if !exiting => {
                     exiting = true;
                     self.start_exit(sender.clone());
@@ -161,13 +214,24 @@ impl Server {
         self.limit_log.report_rest();
     }
 
+    /// Runs work on a thread that may wait. A panic ends only the work.
+    pub(crate) fn spawn_blocking(
+        &self,
+        border: &'static str,
+        work: impl FnOnce() + Send + 'static,
+    ) {
+        if let Some(runtime) = &self.runtime {
+            runtime.spawn_blocking(move || guarded(border, work));
+        }
+    }
+
     /// Closes the port, sends BYE to all viewers, and waits, in a task, until the connections have ended.
     fn start_exit(&mut self, events: Sender<Event>) {
         tracing::info!("exiting: no new connections, BYE to all viewers");
         service_manager::stopping();
         self.listener = None;
         let (rtsp, open, ending) = (self.rtsp.clone(), self.open.clone(), self.ending.clone());
-        let grace = self.grace;
+        let grace = self.config.server.grace;
         let exit = async move {
             // On another thread, since it waits until no frame is being sent.
             let end_all = tokio::task::spawn_blocking(move || guarded("exit", || rtsp.end_all()));
@@ -204,7 +268,7 @@ impl Server {
                     let _ = guarded("clean-up", || {
                         rtsp.clean_up();
                         if number % CLEAN_UPS_PER_MOVIE_CHECK == 0 {
-                            catalog.mounts().for_each(|mount| mount.close_if_idle());
+                            catalog.get().mounts().for_each(|mount| mount.close_if_idle());
                         }
                     });
                 });
@@ -226,19 +290,24 @@ impl Drop for Server {
     }
 }
 
-/// The maximum number of connections: `requested`, or fewer if the process may open too few files.
-fn max_connections(requested: usize) -> usize {
-    // The limit of open files that a process starts with is often low, but may be raised.
+/// Raises the limit of open files, with which a process starts, as far as allowed, and logs it.
+fn raise_open_files() {
     let before = rlimit::Resource::NOFILE.get_soft().unwrap_or(1024);
     let raised = rlimit::increase_nofile_limit(u64::MAX);
     let files = raised.unwrap_or_else(|error| {
         tracing::warn!("cannot raise the limit of open files: {error}");
         before
     });
-    match files > before {
-        true => tracing::info!(before, files, "limit of open files raised"),
-        false => tracing::info!(files, "limit of open files"),
+    if files > before {
+        tracing::info!(before, files, "limit of open files raised");
+    } else {
+        tracing::info!(files, "limit of open files");
     }
+}
+
+/// The maximum number of connections: `requested`, or fewer if the process may open too few files.
+pub(crate) fn max_connections(requested: usize) -> usize {
+    let files = rlimit::Resource::NOFILE.get_soft().unwrap_or(1024);
     let connections = files.saturating_sub(RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION;
     let connections = usize::try_from(connections).unwrap_or(usize::MAX).max(1);
     if connections < requested {

@@ -53,6 +53,14 @@ pub(crate) fn ready() {
     notify(&[NotifyState::Ready]);
 }
 
+/// Reports that the configuration is being read again. [`ready`] reports the end of that.
+pub(crate) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!("cannot read the monotonic clock: {error}"),
+    }
+}
+
 /// Reports that the server is about to exit.
 pub(crate) fn stopping() {
     notify(&[NotifyState::Stopping]);

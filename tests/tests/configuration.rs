@@ -52,7 +52,7 @@ fn the_printed_configuration_has_each_setting_of_file_flags_and_defaults() -> Re
     let config = config.to_string_lossy();
     let flags = ["--config", &config, "--lab", "off"];
     assert_eq!(check(&folder, &[], &flags)?, (0, want, String::new()));
-    let want = format!("# From /dev/null and the command line.\n{defaults}");
+    let want = format!("# From the command line; there is no configuration file.\n{defaults}");
     assert_eq!(check(&folder, &[], &["--config", "/dev/null"])?, (0, want, String::new()));
     Ok(())
 }
@@ -65,14 +65,11 @@ fn the_file_is_that_of_the_flag_or_of_the_user() -> Result<()> {
     }
     let flag = folder.path().join("flag.toml").to_string_lossy().into_owned();
     let with_home = [("XDG_CONFIG_HOME", "xdg"), ("HOME", "home")];
-    // XDG_CONFIG_HOME and HOME, flags, file.
-    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a str);
-    let rows: [Row; 2] = [
-        (&with_home, &["--config", &flag], "flag.toml"),
-        (&with_home, &[], "xdg/mjpeg-rtsp/server.toml"),
-    ];
-    for (environment, flags, want) in rows {
-        let (code, out, err) = check(&folder, environment, flags)?;
+    // Flags, file.
+    let rows: [(&[&str], &str); 2] =
+        [(&["--config", &flag], "flag.toml"), (&[], "xdg/mjpeg-rtsp/server.toml")];
+    for (flags, want) in rows {
+        let (code, out, err) = check(&folder, &with_home, flags)?;
         let first = format!("# From FOLDER/{want} and the command line.");
         assert_eq!((code, out.lines().next(), err.as_str()), (0, Some(&first[..]), ""), "{want}");
     }

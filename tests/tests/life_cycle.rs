@@ -270,7 +270,7 @@ fn one_line_says_what_each_session_was_and_why_it_ended() -> Result<()> {
         ))?;
         if *line == "PLAY" {
             for _ in 0..5 {
-                lab_rtp.recv(&mut [0; 65536])?;
+                lab_rtp.recv(&mut vec![0; 65536])?;
             }
         }
     }

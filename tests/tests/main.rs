@@ -22,6 +22,7 @@ mod player;
 mod positions;
 mod readme;
 mod recode;
+mod reload;
 mod requests;
 mod rtpjpegprep;
 mod rtsp_peers;

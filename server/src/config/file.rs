@@ -40,8 +40,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let file = file.map_err(unreadable)?;
     let kind = file.metadata().map_err(unreadable)?.file_type();
     let found = match kind {
-        // The usual name of a file without contents.
-        _ if kind.is_file() || path == Path::new("/dev/null") => None,
+        _ if kind.is_file() => None,
         _ if kind.is_dir() => Some("a folder"),
         _ if kind.is_fifo() => Some("a FIFO"),
         _ => Some("a device"),
@@ -105,8 +104,8 @@ impl Parser<'_> {
     /// The position of a byte offset.
     fn position(&self, at: usize) -> FilePosition {
         let before = self.bytes.get(..at).unwrap_or(self.bytes);
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let line = 1 + memchr::memchr_iter(b'\n', before).count();
+        let start = memchr::memrchr(b'\n', before).map_or(0, |end| end + 1);
         let in_line = String::from_utf8_lossy(before.get(start..).unwrap_or_default());
         FilePosition { file: self.path.to_owned(), line, column: in_line.chars().count() + 1 }
     }

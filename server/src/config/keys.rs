@@ -51,7 +51,12 @@ fn choice<T: Clone + 'static, E: ValueEnum + 'static>(
 }
 
 fn boolean<T: Clone + 'static>(name: &'static str, field: fn(&mut T) -> &mut bool) -> Key<T> {
-    key(name, "true or false".to_owned(), field, |value| value.as_bool(), ToString::to_string)
+    // `DeValue::as_bool` is not general over the lifetime of the value.
+    let read = |value: &DeValue| match value {
+        DeValue::Boolean(value) => Some(*value),
+        _ => None,
+    };
+    key(name, "true or false".to_owned(), field, read, ToString::to_string)
 }
 
 /// A key whose value is a whole number of a range.

@@ -83,12 +83,24 @@ impl Config {
     /// If the configuration file cannot be read, or something in it is not valid.
     pub fn resolve(arguments: &Arguments) -> Result<Self, ConfigError> {
         let file = match &arguments.config {
-            Some(path) => Some(path.clone()),
+            Some(path) => Some(path.clone()).filter(|path| path != Path::new(NO_FILE)),
             None => file::default_path(),
         };
-        let mut config = Self { file: file.clone(), ..Self::default() };
-        let text = file.as_deref().map(file::read).transpose()?;
-        match (&file, &text) {
+        Self::resolve_with(arguments, file.as_deref())
+    }
+
+    /// Puts the configuration together again: from the file of the present one, and the same flags.
+    ///
+    /// # Errors
+    /// If the file cannot be read any more, or something in it is not valid.
+    pub fn resolve_again(&self, arguments: &Arguments) -> Result<Self, ConfigError> {
+        Self::resolve_with(arguments, self.file.as_deref())
+    }
+
+    fn resolve_with(arguments: &Arguments, file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut config = Self { file: file.map(Path::to_owned), ..Self::default() };
+        let text = file.map(file::read).transpose()?;
+        match (file, &text) {
             (Some(path), Some(text)) => file::parse(path, text, arguments, &mut config)?,
             _ => config.apply_flags(arguments),
         }
@@ -97,6 +109,14 @@ impl Config {
             config.mounts = arguments.paths.iter().map(mount).collect();
         }
         Ok(config)
+    }
+
+    /// The names of the keys before all tables whose values differ, without those that a reload applies.
+    pub fn keys_for_next_start(&self, new: &Self) -> Vec<&'static str> {
+        let differs =
+            |key: &keys::Key<ServerSettings>| (key.write)(&self.server) != (key.write)(&new.server);
+        let keys = keys::server_keys().into_iter().filter(differs).map(|key| key.name);
+        keys.filter(|name| *name != "grace").collect()
     }
 
     /// A mount with the default settings.
@@ -124,6 +144,9 @@ impl Config {
         apply_flags_of_mounts(defaults, arguments);
     }
 }
+
+/// The path that stands for no configuration file.
+const NO_FILE: &str = "/dev/null";
 
 /// What a listening address may be.
 const LISTEN: &str = "[ADDR:]PORT, such as 8554, 127.0.0.1:8554 or [::1]:8554";

@@ -89,16 +89,12 @@ pub(super) fn choices<E: ValueEnum>() -> String {
 
 /// A text as TOML has it, in quotes.
 pub(super) fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => out.extend(['\\', char]),
-            char if char.is_control() => out += &format!("\\u{:04x}", u32::from(char)),
-            char => out.push(char),
-        }
-    }
-    out.push('"');
-    out
+    let char = |char: char| match char {
+        '"' | '\\' => format!("\\{char}"),
+        char if char.is_control() => format!("\\u{:04x}", u32::from(char)),
+        char => char.to_string(),
+    };
+    format!("\"{}\"", text.chars().map(char).collect::<String>())
 }
 
 /// A value for an error: what it is, cut to a length that fits a line.

@@ -88,7 +88,7 @@ impl Listener {
     pub fn start(
         sockets: Vec<std::net::TcpListener>,
         listen: SocketAddr,
-        services: Arc<Services>,
+        services: &Arc<Services>,
         runtime: &Handle,
     ) -> Result<Self> {
         let _entered = runtime.enter();

@@ -6,19 +6,22 @@ mod explainer;
 mod frame_sink;
 mod session;
 
-use crate::catalog::Catalog;
+use crate::catalog::SharedCatalog;
 use crate::config::Config;
 use crate::connection::limits::ConnectionSlot;
 use crate::connection::{read_some, set_keepalive};
 use crate::ending::Ending;
+use crate::mount::Mount;
 use crate::send::SendContext;
+use crate::send::stream::Stream;
 use explainer::Explainer;
+use frame_sink::LabSink;
 use gstmjpegfile::lab::{Dialect, Framer, Pause, Request};
 use mjpeg_program::border::guarded;
 use session::Session;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -37,23 +40,61 @@ pub(crate) const LONG_PAUSE: Duration = Duration::from_millis(250);
 /// button.
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_mins(1);
 
+/// Streams and the mounts of their movies.
+type MountedStreams = Vec<(Weak<Stream<LabSink>>, Arc<Mount>)>;
+
 /// What all sessions share.
 pub struct Service {
-    catalog: Arc<Catalog>,
+    catalog: SharedCatalog,
     context: SendContext,
     explain: bool,
     ending: Ending,
+    /// The streams that may be playing, and their mounts.
+    streams: Mutex<MountedStreams>,
 }
 
 impl Service {
     /// A service for the movies of a catalog.
     pub(crate) fn new(
         config: &Config,
-        catalog: Arc<Catalog>,
+        catalog: SharedCatalog,
         context: SendContext,
         ending: Ending,
     ) -> Arc<Self> {
-        Arc::new(Self { catalog, context, explain: config.server.explain, ending })
+        Arc::new(Self {
+            catalog,
+            context,
+            explain: config.server.explain,
+            ending,
+            streams: Mutex::default(),
+        })
+    }
+
+    fn streams(&self) -> MutexGuard<'_, MountedStreams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a stream for [`Self::end_removed`].
+    fn add_stream(&self, stream: &Arc<Stream<LabSink>>, mount: &Arc<Mount>) {
+        let mut streams = self.streams();
+        // Removing those that have ended takes constant time for each stream, on average.
+        if streams.len() == streams.capacity() {
+            streams.retain(|(stream, _)| stream.strong_count() > 0);
+        }
+        streams.push((Arc::downgrade(stream), mount.clone()));
+    }
+
+    /// Stops the streams of movies that are not served any more. Their sessions end with the next
+    /// request.
+    pub(crate) fn end_removed(&self) {
+        let mut removed: Vec<Weak<_>> = Vec::new();
+        self.streams().retain(|(stream, mount)| {
+            if mount.is_removed() {
+                removed.push(stream.clone());
+            }
+            !mount.is_removed()
+        });
+        removed.iter().filter_map(Weak::upgrade).for_each(|stream| stream.end());
     }
 }
 

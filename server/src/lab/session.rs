@@ -146,6 +146,9 @@ impl Session {
     }
 
     fn execute(&mut self, request: &Request) -> Status {
+        if self.movie.as_ref().is_some_and(|movie| movie.mount.is_removed()) {
+            self.end("the movie is not served any more");
+        }
         let state = self.state();
         let is_other = request.session.is_some_and(|session| session != u64::from(self.number));
         if is_other && state != State::Init {
@@ -258,6 +261,7 @@ impl Session {
         );
         let stream = Stream::new(movie, mode, Timestamp::default(), resources, pacer, sink);
         self.end("another movie was opened");
+        self.service.add_stream(&stream, &mount);
         let (file, speed) = (file.to_owned(), NORMAL_SPEED);
         self.movie =
             Some(OpenedMovie { mount, file, rtp_peer, stream, speed, viewer: None, counts });
@@ -266,7 +270,7 @@ impl Session {
 
     /// Opens a movie by its name; `None` if there is no such movie or it has no frame.
     fn open_file(&self, file: &str) -> Option<(Arc<Mount>, Arc<MovieFile>)> {
-        let mount = self.service.catalog.find_file_name(file)?.clone();
+        let mount = self.service.catalog.get().find_file_name(file)?.clone();
         let movie = mount.open();
         let movie = movie.inspect_err(|error| tracing::warn!("{error}")).ok()?;
         let empty = movie.total_frames() == Some(0);
@@ -360,8 +364,9 @@ impl Session {
     }
 
     /// The names of all movies.
-    fn names(&self) -> impl Iterator<Item = String> {
-        self.service.catalog.mounts().map(|mount| mount.point.trim_matches('/').to_owned())
+    fn names(&self) -> Vec<String> {
+        let catalog = self.service.catalog.get();
+        catalog.mounts().map(|mount| mount.point.trim_matches('/').to_owned()).collect()
     }
 }
 

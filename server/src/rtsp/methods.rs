@@ -166,8 +166,8 @@ impl Connection {
         self.outbox.send(&reply.to_bytes(cseq, &date));
     }
 
-    fn mount(&self, request: &Request) -> Result<&Arc<Mount>, Status> {
-        self.service.catalog.find_url(&request.uri).ok_or(Status::NotFound)
+    fn mount(&self, request: &Request) -> Result<Arc<Mount>, Status> {
+        self.service.catalog.get().find_url(&request.uri).cloned().ok_or(Status::NotFound)
     }
 
     /// The session of a request. It must be of the movie in the URL.
@@ -175,7 +175,8 @@ impl Connection {
         let id = request.session().ok_or(Status::SessionNotFound)?;
         let session = self.service.sessions.get(id).ok_or(Status::SessionNotFound)?;
         let mount = self.mount(request)?;
-        let same = Arc::ptr_eq(mount, &session.mount);
+        // After a reload, the mount may be another one with other settings.
+        let same = mount.point == session.mount.point;
         same.then_some(session).ok_or(Status::AggregateOperationNotAllowed)
     }
 
@@ -183,13 +184,13 @@ impl Connection {
         let reply = self.mount(request).and_then(|mount| {
             let movie = mount.open_playable().map_err(|reason| status_of(&reason))?;
             movie.wait_total(INDEX_LIMIT);
-            let base = base_url(&request.uri, mount).ok_or(Status::BadRequest)?;
+            let base = base_url(&request.uri, &mount).ok_or(Status::BadRequest)?;
             let description = Description {
                 name: mount.point.trim_start_matches('/'),
                 id: crate::random(),
                 server: self.local,
                 framerate: mount.settings.framerate,
-                duration: duration(mount, &movie),
+                duration: duration(&mount, &movie),
                 live: mount.settings.kind == MountKind::Live,
                 size: mount.size_of(&movie),
             };
@@ -206,11 +207,11 @@ impl Connection {
     }
 
     fn try_set_up(&self, request: &Request) -> Result<Reply, Status> {
-        let mount = self.mount(request)?.clone();
+        let mount = self.mount(request)?;
         if let Some(session) = request.session() {
             let session = self.service.sessions.get(session).ok_or(Status::SessionNotFound)?;
             // A session has one movie, and its transport cannot be changed (section 10.4).
-            let is_same = Arc::ptr_eq(&mount, &session.mount);
+            let is_same = mount.point == session.mount.point;
             return Err(if is_same {
                 Status::MethodNotValidInThisState
             } else {
@@ -331,7 +332,7 @@ impl Connection {
             request.header("Range"),
             request.header("Scale"),
             request.header("Speed"),
-            self.service.sessions.duration_of(&session),
+            session.duration(),
         );
         let play_request = play_request.map_err(|error| match error {
             PlayRequestError::BadRequest => Status::BadRequest,
@@ -365,7 +366,7 @@ impl Connection {
 
     fn pause(&self, request: &Request) -> Response {
         let reply = self.session(request).and_then(|session| {
-            self.service.sessions.pause(&session);
+            session.pause();
             let gst_reply = self.ask_gst_server(&GstRequest::Pause { session: &session.id })?;
             Ok(with_session(Reply::new(Status::from_code(gst_reply.code)), &session))
         });

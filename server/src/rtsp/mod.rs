@@ -23,7 +23,7 @@ mod sdp;
 mod sessions;
 mod transport;
 
-use crate::catalog::Catalog;
+use crate::catalog::SharedCatalog;
 use crate::config::{Config, SharedLimits};
 use crate::ending::Ending;
 use crate::limit_log::LimitLog;
@@ -58,7 +58,7 @@ pub fn require_elements() -> Result<()> {
 
 /// What all connections of standard RTSP share.
 pub struct Service {
-    catalog: Arc<Catalog>,
+    catalog: SharedCatalog,
     gst_server: Arc<GstServer>,
     sessions: Arc<Sessions>,
     limit_log: Arc<LimitLog>,
@@ -75,7 +75,7 @@ impl Service {
     /// If gst-rtsp-server does not work.
     pub(crate) fn new(
         config: &Config,
-        catalog: Arc<Catalog>,
+        catalog: SharedCatalog,
         context: SendContext,
         ending: Ending,
     ) -> Result<Arc<Self>> {
@@ -99,6 +99,11 @@ impl Service {
     /// Ends the sessions that have timed out. Must be called every second.
     pub(crate) fn clean_up(&self) {
         self.sessions.end_expired();
+    }
+
+    /// Ends the sessions of movies that are not served any more, and reports the end to their viewers.
+    pub(crate) fn end_removed(&self) {
+        self.sessions.end_removed();
     }
 
     /// Ends all sessions, and reports the end to the viewers by RTCP.

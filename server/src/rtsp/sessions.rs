@@ -91,6 +91,25 @@ impl Session {
         self.stream().as_ref().is_some_and(|stream| stream.is_playing())
     }
 
+    /// Pauses the viewer.
+    pub fn pause(&self) {
+        // The lock is released before this waits until a frame is sent: tasks of connections take it.
+        let stream = self.stream().clone();
+        if let Some(stream) = stream {
+            match self.mount.mode().live_since {
+                Some(_) => drop(stream.with_sink(|sink| sink.remove_viewer(&self.id))),
+                None => stream.stop(),
+            }
+        }
+    }
+
+    /// The duration of the movie, as [`duration`] returns it.
+    pub fn duration(&self) -> Option<u64> {
+        let playing = self.stream().as_ref().map(|stream| stream.movie());
+        let movie = playing.or_else(|| self.mount.open().ok())?;
+        duration(&self.mount, &movie)
+    }
+
     /// Reads an interleaved packet of the client: the loss in its receiver reports.
     pub fn read_report(&self, channel: u8, packet: &[u8]) {
         if self.delivery.rtcp_channel() == Some(channel)
@@ -156,8 +175,8 @@ impl PlayReply {
     }
 }
 
-/// Identifies a live movie: its mount point, and the number of its file.
-type LiveKey = (String, u64);
+/// Identifies a live movie: the number of its mount, and that of its file.
+type LiveKey = (u64, u64);
 
 /// The number of viewers of a live stream after which another stream is started for further ones. A
 /// frame is sent to this many viewers within about a millisecond.
@@ -319,26 +338,23 @@ impl Sessions {
                 stream.end();
             }
         }
-        all.values().for_each(|session| session.log_end("the server exits"));
-    }
-
-    /// Pauses a session.
-    pub fn pause(&self, session: &Session) {
-        // The lock is released before this waits until a frame is sent: tasks of connections take it.
-        let stream = session.stream().clone();
-        if let Some(stream) = stream {
-            match session.mount.mode().live_since {
-                Some(_) => drop(stream.with_sink(|sink| sink.remove_viewer(&session.id))),
-                None => stream.stop(),
-            }
+        for session in all.values() {
+            session.log_end("the server exits");
         }
     }
 
-    /// The duration of the movie of a session, as [`duration`] returns it.
-    pub fn duration_of(&self, session: &Session) -> Option<u64> {
-        let playing = session.stream().as_ref().map(|stream| stream.movie());
-        let movie = playing.or_else(|| session.mount.open().ok())?;
-        duration(&session.mount, &movie)
+    /// Ends the sessions of movies that are not served any more, and reports the end to their viewers.
+    /// May wait for locks of gst-rtsp-server.
+    pub fn end_removed(&self) {
+        let all: Vec<_> = self.all().values().cloned().collect();
+        for session in all.into_iter().filter(|session| session.mount.is_removed()) {
+            // The viewers of a live movie share its stream, and all of them end.
+            let stream = session.stream().clone();
+            if let Some(stream) = stream {
+                stream.end();
+            }
+            self.end(&session.id, "the movie is not served any more");
+        }
     }
 
     fn new_stream(&self, session: &Session, movie: Arc<MovieFile>, pacer: Pacer) -> Arc<Stream> {
@@ -374,7 +390,7 @@ impl Sessions {
                 Some(stream) => stream,
                 None => self.live_stream(session)?,
             };
-            return Ok(self.prepare_live(session, stream, since, request));
+            return Ok(prepare_live(session, stream, since, request));
         }
         let stream = match present {
             Some(stream) => stream,
@@ -428,7 +444,7 @@ impl Sessions {
         let movie = session.mount.open().map_err(|_| PlayError::NoMovie)?;
         let mut live = self.live_streams.lock().unwrap_or_else(PoisonError::into_inner);
         live.retain(|_, streams| streams.iter().any(|stream| stream.strong_count() > 0));
-        let key = (session.mount.point.clone(), movie.number());
+        let key = (session.mount.id, movie.number());
         let streams = live.entry(key).or_default();
         let (mode, pacers) = (session.mount.mode(), &self.context.pacers);
         let mut free = None;
@@ -458,30 +474,30 @@ impl Sessions {
             (_, None) => Err(PlayError::NoPacer),
         }
     }
+}
 
-    fn prepare_live(
-        &self,
-        session: &Arc<Session>,
-        stream: Arc<Stream>,
-        since: Instant,
-        request: &PlayRequest,
-    ) -> PreparedPlay {
-        *session.stream() = Some(stream.clone());
-        let elapsed = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let timestamp = stream.position().rtptime;
-        // A live movie is always played at its own rate.
-        let own_rate = |rate: Option<f64>| rate.map(|_| "1.000".to_owned());
-        let reply = PlayReply {
-            range: "npt=now-".to_owned(),
-            scale: own_rate(request.scale),
-            speed: own_rate(request.speed),
-            sequence_number: None,
-            timestamp,
-        };
-        let framerate = session.mount.mode().framerate;
-        let plan = Some(Plan::new(framerate, elapsed, None, 1.0, 1.0));
-        PreparedPlay { session: session.clone(), stream, plan, live: true, reply }
-    }
+/// Prepares the play of a live movie, from its live position.
+fn prepare_live(
+    session: &Arc<Session>,
+    stream: Arc<Stream>,
+    since: Instant,
+    request: &PlayRequest,
+) -> PreparedPlay {
+    *session.stream() = Some(stream.clone());
+    let elapsed = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let timestamp = stream.position().rtptime;
+    // A live movie is always played at its own rate.
+    let own_rate = |rate: Option<f64>| rate.map(|_| "1.000".to_owned());
+    let reply = PlayReply {
+        range: "npt=now-".to_owned(),
+        scale: own_rate(request.scale),
+        speed: own_rate(request.speed),
+        sequence_number: None,
+        timestamp,
+    };
+    let framerate = session.mount.mode().framerate;
+    let plan = Some(Plan::new(framerate, elapsed, None, 1.0, 1.0));
+    PreparedPlay { session: session.clone(), stream, plan, live: true, reply }
 }
 
 /// The duration of a movie of a mount in nanoseconds; `None` if it is not known or the movie loops.
