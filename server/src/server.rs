@@ -107,7 +107,7 @@ impl Server {
         let pacers = Pacers::start(&SystemClock).context("cannot start the pacer threads")?;
         let limit_log = Arc::new(LimitLog::default());
         let mut limits = config.limits.clone();
-        raise_open_files();
+        let open_files = raise_open_files();
         limits.max_connections = max_connections(limits.max_connections);
         let connections = limits.max_connections;
         let limits = SharedLimits::new(limits);
@@ -137,6 +137,7 @@ impl Server {
         let listener = Listener::start(sockets, listen, &Arc::new(services), runtime.handle())?;
         let address = listener.address();
         tracing::info!(%address, movies, max_connections = connections, "serving");
+        open_files.log();
         if config.server.lab == LabMode::Only {
             tracing::info!("standard RTSP is not served, because --lab is only");
         }
@@ -290,19 +291,32 @@ impl Drop for Server {
     }
 }
 
-/// Raises the limit of open files, with which a process starts, as far as allowed, and logs it.
-fn raise_open_files() {
+/// The limit of open files before and after [`raise_open_files`].
+#[derive(Debug, Clone, Copy)]
+struct OpenFiles {
+    before: u64,
+    files: u64,
+}
+
+impl OpenFiles {
+    fn log(self) {
+        let Self { before, files } = self;
+        if files > before {
+            tracing::info!(before, files, "limit of open files raised");
+        } else {
+            tracing::info!(files, "limit of open files");
+        }
+    }
+}
+
+/// Raises the limit of open files, with which a process starts, as far as it may.
+fn raise_open_files() -> OpenFiles {
     let before = rlimit::Resource::NOFILE.get_soft().unwrap_or(1024);
-    let raised = rlimit::increase_nofile_limit(u64::MAX);
-    let files = raised.unwrap_or_else(|error| {
+    let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
         tracing::warn!("cannot raise the limit of open files: {error}");
         before
     });
-    if files > before {
-        tracing::info!(before, files, "limit of open files raised");
-    } else {
-        tracing::info!(files, "limit of open files");
-    }
+    OpenFiles { before, files }
 }
 
 /// The maximum number of connections: `requested`, or fewer if the process may open too few files.

@@ -331,8 +331,13 @@ fn control_characters_of_a_client_are_escaped_in_both_formats() -> Result<()> {
     for format in ["text", "json"] {
         let (_folder, mut server) = serve(1, &["--log", "debug", "--log-format", format])?;
         let mut lab = RtspClient::connect(server.address()?)?;
-        lab.send("SETUP a\x1b[2Jb\x07.mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 40000\n\n")?;
-        server.wait_for_log("404", LIMIT);
+        lab.send(
+            "SETUP a\u{9b}2J.mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 40000\n\n",
+        )?;
+        server.wait_for_log("404 Not Found", LIMIT);
+        let mut lab = RtspClient::connect(server.address()?)?;
+        lab.send("SETUP a\x1b[2J\x07.mjpeg RTSP/1.0\nCSeq: 1\n\n")?;
+        server.wait_for_log("contains byte 1b, which is not text", LIMIT);
         let mut rtsp = RtspClient::connect(server.address()?)?;
         rtsp.request("DESCRIBE rtsp://h/\x1b[2J\x07", "")?;
         server.wait_for_log("DESCRIBE", LIMIT);

@@ -319,7 +319,7 @@ fn only_a_regular_file_of_a_limited_length_is_read() {
         ),
     ];
     for (path, want) in rows {
-        let error = file::read(&path).unwrap_err().to_string();
+        let error = format!("{:#}", anyhow::Error::from(file::read(&path).unwrap_err()));
         assert_eq!(error, want.replace("PATH", &path.display().to_string()));
     }
     assert_eq!(file::read(&path("full")).unwrap().len(), 1_048_576);
