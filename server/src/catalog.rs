@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds the movies in the given paths, and the movie that a request asks for.
 
+use crate::arrivals::Arrivals;
 use crate::config::{FilePosition, MountConfig, MountSettings};
 use crate::mount::Mount;
 use gstmjpegfile::movie_file::{Lookup, MovieFile, OpenError};
 use percent_encoding::percent_decode;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 /// The maximum time of the search for the first frame of a file that is given as an argument.
 const CHECK_LIMIT: Duration = Duration::from_millis(100);
@@ -133,6 +135,8 @@ pub struct Catalog {
     mounts: BTreeMap<String, Arc<Mount>>,
     /// While the movies are searched for, the mounts of the catalog before.
     previous: BTreeMap<String, Arc<Mount>>,
+    /// While the movies are searched for again, the files that are not complete yet.
+    arrivals: Option<Arrivals>,
     /// Mount points in lower case, with and without the extension.
     lowercase: Aliases,
     /// The first movie with each file name, for lab clients, which know no folders.
@@ -164,6 +168,39 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// Finds the movies of the same configuration again, after something has changed in its folders. New
+    /// files are served once they are complete. What cannot be served is skipped with a warning.
+    #[must_use]
+    pub fn rescan(&self, mounts: &[MountConfig], arrivals: &mut Arrivals) -> Self {
+        let taken = Some(std::mem::take(arrivals));
+        let previous = self.mounts.clone();
+        let mut catalog = Self { previous, arrivals: taken, ..Self::default() };
+        for mount in mounts {
+            if let Err(error) = catalog.scan_mount(mount) {
+                catalog.skip(&error);
+            }
+        }
+        catalog.previous.clear();
+        *arrivals = catalog.arrivals.take().unwrap_or_default();
+        arrivals.forget_unseen();
+        catalog
+    }
+
+    /// Logs, once, that something cannot be served.
+    fn skip(&mut self, error: &CatalogError) {
+        let source = std::error::Error::source(error);
+        let source = source.map_or_else(String::new, |source| format!(": {source}"));
+        self.warn(format!("{error}{source}"));
+    }
+
+    /// Logs why something is not served: when the folders are searched again, once.
+    fn warn(&mut self, problem: String) {
+        match &mut self.arrivals {
+            Some(arrivals) => arrivals.warn_once(problem),
+            None => tracing::warn!("skipped: {problem}"),
+        }
+    }
+
     /// The mounts whose mount points another catalog does not have.
     pub fn missing_in<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Arc<Mount>> {
         self.mounts().filter(|mount| !other.mounts.contains_key(&mount.point))
@@ -179,6 +216,9 @@ impl Catalog {
 
     fn scan_mount(&mut self, mount: &MountConfig) -> Result<(), CatalogError> {
         let path = &mount.path;
+        if self.arrivals.is_some() && self.take_over_file(mount) {
+            return Ok(());
+        }
         let unreadable = |source| CatalogError::Path { path: path.clone(), source };
         let metadata = std::fs::metadata(path).map_err(unreadable)?;
         if metadata.is_dir() {
@@ -207,15 +247,39 @@ impl Catalog {
         catalog
     }
 
+    /// Takes over the mount of a file that is a mount itself, and not in a folder. Whether it can be
+    /// opened is found out when somebody asks for it.
+    fn take_over_file(&mut self, mount: &MountConfig) -> bool {
+        let file_name = mount.path.file_name().and_then(|name| name.to_str());
+        let Some(name) = mount.name.as_deref().or(file_name) else { return false };
+        let before = self.previous.get(&format!("/{name}")).cloned();
+        let before = before.filter(|before| before.file == mount.path && !mount.path.is_dir());
+        before.map(|mount| self.insert_shared(mount)).is_some()
+    }
+
     fn scan_folder(&mut self, mount: &MountConfig) -> Result<(), CatalogError> {
         let folder = &mount.path;
         let mounts_before = self.mounts.len();
-        // Symbolic links are not followed: they could lead out of the folder, or in a circle.
-        for entry in WalkDir::new(folder).sort_by_file_name() {
+        let unreadable = |source| CatalogError::Path { path: folder.clone(), source };
+        let full = folder.canonicalize().map_err(unreadable)?;
+        let may_follow = mount.settings.follow_links;
+        let refused = RefCell::new(Vec::new());
+        let is_inside = |entry: &DirEntry| {
+            let inside = !entry.path_is_symlink()
+                || may_follow
+                || entry.path().canonicalize().is_ok_and(|path| path.starts_with(&full));
+            if !inside {
+                refused.borrow_mut().push(entry.path().display().to_string());
+            }
+            inside
+        };
+        // A link in a circle is an error of its entry.
+        let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name();
+        for entry in entries.into_iter().filter_entry(|it| it.depth() == 0 || is_inside(it)) {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) if error.depth() > 0 => {
-                    tracing::warn!("skipped: {error}");
+                    self.warn(error.to_string());
                     continue;
                 }
                 Err(error) => {
@@ -228,10 +292,17 @@ impl Catalog {
             let name = entry.path().strip_prefix(folder).unwrap_or(entry.path());
             if entry.file_type().is_file() && is_movie_name(name) {
                 let prefix = mount.name.as_deref().map_or(Path::new(""), Path::new);
-                self.add(&prefix.join(name), entry.path().to_owned(), &mount.settings)?;
+                let added = self.add(&prefix.join(name), entry.path().to_owned(), &mount.settings);
+                match added {
+                    Err(error) if self.arrivals.is_some() => self.skip(&error),
+                    added => added?,
+                }
             }
         }
-        if self.mounts.len() == mounts_before {
+        for link in refused.take() {
+            self.warn(format!("{link} is a link out of the folder, and follow-links is false"));
+        }
+        if self.mounts.len() == mounts_before && self.arrivals.is_none() {
             tracing::warn!(folder = %folder.display(), "no movies (.mjpeg, .mjpg) in this folder");
         }
         Ok(())
@@ -251,6 +322,13 @@ impl Catalog {
             let first = first.file.clone();
             return Err(CatalogError::SameMountPoint { point, first, second: file });
         }
+        let known = self.previous.get(&point).is_some_and(|mount| mount.file == file);
+        if let Some(arrivals) = &mut self.arrivals
+            && !known
+            && !arrivals.is_complete(&file)
+        {
+            return Ok(());
+        }
         self.insert(Mount::new(point, file, settings.clone()));
         Ok(())
     }
@@ -259,7 +337,10 @@ impl Catalog {
         let is_same =
             |before: &&Arc<Mount>| before.file == mount.file && before.settings == mount.settings;
         let before = self.previous.get(&mount.point).filter(is_same).cloned();
-        let mount = before.unwrap_or_else(|| Arc::new(mount));
+        self.insert_shared(before.unwrap_or_else(|| Arc::new(mount)));
+    }
+
+    fn insert_shared(&mut self, mount: Arc<Mount>) {
         let point = &mount.point;
         let lowercase = point.to_lowercase();
         self.lowercase.add(&lowercase, &mount);
@@ -438,6 +519,8 @@ mod tests {
             std::fs::write(folder.path().join(name), b"").unwrap();
         }
         std::os::unix::fs::symlink("/etc", folder.path().join("out.mjpeg")).unwrap();
+        std::os::unix::fs::symlink("none", folder.path().join("broken.mjpeg")).unwrap();
+        std::os::unix::fs::symlink(".", folder.path().join("sub/circle")).unwrap();
         let catalog = Catalog::scan(&mounts([folder.path()])).unwrap();
         let urls: Vec<_> = catalog.mounts().map(|mount| mount.encoded()).collect();
         assert_eq!(urls, ["/A.MJPG", "/sub/%C3%BC%201.mjpeg"]);

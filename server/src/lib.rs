@@ -5,13 +5,15 @@
 //! - `cli.rs`, `config/`: the command line and the configuration file.
 //! - `catalog.rs`, `mount.rs`, `movie_check.rs`: finds, opens and checks the movies.
 //! - `server.rs`, `connection/`: accepts connections and detects their language.
-//! - `reload.rs`: reads the configuration again.
+//! - `reload.rs`, `watch.rs`, `arrivals.rs`: reads the configuration again, and follows changes in the
+//!   folders of movies.
 //! - `ending.rs`, `service_manager.rs`: the exit, and what systemd is told.
 //! - `rtsp/`, `lab/`: answer the requests of the two languages.
 //! - `send/`: sends the frames, for both languages.
 //! - `viewers.rs`: counts the viewers of both languages.
 //! - `limit_log.rs`: logs what is refused or dropped because of a limit.
 
+pub mod arrivals;
 pub mod catalog;
 pub mod cli;
 pub mod config;
@@ -30,6 +32,7 @@ pub mod server;
 pub mod service_manager;
 pub mod test_card;
 mod viewers;
+mod watch;
 
 use anyhow::{Context, Result};
 use catalog::Catalog;
@@ -86,12 +89,12 @@ pub fn run(arguments: &Arguments, config: Config, sockets: Sockets) -> Result<()
     gst::init().context("cannot initialize GStreamer")?;
     gstmjpegfile::register().context("cannot register the elements for movies")?;
     rtsp::require_elements()?;
-    let server = Server::start(arguments.clone(), config, sockets)?;
+    let (sender, events) = channel();
+    let server = Server::start(arguments.clone(), config, sockets, &sender)?;
     // On a thread of its own, since the reader of standard output may be slow or gone.
     let urls = server.urls();
     std::thread::Builder::new().name("urls".to_owned()).spawn(move || print_urls(&urls))?;
     service_manager::ready();
-    let (sender, events) = channel();
     let signal_sender = sender.clone();
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {

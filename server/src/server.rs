@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The whole server: standard RTSP and the lab's dialect on one port.
 
+use crate::arrivals::Arrivals;
 use crate::catalog::{Catalog, SharedCatalog};
 use crate::cli::Arguments;
 use crate::config::{Config, LabMode, SharedLimits, Switch};
@@ -10,7 +11,7 @@ use crate::connection::{Listener, Services};
 use crate::ending::{self, EndingSender};
 use crate::limit_log::LimitLog;
 use crate::mount::Mount;
-use crate::reload::Loaded;
+use crate::reload::{Loaded, Rescanned};
 use crate::send::SendContext;
 use crate::send::clock::SystemClock;
 use crate::send::pacer::Pacers;
@@ -18,6 +19,7 @@ use crate::send::workers::{self, Workers};
 use crate::service_manager::{self, Sockets};
 use crate::test_card::TestCard;
 use crate::viewers::Viewers;
+use crate::watch::{ChangeSender, Watch};
 use crate::{connection, lab, rtsp};
 use anyhow::{Context, Result};
 use mjpeg_program::border::guarded;
@@ -54,15 +56,10 @@ pub enum Event {
     ConnectionsEnded,
     /// The configuration has been read again.
     Reloaded(Box<Result<Loaded>>),
-}
-
-/// Whether the configuration is being read again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reload {
-    Idle,
-    Running,
-    /// It must be read once more after that.
-    Again,
+    /// Something has changed in the folders of movies.
+    FoldersChanged,
+    /// The folders have been searched again, or could not be.
+    Rescanned(Box<Option<Rescanned>>),
 }
 
 /// A server that accepts connections.
@@ -80,6 +77,11 @@ pub struct Server {
     pub(crate) arguments: Arguments,
     /// The file of the test card, if it is or was served.
     pub(crate) card: Option<TestCard>,
+    pub(crate) changes: ChangeSender,
+    /// Reports changes in the folders of movies.
+    pub(crate) watch: Watch,
+    /// The new movies that are not complete yet.
+    pub(crate) arrivals: Arrivals,
     /// Accepts connections until it is dropped.
     listener: Option<Listener>,
     /// Is always there until the server is dropped, which shuts the runtime down.
@@ -92,7 +94,15 @@ impl Server {
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub fn start(arguments: Arguments, config: Config, sockets: Sockets) -> Result<Self> {
+    pub fn start(
+        arguments: Arguments,
+        config: Config,
+        sockets: Sockets,
+        events: &Sender<Event>,
+    ) -> Result<Self> {
+        // Before the search, so that no change is missed.
+        let changes = ChangeSender::new(events.clone());
+        let watch = Watch::start(&config.folders(), &changes);
         let loaded = Loaded::new(config, &Catalog::default(), None)?;
         let Loaded { config, catalog, card } = loaded;
         let (config_ref, movies) = (&config, catalog.mounts().len());
@@ -153,6 +163,9 @@ impl Server {
             config,
             arguments,
             card,
+            changes,
+            watch,
+            arrivals: Arrivals::default(),
             listener: Some(listener),
             runtime: Some(runtime),
         })
@@ -179,24 +192,20 @@ impl Server {
     pub fn run(mut self, events: &Receiver<Event>, sender: &Sender<Event>) {
         let clean_up = self.runtime.as_ref().map(|runtime| runtime.spawn(self.clean_up()));
         let mut exiting = false;
-        let mut reload = Reload::Idle;
+        // A search for movies is under way; what must be done after it.
+        let (mut busy, mut reload, mut rescan) = (false, false, false);
         for event in events {
             match event {
                 Event::Signal(SIGHUP) if exiting => {}
-                Event::Signal(SIGHUP) if self.config.file.is_some() => match reload {
-                    Reload::Idle => {
-                        self.start_reload(sender.clone());
-                        reload = Reload::Running;
-                    }
-                    Reload::Running | Reload::Again => reload = Reload::Again,
-                },
+                Event::Signal(SIGHUP) if self.config.file.is_some() => reload = true,
+                Event::FoldersChanged => rescan = true,
                 Event::Reloaded(loaded) => {
                     self.finish_reload(*loaded);
-                    let again = matches!(reload, Reload::Again) && !exiting;
-                    reload = if again { Reload::Running } else { Reload::Idle };
-                    if again {
-                        self.start_reload(sender.clone());
-                    }
+                    busy = false;
+                }
+                Event::Rescanned(rescanned) => {
+                    self.finish_rescan(*rescanned);
+                    busy = false;
                 }
                 Event::Signal(_) if !exiting => {
                     exiting = true;
@@ -207,6 +216,16 @@ impl Server {
                     break;
                 }
                 Event::ConnectionsEnded => break,
+            }
+            if busy || exiting {
+                continue;
+            }
+            if std::mem::take(&mut reload) {
+                self.start_reload(sender.clone());
+                busy = true;
+            } else if std::mem::take(&mut rescan) && !self.config.mounts.is_empty() {
+                self.start_rescan(sender.clone());
+                busy = true;
             }
         }
         if let Some(clean_up) = clean_up {

@@ -2,6 +2,7 @@
 //! End-to-end tests, one binary.
 
 mod borders;
+mod catalogue;
 mod client;
 mod configuration;
 mod connections;

@@ -153,6 +153,7 @@ pub(super) fn mount_keys() -> Vec<Key<MountSettings>> {
         choice("kind", |it: &mut M| &mut it.kind),
         framerate,
         boolean("loop", |it: &mut M| &mut it.looping),
+        boolean("follow-links", |it: &mut M| &mut it.follow_links),
         number("max-viewers", 1..=MAX_COUNT, |it: &mut M| &mut it.max_viewers),
         choice("udp-offload", |it: &mut M| &mut it.udp_offload),
         choice("lab-oversize", |it: &mut M| &mut it.lab_oversize),

@@ -119,6 +119,12 @@ impl Config {
         keys.filter(|name| *name != "grace").collect()
     }
 
+    /// The paths that are folders of movies.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let paths = self.mounts.iter().map(|mount| mount.path.clone());
+        paths.filter(|path| path.is_dir()).collect()
+    }
+
     /// A mount with the default settings.
     fn mount(&self, path: PathBuf) -> MountConfig {
         MountConfig { path, name: None, settings: self.defaults.clone(), position: None }

@@ -177,6 +177,8 @@ pub struct MountSettings {
     pub framerate: FrameRate,
     /// Whether the movie starts again at its end. A live movie always does.
     pub looping: bool,
+    /// Whether links out of the folder are followed.
+    pub follow_links: bool,
     /// The maximum number of viewers of each movie of the mount.
     pub max_viewers: usize,
     /// Whether the kernel splits frames into datagrams.
@@ -193,6 +195,7 @@ impl Default for MountSettings {
             kind: MountKind::OnDemand,
             framerate: FrameRate::DEFAULT,
             looping: false,
+            follow_links: false,
             max_viewers: 4096,
             udp_offload: UdpOffload::Auto,
             lab_oversize: Oversize::Shrink,

@@ -163,6 +163,7 @@ fn a_configuration_that_is_printed_means_the_same() {
         kind = 'live'
         framerate = '1/7'
         loop = true
+        follow-links = true
         max-viewers = 9
         udp-offload = 'off'
         lab-oversize = 'drop'
@@ -200,7 +201,8 @@ fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
     let limits = "max-connections, max-connections-per-address, max-sessions, max-viewers, \
                   max-viewers-per-address, max-request-bytes, request-time, idle-time, stall-time, \
                   max-queued-bytes";
-    let mount = "kind, framerate, loop, max-viewers, udp-offload, lab-oversize, lab-fragment";
+    let mount =
+        "kind, framerate, loop, follow-links, max-viewers, udp-offload, lab-oversize, lab-fragment";
     let rate = "frames per second above 0, such as 20, 12.5 or \"30000/1001\"";
     let time = "a time such as \"500ms\", \"10s\" or \"2m\", from \"1s\" to \"1h\"";
     let long = "x".repeat(100);
