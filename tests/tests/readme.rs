@@ -56,7 +56,7 @@ const ROWS: &[(&str, How)] = &[
     (
         "printf '[[mount]]\\npath = \"movie.mjpeg\"\\nkind = \"live\"\\n' > server.toml",
         How::Ends(|folder, _| {
-            ensure!(folder.path().join("server.toml").metadata()?.len() == 47);
+            ensure!(folder.path().join("server.toml").metadata()?.len() == 45);
             Ok(())
         }),
     ),

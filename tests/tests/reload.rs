@@ -24,7 +24,10 @@ fn folder(text: &str) -> Result<Folder> {
 
 fn start(folder: &Folder, urls: usize) -> Result<Server> {
     let config = folder.path().join("server.toml");
-    Server::start(["--config".as_ref(), config.as_os_str()], urls)
+    let server = Server::start(["--config".as_ref(), config.as_os_str()], urls)?;
+    // The last line of the start; the log is written by another thread.
+    server.wait_for_log("limit of open files", LIMIT);
+    Ok(server)
 }
 
 /// Makes the server read its configuration again, and waits until it has: the log has the text once

@@ -20,6 +20,7 @@ mod play_request;
 mod reply;
 mod request;
 mod sdp;
+mod session;
 mod sessions;
 mod transport;
 
