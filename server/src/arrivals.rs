@@ -58,14 +58,19 @@ impl Arrivals {
         if arrival.is_cut_off || now.saturating_duration_since(arrival.since) < SETTLE_TIME {
             return false;
         }
-        if !ends_with_whole_record(path) {
-            arrival.is_cut_off = true;
-            let path = path.display();
-            tracing::info!(%path, "new movie is not served yet: its last record is not whole");
-            return false;
+        match ends_with_whole_record(path) {
+            Some(true) => {
+                self.files.remove(path);
+                true
+            }
+            Some(false) => {
+                arrival.is_cut_off = true;
+                let path = path.display();
+                tracing::info!(%path, "new movie is not served yet: its last record is not whole");
+                false
+            }
+            None => false,
         }
-        self.files.remove(path);
-        true
     }
 
     /// Whether a file must be looked at again, even if nothing reports a change.
@@ -87,14 +92,13 @@ impl Arrivals {
     }
 }
 
-/// Whether a movie has a frame, and nothing after its last one.
-fn ends_with_whole_record(path: &Path) -> bool {
-    let Ok(movie) = MovieFile::open(path) else { return false };
-    let Some(frames) = movie.wait_total(INDEX_LIMIT).filter(|frames| *frames > 0) else {
-        return false;
-    };
+/// Whether a movie has a frame, and nothing after its last one. `None` if that is not known within
+/// [`INDEX_LIMIT`].
+fn ends_with_whole_record(path: &Path) -> Option<bool> {
+    let Ok(movie) = MovieFile::open(path) else { return Some(false) };
+    let frames = movie.wait_total(INDEX_LIMIT)?;
     let mut spans = (0..).map_while(|which| movie.bad_span(which, frames));
-    !spans.any(|(before, _)| before == frames)
+    Some(frames > 0 && !spans.any(|(before, _)| before == frames))
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub struct Rescanned {
 }
 
 /// The pause before the folders are searched after a change: more changes often follow at once.
-const RESCAN_PAUSE: Duration = Duration::from_millis(200);
+const RESCAN_PAUSE: Duration = Duration::from_millis(100);
 
 impl Server {
     /// Searches the folders of movies again, in a thread.
@@ -90,6 +90,10 @@ impl Server {
         let Some(Rescanned { catalog, arrivals }) = rescanned else { return };
         self.arrivals = arrivals;
         let old = self.catalog.get();
+        let (before, after) = (old.mounts().len(), catalog.mounts().len());
+        if before == after && catalog.shared_with(&old) == after {
+            return;
+        }
         for mount in catalog.missing_in(&old) {
             tracing::info!(mount = %mount.point, "new movie is served");
         }

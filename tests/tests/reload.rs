@@ -2,6 +2,7 @@
 //! SIGHUP: the configuration is read again while viewers play.
 
 use anyhow::{Context, Result};
+use mjpeg_rtsp_load::{Load, Transport};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::programs::{Server, normalized, program};
@@ -115,6 +116,38 @@ fn viewers_of_what_did_not_change_lose_nothing_and_those_of_removed_movies_get_b
     let mut fourth = RtspClient::connect(&address)?;
     let session = fourth.set_up(&d, "tcp")?;
     assert_eq!(fourth.request(&format!("PLAY {d}"), &session)?.status, 453);
+    server.is_well()
+}
+
+#[test]
+fn two_hundred_viewers_lose_no_packet_by_reloads() -> Result<()> {
+    let folder = folder(&format!("{LOOPS}{A}"))?;
+    let mut server = start(&folder, 1)?;
+    let load = Load {
+        server: server.address()?.parse()?,
+        movie: "a.mjpeg".to_owned(),
+        transport: Transport::Udp,
+        sessions: 200,
+        newcomers: 0,
+        time: Duration::from_secs(4),
+        period: Duration::from_millis(50),
+        gro: false,
+    };
+    let watching = std::thread::spawn(move || load.run(None));
+    let mut reloads = 0;
+    while !watching.is_finished() {
+        // Another movie, then no other one.
+        let other = if reloads % 2 == 0 { B } else { "" };
+        folder.file("server.toml", format!("{LOOPS}{A}{other}").as_bytes())?;
+        let log = reload(&mut server, "configuration reloaded")?;
+        assert!(log.contains("unchanged=1"), "{log}");
+        reloads += 1;
+        mjpeg_rtsp_tests::pace(Duration::from_millis(200));
+    }
+    let outcome = watching.join().map_err(|_| anyhow::anyhow!("panicked"))??;
+    let received = outcome.received;
+    assert!(reloads >= 5, "{reloads} reloads");
+    assert_eq!((received.sessions, received.lost), (200, 0), "{received:?}");
     server.is_well()
 }
 
