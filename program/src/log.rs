@@ -31,6 +31,9 @@ static QUEUE: OnceLock<Queue> = OnceLock::new();
 /// Whether GLib's messages are logged as `tracing` events; otherwise as plain lines.
 static EVENTS: AtomicBool = AtomicBool::new(false);
 
+/// Whether each line is a JSON object.
+static JSON: AtomicBool = AtomicBool::new(false);
+
 /// GLib accepts one log writer per process.
 static WRITER: Once = Once::new();
 
@@ -95,7 +98,13 @@ fn write_all(mut out: impl Write, entries: &Receiver<Entry>, counts: &Counts) {
                 let lost = counts.lost.load(Ordering::Relaxed);
                 if lost > reported {
                     let lines = lost - reported;
-                    if writeln!(out, "({lines} lines of this log were lost)").is_ok() {
+                    let message = format!("{lines} lines of this log were lost");
+                    let written = if JSON.load(Ordering::Relaxed) {
+                        writeln!(out, r#"{{"level":"WARN","message":"{message}"}}"#)
+                    } else {
+                        writeln!(out, "({message})")
+                    };
+                    if written.is_ok() {
                         reported = lost;
                     }
                 }
@@ -143,6 +152,8 @@ pub enum LineFormat {
     Timestamped,
     /// Without the time, for programs that a person watches.
     Plain,
+    /// As JSON objects with the time, for programs that collect logs.
+    Json,
 }
 
 impl Log {
@@ -155,11 +166,13 @@ impl Log {
         let log = Self::plain()?;
         let layer = tracing_subscriber::fmt::layer()
             .with_writer(QueueWriter)
-            .with_ansi(io::stderr().is_terminal())
+            .with_ansi(format != LineFormat::Json && io::stderr().is_terminal())
             .with_target(false);
+        JSON.store(format == LineFormat::Json, Ordering::Relaxed);
         let layer = match format {
             LineFormat::Timestamped => layer.boxed(),
             LineFormat::Plain => layer.without_time().boxed(),
+            LineFormat::Json => layer.json().flatten_event(true).boxed(),
         };
         tracing_subscriber::registry().with(layer.with_filter(filter)).init();
         EVENTS.store(true, Ordering::Relaxed);

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds the movies in the given paths, and the movie that a request asks for.
 
+use crate::arrivals::Arrivals;
+use crate::config::{FilePosition, MountConfig, MountSettings};
 use crate::mount::Mount;
 use gstmjpegfile::movie_file::{Lookup, MovieFile, OpenError};
 use percent_encoding::percent_decode;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 /// The maximum time of the search for the first frame of a file that is given as an argument.
 const CHECK_LIMIT: Duration = Duration::from_millis(100);
@@ -56,6 +59,45 @@ pub enum CatalogError {
         /// The movie found second.
         second: PathBuf,
     },
+    /// An error of a mount in the configuration file.
+    #[error("{position}")]
+    InFile {
+        /// The position of the mount.
+        position: FilePosition,
+        /// The error.
+        source: Box<CatalogError>,
+    },
+}
+
+impl CatalogError {
+    /// The error with the position of its mount in the configuration file, if it is from there.
+    fn at(self, position: Option<&FilePosition>) -> Self {
+        match position.cloned() {
+            Some(position) => Self::InFile { position, source: Box::new(self) },
+            None => self,
+        }
+    }
+}
+
+/// The present catalog, shared by all that look movies up.
+#[derive(Debug, Clone, Default)]
+pub struct SharedCatalog(Arc<RwLock<Arc<Catalog>>>);
+
+impl SharedCatalog {
+    /// Shares a catalog.
+    pub fn new(catalog: Catalog) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(catalog))))
+    }
+
+    /// The present catalog.
+    pub fn get(&self) -> Arc<Catalog> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the catalog.
+    pub fn set(&self, catalog: Catalog) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+    }
 }
 
 /// The movie that an alias refers to.
@@ -91,6 +133,10 @@ impl Aliases {
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     mounts: BTreeMap<String, Arc<Mount>>,
+    /// While the movies are searched for, the mounts of the catalog before.
+    previous: BTreeMap<String, Arc<Mount>>,
+    /// While the movies are searched for again, the files that are not complete yet.
+    arrivals: Option<Arrivals>,
     /// Mount points in lower case, with and without the extension.
     lowercase: Aliases,
     /// The first movie with each file name, for lab clients, which know no folders.
@@ -100,46 +146,140 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Finds the movies in the given files and folders, with their subfolders.
+    /// Finds the movies in the files and folders of a configuration, with their subfolders.
     ///
     /// # Errors
     /// If a path cannot be served. A folder without movies only logs a warning.
-    pub fn scan(paths: &[PathBuf]) -> Result<Self, CatalogError> {
-        let mut catalog = Self::default();
-        for path in paths {
-            let unreadable = |source| CatalogError::Path { path: path.clone(), source };
-            let metadata = std::fs::metadata(path).map_err(unreadable)?;
-            if metadata.is_dir() {
-                catalog.scan_folder(path)?;
-            } else if metadata.is_file() {
-                if metadata.len() > 0 {
-                    refuse_other_formats(path)?;
-                }
-                let full = path.canonicalize().map_err(unreadable)?;
-                let name = path.file_name().or(full.file_name()).map_or(path.as_path(), Path::new);
-                catalog.add(name, path.clone())?;
-            } else {
-                return Err(CatalogError::NotRegular { path: path.clone() });
-            }
+    pub fn scan(mounts: &[MountConfig]) -> Result<Self, CatalogError> {
+        Self::default().scan_again(mounts)
+    }
+
+    /// Finds the movies of another configuration. The mounts of this catalog of which nothing has changed
+    /// are taken over, so that their viewers notice nothing.
+    ///
+    /// # Errors
+    /// If a path cannot be served.
+    pub fn scan_again(&self, mounts: &[MountConfig]) -> Result<Self, CatalogError> {
+        let mut catalog = Self { previous: self.mounts.clone(), ..Self::default() };
+        for mount in mounts {
+            catalog.scan_mount(mount).map_err(|error| error.at(mount.position.as_ref()))?;
         }
+        catalog.previous.clear();
         Ok(catalog)
     }
 
-    /// A catalog of the test card only, at `/test`.
-    pub fn of_test_card(file: &Path) -> Self {
-        let mut catalog = Self::default();
-        catalog.insert(Mount::new("/test".to_owned(), file.to_owned()));
+    /// Finds the movies of the same configuration again, after something has changed in its folders. New
+    /// files are served once they are complete. What cannot be served is skipped with a warning.
+    #[must_use]
+    pub fn rescan(&self, mounts: &[MountConfig], arrivals: &mut Arrivals) -> Self {
+        let taken = Some(std::mem::take(arrivals));
+        let previous = self.mounts.clone();
+        let mut catalog = Self { previous, arrivals: taken, ..Self::default() };
+        for mount in mounts {
+            if let Err(error) = catalog.scan_mount(mount) {
+                catalog.skip(&error);
+            }
+        }
+        catalog.previous.clear();
+        *arrivals = catalog.arrivals.take().unwrap_or_default();
+        arrivals.forget_unseen();
         catalog
     }
 
-    fn scan_folder(&mut self, folder: &Path) -> Result<(), CatalogError> {
+    /// Logs, once, that something cannot be served.
+    fn skip(&mut self, error: &CatalogError) {
+        let source = std::error::Error::source(error);
+        let source = source.map_or_else(String::new, |source| format!(": {source}"));
+        self.warn(format!("{error}{source}"));
+    }
+
+    /// Logs why something is not served: when the folders are searched again, once.
+    fn warn(&mut self, problem: String) {
+        match &mut self.arrivals {
+            Some(arrivals) => arrivals.warn_once(problem),
+            None => tracing::warn!("skipped: {problem}"),
+        }
+    }
+
+    /// The mounts whose mount points another catalog does not have.
+    pub fn missing_in<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Arc<Mount>> {
+        self.mounts().filter(|mount| !other.mounts.contains_key(&mount.point))
+    }
+
+    /// The number of mounts that this catalog shares with another one.
+    pub fn shared_with(&self, other: &Self) -> usize {
+        let is_shared = |mount: &&Arc<Mount>| {
+            other.mounts.get(&mount.point).is_some_and(|it| Arc::ptr_eq(it, mount))
+        };
+        self.mounts().filter(is_shared).count()
+    }
+
+    fn scan_mount(&mut self, mount: &MountConfig) -> Result<(), CatalogError> {
+        let path = &mount.path;
+        if self.arrivals.is_some() && self.take_over_file(mount) {
+            return Ok(());
+        }
+        let unreadable = |source| CatalogError::Path { path: path.clone(), source };
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        if metadata.is_dir() {
+            return self.scan_folder(mount);
+        }
+        if !metadata.is_file() {
+            return Err(CatalogError::NotRegular { path: path.clone() });
+        }
+        if metadata.len() > 0 {
+            refuse_other_formats(path)?;
+        }
+        let full = path.canonicalize().map_err(unreadable)?;
+        let name = match &mount.name {
+            Some(name) => Path::new(name),
+            None => path.file_name().or(full.file_name()).map_or(path.as_path(), Path::new),
+        };
+        self.add(name, path.clone(), &mount.settings)
+    }
+
+    /// A catalog of the test card only, at `/test`. If this catalog has it already, it is taken over.
+    #[must_use]
+    pub fn with_test_card(&self, file: &Path, settings: &MountSettings) -> Self {
+        let mut catalog = Self { previous: self.mounts.clone(), ..Self::default() };
+        catalog.insert(Mount::new("/test".to_owned(), file.to_owned(), settings.clone()));
+        catalog.previous.clear();
+        catalog
+    }
+
+    /// Takes over the mount of a file that is a mount itself, and not in a folder. Whether it can be
+    /// opened is found out when somebody asks for it.
+    fn take_over_file(&mut self, mount: &MountConfig) -> bool {
+        let file_name = mount.path.file_name().and_then(|name| name.to_str());
+        let Some(name) = mount.name.as_deref().or(file_name) else { return false };
+        let before = self.previous.get(&format!("/{name}")).cloned();
+        let before = before.filter(|before| before.file == mount.path && !mount.path.is_dir());
+        before.map(|mount| self.insert_shared(mount)).is_some()
+    }
+
+    fn scan_folder(&mut self, mount: &MountConfig) -> Result<(), CatalogError> {
+        let folder = &mount.path;
         let mounts_before = self.mounts.len();
-        // Symbolic links are not followed: they could lead out of the folder, or in a circle.
-        for entry in WalkDir::new(folder).sort_by_file_name() {
+        let unreadable = |source| CatalogError::Path { path: folder.clone(), source };
+        let full = folder.canonicalize().map_err(unreadable)?;
+        let may_follow = mount.settings.follow_links;
+        let refused = RefCell::new(Vec::new());
+        let is_inside = |entry: &DirEntry| {
+            let inside = !entry.path_is_symlink()
+                || may_follow
+                || entry.path().canonicalize().is_ok_and(|path| path.starts_with(&full));
+            if !inside {
+                refused.borrow_mut().push(entry.path().display().to_string());
+            }
+            inside
+        };
+        // A link in a circle is an error of its entry.
+        let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name();
+        for entry in entries.into_iter().filter_entry(|it| it.depth() == 0 || is_inside(it)) {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) if error.depth() > 0 => {
-                    tracing::warn!("skipped: {error}");
+                    self.warn(error.to_string());
                     continue;
                 }
                 Err(error) => {
@@ -151,16 +291,29 @@ impl Catalog {
             };
             let name = entry.path().strip_prefix(folder).unwrap_or(entry.path());
             if entry.file_type().is_file() && is_movie_name(name) {
-                self.add(name, entry.path().to_owned())?;
+                let prefix = mount.name.as_deref().map_or(Path::new(""), Path::new);
+                let added = self.add(&prefix.join(name), entry.path().to_owned(), &mount.settings);
+                match added {
+                    Err(error) if self.arrivals.is_some() => self.skip(&error),
+                    added => added?,
+                }
             }
         }
-        if self.mounts.len() == mounts_before {
+        for link in refused.take() {
+            self.warn(format!("{link} is a link out of the folder, and follow-links is false"));
+        }
+        if self.mounts.len() == mounts_before && self.arrivals.is_none() {
             tracing::warn!(folder = %folder.display(), "no movies (.mjpeg, .mjpg) in this folder");
         }
         Ok(())
     }
 
-    fn add(&mut self, name: &Path, file: PathBuf) -> Result<(), CatalogError> {
+    fn add(
+        &mut self,
+        name: &Path,
+        file: PathBuf,
+        settings: &MountSettings,
+    ) -> Result<(), CatalogError> {
         let Some(name) = name.to_str() else {
             return Err(CatalogError::Name { path: file });
         };
@@ -169,12 +322,25 @@ impl Catalog {
             let first = first.file.clone();
             return Err(CatalogError::SameMountPoint { point, first, second: file });
         }
-        self.insert(Mount::new(point, file));
+        let known = self.previous.get(&point).is_some_and(|mount| mount.file == file);
+        if let Some(arrivals) = &mut self.arrivals
+            && !known
+            && !arrivals.is_complete(&file)
+        {
+            return Ok(());
+        }
+        self.insert(Mount::new(point, file, settings.clone()));
         Ok(())
     }
 
     fn insert(&mut self, mount: Mount) {
-        let mount = Arc::new(mount);
+        let is_same =
+            |before: &&Arc<Mount>| before.file == mount.file && before.settings == mount.settings;
+        let before = self.previous.get(&mount.point).filter(is_same).cloned();
+        self.insert_shared(before.unwrap_or_else(|| Arc::new(mount)));
+    }
+
+    fn insert_shared(&mut self, mount: Arc<Mount>) {
         let point = &mount.point;
         let lowercase = point.to_lowercase();
         self.lowercase.add(&lowercase, &mount);
@@ -255,156 +421,4 @@ fn without_extension(point: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use gstmjpegfile::movie::why_not_a_movie;
-
-    fn catalog(names: &[&str]) -> Catalog {
-        let mut catalog = Catalog::default();
-        for name in names {
-            catalog.add(Path::new(name), PathBuf::from(name)).unwrap();
-        }
-        catalog
-    }
-
-    #[test]
-    fn a_path_finds_one_movie_or_none() {
-        let catalog = catalog(&["movie.Mjpeg", "a/b c.mjpg", "two.mjpeg", "two.mjpg", "card"]);
-        let rows: [(&str, &[&str]); 4] = [
-            ("/movie.Mjpeg", &["/movie.Mjpeg", "/MOVIE.MJPEG", "/movie"]),
-            ("/a/b c.mjpg", &["/a/b c"]),
-            ("/two.mjpg", &["/two.mjpg"]),
-            ("/card", &["/card"]),
-        ];
-        for (want, paths) in rows {
-            for path in paths {
-                assert_eq!(catalog.find(path).map(|mount| &mount.point[..]), Some(want), "{path}");
-            }
-        }
-        for path in ["/two", "/b c.mjpg", "/../movie.Mjpeg", "", "/"] {
-            assert!(catalog.find(path).is_none(), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_url_finds_the_movie_at_its_decoded_path() {
-        let catalog = catalog(&["movie.Mjpeg", "a/p%20c?.mjpg", "\u{fc} 1.mjpeg"]);
-        let movie: [&[u8]; 6] = [
-            b"rtsp://h/movie.Mjpeg",
-            b"rtsp://h:8554/MOVIE",
-            b"rtsps://user:p@h/movie/",
-            b"rtsp://h/movie/stream=0",
-            b"rtsp://h/m%6fvie.Mjpeg?x=1",
-            b"rtsp://h/movie.Mjpeg?x=1/stream=0",
-        ];
-        let rows: [(&str, &[&[u8]]); 3] = [
-            ("/movie.Mjpeg", &movie),
-            ("/a/p%20c?.mjpg", &[b"rtsp://h/a/p%2520c%3f.mjpg/stream=0"]),
-            ("/\u{fc} 1.mjpeg", &[b"rtsp://h/%c3%bc%201", b"rtsp://h/\xc3\xbc%201"]),
-        ];
-        let find = |url: &[u8]| catalog.find_url(url).map(|mount| mount.point.clone());
-        for (want, urls) in rows {
-            for url in urls {
-                assert_eq!(find(url).as_deref(), Some(want), "{}", url.escape_ascii());
-            }
-        }
-        // Other segments, then paths that cannot be decoded, then bytes that are not a URL.
-        let none: [&[&[u8]]; 3] = [
-            &[
-                b"rtsp://h/movie/x/stream=0",
-                b"rtsp://h/x%2fmovie.Mjpeg",
-                b"rtsp://h/../movie.Mjpeg",
-            ],
-            &[b"rtsp://h/movie.Mjpeg%00", b"rtsp://h/%ff", b"rtsp://h/\xff"],
-            &[b"rtsp://h", b"http://h/movie.Mjpeg", b"*", b""],
-        ];
-        for url in none.concat() {
-            assert_eq!(find(url), None, "{}", url.escape_ascii());
-        }
-    }
-
-    #[test]
-    fn a_lab_client_finds_a_movie_by_its_file_name() {
-        let catalog = catalog(&["a/movie.Mjpeg", "b/movie.Mjpeg", "b/x.mjpeg", "c/X.mjpeg"]);
-        let find = |name| catalog.find_file_name(name).map(|mount| mount.point.clone());
-        for (name, want) in [("movie.Mjpeg", "/a/movie.Mjpeg"), ("x.mjpeg", "/b/x.mjpeg")] {
-            assert_eq!(find(name).as_deref(), Some(want), "{name}");
-        }
-        for name in ["movie.mjpeg", "X.MJPEG", "none"] {
-            assert_eq!(find(name), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_folder_is_scanned_and_its_names_encoded() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("sub")).unwrap();
-        for name in ["A.MJPG", "sub/ü 1.mjpeg", "notes.txt"] {
-            std::fs::write(folder.path().join(name), b"").unwrap();
-        }
-        // Links to a folder, to a file elsewhere and here, to nothing, and to itself.
-        for (name, target) in [
-            ("out.mjpeg", "/etc"),
-            ("file.mjpeg", "/etc/hostname"),
-            ("here.mjpeg", "A.MJPG"),
-            ("dangling.mjpeg", "none"),
-            ("loop.mjpeg", "loop.mjpeg"),
-        ] {
-            std::os::unix::fs::symlink(target, folder.path().join(name)).unwrap();
-        }
-        let catalog = Catalog::scan(&[folder.path().to_owned()]).unwrap();
-        let urls: Vec<_> = catalog.mounts().map(|mount| mount.encoded()).collect();
-        assert_eq!(urls, ["/A.MJPG", "/sub/%C3%BC%201.mjpeg"]);
-    }
-
-    #[test]
-    fn a_file_of_another_format_is_refused_and_an_empty_one_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str, bytes: &[u8]| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, bytes).unwrap();
-            path
-        };
-        let rows = [("text", &b"hello"[..]), ("clip.mp4", b"\0\0\0\x20ftypisom")];
-        for (name, bytes) in rows {
-            let (path, advice) = (file(name, bytes), why_not_a_movie(bytes));
-            let error = Catalog::scan(std::slice::from_ref(&path)).unwrap_err().to_string();
-            assert_eq!(error, format!("{} is not a movie: {advice}", path.display()));
-        }
-        let catalog = Catalog::scan(&[file("new.mjpeg", b"")]).unwrap();
-        assert_eq!(catalog.mounts().len(), 1);
-    }
-
-    #[test]
-    fn errors_state_each_fact_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let missing = folder.path().join("movie.mjpeg");
-        let error = anyhow::Error::from(Catalog::scan(std::slice::from_ref(&missing)).unwrap_err());
-        let want = format!(
-            "cannot read {} (check the path and its permissions): \
-             No such file or directory (os error 2)",
-            missing.display()
-        );
-        assert_eq!(format!("{error:#}"), want);
-        let error = anyhow::Error::from(Catalog::scan(&["/dev/null".into()]).unwrap_err());
-        assert_eq!(format!("{error:#}"), "/dev/null is neither a regular file nor a folder");
-    }
-
-    #[test]
-    fn two_movies_at_one_mount_point_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let paths: Vec<_> = ["a", "b"]
-            .iter()
-            .map(|sub| {
-                let path = folder.path().join(sub).join("movie.mjpeg");
-                std::fs::create_dir(path.parent().unwrap()).unwrap();
-                std::fs::write(&path, b"").unwrap();
-                path
-            })
-            .collect();
-        let error = Catalog::scan(&paths).unwrap_err().to_string();
-        let [first, second] = [0, 1].map(|index| paths[index].display().to_string());
-        let want = format!("{first} and {second} would both be served at /movie.mjpeg: rename one");
-        assert_eq!(error, want);
-    }
-}
+mod tests;

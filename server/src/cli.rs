@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The arguments of the command line, not checked yet.
 
-use crate::config::{Fragments, LabMode, Oversize, UdpOffload};
-use clap::{Parser, ValueEnum};
+use crate::config::{Fragments, LabMode, LogFormat, LogLevel, Oversize, Switch, UdpOffload};
+use clap::Parser;
 use gstmjpegfile::movie::FrameRate;
-use mjpeg_program::log::{LineFormat, Log};
 use std::path::PathBuf;
-use tracing_subscriber::filter::Targets;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,16 +14,18 @@ Examples:
                                            all movies in a folder, on a free port
   mjpeg-rtsp-server --live movies/         the same movies as live streams
   mjpeg-rtsp-server --explain movie.Mjpeg  explains what a student's client sends
+  mjpeg-rtsp-server --config server.toml   what the configuration file states
 
 Watch with: ffplay URL, vlc URL, gst-play-1.0 URL, mjpeg-rtsp-client URL
 
-Exit codes: 0 ended by SIGINT or SIGTERM; 1 cannot serve; 2 wrong usage";
+Exit codes: 0 ended by SIGINT or SIGTERM; 1 cannot serve; 2 wrong usage or configuration";
 
 /// Serves length-prefixed MJPEG movies over RTSP.
 ///
 /// Prints the URL of each movie on standard output, one per line, once connections are accepted.
 /// Everything else is printed on standard error.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(version, after_help = EXAMPLES)]
 pub struct Arguments {
     /// Movies, or folders of movies (*.mjpeg and *.mjpg in any case, also in subfolders). Without a
@@ -33,13 +33,25 @@ pub struct Arguments {
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 
-    /// Address and port to listen on; port 0 chooses a free one
-    #[arg(long, value_name = "[ADDR:]PORT", default_value = "0.0.0.0:8554")]
-    pub listen: String,
+    /// The configuration file. Without this flag it is $XDG_CONFIG_HOME/mjpeg-rtsp/server.toml, if that
+    /// exists, otherwise /etc/mjpeg-rtsp/server.toml; /dev/null stands for no file. Flags win over the
+    /// file, and paths replace its mounts. SIGHUP makes the server read the file again; without a file,
+    /// it ends the server
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Check the configuration, print it with all flags and defaults on standard output, and exit
+    #[arg(long)]
+    pub check_config: bool,
+
+    /// Address and port to listen on; port 0 chooses a free one [default: 0.0.0.0:8554]
+    #[arg(long, value_name = "[ADDR:]PORT")]
+    pub listen: Option<String>,
 
     /// Frames per second, as a number or a fraction such as 30000/1001; movies do not contain it
-    #[arg(long, value_name = "RATE", default_value = "20")]
-    pub framerate: FrameRate,
+    /// [default: 20]
+    #[arg(long, value_name = "RATE")]
+    pub framerate: Option<FrameRate>,
 
     /// Start each movie again at its end
     #[arg(long = "loop")]
@@ -54,89 +66,53 @@ pub struct Arguments {
 
     /// Let the kernel split frames into datagrams (UDP segmentation offload), which needs about a
     /// quarter of the CPU time. Switch it off for measurements, and for networks that lose such
-    /// packets
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub udp_offload: UdpOffload,
+    /// packets [default: auto]
+    #[arg(long, value_name = "WHEN")]
+    pub udp_offload: Option<UdpOffload>,
 
     /// Size in MB of the cache of frames that are prepared for RTP, which all viewers share; 0 for no
-    /// cache
-    #[arg(long, value_name = "MB", default_value = "64")]
-    pub prepare_cache: u32,
+    /// cache [default: 64]
+    #[arg(long, value_name = "MB")]
+    pub prepare_cache: Option<u32>,
 
-    /// Serve the clients of the networking course's lab, on the same port
-    #[arg(long, value_name = "WHETHER", default_value = "on")]
-    pub lab: LabMode,
+    /// Serve the clients of the networking course's lab, on the same port [default: on]
+    #[arg(long, value_name = "WHETHER")]
+    pub lab: Option<LabMode>,
 
     /// How to send frames over 65495 bytes, which are larger than a UDP datagram can be, to lab
-    /// clients
-    #[arg(long, value_name = "HOW", default_value = "shrink")]
-    pub lab_oversize: Oversize,
+    /// clients [default: shrink]
+    #[arg(long, value_name = "HOW")]
+    pub lab_oversize: Option<Oversize>,
 
-    /// Split frames into fragments, for lab clients that need it
-    #[arg(long, value_name = "HOW", default_value = "off")]
-    pub lab_fragment: Fragments,
+    /// Split frames into fragments, for lab clients that need it [default: off]
+    #[arg(long, value_name = "HOW")]
+    pub lab_fragment: Option<Fragments>,
 
     /// Maximum number of open connections; at most half of the number of files that the process may
     /// open. At the limit, the connection that has been idle longest is closed for a new one
-    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_connections: u32,
+    /// [default: 4096]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: Option<u32>,
 
     /// Maximum number of open connections from one address, and of RTSP sessions (IPv6: from one /64
-    /// network)
-    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_connections_per_address: u32,
+    /// network) [default: 2048]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections_per_address: Option<u32>,
 
-    /// Serve RTSP through HTTP too, for players behind proxies
-    #[arg(long, value_name = "WHETHER", default_value = "on")]
-    pub http_tunnel: Switch,
+    /// Serve RTSP through HTTP too, for players behind proxies [default: on]
+    #[arg(long, value_name = "WHETHER")]
+    pub http_tunnel: Option<Switch>,
 
     /// Explain each request and reply of lab clients, and the first RTP header, line by line, on
     /// standard error
     #[arg(long)]
     pub explain: bool,
 
-    /// The least important messages that are logged on standard error
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
-    pub log: LogLevel,
-}
+    /// The least important messages that are logged on standard error [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<LogLevel>,
 
-/// Whether an option is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Switch {
-    /// Switched on
-    On,
-    /// Switched off
-    Off,
-}
-
-/// The least important messages that are logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// Errors of the server itself
-    Error,
-    /// Problems of one viewer or movie too
-    Warn,
-    /// Other events too
-    Info,
-    /// Each request too
-    Debug,
-    /// Everything
-    Trace,
-}
-
-impl Arguments {
-    /// Starts to log on standard error.
-    ///
-    /// # Errors
-    /// If the system cannot start another thread.
-    pub fn start_log(&self) -> std::io::Result<Log> {
-        let level = match self.log {
-            LogLevel::Error => tracing::Level::ERROR,
-            LogLevel::Warn => tracing::Level::WARN,
-            LogLevel::Info => tracing::Level::INFO,
-            LogLevel::Debug => tracing::Level::DEBUG,
-            LogLevel::Trace => tracing::Level::TRACE,
-        };
-        Log::start(Targets::new().with_default(level), LineFormat::Timestamped)
-    }
+    /// The format of the log [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
 }

@@ -3,18 +3,31 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use mjpeg_rtsp_server::{cli::Arguments, config::Config, run};
+use mjpeg_rtsp_server::cli::Arguments;
+use mjpeg_rtsp_server::config::{Config, ConfigError};
+use mjpeg_rtsp_server::service_manager::Sockets;
+use mjpeg_rtsp_server::{check_config, run, start_log};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let sockets = Sockets::take();
+    let config = Config::resolve(&arguments);
     // This fails only if the system cannot start another thread, which the server needs too.
-    let Ok(_log) = arguments.start_log() else { return ExitCode::FAILURE };
-    match Config::resolve(&arguments).and_then(|config| run(&config)) {
+    let Ok(_log) = start_log(config.as_ref().ok()) else { return ExitCode::FAILURE };
+    let done = config.map_err(Into::into).and_then(|config| {
+        if arguments.check_config {
+            check_config(&config)
+        } else {
+            run(&arguments, config, sockets?)
+        }
+    });
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
+            format!("{error:#}").lines().for_each(|line| tracing::error!("{line}"));
+            let is_usage = error.is::<ConfigError>();
+            ExitCode::from(if is_usage { 2 } else { 1 })
         }
     }
 }

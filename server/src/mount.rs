@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A movie at its mount point, opened once for all its viewers.
 
+use crate::config::MountSettings;
 use crate::movie_check::{self, NotPlayable, Playable};
-use crate::send::movie_log;
+use crate::send::{PlaybackMode, movie_log};
 use gstmjpegfile::jpeg::{Conversion, ConversionReason, UnsupportedByRtp};
 use gstmjpegfile::movie_file::{MovieFile, OpenError};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,6 +39,13 @@ pub struct Mount {
     pub point: String,
     /// The path of the movie's file.
     pub file: PathBuf,
+    /// How the movie is played.
+    pub settings: MountSettings,
+    /// Unique among all mounts of the process.
+    pub id: u64,
+    /// The movie is not served any more.
+    removed: AtomicBool,
+    mode: PlaybackMode,
     opened: Mutex<Option<Opened>>,
     /// When the movie was last found not to be playable, and why.
     not_playable: Mutex<Option<(Instant, Arc<NotPlayable>)>>,
@@ -47,16 +56,34 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// A mount of a file, which is not opened yet.
-    pub fn new(point: String, file: PathBuf) -> Self {
+    /// A mount of a file, which is not opened yet. A live movie starts now.
+    pub fn new(point: String, file: PathBuf, settings: MountSettings) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let (id, removed) = (NEXT.fetch_add(1, Ordering::Relaxed), AtomicBool::new(false));
+        let mode = PlaybackMode::new(&settings);
         let (opened, not_playable) = (Mutex::default(), Mutex::default());
         let (logged, form_logged) = (OnceLock::new(), OnceLock::new());
-        Self { point, file, opened, not_playable, logged, form_logged }
+        Self { point, file, settings, id, removed, mode, opened, not_playable, logged, form_logged }
     }
 
     /// The percent-encoded path of the URL.
     pub fn encoded(&self) -> String {
         utf8_percent_encode(&self.point, PATH).to_string()
+    }
+
+    /// Notes that the movie is not served any more.
+    pub(crate) fn remove(&self) {
+        self.removed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the movie is not served any more.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Relaxed)
+    }
+
+    /// How the movie is played.
+    pub(crate) fn mode(&self) -> &PlaybackMode {
+        &self.mode
     }
 
     fn opened(&self) -> MutexGuard<'_, Option<Opened>> {

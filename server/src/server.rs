@@ -1,58 +1,112 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The whole server: standard RTSP and the lab's dialect on one port.
 
-use crate::catalog::Catalog;
-use crate::config::{Config, LabMode};
-use crate::connection::limits::ConnectionLimits;
+use crate::arrivals::Arrivals;
+use crate::catalog::{Catalog, SharedCatalog};
+use crate::cli::Arguments;
+use crate::config::{Config, LabMode, SharedLimits, Switch};
+use crate::connection::limits::OpenConnections;
 use crate::connection::tunnel::Tunnels;
 use crate::connection::{Listener, Services};
+use crate::ending::{self, EndingSender};
 use crate::limit_log::LimitLog;
 use crate::mount::Mount;
+use crate::reload::{Loaded, Rescanned};
+use crate::send::SendContext;
 use crate::send::clock::SystemClock;
 use crate::send::pacer::Pacers;
 use crate::send::workers::{self, Workers};
-use crate::send::{PlaybackMode, SendContext};
-use crate::{lab, rtsp};
+use crate::service_manager::{self, Sockets};
+use crate::test_card::TestCard;
+use crate::viewers::Viewers;
+use crate::watch::{ChangeSender, Watch};
+use crate::{connection, lab, rtsp};
 use anyhow::{Context, Result};
 use mjpeg_program::border::guarded;
-use signal_hook::iterator::Signals;
+use signal_hook::consts::SIGHUP;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// The time between two checks for sessions that have timed out.
 const CLEAN_UP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The shortest time between two of them, if the service manager's watchdog wants more.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+
 /// The number of clean-ups between two checks for movies without viewers, which are closed.
 const CLEAN_UPS_PER_MOVIE_CHECK: u64 = 10;
 
-/// File descriptors that are reserved for the log, the runtime and GStreamer, and for opening a movie
-/// while the maximum number of connections is open.
-const RESERVED_DESCRIPTORS: u64 = 64 + rtsp::DESCRIPTORS;
+/// File descriptors that are reserved for the log, the runtime and GStreamer, for opening a movie while
+/// the maximum number of connections is open, and for connections that are refused.
+const RESERVED_DESCRIPTORS: u64 = 64 + connection::REFUSALS as u64 + rtsp::DESCRIPTORS;
 
 /// File descriptors per connection: its socket, and either a movie that no other connection plays or
 /// the UDP socket of a lab client.
 const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 
+/// What the main thread waits for.
+#[derive(Debug)]
+pub enum Event {
+    /// The process has received this signal.
+    Signal(i32),
+    /// After the first signal, all connections have ended, or the time of grace has.
+    ConnectionsEnded,
+    /// The configuration has been read again.
+    Reloaded(Box<Result<Loaded>>),
+    /// Something has changed in the folders of movies.
+    FoldersChanged,
+    /// The folders have been searched again, or could not be.
+    Rescanned(Box<Option<Rescanned>>),
+}
+
 /// A server that accepts connections.
 pub struct Server {
-    rtsp: Arc<rtsp::Service>,
-    catalog: Arc<Catalog>,
+    pub(crate) rtsp: Arc<rtsp::Service>,
+    pub(crate) lab: Arc<lab::Service>,
+    pub(crate) catalog: SharedCatalog,
+    pub(crate) limits: SharedLimits,
     limit_log: Arc<LimitLog>,
     address: SocketAddr,
+    open: OpenConnections,
+    ending: Arc<EndingSender>,
+    /// The present configuration, and the flags that it was made with.
+    pub(crate) config: Config,
+    pub(crate) arguments: Arguments,
+    /// The file of the test card, if it is or was served.
+    pub(crate) card: Option<TestCard>,
+    pub(crate) changes: ChangeSender,
+    /// Reports changes in the folders of movies.
+    pub(crate) watch: Watch,
+    /// The new movies that are not complete yet.
+    pub(crate) arrivals: Arrivals,
     /// Accepts connections until it is dropped.
-    _listener: Listener,
+    listener: Option<Listener>,
     /// Is always there until the server is dropped, which shuts the runtime down.
     runtime: Option<Runtime>,
 }
 
 impl Server {
-    /// Listens on a port, and accepts connections from then on.
+    /// Accepts connections from now on, on the sockets of a service manager or on the address of the
+    /// configuration.
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub fn start(config: &Config, catalog: Arc<Catalog>) -> Result<Self> {
+    pub fn start(
+        arguments: Arguments,
+        config: Config,
+        sockets: Sockets,
+        events: &Sender<Event>,
+    ) -> Result<Self> {
+        // Before the search, so that no change is missed.
+        let changes = ChangeSender::new(events.clone());
+        let watch = Watch::start(&config.folders(), &changes);
+        let loaded = Loaded::new(config, &Catalog::default(), None)?;
+        let Loaded { config, catalog, card } = loaded;
+        let (config_ref, movies) = (&config, catalog.mounts().len());
+        let catalog = SharedCatalog::new(catalog);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(workers::THREADS + 2 * rtsp::HANDLERS)
@@ -62,35 +116,68 @@ impl Server {
             .context("cannot start the worker threads")?;
         let pacers = Pacers::start(&SystemClock).context("cannot start the pacer threads")?;
         let limit_log = Arc::new(LimitLog::default());
+        let mut limits = config.limits.clone();
+        let open_files = raise_open_files();
+        limits.max_connections = max_connections(limits.max_connections);
+        let connections = limits.max_connections;
+        let limits = SharedLimits::new(limits);
         let context = SendContext {
-            mode: PlaybackMode::new(config),
             pacers: Arc::new(pacers),
             workers: Workers::new(runtime.handle().clone()),
+            limits: limits.clone(),
+            viewers: Viewers::default(),
             limit_log: limit_log.clone(),
         };
-        let rtsp = rtsp::Service::new(config, catalog.clone(), context.clone())?;
-        let connections = max_connections(config.max_connections);
+        let (ending_sender, ending) = ending::channel();
+        let rtsp =
+            rtsp::Service::new(config_ref, catalog.clone(), context.clone(), ending.clone())?;
+        let lab = lab::Service::new(config_ref, catalog.clone(), context, ending.clone());
+        let open = OpenConnections::new(limits.clone());
         let services = Services {
             rtsp: rtsp.clone(),
-            lab: lab::Service::new(config, catalog.clone(), context),
-            mode: config.lab,
-            tunnels: config.http_tunnel.then(Tunnels::default),
-            limits: ConnectionLimits::new(connections, config.max_connections_per_address),
+            lab: lab.clone(),
+            mode: config.server.lab,
+            tunnels: (config.server.http_tunnel == Switch::On).then(Tunnels::default),
+            open: open.clone(),
+            limits: limits.clone(),
             limit_log: limit_log.clone(),
+            ending,
         };
-        let listener = Listener::start(config.listen, services, runtime.handle())?;
+        let (sockets, listen) = (sockets.into_listeners(), config.server.listen);
+        let listener = Listener::start(sockets, listen, &Arc::new(services), runtime.handle())?;
         let address = listener.address();
-        let movies = catalog.mounts().len();
         tracing::info!(%address, movies, max_connections = connections, "serving");
-        if config.lab == LabMode::Only {
+        open_files.log();
+        if config.server.lab == LabMode::Only {
             tracing::info!("standard RTSP is not served, because --lab is only");
         }
-        let runtime = Some(runtime);
-        Ok(Self { rtsp, catalog, limit_log, address, _listener: listener, runtime })
+        Ok(Self {
+            rtsp,
+            lab,
+            catalog,
+            limits,
+            limit_log,
+            address,
+            open,
+            ending: Arc::new(ending_sender),
+            config,
+            arguments,
+            card,
+            changes,
+            watch,
+            arrivals: Arrivals::default(),
+            listener: Some(listener),
+            runtime: Some(runtime),
+        })
+    }
+
+    /// The URLs of all mounts for viewers on this machine.
+    pub fn urls(&self) -> Vec<String> {
+        self.catalog.get().mounts().map(|mount| self.url(mount)).collect()
     }
 
     /// The URL of a mount for viewers on this machine.
-    pub fn url(&self, mount: &Mount) -> String {
+    fn url(&self, mount: &Mount) -> String {
         let port = self.address.port();
         let host = match self.address {
             any if any.ip().is_unspecified() => "127.0.0.1".to_owned(),
@@ -100,18 +187,87 @@ impl Server {
         format!("rtsp://{host}:{port}{}", mount.encoded())
     }
 
-    /// Serves until the process receives one of the signals, then ends all sessions.
-    pub fn run_until(&self, signals: &mut Signals) {
+    /// Serves until the exit. The first signal ends all sessions and connections within the time of
+    /// grace, a second one exits at once.
+    pub fn run(mut self, events: &Receiver<Event>, sender: &Sender<Event>) {
         let clean_up = self.runtime.as_ref().map(|runtime| runtime.spawn(self.clean_up()));
-        if signals.forever().next().is_some() {
-            tracing::info!("ending all sessions");
+        let mut exiting = false;
+        // A search for movies is under way; what must be done after it.
+        let (mut busy, mut reload, mut rescan) = (false, false, false);
+        for event in events {
+            match event {
+                Event::Signal(SIGHUP) if exiting => {}
+                Event::Signal(SIGHUP) if self.config.file.is_some() => reload = true,
+                Event::FoldersChanged => rescan = true,
+                Event::Reloaded(loaded) => {
+                    self.finish_reload(*loaded);
+                    busy = false;
+                }
+                Event::Rescanned(rescanned) => {
+                    self.finish_rescan(*rescanned);
+                    busy = false;
+                }
+                Event::Signal(_) if !exiting => {
+                    exiting = true;
+                    self.start_exit(sender.clone());
+                }
+                Event::Signal(_) => {
+                    tracing::warn!("second signal: exiting at once");
+                    break;
+                }
+                Event::ConnectionsEnded => break,
+            }
+            if busy || exiting {
+                continue;
+            }
+            if std::mem::take(&mut reload) {
+                self.start_reload(sender.clone());
+                busy = true;
+            } else if std::mem::take(&mut rescan) && !self.config.mounts.is_empty() {
+                self.start_rescan(sender.clone());
+                busy = true;
+            }
         }
         if let Some(clean_up) = clean_up {
             clean_up.abort();
         }
-        // Viewers receive RTCP BYE. Their connections end with the process.
-        self.rtsp.end_all();
         self.limit_log.report_rest();
+    }
+
+    /// Runs work on a thread that may wait. A panic ends only the work.
+    pub(crate) fn spawn_blocking(
+        &self,
+        border: &'static str,
+        work: impl FnOnce() + Send + 'static,
+    ) {
+        if let Some(runtime) = &self.runtime {
+            runtime.spawn_blocking(move || guarded(border, work));
+        }
+    }
+
+    /// Closes the port, sends BYE to all viewers, and waits, in a task, until the connections have ended.
+    fn start_exit(&mut self, events: Sender<Event>) {
+        tracing::info!("exiting: no new connections, BYE to all viewers");
+        service_manager::stopping();
+        self.listener = None;
+        let (rtsp, open, ending) = (self.rtsp.clone(), self.open.clone(), self.ending.clone());
+        let grace = self.config.server.grace;
+        let exit = async move {
+            // On another thread, since it waits until no frame is being sent.
+            let end_all = tokio::task::spawn_blocking(move || guarded("exit", || rtsp.end_all()));
+            let wait = async {
+                let _ = end_all.await;
+                ending.announce();
+                open.wait_until_empty().await;
+            };
+            if tokio::time::timeout(grace, wait).await.is_err() {
+                tracing::warn!("connections did not end within grace, and are closed");
+            }
+            let _ = events.send(Event::ConnectionsEnded);
+        };
+        if let Some(runtime) = &self.runtime {
+            runtime.spawn(exit);
+        }
     }
 
     /// Cleans up regularly, for ever.
@@ -119,7 +275,10 @@ impl Server {
         let (rtsp, catalog) = (self.rtsp.clone(), self.catalog.clone());
         let limit_log = self.limit_log.clone();
         async move {
-            let mut interval = tokio::time::interval(CLEAN_UP_INTERVAL);
+            // Twice within the time of the watchdog, but not more often than needed.
+            let watchdog = service_manager::watchdog_time();
+            let time = watchdog.map_or(CLEAN_UP_INTERVAL, |time| CLEAN_UP_INTERVAL.min(time / 2));
+            let mut interval = tokio::time::interval(time.max(MIN_INTERVAL));
             for number in 0_u64.. {
                 interval.tick().await;
                 limit_log.report();
@@ -129,11 +288,15 @@ impl Server {
                     let _ = guarded("clean-up", || {
                         rtsp.clean_up();
                         if number % CLEAN_UPS_PER_MOVIE_CHECK == 0 {
-                            catalog.mounts().for_each(|mount| mount.close_if_idle());
+                            catalog.get().mounts().for_each(|mount| mount.close_if_idle());
                         }
                     });
                 });
                 let _ = cleaned_up.await;
+                // The asynchronous workers and those that may wait have just done something.
+                if watchdog.is_some() {
+                    service_manager::alive();
+                }
             }
         }
     }
@@ -147,14 +310,37 @@ impl Drop for Server {
     }
 }
 
-/// The maximum number of connections: `requested`, or fewer if the process may open too few files.
-fn max_connections(requested: usize) -> usize {
-    // The limit of open files that a process starts with is often low, but may be raised.
-    let raised = rlimit::increase_nofile_limit(u64::MAX);
-    let files = raised.unwrap_or_else(|error| {
+/// The limit of open files before and after [`raise_open_files`].
+#[derive(Debug, Clone, Copy)]
+struct OpenFiles {
+    before: u64,
+    files: u64,
+}
+
+impl OpenFiles {
+    fn log(self) {
+        let Self { before, files } = self;
+        if files > before {
+            tracing::info!(before, files, "limit of open files raised");
+        } else {
+            tracing::info!(files, "limit of open files");
+        }
+    }
+}
+
+/// Raises the limit of open files, with which a process starts, as far as it may.
+fn raise_open_files() -> OpenFiles {
+    let before = rlimit::Resource::NOFILE.get_soft().unwrap_or(1024);
+    let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
         tracing::warn!("cannot raise the limit of open files: {error}");
-        rlimit::Resource::NOFILE.get_soft().unwrap_or(1024)
+        before
     });
+    OpenFiles { before, files }
+}
+
+/// The maximum number of connections: `requested`, or fewer if the process may open too few files.
+pub(crate) fn max_connections(requested: usize) -> usize {
+    let files = rlimit::Resource::NOFILE.get_soft().unwrap_or(1024);
     let connections = files.saturating_sub(RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION;
     let connections = usize::try_from(connections).unwrap_or(usize::MAX).max(1);
     if connections < requested {

@@ -5,6 +5,7 @@ use anyhow::{Context, Result, anyhow};
 use gst::prelude::*;
 use gstmjpegfile::movie::{FrameRate, FrameWriter, Nanoseconds};
 use std::io::BufWriter;
+use std::sync::Arc;
 use tempfile::{NamedTempFile, TempPath};
 
 /// The duration of the test card in seconds.
@@ -13,15 +14,29 @@ const SECONDS: u64 = 20;
 /// The maximum number of frames at high frame rates, so that the server starts fast.
 const MAX_FRAMES: u64 = 600;
 
-/// The file of the test card. Dropping it removes the file.
-pub struct TestCard(TempPath);
+/// The file of the test card. Dropping the last clone removes the file.
+#[derive(Debug, Clone)]
+pub struct TestCard {
+    path: Arc<TempPath>,
+    framerate: FrameRate,
+}
 
 impl TestCard {
+    /// The path of the file.
     pub fn path(&self) -> &std::path::Path {
-        &self.0
+        &self.path
+    }
+
+    /// The frame rate that the test card was made for.
+    pub fn framerate(&self) -> FrameRate {
+        self.framerate
     }
 }
 
+/// Makes the test card.
+///
+/// # Errors
+/// If GStreamer's base plugins are missing or the file cannot be written.
 pub fn make(rate: FrameRate) -> Result<TestCard> {
     let frames = rate.frame_at(Nanoseconds::new(SECONDS * 1_000_000_000)).clamp(1, MAX_FRAMES);
     let line = format!(
@@ -51,5 +66,5 @@ pub fn make(rate: FrameRate) -> Result<TestCard> {
     pipeline.set_state(gst::State::Null)?;
     written.context("cannot write the test card")?;
     let file = writer.into_inner().into_inner().context("cannot write the test card")?;
-    Ok(TestCard(file.into_temp_path()))
+    Ok(TestCard { path: Arc::new(file.into_temp_path()), framerate: rate })
 }

@@ -115,6 +115,9 @@ impl Folder {
     /// If that fails.
     pub fn file(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
         let path = self.path().join(name);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
         std::fs::write(&path, bytes)?;
         Ok(path)
     }

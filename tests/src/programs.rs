@@ -26,7 +26,12 @@ pub fn target_folder() -> Result<PathBuf> {
 pub fn program(name: &str) -> Result<Command> {
     let path = target_folder()?.join(name);
     ensure!(path.is_file(), "{} does not exist: run cargo build --workspace", path.display());
-    Ok(Command::new(path))
+    let mut command = Command::new(path);
+    if name == "mjpeg-rtsp-server" {
+        // An empty configuration, instead of that of the machine.
+        command.env("XDG_CONFIG_HOME", concat!(env!("CARGO_MANIFEST_DIR"), "/config"));
+    }
+    Ok(command)
 }
 
 /// Runs a command to its end.
@@ -298,6 +303,7 @@ impl Server {
     ) -> Result<Self> {
         let server = program("mjpeg-rtsp-server")?;
         let mut command = Command::new("prlimit");
+        command.envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.arg(format!("--nofile={files}")).arg(server.get_program());
         command.args(["--listen", "127.0.0.1:0"]);
         Self::spawn(command.args(arguments), urls)

@@ -3,12 +3,16 @@
 
 mod borders;
 mod captures;
+mod catalogue;
 mod client;
+mod configuration;
 mod connections;
 mod lab_client;
 mod lab_server;
 mod lab_states;
 mod legal_images;
+mod life_cycle;
+mod limits;
 mod many_viewers;
 mod mjpegfile;
 mod mjpegfilesrc;
@@ -22,6 +26,7 @@ mod player;
 mod positions;
 mod readme;
 mod recode;
+mod reload;
 mod requests;
 mod rtpjpegprep;
 mod rtsp_peers;

@@ -55,6 +55,18 @@ const ROWS: &[(&str, How)] = &[
         How::Ends(|_, done| equal(&done.stdout, "(288, 384, 3)\n")),
     ),
     ("target/release/mjpeg-rtsp-server --live movie.mjpeg", How::Serves("npt=now-", |_| Ok(()))),
+    (
+        "printf '[[mount]]\\npath = \"movie.mjpeg\"\\nkind = \"live\"\\n' > server.toml",
+        How::Ends(|folder, _| {
+            ensure!(folder.path().join("server.toml").metadata()?.len() == 45);
+            Ok(())
+        }),
+    ),
+    (
+        "target/release/mjpeg-rtsp-server --config server.toml --check-config",
+        How::Ends(|_, done| has_line(&done.stdout, "kind = \"live\"")),
+    ),
+    ("target/release/mjpeg-rtsp-server --config server.toml", How::Serves("npt=now-", |_| Ok(()))),
     ("target/release/mjpeg-rtsp-client 127.0.0.1 1025 25000 movie.Mjpeg", How::Shows),
     ("target/release/mjpeg-rtsp-server --explain movie.mjpeg", How::Serves("npt=0-10", explains)),
     (

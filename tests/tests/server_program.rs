@@ -18,7 +18,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 #[test]
 fn sigint_sigterm_and_sighup_end_it_with_exit_code_0() -> Result<()> {
     for signal in ["INT", "TERM", "HUP"] {
-        let mut server = Server::start::<&str>([], 1)?;
+        // Without a configuration file there is nothing that SIGHUP could reload.
+        let mut server = Server::start(["--config", "/dev/null"], 1)?;
         assert!(server.urls[0].ends_with("/test"), "{:?}", server.urls);
         server.process().signal(signal)?;
         let status = server.process().wait(Duration::from_secs(5))?;
@@ -30,7 +31,7 @@ fn sigint_sigterm_and_sighup_end_it_with_exit_code_0() -> Result<()> {
 #[test]
 fn a_signal_ends_every_viewers_movie_with_bye() -> Result<()> {
     for signal in ["INT", "TERM", "HUP"] {
-        let (_folder, mut server) = serve(20, &["--loop"])?;
+        let (_folder, mut server) = serve(20, &["--loop", "--config", "/dev/null"])?;
         let mut viewer = RtspClient::connect(server.address()?)?;
         viewer.play(&server.urls[0], "tcp")?;
         viewer.receive_packets(10)?;

@@ -13,6 +13,8 @@ pub enum Status {
     BadRequest,
     /// 404, in the lab `FILE_NOT_FOUND_404`.
     NotFound,
+    /// 453: the server has as many viewers as it may have.
+    NotEnoughBandwidth,
     /// 454: the session number is wrong.
     SessionNotFound,
     /// 455: the state does not allow the method.
@@ -30,6 +32,7 @@ impl Status {
             Self::Ok => 200,
             Self::BadRequest => 400,
             Self::NotFound => 404,
+            Self::NotEnoughBandwidth => 453,
             Self::SessionNotFound => 454,
             Self::MethodNotValidInThisState => 455,
             Self::InternalServerError => 500,
@@ -43,6 +46,7 @@ impl Status {
             Self::Ok => "OK",
             Self::BadRequest => "Bad Request",
             Self::NotFound => "Not Found",
+            Self::NotEnoughBandwidth => "Not Enough Bandwidth",
             Self::SessionNotFound => "Session Not Found",
             Self::MethodNotValidInThisState => "Method Not Valid in This State",
             Self::InternalServerError => "Internal Server Error",

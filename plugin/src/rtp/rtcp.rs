@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Writes the RTCP packets of a sender (RFC 3550 section 6).
+//! Writes the RTCP packets of a sender, and reads the reports of its receivers (RFC 3550 section 6).
 
 use super::Timestamp;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const SENDER_REPORT: u8 = 200;
+const RECEIVER_REPORT: u8 = 201;
 const SOURCE_DESCRIPTION: u8 = 202;
 const GOODBYE: u8 = 203;
 
@@ -57,9 +58,69 @@ impl SenderReport {
     }
 }
 
+/// The number of packets that a receiver has lost, of the source `ssrc`, as its last report block in a
+/// compound packet states it (RFC 3550 section 6.4.1). Negative if it got copies. `None` if no packet
+/// of the compound has such a block.
+pub fn reported_loss(mut compound: &[u8], ssrc: u32) -> Option<i32> {
+    let mut lost = None;
+    while let Some((&[first, kind, high, low], rest)) = compound.split_first_chunk() {
+        let length = usize::from(u16::from_be_bytes([high, low])) * 4;
+        let (packet, next) = rest.split_at_checked(length)?;
+        compound = next;
+        // The blocks follow the SSRC of the sender of the packet, and its sender information.
+        let start = match kind {
+            SENDER_REPORT => 24,
+            RECEIVER_REPORT => 4,
+            _ => continue,
+        };
+        let blocks = packet.get(start..).unwrap_or_default();
+        for block in blocks.chunks_exact(24).take(usize::from(first & 0x1f)) {
+            if let [a, b, c, d, _fraction, high, middle, low, ..] = *block
+                && u32::from_be_bytes([a, b, c, d]) == ssrc
+            {
+                // 24 bits with a sign.
+                lost = Some(i32::from_be_bytes([high, middle, low, 0]) >> 8);
+            }
+        }
+    }
+    lost
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_loss_is_that_of_the_last_block_of_the_source() {
+        let block = |ssrc: u8, lost: [u8; 3]| {
+            let mut block = vec![0, 0, 0, ssrc, 9];
+            block.extend(lost);
+            block.resize(24, 7);
+            block
+        };
+        let packet = |kind: u8, count: u8, before: usize, blocks: &[Vec<u8>]| {
+            let length = u8::try_from((before + 24 * blocks.len()) / 4).unwrap();
+            [&[0x80 | count, kind, 0, length][..], &vec![1; before], &blocks.concat()].concat()
+        };
+        let one = packet(201, 1, 4, &[block(5, [0, 1, 2])]);
+        let negative = packet(200, 1, 24, &[block(5, [0xff, 0xff, 0xfe])]);
+        let description = [0x81, 202, 0, 1, 0, 0, 0, 9];
+        let rows: [(&str, Vec<u8>, Option<i32>); 10] = [
+            ("receiver report", one.clone(), Some(258)),
+            ("sender report, negative", negative.clone(), Some(-2)),
+            ("two blocks", packet(201, 2, 4, &[block(4, [1; 3]), block(5, [0, 0, 3])]), Some(3)),
+            ("another source", packet(201, 1, 4, &[block(4, [1; 3])]), None),
+            ("after a description", [&description[..], &one].concat(), Some(258)),
+            ("the last one", [&one[..], &negative].concat(), Some(-2)),
+            ("fewer blocks than bytes", packet(201, 0, 4, &[block(5, [0, 0, 3])]), None),
+            ("more blocks than bytes", packet(201, 9, 4, &[block(5, [0, 0, 3])]), Some(3)),
+            ("cut off", one[..one.len() - 1].to_vec(), None),
+            ("empty", Vec::new(), None),
+        ];
+        for (name, compound, want) in rows {
+            assert_eq!(reported_loss(&compound, 5), want, "{name}");
+        }
+    }
 
     #[test]
     fn fields_are_where_the_standard_defines_them() {

@@ -3,9 +3,11 @@
 //! that has been idle longest is closed for the new one. A lab client connects when its window opens
 //! and sends nothing until its user presses Setup, so idle connections are not closed before that.
 
+use crate::config::SharedLimits;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 /// The origin of a connection, for which there is a limit: an IPv4 address, or a /64 network of
@@ -43,7 +45,7 @@ struct IdleConnection {
 }
 
 #[derive(Debug, Default)]
-struct OpenConnections {
+struct Connections {
     count: usize,
     count_by_origin: HashMap<Origin, usize>,
     /// The connections that are closed at a limit, in this order.
@@ -54,10 +56,11 @@ struct OpenConnections {
 
 /// Counts the open connections of a server against its limits.
 #[derive(Debug, Clone)]
-pub struct ConnectionLimits {
-    limit: usize,
-    limit_per_origin: usize,
-    open: Arc<Mutex<OpenConnections>>,
+pub struct OpenConnections {
+    limits: SharedLimits,
+    open: Arc<Mutex<Connections>>,
+    /// Notified when the last connection has ended.
+    empty: Arc<Notify>,
 }
 
 /// The limit for which a connection is not admitted.
@@ -69,14 +72,25 @@ pub enum LimitReached {
     Address,
 }
 
-impl ConnectionLimits {
-    /// Admits at most `limit` connections in total and `limit_per_origin` from one origin.
-    pub fn new(limit: usize, limit_per_origin: usize) -> Self {
-        Self { limit, limit_per_origin, open: Arc::default() }
+impl OpenConnections {
+    /// No connections.
+    pub fn new(limits: SharedLimits) -> Self {
+        Self { limits, open: Arc::default(), empty: Arc::default() }
     }
 
-    fn open(&self) -> MutexGuard<'_, OpenConnections> {
+    fn open(&self) -> MutexGuard<'_, Connections> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no connection is open.
+    pub async fn wait_until_empty(&self) {
+        loop {
+            let empty = self.empty.notified();
+            if self.open().count == 0 {
+                return;
+            }
+            empty.await;
+        }
     }
 
     /// Counts a new connection and starts its task with `start`. The connection is idle until
@@ -91,12 +105,13 @@ impl ConnectionLimits {
         start: impl FnOnce(ConnectionSlot) -> AbortHandle,
     ) -> Result<Option<SocketAddr>, LimitReached> {
         let origin = Origin::of(peer.ip());
+        let limits = self.limits.get();
         // Locked until the task is in the list: its slot, when dropped, removes it from there.
         let mut open = self.open();
         let of_origin = open.count_by_origin.get(&origin).copied().unwrap_or(0);
-        let closed = if of_origin >= self.limit_per_origin {
+        let closed = if of_origin >= limits.max_connections_per_address {
             Some(open.close_idle(|of| of == origin).ok_or(LimitReached::Address)?)
-        } else if open.count >= self.limit {
+        } else if open.count >= limits.max_connections {
             Some(open.close_idle(|_| true).ok_or(LimitReached::Server)?)
         } else {
             None
@@ -105,13 +120,14 @@ impl ConnectionLimits {
         *open.count_by_origin.entry(origin).or_default() += 1;
         let key = open.new_key(IdleKind::Silent);
         let idle = Arc::new(Mutex::new(Some(key)));
-        let task = start(ConnectionSlot { limits: self.clone(), origin, peer, idle, task: None });
+        let task =
+            start(ConnectionSlot { connections: self.clone(), origin, peer, idle, task: None });
         open.idle.insert(key, IdleConnection { origin, peer, task });
         Ok(closed)
     }
 }
 
-impl OpenConnections {
+impl Connections {
     fn new_key(&mut self, kind: IdleKind) -> IdleKey {
         self.last_key += 1;
         (kind, self.last_key)
@@ -130,7 +146,7 @@ impl OpenConnections {
 /// Counts one connection until it is dropped.
 #[derive(Debug)]
 pub struct ConnectionSlot {
-    limits: ConnectionLimits,
+    connections: OpenConnections,
     origin: Origin,
     peer: SocketAddr,
     /// The key among the idle connections, if it is one of them.
@@ -146,7 +162,7 @@ impl ConnectionSlot {
 
     /// Sets whether the connection is idle, and may be closed for a new one.
     pub fn set_idle(&mut self, idle: bool) {
-        let mut open = self.limits.open();
+        let mut open = self.connections.open();
         let mut key = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(connection) = key.take().and_then(|key| open.idle.remove(&key)) {
             self.task = Some(connection.task);
@@ -162,8 +178,11 @@ impl ConnectionSlot {
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.set_idle(false);
-        let mut open = self.limits.open();
+        let mut open = self.connections.open();
         open.count = open.count.saturating_sub(1);
+        if open.count == 0 {
+            self.connections.empty.notify_waiters();
+        }
         if let Some(count) = open.count_by_origin.get_mut(&self.origin) {
             *count -= 1;
             if *count == 0 {
@@ -176,12 +195,13 @@ impl Drop for ConnectionSlot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Limits;
     use std::net::Ipv4Addr;
 
     /// Connections whose tasks wait for ever. The port of a peer is the number of its connection.
     struct TestConnections {
         runtime: tokio::runtime::Runtime,
-        limits: ConnectionLimits,
+        limits: OpenConnections,
         slots: Vec<ConnectionSlot>,
         tasks: Vec<tokio::task::JoinHandle<()>>,
     }
@@ -189,7 +209,12 @@ mod tests {
     impl TestConnections {
         fn new(limit: usize, limit_per_origin: usize) -> Self {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let limits = ConnectionLimits::new(limit, limit_per_origin);
+            let limits = Limits {
+                max_connections: limit,
+                max_connections_per_address: limit_per_origin,
+                ..Limits::default()
+            };
+            let limits = OpenConnections::new(SharedLimits::new(limits));
             Self { runtime, limits, slots: Vec::new(), tasks: Vec::new() }
         }
 

@@ -7,14 +7,15 @@ pub mod limits;
 pub mod outbox;
 pub mod tunnel;
 
-use crate::config::LabMode;
+use crate::config::{LabMode, SharedLimits};
+use crate::ending::Ending;
 use crate::lab;
 use crate::limit_log::LimitLog;
 use crate::rtsp;
 use crate::rtsp::connection::Input;
 use anyhow::{Context, Result};
 use language::Language;
-use limits::{ConnectionLimits, ConnectionSlot, LimitReached};
+use limits::{ConnectionSlot, LimitReached, OpenConnections};
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -23,6 +24,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tunnel::{HttpRequest, PostHalf, Tunnels};
@@ -30,19 +32,15 @@ use tunnel::{HttpRequest, PostHalf, Tunnels};
 /// The number of connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// The time limit for the bytes that decide the language, and for an HTTP request, from the first
-/// byte on.
-const FIRST_REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// The number of connections that are refused at a time with a reply. Further ones are closed at once.
+pub(crate) const REFUSALS: usize = 32;
 
-/// The time limit for sending a reply after which the connection is closed.
-const LAST_REPLY_LIMIT: Duration = Duration::from_secs(10);
+/// How long a connection that is refused may take to send its first request.
+const REFUSAL_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long bytes are read and discarded after the last reply, and the pause between two reads.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_PAUSE: Duration = Duration::from_millis(20);
-
-/// How long the GET of a tunnel waits for its POST.
-const POST_LIMIT: Duration = Duration::from_secs(10);
 
 /// The pause after a connection could not be accepted, such as when no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -67,26 +65,36 @@ pub(crate) struct Services {
     /// The tunnels of RTSP through HTTP; `None` if HTTP is not served.
     pub tunnels: Option<Tunnels>,
     /// Counts the open connections.
-    pub limits: ConnectionLimits,
+    pub open: OpenConnections,
+    /// The present limits.
+    pub limits: SharedLimits,
     /// Counts the connections that are refused.
     pub limit_log: Arc<LimitLog>,
+    /// The exit of the server.
+    pub ending: Ending,
 }
 
-/// A listening port. Dropping it closes the port.
+/// Listening sockets. Dropping it closes them.
 pub(crate) struct Listener {
-    accept_task: AbortHandle,
+    accept_tasks: Vec<AbortHandle>,
     address: SocketAddr,
 }
 
 impl Listener {
-    /// Listens on a port, and accepts connections from then on.
+    /// Accepts connections on the sockets of a service manager, or, if there are none, on an address.
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub fn start(listen: SocketAddr, services: Services, runtime: &Handle) -> Result<Self> {
-        let listener = {
-            let _entered = runtime.enter();
-            bind(listen).map_err(|error| {
+    pub fn start(
+        sockets: Vec<std::net::TcpListener>,
+        listen: SocketAddr,
+        services: &Arc<Services>,
+        runtime: &Handle,
+    ) -> Result<Self> {
+        let _entered = runtime.enter();
+        let mut listeners = sockets.into_iter().map(adopt).collect::<io::Result<Vec<_>>>();
+        if listeners.as_ref().is_ok_and(Vec::is_empty) {
+            let listener = bind(listen).map_err(|error| {
                 let advice = match error.kind() {
                     io::ErrorKind::AddrNotAvailable => {
                         "this machine does not have that address: choose another with --listen"
@@ -94,14 +102,20 @@ impl Listener {
                     _ => "choose another port with --listen",
                 };
                 anyhow::anyhow!("cannot listen on {listen}: {error}; {advice}")
-            })?
-        };
-        let address = listener.local_addr().context("the listening socket has no address")?;
-        let accept_task = runtime.spawn(accept(listener, Arc::new(services))).abort_handle();
-        Ok(Self { accept_task, address })
+            })?;
+            listeners = Ok(vec![listener]);
+        }
+        let listeners = listeners.context("cannot use a socket of the service manager")?;
+        let address = listeners.first().map(TcpListener::local_addr).transpose()?;
+        let address = address.context("the listening socket has no address")?;
+        let refusals = Arc::new(Semaphore::new(REFUSALS));
+        let accept = |listener| accept(listener, services.clone(), refusals.clone());
+        let tasks = listeners.into_iter().map(|it| runtime.spawn(accept(it)).abort_handle());
+        Ok(Self { accept_tasks: tasks.collect(), address })
     }
 
-    /// The address and the port, which the system has chosen if port 0 was asked for.
+    /// The address and the port of the first socket. The system has chosen the port if port 0 was asked
+    /// for.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -109,8 +123,14 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.accept_task.abort();
+        self.accept_tasks.iter().for_each(AbortHandle::abort);
     }
+}
+
+/// A listening socket of a service manager, for the runtime.
+fn adopt(socket: std::net::TcpListener) -> io::Result<TcpListener> {
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket)
 }
 
 fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
@@ -120,17 +140,30 @@ fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn accept(listener: TcpListener, services: Arc<Services>) {
+async fn accept(listener: TcpListener, services: Arc<Services>, refusals: Arc<Semaphore>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // An IPv6 socket accepts IPv4 connections too.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                let services_of_task = services.clone();
-                let admitted = services.limits.admit(peer, |slot| {
-                    tokio::spawn(async move { services_of_task.serve(stream, peer, slot).await })
-                        .abort_handle()
+                let (services_of_task, mut stream) = (services.clone(), Some(stream));
+                let admitted = services.open.admit(peer, |slot| {
+                    let stream = stream.take();
+                    tokio::spawn(async move {
+                        if let Some(stream) = stream {
+                            services_of_task.serve(stream, peer, slot).await;
+                        }
+                    })
+                    .abort_handle()
                 });
+                if let Some(stream) = stream
+                    && let Ok(permit) = refusals.clone().try_acquire_owned()
+                {
+                    tokio::spawn(async move {
+                        refuse(stream).await;
+                        drop(permit);
+                    });
+                }
                 let (kind, peer) = match admitted {
                     Ok(None) => continue,
                     Ok(Some(idle)) => ("idle connection closed for a new one", idle),
@@ -152,11 +185,24 @@ async fn accept(listener: TcpListener, services: Arc<Services>) {
     }
 }
 
+/// Answers the first request of a connection that is refused because of a limit, if it is one of RTSP,
+/// and closes the connection. The other languages have no status for that.
+async fn refuse(mut stream: TcpStream) {
+    let Ok(Ok(first)) = timeout(REFUSAL_LIMIT, read_some(&stream)).await else { return };
+    if Language::of(&first) == Some(Language::Rtsp) {
+        send_last_reply(&mut stream, &rtsp::connection::refusal(&first), REFUSAL_LIMIT).await;
+    }
+}
+
 impl Services {
     /// Serves a connection until it ends. The futures of the languages are boxed, so that a silent
     /// connection needs little memory.
     async fn serve(&self, stream: TcpStream, peer: SocketAddr, slot: ConnectionSlot) {
-        let Some((language, first)) = self.first_language(&stream, peer).await else { return };
+        let first = tokio::select! {
+            first = self.first_language(&stream, peer) => first,
+            () = self.ending.clone().announced() => None,
+        };
+        let Some((language, first)) = first else { return };
         match language {
             Language::Rtsp if self.mode != LabMode::Only => {
                 let (rtsp, input) = (self.rtsp.clone(), Input::Connection);
@@ -181,7 +227,7 @@ impl Services {
         peer: SocketAddr,
     ) -> Option<(Language, Vec<u8>)> {
         let mut first = read_some(stream).await.ok().filter(|bytes| !bytes.is_empty())?;
-        let deadline = Instant::now() + FIRST_REQUEST_LIMIT;
+        let deadline = Instant::now() + self.limits.get().request_time;
         let pause = || deadline.min(Instant::now() + lab::LONG_PAUSE);
         let (mut decided, mut wait) = (Language::of(&first), pause());
         loop {
@@ -203,7 +249,7 @@ impl Services {
                     (decided, wait) = (Language::after_silence(&first), deadline);
                 }
                 Err(_) => {
-                    let kind = "connection closed: no complete first line within 10 s";
+                    let kind = "connection closed: no complete first line within request-time";
                     self.limit_log.count(kind, peer);
                     return None;
                 }
@@ -218,16 +264,20 @@ impl Services {
         mut first: Vec<u8>,
         slot: ConnectionSlot,
     ) {
-        let deadline = Instant::now() + FIRST_REQUEST_LIMIT;
+        let deadline = Instant::now() + self.limits.get().request_time;
         let (request, length) = loop {
             if let Some(request) = HttpRequest::read(&first) {
                 break request;
             }
-            match timeout_at(deadline, read_some(&stream)).await {
+            let received = tokio::select! {
+                received = timeout_at(deadline, read_some(&stream)) => received,
+                () = self.ending.clone().announced() => return,
+            };
+            match received {
                 Ok(Ok(bytes)) if !bytes.is_empty() => first.extend_from_slice(&bytes),
                 Ok(_) => return,
                 Err(_) => {
-                    let kind = "connection closed: no complete HTTP request within 10 s";
+                    let kind = "connection closed: no complete HTTP request within request-time";
                     self.limit_log.count(kind, peer);
                     break (HttpRequest::Other("408 Request Timeout"), first.len());
                 }
@@ -257,7 +307,8 @@ impl Services {
             (_, None) => "404 Not Found",
         };
         tracing::debug!(%peer, status, "HTTP request refused");
-        send_last_reply(&mut stream, &tunnel::refusal(status)).await;
+        let limit = self.limits.get().stall_time;
+        send_last_reply(&mut stream, tunnel::refusal(status).as_bytes(), limit).await;
     }
 
     async fn serve_tunnel(
@@ -267,17 +318,19 @@ impl Services {
         peer: SocketAddr,
         slot: ConnectionSlot,
     ) {
+        let limits = self.limits.get();
         let reply = stream.write_all(tunnel::ACCEPTED.as_bytes());
-        if !matches!(timeout(LAST_REPLY_LIMIT, reply).await, Ok(Ok(()))) {
+        if !matches!(timeout(limits.stall_time, reply).await, Ok(Ok(()))) {
             return;
         }
         let post = tokio::select! {
             post = tunnel.posts.recv() => post,
             () = until_closed(&stream) => return,
-            () = sleep(POST_LIMIT) => None,
+            () = self.ending.clone().announced() => return,
+            () = sleep(limits.request_time) => None,
         };
         let Some(post) = post else {
-            self.limit_log.count("HTTP tunnel closed: no POST within 10 s", peer);
+            self.limit_log.count("HTTP tunnel closed: no POST within request-time", peer);
             return;
         };
         let input = Input::of_tunnel(tunnel, post);
@@ -285,9 +338,9 @@ impl Services {
     }
 }
 
-/// Sends the last reply of a connection, and closes the connection.
-async fn send_last_reply(stream: &mut TcpStream, reply: &str) {
-    let written = timeout(LAST_REPLY_LIMIT, stream.write_all(reply.as_bytes())).await;
+/// Sends the last reply of a connection within a time limit, and closes the connection.
+async fn send_last_reply(stream: &mut TcpStream, reply: &[u8], limit: Duration) {
+    let written = timeout(limit, stream.write_all(reply)).await;
     if matches!(written, Ok(Ok(()))) {
         linger(stream).await;
     }

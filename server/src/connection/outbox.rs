@@ -17,11 +17,6 @@ use tokio::sync::Notify;
 /// its replies gets no more of them.
 const READ_LIMIT: usize = 64 * 1024;
 
-/// When more bytes than this are queued after a part of a frame, the connection is closed. Only reports
-/// of a stream can come to that: while bytes are queued, a frame is not, and requests are not read. A
-/// frame alone may be larger.
-pub const CLOSE_LIMIT: usize = 1024 * 1024;
-
 /// A function that is called once the queue is empty.
 pub type OnDrained = Box<dyn FnOnce() + Send>;
 
@@ -39,7 +34,7 @@ pub enum SendOutcome {
 pub enum Closed {
     /// The connection has ended or failed.
     Ended,
-    /// More than [`CLOSE_LIMIT`] bytes were queued.
+    /// More bytes than allowed were queued.
     Overfull,
 }
 
@@ -60,14 +55,19 @@ struct Queue {
 /// Sends to one connection.
 pub struct Outbox {
     socket: Arc<TcpStream>,
+    /// When more bytes than this are queued after a part of a frame, the connection is closed. Only
+    /// reports of a stream can come to that: while bytes are queued, a frame is not, and requests are
+    /// not read. A frame alone may be larger.
+    close_limit: usize,
     queue: Mutex<Queue>,
     changed: Notify,
 }
 
 impl Outbox {
-    /// An outbox that writes to a socket.
-    pub fn new(socket: Arc<TcpStream>) -> Arc<Self> {
-        Arc::new(Self { socket, queue: Mutex::default(), changed: Notify::new() })
+    /// An outbox that writes to a socket, and closes when more than `close_limit` bytes are queued after
+    /// a part of a frame.
+    pub fn new(socket: Arc<TcpStream>, close_limit: usize) -> Arc<Self> {
+        Arc::new(Self { socket, close_limit, queue: Mutex::default(), changed: Notify::new() })
     }
 
     /// The socket of the connection.
@@ -131,7 +131,7 @@ impl Outbox {
         }
         queue.bytes += rest.len();
         queue.chunks.push_back(rest);
-        if queue.bytes > queue.frame + CLOSE_LIMIT {
+        if queue.bytes > queue.frame + self.close_limit {
             self.close_queue(queue, Closed::Overfull);
         }
     }
@@ -255,12 +255,15 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
+    /// The close limit of the outboxes.
+    const CLOSE_LIMIT: usize = 300_000;
+
     /// An outbox and the other end of its connection.
     async fn connected() -> (Arc<Outbox>, std::net::TcpStream) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let reader = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (socket, _) = listener.accept().await.unwrap();
-        (Outbox::new(Arc::new(socket)), reader)
+        (Outbox::new(Arc::new(socket), CLOSE_LIMIT), reader)
     }
 
     fn on_runtime(test: impl Future<Output = ()>) {
@@ -313,14 +316,19 @@ mod tests {
             let (outbox, _reader) = connected().await;
             let bytes = vec![0; 100_000];
             let mut sent = 0;
-            let mut was_full = false;
+            let (mut was_full, mut queued) = (false, 0);
             while outbox.closed().is_none() {
                 was_full = outbox.is_full();
+                queued = outbox.queue().bytes;
                 outbox.send(&bytes);
                 sent += bytes.len();
                 assert!(sent < 100_000_000);
             }
-            assert!(was_full);
+            // At most the limit after the rest of the first bytes that were queued.
+            assert!(
+                was_full && (CLOSE_LIMIT..=CLOSE_LIMIT + bytes.len()).contains(&queued),
+                "{queued}"
+            );
             assert_eq!(outbox.closed(), Some(Closed::Overfull));
             assert_eq!(outbox.try_send(&[IoSlice::new(b"x")], None), SendOutcome::Accepted);
             outbox.flush().await;

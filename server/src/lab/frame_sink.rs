@@ -6,6 +6,7 @@ use super::explainer::Explainer;
 use crate::config::{Fragments, Oversize};
 use crate::connection::outbox::SendOutcome;
 use crate::limit_log::LimitLog;
+use crate::send::counts::SendCounts;
 use crate::send::{
     DueFrame, FetchOutcome, FrameFetcher, FrameRef, FrameSink, ReportTime, Resume, movie_log,
 };
@@ -141,8 +142,12 @@ pub(super) struct LabSink {
     path: PathBuf,
     /// Counts the packets that the kernel does not accept.
     limit_log: Arc<LimitLog>,
-    /// Counts the packets that were sent.
+    /// Counts the packets that were sent, for the fourth line of a reply.
     packets: Arc<AtomicU64>,
+    /// Counts what was sent, for the log.
+    counts: Arc<SendCounts>,
+    /// The number of packets of the present frame that were sent.
+    sent: usize,
 }
 
 impl LabSink {
@@ -154,7 +159,7 @@ impl LabSink {
         fragments: Fragments,
         explainer: Explainer,
         limit_log: Arc<LimitLog>,
-        packets: Arc<AtomicU64>,
+        (packets, counts): (Arc<AtomicU64>, Arc<SendCounts>),
     ) -> Self {
         Self {
             peer,
@@ -170,6 +175,8 @@ impl LabSink {
             path: PathBuf::new(),
             limit_log,
             packets,
+            counts,
+            sent: 0,
         }
     }
 
@@ -229,6 +236,7 @@ impl LabSink {
         match self.socket.send_to_vectored(&parts, &self.address) {
             Ok(_) => {
                 self.packets.fetch_add(1, Ordering::Relaxed);
+                self.sent += 1;
             }
             Err(error) => {
                 let kind = match error.kind() {
@@ -253,6 +261,7 @@ impl FrameSink for LabSink {
 
     fn send(&mut self, frame: &LabFrame, due: DueFrame, _resume: Resume) -> SendOutcome {
         let source = due.source;
+        self.sent = 0;
         match frame {
             LabFrame::Unchanged(jpeg) => {
                 self.log_size(source, jpeg.len());
@@ -268,6 +277,9 @@ impl FrameSink for LabSink {
                 self.drop_frame(source, *bytes);
             }
             LabFrame::Overwritten => {}
+        }
+        if self.sent > 0 {
+            self.counts.add_frame(self.sent);
         }
         SendOutcome::Accepted
     }

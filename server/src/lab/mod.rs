@@ -6,19 +6,22 @@ mod explainer;
 mod frame_sink;
 mod session;
 
-use crate::catalog::Catalog;
+use crate::catalog::SharedCatalog;
 use crate::config::Config;
 use crate::connection::limits::ConnectionSlot;
 use crate::connection::{read_some, set_keepalive};
+use crate::ending::Ending;
+use crate::mount::Mount;
 use crate::send::SendContext;
-use crate::send::stream::Resources;
+use crate::send::stream::Stream;
 use explainer::Explainer;
-use frame_sink::LabFetcher;
+use frame_sink::LabSink;
 use gstmjpegfile::lab::{Dialect, Framer, Pause, Request};
 use mjpeg_program::border::guarded;
 use session::Session;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -32,31 +35,66 @@ const SHORT_PAUSE: Duration = Duration::from_millis(25);
 /// acknowledge a segment: a client may wait for that between two lines.
 pub(crate) const LONG_PAUSE: Duration = Duration::from_millis(250);
 
-/// The time limit of a request, from its first byte to its last.
-const REQUEST_LIMIT: Duration = Duration::from_secs(10);
-
-/// The time limit for sending a reply.
-const REPLY_LIMIT: Duration = Duration::from_secs(10);
-
 /// The time between two checks whether a session still plays. A session that does not is idle: it may
 /// be closed for a new connection, but not otherwise, since its user may just not have pressed a
 /// button.
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_mins(1);
 
+/// Streams and the mounts of their movies.
+type MountedStreams = Vec<(Weak<Stream<LabSink>>, Arc<Mount>)>;
+
 /// What all sessions share.
 pub struct Service {
-    catalog: Arc<Catalog>,
+    catalog: SharedCatalog,
     context: SendContext,
-    resources: Arc<Resources<LabFetcher>>,
     explain: bool,
+    ending: Ending,
+    /// The streams that may be playing, and their mounts.
+    streams: Mutex<MountedStreams>,
 }
 
 impl Service {
     /// A service for the movies of a catalog.
-    pub(crate) fn new(config: &Config, catalog: Arc<Catalog>, context: SendContext) -> Arc<Self> {
-        let fetcher = LabFetcher { oversize: config.lab_oversize, fragments: config.lab_fragment };
-        let resources = Arc::new(Resources { fetcher, workers: context.workers.clone() });
-        Arc::new(Self { catalog, context, resources, explain: config.explain })
+    pub(crate) fn new(
+        config: &Config,
+        catalog: SharedCatalog,
+        context: SendContext,
+        ending: Ending,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            catalog,
+            context,
+            explain: config.server.explain,
+            ending,
+            streams: Mutex::default(),
+        })
+    }
+
+    fn streams(&self) -> MutexGuard<'_, MountedStreams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a stream for [`Self::end_removed`].
+    fn add_stream(&self, stream: &Arc<Stream<LabSink>>, mount: &Arc<Mount>) {
+        let mut streams = self.streams();
+        // Removing those that have ended takes constant time for each stream, on average.
+        if streams.len() == streams.capacity() {
+            streams.retain(|(stream, _)| stream.strong_count() > 0);
+        }
+        streams.push((Arc::downgrade(stream), mount.clone()));
+    }
+
+    /// Stops the streams of movies that are not served any more. Their sessions end with the next
+    /// request.
+    pub(crate) fn end_removed(&self) {
+        let mut removed: Vec<Weak<_>> = Vec::new();
+        self.streams().retain(|(stream, mount)| {
+            if mount.is_removed() {
+                removed.push(stream.clone());
+            }
+            !mount.is_removed()
+        });
+        removed.iter().filter_map(Weak::upgrade).for_each(|stream| stream.end());
     }
 }
 
@@ -74,7 +112,9 @@ pub(crate) async fn serve(
     set_keepalive(&stream);
     tracing::info!(%peer, "lab client");
     let explainer = Explainer::new(service.explain, peer);
-    let mut session = Session::new(service, peer, explainer.clone());
+    let limits = service.context.limits.clone();
+    let mut ending = pin!(service.ending.clone().announced());
+    let mut session = Session::new(service, peer, slot.origin(), explainer.clone());
     let mut framer = Framer::default();
     let mut request_started = None;
     let mut received = Some(first);
@@ -97,7 +137,7 @@ pub(crate) async fn serve(
                 failure = Some("closed: internal error while answering a request".to_owned());
                 break;
             };
-            match timeout(REPLY_LIMIT, stream.write_all(reply.as_bytes())).await {
+            match timeout(limits.get().stall_time, stream.write_all(reply.as_bytes())).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => failure = Some(format!("closed: cannot send a reply: {error}")),
                 Err(_) => failure = Some("closed: the client does not read replies".to_owned()),
@@ -111,8 +151,8 @@ pub(crate) async fn serve(
         }
         if framer.has_begun() {
             let start = *request_started.get_or_insert_with(Instant::now);
-            if start.elapsed() > REQUEST_LIMIT {
-                break "closed: a request was not complete within 10 s".to_owned();
+            if start.elapsed() > limits.get().request_time {
+                break "closed: a request was not complete within request-time".to_owned();
             }
         } else {
             request_started = None;
@@ -125,14 +165,18 @@ pub(crate) async fn serve(
                 (LONG_PAUSE.saturating_sub(SHORT_PAUSE), Pause::Long)
             }
         };
-        match timeout(wait, read_some(&stream)).await {
+        let received_some = tokio::select! {
+            some = timeout(wait, read_some(&stream)) => some,
+            () = &mut ending => break "the server exits".to_owned(),
+        };
+        match received_some {
             Ok(Ok(bytes)) if bytes.is_empty() => break "closed by the client".to_owned(),
             Ok(Ok(bytes)) => received = Some(bytes),
             Ok(Err(error)) => break format!("closed: cannot receive: {error}"),
             Err(_) => pause = next_pause,
         }
     };
-    session.end();
+    session.end(&reason);
     tracing::info!(%peer, "lab client gone: {reason}");
 }
 
@@ -141,6 +185,8 @@ fn answer(session: &mut Session, text: &str, peer: SocketAddr, explainer: &Expla
     tracing::debug!(%peer, ?text, "lab request");
     explainer.explain_request(text);
     let request = Request::parse(text);
+    let dialect = Dialect::of(text).name();
+    session.dialect = dialect;
     let known = request.as_ref().ok().map(|request| (request.method, request.cseq));
     let reply = match request {
         Ok(request) => session.answer(&request),
@@ -148,7 +194,6 @@ fn answer(session: &mut Session, text: &str, peer: SocketAddr, explainer: &Expla
     };
     explainer.explain_reply(&reply, known);
     let first_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
-    let dialect = Dialect::of(text).name();
     let (request, answer) = (first_line(text), first_line(&reply));
     tracing::info!(%peer, dialect, ?request, reply = ?answer, "lab request answered");
     tracing::debug!(%peer, ?reply, "lab reply");

@@ -3,12 +3,15 @@
 
 use super::Service;
 use super::explainer::Explainer;
-use super::frame_sink::LabSink;
+use super::frame_sink::{LabFetcher, LabSink};
+use crate::connection::limits::Origin;
 use crate::mount::Mount;
 use crate::random;
-use crate::send::stream::Stream;
+use crate::send::counts::SendCounts;
+use crate::send::stream::{Resources, Stream};
 use crate::send::timeline::Plan;
 use crate::send::{PlaybackMode, SendContext};
+use crate::viewers::ViewerSlot;
 use gstmjpegfile::lab::{FourthLine, LineFormat, MIN_PORT, Method, Request, RequestError, Status};
 use gstmjpegfile::movie::Nanoseconds;
 use gstmjpegfile::movie_file::MovieFile;
@@ -35,12 +38,17 @@ fn session_number() -> u32 {
 
 /// The movie that SETUP has opened.
 struct OpenedMovie {
+    mount: Arc<Mount>,
     file: String,
     /// The RTP port of the client.
     rtp_peer: SocketAddr,
     stream: Arc<Stream<LabSink>>,
     /// The speed in half speeds.
     speed: u8,
+    /// Counts the viewer from the first PLAY on.
+    viewer: Option<ViewerSlot>,
+    /// What was sent.
+    counts: Arc<SendCounts>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,17 +62,25 @@ enum State {
 pub(super) struct Session {
     service: Arc<Service>,
     peer: SocketAddr,
+    origin: Origin,
     number: u32,
     explainer: Explainer,
     movie: Option<OpenedMovie>,
     /// The number of packets that have been sent since the last TEARDOWN.
     packets: Arc<AtomicU64>,
+    /// The name of the dialect of the last request.
+    pub dialect: &'static str,
 }
 
 impl Session {
-    pub fn new(service: Arc<Service>, peer: SocketAddr, explainer: Explainer) -> Self {
+    pub fn new(
+        service: Arc<Service>,
+        peer: SocketAddr,
+        origin: Origin,
+        explainer: Explainer,
+    ) -> Self {
         let (number, packets) = (session_number(), Arc::default());
-        Self { service, peer, explainer, number, movie: None, packets }
+        Self { service, peer, origin, explainer, number, movie: None, packets, dialect: "" }
     }
 
     /// The reply to bytes that cannot be read as a request.
@@ -130,6 +146,9 @@ impl Session {
     }
 
     fn execute(&mut self, request: &Request) -> Status {
+        if self.movie.as_ref().is_some_and(|movie| movie.mount.is_removed()) {
+            self.end("the movie is not served any more");
+        }
         let state = self.state();
         let is_other = request.session.is_some_and(|session| session != u64::from(self.number));
         if is_other && state != State::Init {
@@ -138,7 +157,7 @@ impl Session {
         match (request.method, state) {
             (Method::Setup, _) => self.set_up(request),
             (Method::Teardown, _) => {
-                self.end();
+                self.end("TEARDOWN");
                 Status::Ok
             }
             // Requests for the present state change nothing.
@@ -147,13 +166,16 @@ impl Session {
             | (Method::Options | Method::Describe | Method::List, _)
             | (Method::Switch, State::Init) => Status::Ok,
             (Method::Forward | Method::Backward | Method::Seek | Method::Speed(_), _)
-                if self.mode().live_since.is_some() =>
+                if self.movie.as_ref().is_some_and(|it| it.mount.mode().live_since.is_some()) =>
             {
                 Status::MethodNotValidInThisState
             }
             (_, State::Init) => Status::MethodNotValidInThisState,
             (Method::Switch, _) => self.switch(request),
             (Method::Play, State::Ready) => {
+                if !self.may_play() {
+                    return Status::NotEnoughBandwidth;
+                }
                 if let Some(frame) = request.start_frame {
                     self.seek_to_frame(|_, _| frame);
                 }
@@ -184,10 +206,6 @@ impl Session {
                 Status::Ok
             }
         }
-    }
-
-    fn mode(&self) -> &PlaybackMode {
-        &self.service.context.mode
     }
 
     fn set_up(&mut self, request: &Request) -> Status {
@@ -224,29 +242,35 @@ impl Session {
                 return Status::InternalServerError;
             }
         };
-        let SendContext { mode, pacers, limit_log, .. } = &self.service.context;
+        let SendContext { pacers, limit_log, workers, .. } = &self.service.context;
+        let (mode, settings) = (mount.mode(), &mount.settings);
         let Some(pacer) = pacers.pick() else { return Status::InternalServerError };
         let rtp_peer = SocketAddr::new(self.peer.ip(), port);
-        let resources = self.service.resources.clone();
+        let (oversize, fragments) = (settings.lab_oversize, settings.lab_fragment);
+        let fetcher = LabFetcher { oversize, fragments };
+        let counts: Arc<SendCounts> = Arc::default();
+        let resources = Arc::new(Resources { fetcher, workers: workers.clone() });
         let sink = LabSink::new(
             socket,
             rtp_peer,
             mode.framerate,
-            resources.fetcher.fragments,
+            fragments,
             self.explainer.clone(),
             limit_log.clone(),
-            self.packets.clone(),
+            (self.packets.clone(), counts.clone()),
         );
         let stream = Stream::new(movie, mode, Timestamp::default(), resources, pacer, sink);
-        self.end();
-        let file = file.to_owned();
-        self.movie = Some(OpenedMovie { file, rtp_peer, stream, speed: NORMAL_SPEED });
+        self.end("another movie was opened");
+        self.service.add_stream(&stream, &mount);
+        let (file, speed) = (file.to_owned(), NORMAL_SPEED);
+        self.movie =
+            Some(OpenedMovie { mount, file, rtp_peer, stream, speed, viewer: None, counts });
         Status::Ok
     }
 
     /// Opens a movie by its name; `None` if there is no such movie or it has no frame.
     fn open_file(&self, file: &str) -> Option<(Arc<Mount>, Arc<MovieFile>)> {
-        let mount = self.service.catalog.find_file_name(file)?.clone();
+        let mount = self.service.catalog.get().find_file_name(file)?.clone();
         let movie = mount.open();
         let movie = movie.inspect_err(|error| tracing::warn!("{error}")).ok()?;
         let empty = movie.total_frames() == Some(0);
@@ -256,10 +280,24 @@ impl Session {
         (!empty).then_some((mount, movie))
     }
 
+    /// Counts the viewer, unless it has been counted. Returns `false` if there are as many as there may
+    /// be.
+    fn may_play(&mut self) -> bool {
+        let Some(movie) = self.movie.as_mut().filter(|movie| movie.viewer.is_none()) else {
+            return true;
+        };
+        let SendContext { viewers, limits, limit_log, .. } = &self.service.context;
+        match viewers.admit(&movie.mount, self.origin, &limits.get()) {
+            Ok(slot) => movie.viewer = Some(slot),
+            Err(limit) => limit_log.count(limit.kind(), self.peer),
+        }
+        movie.viewer.is_some()
+    }
+
     /// Plays from the present position; a live movie from its live position.
     fn play(&self) {
         let Some(movie) = &self.movie else { return };
-        let mode = self.mode();
+        let mode = movie.mount.mode();
         let start = match mode.live_since {
             Some(since) => u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX),
             None => movie.stream.position().nanoseconds,
@@ -274,17 +312,20 @@ impl Session {
         }
     }
 
-    /// Stops and closes the movie: the state becomes INIT.
-    pub fn end(&mut self) {
+    /// Stops and closes the movie: the state becomes INIT. Logs what was sent, and why it ended.
+    pub fn end(&mut self, reason: &str) {
         self.stop();
-        self.movie = None;
+        let Some(OpenedMovie { mount, counts, .. }) = self.movie.take() else { return };
+        let (frames, packets) = (counts.frames(), counts.packets());
+        let (peer, mount, dialect) = (self.peer, &mount.point, self.dialect);
+        tracing::info!(%peer, %mount, dialect, frames, packets, "session ended: {reason}");
     }
 
     /// Seeks to the frame that `choose` returns for the present frame and the number of all frames.
     fn seek_to_frame(&self, choose: impl FnOnce(u64, u64) -> u64) {
-        let Some(OpenedMovie { stream, .. }) = &self.movie else { return };
+        let Some(OpenedMovie { mount, stream, .. }) = &self.movie else { return };
         let frames = stream.movie().frames().max(1);
-        let rate = self.mode().framerate;
+        let rate = mount.mode().framerate;
         // The position in a looping movie counts on over its passes.
         let present = rate.frame_at(Nanoseconds::new(stream.position().nanoseconds)) % frames;
         let playing = stream.is_playing();
@@ -306,9 +347,9 @@ impl Session {
     /// The lines of an SDP that the lab's clients read; `None` without a movie.
     fn describe(&self, request: &Request) -> Option<Vec<String>> {
         let opened = self.movie.as_ref().map(|it| it.file.clone());
-        let (_, movie) = self.open_file(&request.file.clone().or(opened)?)?;
+        let (mount, movie) = self.open_file(&request.file.clone().or(opened)?)?;
         let port = self.movie.as_ref().map_or(0, |it| it.rtp_peer.port());
-        let PlaybackMode { framerate: rate, live_since, .. } = *self.mode();
+        let PlaybackMode { framerate: rate, live_since, .. } = *mount.mode();
         let mut lines = vec![
             "v=0".to_owned(),
             format!("m=video {port} RTP/AVP 26"),
@@ -323,8 +364,9 @@ impl Session {
     }
 
     /// The names of all movies.
-    fn names(&self) -> impl Iterator<Item = String> {
-        self.service.catalog.mounts().map(|mount| mount.point.trim_matches('/').to_owned())
+    fn names(&self) -> Vec<String> {
+        let catalog = self.service.catalog.get();
+        catalog.mounts().map(|mount| mount.point.trim_matches('/').to_owned()).collect()
     }
 }
 
@@ -335,8 +377,7 @@ fn frames_of(movie: &MovieFile) -> u64 {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Also if the task of the connection has been aborted.
-        self.end();
+        self.end("closed for a new connection");
     }
 }
 

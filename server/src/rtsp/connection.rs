@@ -14,21 +14,13 @@ use mjpeg_program::border::{Panicked, guarded};
 use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
-
-/// The time limit of a request, from its first byte to its last.
-const REQUEST_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long a client may accept no byte of what is sent to it.
-const NO_PROGRESS_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long a client that has sent a request may be silent if it has no session.
-const NO_SESSION_LIMIT: Duration = Duration::from_mins(1);
 
 /// The time between two checks whether a connection still plays.
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_mins(1);
@@ -121,14 +113,16 @@ impl TunnelInput {
 struct EndSessionsOnDrop {
     connection: Arc<Connection>,
     runtime: tokio::runtime::Handle,
+    /// Why the connection ends, for the log.
+    reason: String,
 }
 
 impl Drop for EndSessionsOnDrop {
     fn drop(&mut self) {
-        let connection = self.connection.clone();
+        let (connection, reason) = (self.connection.clone(), std::mem::take(&mut self.reason));
         // On another thread, since it may wait for locks of gst-rtsp-server.
         self.runtime.spawn_blocking(move || {
-            let _ = guarded("connection-end", || connection.end());
+            let _ = guarded("connection-end", || connection.end(&reason));
         });
     }
 }
@@ -141,8 +135,10 @@ enum CloseReason {
     Failed(io::Error),
     /// A limit is exceeded or a request cannot be served: the kind for the limit log.
     Refused(&'static str),
-    /// The client has read nothing for [`NO_PROGRESS_LIMIT`].
+    /// The client has read nothing for [`Limits::stall_time`].
     NoProgress,
+    /// The server exits.
+    Ending,
 }
 
 /// Serves one connection until it ends. `first` are the bytes that have been received.
@@ -161,6 +157,7 @@ pub(crate) async fn serve(
     // Not every kernel has this option.
     let _ = SockRef::from(&socket).set_tcp_notsent_lowat(MAX_UNSENT);
     let Ok(local) = socket.local_addr() else { return };
+    let limits = service.limits.get();
     let socket = Arc::new(socket);
     let connection = Arc::new(Connection {
         service,
@@ -168,20 +165,31 @@ pub(crate) async fn serve(
         peer,
         local: local.ip().to_canonical(),
         origin: slot.origin(),
-        outbox: Outbox::new(socket.clone()),
+        tunnelled: matches!(input, Input::Tunnel(_)),
+        outbox: Outbox::new(socket.clone(), limits.max_queued_bytes),
         state: Mutex::new(ConnectionState::default()),
     });
     tracing::debug!(connection = number, %peer, "RTSP client");
     let runtime = tokio::runtime::Handle::current();
-    let _end = EndSessionsOnDrop { connection: connection.clone(), runtime };
-    match run(&connection, &socket, &mut input, first, &mut slot).await {
-        CloseReason::Client => tracing::debug!(connection = number, "closed by the client"),
-        CloseReason::Failed(error) => tracing::debug!(connection = number, "closed: {error}"),
-        CloseReason::Refused(kind) => connection.service.limit_log.count(kind, peer),
-        CloseReason::NoProgress => {
-            tracing::info!(connection = number, %peer, "closed: the client read nothing for 10 s");
+    // The reason if the task is aborted.
+    let reason = "closed for a new connection".to_owned();
+    let mut end = EndSessionsOnDrop { connection: connection.clone(), runtime, reason };
+    end.reason = match run(&connection, &socket, &mut input, first, &mut slot).await {
+        CloseReason::Client => "the client closed the connection".to_owned(),
+        CloseReason::Failed(error) => format!("cannot receive: {error}"),
+        CloseReason::Ending => "the server exits".to_owned(),
+        CloseReason::Refused(kind) => {
+            connection.service.limit_log.count(kind, peer);
+            kind.to_owned()
         }
-    }
+        CloseReason::NoProgress => {
+            let seconds = connection.service.limits.get().stall_time.as_secs();
+            let reason = format!("the client read nothing for {seconds} s");
+            tracing::info!(connection = number, %peer, "closed: {reason}");
+            reason
+        }
+    };
+    tracing::debug!(connection = number, "connection ended: {}", end.reason);
 }
 
 async fn run(
@@ -192,12 +200,13 @@ async fn run(
     slot: &mut ConnectionSlot,
 ) -> CloseReason {
     let outbox = connection.outbox.clone();
-    let mut reader = RequestReader::default();
+    let mut reader = RequestReader::new(connection.service.limits.get().max_request_bytes);
     reader.push(&first);
     drop(first);
     let mut request_started = reader.has_partial_request().then(Instant::now);
     let mut last_request = Instant::now();
     let mut answering: Option<JoinHandle<Result<(), Panicked>>> = None;
+    let mut ending = pin!(connection.service.ending.clone().announced());
     loop {
         while answering.is_none() && !outbox.is_full() {
             match reader.next() {
@@ -210,7 +219,8 @@ async fn run(
                 Err(unreadable) => {
                     connection.send(&Reply::new(unreadable.0), None);
                     let kind = "connection closed: a request cannot be read or is too long";
-                    return send_rest_and_close(socket, &outbox, kind).await;
+                    let reason = CloseReason::Refused(kind);
+                    return send_rest_and_close(connection, socket, reason).await;
                 }
             }
         }
@@ -218,7 +228,9 @@ async fn run(
             None => {}
             Some(Closed::Ended) => return CloseReason::Client,
             Some(Closed::Overfull) => {
-                return CloseReason::Refused("connection closed: over 1 MiB of reports is queued");
+                return CloseReason::Refused(
+                    "connection closed: over max-queued-bytes of reports are queued",
+                );
             }
         }
         slot.set_idle(answering.is_none() && !connection.is_playing());
@@ -227,6 +239,9 @@ async fn run(
         let since = Since { request_started, last_request, waits: waits_since };
         let deadline = next_deadline(connection, &since, answering.is_some());
         tokio::select! {
+            () = &mut ending => {
+                return send_rest_and_close(connection, socket, CloseReason::Ending).await;
+            }
             () = outbox.changed() => {}
             () = outbox.flush(), if waits_since.is_some() => {}
             answered = until_answered(&mut answering), if answering.is_some() => {
@@ -234,7 +249,8 @@ async fn run(
                 if answered.is_err() {
                     connection.send(&Reply::new(Status::InternalServerError), None);
                     let kind = "connection closed: internal error while answering a request";
-                    return send_rest_and_close(socket, &outbox, kind).await;
+                    let reason = CloseReason::Refused(kind);
+                    return send_rest_and_close(connection, socket, reason).await;
                 }
             }
             received = input.read(socket), if may_read => match received {
@@ -250,12 +266,13 @@ async fn run(
                 None => {}
                 Some(TimeLimit::Request) => {
                     connection.send(&Reply::new(Status::RequestTimeOut), None);
-                    let kind = "connection closed: a request was not complete within 10 s";
-                    return send_rest_and_close(socket, &outbox, kind).await;
+                    let kind = "connection closed: a request was not complete within request-time";
+                    let reason = CloseReason::Refused(kind);
+                    return send_rest_and_close(connection, socket, reason).await;
                 }
                 Some(TimeLimit::NoProgress) => return CloseReason::NoProgress,
                 Some(TimeLimit::NoSession) => {
-                    let kind = "connection closed: no request for 60 s, and no session";
+                    let kind = "connection closed: no request within idle-time, and no session";
                     return CloseReason::Refused(kind);
                 }
             },
@@ -296,12 +313,13 @@ fn next_deadline(connection: &Connection, since: &Since, answering: bool) -> Dea
             next = Deadline { at, limit: Some(limit) };
         }
     };
-    add(since.waits.map(Instant::from_std), NO_PROGRESS_LIMIT, TimeLimit::NoProgress);
+    let limits = connection.service.limits.get();
+    add(since.waits.map(Instant::from_std), limits.stall_time, TimeLimit::NoProgress);
     // While a request is answered or replies are queued, the next request is not read.
     if !answering && since.waits.is_none() {
-        add(since.request_started, REQUEST_LIMIT, TimeLimit::Request);
+        add(since.request_started, limits.request_time, TimeLimit::Request);
         let silent_since = (!connection.has_session()).then_some(since.last_request);
-        add(silent_since, NO_SESSION_LIMIT, TimeLimit::NoSession);
+        add(silent_since, limits.idle_time, TimeLimit::NoSession);
     }
     next
 }
@@ -336,15 +354,28 @@ async fn until_answered(
     }
 }
 
+/// The reply to the first bytes of a connection that is refused because of a limit.
+pub(crate) fn refusal(first: &[u8]) -> Vec<u8> {
+    let mut reader = RequestReader::default();
+    reader.push(first);
+    let cseq = match reader.next() {
+        Ok(Some(Incoming::Request(request))) => Some(request.cseq),
+        _ => None,
+    };
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now());
+    Reply::new(Status::ServiceUnavailable).to_bytes(cseq, &date)
+}
+
 /// Sends what is queued, within a time limit, and closes the connection.
 async fn send_rest_and_close(
+    connection: &Connection,
     socket: &TcpStream,
-    outbox: &Outbox,
-    kind: &'static str,
+    reason: CloseReason,
 ) -> CloseReason {
-    if outbox.waits_since().is_some() {
-        let _ = tokio::time::timeout(NO_PROGRESS_LIMIT, outbox.flush()).await;
+    if connection.outbox.waits_since().is_some() {
+        let limit = connection.service.limits.get().stall_time;
+        let _ = tokio::time::timeout(limit, connection.outbox.flush()).await;
     }
     linger(socket).await;
-    CloseReason::Refused(kind)
+    reason
 }

@@ -4,6 +4,7 @@
 use super::gst_media::Sockets;
 use crate::connection::outbox::{OnDrained, Outbox, SendOutcome};
 use crate::limit_log::LimitLog;
+use crate::send::counts::SendCounts;
 use crate::send::datagrams::{Datagrams, Offload};
 use gstmjpegfile::rtp::{FIXED_LEN, JpegPayloads};
 use nix::errno::Errno;
@@ -22,10 +23,12 @@ pub(super) struct UdpDelivery {
     rtcp: SockaddrStorage,
     offload: Offload,
     limit_log: Arc<LimitLog>,
+    counts: Arc<SendCounts>,
 }
 
 impl UdpDelivery {
-    fn count_failure(&self, sent: Result<(), Errno>) {
+    /// Counts a failure. Returns whether there was none.
+    fn count_failure(&self, sent: Result<(), Errno>) -> bool {
         if let Err(error) = sent {
             let kind = match error {
                 Errno::EAGAIN | Errno::ENOBUFS => "packets dropped: the UDP send buffer is full",
@@ -33,6 +36,7 @@ impl UdpDelivery {
             };
             self.limit_log.count_error(kind, Some(self.peer), &error);
         }
+        sent.is_ok()
     }
 }
 
@@ -42,6 +46,7 @@ pub(super) struct InterleavedDelivery {
     peer: SocketAddr,
     rtp: u8,
     rtcp: u8,
+    counts: Arc<SendCounts>,
     /// A frame has been sent since the last call of [`Delivery::was_used`].
     used: AtomicBool,
 }
@@ -64,13 +69,30 @@ impl Delivery {
     ) -> Self {
         let rtcp = SocketAddr::new(peer.ip(), rtcp).into();
         let (rtp, offload) = (peer.into(), Offload::new(offload));
-        Self::Udp(Box::new(UdpDelivery { sockets, peer, rtp, rtcp, offload, limit_log }))
+        let counts = Arc::default();
+        Self::Udp(Box::new(UdpDelivery { sockets, peer, rtp, rtcp, offload, limit_log, counts }))
     }
 
     /// A delivery in the connection of `peer`, on the channels for RTP and RTCP.
     pub fn interleaved(outbox: Arc<Outbox>, peer: SocketAddr, (rtp, rtcp): (u8, u8)) -> Self {
-        let used = AtomicBool::new(false);
-        Self::Interleaved(InterleavedDelivery { outbox, peer, rtp, rtcp, used })
+        let (used, counts) = (AtomicBool::new(false), Arc::default());
+        Self::Interleaved(InterleavedDelivery { outbox, peer, rtp, rtcp, counts, used })
+    }
+
+    /// What was sent to the viewer.
+    pub fn counts(&self) -> &Arc<SendCounts> {
+        match self {
+            Self::Udp(udp) => &udp.counts,
+            Self::Interleaved(connection) => &connection.counts,
+        }
+    }
+
+    /// The channel of the connection on which the viewer sends RTCP; `None` for UDP.
+    pub fn rtcp_channel(&self) -> Option<u8> {
+        match self {
+            Self::Udp(_) => None,
+            Self::Interleaved(connection) => Some(connection.rtcp),
+        }
     }
 
     /// The address of the viewer, for the log.
@@ -93,7 +115,9 @@ impl Delivery {
         match self {
             Self::Udp(udp) => {
                 let sent = datagrams.send(udp.sockets.rtp.as_fd(), &udp.rtp, &udp.offload);
-                udp.count_failure(sent);
+                if udp.count_failure(sent) {
+                    udp.counts.add_frame(headers.len());
+                }
                 SendOutcome::Accepted
             }
             Self::Interleaved(connection) => {
@@ -112,6 +136,7 @@ impl Delivery {
                 let sent = connection.outbox.try_send(&parts, resume);
                 if sent == SendOutcome::Accepted {
                     connection.used.store(true, Ordering::Relaxed);
+                    connection.counts.add_frame(headers.len());
                 }
                 sent
             }

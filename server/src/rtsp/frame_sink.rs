@@ -219,7 +219,7 @@ mod tests {
             // A viewer that never reads.
             let _viewer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (socket, peer) = listener.accept().await.unwrap();
-            let outbox = Outbox::new(Arc::new(socket));
+            let outbox = Outbox::new(Arc::new(socket), 1024 * 1024);
             let limit_log = Arc::new(LimitLog::default());
             let mut sink = RtspSink::new(1, "cname".into(), true, None, limit_log.clone());
             let delivery = Delivery::interleaved(outbox.clone(), peer, (0, 1));

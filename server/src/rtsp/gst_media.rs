@@ -3,6 +3,7 @@
 //! receives RTCP from viewers, which keeps their sessions alive. Its pipeline stops at its first frame,
 //! which is sent to no viewer: the frames of movies are sent by `frame_sink.rs`.
 
+use super::loss_reports::LossReports;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
 use gst_rtsp::RTSPLowerTrans;
@@ -82,6 +83,11 @@ impl MovieFactory {
         factory
     }
 
+    /// The losses that viewers over UDP report.
+    pub(super) fn loss_reports(&self) -> &LossReports {
+        &self.imp().loss_reports
+    }
+
     /// Releases the media. The next request gets a new one.
     pub(super) fn replace(&self) {
         let media = {
@@ -148,6 +154,7 @@ mod imp {
     #[derive(Default)]
     pub struct MovieFactory {
         current: Mutex<CurrentMedia>,
+        pub loss_reports: LossReports,
     }
 
     #[glib::object_subclass]
@@ -231,6 +238,17 @@ mod imp {
                     }
                 });
             });
+            if let Some(factory) = self.factory.upgrade() {
+                let reports = factory.loss_reports().clone();
+                rtpbin.connect("on-ssrc-active", false, move |values| {
+                    let _ = guarded("media", || {
+                        let rtpbin: gst::Element = values.first()?.get().ok()?;
+                        let [session, ssrc] = [1, 2].map(|at| values.get(at)?.get().ok());
+                        reports.read(&rtpbin, session?, ssrc?)
+                    });
+                    None
+                });
+            }
             self.parent_setup_rtpbin(rtpbin)
         }
 

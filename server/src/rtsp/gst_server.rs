@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::gst_media::MovieFactory;
+use super::loss_reports::LossReports;
 use anyhow::{Context, Result, bail};
 use glib::translate::{IntoGlib, ToGlibPtr, from_glib};
 use gst_rtsp::{RTSPHeaderField, RTSPMethod};
@@ -118,6 +119,11 @@ impl GstServer {
         }));
         // The session may have timed out meanwhile.
         let _ = self.pool.remove(&session);
+    }
+
+    /// The losses that viewers over UDP report.
+    pub fn loss_reports(&self) -> &LossReports {
+        self.factory.loss_reports()
     }
 
     /// Replaces the media after it has failed.

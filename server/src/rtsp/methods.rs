@@ -9,8 +9,10 @@ use super::play_request::{PlayRequest, PlayRequestError};
 use super::reply::{Reply, Status};
 use super::request::{Incoming, Method, Request};
 use super::sdp::{CONTROL, Description};
-use super::sessions::{PlayError, PreparedPlay, Session};
+use super::session::{Session, duration};
+use super::sessions::{PlayError, PreparedPlay, SessionLimit};
 use super::transport::Transport;
+use crate::config::{MountKind, UdpOffload};
 use crate::connection::limits::Origin;
 use crate::connection::outbox::Outbox;
 use crate::mount::Mount;
@@ -36,6 +38,8 @@ pub(super) struct Connection {
     /// The address of this machine that the peer is connected to.
     pub local: IpAddr,
     pub origin: Origin,
+    /// RTSP is received through HTTP.
+    pub tunnelled: bool,
     pub outbox: Arc<Outbox>,
     pub state: Mutex<ConnectionState>,
 }
@@ -87,10 +91,11 @@ impl Connection {
                 None => return Some(request),
             },
             // A packet, such as a receiver report, keeps the sessions of the connection alive.
-            Incoming::Packet(_) => {
+            Incoming::Packet(channel, bytes) => {
                 for id in &self.state().sessions {
                     if let Some(session) = self.service.sessions.get(id) {
                         session.gst_handle.touch();
+                        session.read_report(channel, &bytes);
                     }
                 }
             }
@@ -162,8 +167,8 @@ impl Connection {
         self.outbox.send(&reply.to_bytes(cseq, &date));
     }
 
-    fn mount(&self, request: &Request) -> Result<&Arc<Mount>, Status> {
-        self.service.catalog.find_url(&request.uri).ok_or(Status::NotFound)
+    fn mount(&self, request: &Request) -> Result<Arc<Mount>, Status> {
+        self.service.catalog.get().find_url(&request.uri).cloned().ok_or(Status::NotFound)
     }
 
     /// The session of a request. It must be of the movie in the URL.
@@ -171,7 +176,8 @@ impl Connection {
         let id = request.session().ok_or(Status::SessionNotFound)?;
         let session = self.service.sessions.get(id).ok_or(Status::SessionNotFound)?;
         let mount = self.mount(request)?;
-        let same = Arc::ptr_eq(mount, &session.mount);
+        // After a reload, the mount may be another one with other settings.
+        let same = mount.point == session.mount.point;
         same.then_some(session).ok_or(Status::AggregateOperationNotAllowed)
     }
 
@@ -179,14 +185,14 @@ impl Connection {
         let reply = self.mount(request).and_then(|mount| {
             let movie = mount.open_playable().map_err(|reason| status_of(&reason))?;
             movie.wait_total(INDEX_LIMIT);
-            let base = base_url(&request.uri, mount).ok_or(Status::BadRequest)?;
+            let base = base_url(&request.uri, &mount).ok_or(Status::BadRequest)?;
             let description = Description {
                 name: mount.point.trim_start_matches('/'),
                 id: crate::random(),
                 server: self.local,
-                framerate: self.service.framerate,
-                duration: self.service.sessions.duration(&movie),
-                live: self.service.live,
+                framerate: mount.settings.framerate,
+                duration: duration(&mount, &movie),
+                live: mount.settings.kind == MountKind::Live,
                 size: mount.size_of(&movie),
             };
             let reply = Reply::new(Status::Ok)
@@ -202,11 +208,11 @@ impl Connection {
     }
 
     fn try_set_up(&self, request: &Request) -> Result<Reply, Status> {
-        let mount = self.mount(request)?.clone();
+        let mount = self.mount(request)?;
         if let Some(session) = request.session() {
             let session = self.service.sessions.get(session).ok_or(Status::SessionNotFound)?;
             // A session has one movie, and its transport cannot be changed (section 10.4).
-            let is_same = Arc::ptr_eq(&mount, &session.mount);
+            let is_same = mount.point == session.mount.point;
             return Err(if is_same {
                 Status::MethodNotValidInThisState
             } else {
@@ -216,17 +222,17 @@ impl Connection {
         mount.open_playable().map_err(|reason| status_of(&reason))?;
         let transport = request.header("Transport").and_then(Transport::choose);
         let transport = transport.ok_or(Status::UnsupportedTransport)?;
-        if self.service.sessions.count(self.origin) >= self.service.max_sessions_per_origin {
-            let kind = "SETUP refused: the address has --max-connections-per-address sessions";
-            self.service.limit_log.count(kind, self.peer);
-            return Err(Status::ServiceUnavailable);
-        }
+        let limits = self.service.limits.get();
+        let sessions = &self.service.sessions;
+        sessions.has_room(self.origin, &limits).map_err(|limit| self.refuse_session(limit))?;
         let (id, transport_header) = self.agree_on_transport(&transport.offer())?;
         let session = self.new_session(&id, mount, transport);
         let Some(session) = session else {
             self.service.gst_server.end(&id);
             return Err(Status::UnsupportedTransport);
         };
+        let idle = u32::try_from(limits.idle_time.as_secs()).unwrap_or(u32::MAX);
+        session.gst_handle.set_timeout(idle);
         let reply =
             with_session(Reply::new(Status::Ok), &session).with("Transport", transport_header);
         let mut state = self.state();
@@ -235,9 +241,20 @@ impl Connection {
             self.service.gst_server.end(&id);
             return Err(Status::ServiceUnavailable);
         }
-        self.service.sessions.add(session);
+        // Another SETUP may have been answered meanwhile.
+        if let Err(limit) = sessions.add(session, &limits) {
+            drop(state);
+            self.service.gst_server.end(&id);
+            return Err(self.refuse_session(limit));
+        }
         state.sessions.push(id);
         Ok(reply)
+    }
+
+    /// Logs that a session is refused because of a limit. Returns the status.
+    fn refuse_session(&self, limit: SessionLimit) -> Status {
+        self.service.limit_log.count(limit.kind(), self.peer);
+        Status::ServiceUnavailable
     }
 
     /// Makes gst-rtsp-server create a session with a transport. Returns the identifier of the session
@@ -287,14 +304,22 @@ impl Connection {
                 let ip = self.peer.ip();
                 let sockets = MovieMedia::of(&session_media)?.sockets(ip)?;
                 let limit_log = self.service.limit_log.clone();
+                let offload = mount.settings.udp_offload == UdpOffload::Auto;
                 let peer = SocketAddr::new(ip, rtp);
-                Delivery::udp(sockets, peer, rtcp, self.service.offload, limit_log)
+                Delivery::udp(sockets, peer, rtcp, offload, limit_log)
             }
             Transport::Interleaved { rtp, rtcp } => {
                 Delivery::interleaved(self.outbox.clone(), self.peer, (rtp, rtcp))
             }
         };
-        Some(Session::new((id.to_owned(), gst_session), mount, self.origin, ssrc, delivery))
+        let ids = (id.to_owned(), gst_session);
+        let mut session = Session::new(ids, mount, self.origin, ssrc, delivery);
+        (session.peer, session.tunnelled) = (self.peer, self.tunnelled);
+        if let Transport::Udp { rtcp, .. } = transport {
+            let reporter = SocketAddr::new(self.peer.ip(), rtcp);
+            self.service.gst_server.loss_reports().add(reporter, &session.counts);
+        }
+        Some(session)
     }
 
     fn play(&self, request: &Request) -> Response {
@@ -308,7 +333,7 @@ impl Connection {
             request.header("Range"),
             request.header("Scale"),
             request.header("Speed"),
-            self.service.sessions.duration_of(&session),
+            session.duration(),
         );
         let play_request = play_request.map_err(|error| match error {
             PlayRequestError::BadRequest => Status::BadRequest,
@@ -324,6 +349,10 @@ impl Connection {
         let play = play.map_err(|error| match error {
             PlayError::NoMovie => Status::NotFound,
             PlayError::NoPacer => Status::InternalServerError,
+            PlayError::TooManyViewers(limit) => {
+                self.service.limit_log.count(limit.kind(), self.peer);
+                Status::NotEnoughBandwidth
+            }
         })?;
         let gst_reply = self.ask_gst_server(&GstRequest::Play { session: &session.id })?;
         if gst_reply.code != 200 {
@@ -343,7 +372,7 @@ impl Connection {
 
     fn pause(&self, request: &Request) -> Response {
         let reply = self.session(request).and_then(|session| {
-            self.service.sessions.pause(&session);
+            session.pause();
             let gst_reply = self.ask_gst_server(&GstRequest::Pause { session: &session.id })?;
             Ok(with_session(Reply::new(Status::from_code(gst_reply.code)), &session))
         });
@@ -352,7 +381,7 @@ impl Connection {
 
     fn tear_down(&self, request: &Request) -> Response {
         let reply = self.session(request).map(|session| {
-            self.service.sessions.end(&session.id);
+            self.service.sessions.end(&session.id, "TEARDOWN");
             self.state().sessions.retain(|id| *id != session.id);
             with_session(Reply::new(Status::Ok), &session)
         });
@@ -376,14 +405,14 @@ impl Connection {
     }
 
     /// Ends the sessions of the connection. May wait for locks of gst-rtsp-server.
-    pub fn end(&self) {
+    pub fn end(&self, reason: &str) {
         self.outbox.close();
         let state = std::mem::replace(
             &mut *self.state(),
             ConnectionState { ended: true, ..ConnectionState::default() },
         );
         for id in &state.sessions {
-            self.service.sessions.end(id);
+            self.service.sessions.end(id, reason);
         }
         // After the sessions of gst-rtsp-server, which refer to its client.
         drop(state.client);
@@ -426,11 +455,12 @@ fn base_url(uri: &[u8], mount: &Mount) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::MountSettings;
     use std::path::PathBuf;
 
     #[test]
     fn the_base_url_has_the_host_of_the_request_and_the_path_of_the_movie() {
-        let mount = Mount::new("/a b%.mjpeg".to_owned(), PathBuf::new());
+        let mount = Mount::new("/a b%.mjpeg".to_owned(), PathBuf::new(), MountSettings::default());
         let rows: [(&[u8], &str); 5] = [
             (b"rtsp://h:8554/A%20b%25/stream=0", "rtsp://h:8554/a%20b%25.mjpeg/"),
             (b"RTSP://[::1]:8554/x", "rtsp://[::1]:8554/a%20b%25.mjpeg/"),

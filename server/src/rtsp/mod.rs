@@ -13,22 +13,24 @@ mod delivery;
 mod frame_sink;
 mod gst_media;
 mod gst_server;
+mod loss_reports;
 mod methods;
 mod payload_cache;
 mod play_request;
 mod reply;
 mod request;
 mod sdp;
+mod session;
 mod sessions;
 mod transport;
 
-use crate::catalog::Catalog;
-use crate::config::{Config, UdpOffload};
+use crate::catalog::SharedCatalog;
+use crate::config::{Config, SharedLimits};
+use crate::ending::Ending;
 use crate::limit_log::LimitLog;
 use crate::send::SendContext;
 use anyhow::{Result, bail};
 use gst_server::GstServer;
-use gstmjpegfile::movie::FrameRate;
 use sessions::Sessions;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -57,16 +59,12 @@ pub fn require_elements() -> Result<()> {
 
 /// What all connections of standard RTSP share.
 pub struct Service {
-    catalog: Arc<Catalog>,
+    catalog: SharedCatalog,
     gst_server: Arc<GstServer>,
     sessions: Arc<Sessions>,
     limit_log: Arc<LimitLog>,
-    framerate: FrameRate,
-    live: bool,
-    /// Whether the kernel may split frames into datagrams.
-    offload: bool,
-    /// The number of sessions that an address may have at a time.
-    max_sessions_per_origin: usize,
+    limits: SharedLimits,
+    ending: Ending,
     /// Limits the number of requests that are answered at a time.
     handler_permits: Arc<Semaphore>,
 }
@@ -78,20 +76,23 @@ impl Service {
     /// If gst-rtsp-server does not work.
     pub(crate) fn new(
         config: &Config,
-        catalog: Arc<Catalog>,
+        catalog: SharedCatalog,
         context: SendContext,
+        ending: Ending,
     ) -> Result<Arc<Self>> {
         let gst_server = Arc::new(GstServer::start()?);
-        let limit_log = context.limit_log.clone();
+        let (limits, limit_log) = (context.limits.clone(), context.limit_log.clone());
         Ok(Arc::new(Self {
             catalog,
-            sessions: Sessions::new(&gst_server, context, config.prepare_cache),
+            sessions: Sessions::new(
+                &gst_server,
+                context,
+                u64::from(config.server.prepare_cache) * 1_000_000,
+            ),
             gst_server,
             limit_log,
-            framerate: config.framerate,
-            live: config.live,
-            offload: config.udp_offload == UdpOffload::Auto,
-            max_sessions_per_origin: config.max_connections_per_address,
+            limits,
+            ending,
             handler_permits: Arc::new(Semaphore::new(HANDLERS)),
         }))
     }
@@ -99,6 +100,11 @@ impl Service {
     /// Ends the sessions that have timed out. Must be called every second.
     pub(crate) fn clean_up(&self) {
         self.sessions.end_expired();
+    }
+
+    /// Ends the sessions of movies that are not served any more, and reports the end to their viewers.
+    pub(crate) fn end_removed(&self) {
+        self.sessions.end_removed();
     }
 
     /// Ends all sessions, and reports the end to the viewers by RTCP.

@@ -5,11 +5,9 @@
 
 use super::reply::Status;
 
-/// The longest head of a request in bytes: its first line and headers.
-pub const MAX_HEAD: usize = 64 * 1024;
-
-/// The longest body of a request in bytes. No method that is served needs one.
-pub const MAX_BODY: usize = 64 * 1024;
+/// The longest head of a request in bytes, its first line and headers, and the longest body, by default.
+/// No method that is served needs a body.
+pub const DEFAULT_LIMIT: usize = 64 * 1024;
 
 /// An empty buffer with a larger capacity in bytes than this is freed.
 const MAX_EMPTY_CAPACITY: usize = 4 * 1024;
@@ -117,8 +115,8 @@ pub enum Incoming {
     Request(Request),
     /// A request with an error: the status to answer, and the sequence number if it could be read.
     Faulty(Status, Option<u32>),
-    /// An interleaved packet (RFC 2326 section 10.12) on this channel.
-    Packet(u8),
+    /// An interleaved packet (RFC 2326 section 10.12): the channel, and the bytes after its header.
+    Packet(u8, Vec<u8>),
     /// A reply. It is ignored, since the server sends no requests.
     Reply,
 }
@@ -136,8 +134,10 @@ struct Head {
 }
 
 /// Splits the bytes of a connection into requests and packets.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RequestReader {
+    /// The longest head and the longest body in bytes.
+    limit: usize,
     /// Bytes that have been received and belong to no complete request.
     buffer: Vec<u8>,
     /// The number of bytes in `buffer` that do not contain the end of the head.
@@ -145,7 +145,18 @@ pub struct RequestReader {
     head: Option<Head>,
 }
 
+impl Default for RequestReader {
+    fn default() -> Self {
+        Self::new(DEFAULT_LIMIT)
+    }
+}
+
 impl RequestReader {
+    /// A reader of requests whose heads and bodies have at most `limit` bytes each.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, buffer: Vec::new(), searched: 0, head: None }
+    }
+
     /// Appends bytes that have been received.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
@@ -178,14 +189,14 @@ impl RequestReader {
                 return Ok(self.take_packet());
             }
             let Some(end) = self.find_end_of_head() else {
-                let fits = self.buffer.len() <= MAX_HEAD;
+                let fits = self.buffer.len() <= self.limit;
                 return if fits { Ok(None) } else { Err(Unreadable(Status::BadRequest)) };
             };
-            if end > MAX_HEAD {
+            if end > self.limit {
                 return Err(Unreadable(Status::BadRequest));
             }
             self.searched = 0;
-            self.head = Some(read_head(self.buffer.get(..end).unwrap_or_default())?);
+            self.head = Some(read_head(self.buffer.get(..end).unwrap_or_default(), self.limit)?);
             self.buffer.drain(..end);
         }
         let complete = self.head.as_ref().is_some_and(|head| head.body <= self.buffer.len());
@@ -197,13 +208,13 @@ impl RequestReader {
         }))
     }
 
-    /// Takes an interleaved packet, if it is complete. Its content is ignored.
+    /// Takes an interleaved packet, if it is complete.
     fn take_packet(&mut self) -> Option<Incoming> {
         let [b'$', channel, high, low, ..] = *self.buffer.as_slice() else { return None };
         let length = 4 + usize::from(u16::from_be_bytes([high, low]));
         (self.buffer.len() >= length).then(|| {
-            self.buffer.drain(..length);
-            Incoming::Packet(channel)
+            let packet = self.buffer.drain(..length).skip(4).collect();
+            Incoming::Packet(channel, packet)
         })
     }
 
@@ -225,8 +236,8 @@ impl RequestReader {
     }
 }
 
-/// Reads the first line and the headers.
-fn read_head(head: &[u8]) -> Result<Head, Unreadable> {
+/// Reads the first line and the headers. A body has at most `max_body` bytes.
+fn read_head(head: &[u8], max_body: usize) -> Result<Head, Unreadable> {
     let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
     let first = lines.next().unwrap_or_default();
     let mut headers = Vec::new();
@@ -244,7 +255,7 @@ fn read_head(head: &[u8]) -> Result<Head, Unreadable> {
         body = value.parse().map_err(|_| Unreadable(Status::BadRequest))?;
     }
     let cseq = header(&headers, "CSeq").and_then(|value| value.parse().ok());
-    if body > MAX_BODY {
+    if body > max_body {
         return Err(Unreadable(Status::RequestEntityTooLarge));
     }
     if first.starts_with(b"RTSP/") {
@@ -348,9 +359,9 @@ mod tests {
                         &[("cseq", "1"), ("Content-Length", "3")],
                         "abc",
                     )),
-                    Ok(Incoming::Packet(1)),
+                    Ok(Incoming::Packet(1, b"xy".to_vec())),
                     Ok(options()),
-                    Ok(Incoming::Packet(0)),
+                    Ok(Incoming::Packet(0, Vec::new())),
                 ],
             ),
             (
@@ -425,7 +436,7 @@ mod tests {
             while reader.next() == Ok(None) {
                 reader.push(line.as_bytes());
                 pushed += line.len();
-                assert!(pushed <= MAX_HEAD, "no end after {pushed} bytes of {line:?}");
+                assert!(pushed <= DEFAULT_LIMIT, "no end after {pushed} bytes of {line:?}");
             }
             assert_eq!(reader.next(), Err(Unreadable(Status::BadRequest)));
         }

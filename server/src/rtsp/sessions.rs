@@ -1,76 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The sessions of standard RTSP, and the stream that each of them plays.
+//! All sessions of standard RTSP, and the plays that they start.
 
-use super::delivery::Delivery;
 use super::frame_sink::RtspSink;
 use super::gst_server::GstServer;
 use super::payload_cache::PayloadCache;
 use super::play_request::PlayRequest;
 use super::sdp::seconds;
+use super::session::{Session, Stream, duration};
+use crate::config::Limits;
 use crate::connection::limits::Origin;
-use crate::mount::Mount;
+use crate::send::SendContext;
 use crate::send::pacer::Pacer;
-use crate::send::stream::{Resources, Stream as StreamOf};
+use crate::send::stream::Resources;
 use crate::send::timeline::Plan;
-use crate::send::{PlaybackMode, SendContext};
-use gst_rtsp_server::RTSPSession;
+use crate::viewers::ViewerLimit;
 use gst_rtsp_server::prelude::*;
 use gstmjpegfile::movie_file::MovieFile;
 use gstmjpegfile::rtp::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
-
-type Stream = StreamOf<RtspSink>;
-
-/// The session of a viewer. It plays one movie.
-pub(super) struct Session {
-    /// The identifier, chosen by gst-rtsp-server.
-    pub id: String,
-    /// The mount of the movie.
-    pub mount: Arc<Mount>,
-    /// The session of gst-rtsp-server, which has the time limit.
-    pub gst_handle: RTSPSession,
-    /// The origin of its connection, which has a limited number of sessions.
-    pub origin: Origin,
-    /// The synchronization source in the reply to SETUP.
-    pub ssrc: u32,
-    /// Sends packets to the viewer.
-    pub delivery: Arc<Delivery>,
-    /// The stream that is played; `None` before the first PLAY.
-    stream: Mutex<Option<Arc<Stream>>>,
-}
-
-impl Session {
-    /// A session before its first PLAY.
-    pub fn new(
-        (id, gst_handle): (String, RTSPSession),
-        mount: Arc<Mount>,
-        origin: Origin,
-        ssrc: u32,
-        delivery: Delivery,
-    ) -> Self {
-        let (delivery, stream) = (Arc::new(delivery), Mutex::default());
-        Self { id, mount, gst_handle, origin, ssrc, delivery, stream }
-    }
-
-    fn stream(&self) -> MutexGuard<'_, Option<Arc<Stream>>> {
-        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether frames are being sent to the viewer.
-    pub fn is_playing(&self) -> bool {
-        self.stream().as_ref().is_some_and(|stream| stream.is_playing())
-    }
-
-    /// Removes the viewer from its stream. No packet is sent to it once this returns.
-    fn leave_stream(&self) {
-        let stream = self.stream().take();
-        if let Some(stream) = stream {
-            stream.with_sink(|sink| sink.remove_viewer(&self.id));
-        }
-    }
-}
 
 /// A play that starts once the PLAY request has been answered.
 pub(super) struct PreparedPlay {
@@ -102,8 +51,8 @@ impl PlayReply {
     }
 }
 
-/// Identifies a live movie: its mount point, and the number of its file.
-type LiveKey = (String, u64);
+/// Identifies a live movie: the number of its mount, and that of its file.
+type LiveKey = (u64, u64);
 
 /// The number of viewers of a live stream after which another stream is started for further ones. A
 /// frame is sent to this many viewers within about a millisecond.
@@ -128,6 +77,45 @@ pub(super) enum PlayError {
     NoMovie,
     /// There is no pacer.
     NoPacer,
+    /// There are as many viewers as there may be.
+    TooManyViewers(ViewerLimit),
+}
+
+/// The limit for which a session is not set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SessionLimit {
+    /// The number of sessions in total.
+    Server,
+    /// The number of sessions from its address.
+    Address,
+}
+
+impl SessionLimit {
+    /// The event for the limit log.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Server => "SETUP refused: the server has max-sessions sessions",
+            Self::Address => {
+                "SETUP refused: the address has --max-connections-per-address sessions"
+            }
+        }
+    }
+}
+
+/// Checks whether an origin may have one more session besides `all`.
+fn check_limits(
+    all: &HashMap<String, Arc<Session>>,
+    origin: Origin,
+    limits: &Limits,
+) -> Result<(), SessionLimit> {
+    if all.len() >= limits.max_sessions {
+        return Err(SessionLimit::Server);
+    }
+    let of_origin = all.values().filter(|session| session.origin == origin).count();
+    if of_origin >= limits.max_connections_per_address {
+        return Err(SessionLimit::Address);
+    }
+    Ok(())
 }
 
 impl Sessions {
@@ -152,7 +140,7 @@ impl Sessions {
         let weak = Arc::downgrade(&sessions);
         sessions.gst_server.on_session_ended(move |id| {
             if let Some(sessions) = weak.upgrade() {
-                sessions.remove(id);
+                sessions.remove(id, "no sign of life within idle-time");
             }
         });
         sessions
@@ -168,26 +156,36 @@ impl Sessions {
     }
 
     /// Adds a new session.
-    pub fn add(&self, session: Session) {
-        self.all().insert(session.id.clone(), Arc::new(session));
+    ///
+    /// # Errors
+    /// If there are as many as there may be.
+    pub fn add(&self, session: Session, limits: &Limits) -> Result<(), SessionLimit> {
+        let mut all = self.all();
+        check_limits(&all, session.origin, limits)?;
+        all.insert(session.id.clone(), Arc::new(session));
+        Ok(())
     }
 
-    /// The number of sessions of an origin.
-    pub fn count(&self, origin: Origin) -> usize {
-        self.all().values().filter(|session| session.origin == origin).count()
+    /// Checks whether an origin may have one more session.
+    ///
+    /// # Errors
+    /// If there are as many as there may be.
+    pub fn has_room(&self, origin: Origin, limits: &Limits) -> Result<(), SessionLimit> {
+        check_limits(&self.all(), origin, limits)
     }
 
-    fn remove(&self, id: &str) {
+    fn remove(&self, id: &str, reason: &str) {
         let session = self.all().remove(id);
         if let Some(session) = session {
             session.leave_stream();
+            session.log_end(reason);
         }
     }
 
     /// Ends a session. No packet is sent to its viewer once this returns. May wait for locks of
     /// gst-rtsp-server.
-    pub fn end(&self, id: &str) {
-        self.remove(id);
+    pub fn end(&self, id: &str, reason: &str) {
+        self.remove(id, reason);
         self.gst_server.end(id);
     }
 
@@ -210,41 +208,33 @@ impl Sessions {
     /// Ends all sessions, and reports the end to their viewers.
     pub fn end_all(&self) {
         let all = std::mem::take(&mut *self.all());
-        for session in all.into_values() {
+        for session in all.values() {
             let stream = session.stream().take();
             if let Some(stream) = stream {
                 stream.end();
             }
         }
-    }
-
-    /// Pauses a session.
-    pub fn pause(&self, session: &Session) {
-        // The lock is released before this waits until a frame is sent: tasks of connections take it.
-        let stream = session.stream().clone();
-        if let Some(stream) = stream {
-            match self.context.mode.live_since {
-                Some(_) => drop(stream.with_sink(|sink| sink.remove_viewer(&session.id))),
-                None => stream.stop(),
-            }
+        for session in all.values() {
+            session.log_end("the server exits");
         }
     }
 
-    /// The duration of a movie in nanoseconds; `None` if it is not known or the movie loops.
-    pub fn duration(&self, movie: &MovieFile) -> Option<u64> {
-        let PlaybackMode { framerate, looping, .. } = self.context.mode;
-        movie.total_frames().filter(|_| !looping).map(|frames| framerate.start_of(frames).get())
-    }
-
-    /// The duration of the movie of a session, as [`Self::duration`] returns it.
-    pub fn duration_of(&self, session: &Session) -> Option<u64> {
-        let playing = session.stream().as_ref().map(|stream| stream.movie());
-        let movie = playing.or_else(|| session.mount.open().ok())?;
-        self.duration(&movie)
+    /// Ends the sessions of movies that are not served any more, and reports the end to their viewers.
+    /// May wait for locks of gst-rtsp-server.
+    pub fn end_removed(&self) {
+        let all: Vec<_> = self.all().values().cloned().collect();
+        for session in all.into_iter().filter(|session| session.mount.is_removed()) {
+            // The viewers of a live movie share its stream, and all of them end.
+            let stream = session.stream().clone();
+            if let Some(stream) = stream {
+                stream.end();
+            }
+            self.end(&session.id, "the movie is not served any more");
+        }
     }
 
     fn new_stream(&self, session: &Session, movie: Arc<MovieFile>, pacer: Pacer) -> Arc<Stream> {
-        let SendContext { mode, limit_log, .. } = &self.context;
+        let (mode, limit_log) = (session.mount.mode(), &self.context.limit_log);
         let live = mode.live_since.is_some();
         // The size that DESCRIBE states, wherever the play starts.
         let size = session.mount.size_of(&movie);
@@ -261,14 +251,22 @@ impl Sessions {
         session: &Arc<Session>,
         request: &PlayRequest,
     ) -> Result<PreparedPlay, PlayError> {
-        let mode = &self.context.mode;
+        let mode = session.mount.mode();
+        {
+            let mut viewer = session.viewer();
+            if viewer.is_none() {
+                let SendContext { viewers, limits, .. } = &self.context;
+                let slot = viewers.admit(&session.mount, session.origin, &limits.get());
+                *viewer = Some(slot.map_err(PlayError::TooManyViewers)?);
+            }
+        }
         let present = session.stream().clone();
         if let Some(since) = mode.live_since {
             let stream = match present {
                 Some(stream) => stream,
                 None => self.live_stream(session)?,
             };
-            return Ok(self.prepare_live(session, stream, since, request));
+            return Ok(prepare_live(session, stream, since, request));
         }
         let stream = match present {
             Some(stream) => stream,
@@ -286,7 +284,7 @@ impl Sessions {
             stream.stop();
         }
         let position = stream.position();
-        let duration = self.duration(&stream.movie());
+        let duration = duration(&session.mount, &stream.movie());
         let start = request.start.unwrap_or(position.nanoseconds);
         let (scale, speed) = (request.scale.unwrap_or(1.0), request.speed.unwrap_or(1.0));
         let mut plan = Plan::new(mode.framerate, start, request.end, scale, speed);
@@ -322,9 +320,9 @@ impl Sessions {
         let movie = session.mount.open().map_err(|_| PlayError::NoMovie)?;
         let mut live = self.live_streams.lock().unwrap_or_else(PoisonError::into_inner);
         live.retain(|_, streams| streams.iter().any(|stream| stream.strong_count() > 0));
-        let key = (session.mount.point.clone(), movie.number());
+        let key = (session.mount.id, movie.number());
         let streams = live.entry(key).or_default();
-        let SendContext { mode, pacers, .. } = &self.context;
+        let (mode, pacers) = (session.mount.mode(), &self.context.pacers);
         let mut free = None;
         let mut emptiest = None;
         for (index, pacer) in pacers.with_slots(mode.framerate).enumerate() {
@@ -352,29 +350,30 @@ impl Sessions {
             (_, None) => Err(PlayError::NoPacer),
         }
     }
+}
 
-    fn prepare_live(
-        &self,
-        session: &Arc<Session>,
-        stream: Arc<Stream>,
-        since: Instant,
-        request: &PlayRequest,
-    ) -> PreparedPlay {
-        *session.stream() = Some(stream.clone());
-        let elapsed = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let timestamp = stream.position().rtptime;
-        // A live movie is always played at its own rate.
-        let own_rate = |rate: Option<f64>| rate.map(|_| "1.000".to_owned());
-        let reply = PlayReply {
-            range: "npt=now-".to_owned(),
-            scale: own_rate(request.scale),
-            speed: own_rate(request.speed),
-            sequence_number: None,
-            timestamp,
-        };
-        let plan = Some(Plan::new(self.context.mode.framerate, elapsed, None, 1.0, 1.0));
-        PreparedPlay { session: session.clone(), stream, plan, live: true, reply }
-    }
+/// Prepares the play of a live movie, from its live position.
+fn prepare_live(
+    session: &Arc<Session>,
+    stream: Arc<Stream>,
+    since: Instant,
+    request: &PlayRequest,
+) -> PreparedPlay {
+    *session.stream() = Some(stream.clone());
+    let elapsed = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let timestamp = stream.position().rtptime;
+    // A live movie is always played at its own rate.
+    let own_rate = |rate: Option<f64>| rate.map(|_| "1.000".to_owned());
+    let reply = PlayReply {
+        range: "npt=now-".to_owned(),
+        scale: own_rate(request.scale),
+        speed: own_rate(request.speed),
+        sequence_number: None,
+        timestamp,
+    };
+    let framerate = session.mount.mode().framerate;
+    let plan = Some(Plan::new(framerate, elapsed, None, 1.0, 1.0));
+    PreparedPlay { session: session.clone(), stream, plan, live: true, reply }
 }
 
 impl PreparedPlay {

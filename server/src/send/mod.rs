@@ -15,9 +15,10 @@
 //! - [`datagrams`]: sends the packets of a frame with few system calls.
 //! - [`movie_log`]: logs what is wrong with a movie, once.
 //!
-//! [`clock`] is the clock for all of that.
+//! [`clock`] is the clock for all of that. [`counts`] has what was sent to each viewer.
 
 pub(crate) mod clock;
+pub(crate) mod counts;
 pub(crate) mod cursor;
 pub(crate) mod datagrams;
 pub(crate) mod movie_log;
@@ -27,9 +28,10 @@ pub(crate) mod stream;
 pub(crate) mod timeline;
 pub(crate) mod workers;
 
-use crate::config::Config;
+use crate::config::{MountKind, MountSettings, SharedLimits};
 use crate::connection::outbox::{OnDrained, SendOutcome};
 use crate::limit_log::LimitLog;
+use crate::viewers::Viewers;
 use gstmjpegfile::movie::{FrameLocation, FrameRate};
 use gstmjpegfile::movie_file::MovieFile;
 use gstmjpegfile::rtp::Timestamp;
@@ -39,24 +41,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use workers::Workers;
 
-/// How all movies of a server are played.
+/// How a movie is played.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PlaybackMode {
     /// Frames per second.
     pub framerate: FrameRate,
-    /// Whether movies start again at their end.
+    /// Whether the movie starts again at its end.
     pub looping: bool,
-    /// When the live movies started; `None` if movies are played on demand.
+    /// When the live movie started; `None` if the movie is played on demand.
     pub live_since: Option<Instant>,
 }
 
 impl PlaybackMode {
-    /// The mode that the command line asks for, in a server that starts now.
-    pub fn new(config: &Config) -> Self {
+    /// The mode of a mount. A live movie starts now.
+    pub fn new(settings: &MountSettings) -> Self {
+        let live = settings.kind == MountKind::Live;
         Self {
-            framerate: config.framerate,
-            looping: config.looping,
-            live_since: config.live.then(Instant::now),
+            framerate: settings.framerate,
+            looping: settings.looping || live,
+            live_since: live.then(Instant::now),
         }
     }
 }
@@ -64,9 +67,11 @@ impl PlaybackMode {
 /// What the services of both languages send frames with.
 #[derive(Clone)]
 pub(crate) struct SendContext {
-    pub mode: PlaybackMode,
     pub pacers: Arc<Pacers>,
     pub workers: Workers,
+    pub limits: SharedLimits,
+    /// Counts the viewers of both languages.
+    pub viewers: Viewers,
     /// Counts the frames and packets that are dropped.
     pub limit_log: Arc<LimitLog>,
 }

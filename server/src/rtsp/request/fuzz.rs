@@ -64,7 +64,7 @@ fn read(bytes: &[u8], lengths: &[u8]) -> Vec<Result<Incoming, Unreadable>> {
             }
         }
         // An interleaved packet is up to 64 KiB long, and has a prefix of 4 bytes.
-        let limit = MAX_HEAD.max(MAX_BODY) + 4 + length;
+        let limit = DEFAULT_LIMIT + 4 + length;
         assert!(reader.buffer.len() <= limit, "{} bytes are buffered", reader.buffer.len());
         if reader.buffer.is_empty() {
             assert!(reader.buffer.capacity() <= MAX_EMPTY_CAPACITY, "{}", reader.buffer.capacity());

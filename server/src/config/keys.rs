@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The keys of the configuration file, table by table. Parsing, printing, errors and the test of the
+//! shipped file all use these lists, so that a key is named once.
+
+use super::parse_listen;
+use super::settings::{Limits, MountSettings, ServerSettings};
+use super::value::{
+    DURATION, FRAME_RATE, choices, quoted, read_choice, read_duration, read_frame_rate,
+    read_number, write_choice, write_duration, write_frame_rate,
+};
+use clap::ValueEnum;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+use toml::de::DeValue;
+
+type Read<T> = Box<dyn Fn(&mut T, &DeValue) -> bool>;
+type Write<T> = Box<dyn Fn(&T) -> String>;
+
+/// One key of a table, whose values are stored in a `T`.
+pub(super) struct Key<T> {
+    /// The name of the key.
+    pub name: &'static str,
+    /// What its value may be, for errors.
+    pub allowed: String,
+    /// Stores a value; returns `false` if it is not allowed.
+    pub read: Read<T>,
+    /// The value as it is written in the file.
+    pub write: Write<T>,
+}
+
+/// A key whose value is stored in one field.
+fn key<T: Clone + 'static, V: Clone + 'static>(
+    name: &'static str,
+    allowed: String,
+    field: fn(&mut T) -> &mut V,
+    read: impl Fn(&DeValue) -> Option<V> + 'static,
+    write: impl Fn(&V) -> String + 'static,
+) -> Key<T> {
+    let store = move |settings: &mut T, value: &DeValue| {
+        read(value).map(|value| *field(settings) = value).is_some()
+    };
+    let write = move |settings: &T| write(field(&mut settings.clone()));
+    Key { name, allowed, read: Box::new(store), write: Box::new(write) }
+}
+
+fn choice<T: Clone + 'static, E: ValueEnum + 'static>(
+    name: &'static str,
+    field: fn(&mut T) -> &mut E,
+) -> Key<T> {
+    key(name, choices::<E>(), field, read_choice, write_choice)
+}
+
+fn boolean<T: Clone + 'static>(name: &'static str, field: fn(&mut T) -> &mut bool) -> Key<T> {
+    // `DeValue::as_bool` is not general over the lifetime of the value.
+    let read = |value: &DeValue| match value {
+        DeValue::Boolean(value) => Some(*value),
+        _ => None,
+    };
+    key(name, "true or false".to_owned(), field, read, ToString::to_string)
+}
+
+/// A key whose value is a whole number of a range.
+fn number<T: Clone + 'static, N>(
+    name: &'static str,
+    range: RangeInclusive<u64>,
+    field: fn(&mut T) -> &mut N,
+) -> Key<T>
+where
+    N: TryFrom<u64> + ToString + Clone + 'static,
+{
+    let allowed = format!("a whole number from {} to {}", range.start(), range.end());
+    let read = move |value: &DeValue| N::try_from(read_number(value, &range)?).ok();
+    key(name, allowed, field, read, ToString::to_string)
+}
+
+/// A key whose value is a time of a range.
+fn duration<T: Clone + 'static>(
+    name: &'static str,
+    range: RangeInclusive<Duration>,
+    field: fn(&mut T) -> &mut Duration,
+) -> Key<T> {
+    let (start, end) = (write_duration(*range.start()), write_duration(*range.end()));
+    let allowed = format!("{DURATION}, from {start} to {end}");
+    let read = move |value: &DeValue| read_duration(value).filter(|time| range.contains(time));
+    key(name, allowed, field, read, |time| write_duration(*time))
+}
+
+/// The keys before all tables.
+pub(super) fn server_keys() -> Vec<Key<ServerSettings>> {
+    type S = ServerSettings;
+    let listen = key(
+        "listen",
+        "a port, or an address and a port, such as 8554, \"127.0.0.1:8554\" or \"[::1]:8554\""
+            .to_owned(),
+        |it: &mut S| &mut it.listen,
+        |value| match value {
+            DeValue::String(text) => parse_listen(text),
+            DeValue::Integer(port) => parse_listen(port.as_str()),
+            _ => None,
+        },
+        |listen| quoted(&listen.to_string()),
+    );
+    vec![
+        listen,
+        choice("lab", |it: &mut S| &mut it.lab),
+        choice("http-tunnel", |it: &mut S| &mut it.http_tunnel),
+        number("prepare-cache", 0..=u64::from(u32::MAX), |it: &mut S| &mut it.prepare_cache),
+        boolean("explain", |it: &mut S| &mut it.explain),
+        choice("log", |it: &mut S| &mut it.log),
+        choice("log-format", |it: &mut S| &mut it.log_format),
+        duration("grace", Duration::ZERO..=Duration::from_hours(1), |it: &mut S| &mut it.grace),
+    ]
+}
+
+/// The largest number of connections, viewers or sessions that may be configured.
+const MAX_COUNT: u64 = u32::MAX as u64;
+
+/// The range of time limits.
+const TIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
+
+/// The keys of the table `[limits]`.
+pub(super) fn limit_keys() -> Vec<Key<Limits>> {
+    type L = Limits;
+    vec![
+        number("max-connections", 1..=MAX_COUNT, |it: &mut L| &mut it.max_connections),
+        number("max-connections-per-address", 1..=MAX_COUNT, |it: &mut L| {
+            &mut it.max_connections_per_address
+        }),
+        number("max-sessions", 1..=MAX_COUNT, |it: &mut L| &mut it.max_sessions),
+        number("max-viewers", 1..=MAX_COUNT, |it: &mut L| &mut it.max_viewers),
+        number("max-viewers-per-address", 1..=MAX_COUNT, |it: &mut L| {
+            &mut it.max_viewers_per_address
+        }),
+        number("max-request-bytes", 1024..=1024 * 1024, |it: &mut L| &mut it.max_request_bytes),
+        duration("request-time", TIMES, |it: &mut L| &mut it.request_time),
+        duration("idle-time", TIMES, |it: &mut L| &mut it.idle_time),
+        duration("stall-time", TIMES, |it: &mut L| &mut it.stall_time),
+        number("max-queued-bytes", 65_536..=1 << 30, |it: &mut L| &mut it.max_queued_bytes),
+    ]
+}
+
+/// The keys of the table `[defaults]`, which each `[[mount]]` may have too.
+pub(super) fn mount_keys() -> Vec<Key<MountSettings>> {
+    type M = MountSettings;
+    let framerate = key(
+        "framerate",
+        FRAME_RATE.to_owned(),
+        |it: &mut M| &mut it.framerate,
+        read_frame_rate,
+        |rate| write_frame_rate(*rate),
+    );
+    vec![
+        choice("kind", |it: &mut M| &mut it.kind),
+        framerate,
+        boolean("loop", |it: &mut M| &mut it.looping),
+        boolean("follow-links", |it: &mut M| &mut it.follow_links),
+        number("max-viewers", 1..=MAX_COUNT, |it: &mut M| &mut it.max_viewers),
+        choice("udp-offload", |it: &mut M| &mut it.udp_offload),
+        choice("lab-oversize", |it: &mut M| &mut it.lab_oversize),
+        choice("lab-fragment", |it: &mut M| &mut it.lab_fragment),
+    ]
+}
+
+/// The keys that only a `[[mount]]` has.
+pub(super) const MOUNT_ONLY: [&str; 2] = ["path", "name"];

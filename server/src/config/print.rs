@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Writes a configuration as a file that has the same meaning.
+
+use super::keys::{Key, limit_keys, mount_keys, server_keys};
+use super::value::quoted;
+use super::{Config, MountConfig};
+use mjpeg_program::log::printable;
+use std::fmt::Write;
+
+impl Config {
+    /// The configuration as a file.
+    pub fn to_toml(&self) -> String {
+        let mut out = match &self.file {
+            Some(path) => {
+                format!("# From {} and the command line.\n", printable(&path.to_string_lossy()))
+            }
+            None => "# From the command line; there is no configuration file.\n".to_owned(),
+        };
+        write_keys(&mut out, &server_keys(), &self.server);
+        out += "\n[limits]\n";
+        write_keys(&mut out, &limit_keys(), &self.limits);
+        out += "\n[defaults]\n";
+        write_keys(&mut out, &mount_keys(), &self.defaults);
+        for MountConfig { path, name, settings, .. } in &self.mounts {
+            // Otherwise the path would be relative to the folder of the file.
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            let _ = writeln!(out, "\n[[mount]]\npath = {}", quoted(&path.to_string_lossy()));
+            if let Some(name) = name {
+                let _ = writeln!(out, "name = {}", quoted(name));
+            }
+            write_keys(&mut out, &mount_keys(), settings);
+        }
+        out
+    }
+}
+
+fn write_keys<T>(out: &mut String, keys: &[Key<T>], settings: &T) {
+    for key in keys {
+        // Writing to a String does not fail.
+        let _ = writeln!(out, "{} = {}", key.name, (key.write)(settings));
+    }
+}

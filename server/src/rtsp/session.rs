@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A session of standard RTSP: one viewer of one movie, and the stream that it plays.
+
+use super::delivery::Delivery;
+use super::frame_sink::RtspSink;
+use crate::connection::limits::Origin;
+use crate::mount::Mount;
+use crate::send::PlaybackMode;
+use crate::send::counts::SendCounts;
+use crate::send::stream::Stream as StreamOf;
+use crate::viewers::ViewerSlot;
+use gst_rtsp_server::RTSPSession;
+use gstmjpegfile::movie_file::MovieFile;
+use gstmjpegfile::rtp::reported_loss;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A stream of RTP/JPEG.
+pub(super) type Stream = StreamOf<RtspSink>;
+
+/// The session of a viewer. It plays one movie.
+pub(super) struct Session {
+    /// The identifier, chosen by gst-rtsp-server.
+    pub id: String,
+    /// The mount of the movie.
+    pub mount: Arc<Mount>,
+    /// The session of gst-rtsp-server, which has the time limit.
+    pub gst_handle: RTSPSession,
+    /// The origin of its connection, which has a limited number of sessions.
+    pub origin: Origin,
+    /// The synchronization source in the reply to SETUP.
+    pub ssrc: u32,
+    /// The client.
+    pub peer: SocketAddr,
+    /// RTSP is received through HTTP.
+    pub tunnelled: bool,
+    /// What was sent to the viewer, and what it reported.
+    pub counts: Arc<SendCounts>,
+    /// Sends packets to the viewer.
+    pub delivery: Arc<Delivery>,
+    /// The stream that is played; `None` before the first PLAY.
+    stream: Mutex<Option<Arc<Stream>>>,
+    /// Counts the viewer from the first PLAY on.
+    viewer: Mutex<Option<ViewerSlot>>,
+}
+
+impl Session {
+    /// A session before its first PLAY.
+    pub fn new(
+        (id, gst_handle): (String, RTSPSession),
+        mount: Arc<Mount>,
+        origin: Origin,
+        ssrc: u32,
+        delivery: Delivery,
+    ) -> Self {
+        let (stream, viewer) = (Mutex::default(), Mutex::default());
+        let (peer, counts) = (delivery.peer(), delivery.counts().clone());
+        let delivery = Arc::new(delivery);
+        let tunnelled = false;
+        Self {
+            id,
+            mount,
+            gst_handle,
+            origin,
+            ssrc,
+            peer,
+            tunnelled,
+            counts,
+            delivery,
+            stream,
+            viewer,
+        }
+    }
+
+    /// The stream that is played.
+    pub fn stream(&self) -> MutexGuard<'_, Option<Arc<Stream>>> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether frames are being sent to the viewer.
+    pub fn is_playing(&self) -> bool {
+        self.stream().as_ref().is_some_and(|stream| stream.is_playing())
+    }
+
+    /// Pauses the viewer.
+    pub fn pause(&self) {
+        // The lock is released before this waits until a frame is sent: tasks of connections take it.
+        let stream = self.stream().clone();
+        if let Some(stream) = stream {
+            match self.mount.mode().live_since {
+                Some(_) => drop(stream.with_sink(|sink| sink.remove_viewer(&self.id))),
+                None => stream.stop(),
+            }
+        }
+    }
+
+    /// The duration of the movie, as [`duration`] returns it.
+    pub fn duration(&self) -> Option<u64> {
+        let playing = self.stream().as_ref().map(|stream| stream.movie());
+        let movie = playing.or_else(|| self.mount.open().ok())?;
+        duration(&self.mount, &movie)
+    }
+
+    /// Reads an interleaved packet of the client: the loss in its receiver reports.
+    pub fn read_report(&self, channel: u8, packet: &[u8]) {
+        if self.delivery.rtcp_channel() == Some(channel)
+            && let Some(lost) = reported_loss(packet, self.ssrc)
+        {
+            self.counts.set_lost(lost);
+        }
+    }
+
+    /// Logs the end of the session.
+    pub fn log_end(&self, reason: &str) {
+        let transport = match (self.delivery.rtcp_channel(), self.tunnelled) {
+            (None, _) => "UDP",
+            (Some(_), false) => "TCP",
+            (Some(_), true) => "HTTP",
+        };
+        let (peer, mount, counts) = (self.peer, &self.mount.point, &self.counts);
+        let (frames, packets, lost) = (counts.frames(), counts.packets(), counts.lost());
+        tracing::info!(%peer, %mount, transport, frames, packets, lost, "session ended: {reason}");
+    }
+
+    /// Counts the viewer, once it has played.
+    pub fn viewer(&self) -> MutexGuard<'_, Option<ViewerSlot>> {
+        self.viewer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes the viewer from its stream. No packet is sent to it once this returns.
+    pub fn leave_stream(&self) {
+        *self.viewer() = None;
+        let stream = self.stream().take();
+        if let Some(stream) = stream {
+            stream.with_sink(|sink| sink.remove_viewer(&self.id));
+        }
+    }
+}
+
+/// The duration of a movie of a mount in nanoseconds; `None` if it is not known or the movie loops.
+pub(super) fn duration(mount: &Mount, movie: &MovieFile) -> Option<u64> {
+    let PlaybackMode { framerate, looping, .. } = *mount.mode();
+    movie.total_frames().filter(|_| !looping).map(|frames| framerate.start_of(frames).get())
+}
