@@ -342,7 +342,7 @@ impl Connection {
         })?;
         // A live movie has one position. Players that know no better ask for its start.
         let has_range = play_request.start.is_some_and(|it| it > 0) || play_request.end.is_some();
-        if self.service.live && has_range {
+        if session.mount.settings.kind == MountKind::Live && has_range {
             return Err(Status::InvalidRange);
         }
         let play = self.service.sessions.prepare(&session, &play_request);
