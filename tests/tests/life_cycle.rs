@@ -362,6 +362,8 @@ fn the_limit_of_open_files_is_logged_at_the_start() -> Result<()> {
         let mut command = Command::new("prlimit");
         command.arg(limits).arg(server.get_program()).args(["--listen", "127.0.0.1:0"]).arg(&movie);
         let server = Server::spawn(&mut command, 1)?;
+        // The log is written by another thread.
+        server.wait_for_log("limit of open files", LIMIT);
         let log = normalized(&server.log()?, &[]);
         assert!(log.lines().any(|it| it == line), "{log}");
     }
