@@ -73,6 +73,11 @@ impl Arrivals {
         }
     }
 
+    /// The files that are not complete yet.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.files.keys()
+    }
+
     /// Whether a file must be looked at again, even if nothing reports a change.
     pub fn must_look_again(&self) -> bool {
         self.files.values().any(|arrival| !arrival.is_cut_off)

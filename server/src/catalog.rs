@@ -7,7 +7,7 @@ use crate::mount::Mount;
 use gstmjpegfile::movie_file::{Lookup, MovieFile, OpenError};
 use percent_encoding::percent_decode;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -137,6 +137,8 @@ pub struct Catalog {
     previous: BTreeMap<String, Arc<Mount>>,
     /// While the movies are searched for again, the files that are not complete yet.
     arrivals: Option<Arrivals>,
+    /// While the movies of another configuration are searched for, the files that are left out.
+    incomplete: BTreeSet<PathBuf>,
     /// Mount points in lower case, with and without the extension.
     lowercase: Aliases,
     /// The first movie with each file name, for lab clients, which know no folders.
@@ -151,19 +153,26 @@ impl Catalog {
     /// # Errors
     /// If a path cannot be served. A folder without movies only logs a warning.
     pub fn scan(mounts: &[MountConfig]) -> Result<Self, CatalogError> {
-        Self::default().scan_again(mounts)
+        Self::default().scan_again(mounts, &Arrivals::default())
     }
 
     /// Finds the movies of another configuration. The mounts of this catalog of which nothing has changed
-    /// are taken over, so that their viewers notice nothing.
+    /// are taken over, so that their viewers notice nothing. New files that are not complete yet are left
+    /// out.
     ///
     /// # Errors
     /// If a path cannot be served.
-    pub fn scan_again(&self, mounts: &[MountConfig]) -> Result<Self, CatalogError> {
-        let mut catalog = Self { previous: self.mounts.clone(), ..Self::default() };
+    pub fn scan_again(
+        &self,
+        mounts: &[MountConfig],
+        arrivals: &Arrivals,
+    ) -> Result<Self, CatalogError> {
+        let (previous, incomplete) = (self.mounts.clone(), arrivals.files().cloned().collect());
+        let mut catalog = Self { previous, incomplete, ..Self::default() };
         for mount in mounts {
             catalog.scan_mount(mount).map_err(|error| error.at(mount.position.as_ref()))?;
         }
+        catalog.incomplete.clear();
         catalog.previous.clear();
         Ok(catalog)
     }
@@ -323,6 +332,9 @@ impl Catalog {
             return Err(CatalogError::SameMountPoint { point, first, second: file });
         }
         let known = self.previous.get(&point).is_some_and(|mount| mount.file == file);
+        if self.incomplete.contains(&file) {
+            return Ok(());
+        }
         if let Some(arrivals) = &mut self.arrivals
             && !known
             && !arrivals.is_complete(&file)

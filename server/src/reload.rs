@@ -26,13 +26,19 @@ pub struct Loaded {
 
 impl Loaded {
     /// Finds the movies of a configuration. Mounts of the previous catalog of which nothing has changed,
-    /// and a test card of the same frame rate, are taken over.
+    /// and a test card of the same frame rate, are taken over. New movies that are not complete yet are
+    /// left out.
     ///
     /// # Errors
     /// If a path cannot be served, or the test card cannot be made.
-    pub fn new(config: Config, previous: &Catalog, card: Option<TestCard>) -> Result<Self> {
+    pub fn new(
+        config: Config,
+        previous: &Catalog,
+        arrivals: &Arrivals,
+        card: Option<TestCard>,
+    ) -> Result<Self> {
         if !config.mounts.is_empty() {
-            let catalog = previous.scan_again(&config.mounts)?;
+            let catalog = previous.scan_again(&config.mounts, arrivals)?;
             return Ok(Self { config, catalog, card });
         }
         let rate = config.defaults.framerate;
@@ -127,10 +133,14 @@ impl Server {
         service_manager::reloading();
         let (arguments, config) = (self.arguments.clone(), self.config.clone());
         let (catalog, card) = (self.catalog.get(), self.card.clone());
+        let arrivals = self.arrivals.clone();
         let (fallback, thread) = (events.clone(), std::thread::Builder::new());
         let started = thread.name("reload".to_owned()).spawn(move || {
-            let read = config.resolve_again(&arguments).map_err(anyhow::Error::from);
-            let loaded = read.and_then(|config| Loaded::new(config, &catalog, card));
+            let loaded = guarded("reload", || {
+                let config = config.resolve_again(&arguments)?;
+                Loaded::new(config, &catalog, &arrivals, card)
+            });
+            let loaded = loaded.unwrap_or_else(|panicked| Err(panicked.into()));
             let _ = events.send(Event::Reloaded(Box::new(loaded)));
         });
         if let Err(error) = started {

@@ -103,9 +103,9 @@ impl Server {
         // Before the search, so that no change is missed.
         let changes = ChangeSender::new(events.clone());
         let watch = Watch::start(&config.folders(), &changes);
-        let loaded = Loaded::new(config, &Catalog::default(), None)?;
+        let loaded = Loaded::new(config, &Catalog::default(), &Arrivals::default(), None)?;
         let Loaded { config, catalog, card } = loaded;
-        let (config_ref, movies) = (&config, catalog.mounts().len());
+        let movies = catalog.mounts().len();
         let catalog = SharedCatalog::new(catalog);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -129,9 +129,8 @@ impl Server {
             limit_log: limit_log.clone(),
         };
         let (ending_sender, ending) = ending::channel();
-        let rtsp =
-            rtsp::Service::new(config_ref, catalog.clone(), context.clone(), ending.clone())?;
-        let lab = lab::Service::new(config_ref, catalog.clone(), context, ending.clone());
+        let rtsp = rtsp::Service::new(&config, catalog.clone(), context.clone(), ending.clone())?;
+        let lab = lab::Service::new(&config, catalog.clone(), context, ending.clone());
         let open = OpenConnections::new(limits.clone());
         let services = Services {
             rtsp: rtsp.clone(),
@@ -196,7 +195,7 @@ impl Server {
         let (mut busy, mut reload, mut rescan) = (false, false, false);
         for event in events {
             match event {
-                Event::Signal(SIGHUP) if exiting => {}
+                Event::Signal(SIGHUP) | Event::Reloaded(_) | Event::Rescanned(_) if exiting => {}
                 Event::Signal(SIGHUP) if self.config.file.is_some() => reload = true,
                 Event::FoldersChanged => rescan = true,
                 Event::Reloaded(loaded) => {

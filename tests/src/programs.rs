@@ -34,6 +34,12 @@ pub fn program(name: &str) -> Result<Command> {
     Ok(command)
 }
 
+/// A command that starts another one, in the environment of that one.
+pub fn through(mut command: Command, other: &Command) -> Command {
+    command.envs(other.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
 /// Runs a command to its end.
 ///
 /// # Errors
@@ -302,8 +308,7 @@ impl Server {
         urls: usize,
     ) -> Result<Self> {
         let server = program("mjpeg-rtsp-server")?;
-        let mut command = Command::new("prlimit");
-        command.envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut command = through(Command::new("prlimit"), &server);
         command.arg(format!("--nofile={files}")).arg(server.get_program());
         command.args(["--listen", "127.0.0.1:0"]);
         Self::spawn(command.args(arguments), urls)

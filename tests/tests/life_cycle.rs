@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
-use mjpeg_rtsp_tests::programs::{Guard, Server, normalized, program, serve};
+use mjpeg_rtsp_tests::programs::{Guard, Server, normalized, program, serve, through};
 use mjpeg_rtsp_tests::wait_until;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -134,7 +134,7 @@ fn a_service_manager_hears_that_the_server_is_ready_alive_and_exiting() -> Resul
 /// Starts a server with a descriptor as number 3, as a service manager does.
 fn activated(descriptor: OwnedFd) -> Result<Command> {
     let server = program("mjpeg-rtsp-server")?;
-    let mut command = Command::new("sh");
+    let mut command = through(Command::new("sh"), &server);
     let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"";
     command.args(["-c", script, "sh"]).arg(server.get_program()).stdin(Stdio::from(descriptor));
     Ok(command)
@@ -359,9 +359,11 @@ fn the_limit_of_open_files_is_logged_at_the_start() -> Result<()> {
         ("--nofile=500:1000", "INFO limit of open files raised before=500 files=1000"),
         ("--nofile=1000:1000", "INFO limit of open files files=1000"),
     ] {
-        let mut command = Command::new("prlimit");
+        let mut command = through(Command::new("prlimit"), &server);
         command.arg(limits).arg(server.get_program()).args(["--listen", "127.0.0.1:0"]).arg(&movie);
         let server = Server::spawn(&mut command, 1)?;
+        // The log is written by another thread.
+        server.wait_for_log("limit of open files", LIMIT);
         let log = normalized(&server.log()?, &[]);
         assert!(log.lines().any(|it| it == line), "{log}");
     }

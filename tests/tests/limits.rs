@@ -40,8 +40,9 @@ fn play(server: &Server, host: u8, movie: usize) -> Result<(u16, Option<RtspClie
     Ok((status, (status == 200).then_some(client)))
 }
 
-/// The lines of the log that have a text.
+/// The number of lines of the log that have a text, once there is one: another thread writes the log.
 fn logged(server: &Server, text: &str) -> Result<usize> {
+    server.wait_for_log(text, LIMIT);
     Ok(server.log()?.lines().filter(|line| line.contains(text)).count())
 }
 

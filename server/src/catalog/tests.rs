@@ -163,7 +163,7 @@ fn mounts_of_which_nothing_has_changed_are_taken_over() {
         Catalog::scan(&mounts([path("a.mjpeg"), path("b.mjpeg"), path("c.mjpeg")])).unwrap();
     let mut new = mounts([path("a.mjpeg"), path("b.mjpeg"), path("d.mjpeg")]);
     new[1].settings.looping = true;
-    let after = before.scan_again(&new).unwrap();
+    let after = before.scan_again(&new, &Arrivals::default()).unwrap();
     let is_shared = |point: &str| {
         let [before, after] = [&before, &after].map(|it| it.find(point).unwrap());
         Arc::ptr_eq(before, after)

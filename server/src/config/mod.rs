@@ -190,4 +190,6 @@ fn path_in_file(file: &Path, path: &str) -> PathBuf {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use toml::de::DeTable;
 const SHIPPED: &str = include_str!("../../mjpeg-rtsp-server.toml");
 
 /// The path of the configuration of a test, which is not read.
-const FILE: &str = "/etc/mjpeg-rtsp/server.toml";
+pub(super) const FILE: &str = "/etc/mjpeg-rtsp/server.toml";
 
 fn arguments(flags: &[&str]) -> Arguments {
     let program = ["mjpeg-rtsp-server"];
@@ -18,7 +18,7 @@ fn arguments(flags: &[&str]) -> Arguments {
 }
 
 /// The configuration of a file's bytes and flags.
-fn parse(bytes: &[u8], flags: &[&str]) -> Result<Config, ConfigError> {
+pub(super) fn parse(bytes: &[u8], flags: &[&str]) -> Result<Config, ConfigError> {
     let mut config = Config { file: Some(FILE.into()), ..Config::default() };
     file::parse(Path::new(FILE), bytes, &arguments(flags), &mut config)?;
     Ok(config)

@@ -135,7 +135,7 @@ enum CloseReason {
     Failed(io::Error),
     /// A limit is exceeded or a request cannot be served: the kind for the limit log.
     Refused(&'static str),
-    /// The client has read nothing for [`Limits::stall_time`].
+    /// The client has read nothing for [`crate::config::Limits::stall_time`].
     NoProgress,
     /// The server exits.
     Ending,
