@@ -69,20 +69,7 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
             .with_context(|| format!("cannot create the folder {}", folder.display()))?;
     }
     let rendered = Arc::new(Mutex::new(RenderedFrames::default()));
-    if let Some(path) = &arguments.frames_csv {
-        ensure!(
-            player.protocol() != Protocol::None,
-            "--frames-csv describes packets, but {} is not played over RTP",
-            blank_password(source)
-        );
-        player.start_frame_log(path).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    ensure!(
-        arguments.packets.is_empty() || player.protocol() != Protocol::None,
-        "--packets saves packets, but {} is not played over RTP",
-        blank_password(source)
-    );
-    player.start_capture(&arguments.packets)?;
+    start_logs(player, source, arguments)?;
     player.set_video_sink(&sink(player, &rendered, arguments)?);
     let main_loop = glib::MainLoop::new(None, false);
     let error = Rc::new(RefCell::new(None));
@@ -132,8 +119,7 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     let statistics = player.statistics();
     let longest_gap = player.longest_gap();
     player.command("teardown");
-    let logged = player.finish_frame_log();
-    let saved = player.save_packets(&arguments.packets);
+    let saved = finish_logs(player, arguments);
 
     let rendered = lock(&rendered).clone();
     let seconds =
@@ -143,10 +129,6 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
         error.take().or_else(|| (rendered.count == 0).then(|| "no frame was received".to_owned()));
     // A signal is no error: it may come before the first frame.
     let error = error.filter(|_| !termination.is_requested());
-    let not_logged = logged.err().zip(arguments.frames_csv.as_ref());
-    let error = error.or_else(|| {
-        not_logged.map(|(failed, path)| format!("cannot write {}: {failed}", path.display()))
-    });
     let error = error.or_else(|| saved.err().map(|error| format!("{error:#}")));
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
     let has_packets = player.protocol() != Protocol::None;
@@ -175,6 +157,31 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Starts to log frames and to record packets, if the arguments say so.
+fn start_logs(player: &Player, source: &str, arguments: &Arguments) -> Result<()> {
+    let has_packets = player.protocol() != Protocol::None;
+    let source = blank_password(source);
+    if let Some(path) = &arguments.frames_csv {
+        ensure!(has_packets, "--frames-csv describes packets, but {source} is not played over RTP");
+        player.start_frame_log(path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    ensure!(
+        has_packets || arguments.packets.is_empty(),
+        "--packets saves packets, but {source} is not played over RTP"
+    );
+    player.start_capture(&arguments.packets)
+}
+
+/// Ends the log of frames, and saves the packets.
+fn finish_logs(player: &Player, arguments: &Arguments) -> Result<()> {
+    let logged = player.finish_frame_log();
+    let saved = player.save_packets(&arguments.packets);
+    if let Some(path) = &arguments.frames_csv {
+        logged.with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    saved
 }
 
 /// Average in bits per second; 0 if `seconds` is 0.

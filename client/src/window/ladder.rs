@@ -238,7 +238,7 @@ fn draw_row(ui: &Ui, row: &Row, entry: Option<&ProtocolEntry>, area: Rect, galle
                     painter.circle_filled(centre, 4.0 * scale, colour);
                 }
                 direction => {
-                    arrow(painter, lines, y, direction, Stroke::new(1.5 * scale, colour), false)
+                    arrow(painter, lines, y, direction, Stroke::new(1.5 * scale, colour), false);
                 }
             }
         }

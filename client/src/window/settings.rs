@@ -63,6 +63,7 @@ impl Default for LabForm {
 /// The settings. Those that are missing in the file have their default values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[allow(clippy::struct_excessive_bools, reason = "independent settings")]
 pub struct Settings {
     /// The window's width and height in points.
     pub size: [f32; 2],
