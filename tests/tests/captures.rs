@@ -92,7 +92,10 @@ fn tshark_reads_the_capture_and_counts_the_same_loss() -> Result<()> {
             assert_eq!(methods[..4], requests, "{name}: {methods:?}");
             assert_eq!(methods.last().map(String::as_str), Some("TEARDOWN"), "{name}");
             let replies = fields("rtsp.status", &["rtsp.status"])?;
-            assert_eq!(replies, vec!["200"; methods.len()], "{name}");
+            // rtspsrc 1.22 may not wait for the replies to its last two.
+            let range = methods.len() - 2..=methods.len();
+            assert!(range.contains(&replies.len()), "{name}: {methods:?} {replies:?}");
+            assert!(replies.iter().all(|it| it == "200"), "{name}: {replies:?}");
             assert_eq!(fields("sdp.media", &["sdp.media.format"])?.len(), 1, "{name}");
             let reports = fields("rtcp", &["rtcp.pt"])?.join(",");
             assert!(reports.contains("200") && reports.contains("203"), "{name}: {reports}");
@@ -203,12 +206,11 @@ fn keep_alives_and_their_replies_are_captured() -> Result<()> {
         tshark(file, &decode_as, &["-Y", filter, "-T", "fields", "-e", name])
     };
     assert_eq!(fields("rtsp.method", "rtsp.method")?, sent);
-    assert_eq!(fields("rtsp.status", "rtsp.status")?, vec!["200"; sent.len()]);
-    let explained = "X-Load: 3 %";
-    assert_eq!(
-        stderr.matches(explained).count(),
-        sent.iter().filter(|it| *it == "GET_PARAMETER").count(),
-        "{stderr}"
-    );
+    let replies = fields("rtsp.status", "rtsp.status")?;
+    assert!((sent.len() - 2..=sent.len()).contains(&replies.len()), "{sent:?} {replies:?}");
+    // The last one may come when the session ends.
+    let keep_alives = sent.iter().filter(|it| *it == "GET_PARAMETER").count();
+    let explained = stderr.matches("X-Load: 3 %").count();
+    assert!((keep_alives - 1..=keep_alives).contains(&explained), "{keep_alives}: {stderr}");
     Ok(())
 }
