@@ -26,6 +26,7 @@ mod images;
 mod imp;
 mod keep_alive;
 pub mod movies;
+mod packet_bytes;
 mod packet_log;
 mod packet_table;
 mod packets;
