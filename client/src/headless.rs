@@ -72,15 +72,7 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
             .with_context(|| format!("cannot create the folder {}", folder.display()))?;
     }
     let rendered = Arc::new(Mutex::new(RenderedFrames::default()));
-    if let Some(path) = &arguments.frames_csv {
-        start_frame_log(player, source, path)?;
-    }
-    ensure!(
-        arguments.packets.is_empty() || player.protocol() != Protocol::None,
-        "--packets saves packets, but {} is not played over RTP",
-        blank_password(source)
-    );
-    player.start_capture(&arguments.packets)?;
+    start_logs(player, source, arguments)?;
     player.set_video_sink(&sink(player, &rendered, arguments)?);
     let main_loop = glib::MainLoop::new(None, false);
     let error = Rc::new(RefCell::new(None));
@@ -130,8 +122,7 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     let statistics = player.statistics();
     let longest_gap = player.longest_gap();
     player.command("teardown");
-    let logged = player.finish_frame_log();
-    let saved = player.save_packets(&arguments.packets);
+    let saved = finish_logs(player, arguments);
 
     let rendered = lock(&rendered).clone();
     let seconds =
@@ -141,10 +132,6 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
         error.take().or_else(|| (rendered.count == 0).then(|| "no frame was received".to_owned()));
     // A signal is no error: it may come before the first frame.
     let error = error.filter(|_| !termination.is_requested());
-    let not_logged = logged.err().zip(arguments.frames_csv.as_ref());
-    let error = error.or_else(|| {
-        not_logged.map(|(failed, path)| format!("cannot write {}: {failed}", path.display()))
-    });
     let error = error.or_else(|| saved.err().map(|error| format!("{error:#}")));
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
     let has_packets = player.protocol() != Protocol::None;
@@ -176,15 +163,6 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-fn start_frame_log(player: &Player, source: &str, path: &Path) -> Result<()> {
-    ensure!(
-        player.protocol() != Protocol::None,
-        "--frames-csv describes packets, but {} is not played over RTP",
-        blank_password(source)
-    );
-    player.start_frame_log(path).with_context(|| format!("cannot write {}", path.display()))
-}
-
 /// Says when a lost session is opened again, and counts the losses.
 fn count_reconnects(player: &Player) -> Rc<Cell<u64>> {
     let reconnects = Rc::new(Cell::new(0));
@@ -206,6 +184,31 @@ fn explain(player: &Player) {
             log::say(&exchange.to_string());
         }
     });
+}
+
+/// Starts to log frames and to record packets, if the arguments say so.
+fn start_logs(player: &Player, source: &str, arguments: &Arguments) -> Result<()> {
+    let has_packets = player.protocol() != Protocol::None;
+    let source = blank_password(source);
+    if let Some(path) = &arguments.frames_csv {
+        ensure!(has_packets, "--frames-csv describes packets, but {source} is not played over RTP");
+        player.start_frame_log(path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    ensure!(
+        has_packets || arguments.packets.is_empty(),
+        "--packets saves packets, but {source} is not played over RTP"
+    );
+    player.start_capture(&arguments.packets)
+}
+
+/// Ends the log of frames, and saves the packets.
+fn finish_logs(player: &Player, arguments: &Arguments) -> Result<()> {
+    let logged = player.finish_frame_log();
+    let saved = player.save_packets(&arguments.packets);
+    if let Some(path) = &arguments.frames_csv {
+        logged.with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    saved
 }
 
 /// Average in bits per second; 0 if `seconds` is 0.

@@ -43,6 +43,10 @@ const STREAMING: &[Row] = &[
     ("rtsp-manager", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
     ("rtsp-jitterbuffer", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
     ("rtsp-monitor", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
+    ("exchange", &["--headless", "rtsp://{}/movie.mjpeg"], 0, 1),
+    ("exchange", &["--headless", "labrtsp://{}/movie.mjpeg"], 0, 1),
+    ("rtcp-pad-added", &["--headless", "rtsp://{}/movie.mjpeg"], 0, 1),
+    ("rtcp", &["--headless", "rtsp://{}/movie.mjpeg"], 0, 1),
     ("packets", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
     ("packet-positions", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
     ("frame-positions", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 1),
@@ -73,6 +77,8 @@ const OWN: &[Row] = &[
     ("player-error", &["--terminal", "rtsp://{}/none"], 1, 1),
     // No session to end.
     ("rtsp-monitor-new", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 0),
+    // Keep-alives are not seen.
+    ("rtspsrc-log", &["--headless", "rtsp://{}/movie.mjpeg"], 0, 0),
     ("player-dispose", &["--headless", "rtsp://{}/movie.mjpeg"], 1, 0),
     // Messages are lost; each backtrace takes a moment.
     ("glib-log", &["--headless", "--timeout", "30", "rtsp://{}/movie.mjpeg"], 0, 0),

@@ -50,73 +50,84 @@ fn fate(number: u64) -> Fate {
 }
 
 #[test]
-fn tshark_reads_the_capture_and_counts_the_same_loss() -> Result<()> {
-    for (name, transport) in [("udp", "udp"), ("tcp", "tcp"), ("lab", "udp")] {
-        let (_folder, mut server) = serve(100, &[])?;
-        let relay = Relay::start(address_of(&server.urls[0])?, fate)?;
-        let scheme = if name == "lab" { "labrtsp" } else { "rtsp" };
-        let url = format!("{scheme}://{}/movie.mjpeg", relay.address());
-        let folder = Folder::new()?;
-        let file = |ending: &str| {
-            let path = folder.path().join(format!("play.{ending}"));
-            path.to_str().map(str::to_owned).context("a plain path")
-        };
-        let (pcapng, csv, text) = (file("pcapng")?, file("csv")?, file("txt")?);
-        let files = ["--packets", &pcapng, "--packets", &csv, "--packets", &text];
-        let play = ["--timeout", "10", "--transport", transport, &url];
-        let (code, summary, stderr) = headless(&[&files[..], &play].concat())?;
-        assert_eq!((code, &stderr[..]), (Some(0), ""), "{name}: {summary}");
-        let sent = relay.packets();
-        let counts = ["received", "lost", "late", "repeated"].map(|it| summary[it].as_u64());
-        assert_eq!(counts, [sent - 3, 3, 1, 1].map(Some), "{name}: {summary}");
+fn tshark_counts_the_same_loss_over_udp() -> Result<()> {
+    tshark_counts_the_same_loss("udp", "udp")
+}
 
-        let decode_as = if name == "lab" {
-            let ports = tshark(&pcapng, "udp.port==1,rtp", &["-T", "fields", "-e", "udp.dstport"])?;
-            let port = ports.iter().find(|it| !it.is_empty()).context("no datagram")?.clone();
-            format!("udp.port=={port},rtp")
-        } else {
-            format!("tcp.port=={},rtsp", relay.address().port())
-        };
-        let fields = |filter: &str, names: &[&str]| {
-            let names: Vec<&str> = names.iter().flat_map(|it| ["-e", it]).collect();
-            let filter = ["-Y", filter, "-T", "fields"];
-            tshark(&pcapng, &decode_as, &[&filter[..], &names].concat())
-        };
-        // Every packet is read, all checksums and TCP sequence numbers are right.
-        let wrong = "_ws.malformed || tcp.analysis.flags || ip.checksum.status == 0 || \
+#[test]
+fn tshark_counts_the_same_loss_over_tcp() -> Result<()> {
+    tshark_counts_the_same_loss("tcp", "tcp")
+}
+
+#[test]
+fn tshark_counts_the_same_loss_in_the_lab() -> Result<()> {
+    tshark_counts_the_same_loss("lab", "udp")
+}
+
+/// Plays from our server through a relay that drops, delays and repeats packets, and compares the
+/// summary, the list of packets and what tshark reads.
+fn tshark_counts_the_same_loss(name: &str, transport: &str) -> Result<()> {
+    let (_folder, mut server) = serve(100, &[])?;
+    let relay = Relay::start(address_of(&server.urls[0])?, fate)?;
+    let scheme = if name == "lab" { "labrtsp" } else { "rtsp" };
+    let url = format!("{scheme}://{}/movie.mjpeg", relay.address());
+    let folder = Folder::new()?;
+    let file = |ending: &str| {
+        let path = folder.path().join(format!("play.{ending}"));
+        path.to_str().map(str::to_owned).context("a plain path")
+    };
+    let (pcapng, csv, text) = (file("pcapng")?, file("csv")?, file("txt")?);
+    let files = ["--packets", &pcapng, "--packets", &csv, "--packets", &text];
+    let play = ["--timeout", "10", "--transport", transport, &url];
+    let (code, summary, stderr) = headless(&[&files[..], &play].concat())?;
+    assert_eq!((code, &stderr[..]), (Some(0), ""), "{name}: {summary}");
+    let sent = relay.packets();
+    let counts = ["received", "lost", "late", "repeated"].map(|it| summary[it].as_u64());
+    assert_eq!(counts, [sent - 3, 3, 1, 1].map(Some), "{name}: {summary}");
+
+    let decode_as = if name == "lab" {
+        let ports = tshark(&pcapng, "udp.port==1,rtp", &["-T", "fields", "-e", "udp.dstport"])?;
+        let port = ports.iter().find(|it| !it.is_empty()).context("no datagram")?.clone();
+        format!("udp.port=={port},rtp")
+    } else {
+        format!("tcp.port=={},rtsp", relay.address().port())
+    };
+    let fields = |filter: &str, names: &[&str]| {
+        let names: Vec<&str> = names.iter().flat_map(|it| ["-e", it]).collect();
+        let filter = ["-Y", filter, "-T", "fields"];
+        tshark(&pcapng, &decode_as, &[&filter[..], &names].concat())
+    };
+    // Every packet is read, all checksums and TCP sequence numbers are right.
+    let wrong = "_ws.malformed || tcp.analysis.flags || ip.checksum.status == 0 || \
                      udp.checksum.status == 0 || tcp.checksum.status == 0";
-        assert_eq!(fields(wrong, &["frame.number"])?, [""; 0], "{name}");
-        if name != "lab" {
-            let methods = fields("rtsp.method", &["rtsp.method"])?;
-            let requests = ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"];
-            assert_eq!(methods[..4], requests, "{name}: {methods:?}");
-            assert_eq!(methods.last().map(String::as_str), Some("TEARDOWN"), "{name}");
-            let replies = fields("rtsp.status", &["rtsp.status"])?;
-            assert_eq!(replies, vec!["200"; methods.len()], "{name}");
-            assert_eq!(fields("sdp.media", &["sdp.media.format"])?.len(), 1, "{name}");
-            let reports = fields("rtcp", &["rtcp.pt"])?.join(",");
-            assert!(reports.contains("200") && reports.contains("203"), "{name}: {reports}");
-        }
-        let (packets, lost, max_jitter) = stream(&pcapng, &decode_as)?;
-        // Wireshark takes a repeated packet for one that has arrived.
-        assert_eq!((packets, lost), (sent - 3 + 1, 3 - 1), "{name}");
-        if name != "lab" {
-            // The lab's packets have no header of RTP/JPEG.
-            let jpeg = fields("jpeg", &["jpeg.main_hdr.width"])?;
-            assert_eq!(jpeg.len() as u64, packets, "{name}");
-        }
-        compare(
-            name,
-            &csv,
-            &fields("rtp", &["rtp.seq", "rtp.timestamp", "rtp.marker"])?,
-            max_jitter,
-        )?;
-        let lines = std::fs::read_to_string(&text)?;
-        assert_eq!(lines.lines().count() as u64, packets + 1, "{name}");
-        assert_eq!(lines.matches("lost before").count(), 3, "{name}: {lines}");
-        server.is_well()?;
+    assert_eq!(fields(wrong, &["frame.number"])?, [""; 0], "{name}");
+    if name != "lab" {
+        let methods = fields("rtsp.method", &["rtsp.method"])?;
+        let requests = ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"];
+        assert_eq!(methods[..4], requests, "{name}: {methods:?}");
+        assert_eq!(methods.last().map(String::as_str), Some("TEARDOWN"), "{name}");
+        let replies = fields("rtsp.status", &["rtsp.status"])?;
+        // rtspsrc 1.22 may not wait for the replies to its last two.
+        let range = methods.len() - 2..=methods.len();
+        assert!(range.contains(&replies.len()), "{name}: {methods:?} {replies:?}");
+        assert!(replies.iter().all(|it| it == "200"), "{name}: {replies:?}");
+        assert_eq!(fields("sdp.media", &["sdp.media.format"])?.len(), 1, "{name}");
+        let reports = fields("rtcp", &["rtcp.pt"])?.join(",");
+        assert!(reports.contains("200") && reports.contains("203"), "{name}: {reports}");
     }
-    Ok(())
+    let (packets, lost, max_jitter) = stream(&pcapng, &decode_as)?;
+    // Wireshark takes a repeated packet for one that has arrived.
+    assert_eq!((packets, lost), (sent - 3 + 1, 3 - 1), "{name}");
+    if name != "lab" {
+        // The lab's packets have no header of RTP/JPEG.
+        let jpeg = fields("jpeg", &["jpeg.main_hdr.width"])?;
+        assert_eq!(jpeg.len() as u64, packets, "{name}");
+    }
+    compare(name, &csv, &fields("rtp", &["rtp.seq", "rtp.timestamp", "rtp.marker"])?, max_jitter)?;
+    let lines = std::fs::read_to_string(&text)?;
+    assert_eq!(lines.lines().count() as u64, packets + 1, "{name}");
+    assert_eq!(lines.matches("lost before").count(), 3, "{name}: {lines}");
+    server.is_well()
 }
 
 /// Compares our list of packets with tshark's.
@@ -203,12 +214,11 @@ fn keep_alives_and_their_replies_are_captured() -> Result<()> {
         tshark(file, &decode_as, &["-Y", filter, "-T", "fields", "-e", name])
     };
     assert_eq!(fields("rtsp.method", "rtsp.method")?, sent);
-    assert_eq!(fields("rtsp.status", "rtsp.status")?, vec!["200"; sent.len()]);
-    let explained = "X-Load: 3 %";
-    assert_eq!(
-        stderr.matches(explained).count(),
-        sent.iter().filter(|it| *it == "GET_PARAMETER").count(),
-        "{stderr}"
-    );
+    let replies = fields("rtsp.status", "rtsp.status")?;
+    assert!((sent.len() - 2..=sent.len()).contains(&replies.len()), "{sent:?} {replies:?}");
+    // The last one may come when the session ends.
+    let keep_alives = sent.iter().filter(|it| *it == "GET_PARAMETER").count();
+    let explained = stderr.matches("X-Load: 3 %").count();
+    assert!((keep_alives - 1..=keep_alives).contains(&explained), "{keep_alives}: {stderr}");
     Ok(())
 }

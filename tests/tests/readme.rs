@@ -73,6 +73,22 @@ const ROWS: &[(&str, How)] = &[
         "target/release/mjpeg-rtsp-client --headless --explain labrtsp://127.0.0.1:8554/movie.mjpeg",
         How::Ends(|_, done| has_line(&done.stderr, "SETUP movie.mjpeg RTSP/1.0")),
     ),
+    (
+        "target/release/mjpeg-rtsp-client --headless --frames 100 --packets play.pcapng \
+         rtsp://127.0.0.1:8554/movie.mjpeg",
+        How::Ends(|folder, _| {
+            ensure!(folder.path().join("play.pcapng").metadata()?.len() > 100_000);
+            Ok(())
+        }),
+    ),
+    (
+        "tshark -r play.pcapng -d tcp.port==8554,rtsp -q -z rtp,streams",
+        How::Ends(|_, done| {
+            let text = String::from_utf8_lossy(&done.stdout);
+            ensure!(text.contains("JPEG") && text.contains("0 (0.0%)"), "{text}");
+            Ok(())
+        }),
+    ),
     ("target/release/mjpeg-rtsp-client", How::OpensWindow),
     ("target/release/mjpeg-rtsp-client --simple labrtsp://127.0.0.1:8554/movie.mjpeg", How::Shows),
     (
@@ -249,7 +265,10 @@ fn shell(script: &str, folder: &Folder) -> Command {
 
 /// README.md's server, at an address that is free.
 fn at(server: &Server, script: &str) -> Result<String> {
-    Ok(script.replace("127.0.0.1:8554", server.address()?))
+    let address = server.address()?;
+    let port = address.rsplit(':').next().context("no port")?;
+    let script = script.replace("127.0.0.1:8554", address);
+    Ok(script.replace("tcp.port==8554", &format!("tcp.port=={port}")))
 }
 
 fn serve_bars(options: &[&str]) -> Result<(Folder, Server)> {

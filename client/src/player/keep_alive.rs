@@ -18,6 +18,7 @@ use gst::prelude::*;
 use mjpeg_program::border::guarded;
 use std::cell::RefCell;
 use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once, Weak};
 
 /// Name of the element message before a keep-alive request is sent. Its field `request` lacks CSeq.
@@ -77,6 +78,9 @@ thread_local! {
 /// An rtspsrc, and the capture of its session.
 type Watched = (glib::WeakRef<gst::Element>, Weak<Capture>);
 
+/// After a panic, keep-alives are no longer reported.
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
 static WATCHED: Mutex<Vec<Watched>> = Mutex::new(Vec::new());
 
 /// Reports the keep-alives of `source`, an rtspsrc.
@@ -104,12 +108,16 @@ pub(super) fn watch(source: &gst::Element, capture: &Arc<Capture>) {
                 }
                 _ => return,
             };
-            if of == category {
-                let _ = guarded("rtspsrc-log", || {
-                    if let (Some(object), Some(line)) = (object, message.get()) {
-                        read(kind, &line, object.as_ptr().cast());
-                    }
-                });
+            if of != category || PANICKED.load(Ordering::Relaxed) {
+                return;
+            }
+            let result = guarded("rtspsrc-log", || {
+                if let (Some(object), Some(line)) = (object, message.get()) {
+                    read(kind, &line, object.as_ptr().cast());
+                }
+            });
+            if result.is_err() {
+                PANICKED.store(true, Ordering::Relaxed);
             }
         });
         category.set_threshold(gst::DebugLevel::Log);

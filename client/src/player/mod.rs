@@ -24,6 +24,7 @@ mod interim;
 mod keep_alive;
 mod machine;
 pub mod movies;
+mod packet_bytes;
 mod packet_log;
 mod packet_table;
 mod packets;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The last packets of a session, each with what is known about it. The memory is limited.
 
+use super::packet_bytes::{PacketBytes, Slot};
 use super::protocol_log::Direction;
 use gstmjpegfile::rtp::{PacketOrder, RtpHeader};
 use std::collections::VecDeque;
@@ -15,10 +16,6 @@ const MAX_RTCP: usize = 2000;
 
 /// Rows of the ladder that are kept.
 const MAX_ROWS: usize = 2000;
-
-/// Bytes of packets that are kept, in chunks.
-const CHUNK: usize = 1 << 20;
-const MAX_CHUNKS: usize = 64;
 
 /// What the sequence number of a packet says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,14 +109,6 @@ pub struct Analysis {
     pub order: Order,
 }
 
-/// Where the bytes of a packet are.
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    chunk: u64,
-    start: u32,
-    len: u32,
-}
-
 /// An RTP packet.
 #[derive(Debug, Clone, Copy)]
 pub struct RtpRecord {
@@ -199,48 +188,6 @@ pub enum Row {
     Rtcp(RtcpRecord),
 }
 
-/// Bytes of packets, oldest first.
-#[derive(Debug, Default, Clone)]
-struct Bytes {
-    chunks: VecDeque<Arc<Vec<u8>>>,
-    /// Chunks that were removed.
-    removed: u64,
-}
-
-impl Bytes {
-    /// Copies a packet. Memory is allocated once for each chunk, and used again later.
-    fn push(&mut self, packet: &[u8]) -> Slot {
-        let fits = |chunk: &mut Arc<Vec<u8>>| {
-            Arc::get_mut(chunk).is_some_and(|it| it.len() + packet.len() <= it.capacity())
-        };
-        if !self.chunks.back_mut().is_some_and(fits) {
-            let oldest =
-                if self.chunks.len() < MAX_CHUNKS { None } else { self.chunks.pop_front() };
-            self.removed += u64::from(oldest.is_some());
-            // A copy of the log may hold the oldest one.
-            let free = oldest.and_then(|chunk| Arc::try_unwrap(chunk).ok());
-            let mut free = free.unwrap_or_else(|| Vec::with_capacity(CHUNK));
-            free.clear();
-            self.chunks.push_back(Arc::new(free));
-        }
-        let mut slot =
-            Slot { chunk: self.removed + self.chunks.len() as u64 - 1, start: 0, len: 0 };
-        if let Some(chunk) = self.chunks.back_mut().and_then(Arc::get_mut) {
-            // A chunk is far below 4 GiB.
-            slot.start = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
-            slot.len = u32::try_from(packet.len()).unwrap_or(u32::MAX);
-            chunk.extend_from_slice(packet);
-        }
-        slot
-    }
-
-    fn get(&self, slot: Slot) -> Option<&[u8]> {
-        let index = usize::try_from(slot.chunk.checked_sub(self.removed)?).ok()?;
-        let start = slot.start as usize;
-        self.chunks.get(index)?.get(start..start + slot.len as usize)
-    }
-}
-
 /// The packets of a source, across its sessions.
 #[derive(Debug, Default, Clone)]
 pub struct PacketLog {
@@ -256,7 +203,7 @@ pub struct PacketLog {
     rows: VecDeque<Row>,
     /// Rows that were removed.
     removed_rows: u64,
-    bytes: Bytes,
+    bytes: PacketBytes,
 }
 
 impl PacketLog {
@@ -290,6 +237,15 @@ impl PacketLog {
             self.problems.push_back(number);
         }
         let sequence_number = analysis.header.sequence_number;
+        let is_old = analysis.order == Order::OldPosition;
+        if is_old && let Some(bundle) = self.bundle_at(at) {
+            // It had arrived before the messages that said so.
+            bundle.packets += 1;
+            bundle.bytes += packet.len() as u64;
+            bundle.dropped += 1;
+            bundle.end = bundle.end.max(at);
+            return;
+        }
         if !matches!(self.rows.back(), Some(Row::Packets(_))) {
             self.push_row(Row::Packets(Bundle {
                 start: at,
@@ -315,6 +271,14 @@ impl PacketLog {
             }
             bundle.count(analysis.order);
         }
+    }
+
+    /// The last bundle that had started at this time.
+    fn bundle_at(&mut self, at: Duration) -> Option<&mut Bundle> {
+        self.rows.iter_mut().rev().find_map(|row| match row {
+            Row::Packets(bundle) if bundle.start <= at => Some(bundle),
+            _ => None,
+        })
     }
 
     /// Sets the orders of the packets that were undecided.
@@ -413,6 +377,7 @@ impl PacketLog {
 
 #[cfg(test)]
 mod tests {
+    use super::super::packet_bytes::{CHUNK, MAX_CHUNKS};
     use super::*;
     use gstmjpegfile::rtp::Timestamp;
 
@@ -465,6 +430,27 @@ mod tests {
         assert_eq!(bundles(&log), [(5, 1, 1, (5, 9)), (1, 0, 0, (10, 10))]);
         assert_eq!(log.problems().iter().copied().collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(log.numbers(), 0..6);
+    }
+
+    #[test]
+    fn packets_of_the_old_position_belong_to_the_row_in_which_they_arrived() {
+        let ms = Duration::from_millis;
+        let mut log = PacketLog::default();
+        log.start();
+        log.push_rtp(ms(1), analysis(1, Order::Next), b"abc");
+        log.push_message(0, true, false);
+        log.push_message(1, false, true);
+        // The filter holds it until the reply to PLAY is there.
+        log.push_rtp(ms(2), analysis(2, Order::OldPosition), b"abc");
+        log.push_rtp(ms(9), analysis(5, Order::Next), b"abc");
+        let rows: Vec<(u64, u64)> = log
+            .rows()
+            .filter_map(|(_, row)| match row {
+                Row::Packets(it) => Some((it.packets, it.dropped)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(rows, [(2, 1), (1, 0)]);
     }
 
     #[test]

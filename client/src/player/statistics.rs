@@ -357,7 +357,8 @@ impl Collector {
                 received: count("packets"),
                 lost: count("lost"),
                 repeated: count("repeated"),
-                late: count("late"),
+                // The element counts those that its buffer could not put in order.
+                late: counts.late.max(count("late")),
             };
         }
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);

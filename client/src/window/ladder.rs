@@ -10,6 +10,7 @@ use eframe::egui::{
     Align2, Color32, FontId, Galley, Painter, Rect, Role, ScrollArea, Sense, Shape, Stroke,
     StrokeKind, Ui, WidgetInfo, pos2, vec2,
 };
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,19 +160,18 @@ fn bundle_texts(bundle: &Bundle) -> (String, String) {
         if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
     };
     let (first, last) = bundle.numbers;
-    let text = format!(
+    let mut text = format!(
         "{}, {}, sequence numbers {first} to {last}, {} bytes in {:.3} s",
         plural(bundle.packets, "RTP packet"),
         plural(bundle.frames, "frame"),
         bundle.bytes,
         bundle.end.saturating_sub(bundle.start).as_secs_f64()
     );
-    let counts = [
-        (bundle.lost, "lost"),
-        (bundle.late, "late"),
-        (bundle.repeated, "repeated"),
-        (bundle.dropped, "of the old position"),
-    ];
+    if bundle.dropped > 0 {
+        // Writing to a string does not fail.
+        let _ = write!(text, "; {} of the old position, dropped", bundle.dropped);
+    }
+    let counts = [(bundle.lost, "lost"), (bundle.late, "late"), (bundle.repeated, "repeated")];
     let problems: Vec<String> = counts
         .into_iter()
         .filter(|(count, _)| *count > 0)
@@ -238,12 +238,12 @@ fn draw_row(ui: &Ui, row: &Row, entry: Option<&ProtocolEntry>, area: Rect, galle
                     painter.circle_filled(centre, 4.0 * scale, colour);
                 }
                 direction => {
-                    arrow(painter, lines, y, direction, Stroke::new(1.5 * scale, colour), false)
+                    arrow(painter, lines, y, direction, Stroke::new(1.5 * scale, colour), false);
                 }
             }
         }
         (Row::Packets(bundle), _) => {
-            let problem = bundle.lost + bundle.late + bundle.repeated + bundle.dropped > 0;
+            let problem = bundle.lost + bundle.late + bundle.repeated > 0;
             let dark = visuals.dark_mode;
             let colour = if problem { warning(dark) } else { accent_text(dark) };
             band(painter, lines, area, colour);

@@ -27,11 +27,11 @@ const COLUMNS: [Column; 8] = [
     column("No.", 7, true),
     column("Time s", 12, true),
     column("Sequence", 9, false),
-    column("Delta ms", 10, false),
+    column("Delta ms", 9, false),
     column("Jitter ms", 10, false),
     column("Mark", 5, false),
     column("Bytes", 7, true),
-    column("Status", 17, false),
+    column("Status", 14, false),
 ];
 
 /// The look of the table.

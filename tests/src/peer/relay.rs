@@ -166,9 +166,8 @@ fn relay(client: &TcpStream, server: SocketAddr, mut line: Line) -> Result<()> {
 /// Takes the next interleaved packet, or everything before it.
 fn next_part(waiting: &mut Vec<u8>) -> Option<Vec<u8>> {
     let end = match waiting.as_slice() {
-        [] => return None,
         [b'$', _, high, low, ..] => 4 + usize::from(u16::from_be_bytes([*high, *low])),
-        [b'$', ..] => return None,
+        [] | [b'$', ..] => return None,
         // A reply ends before a packet; no text of our servers has this character.
         _ => waiting.iter().position(|byte| *byte == b'$').unwrap_or(waiting.len()),
     };
