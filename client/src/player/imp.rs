@@ -411,9 +411,14 @@ impl Player {
     fn emit_exchange(&self, message: &gst::MessageRef) {
         let Some(exchange) = message.structure().and_then(Exchange::from_structure) else { return };
         self.progress.borrow_mut().update(&exchange);
+        self.report(&exchange);
+    }
+
+    /// Calls the listeners.
+    fn report(&self, exchange: &Exchange) {
         let listeners = self.exchange_listeners.borrow().clone();
         for listener in listeners {
-            listener(&exchange);
+            listener(exchange);
         }
     }
 
@@ -510,10 +515,10 @@ impl Player {
         else {
             return false;
         };
-        tracing::warn!(
-            "the server sends an interim reply before its reply, which GStreamer's rtspsrc does not \
-             expect: connecting again"
-        );
+        let note = "the server sends an interim reply before its reply, which GStreamer's rtspsrc does \
+                    not expect: connecting again";
+        tracing::warn!("{note}");
+        self.report(&Exchange::Note(note.to_owned()));
         self.close();
         self.progress.borrow_mut().start();
         let target =
