@@ -83,8 +83,10 @@ fn check_replies(player: &Player, received: &mut Received) -> glib::ControlFlow 
         *received = Received::default();
         return glib::ControlFlow::Continue;
     };
-    let counts: Vec<_> =
-        connections(port).filter_map(|(inode, socket)| Some((inode, read(&socket)?))).collect();
+    let counts: Vec<_> = connections(port)
+        .into_iter()
+        .filter_map(|(inode, socket)| Some((inode, read(&socket)?)))
+        .collect();
     // After the bytes: packets that are read meanwhile count as packets only.
     let collector = player.imp().collector();
     let progress =
@@ -176,38 +178,39 @@ fn with_port(url: String) -> Option<(String, u16)> {
     Some((url, port))
 }
 
-/// The connections of an rtspsrc to its server.
-pub(super) fn connections_of(
-    source: &gst::Element,
-) -> impl Iterator<Item = (u64, socket2::Socket)> + use<> {
-    let port = location(source).and_then(with_port).map(|(_, port)| port);
-    port.into_iter().flat_map(connections)
+/// The connection of an rtspsrc to its server; `None` if there is none, or more than one.
+pub(super) fn connection_of(source: &gst::Element) -> Option<socket2::Socket> {
+    let (_, port) = with_port(location(source)?)?;
+    let mut connections = connections(port).into_values();
+    let first = connections.next();
+    first.filter(|_| connections.next().is_none())
 }
 
 /// Shuts down the connections to the server of a playbin.
 pub(super) fn shut_down(playbin: &gst::Element) {
     let Some((_, port)) = server_url(playbin) else { return };
-    for (_, socket) in connections(port) {
+    for socket in connections(port).into_values() {
         let _ = socket.shutdown(Shutdown::Both);
     }
 }
 
 /// The addresses of a connection of this process to a server's port: ours and the server's.
 pub(super) fn connection_to(port: u16) -> Option<(SocketAddr, SocketAddr)> {
-    connections(port).find_map(|(_, socket)| {
+    connections(port).into_values().find_map(|socket| {
         let addresses = (socket.local_addr().ok()?, socket.peer_addr().ok()?);
         Some((addresses.0.as_socket()?, addresses.1.as_socket()?))
     })
 }
 
-/// Copies of the descriptors of this process's connections to a port of a server, and the inodes of
-/// their sockets.
-fn connections(port: u16) -> impl Iterator<Item = (u64, socket2::Socket)> {
-    sockets().filter(move |(_, socket)| {
+/// This process's connections to a port of a server: copies of their descriptors, by the inodes of the
+/// sockets. Another thread may have a copy of the same socket.
+fn connections(port: u16) -> HashMap<u64, socket2::Socket> {
+    let to_server = |(_, socket): &(u64, socket2::Socket)| {
         let peer = socket.peer_addr().ok().and_then(|peer| peer.as_socket());
         let is_stream = socket.r#type().is_ok_and(|kind| kind == socket2::Type::STREAM);
         is_stream && peer.is_some_and(|peer| peer.port() == port)
-    })
+    };
+    sockets().filter(to_server).collect()
 }
 
 /// Copies of the descriptors of all sockets of this process, and the inodes of the sockets.
@@ -291,16 +294,19 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let mut client = TcpStream::connect(address).expect("a connection");
         let mut server = listener.accept().expect("a connection").0;
+        // As another thread may have one.
+        let _copy = client.try_clone().expect("a copy");
         let count = || {
-            let mut counts = connections(address.port()).filter_map(|(_, socket)| read(&socket));
-            counts.next().expect("a count")
+            let connections = connections(address.port());
+            let mut counts = connections.values().filter_map(read);
+            (counts.next().expect("a count"), counts.next())
         };
-        assert_eq!(count(), 0);
+        assert_eq!(count(), (0, None));
         server.write_all(&[7; 3000]).expect("written");
         client.read_exact(&mut [0; 1000]).expect("read");
-        assert_eq!(count(), 1000);
+        assert_eq!(count(), (1000, None));
         client.read_exact(&mut [0; 2000]).expect("read");
-        assert_eq!(count(), 3000);
+        assert_eq!(count(), (3000, None));
     }
 
     #[test]

@@ -346,9 +346,14 @@ impl Player {
         if !is_keep_alive {
             self.progress.borrow_mut().update(&exchange);
         }
+        self.report(&exchange);
+    }
+
+    /// Calls the listeners.
+    pub(super) fn report(&self, exchange: &Exchange) {
         let listeners = self.exchange_listeners.borrow().clone();
         for listener in listeners {
-            listener(&exchange);
+            listener(exchange);
         }
     }
 

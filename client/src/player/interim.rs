@@ -9,7 +9,7 @@
 //! reply. This needs a connection that has neither TLS nor HTTP around it.
 #![allow(unsafe_code)] // The bindings lack RTSP messages.
 
-use super::endless::connections_of;
+use super::endless::connection_of;
 use gst_rtsp_sys as ffi;
 use std::io::Read;
 use std::mem::MaybeUninit;
@@ -77,8 +77,7 @@ impl Drop for SentRequest {
 /// Waits for the answer to a request, for at most `limit`, and removes interim replies before it.
 pub(super) fn remove(source: &gst::Element, limit: Duration) {
     let end = Instant::now() + limit;
-    let mut connections = connections_of(source);
-    let (Some((_, mut socket)), None) = (connections.next(), connections.next()) else { return };
+    let Some(mut socket) = connection_of(source) else { return };
     let mut bytes = [MaybeUninit::uninit(); MAX_REPLY];
     loop {
         let left = end.saturating_duration_since(Instant::now());

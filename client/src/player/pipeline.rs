@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The player's pipeline: its changes of state, and what it reports on its bus.
 
+use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind};
 use super::imp::Player;
 use super::machine::Input;
@@ -201,10 +202,10 @@ impl Player {
         if !waits || !is_interim || !self.collector().expect_interim_replies(self.timeout()) {
             return false;
         }
-        tracing::warn!(
-            "the server sends an interim reply before its reply, which GStreamer's rtspsrc does not \
-             expect: connecting again"
-        );
+        let note = "the server sends an interim reply before its reply, which GStreamer's rtspsrc does \
+                    not expect: connecting again";
+        tracing::warn!("{note}");
+        self.report(&Exchange::Note(note.to_owned()));
         self.apply(Input::ConnectAgain);
         true
     }
