@@ -26,7 +26,6 @@ const NO_DISPLAY: &str = "no display (DISPLAY and WAYLAND_DISPLAY are not set)";
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     gst::init().context("cannot start GStreamer")?;
     gstmjpegfile::register().context("cannot register the movie elements")?;
-    player::register_rtsp_monitor().context("cannot register the RTSP monitor")?;
     if !arguments.headless && !arguments.terminal {
         #[cfg(feature = "gui")]
         match window::run(arguments)? {

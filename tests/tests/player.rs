@@ -194,7 +194,6 @@ fn of_twenty_seeks_in_two_seconds_the_last_target_wins() -> Result<()> {
 #[test]
 fn a_paused_player_shows_the_frame_that_is_stepped_to() -> Result<()> {
     mjpeg_rtsp_tests::init();
-    mjpeg_rtsp_client::player::register_rtsp_monitor()?;
     let folder = Folder::new()?;
     let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(60, "I420")?)?)?;
     let mut server = Server::start([&movie], 1)?;
@@ -292,7 +291,6 @@ fn playing(source: &str, options: Options) -> Result<Engine> {
 #[test]
 fn silence_is_reported_while_it_lasts_and_a_lost_server_by_its_kind() -> Result<()> {
     mjpeg_rtsp_tests::init();
-    mjpeg_rtsp_client::player::register_rtsp_monitor()?;
     let folder = Folder::new()?;
     let images = vec![movies::images(100, "I420")?; 6].concat();
     let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
@@ -330,7 +328,6 @@ fn silence_is_reported_while_it_lasts_and_a_lost_server_by_its_kind() -> Result<
 #[test]
 fn a_command_without_a_reply_fails_in_the_window_as_well() -> Result<()> {
     mjpeg_rtsp_tests::init();
-    mjpeg_rtsp_client::player::register_rtsp_monitor()?;
     // Connections are established by the system and never accepted.
     let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
     let engine = Engine::start(|| {})?;

@@ -178,7 +178,6 @@ impl Watched<'_> {
 /// Plays a movie from each kind of source with sequences of actions.
 fn positions_are_those_of_the_pictures(scheme: &str, transport: Transport) -> Result<()> {
     mjpeg_rtsp_tests::init();
-    mjpeg_rtsp_client::player::register_rtsp_monitor()?;
     let folder = Folder::new()?;
     let images = movies::images(FRAMES, "I420")?;
     let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;

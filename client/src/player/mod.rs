@@ -214,6 +214,9 @@ pub enum NewPlayerError {
         #[source]
         error: gstmjpegfile::labrtspsrc::LocationError,
     },
+    /// GStreamer refuses an element of the player's own.
+    #[error("cannot register the RTSP monitor")]
+    Monitor(#[source] glib::BoolError),
     /// The file of trusted certificates cannot be read.
     #[error("cannot read the certificates in {}", path.display())]
     Certificates {
@@ -247,6 +250,7 @@ impl Player {
             gio::TlsFileDatabase::new(path)
                 .map_err(|error| NewPlayerError::Certificates { path: path.clone(), error })?;
         }
+        rtsp_monitor::register().map_err(NewPlayerError::Monitor)?;
         let player: Self = glib::Object::new();
         player.imp().open(&uri, options);
         endless::watch(&player);
@@ -427,15 +431,6 @@ impl Player {
     pub(crate) fn borders(&self) -> &Borders {
         self.imp().borders()
     }
-}
-
-/// Registers the element that reports standard RTSP's requests and replies to players. Call this
-/// before the process makes its first rtspsrc.
-///
-/// # Errors
-/// If GStreamer refuses the element.
-pub fn register_rtsp_monitor() -> Result<(), glib::BoolError> {
-    rtsp_monitor::register()
 }
 
 /// Locks `mutex`, also after a panic of another holder.

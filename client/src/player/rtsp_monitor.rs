@@ -21,7 +21,7 @@ use mjpeg_program::border::guarded;
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_uint};
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Name of the element message before a request is sent. Its field `request` lacks CSeq, session
 /// and authorization, which the connection adds later.
@@ -62,7 +62,7 @@ thread_local! {
 mod imp {
     use super::*;
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-    use std::sync::{LazyLock, Mutex, Weak};
+    use std::sync::{LazyLock, Weak};
 
     #[derive(Debug, Default)]
     pub struct RtspMonitor {
@@ -367,15 +367,17 @@ unsafe fn text(string: *const c_char) -> String {
     unsafe { CStr::from_ptr(string) }.to_string_lossy().into_owned()
 }
 
-/// Registers the element. Call this before the first rtspsrc is made: rtspsrc looks for extensions
-/// only once.
+/// Registers the element, if that has not been done. The first rtspsrc of the process must come later:
+/// rtspsrc looks for extensions only once.
 pub(super) fn register() -> Result<(), glib::BoolError> {
-    gst::Element::register(
-        None,
-        "mjpegrtspmonitor",
-        gst::Rank::MARGINAL,
-        RtspMonitor::static_type(),
-    )
+    static REGISTERED: Mutex<bool> = Mutex::new(false);
+    let mut registered = lock(&REGISTERED);
+    if !*registered {
+        let rank = gst::Rank::MARGINAL;
+        gst::Element::register(None, "mjpegrtspmonitor", rank, RtspMonitor::static_type())?;
+        *registered = true;
+    }
+    Ok(())
 }
 
 /// Lets the monitor of `source`, which this thread has just made, post messages of that element and
