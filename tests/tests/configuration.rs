@@ -171,9 +171,9 @@ fn each_mount_has_its_own_kind_frame_rate_and_loop() -> Result<()> {
     assert_eq!(server.urls, want.map(|path| format!("{base}{path}")));
     // The range and the frame rate in the SDP, and whether PLAY at half its length is possible.
     let rows = [
-        ("/movie.mjpeg", "npt=0-2", "10", 200, "npt=1-"),
-        ("/camera", "npt=now-", "40", 200, "npt=now-"),
-        ("/again/and%20again", "npt=0-", "10", 200, "npt=1-"),
+        ("/movie.mjpeg", "npt=0-2", "10", 200, Some("npt=1-")),
+        ("/camera", "npt=now-", "40", 457, None),
+        ("/again/and%20again", "npt=0-", "10", 200, Some("npt=1-")),
     ];
     for (path, range, rate, status, played) in rows {
         let mut viewer = RtspClient::connect(&address)?;
@@ -185,7 +185,11 @@ fn each_mount_has_its_own_kind_frame_rate_and_loop() -> Result<()> {
         let session = viewer.set_up(&url, "tcp")?;
         let play =
             viewer.request(&format!("PLAY {url}"), &format!("Range: npt=1-\r\n{session}"))?;
-        assert_eq!((play.status, play.header("Range")), (status, Some(played)), "{path}");
+        assert_eq!((play.status, play.header("Range")), (status, played), "{path}");
+        if played.is_none() {
+            let play = viewer.request(&format!("PLAY {url}"), &session)?;
+            assert_eq!((play.status, play.header("Range")), (200, Some("npt=now-")), "{path}");
+        }
         viewer.receive_packets(20)?;
     }
     // In the lab's dialect, the camera cannot be sought in.
