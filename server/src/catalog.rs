@@ -4,14 +4,15 @@
 use crate::arrivals::Arrivals;
 use crate::config::{FilePosition, MountConfig, MountSettings};
 use crate::mount::Mount;
+use crate::shared::Shared;
 use gstmjpegfile::movie_file::{Lookup, MovieFile, OpenError};
 use percent_encoding::percent_decode;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use walkdir::{DirEntry, WalkDir};
 
@@ -80,25 +81,7 @@ impl CatalogError {
 }
 
 /// The present catalog, shared by all that look movies up.
-#[derive(Debug, Clone, Default)]
-pub struct SharedCatalog(Arc<RwLock<Arc<Catalog>>>);
-
-impl SharedCatalog {
-    /// Shares a catalog.
-    pub fn new(catalog: Catalog) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(catalog))))
-    }
-
-    /// The present catalog.
-    pub fn get(&self) -> Arc<Catalog> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Replaces the catalog.
-    pub fn set(&self, catalog: Catalog) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
-    }
-}
+pub type SharedCatalog = Shared<Catalog>;
 
 /// The movie that an alias refers to.
 #[derive(Debug, Clone)]

@@ -30,6 +30,7 @@ pub mod rtsp;
 mod send;
 pub mod server;
 pub mod service_manager;
+pub mod shared;
 pub mod test_card;
 mod viewers;
 mod watch;

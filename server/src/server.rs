@@ -130,7 +130,8 @@ impl Server {
         };
         let (ending_sender, ending) = ending::channel();
         let rtsp = rtsp::Service::new(&config, catalog.clone(), context.clone(), ending.clone())?;
-        let lab = lab::Service::new(&config, catalog.clone(), context, ending.clone());
+        let lab =
+            lab::Service::new(config.server.explain, catalog.clone(), context, ending.clone());
         let open = OpenConnections::new(limits.clone());
         let services = Services {
             rtsp: rtsp.clone(),

@@ -15,7 +15,12 @@ use eframe::egui::{
 pub fn show(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut Vec<Action>) {
     ui.horizontal_centered(|ui| {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.menu_button("Menu", |ui| menu(ui, model, actions));
+            ui.menu_button("Menu", |ui| {
+                // The menu may be higher than the window.
+                let height = (ui.ctx().content_rect().height() - 24.0).max(120.0);
+                let area = egui::ScrollArea::vertical().max_height(height);
+                area.show(ui, |ui| menu(ui, model, actions));
+            });
             if model.shows_welcome() {
                 // The welcome page has the address field.
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {

@@ -213,6 +213,20 @@ fn escape_closes_a_menu_first() {
 }
 
 #[test]
+fn every_entry_of_the_menu_can_be_reached_in_the_smallest_window() {
+    let mut harness = harness(model(State::Playing), [480.0, 360.0]);
+    harness.get_by_label("Menu").click();
+    harness.run_steps(3);
+    let quit = harness.get_by_label_contains("Quit");
+    quit.scroll_to_me();
+    harness.run_steps(20);
+    let bottom = harness.get_by_label_contains("Quit").rect().bottom();
+    assert!(bottom <= 360.0, "{bottom}");
+    harness.get_by_label_contains("Quit").click();
+    assert_eq!(take_actions(&mut harness), [Action::Quit]);
+}
+
+#[test]
 fn full_screen_has_controls_while_the_pointer_moves() {
     let mut model = model(State::Playing);
     model.full_screen = true;

@@ -13,7 +13,6 @@ mod file;
 mod keys;
 mod print;
 mod settings;
-mod shared;
 mod value;
 
 pub use error::{ConfigError, FileError, Problem};
@@ -22,12 +21,14 @@ pub use settings::{
     ServerSettings, Switch, UdpOffload,
 };
 
-pub use shared::SharedLimits;
-
 use crate::cli::Arguments;
+use crate::shared::Shared;
 use clap::CommandFactory;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+
+/// The present limits, shared by all that obey them.
+pub type SharedLimits = Shared<Limits>;
 
 /// A position in the configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,6 @@ mod frame_sink;
 mod session;
 
 use crate::catalog::SharedCatalog;
-use crate::config::Config;
 use crate::connection::limits::ConnectionSlot;
 use crate::connection::{read_some, set_keepalive};
 use crate::ending::Ending;
@@ -56,18 +55,12 @@ pub struct Service {
 impl Service {
     /// A service for the movies of a catalog.
     pub(crate) fn new(
-        config: &Config,
+        explain: bool,
         catalog: SharedCatalog,
         context: SendContext,
         ending: Ending,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            catalog,
-            context,
-            explain: config.server.explain,
-            ending,
-            streams: Mutex::default(),
-        })
+        Arc::new(Self { catalog, context, explain, ending, streams: Mutex::default() })
     }
 
     fn streams(&self) -> MutexGuard<'_, MountedStreams> {
