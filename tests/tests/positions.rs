@@ -112,26 +112,31 @@ impl Watched<'_> {
     /// Looks at the pictures for a time, and compares each one with its position.
     fn check(&mut self, action: &str, time: Duration) -> Result<()> {
         self.seen.clear();
-        let start = Instant::now();
+        // The last new picture, or the action.
+        let mut last = Instant::now();
         let mut first = None;
-        while first.is_none_or(|first: Instant| first.elapsed() < time) {
+        // The first one is shown before the clock runs, which starts after the latency of 200 ms. At half
+        // the speed there is one in 100 ms.
+        let mut different = HashSet::new();
+        while different.len() < 3 || first.is_none_or(|first: Instant| first.elapsed() < time) {
             ensure!(
-                first.is_some() || start.elapsed() < NEXT_PICTURE,
-                "{action}: no picture for {NEXT_PICTURE:?}"
+                last.elapsed() < NEXT_PICTURE,
+                "{action}: the picture stands still: {:?}",
+                self.seen
             );
             for event in self.engine.events() {
                 ensure!(!matches!(event, Event::Failed(_)), "{action}: {event:?}");
             }
             if self.look()? {
+                let is_new = self.seen.last().is_some_and(|(_, number)| different.insert(*number));
+                if is_new {
+                    last = Instant::now();
+                }
                 first.get_or_insert_with(Instant::now);
             } else {
                 std::thread::sleep(Duration::from_millis(2));
             }
         }
-        // The first one is shown before the clock runs, which starts after the latency of 200 ms. At half
-        // the speed there is one in 100 ms.
-        let different: HashSet<u32> = self.seen.iter().map(|(_, number)| *number).collect();
-        ensure!(different.len() >= 3, "{action}: the picture stands still: {:?}", self.seen);
         for (position, number) in &self.seen {
             let start = FRAME * *number;
             let right = position.is_some_and(|it| it.abs_diff(start) < FRAME);
