@@ -207,7 +207,9 @@ fn a_section_is_played_again_and_again() -> Result<()> {
         };
         // From the first return on only frames of the section are shown, each once in a round.
         let back = frames.windows(2).position(|it| it[1] == Some(10) && it[0] != Some(9));
-        let rounds = &frames[back.map_or(0, |at| at + 1)..];
+        // The last frame may be shown again until the first one has arrived.
+        let mut rounds = frames[back.map_or(0, |at| at + 1)..].to_vec();
+        rounds.dedup();
         for (at, frame) in rounds.iter().enumerate() {
             assert!(matches!(frame, Some(10..=14)), "{name}: {at} {frames:?}");
         }

@@ -313,9 +313,12 @@ impl Machine {
             Input::SeekDone => self.end_seek(to),
             Input::SeekRefused => self.seeking = None,
             Input::FrameArrived if self.step == Step::AwaitFrame => self.step = Step::Arrived,
-            Input::SectionEnded if self.plays() && self.start.is_none() => {
-                if let Some((from, _)) = self.section {
-                    self.begin_seek(from, to);
+            Input::SectionEnded if self.step == Step::None && self.start.is_none() => {
+                match self.section {
+                    Some((from, _)) if self.plays() => self.begin_seek(from, to),
+                    // It is being paused, and will go on with the section's start.
+                    Some((from, _)) if self.state != State::Init => self.start = Some(from),
+                    _ => {}
                 }
             }
             Input::EndOfMovie => self.end_movie(to),

@@ -37,6 +37,8 @@ struct ProbeState {
     hold: Hold,
     /// Position of the section's last frame.
     section_end: Option<Duration>,
+    /// The last frame of the section that has passed since the last flush.
+    in_section: Option<gst::Buffer>,
     /// The section's end has been reported, and no flush has followed.
     section_ended: bool,
 }
@@ -62,6 +64,7 @@ impl SinkProbe {
     pub fn set_section_end(&self, end: Option<Duration>) {
         let mut state = lock(&self.state);
         state.section_end = end;
+        state.in_section = None;
         state.section_ended = false;
     }
 
@@ -82,7 +85,7 @@ impl SinkProbe {
                     if state.frame_arrived(frame) {
                         Some(FRAME_ARRIVED)
                     } else {
-                        let ended = state.passes_section_end(|| position_of(&weak, frame));
+                        let ended = state.leaves_section(frame, |it| position_of(&weak, it));
                         ended.then_some(SECTION_ENDED)
                     }
                 }
@@ -98,6 +101,7 @@ impl SinkProbe {
 
 impl ProbeState {
     fn flushed(&mut self) {
+        self.in_section = None;
         self.section_ended = false;
         if matches!(self.hold, Hold::AwaitFlush | Hold::Frame(_)) {
             self.hold = Hold::AwaitFrame;
@@ -117,11 +121,26 @@ impl ProbeState {
         false
     }
 
-    /// Whether a frame is the first one after the section.
-    fn passes_section_end(&mut self, position: impl FnOnce() -> Option<Duration>) -> bool {
-        let Some(end) = self.section_end.filter(|_| !self.section_ended) else { return false };
-        self.section_ended = position().is_some_and(|position| position > end + ROUNDING);
-        self.section_ended
+    /// Whether `frame` is the first one after the section. Until the flush of the seek to the section's
+    /// start, each frame after it is replaced by the section's last one: the sink is not left waiting.
+    fn leaves_section(
+        &mut self,
+        frame: &mut gst::Buffer,
+        position_of: impl FnOnce(&gst::Buffer) -> Option<Duration>,
+    ) -> bool {
+        let Some(end) = self.section_end.filter(|_| matches!(self.hold, Hold::None)) else {
+            return false;
+        };
+        if position_of(frame).is_none_or(|position| position <= end + ROUNDING) {
+            self.in_section = Some(frame.clone());
+            return false;
+        }
+        if let Some(last) = &self.in_section {
+            let pts = frame.pts();
+            *frame = last.clone();
+            frame.make_mut().set_pts(pts);
+        }
+        !std::mem::replace(&mut self.section_ended, true)
     }
 }
 
@@ -164,27 +183,34 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_section_is_noticed_once_until_a_flush() {
+    fn the_end_of_a_section_is_noticed_once_until_a_flush_and_no_frame_after_it_is_shown() {
+        gst::init().expect("GStreamer");
         let seconds = Duration::from_secs;
         let mut state = ProbeState { section_end: Some(seconds(2)), ..ProbeState::default() };
-        // Positions of frames, `None` for a flush, and whether the end is noticed.
+        // Positions of frames, `None` for a flush; whether the end is noticed; what is shown.
         let rows = [
-            (Some(1), false),
-            (Some(2), false),
-            (Some(3), true),
-            (Some(4), false),
-            (None, false),
-            (Some(3), true),
+            (Some(1), false, 1),
+            (Some(2), false, 2),
+            (Some(3), true, 2),
+            (Some(4), false, 2),
+            (None, false, 0),
+            // A seek to what is after the section.
+            (Some(3), true, 3),
+            (Some(1), false, 1),
+            (Some(3), false, 1),
         ];
-        for (at, (position, want)) in rows.into_iter().enumerate() {
-            if position.is_none() {
+        for (at, (position, noticed, shown)) in rows.into_iter().enumerate() {
+            let Some(position) = position else {
                 state.flushed();
-            }
-            let got = position.is_some_and(|at| state.passes_section_end(|| Some(seconds(at))));
-            assert_eq!(got, want, "{at}");
+                continue;
+            };
+            let mut frame = gst::Buffer::from_slice([position]);
+            let got = state.leaves_section(&mut frame, |_| Some(seconds(u64::from(position))));
+            let byte = frame.map_readable().map(|map| map[0]).ok();
+            assert_eq!((got, byte), (noticed, Some(shown)), "{at}");
         }
+        let mut frame = gst::Buffer::from_slice([9]);
         state.section_end = None;
-        state.section_ended = false;
-        assert!(!state.passes_section_end(|| Some(seconds(9))));
+        assert!(!state.leaves_section(&mut frame, |_| Some(seconds(9))));
     }
 }

@@ -12,22 +12,31 @@ const CLEAN_UP_FROM: usize = 64;
 
 /// The counts of each viewer over UDP, by the address that it sends RTCP from.
 #[derive(Debug, Clone, Default)]
-pub struct LossReports(Arc<Mutex<HashMap<SocketAddr, Weak<SendCounts>>>>);
+pub struct LossReports(Arc<Mutex<Entries>>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    counts: HashMap<SocketAddr, Weak<SendCounts>>,
+    /// The number of entries that the last clean-up has left.
+    kept: usize,
+}
 
 impl LossReports {
     /// Stores the losses that are reported from an address in these counts.
     pub(crate) fn add(&self, reporter: SocketAddr, counts: &Arc<SendCounts>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= CLEAN_UP_FROM && all.len() == all.capacity() {
-            all.retain(|_, counts| counts.strong_count() > 0);
+        // Each clean-up looks at twice as many entries as the last one has left.
+        if all.counts.len() >= CLEAN_UP_FROM.max(2 * all.kept) {
+            all.counts.retain(|_, counts| counts.strong_count() > 0);
+            all.kept = all.counts.len();
         }
-        all.insert(reporter, Arc::downgrade(counts));
+        all.counts.insert(reporter, Arc::downgrade(counts));
     }
 
     /// Stores a loss that was reported from an address.
     fn store(&self, reporter: SocketAddr, lost: i32) {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(counts) = all.get(&reporter).and_then(Weak::upgrade) {
+        if let Some(counts) = all.counts.get(&reporter).and_then(Weak::upgrade) {
             counts.set_lost(lost);
         }
     }
@@ -83,6 +92,6 @@ mod tests {
         }
         reports.store(([127, 0, 0, 1], 1).into(), 7);
         assert_eq!(alive.lost(), Some(7));
-        assert!(reports.0.lock().unwrap().len() < 200);
+        assert!(reports.0.lock().unwrap().counts.len() <= CLEAN_UP_FROM);
     }
 }

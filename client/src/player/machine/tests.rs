@@ -380,6 +380,11 @@ fn a_section_is_repeated() {
             ],
         );
         machine.handle(Input::SetSection(None), PLAYS);
+        machine.handle(Input::SetSection(Some((seconds(2), seconds(4)))), PLAYS);
+        machine.handle(command(Pause), PLAYS);
+        machine.handle(SectionEnded, PLAYS);
+        assert_eq!(machine.start_position(), Some(seconds(2)), "PLAY goes on there");
+        let mut machine = playing(is_remote);
         // A late report.
         run("none", &mut machine, vec![(SectionEnded, PLAYS, vec![], State::Playing)]);
     }
