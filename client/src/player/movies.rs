@@ -74,6 +74,13 @@ pub fn with_credentials(address: &str, user: &str, password: &str) -> Option<Str
     Some(format!("{scheme}://{user}:{password}@{host}{path}"))
 }
 
+/// The address of a file: its path, or a URI if the path is not UTF-8.
+pub fn address_of(path: &Path) -> String {
+    let uri = || Some(glib::filename_to_uri(std::path::absolute(path).ok()?, None).ok()?.into());
+    let text = path.to_str().map(ToOwned::to_owned);
+    text.or_else(uri).unwrap_or_else(|| path.to_string_lossy().into_owned())
+}
+
 /// Extensions of the files that the player opens, in lower case.
 pub const EXTENSIONS: [&str; 6] = ["mjpeg", "mjpg", "avi", "mkv", "mp4", "mov"];
 
@@ -101,7 +108,7 @@ pub fn read_list(path: &Path) -> Option<io::Result<Vec<String>>> {
             if line.contains("://") {
                 return line.to_owned();
             }
-            folder.join(line).to_string_lossy().into_owned()
+            address_of(&folder.join(line))
         };
         Ok(named.map(address).collect())
     };
@@ -131,7 +138,7 @@ fn files_beside(source: &str) -> Vec<String> {
         if is_uri {
             return glib::filename_to_uri(&path, None).ok().map(Into::into);
         }
-        Some(path.to_string_lossy().into_owned())
+        Some(address_of(&path))
     };
     names.into_iter().filter_map(address).collect()
 }
@@ -217,6 +224,7 @@ fn parse_names(reply: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStringExt;
 
     #[test]
     fn a_source_names_its_server() {
@@ -284,6 +292,8 @@ mod tests {
         assert_eq!(addresses(&path("b.mjpeg")), want.map(path));
         let uri = |name: &str| format!("file://{}", path(name));
         assert_eq!(addresses(&uri("b.mjpeg")), want.map(uri));
+        let odd = OsString::from_vec(b"e\xff.mjpeg".to_vec());
+        assert_eq!(address_of(&folder.join(odd)), uri("e%FF.mjpeg"));
         std::fs::remove_dir_all(&folder)
     }
 

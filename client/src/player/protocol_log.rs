@@ -132,15 +132,6 @@ pub struct ProtocolLog {
 }
 
 impl ProtocolLog {
-    /// Whether the header Server of a reply begins with `name`.
-    pub fn names_server(&self, name: &str) -> bool {
-        self.entries().any(|(_, entry)| {
-            let Exchange::RtspReply { reply, .. } = &entry.exchange else { return false };
-            let servers = reply.lines().filter_map(|line| line.strip_prefix("Server: "));
-            servers.into_iter().any(|server| server.starts_with(name))
-        })
-    }
-
     /// Adds a step, and gives its number. A reply also completes the entry of its request, which lacks
     /// some headers.
     pub(crate) fn push(&mut self, at: Duration, exchange: &Exchange) -> usize {

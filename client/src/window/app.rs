@@ -538,20 +538,11 @@ impl App {
         let status = &self.model.status;
         let source = status.source.clone();
         self.preview.close_unused(ctx, &source);
-        let hovered = self.widgets.hovered.filter(|_| status.state != State::Init);
-        self.model.preview = hovered
-            .filter(|_| self.reads_previews())
-            .and_then(|at| self.preview.at(ctx, &source, &self.options, at));
-    }
-
-    /// Whether the source is read by a second player: a file, or a movie of our own server. A camera may
-    /// serve only one.
-    fn reads_previews(&self) -> bool {
-        match self.model.status.protocol {
-            Protocol::None => true,
-            Protocol::Rtsp => self.engine.with_log(|log| log.names_server("mjpeg-rtsp-server")),
-            Protocol::Lab => false,
-        }
+        // Only files: two sessions with one server cannot be told apart by their connections.
+        let has_previews = status.protocol == Protocol::None && status.state != State::Init;
+        let hovered = self.widgets.hovered.filter(|_| has_previews);
+        self.model.preview =
+            hovered.and_then(|at| self.preview.at(ctx, &source, &self.options, at));
     }
 
     fn set_title(&mut self, ctx: &egui::Context) {

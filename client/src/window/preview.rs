@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The picture at the pointer's position on the seek bar, read by a second player.
+//! The picture of a file at the pointer's position on the seek bar, read by a second player.
 
 use super::model::DisplayedPicture;
 use crate::player::engine::Engine;
-use crate::player::{Command, Options, Picture, Protocol, State, Transport};
+use crate::player::{Command, Options, Picture, State};
 use eframe::egui::{self, Color32, ColorImage, TextureHandle, TextureOptions};
 use std::time::{Duration, Instant};
 
@@ -83,11 +83,7 @@ impl Reader {
     fn open(ctx: &egui::Context, source: &str, options: &Options) -> Option<Self> {
         let wake = ctx.clone();
         let engine = Engine::start(move || wake.request_repaint()).ok()?;
-        // Over TCP no picture of a paused server is lost.
-        let is_rtsp = Protocol::from_uri(source) == Protocol::Rtsp;
-        let transport = if is_rtsp { Transport::Tcp } else { options.transport };
-        let options =
-            Options { transport, latency: 0, reconnect: false, repeat: false, ..options.clone() };
+        let options = Options { repeat: false, ..options.clone() };
         engine.open(source, options, false);
         engine.command(Command::Setup);
         let now = Instant::now();

@@ -5,7 +5,7 @@ use super::App;
 use crate::player::{Protocol, movies};
 use crate::window::model::MovieList;
 use eframe::egui;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
 
 impl App {
@@ -79,9 +79,9 @@ impl App {
                 self.notify(&format!("Cannot read {}: {error}", path.display()));
                 return;
             }
-            None => vec![text(path)],
+            None => vec![movies::address_of(path)],
         };
-        movies.extend(others.iter().map(|path| text(path)));
+        movies.extend(others.iter().map(|path| movies::address_of(path)));
         match movies.first().cloned() {
             Some(first) => {
                 self.list = movies;
@@ -90,10 +90,6 @@ impl App {
             None => self.notify_briefly("The list names no movie"),
         }
     }
-}
-
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }
 
 /// The movie that is `steps` after `current`.
