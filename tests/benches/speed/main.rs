@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measures the figures of docs/performance.md, each together with its peer's in the same run.
 //!
-//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|many|strangers|repair|window|window-soak]...`
+//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|many|strangers|reload|repair|window|window-soak]...`
 //! builds everything and runs this.
 #![allow(clippy::print_stdout, reason = "the tables are the product")]
 
@@ -10,6 +10,7 @@ mod huge;
 mod lab;
 mod many;
 mod recode;
+mod reload;
 mod repair;
 mod source;
 mod strangers;
@@ -36,6 +37,7 @@ fn main() -> Result<()> {
         "lab",
         "many",
         "strangers",
+        "reload",
         "repair",
         "window",
     ];
@@ -50,13 +52,14 @@ fn main() -> Result<()> {
             "lab" => lab::run()?,
             "many" => many::run()?,
             "strangers" => strangers::run()?,
+            "reload" => reload::run()?,
             "repair" => repair::run()?,
             "window" => window::run()?,
             // It takes eleven minutes, so it runs only if it is named.
             "window-soak" => window::soak()?,
             other => bail!(
                 "no bench {other}; there are source, huge, first-frame, recode, viewers, lab, many, \
-                 strangers, repair, window, window-soak"
+                 strangers, reload, repair, window, window-soak"
             ),
         }
     }

@@ -5,7 +5,7 @@
 use crate::{ms, quiet};
 use anyhow::{Context, Result, bail, ensure};
 use mjpeg_rtsp_load::fuzz::{descriptors, probe};
-use mjpeg_rtsp_load::{Usage, cpu};
+use mjpeg_rtsp_load::{Usage, cpu, wake_ups};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::programs::{Guard, program};
@@ -395,9 +395,11 @@ fn many_movies() -> Result<()> {
     let server = TestedServer::start(&[folder.path()])?;
     probe(server.address, CLOSED)?;
     let memory = server.usage()?.memory;
-    let before = server.cpu()?;
+    let (before, wakes) = (server.cpu()?, wake_ups(server.process.id())?);
     sleep(IDLE);
     let idle = server.cpu()?.saturating_sub(before).as_secs_f64() / IDLE.as_secs_f64() * 100.0;
+    let wakes = u32::try_from(wake_ups(server.process.id())?.saturating_sub(wakes))?;
+    let wakes = f64::from(wakes) / IDLE.as_secs_f64();
     let mut rtsp = RtspClient::connect(&server.address.to_string())?;
     let mut times = Vec::new();
     for number in 0..100 {
@@ -412,8 +414,8 @@ fn many_movies() -> Result<()> {
     let slowest = times.last().copied().unwrap_or_default();
     println!("\na folder of {MOVIES} movies\n");
     println!(
-        "| accepts after | memory | idle CPU | DESCRIBE in another case, median | slowest |\n\
-         |---|---|---|---|---|\n| {:.2} s | {memory} KiB | {idle:.2} % | {:.2} ms | {:.2} ms |",
+        "| accepts after | memory | idle CPU | idle wake-ups a second | DESCRIBE in another case, median | slowest |\n\
+         |---|---|---|---|---|---|\n| {:.2} s | {memory} KiB | {idle:.2} % | {wakes:.1} | {:.2} ms | {:.2} ms |",
         server.start.as_secs_f64(),
         ms(median),
         ms(slowest)

@@ -130,7 +130,17 @@ fn peers(url: &str) -> Vec<(&'static str, Vec<&str>)> {
     let rows = [
         ("`gst-play-1.0`, autovideosink", vec!["gst-play-1.0", "--quiet", "--no-interactive", url]),
         ("`ffplay`", vec!["ffplay", "-loglevel", "quiet", "-rtsp_transport", "udp", url]),
-        ("`mpv`", vec!["mpv", "--no-config", "--really-quiet", "--rtsp-transport=udp", url]),
+        (
+            "`mpv`",
+            vec![
+                "mpv",
+                "--no-config",
+                "--really-quiet",
+                "--geometry=+0+0",
+                "--rtsp-transport=udp",
+                url,
+            ],
+        ),
     ];
     let is_there = |(name, line): &(&str, Vec<&str>)| {
         let there = Command::new(line[0]).arg("--version").output().is_ok();

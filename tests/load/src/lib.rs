@@ -12,7 +12,7 @@ mod process;
 mod session;
 mod tally;
 
-pub use process::{Usage, cpu, thread_cpu};
+pub use process::{Usage, cpu, thread_cpu, wake_ups};
 pub use session::Transport;
 pub use tally::Received;
 

@@ -60,6 +60,21 @@ pub fn cpu(process: u32) -> Result<Duration> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
+/// How often the threads of a process have woken up after they waited, up to now.
+///
+/// # Errors
+/// If the process has ended.
+pub fn wake_ups(process: u32) -> Result<u64> {
+    let mut wake_ups = 0;
+    let folder = format!("/proc/{process}/task");
+    for thread in std::fs::read_dir(&folder).with_context(|| format!("cannot read {folder}"))? {
+        let Ok(status) = std::fs::read_to_string(thread?.path().join("status")) else { continue };
+        let number = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        wake_ups += number.context("no voluntary_ctxt_switches")?.trim().parse::<u64>()?;
+    }
+    Ok(wake_ups)
+}
+
 /// CPU time of this thread up to now, to the microsecond or better.
 ///
 /// # Errors

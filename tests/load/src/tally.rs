@@ -21,6 +21,8 @@ pub struct Received {
     /// Difference between the gap of two frames of a stream and its period, in milliseconds: the 99th
     /// percentile.
     pub gap_error_ms: f64,
+    /// The largest of these differences, in milliseconds.
+    pub largest_gap_error_ms: f64,
     /// Seconds during which packets were counted.
     pub seconds: f64,
 }
@@ -104,6 +106,7 @@ impl Tally {
         let errors = &mut self.gap_errors;
         errors.sort_unstable_by(f32::total_cmp);
         let gap_error = errors.get(errors.len() * 99 / 100).copied().unwrap_or(f32::NAN);
+        let largest = errors.last().copied().unwrap_or(f32::NAN);
         Received {
             sessions,
             frames: self.frames,
@@ -111,6 +114,7 @@ impl Tally {
             bytes: self.bytes,
             lost: self.lost,
             gap_error_ms: f64::from(gap_error) * 1000.0,
+            largest_gap_error_ms: f64::from(largest) * 1000.0,
             seconds: time.as_secs_f64(),
         }
     }
