@@ -40,6 +40,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// What the window shows first, and how; what is `None` comes from the settings.
 #[derive(Debug, Default)]
@@ -108,7 +109,7 @@ pub fn run(startup: &Startup) -> Result<Result<ExitCode, NoWindow>> {
     style::set_theme(&ctx, settings.theme);
     // The engine connects while the window opens.
     let wake = ctx.clone();
-    let engine = Engine::start(move || wake.request_repaint())
+    let engine = Engine::start(move || repaint(&wake))
         .context("cannot start the player's thread")?;
     if let Some(source) = &startup.source {
         let play = settings.play_on_open && !startup.no_play;
@@ -140,6 +141,12 @@ pub fn run(startup: &Startup) -> Result<Result<ExitCode, NoWindow>> {
         Ok(()) => Ok(Ok(ExitCode::SUCCESS)),
         Err(error) => Ok(Err(NoWindow(without_source_position(&error.to_string())))),
     }
+}
+
+/// Draws the window once more. [`egui::Context::request_repaint`] draws it twice, so that each picture of
+/// the movie would be drawn twice.
+fn repaint(ctx: &egui::Context) {
+    ctx.request_repaint_after(Duration::from_nanos(1));
 }
 
 /// A message of the window library without the place in its source, which it puts before the cause:
