@@ -186,6 +186,8 @@ pub(super) struct Machine {
     section: Option<(Duration, Duration)>,
     /// The movie has ended: the next PLAY starts from the first frame.
     ended: bool,
+    /// The movie has ended before the seek that waits, so that the session was opened again.
+    reopened: bool,
     /// Target of the seek in progress.
     seeking: Option<Duration>,
     /// Target of the seek after the one in progress.
@@ -218,6 +220,7 @@ impl Machine {
             repeat: false,
             section: None,
             ended: false,
+            reopened: false,
             seeking: None,
             next_seek: None,
             start: None,
@@ -320,6 +323,14 @@ impl Machine {
                     Some((from, _)) if self.state != State::Init => self.start = Some(from),
                     _ => {}
                 }
+            }
+            Input::EndOfMovie if self.is_remote && self.start.is_some() && !self.reopened => {
+                // The end of what was sent before the seek that waits. rtspsrc 1.22 does not restart
+                // after the end of a stream.
+                self.reopened = true;
+                self.pause_waits = false;
+                to.push(Effect::Reopen);
+                self.start(Command::Play, Target::Playing, to);
             }
             Input::EndOfMovie => self.end_movie(to),
             Input::Checked => self.advance(pipeline, to),
@@ -424,6 +435,7 @@ impl Machine {
         self.seeking = None;
         self.next_seek = None;
         self.ended = false;
+        self.reopened = false;
         self.start = None;
         self.next_step = None;
         self.held = None;
@@ -548,11 +560,12 @@ impl Machine {
     }
 
     /// Lets all frames pass again. Playback continues from the frame on screen: the server has sent
-    /// more frames before it was paused.
+    /// more frames before it was paused. Those are not shown: before a seek the frame stays.
     fn release(&mut self, to: &mut Vec<Effect>) {
-        to.push(Effect::Frames(Frames::Pass));
         let held = self.held.take();
         self.start = self.start.or(held);
+        let seeks = self.start.is_some();
+        to.push(Effect::Frames(if seeks { Frames::PassUnlessHeld } else { Frames::Pass }));
     }
 
     /// Does the next part of what waits, if the pipeline is ready for it.
@@ -603,6 +616,7 @@ impl Machine {
 
     fn seek_to_start(&mut self, to: &mut Vec<Effect>) {
         let Some(position) = self.start.take() else { return };
+        self.reopened = false;
         let steps = self.step == Step::AwaitFrame;
         let frames = if steps { Frames::HoldAfterFlush } else { Frames::Pass };
         to.push(Effect::Frames(frames));

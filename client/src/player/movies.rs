@@ -5,10 +5,11 @@ use super::Protocol;
 use gstmjpegfile::lab::{Method, Reply, RequestForm};
 use gstmjpegfile::labrtspsrc::Location;
 use mjpeg_program::border::guarded;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -100,15 +101,14 @@ pub fn read_list(path: &Path) -> Option<io::Result<Vec<String>>> {
     let read = || {
         let mut text = Vec::new();
         File::open(path)?.take(MAX_LIST).read_to_end(&mut text)?;
-        let text = String::from_utf8_lossy(&text).into_owned();
-        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
-        let named = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        // Names of files may hold any bytes.
+        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
+        let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        let named = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
         let folder = path.parent().unwrap_or(Path::new(""));
-        let address = |line: &str| {
-            if line.contains("://") {
-                return line.to_owned();
-            }
-            address_of(&folder.join(line))
+        let address = |line: &[u8]| match str::from_utf8(line) {
+            Ok(line) if line.contains("://") => line.to_owned(),
+            _ => address_of(&folder.join(OsStr::from_bytes(line))),
         };
         Ok(named.map(address).collect())
     };
@@ -280,11 +280,13 @@ mod tests {
         for name in ["b.mjpeg", "A.MJPEG", "c.txt", "d.mjpg"] {
             std::fs::write(folder.join(name), "")?;
         }
-        let list = "\u{feff}#EXTM3U\r\nb.mjpeg\r\n\r\n# no\nrtsp://h/m\n/x/y.mjpeg\n";
+        let list =
+            b"\xef\xbb\xbf#EXTM3U\r\nb.mjpeg\r\n\r\n# no\nrtsp://h/m\n/x/y.mjpeg\n/x/\xe9.mjpeg\n";
         std::fs::write(folder.join("l.M3U"), list)?;
+        let want = [&path("b.mjpeg"), "rtsp://h/m", "/x/y.mjpeg", "file:///x/%E9.mjpeg"];
         assert_eq!(
             read_list(&folder.join("l.M3U")).transpose()?,
-            Some(vec![path("b.mjpeg"), "rtsp://h/m".to_owned(), "/x/y.mjpeg".to_owned()])
+            Some(want.map(ToOwned::to_owned).to_vec())
         );
         assert!(read_list(&folder.join("b.mjpeg")).is_none());
         assert!(read_list(&folder.join("none.m3u")).is_some_and(|read| read.is_err()));

@@ -85,6 +85,8 @@ impl Player {
     /// Takes the pipeline to READY or NULL. If that does not end in time, a thread is left behind with
     /// it, and the result is false.
     fn lower_state(&self, playbin: &gst::Element, state: gst::State) -> bool {
+        // The source waits for the thread of a packet that waits.
+        self.collector().end_session();
         let (ended, end) = channel();
         let (element, is_late) = (playbin.clone(), Arc::new(AtomicBool::new(false)));
         let of_thread = is_late.clone();

@@ -11,13 +11,16 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-/// The longest time for which a packet waits for the reply to PLAY. After it, all packets pass.
-const REPLY_LIMIT: Duration = Duration::from_millis(300);
+/// The longest time for which a packet waits for the reply to PLAY. After it, all packets pass. rtspsrc
+/// gives the server as long.
+const REPLY_LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum State {
     #[default]
     PassAll,
+    /// A flush has started.
+    DropAll,
     /// A flush has ended, and PLAY has not been answered.
     AwaitReply,
     /// Packets before this sequence number are old.
@@ -34,12 +37,29 @@ pub(super) struct SeekFilter {
 }
 
 impl SeekFilter {
-    /// Notes that the flush of a seek has ended. Without the RTSP monitor, which reports PLAY, nothing is
-    /// filtered.
+    /// Notes that the flush of a seek has started. A packet that waits is dropped, since the flush waits
+    /// for its thread. Without the RTSP monitor, which reports PLAY, nothing is filtered.
+    pub fn flush_started(&self) {
+        if lock(&self.play_thread).is_some() {
+            self.set(State::DropAll);
+        }
+    }
+
+    /// Notes that the flush of a seek has ended.
     pub fn flushed(&self) {
         if lock(&self.play_thread).is_some() {
-            *lock(&self.state) = State::AwaitReply;
+            self.set(State::AwaitReply);
         }
+    }
+
+    /// Lets all packets pass, and lets none wait: the session ends.
+    pub fn end(&self) {
+        self.set(State::PassAll);
+    }
+
+    fn set(&self, state: State) {
+        *lock(&self.state) = state;
+        self.replied.notify_all();
     }
 
     /// Notes that this thread sends a PLAY request.
@@ -49,8 +69,7 @@ impl SeekFilter {
 
     /// Notes the reply to PLAY, with the sequence number in its RTP-Info.
     pub fn play_replied(&self, first: Option<u16>) {
-        *lock(&self.state) = first.map_or(State::PassAll, State::DropBefore);
-        self.replied.notify_all();
+        self.set(first.map_or(State::PassAll, State::DropBefore));
     }
 
     /// Whether a packet is kept. Waits for the reply to PLAY if there is none since the last flush.
@@ -66,10 +85,12 @@ impl SeekFilter {
             let waited = self.replied.wait_timeout_while(state, REPLY_LIMIT, waits);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        if let State::DropBefore(first) = *state
-            && sequence_number.wrapping_sub(first) >= 1 << 15
-        {
-            return false;
+        match *state {
+            State::DropAll => return false,
+            State::DropBefore(first) if sequence_number.wrapping_sub(first) >= 1 << 15 => {
+                return false;
+            }
+            State::PassAll | State::AwaitReply | State::DropBefore(_) => {}
         }
         *state = State::PassAll;
         true
@@ -111,5 +132,21 @@ mod tests {
         assert!(!filter.keeps(5));
         filter.play_replied(Some(6));
         assert!(filter.keeps(6));
+    }
+
+    #[test]
+    fn a_packet_that_waits_is_freed_by_the_next_flush_and_by_the_sessions_end() {
+        let filter = SeekFilter::default();
+        std::thread::scope(|scope| drop(scope.spawn(|| filter.play_sent()).join()));
+        let rows: [(fn(&SeekFilter), bool); 2] =
+            [(SeekFilter::flush_started, false), (SeekFilter::end, true)];
+        for (free, kept) in rows {
+            filter.flushed();
+            std::thread::scope(|scope| {
+                let waiting = scope.spawn(|| filter.keeps(4));
+                free(&filter);
+                assert_eq!(waiting.join().unwrap(), kept);
+            });
+        }
     }
 }

@@ -132,8 +132,10 @@ impl Collector {
             }
             match &mut info.data {
                 Some(gst::PadProbeData::Event(event)) => {
-                    if event.type_() == gst::EventType::FlushStop {
-                        collector.seek_filter.flushed();
+                    match event.type_() {
+                        gst::EventType::FlushStart => collector.seek_filter.flush_started(),
+                        gst::EventType::FlushStop => collector.seek_filter.flushed(),
+                        _ => {}
                     }
                     true
                 }
@@ -234,6 +236,11 @@ impl Collector {
     pub fn play_sent(&self) {
         lock(&self.packets).play_sent();
         self.seek_filter.play_sent();
+    }
+
+    /// Lets no packet wait for a reply: the session ends.
+    pub fn end_session(&self) {
+        self.seek_filter.end();
     }
 
     /// Counts packets on, in a session whose numbers start anew.

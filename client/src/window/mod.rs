@@ -109,8 +109,8 @@ pub fn run(startup: &Startup) -> Result<Result<ExitCode, NoWindow>> {
     style::set_theme(&ctx, settings.theme);
     // The engine connects while the window opens.
     let wake = ctx.clone();
-    let engine = Engine::start(move || repaint(&wake))
-        .context("cannot start the player's thread")?;
+    let engine =
+        Engine::start(move || repaint(&wake)).context("cannot start the player's thread")?;
     if let Some(source) = &startup.source {
         let play = settings.play_on_open && !startup.no_play;
         engine.open(source, options.clone(), play);

@@ -133,6 +133,9 @@ impl Receiver {
                 }
                 continue;
             }
+            if socket.is_some() {
+                shared.socket_is_empty();
+            }
             self.report_silence();
             let silence = self.state().last_arrival.map(|arrival| arrival + SILENCE);
             let socket = socket.as_ref().map(|(socket, _)| socket.as_fd());

@@ -14,8 +14,11 @@ use std::time::{Duration, Instant};
 /// How long a seek waits for the control thread.
 const SEEK_LIMIT: Duration = Duration::from_secs(3);
 
-/// How long packets that were sent before a seek may still arrive after it.
+/// How long packets that were sent before a seek may still arrive, after all that had arrived were read.
 const IN_FLIGHT: Duration = Duration::from_millis(500);
+
+/// How long packets are dropped at most after a seek, from the first one on.
+const MAX_DROPPED: Duration = Duration::from_secs(3);
 
 /// More frames than this are not lost at once: the server has started its numbers again.
 const MAX_LOST: u16 = 1000;
@@ -141,8 +144,28 @@ struct State {
     ended: bool,
     movie: Movie,
     numbers: FrameNumbers,
-    /// After a seek, packets of other frames than this one are dropped, until an instant.
-    awaited: Option<(u64, Instant)>,
+    awaited: Option<AwaitedFrame>,
+}
+
+/// The frame that a seek led to. Packets of other frames are dropped until it arrives, or until no packet
+/// from before the seek can be left. No clock runs while nothing is read, as in a pause.
+#[derive(Debug)]
+struct AwaitedFrame {
+    frame: u64,
+    /// [`IN_FLIGHT`] after the socket was empty for the first time.
+    end: Option<Instant>,
+    /// When the first packet was dropped.
+    first_dropped: Option<Instant>,
+}
+
+impl AwaitedFrame {
+    /// Whether a packet of this frame is dropped.
+    fn drops(&mut self, frame: Option<u64>, now: Instant) -> bool {
+        let first_dropped = *self.first_dropped.get_or_insert(now);
+        frame != Some(self.frame)
+            && self.end.is_none_or(|end| now < end)
+            && now < first_dropped + MAX_DROPPED
+    }
 }
 
 /// What the control thread and the receiver share. A change wakes the thread that waits for it.
@@ -180,14 +203,21 @@ impl Shared {
 
     /// Drops packets of other frames than `frame` until it arrives, after a seek.
     pub fn await_frame(&self, frame: u64) {
-        self.state().awaited = Some((frame, Instant::now() + IN_FLIGHT));
+        self.state().awaited = Some(AwaitedFrame { frame, end: None, first_dropped: None });
+    }
+
+    /// The receiver has read all packets that had arrived.
+    pub fn socket_is_empty(&self) {
+        if let Some(awaited) = &mut self.state().awaited {
+            awaited.end.get_or_insert_with(|| Instant::now() + IN_FLIGHT);
+        }
     }
 
     /// Whether a packet was sent before the last seek.
     pub fn is_before_seek(&self, header: &RtpHeader) -> bool {
         let mut state = self.state();
-        let Some((frame, end)) = state.awaited else { return false };
-        let before = Instant::now() < end && state.movie.frame_of(header) != Some(frame);
+        let frame = state.movie.frame_of(header);
+        let before = state.awaited.as_mut().is_some_and(|it| it.drops(frame, Instant::now()));
         if !before {
             state.awaited = None;
         }
@@ -374,6 +404,28 @@ mod tests {
             numbers.number(number, true)
         });
         assert_eq!(over_the_wrap, [65_534, 65_535, 65_536]);
+    }
+
+    #[test]
+    fn packets_from_before_a_seek_are_dropped_however_late_they_are_read() {
+        let start = Instant::now();
+        let ms = Duration::from_millis;
+        // When the socket was empty for the first time; time of reading, frame and whether it is dropped.
+        let rows: [(Option<u64>, &[(u64, Option<u64>, bool)]); 5] = [
+            (None, &[(0, Some(41), true), (2900, Some(42), true), (2950, Some(39), false)]),
+            (None, &[(100, None, true), (3099, Some(42), true), (3100, Some(43), false)]),
+            (Some(10_000), &[(10_499, Some(41), true), (10_500, Some(42), false)]),
+            (Some(10_000), &[(10_100, Some(39), false)]),
+            (Some(0), &[(20_000, Some(40), false)]),
+        ];
+        for (at, (empty, packets)) in rows.iter().enumerate() {
+            let end = empty.map(|at| start + ms(at) + IN_FLIGHT);
+            let mut awaited = AwaitedFrame { frame: 39, end, first_dropped: None };
+            for (time, frame, dropped) in *packets {
+                let drops = awaited.drops(*frame, start + ms(*time));
+                assert_eq!(drops, *dropped, "row {at}, {time} ms");
+            }
+        }
     }
 
     #[test]

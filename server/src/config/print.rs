@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Writes a configuration as a file that has the same meaning.
+//! Writes a configuration as a file that has the same meaning, but for paths that are not UTF-8.
 
 use super::keys::{Key, limit_keys, mount_keys, server_keys};
 use super::value::quoted;
@@ -24,7 +24,15 @@ impl Config {
         for MountConfig { path, name, settings, .. } in &self.mounts {
             // Otherwise the path would be relative to the folder of the file.
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            let _ = writeln!(out, "\n[[mount]]\npath = {}", quoted(&path.to_string_lossy()));
+            let Some(text) = path.to_str() else {
+                // Its Debug text escapes the other bytes and control characters.
+                let _ = writeln!(
+                    out,
+                    "\n# The path {path:?} is not UTF-8: it can be served from the command line only."
+                );
+                continue;
+            };
+            let _ = writeln!(out, "\n[[mount]]\npath = {}", quoted(text));
             if let Some(name) = name {
                 let _ = writeln!(out, "name = {}", quoted(name));
             }

@@ -3,7 +3,9 @@
 use super::keys::{Key, MOUNT_ONLY, limit_keys, mount_keys, server_keys};
 use super::*;
 use clap::Parser;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
 use toml::de::DeTable;
 
 /// The configuration that is shipped.
@@ -193,6 +195,18 @@ fn a_configuration_that_is_printed_means_the_same() {
     for key in mount_keys() {
         differs((key.write)(&config.defaults), (key.write)(&MountSettings::default()), key.name);
     }
+}
+
+#[test]
+fn a_path_that_is_not_utf8_is_a_comment_in_the_printed_configuration() {
+    let path = OsStr::from_bytes(b"/a\xff\x1b.mjpeg").into();
+    let mount =
+        MountConfig { path, name: None, settings: MountSettings::default(), position: None };
+    let config = Config { mounts: vec![mount], ..Config::default() };
+    let printed = config.to_toml();
+    let comment = "# The path \"/a\\xFF\\u{1b}.mjpeg\" is not UTF-8: it can be served from the command line only.";
+    assert_eq!(printed.lines().filter(|line| *line == comment).count(), 1, "{printed}");
+    assert_eq!(parse(printed.as_bytes(), &[]).unwrap().mounts, []);
 }
 
 #[test]

@@ -200,7 +200,7 @@ fn a_seek_in_ready_waits_for_play_and_for_the_pipeline() {
     let rows = vec![
         (seek(1), PAUSED, vec![Watch], Ready),
         (seek(2), PAUSED, vec![Watch], Ready),
-        (command(Play), PAUSED, vec![PASS, AwaitAnswer, Change(Playing), Watch], Ready),
+        (command(Play), PAUSED, vec![PASS_UNLESS_HELD, AwaitAnswer, Change(Playing), Watch], Ready),
         (Answered, BUSY, vec![ReportState, Watch], State::Playing),
         (seek(3), BUSY, vec![Watch], State::Playing),
         (Checked, BUSY, vec![Watch], State::Playing),
@@ -227,7 +227,12 @@ fn a_step_plays_until_its_frame_has_arrived() {
     machine.handle(command(Setup), BUSY);
     machine.handle(Opened, BUSY);
     let rows = vec![
-        (StepTo(seconds(3)), PAUSED, vec![PASS, AwaitAnswer, Change(Playing), Watch], Ready),
+        (
+            StepTo(seconds(3)),
+            PAUSED,
+            vec![PASS_UNLESS_HELD, AwaitAnswer, Change(Playing), Watch],
+            Ready,
+        ),
         // Of the steps meanwhile only the last counts.
         (StepTo(seconds(4)), BUSY, vec![Watch], Ready),
         (StepTo(seconds(5)), BUSY, vec![Watch], Ready),
@@ -243,7 +248,7 @@ fn a_step_plays_until_its_frame_has_arrived() {
             State::Playing,
         ),
         (Answered, BUSY, vec![ReportState, Watch], Ready),
-        (Checked, PAUSED, vec![PASS, AwaitAnswer, Change(Playing), Watch], Ready),
+        (Checked, PAUSED, vec![PASS_UNLESS_HELD, AwaitAnswer, Change(Playing), Watch], Ready),
         (Answered, BUSY, vec![ReportState, Watch], State::Playing),
         (Checked, PLAYS, vec![HOLD, seeks(5), Watch], State::Playing),
         (FrameArrived, BUSY, vec![Watch], State::Playing),
@@ -255,7 +260,7 @@ fn a_step_plays_until_its_frame_has_arrived() {
         ),
         (Answered, PAUSED, vec![ReportState], Ready),
         // Playback goes on from the frame on screen.
-        (command(Play), PAUSED, vec![PASS, AwaitAnswer, Change(Playing), Watch], Ready),
+        (command(Play), PAUSED, vec![PASS_UNLESS_HELD, AwaitAnswer, Change(Playing), Watch], Ready),
         (Answered, BUSY, vec![ReportState, Watch], State::Playing),
         (Checked, PLAYS, vec![PASS, seeks(5)], State::Playing),
         // A late report of a frame.
@@ -265,6 +270,35 @@ fn a_step_plays_until_its_frame_has_arrived() {
         (StepTo(seconds(9)), PLAYS, vec![], State::Playing),
     ];
     run("remote", &mut machine, rows);
+}
+
+#[test]
+fn the_end_of_what_was_sent_before_a_step_does_not_end_the_step() {
+    let mut machine = Machine::new(true);
+    for input in [command(Setup), Opened, StepTo(seconds(3)), Answered] {
+        machine.handle(input, BUSY);
+    }
+    let anew = vec![Reopen, AwaitAnswer, Change(Playing), Watch];
+    let rows = vec![
+        (EndOfMovie, BUSY, anew, State::Playing),
+        (Answered, BUSY, vec![Watch], State::Playing),
+        (Checked, PLAYS, vec![HOLD, seeks(3), Watch], State::Playing),
+        (FrameArrived, BUSY, vec![Watch], State::Playing),
+        (
+            Checked,
+            PLAYS,
+            vec![CountPause, PASS_UNLESS_HELD, AwaitAnswer, Change(Paused)],
+            State::Playing,
+        ),
+    ];
+    run("once", &mut machine, rows);
+    // A movie that ends again before the seek ends.
+    let mut machine = Machine::new(true);
+    for input in [command(Setup), Opened, seek(3), command(Play), Answered, EndOfMovie] {
+        machine.handle(input, BUSY);
+    }
+    let ends = vec![PASS_UNLESS_HELD, Change(Paused), ReportState, ReportEnd, Watch];
+    run("twice", &mut machine, vec![(EndOfMovie, BUSY, ends, Ready)]);
 }
 
 #[test]
@@ -324,12 +358,12 @@ fn after_its_end_a_movie_plays_from_the_first_frame() {
 
 #[test]
 fn a_repeated_movie_starts_again_by_itself() {
-    let again = || {
+    let again = |frames| {
         vec![
             PASS_UNLESS_HELD,
             Change(Paused),
             ReportState,
-            PASS,
+            frames,
             Reopen,
             AwaitAnswer,
             Change(Playing),
@@ -341,7 +375,7 @@ fn a_repeated_movie_starts_again_by_itself() {
         "server",
         &mut machine,
         vec![
-            (EndOfMovie, PLAYS, again(), Ready),
+            (EndOfMovie, PLAYS, again(PASS), Ready),
             (Answered, BUSY, vec![ReportState], State::Playing),
         ],
     );
@@ -351,7 +385,7 @@ fn a_repeated_movie_starts_again_by_itself() {
         "server at double speed",
         &mut machine,
         vec![
-            (EndOfMovie, PLAYS, [again(), vec![Watch]].concat(), Ready),
+            (EndOfMovie, PLAYS, [again(PASS_UNLESS_HELD), vec![Watch]].concat(), Ready),
             (Answered, BUSY, vec![ReportState, Watch], State::Playing),
             (
                 Checked,
@@ -412,7 +446,12 @@ fn a_lost_session_is_opened_again_with_growing_waits() {
         rows.push((Retry, BUSY, setup(), Init));
     }
     rows.extend([
-        (Opened, BUSY, vec![ReportState, PASS, AwaitAnswer, Change(Playing), Watch], Ready),
+        (
+            Opened,
+            BUSY,
+            vec![ReportState, PASS_UNLESS_HELD, AwaitAnswer, Change(Playing), Watch],
+            Ready,
+        ),
         (Answered, BUSY, vec![ReportState, Watch], State::Playing),
         // It goes on where it was.
         (Checked, PLAYS, vec![PASS, seeks(9)], State::Playing),
