@@ -186,7 +186,7 @@ pub(super) struct Machine {
     section: Option<(Duration, Duration)>,
     /// The movie has ended: the next PLAY starts from the first frame.
     ended: bool,
-    /// The movie has ended before the seek that waits, so that the session was opened again.
+    /// The session was opened again, since the movie ended before a seek. The next end is the seek's.
     reopened: bool,
     /// Target of the seek in progress.
     seeking: Option<Duration>,
@@ -297,8 +297,12 @@ impl Machine {
         match input {
             Input::Command(Command::Teardown) if self.is_closed() => self.attempts = 0,
             Input::Command(command) => self.command(command, pipeline, to),
-            Input::Seek(position) => self.seek(position, to),
+            Input::Seek(position) => {
+                self.reopened = false;
+                self.seek(position, to);
+            }
             Input::SetRate(rate, position) => {
+                self.reopened = false;
                 self.rate = rate;
                 self.seek(position, to);
             }
@@ -324,15 +328,12 @@ impl Machine {
                     _ => {}
                 }
             }
-            Input::EndOfMovie if self.is_remote && self.start.is_some() && !self.reopened => {
-                // The end of what was sent before the seek that waits. rtspsrc 1.22 does not restart
-                // after the end of a stream.
-                self.reopened = true;
-                self.pause_waits = false;
-                to.push(Effect::Reopen);
-                self.start(Command::Play, Target::Playing, to);
-            }
-            Input::EndOfMovie => self.end_movie(to),
+            Input::EndOfMovie => match self.awaited_position() {
+                Some(position) if self.is_remote && !self.reopened => {
+                    self.reopen_at(position, to);
+                }
+                _ => self.end_movie(to),
+            },
             Input::Checked => self.advance(pipeline, to),
             Input::Tick => self.tick(pipeline, to),
             Input::Failed(reconnect) => self.fail(reconnect, to),
@@ -483,6 +484,25 @@ impl Machine {
         }
     }
 
+    /// The position of which no frame can have arrived.
+    fn awaited_position(&self) -> Option<Duration> {
+        let seeks = self.next_seek.or(self.seeking);
+        self.start.or(seeks).or(self.held.filter(|_| self.step == Step::AwaitFrame))
+    }
+
+    /// Opens the session again, once, to play from `position`: what has ended is what was sent before the
+    /// seek. rtspsrc 1.22 does not restart after the end of a stream; the server's BYE may be read after
+    /// the seek.
+    fn reopen_at(&mut self, position: Duration, to: &mut Vec<Effect>) {
+        self.reopened = true;
+        self.start = Some(position);
+        self.seeking = None;
+        self.next_seek = None;
+        self.pause_waits = false;
+        to.push(Effect::Reopen);
+        self.start(Command::Play, Target::Playing, to);
+    }
+
     fn end_movie(&mut self, to: &mut Vec<Effect>) {
         let repeats = (self.repeat || self.section.is_some()) && self.plays();
         let from = self.section.map(|(from, _)| from);
@@ -545,6 +565,7 @@ impl Machine {
             self.next_step = Some(position);
             return;
         }
+        self.reopened = false;
         self.seek(position, to);
         // For a file the seek alone shows the frame.
         if self.is_remote {
@@ -616,7 +637,6 @@ impl Machine {
 
     fn seek_to_start(&mut self, to: &mut Vec<Effect>) {
         let Some(position) = self.start.take() else { return };
-        self.reopened = false;
         let steps = self.step == Step::AwaitFrame;
         let frames = if steps { Frames::HoldAfterFlush } else { Frames::Pass };
         to.push(Effect::Frames(frames));

@@ -291,14 +291,34 @@ fn the_end_of_what_was_sent_before_a_step_does_not_end_the_step() {
             State::Playing,
         ),
     ];
-    run("once", &mut machine, rows);
-    // A movie that ends again before the seek ends.
+    run("before the seek", &mut machine, rows);
+    let ends = || vec![PASS_UNLESS_HELD, Change(Paused), ReportState, ReportEnd];
+    // After the seek's flush, or during a seek; the second time it is the end.
+    let anew = || vec![Reopen, AwaitAnswer, Change(Playing), Watch];
     let mut machine = Machine::new(true);
-    for input in [command(Setup), Opened, seek(3), command(Play), Answered, EndOfMovie] {
+    for input in [command(Setup), Opened, StepTo(seconds(3)), Answered] {
         machine.handle(input, BUSY);
     }
-    let ends = vec![PASS_UNLESS_HELD, Change(Paused), ReportState, ReportEnd, Watch];
-    run("twice", &mut machine, vec![(EndOfMovie, BUSY, ends, Ready)]);
+    machine.handle(Checked, PLAYS);
+    let rows = vec![
+        (SeekDone, PLAYS, vec![Watch], State::Playing),
+        (EndOfMovie, PLAYS, anew(), State::Playing),
+        (Answered, BUSY, vec![Watch], State::Playing),
+        (Checked, PLAYS, vec![HOLD, seeks(3), Watch], State::Playing),
+        (EndOfMovie, PLAYS, ends(), Ready),
+    ];
+    run("after the seek", &mut machine, rows);
+    let mut machine = playing(true);
+    let rows = vec![
+        (seek(1), PLAYS, vec![seeks(1)], State::Playing),
+        (seek(2), BUSY, vec![Watch], State::Playing),
+        (EndOfMovie, BUSY, anew(), State::Playing),
+        (Answered, BUSY, vec![Watch], State::Playing),
+        (Checked, PLAYS, vec![PASS, seeks(2)], State::Playing),
+        (SeekDone, PLAYS, vec![], State::Playing),
+        (EndOfMovie, PLAYS, ends(), Ready),
+    ];
+    run("during a seek", &mut machine, rows);
 }
 
 #[test]
@@ -381,6 +401,7 @@ fn a_repeated_movie_starts_again_by_itself() {
     );
     // At another speed than the normal one, a new session needs a seek.
     machine.handle(Input::SetRate(2.0, seconds(1)), PLAYS);
+    machine.handle(SeekDone, PLAYS);
     run(
         "server at double speed",
         &mut machine,
