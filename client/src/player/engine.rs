@@ -103,6 +103,7 @@ enum EngineMessage {
         source: String,
         options: Options,
         play: bool,
+        record: bool,
     },
     Command(Command),
     /// Play, after a setup if one is needed.
@@ -168,9 +169,18 @@ impl Engine {
         let _ = self.messages.unbounded_send(message);
     }
 
-    /// Closes the current source and opens another; `play` sets it up and plays it.
+    /// Closes the current source and opens another, whose packets are recorded; `play` sets it up and
+    /// plays it.
     pub fn open(&self, source: &str, options: Options, play: bool) {
-        self.send(EngineMessage::Open { source: source.to_owned(), options, play });
+        let source = source.to_owned();
+        self.send(EngineMessage::Open { source, options, play, record: true });
+    }
+
+    /// Closes the current source and sets another one up, whose packets are not recorded.
+    pub fn set_up_unrecorded(&self, source: &str, options: Options) {
+        let source = source.to_owned();
+        self.send(EngineMessage::Open { source, options, play: false, record: false });
+        self.command(Command::Setup);
     }
 
     /// Gives the player a command.
@@ -312,7 +322,9 @@ impl Session {
 
     fn handle(self: &Rc<Self>, message: EngineMessage) {
         match message {
-            EngineMessage::Open { source, options, play } => self.open(&source, &options, play),
+            EngineMessage::Open { source, options, play, record } => {
+                self.open(&source, &options, play, record);
+            }
             message => self.control_player(message),
         }
         self.publish();
@@ -350,7 +362,7 @@ impl Session {
         }
     }
 
-    fn open(self: &Rc<Self>, source: &str, options: &Options, play: bool) {
+    fn open(self: &Rc<Self>, source: &str, options: &Options, play: bool, record: bool) {
         self.close();
         self.set_up_at.set(None);
         self.playing_since.set(None);
@@ -363,7 +375,9 @@ impl Session {
         match self.new_player(source, options) {
             Ok(player) => {
                 self.open_failure.replace(None);
-                player.record_packets();
+                if record {
+                    player.record_packets();
+                }
                 *lock(&self.shared.capture) = player.capture();
                 self.player.replace(Some(player));
                 if play {

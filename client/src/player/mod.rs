@@ -10,6 +10,7 @@ mod border;
 mod capture;
 mod command;
 mod connecting;
+mod connections;
 mod endless;
 pub mod engine;
 mod exchange;
@@ -193,6 +194,7 @@ impl Player {
                 .map_err(|error| NewPlayerError::Certificates { path: path.clone(), error })?;
         }
         rtsp_monitor::register().map_err(NewPlayerError::Monitor)?;
+        connections::watch();
         let player: Self = glib::Object::new();
         player.imp().open(&uri, options);
         player.set_repeat(options.repeat);

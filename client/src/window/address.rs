@@ -78,6 +78,22 @@ pub fn open_address(widgets: &WidgetState, actions: &mut Vec<Action>) {
     }
 }
 
+/// Opens the address or the file that is pasted where no text field takes it. Any other text goes into the
+/// address field.
+pub fn paste(ctx: &egui::Context, widgets: &mut WidgetState, actions: &mut Vec<Action>) {
+    let text = keys::take_pasted_text(ctx);
+    if text.is_empty() {
+        return;
+    }
+    let is_line = !text.contains(char::is_control);
+    if is_line && (text.contains("://") || std::path::Path::new(&text).is_file()) {
+        actions.push(Action::Open(text));
+    } else {
+        text.lines().next().unwrap_or_default().clone_into(&mut widgets.address);
+        widgets.focus_address = true;
+    }
+}
+
 fn choices(ui: &mut Ui, model: &Model, actions: &mut Vec<Action>) {
     if let Some(server) = server_text(&model.status.source) {
         ui.label(RichText::new(format!("Movies of {server}")).weak());

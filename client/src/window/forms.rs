@@ -95,7 +95,7 @@ fn log_in(ui: &Ui, model: &Model, login: &mut Login, actions: &mut Vec<Action>) 
                 let edit = edit.min_size(vec2(0.0, ROW)).align(Align2::LEFT_CENTER);
                 let field = ui.add(edit).labelled_by(label.id);
                 let nothing_focused = ui.memory(|memory| memory.focused().is_none());
-                if !hidden && is_empty && nothing_focused {
+                if is_empty && nothing_focused {
                     field.request_focus();
                 }
                 entered_last |= hidden && entered(ui, &field);
