@@ -3,6 +3,7 @@
 
 use super::border;
 use super::history::{self, History};
+use super::length::LengthProbe;
 use super::{
     Capture, Command, Failure, FailureKind, LatestPicture, NewPlayerError, Options, Packet, Player,
     ProtocolLog,
@@ -282,6 +283,9 @@ struct Session {
     /// Why there is no player.
     open_failure: RefCell<Option<Failure>>,
     reconnection: RefCell<Option<Reconnection>>,
+    /// How the source was opened.
+    options: RefCell<Options>,
+    length: LengthProbe,
 }
 
 impl Session {
@@ -295,6 +299,8 @@ impl Session {
             play_when_ready: Cell::default(),
             open_failure: RefCell::default(),
             reconnection: RefCell::default(),
+            options: RefCell::default(),
+            length: LengthProbe::default(),
         })
     }
 
@@ -357,6 +363,7 @@ impl Session {
     fn close(&self) {
         self.stop_recording();
         self.play_when_ready.set(false);
+        self.length.reset();
         if let Some(player) = self.player.take() {
             player.command("teardown");
         }
@@ -367,6 +374,7 @@ impl Session {
         self.set_up_at.set(None);
         self.playing_since.set(None);
         self.reconnection.replace(None);
+        self.options.replace(options.clone());
         *lock(&self.shared.history) = History::default();
         *lock(&self.shared.capture) = Arc::default();
         self.shared.picture.clear();
@@ -447,6 +455,7 @@ impl Session {
             State::Init => {
                 self.set_up_at.set(None);
                 self.playing_since.set(None);
+                self.length.reset();
                 self.shared.picture.clear();
             }
             State::Ready => {
@@ -522,6 +531,10 @@ impl Session {
             let statistics = self.statistics(&player);
             lock(&self.shared.history).push(at, statistics, gap);
         }
+        if player.state() != State::Init && player.protocol() == Protocol::Rtsp {
+            let source = lock(&self.shared.status).source.clone();
+            self.length.tick(&player, &source, &self.options.borrow());
+        }
         self.publish();
     }
 
@@ -545,14 +558,16 @@ impl Session {
         let before = lock(&self.shared.status).clone();
         // Queries fail while the pipeline is flushed; the last answers are still true.
         let last = if player.state() == State::Init { Status::default() } else { before.clone() };
+        let length = self.length.found();
         let now = Status {
             source: before.source.clone(),
             protocol: player.protocol(),
             state: player.state(),
             pending: player.pending(),
-            duration: player.duration().map(Duration::from).or(last.duration),
+            duration: player.duration().or(length).map(Duration::from).or(last.duration),
             frames: player.frames().or(last.frames),
-            seekable: player.seekable().or(last.seekable),
+            // rtspsrc takes a movie without a length for one without seeking.
+            seekable: length.map(|_| true).or(player.seekable()).or(last.seekable),
             rate: player.rate(),
             statistics: self.statistics(&player),
             last_packet: player.last_packet(),

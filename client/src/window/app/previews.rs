@@ -2,7 +2,7 @@
 //! The picture under the pointer on the seek bar.
 
 use super::App;
-use crate::player::{Protocol, State};
+use crate::player::{OUR_SERVER, Protocol, State};
 use eframe::egui;
 
 impl App {
@@ -29,7 +29,7 @@ impl App {
             _ if status.state == State::Init => false,
             Protocol::None => true,
             Protocol::Rtsp => {
-                let is_ours = |server: &str| server.starts_with("mjpeg-rtsp-server/");
+                let is_ours = |server: &str| server.starts_with(OUR_SERVER);
                 self.picture.is_some()
                     && self.engine.with_log(|log| log.server().is_some_and(is_ours))
             }
