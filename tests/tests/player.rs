@@ -16,6 +16,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -448,7 +449,7 @@ fn a_length_that_the_server_does_not_know_at_first_is_asked_for_again() -> Resul
     mjpeg_rtsp_tests::init();
     let image = movies::images(1, "I420")?.remove(0);
     let (described, played) = (Mutex::new(0), Arc::new(Mutex::new(Vec::new())));
-    let plays = played.clone();
+    let (plays, plays_on) = (played.clone(), Arc::new(AtomicU32::new(0)));
     let server = RtspServer::start(move |request, stream| {
         let name = "Server: mjpeg-rtsp-server/0.1.0\r\n";
         if request.method == "DESCRIBE" {
@@ -460,8 +461,11 @@ fn a_length_that_the_server_does_not_know_at_first_is_asked_for_again() -> Resul
             let headers = format!("{name}Content-Type: application/sdp\r\n");
             return stream.write_all(&request.reply("200 OK", &headers, &sdp));
         }
+        // PAUSE ends what the last PLAY started.
+        let number_of_play = plays_on.fetch_add(1, Ordering::SeqCst) + 1;
         stream.write_all(&request.answer())?;
         if request.method == "PLAY" {
+            let plays_on = plays_on.clone();
             let range = request.text.lines().find(|line| line.starts_with("Range: "));
             plays.lock().expect("no panic").extend(range.map(ToOwned::to_owned));
             let mut send = interleaved(stream.try_clone()?);
@@ -469,6 +473,9 @@ fn a_length_that_the_server_does_not_know_at_first_is_asked_for_again() -> Resul
             std::thread::spawn(move || -> Result<()> {
                 let mut number = 1;
                 for at in 0.. {
+                    if plays_on.load(Ordering::SeqCst) != number_of_play {
+                        break;
+                    }
                     for packet in packets(&image, 7, &mut number, at * 4500)? {
                         send(0, &packet)?;
                     }

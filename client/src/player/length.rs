@@ -5,9 +5,8 @@
 //! then. rtspsrc 1.22 asks only once, and takes no length from the reply to PLAY. So another player sets up a
 //! session of its own, reads the length, and ends it.
 
-use super::{Exchange, Failure, Options, Player, ProtocolLog, State, Transport};
+use super::{Exchange, Failure, Options, Player, ProtocolLog, Transport};
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// How our server names itself in the header Server.
@@ -19,7 +18,7 @@ const WAITS: [u64; 5] = [1, 2, 4, 8, 16];
 /// Finds out the length of one source.
 #[derive(Debug, Default)]
 pub(super) struct LengthProbe {
-    found: Rc<Cell<Option<gst::ClockTime>>>,
+    found: Cell<Option<gst::ClockTime>>,
     player: RefCell<Option<Player>>,
     /// Number of the attempts so far.
     attempts: Cell<usize>,
@@ -43,7 +42,11 @@ impl LengthProbe {
 
     /// Asks, if the length is unknown and it is time to. Called again and again while there is a session.
     pub fn tick(&self, player: &Player, source: &str, options: &Options) {
-        if self.player.borrow().as_ref().is_some_and(is_done) {
+        let is_answered = self.player.borrow().as_ref().is_some_and(|asking| {
+            self.found.set(asking.capture().with_log(length));
+            asking.pending().is_none()
+        });
+        if is_answered {
             self.close();
         }
         let is_open = player.capture().with_log(is_open_range);
@@ -73,12 +76,6 @@ impl LengthProbe {
         let sink = gst::ElementFactory::make("fakesink").build();
         let (Ok(player), Ok(sink)) = (Player::new(source, &options), sink) else { return };
         player.set_video_sink(&sink);
-        let found = self.found.clone();
-        player.connect_state(move |player| {
-            if player.state() == State::Ready {
-                found.set(player.duration());
-            }
-        });
         player.connect_error(|failure: &Failure| {
             tracing::debug!("the length of the movie is still unknown: {failure}");
         });
@@ -93,19 +90,26 @@ impl LengthProbe {
     }
 }
 
-/// Whether it has been answered.
-fn is_done(player: &Player) -> bool {
-    player.pending().is_none()
-}
-
-/// Whether our server has stated a range without an end for the movie. That of a live one starts now.
-fn is_open_range(log: &ProtocolLog) -> bool {
+/// The range of the movie that the last reply to DESCRIBE states, if the server is ours.
+fn range(log: &ProtocolLog) -> Option<&str> {
+    log.server().filter(|server| server.starts_with(OUR_SERVER))?;
     let described = log.entries().rev().find_map(|(_, entry)| match &entry.exchange {
         Exchange::RtspReply { request, reply } if request.starts_with("DESCRIBE ") => Some(reply),
         _ => None,
     });
-    let is_ours = log.server().is_some_and(|server| server.starts_with(OUR_SERVER));
-    is_ours && described.is_some_and(|sdp| sdp.lines().any(|line| line == "a=range:npt=0-"))
+    described?.lines().find_map(|line| line.strip_prefix("a=range:npt="))
+}
+
+/// Whether the range has no end. That of a live movie starts now.
+fn is_open_range(log: &ProtocolLog) -> bool {
+    range(log) == Some("0-")
+}
+
+/// The length that the range states.
+fn length(log: &ProtocolLog) -> Option<gst::ClockTime> {
+    let seconds = range(log)?.strip_prefix("0-")?.parse().ok()?;
+    let length = Duration::try_from_secs_f64(seconds).ok()?;
+    gst::ClockTime::try_from(length).ok()
 }
 
 #[cfg(test)]
@@ -116,11 +120,12 @@ mod tests {
     fn only_the_open_range_of_our_server_has_a_length_later() {
         let ours = "mjpeg-rtsp-server/0.1.0";
         let rows = [
-            ("no reply", None, "", false),
-            ("open", Some(ours), "0-", true),
-            ("with an end", Some(ours), "0-12.5", false),
-            ("live", Some(ours), "now-", false),
-            ("another server", Some("GStreamer RTSP server"), "0-", false),
+            ("no reply", None, "", (false, None)),
+            ("open", Some(ours), "0-", (true, None)),
+            ("with an end", Some(ours), "0-12.5", (false, Some(12_500))),
+            ("no number", Some(ours), "0-inf", (false, None)),
+            ("live", Some(ours), "now-", (false, None)),
+            ("another server", Some("GStreamer RTSP server"), "0-", (false, None)),
         ];
         for (name, server, range, want) in rows {
             let mut log = ProtocolLog::default();
@@ -133,7 +138,8 @@ mod tests {
                 };
                 log.push(Duration::ZERO, &exchange);
             }
-            assert_eq!(is_open_range(&log), want, "{name}");
+            let milliseconds = length(&log).map(gst::ClockTime::mseconds);
+            assert_eq!((is_open_range(&log), milliseconds), want, "{name}");
         }
     }
 }

@@ -94,6 +94,11 @@ impl Progress {
         if error.matches(gst::ResourceError::OpenReadWrite) {
             return Some(ConnectError::find(&self.url, certificate).into());
         }
+        // The server has answered, so it is not missing.
+        if error.matches(gst::ResourceError::OpenRead) && self.replies > 0 {
+            let text = Failure::from_message(message).text;
+            return Some(Failure::new(FailureKind::Refused, &text));
+        }
         // Of rtspsrc or, before it, of uridecodebin.
         let missing = error.matches(gst::StreamError::CodecNotFound)
             || error.matches(gst::CoreError::MissingPlugin);

@@ -19,6 +19,8 @@ pub fn show(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut
                 // The menu may be higher than the window.
                 let height = (ui.ctx().content_rect().height() - 24.0).max(120.0);
                 let area = egui::ScrollArea::vertical().max_height(height);
+                // Without this, egui's default height of a popup limits it.
+                let area = area.min_scrolled_height(height);
                 area.show(ui, |ui| menu(ui, model, actions));
             });
             if model.shows_welcome() {

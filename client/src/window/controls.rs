@@ -112,7 +112,8 @@ fn seek_bar(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.monospace(format!("-{}", clock(duration - at)));
             ui.spacing_mut().slider_width = ui.available_width();
-            let slider = ui.add(Slider::new(&mut at, 0.0..=duration).show_value(false));
+            let slider =
+                ui.add(Slider::new(&mut at, 0.0..=duration).show_value(false).smart_aim(false));
             ui.ctx().accesskit_node_builder(slider.id, |node| {
                 node.set_label("Position");
                 node.set_value(format!("{} of {}", clock(at), clock(duration)));

@@ -207,7 +207,9 @@ fn key_list(ui: &mut Ui, widgets: &mut WidgetState) {
             ui.add(egui::Label::new(RichText::new(hint).weak()).wrap());
         });
         ui.add_space(8.0);
-        ui.add(egui::Button::new("Close").min_size(vec2(86.0, super::style::ROW))).clicked()
+        let close = egui::Button::new("Close").min_size(vec2(86.0, super::style::ROW));
+        // In a row its text is centred.
+        ui.horizontal(|ui| ui.add(close)).inner.clicked()
     });
     if shown.inner || shown.should_close() {
         widgets.key_list = false;
