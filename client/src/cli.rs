@@ -134,6 +134,14 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "tls_ca")]
     pub insecure: bool,
 
+    /// User of the server, if it asks for one. The password is asked for, unless --password-stdin is given
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+
+    /// Take the password of --user from the first line of standard input
+    #[arg(long, requires = "user")]
+    pub password_stdin: bool,
+
     /// Play the movie again and again
     #[arg(long = "loop")]
     pub repeat: bool,
@@ -225,13 +233,10 @@ impl Arguments {
     }
 
     /// What the window shows first, and how.
-    ///
-    /// # Errors
-    /// If the lab's form names no movie.
     #[cfg(feature = "gui")]
-    pub fn startup(&self) -> Result<crate::window::Startup, LocationError> {
-        Ok(crate::window::Startup {
-            source: self.source()?,
+    pub fn startup(&self, source: Option<String>) -> crate::window::Startup {
+        crate::window::Startup {
+            source,
             options: self.options(),
             transport: Some(self.transport).filter(|it| *it != Transport::Auto),
             latency: self.latency,
@@ -243,7 +248,8 @@ impl Arguments {
             panel: self.panel,
             size: self.size,
             screenshot: self.screenshot.clone().map(|path| (path, self.after)),
-        })
+            user: self.user.clone(),
+        }
     }
 
     /// Starts the log, which goes to standard error.

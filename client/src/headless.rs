@@ -2,6 +2,7 @@
 //! The front end for scripts: counts and saves frames, prints a summary, and exits.
 
 use crate::cli::Arguments;
+use crate::login;
 use crate::player::{Exchange, Player, Protocol, blank_password, lock, packed_rows, save_rgb};
 use crate::reconnection_text;
 use crate::termination::Termination;
@@ -76,9 +77,9 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     player.set_video_sink(&sink(player, &rendered, arguments)?);
     let main_loop = glib::MainLoop::new(None, false);
     let error = Rc::new(RefCell::new(None));
-    let (quit, slot) = (main_loop.clone(), error.clone());
+    let (quit, slot, named) = (main_loop.clone(), error.clone(), source.to_owned());
     player.connect_error(move |failure| {
-        slot.replace(Some(failure.text.clone()));
+        slot.replace(Some(login::text(failure, &named)));
         quit.quit();
     });
     let reconnects = count_reconnects(player);

@@ -4,6 +4,7 @@
 
 pub mod cli;
 mod headless;
+mod login;
 pub mod player;
 mod terminal;
 mod termination;
@@ -27,18 +28,18 @@ const NO_DISPLAY: &str = "no display (DISPLAY and WAYLAND_DISPLAY are not set)";
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     gst::init().context("cannot start GStreamer")?;
     gstmjpegfile::register().context("cannot register the movie elements")?;
+    let source = login::source(arguments)?;
     if !arguments.headless && !arguments.terminal {
         #[cfg(feature = "gui")]
-        match window::run(&arguments.startup()?)? {
+        match window::run(&arguments.startup(source.clone()))? {
             Ok(code) => return Ok(code),
             Err(no_window) => report_fallback(&no_window.to_string()),
         }
         #[cfg(not(feature = "gui"))]
         report_fallback("no window: built without the feature gui");
     }
-    let source = arguments
-        .source()?
-        .context("no source; name one, as in mjpeg-rtsp-client rtsp://HOST:PORT/MOVIE")?;
+    let source =
+        source.context("no source; name one, as in mjpeg-rtsp-client rtsp://HOST:PORT/MOVIE")?;
     let player = match Player::new(&source, &arguments.options()) {
         Ok(player) => player,
         Err(error) => {
@@ -52,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.headless {
         headless::run(&player, &source, arguments)
     } else {
-        terminal::run(&player, arguments)
+        terminal::run(player, &source, arguments)
     }
 }
 

@@ -2,14 +2,17 @@
 //! The terminal front end: keys and a status line in the terminal, video in GStreamer's window.
 
 use crate::cli::Arguments;
-use crate::player::{Exchange, Player, State};
+use crate::login::{self, Login, Typed};
+use crate::player::movies::server_text;
+use crate::player::{Exchange, FailureKind, Player, State};
 use crate::termination::Termination;
 use crate::{NO_DISPLAY, format_tenths, has_display, reconnection_text};
 use anyhow::{Context, Result};
-use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::terminal;
 use glib::prelude::*;
 use mjpeg_program::log;
+use std::cell::{Cell, RefCell};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -32,7 +35,115 @@ l            play the movie again and again, or not
 ?            this list
 q, Ctrl-C    quit";
 
-pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
+/// How a session with one player ends.
+enum End {
+    Quit,
+    Failed,
+    /// A user and a password have been typed.
+    LogIn(Login),
+}
+
+pub fn run(player: Player, source: &str, arguments: &Arguments) -> Result<ExitCode> {
+    let keys = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let raw = if keys { Some(RawMode::enter()?) } else { None };
+    let termination = Rc::new(Termination::new()?);
+    let (mut player, mut source) = (player, source.to_owned());
+    let mut set_up = !arguments.no_play;
+    let end = loop {
+        match play(&player, &source, arguments, keys, set_up, &termination)? {
+            End::LogIn(login) => {
+                let Some(address) = login.address(&source) else { break End::Failed };
+                player = Player::new(&address, &arguments.options())?;
+                source = address;
+                set_up = true;
+            }
+            end => break end,
+        }
+    };
+    drop(raw);
+    player.save_packets(&arguments.packets)?;
+    if let Some(code) = termination.exit_code() {
+        return Ok(code);
+    }
+    Ok(if matches!(end, End::Failed) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Runs a player until it is to end.
+fn play(
+    player: &Player,
+    source: &str,
+    arguments: &Arguments,
+    keys: bool,
+    set_up: bool,
+    termination: &Rc<Termination>,
+) -> Result<End> {
+    show_pictures(player)?;
+    player.start_capture(&arguments.packets)?;
+    let main_loop = glib::MainLoop::new(None, false);
+    let failed = Rc::new(Cell::new(false));
+    let login = Rc::new(RefCell::new(None));
+    print_messages(player, arguments.explain);
+    let (flag, slot) = (failed.clone(), login.clone());
+    let (server, user) = (server_text(source).unwrap_or_default(), arguments.user.clone());
+    let named = source.to_owned();
+    player.connect_error(move |failure| {
+        flag.set(true);
+        let refused = failure.kind == FailureKind::NotAuthorized;
+        let text = if keys { failure.text.clone() } else { login::text(failure, &named) };
+        print_line(&text);
+        if refused && keys {
+            slot.replace(Some(Login::new(&server, user.as_deref())));
+        }
+    });
+    if !arguments.no_play {
+        player.play_when_first_ready();
+    }
+    if set_up {
+        player.command("setup");
+    }
+    let ends = Rc::new(RefCell::new(End::Quit));
+    let (quit, end) = (QuitOnDrop(main_loop.clone()), ends.clone());
+    let (signals, flag, plays) = (termination.clone(), failed.clone(), !arguments.no_play);
+    player.every(TICK, "terminal-timer", move |player| {
+        // Owned by the timer: when the timer ends, keys are no longer read.
+        let _ = &quit;
+        if signals.is_requested() {
+            return glib::ControlFlow::Break;
+        }
+        if !keys {
+            let ended = plays && has_ended(player);
+            flag.set(flag.get() || ended);
+            return if ended { glib::ControlFlow::Break } else { glib::ControlFlow::Continue };
+        }
+        // A command may fail at once, and the failure may ask again.
+        let mut typed = login.take();
+        let end_now = handle_keys(player, &mut typed);
+        if typed.is_some() {
+            login.replace(typed);
+        }
+        match end_now {
+            Some(how) => {
+                end.replace(how);
+                glib::ControlFlow::Break
+            }
+            None => glib::ControlFlow::Continue,
+        }
+    });
+    if !keys {
+        let quit = main_loop.clone();
+        player.connect_end_of_movie(move || quit.quit());
+    }
+    main_loop.run();
+    player.command("teardown");
+    let end = ends.replace(End::Quit);
+    Ok(match end {
+        End::Quit if failed.get() => End::Failed,
+        end => end,
+    })
+}
+
+/// Shows the pictures in a window of GStreamer, if there is a display.
+fn show_pictures(player: &Player) -> Result<()> {
     let display = has_display();
     let name = if display { "autovideosink" } else { "fakesink" };
     if !display {
@@ -45,19 +156,15 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
         sink.set_property("sync", true);
     }
     player.set_video_sink(&sink);
-    player.start_capture(&arguments.packets)?;
-    let main_loop = glib::MainLoop::new(None, false);
-    let failed = Rc::new(std::cell::Cell::new(false));
-    let flag = failed.clone();
-    player.connect_error(move |failure| {
-        flag.set(true);
-        print_line(&failure.text);
-    });
+    Ok(())
+}
+
+/// Prints what the player reports, except failures.
+fn print_messages(player: &Player, explain: bool) {
     player.connect_refused(print_line);
     player.connect_reconnecting(|failure, attempt, wait| {
         print_line(&reconnection_text(failure, attempt, wait));
     });
-    let explain = arguments.explain;
     player.connect_exchange(move |exchange| match exchange {
         // The reply shows the complete request.
         Exchange::RtspRequest(_) => {}
@@ -68,44 +175,6 @@ pub fn run(player: &Player, arguments: &Arguments) -> Result<ExitCode> {
     player.connect_end_of_movie(|| {
         print_line("end of the movie: press p to play it again, or ? for the keys");
     });
-    let keys = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    let raw = if keys { Some(RawMode::enter()?) } else { None };
-    if !arguments.no_play {
-        player.play_when_first_ready();
-        player.command("setup");
-    }
-    let termination = Rc::new(Termination::new()?);
-    let (quit, ends) = (QuitOnDrop(main_loop.clone()), termination.clone());
-    let (flag, plays) = (failed.clone(), !arguments.no_play);
-    player.every(TICK, "terminal-timer", move |player| {
-        // Owned by the timer: when the timer ends, keys are no longer read.
-        let _ = &quit;
-        if ends.is_requested() {
-            return glib::ControlFlow::Break;
-        }
-        if keys {
-            let running = handle_keys(player);
-            draw_status(player);
-            return if running { glib::ControlFlow::Continue } else { glib::ControlFlow::Break };
-        }
-        if plays && has_ended(player) {
-            flag.set(true);
-            return glib::ControlFlow::Break;
-        }
-        glib::ControlFlow::Continue
-    });
-    if !keys {
-        let quit = main_loop.clone();
-        player.connect_end_of_movie(move || quit.quit());
-    }
-    main_loop.run();
-    player.command("teardown");
-    drop(raw);
-    player.save_packets(&arguments.packets)?;
-    if let Some(code) = termination.exit_code() {
-        return Ok(code);
-    }
-    Ok(if failed.get() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Whether the session is over. Without keys no command can set it up again.
@@ -122,34 +191,50 @@ impl Drop for QuitOnDrop {
     }
 }
 
-/// Handles the keys pressed since the last call; returns false to quit.
-fn handle_keys(player: &Player) -> bool {
+/// Handles the keys pressed since the last call, and draws the last line. Gives how the session ends, if
+/// it does.
+fn handle_keys(player: &Player, login: &mut Option<Login>) -> Option<End> {
     while crossterm::event::poll(Duration::ZERO).unwrap_or(false) {
         let Ok(Event::Key(key)) = crossterm::event::read() else { continue };
         if key.kind == KeyEventKind::Release {
             continue;
         }
-        let position = player.position().unwrap_or_default();
-        match key.code {
-            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return false,
-            KeyCode::Char('q') => return false,
-            KeyCode::Char('?') => print_line(KEYS),
-            KeyCode::Char('s') => player.command("setup"),
-            KeyCode::Char('t') => player.command("teardown"),
-            KeyCode::Char(' ') if player.state() == State::Playing => player.command("pause"),
-            KeyCode::Char('p' | ' ') => player.command("play"),
-            KeyCode::Char('l') => {
-                player.set_repeat(!player.repeats());
-                let how = if player.repeats() { "again and again" } else { "once" };
-                print_line(&format!("the movie is played {how}"));
-            }
-            KeyCode::Left => player.seek(position.saturating_sub(SEEK_STEP)),
-            KeyCode::Right => {
-                let end = player.duration().unwrap_or(gst::ClockTime::MAX);
-                player.seek((position + SEEK_STEP).min(end));
-            }
-            _ => {}
+        match login.as_mut().map(|login| login.press(&key)) {
+            Some(Typed::Finished) => return login.take().map(End::LogIn),
+            Some(Typed::Cancelled) => *login = None,
+            None if !control_player(player, &key) => return Some(End::Quit),
+            Some(Typed::Unfinished) | None => {}
         }
+    }
+    match login {
+        Some(login) => log::write(format!("\r\x1b[K{}", login.prompt()).as_bytes()),
+        None => draw_status(player),
+    }
+    None
+}
+
+/// Does what a key says; returns false to quit.
+fn control_player(player: &Player, key: &KeyEvent) -> bool {
+    let position = player.position().unwrap_or_default();
+    match key.code {
+        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return false,
+        KeyCode::Char('q') => return false,
+        KeyCode::Char('?') => print_line(KEYS),
+        KeyCode::Char('s') => player.command("setup"),
+        KeyCode::Char('t') => player.command("teardown"),
+        KeyCode::Char(' ') if player.state() == State::Playing => player.command("pause"),
+        KeyCode::Char('p' | ' ') => player.command("play"),
+        KeyCode::Char('l') => {
+            player.set_repeat(!player.repeats());
+            let how = if player.repeats() { "again and again" } else { "once" };
+            print_line(&format!("the movie is played {how}"));
+        }
+        KeyCode::Left => player.seek(position.saturating_sub(SEEK_STEP)),
+        KeyCode::Right => {
+            let end = player.duration().unwrap_or(gst::ClockTime::MAX);
+            player.seek((position + SEEK_STEP).min(end));
+        }
+        _ => {}
     }
     true
 }

@@ -90,7 +90,7 @@ fn start_with(
     })
 }
 
-fn interleaved(mut stream: TcpStream) -> Send {
+pub(crate) fn interleaved(mut stream: TcpStream) -> Send {
     Box::new(move |channel, packet| {
         let [high, low] = u16::try_from(packet.len())?.to_be_bytes();
         Ok(stream.write_all(&[&[b'$', channel, high, low], packet].concat())?)

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The player: the lab's states, seeks, single frames, failures.
 
+use crate::odd_servers::{interleaved, packets};
 use anyhow::Result;
 use gst::prelude::*;
 use mjpeg_rtsp_client::player::engine::{Engine, Event};
 use mjpeg_rtsp_client::player::{FailureKind, Options, Player, State, Transport, movies as lists};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::lab_server::{Behaviour, LabServer, Replies, Requests};
+use mjpeg_rtsp_tests::peer::rtsp_server::{RtspServer, SDP};
 use mjpeg_rtsp_tests::programs::{Server, serve, serve_as};
 use mjpeg_rtsp_tests::{wait_in_main_loop, wait_until};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -442,4 +446,64 @@ fn a_servers_movies_are_listed_over_rtsp_and_the_labs_dialect() -> Result<()> {
     let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
     assert_eq!(lists::addresses(&format!("rtsp://{}/x", silent.local_addr()?)), [""; 0]);
     server.is_well()
+}
+
+/// A server that has not indexed the movie yet states no length at first.
+#[test]
+fn a_length_that_the_server_does_not_know_at_first_is_asked_for_again() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    let image = movies::images(1, "I420")?.remove(0);
+    let (described, played) = (Mutex::new(0), Arc::new(Mutex::new(Vec::new())));
+    let (plays, plays_on) = (played.clone(), Arc::new(AtomicU32::new(0)));
+    let server = RtspServer::start(move |request, stream| {
+        let name = "Server: mjpeg-rtsp-server/0.1.0\r\n";
+        if request.method == "DESCRIBE" {
+            let mut described = described.lock().expect("no panic");
+            *described += 1;
+            // The second answer is as the first.
+            let range = if *described < 3 { "0-" } else { "0-20" };
+            let sdp = SDP.replace("m=video", &format!("a=range:npt={range}\r\nm=video"));
+            let headers = format!("{name}Content-Type: application/sdp\r\n");
+            return stream.write_all(&request.reply("200 OK", &headers, &sdp));
+        }
+        // PAUSE ends what the last PLAY started.
+        let number_of_play = plays_on.fetch_add(1, Ordering::SeqCst) + 1;
+        stream.write_all(&request.answer())?;
+        if request.method == "PLAY" {
+            let plays_on = plays_on.clone();
+            let range = request.text.lines().find(|line| line.starts_with("Range: "));
+            plays.lock().expect("no panic").extend(range.map(ToOwned::to_owned));
+            let mut send = interleaved(stream.try_clone()?);
+            let image = image.clone();
+            std::thread::spawn(move || -> Result<()> {
+                let mut number = 1;
+                for at in 0.. {
+                    if plays_on.load(Ordering::SeqCst) != number_of_play {
+                        break;
+                    }
+                    for packet in packets(&image, 7, &mut number, at * 4500)? {
+                        send(0, &packet)?;
+                    }
+                    mjpeg_rtsp_tests::pace(Duration::from_millis(50));
+                }
+                Ok(())
+            });
+        }
+        Ok(())
+    })?;
+    let source = format!("rtsp://{}/movie.mjpeg", server.address());
+    let engine = playing(&source, Options { transport: Transport::Tcp, ..Options::default() })?;
+    let status = engine.status();
+    assert_eq!((status.duration, status.seekable), (None, Some(false)));
+    let length = Some(Duration::from_secs(20));
+    wait_until("the length", LIMIT, || engine.status().duration == length);
+    wait_until("seekable", LIMIT, || engine.status().seekable == Some(true));
+    engine.seek(Duration::from_secs(10));
+    wait_until("PLAY from there", LIMIT, || {
+        let plays = played.lock().expect("no panic");
+        plays.last().is_some_and(|range| range.starts_with("Range: npt=10"))
+    });
+    assert!(!engine.events().any(|event| matches!(event, Event::Failed(_))));
+    assert_eq!(engine.status().state, State::Playing);
+    Ok(())
 }

@@ -61,10 +61,10 @@ impl Random {
 }
 
 /// The frame that each picture shows.
-struct Frames(HashMap<u64, u32>);
+pub(crate) struct Frames(HashMap<u64, u32>);
 
 impl Frames {
-    fn of(images: &[Vec<u8>], folder: &Folder) -> Result<Self> {
+    pub(crate) fn of(images: &[Vec<u8>], folder: &Folder) -> Result<Self> {
         let movie = folder.file("decoded.mjpeg", &movies::movie(images)?)?;
         let pixels = movies::pull_all(&format!(
             "mjpegfilesrc location={} ! jpegdec ! videoconvert ! video/x-raw,format=RGBA \
@@ -77,7 +77,7 @@ impl Frames {
         Ok(Self(frames))
     }
 
-    fn number(&self, picture: &Picture) -> Result<u32> {
+    pub(crate) fn number(&self, picture: &Picture) -> Result<u32> {
         let number = self.0.get(&hash(picture.rows())).copied();
         number.with_context(|| format!("{picture:?} is none of the movie's"))
     }

@@ -5,7 +5,7 @@ use super::exchange::Exchange;
 use super::packet_log::{Analysis, Order, PacketLog};
 use super::play_reply::video_control;
 use super::protocol_log::{Direction, ProtocolLog};
-use super::{endless, lock, packet_table, pcapng};
+use super::{lock, packet_table, pcapng};
 use std::io::{self, BufWriter, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -81,8 +81,8 @@ impl Capture {
         now.saturating_duration_since(self.started)
     }
 
-    /// Adds a step of the exchange. `port` is the server's.
-    pub(crate) fn push_exchange(&self, now: Instant, exchange: &Exchange, port: Option<u16>) {
+    /// Adds a step of the exchange.
+    pub(crate) fn push_exchange(&self, now: Instant, exchange: &Exchange) {
         let (sends_play, is_reply) = match exchange {
             Exchange::RtspRequest(text) | Exchange::Request(text) => {
                 (text.starts_with("PLAY "), false)
@@ -90,17 +90,22 @@ impl Capture {
             Exchange::RtspReply { .. } | Exchange::Reply { .. } => (false, true),
             _ => (false, false),
         };
-        if is_reply && !self.knows_connection.swap(true, Ordering::Relaxed) {
-            let found = port.and_then(endless::connection_to);
-            if found.is_some() {
-                *lock(&self.connection) = found;
-            }
-        }
         let number = lock(&self.log).push(self.since_start(now), exchange);
         // The packets themselves are in the ladder.
         if !matches!(exchange, Exchange::FirstPacket { .. }) {
             lock(&self.packets).push_message(number, sends_play, is_reply);
         }
+    }
+
+    /// Sets the addresses of the session's connection: ours and the server's.
+    pub(super) fn set_connection(&self, addresses: (SocketAddr, SocketAddr)) {
+        *lock(&self.connection) = Some(addresses);
+        self.knows_connection.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the addresses of the session's connection are known.
+    pub(super) fn knows_connection(&self) -> bool {
+        self.knows_connection.load(Ordering::Relaxed)
     }
 
     /// Sets the address that a lab server's packets come from.

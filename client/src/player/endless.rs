@@ -7,15 +7,14 @@
 //! rtspsrc read the end of the connection, and free what it has read.
 //!
 //! The memory of the process is watched too, for whatever else may grow.
-#![allow(unsafe_code)] // A socket of another library has no safe handle.
+#![allow(unsafe_code)] // The system calls have no safe form.
 
-use super::movies::server_of;
+use super::connections::Connections;
 use super::{Player, Protocol, State};
 use glib::subclass::prelude::*;
 use gst::prelude::*;
 use std::collections::HashMap;
-use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 /// The time between two looks at the memory.
@@ -78,21 +77,22 @@ fn has_session(player: &Player) -> bool {
 
 /// Ends the session if the server has sent too much besides packets.
 fn check_replies(player: &Player, received: &mut Received) -> glib::ControlFlow {
-    let source = player.imp().playbin().filter(|_| has_session(player)).and_then(server_url);
-    let Some((url, port)) = source else {
+    let playbin = player.imp().playbin().filter(|_| has_session(player));
+    let Some(playbin) = playbin else {
         *received = Received::default();
         return glib::ControlFlow::Continue;
     };
-    let counts: Vec<_> = connections(port)
-        .into_iter()
-        .filter_map(|(inode, socket)| Some((inode, read(&socket)?)))
+    let counts: Vec<_> = connections(player)
+        .open()
+        .iter()
+        .filter_map(|(inode, socket)| Some((*inode, read(socket)?)))
         .collect();
     // After the bytes: packets that are read meanwhile count as packets only.
     let collector = player.imp().collector();
     let progress =
         Progress { replies: collector.replies(), packets: collector.interleaved_bytes() };
     // A record of TLS with a small packet may be twice as long.
-    let allowance = u64::from(url.starts_with("rtsps"));
+    let allowance = u64::from(is_encrypted(playbin));
     if received.is_too_much(counts.into_iter(), progress, allowance, Instant::now()) {
         *received = Received::default();
         let limit = MAX_REPLY >> 20;
@@ -156,76 +156,21 @@ impl Received {
 fn end_session(player: &Player, text: &str) {
     let Some(playbin) = player.imp().playbin() else { return };
     gst::element_error!(playbin, gst::ResourceError::NoSpaceLeft, ("{text}"));
-    shut_down(playbin);
+    connections(player).shut_down();
 }
 
-/// The URL of the server that a playbin is connected to, and its port.
-fn server_url(playbin: &gst::Element) -> Option<(String, u16)> {
-    let source = playbin.property::<Option<gst::Element>>("source");
+fn connections(player: &Player) -> &Connections {
+    player.imp().collector().connections()
+}
+
+/// Whether the connections of a playbin's rtspsrc are encrypted.
+fn is_encrypted(playbin: &gst::Element) -> bool {
     // After a redirect, rtspsrc has another location than playbin.
-    source
-        .and_then(|source| with_port(location(&source)?))
-        .or_else(|| with_port(playbin.property::<Option<String>>("uri")?))
-}
-
-fn location(source: &gst::Element) -> Option<String> {
-    source.find_property("location")?;
-    source.property("location")
-}
-
-fn with_port(url: String) -> Option<(String, u16)> {
-    let (_, port) = server_of(&url).filter(|_| Protocol::from_uri(&url) == Protocol::Rtsp)?;
-    Some((url, port))
-}
-
-/// The connection of an rtspsrc to its server; `None` if there is none, or more than one.
-pub(super) fn connection_of(source: &gst::Element) -> Option<socket2::Socket> {
-    let (_, port) = with_port(location(source)?)?;
-    let mut connections = connections(port).into_values();
-    let first = connections.next();
-    first.filter(|_| connections.next().is_none())
-}
-
-/// Shuts down the connections to the server of a playbin.
-pub(super) fn shut_down(playbin: &gst::Element) {
-    let Some((_, port)) = server_url(playbin) else { return };
-    for socket in connections(port).into_values() {
-        let _ = socket.shutdown(Shutdown::Both);
-    }
-}
-
-/// The addresses of a connection of this process to a server's port: ours and the server's.
-pub(super) fn connection_to(port: u16) -> Option<(SocketAddr, SocketAddr)> {
-    connections(port).into_values().find_map(|socket| {
-        let addresses = (socket.local_addr().ok()?, socket.peer_addr().ok()?);
-        Some((addresses.0.as_socket()?, addresses.1.as_socket()?))
-    })
-}
-
-/// This process's connections to a port of a server: copies of their descriptors, by the inodes of the
-/// sockets. Another thread may have a copy of the same socket.
-fn connections(port: u16) -> HashMap<u64, socket2::Socket> {
-    let to_server = |(_, socket): &(u64, socket2::Socket)| {
-        let peer = socket.peer_addr().ok().and_then(|peer| peer.as_socket());
-        let is_stream = socket.r#type().is_ok_and(|kind| kind == socket2::Type::STREAM);
-        is_stream && peer.is_some_and(|peer| peer.port() == port)
-    };
-    sockets().filter(to_server).collect()
-}
-
-/// Copies of the descriptors of all sockets of this process, and the inodes of the sockets.
-fn sockets() -> impl Iterator<Item = (u64, socket2::Socket)> {
-    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    entries.filter_map(|entry| {
-        let target = std::fs::read_link(entry.path()).ok()?;
-        let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;
-        let number = entry.file_name().to_str()?.parse::<RawFd>().ok()?;
-        // SAFETY: the number is not -1, and the borrow ends with this line. Another thread may close
-        // the descriptor before it is copied: then there is no copy, or one of another file, whose
-        // address the caller does not find.
-        let copy = unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned();
-        Some((inode, copy.ok()?.into()))
-    })
+    let source = playbin.property::<Option<gst::Element>>("source");
+    let source = source.filter(|source| source.find_property("location").is_some());
+    let location = source.and_then(|source| source.property::<Option<String>>("location"));
+    let uri = location.or_else(|| playbin.property("uri"));
+    uri.is_some_and(|uri| uri.starts_with("rtsps"))
 }
 
 /// The bytes that were read of a connection: those that have arrived, without those that wait in the
@@ -261,52 +206,36 @@ fn resident() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::connections::tests::connect;
     use super::*;
-    use std::io::{Read, Write};
-    use std::net::{TcpListener, TcpStream};
-
-    #[test]
-    fn only_connections_to_the_server_are_shut_down() {
-        gst::init().expect("GStreamer");
-        let listen = || TcpListener::bind("127.0.0.1:0").expect("a port");
-        let (server, other) = (listen(), listen());
-        let connect = |listener: &TcpListener| {
-            let address = listener.local_addr().expect("an address");
-            let stream = TcpStream::connect(address).expect("a connection");
-            stream.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
-            stream
-        };
-        let (mut to_server, mut to_other) = (connect(&server), connect(&other));
-        let addresses = to_server.local_addr().ok().zip(to_server.peer_addr().ok());
-        let port = server.local_addr().expect("an address").port();
-        assert_eq!(connection_to(port), addresses);
-        let uri = format!("rtsp://{}/movie", server.local_addr().expect("an address"));
-        let playbin = gst::ElementFactory::make("playbin").property("uri", uri).build();
-        shut_down(&playbin.expect("playbin"));
-        assert_eq!(to_server.read(&mut [0]).expect("the end"), 0);
-        assert!(to_other.read(&mut [0]).is_err(), "still open");
-        assert!(resident().is_some_and(|bytes| bytes > 1 << 20));
-    }
+    use gio::prelude::*;
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::sync::Arc;
 
     #[test]
     fn bytes_of_a_connection_count_when_they_are_read() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let mut client = TcpStream::connect(address).expect("a connection");
-        let mut server = listener.accept().expect("a connection").0;
+        let connections = Arc::new(Connections::default());
+        let (client, mut server) = connect(&listener, &connections);
         // As another thread may have one.
-        let _copy = client.try_clone().expect("a copy");
+        let _copy = connections.only_one().expect("a copy");
         let count = || {
-            let connections = connections(address.port());
-            let mut counts = connections.values().filter_map(read);
+            let open = connections.open();
+            let mut counts = open.iter().filter_map(|(_, socket)| read(socket));
             (counts.next().expect("a count"), counts.next())
+        };
+        let take = |count| {
+            let bytes = client.input_stream().read_bytes(count, gio::Cancellable::NONE);
+            assert_eq!(bytes.expect("read").len(), count);
         };
         assert_eq!(count(), (0, None));
         server.write_all(&[7; 3000]).expect("written");
-        client.read_exact(&mut [0; 1000]).expect("read");
+        take(1000);
         assert_eq!(count(), (1000, None));
-        client.read_exact(&mut [0; 2000]).expect("read");
+        take(2000);
         assert_eq!(count(), (3000, None));
+        assert!(resident().is_some_and(|bytes| bytes > 1 << 20));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::border;
 use super::history::{self, History};
+use super::length::LengthProbe;
 use super::{
     Capture, Command, Failure, FailureKind, LatestPicture, NewPlayerError, Options, Packet, Player,
     ProtocolLog,
@@ -103,6 +104,7 @@ enum EngineMessage {
         source: String,
         options: Options,
         play: bool,
+        record: bool,
     },
     Command(Command),
     /// Play, after a setup if one is needed.
@@ -168,9 +170,18 @@ impl Engine {
         let _ = self.messages.unbounded_send(message);
     }
 
-    /// Closes the current source and opens another; `play` sets it up and plays it.
+    /// Closes the current source and opens another, whose packets are recorded; `play` sets it up and
+    /// plays it.
     pub fn open(&self, source: &str, options: Options, play: bool) {
-        self.send(EngineMessage::Open { source: source.to_owned(), options, play });
+        let source = source.to_owned();
+        self.send(EngineMessage::Open { source, options, play, record: true });
+    }
+
+    /// Closes the current source and sets another one up, whose packets are not recorded.
+    pub fn set_up_unrecorded(&self, source: &str, options: Options) {
+        let source = source.to_owned();
+        self.send(EngineMessage::Open { source, options, play: false, record: false });
+        self.command(Command::Setup);
     }
 
     /// Gives the player a command.
@@ -272,6 +283,9 @@ struct Session {
     /// Why there is no player.
     open_failure: RefCell<Option<Failure>>,
     reconnection: RefCell<Option<Reconnection>>,
+    /// How the source was opened.
+    options: RefCell<Options>,
+    length: LengthProbe,
 }
 
 impl Session {
@@ -285,6 +299,8 @@ impl Session {
             play_when_ready: Cell::default(),
             open_failure: RefCell::default(),
             reconnection: RefCell::default(),
+            options: RefCell::default(),
+            length: LengthProbe::default(),
         })
     }
 
@@ -312,7 +328,9 @@ impl Session {
 
     fn handle(self: &Rc<Self>, message: EngineMessage) {
         match message {
-            EngineMessage::Open { source, options, play } => self.open(&source, &options, play),
+            EngineMessage::Open { source, options, play, record } => {
+                self.open(&source, &options, play, record);
+            }
             message => self.control_player(message),
         }
         self.publish();
@@ -345,16 +363,18 @@ impl Session {
     fn close(&self) {
         self.stop_recording();
         self.play_when_ready.set(false);
+        self.length.reset();
         if let Some(player) = self.player.take() {
             player.command("teardown");
         }
     }
 
-    fn open(self: &Rc<Self>, source: &str, options: &Options, play: bool) {
+    fn open(self: &Rc<Self>, source: &str, options: &Options, play: bool, record: bool) {
         self.close();
         self.set_up_at.set(None);
         self.playing_since.set(None);
         self.reconnection.replace(None);
+        self.options.replace(options.clone());
         *lock(&self.shared.history) = History::default();
         *lock(&self.shared.capture) = Arc::default();
         self.shared.picture.clear();
@@ -363,7 +383,9 @@ impl Session {
         match self.new_player(source, options) {
             Ok(player) => {
                 self.open_failure.replace(None);
-                player.record_packets();
+                if record {
+                    player.record_packets();
+                }
                 *lock(&self.shared.capture) = player.capture();
                 self.player.replace(Some(player));
                 if play {
@@ -433,6 +455,7 @@ impl Session {
             State::Init => {
                 self.set_up_at.set(None);
                 self.playing_since.set(None);
+                self.length.reset();
                 self.shared.picture.clear();
             }
             State::Ready => {
@@ -508,6 +531,10 @@ impl Session {
             let statistics = self.statistics(&player);
             lock(&self.shared.history).push(at, statistics, gap);
         }
+        if player.state() != State::Init && player.protocol() == Protocol::Rtsp {
+            let source = lock(&self.shared.status).source.clone();
+            self.length.tick(&player, &source, &self.options.borrow());
+        }
         self.publish();
     }
 
@@ -531,14 +558,16 @@ impl Session {
         let before = lock(&self.shared.status).clone();
         // Queries fail while the pipeline is flushed; the last answers are still true.
         let last = if player.state() == State::Init { Status::default() } else { before.clone() };
+        let length = self.length.found();
         let now = Status {
             source: before.source.clone(),
             protocol: player.protocol(),
             state: player.state(),
             pending: player.pending(),
-            duration: player.duration().map(Duration::from).or(last.duration),
+            duration: player.duration().or(length).map(Duration::from).or(last.duration),
             frames: player.frames().or(last.frames),
-            seekable: player.seekable().or(last.seekable),
+            // rtspsrc takes a movie without a length for one without seeking.
+            seekable: length.map(|_| true).or(player.seekable()).or(last.seekable),
             rate: player.rate(),
             statistics: self.statistics(&player),
             last_packet: player.last_packet(),

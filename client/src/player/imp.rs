@@ -2,6 +2,7 @@
 //! The player's object: gives inputs to the state machine, and carries out its effects.
 
 use super::border::{self, Border, Borders};
+use super::connections::Connections;
 use super::endless;
 use super::exchange::Exchange;
 use super::failure::Failure;
@@ -9,7 +10,7 @@ use super::http_movies;
 use super::images;
 use super::keep_alive;
 use super::machine::{Effect, Input, Machine, Pipeline, Reconnect, Target};
-use super::movies;
+use super::pipeline::progress_of;
 use super::progress::Progress;
 use super::recorder::Recorder;
 use super::sink_probe::SinkProbe;
@@ -160,7 +161,7 @@ impl Player {
         });
         let watch = playbin.bus().and_then(|bus| {
             self.borders.set_bus(bus.clone());
-            self.capture_exchange(&bus, uri);
+            self.capture_exchange(&bus);
             self.obj().on_message(&bus, |player, message| player.imp().on_bus_message(message)).ok()
         });
         // Called once, so the cells are empty.
@@ -171,19 +172,32 @@ impl Player {
     }
 
     /// Adds the steps of the exchange to the capture, when they are posted.
-    fn capture_exchange(&self, bus: &gst::Bus, uri: &str) {
+    fn capture_exchange(&self, bus: &gst::Bus) {
         let capture = self.collector.capture().clone();
-        let port = movies::server_of(uri).map(|(_, port)| port);
+        let connections = self.collector.connections().clone();
         self.borders.on_posted(bus, "exchange", move |message| {
+            // rtspsrc posts this in the thread that connects next.
+            if progress_of(message) == Some((gst::ProgressType::Continue, "connect")) {
+                Connections::claim_thread(&connections);
+            }
             let structure =
                 message.structure().filter(|_| message.type_() == gst::MessageType::Element);
-            let source = structure.and_then(|it| it.get::<&str>("from").ok()?.parse().ok());
-            if let Some(source) = source {
+            let Some(structure) = structure else { return };
+            let address = |name| structure.get::<&str>(name).ok()?.parse().ok();
+            if let Some(source) = address("from") {
                 capture.set_source(source);
             }
-            if let Some(exchange) = structure.and_then(Exchange::from_structure) {
-                capture.push_exchange(Instant::now(), &exchange, port);
+            if let Some(addresses) = address("client").zip(address("server")) {
+                capture.set_connection(addresses);
             }
+            let Some(exchange) = Exchange::from_structure(structure) else { return };
+            if matches!(exchange, Exchange::RtspReply { .. })
+                && !capture.knows_connection()
+                && let Some(addresses) = connections.addresses()
+            {
+                capture.set_connection(addresses);
+            }
+            capture.push_exchange(Instant::now(), &exchange);
         });
     }
 

@@ -9,7 +9,7 @@
 //! reply. This needs a connection that has neither TLS nor HTTP around it.
 #![allow(unsafe_code)] // The bindings lack RTSP messages.
 
-use super::endless::connection_of;
+use super::connections::Connections;
 use gst_rtsp_sys as ffi;
 use std::io::Read;
 use std::mem::MaybeUninit;
@@ -75,9 +75,9 @@ impl Drop for SentRequest {
 }
 
 /// Waits for the answer to a request, for at most `limit`, and removes interim replies before it.
-pub(super) fn remove(source: &gst::Element, limit: Duration) {
+pub(super) fn remove(connections: &Connections, limit: Duration) {
     let end = Instant::now() + limit;
-    let Some(mut socket) = connection_of(source) else { return };
+    let Some(mut socket) = connections.only_one() else { return };
     let mut bytes = [MaybeUninit::uninit(); MAX_REPLY];
     loop {
         let left = end.saturating_duration_since(Instant::now());

@@ -65,6 +65,12 @@ pub fn is_same(one: &str, other: &str) -> bool {
     movie(one) == movie(other)
 }
 
+/// Whether the address has a user.
+pub fn has_user(address: &str) -> bool {
+    let rest = address.split_once("://").map_or("", |(_, rest)| rest);
+    rest.split(['/', '?']).next().is_some_and(|authority| authority.contains('@'))
+}
+
 /// The address with this user and password; `None` if it names no server.
 pub fn with_credentials(address: &str, user: &str, password: &str) -> Option<String> {
     let (scheme, rest) = address.split_once("://").filter(|_| server_of(address).is_some())?;

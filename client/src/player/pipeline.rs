@@ -5,7 +5,7 @@ use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind};
 use super::imp::Player;
 use super::machine::Input;
-use super::{Command, Protocol, endless, sink_probe};
+use super::{Command, Protocol, sink_probe};
 use glib::prelude::*;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
@@ -103,7 +103,7 @@ impl Player {
             let _ = playbin.set_state(state);
         } else if end.recv_timeout(CLOSE_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             is_late.store(true, Ordering::SeqCst);
-            endless::shut_down(playbin);
+            self.collector().connections().shut_down();
             if let Some(bus) = playbin.bus() {
                 bus.set_flushing(true);
             }
@@ -232,7 +232,7 @@ fn start_source(playbin: &gst::Element) {
 
 /// The type and code of a PROGRESS message. [`gst::message::Progress::get`] also reads the text,
 /// and crashes if it is missing. GStreamer leaves it out if a peer's bytes in it are not UTF-8.
-fn progress_of(message: &gst::MessageRef) -> Option<(gst::ProgressType, &str)> {
+pub(super) fn progress_of(message: &gst::MessageRef) -> Option<(gst::ProgressType, &str)> {
     let structure =
         message.structure().filter(|_| message.type_() == gst::MessageType::Progress)?;
     Some((structure.get("type").ok()?, structure.get("code").ok()?))

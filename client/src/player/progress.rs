@@ -4,7 +4,7 @@
 
 use super::connecting::ConnectError;
 use super::exchange::Exchange;
-use super::movies::server_text;
+use super::movies::{self, server_text};
 use super::{Failure, FailureKind, Protocol, Transport};
 use std::time::Duration;
 
@@ -88,8 +88,16 @@ impl Progress {
             return Some(Failure::new(FailureKind::Refused, &text));
         }
         let has_status = message.details().is_some_and(|it| it.has_field("rtsp-status-code"));
+        if error.matches(gst::ResourceError::NotAuthorized) {
+            return Some(self.not_authorized());
+        }
         if error.matches(gst::ResourceError::OpenReadWrite) {
             return Some(ConnectError::find(&self.url, certificate).into());
+        }
+        // The server has answered, so it is not missing.
+        if error.matches(gst::ResourceError::OpenRead) && self.replies > 0 {
+            let text = Failure::from_message(message).text;
+            return Some(Failure::new(FailureKind::Refused, &text));
         }
         // Of rtspsrc or, before it, of uridecodebin.
         let missing = error.matches(gst::StreamError::CodecNotFound)
@@ -114,6 +122,17 @@ impl Progress {
             return Some(self.connection_closed());
         }
         None
+    }
+
+    /// The server asks for a user and a password, or refuses the given ones.
+    fn not_authorized(&self) -> Failure {
+        let server = self.server();
+        let text = if movies::has_user(&self.url) {
+            format!("{server} refuses the user or the password ({})", self.status)
+        } else {
+            format!("{server} asks for a user and a password ({})", self.status)
+        };
+        Failure::new(FailureKind::NotAuthorized, &text)
     }
 
     /// No stream was set up.

@@ -132,6 +132,15 @@ pub struct ProtocolLog {
 }
 
 impl ProtocolLog {
+    /// The header Server of the last reply that has one.
+    pub fn server(&self) -> Option<&str> {
+        self.entries.iter().rev().find_map(|entry| {
+            let Exchange::RtspReply { reply, .. } = &entry.exchange else { return None };
+            let head = reply.split("\r\n\r\n").next().unwrap_or_default();
+            head.lines().find_map(|line| line.strip_prefix("Server: "))
+        })
+    }
+
     /// Adds a step, and gives its number. A reply also completes the entry of its request, which lacks
     /// some headers.
     pub(crate) fn push(&mut self, at: Duration, exchange: &Exchange) -> usize {

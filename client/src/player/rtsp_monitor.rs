@@ -150,8 +150,8 @@ mod imp {
         /// `request` must be a valid message.
         pub unsafe fn send_before_interim_replies(&self, request: *mut ffi::GstRTSPMessage) {
             let collector = lock(&self.collector).upgrade();
-            let timeout = collector.and_then(|collector| collector.interim_timeout());
-            let (Some(limit), Some(source)) = (timeout, self.source()) else { return };
+            let Some(collector) = collector else { return };
+            let Some(limit) = collector.interim_timeout() else { return };
             let extension: *mut ffi::GstRTSPExtension = self.obj().as_ptr().cast();
             self.is_sending.store(true, Ordering::Relaxed);
             // SAFETY: the extension is this one, and the caller promises the message. rtspsrc, which
@@ -163,7 +163,7 @@ mod imp {
                 // SAFETY: the caller's promise.
                 let sent = unsafe { SentRequest::replace(request) };
                 *lock(&self.sent) = Some(sent);
-                interim::remove(&source, limit);
+                interim::remove(collector.connections(), limit);
             }
         }
 

@@ -2,6 +2,7 @@
 //! Counts of what was received, shown and lost.
 
 use super::capture::Capture;
+use super::connections::Connections;
 use super::packet_log::{Analysis, Order};
 use super::packets::{Packet, PacketTracker};
 use super::play_reply::{PacketPositions, PlayReply};
@@ -76,6 +77,8 @@ pub(super) struct Collector {
     /// How long to wait for a reply of a server that sends interim replies; unset for others.
     interim_timeout: OnceLock<Duration>,
     packets: Mutex<PacketTracker>,
+    /// The connections of rtspsrc.
+    connections: Arc<Connections>,
     /// What was exchanged with the server.
     capture: Arc<Capture>,
     positions: Mutex<PacketPositions>,
@@ -299,6 +302,11 @@ impl Collector {
         }
     }
 
+    /// The connections of rtspsrc to its server.
+    pub fn connections(&self) -> &Arc<Connections> {
+        &self.connections
+    }
+
     /// What was exchanged with the server.
     pub fn capture(&self) -> &Arc<Capture> {
         &self.capture
@@ -357,6 +365,8 @@ impl Collector {
             (packets.jitter(), packets.counts())
         };
         let labrtspsrc = lock(&self.labrtspsrc).upgrade();
+        // The numbers of the lab's packets have rules of their own, which only rtplabdepay knows
+        // (`plugin/src/rtp/reorder_buffer.rs`).
         if let Some(source) = labrtspsrc {
             let stats = source.property::<Option<gst::Structure>>("stats");
             let count = |name| stats.as_ref().and_then(|it| it.get::<u64>(name).ok()).unwrap_or(0);

@@ -19,6 +19,8 @@ pub fn show(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut
                 // The menu may be higher than the window.
                 let height = (ui.ctx().content_rect().height() - 24.0).max(120.0);
                 let area = egui::ScrollArea::vertical().max_height(height);
+                // Without this, egui's default height of a popup limits it.
+                let area = area.min_scrolled_height(height);
                 area.show(ui, |ui| menu(ui, model, actions));
             });
             if model.shows_welcome() {
@@ -75,6 +77,22 @@ pub fn open_address(widgets: &WidgetState, actions: &mut Vec<Action>) {
     let address = widgets.address.trim();
     if !address.is_empty() {
         actions.push(Action::Open(address.to_owned()));
+    }
+}
+
+/// Opens the address or the file that is pasted where no text field takes it. Any other text goes into the
+/// address field.
+pub fn paste(ctx: &egui::Context, widgets: &mut WidgetState, actions: &mut Vec<Action>) {
+    let text = keys::take_pasted_text(ctx);
+    if text.is_empty() {
+        return;
+    }
+    let is_line = !text.contains(char::is_control);
+    if is_line && (text.contains("://") || std::path::Path::new(&text).is_file()) {
+        actions.push(Action::Open(text));
+    } else {
+        text.lines().next().unwrap_or_default().clone_into(&mut widgets.address);
+        widgets.focus_address = true;
     }
 }
 

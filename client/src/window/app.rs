@@ -4,6 +4,7 @@
 mod files;
 mod movie_list;
 mod playing;
+mod previews;
 
 use super::Startup;
 use super::advice::{self, Advice};
@@ -62,6 +63,8 @@ pub struct App {
     /// The movies that were dropped together, or that a list names.
     list: Vec<String>,
     preview: Preview,
+    /// The user that stands in the form for a user and a password.
+    user: String,
     screenshot: Option<Screenshot>,
     title: String,
 }
@@ -77,7 +80,7 @@ impl App {
     ) -> Self {
         let source = &startup.source;
         let widgets = WidgetState {
-            address: source.clone().unwrap_or_default(),
+            address: source.as_deref().map(blank_password).unwrap_or_default(),
             lab: settings.lab.clone(),
             focus_address: source.is_none() && startup.screenshot.is_none(),
             ..WidgetState::default()
@@ -102,6 +105,7 @@ impl App {
             awaited_neighbour: None,
             list: Vec::new(),
             preview: Preview::default(),
+            user: startup.user.clone().unwrap_or_default(),
             screenshot,
             title: String::new(),
         }
@@ -375,7 +379,10 @@ impl App {
             Action::OpenNeighbour(steps) => self.open_neighbour(ctx, steps),
             Action::Enlarge => self.widgets.zoom.enlarge_by_key(),
             Action::ShowWholePicture => self.widgets.zoom = Zoom::default(),
-            Action::ShowLogin => self.widgets.login = Some(Login::default()),
+            Action::ShowLogin => {
+                let user = self.user.clone();
+                self.widgets.login = Some(Login { user, ..Login::default() });
+            }
             Action::LogIn(user, password) => self.log_in(&source, &user, &password),
             Action::Snapshot => self.save_snapshot(),
             Action::ToggleRecording => self.toggle_recording(),
@@ -531,18 +538,6 @@ impl App {
         let Some(address) = movies::with_credentials(source, user, password) else { return };
         self.open_with(&address, self.options.clone(), true);
         self.widgets.address = blank_password(&address);
-    }
-
-    /// Shows the picture at the pointer's position on the seek bar.
-    fn update_preview(&mut self, ctx: &egui::Context) {
-        let status = &self.model.status;
-        let source = status.source.clone();
-        self.preview.close_unused(ctx, &source);
-        // Only files: two sessions with one server cannot be told apart by their connections.
-        let has_previews = status.protocol == Protocol::None && status.state != State::Init;
-        let hovered = self.widgets.hovered.filter(|_| has_previews);
-        self.model.preview =
-            hovered.and_then(|at| self.preview.at(ctx, &source, &self.options, at));
     }
 
     fn set_title(&mut self, ctx: &egui::Context) {

@@ -112,18 +112,26 @@ fn seek_bar(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.monospace(format!("-{}", clock(duration - at)));
             ui.spacing_mut().slider_width = ui.available_width();
-            let slider = ui.add(Slider::new(&mut at, 0.0..=duration).show_value(false));
+            let slider =
+                ui.add(Slider::new(&mut at, 0.0..=duration).show_value(false).smart_aim(false));
             ui.ctx().accesskit_node_builder(slider.id, |node| {
                 node.set_label("Position");
                 node.set_value(format!("{} of {}", clock(at), clock(duration)));
             });
             section_marks(ui, &slider, model, duration);
             widgets.hovered = position_tip(&slider, model, duration);
-            if slider.changed() {
+            // A tap presses and releases before the slider is drawn, which does not see it then.
+            let tapped = ui
+                .input(|input| input.pointer.primary_pressed() && input.pointer.primary_released());
+            let tapped = widgets.hovered.filter(|_| tapped && !slider.changed());
+            if let Some(time) = tapped {
+                at = time.as_secs_f64();
+            }
+            if slider.changed() || tapped.is_some() {
                 actions.push(Action::Seek(Duration::from_secs_f64(at)));
             }
             // The bar stays where it was dragged to until a picture from there has arrived.
-            if slider.dragged() || slider.changed() {
+            if slider.dragged() || slider.changed() || tapped.is_some() {
                 widgets.dragged_to = Some(at);
             }
         });
@@ -156,7 +164,12 @@ fn position_tip(slider: &egui::Response, model: &Model, duration: f64) -> Option
 
 /// The ends of the bar, between which the handle moves.
 fn ends_of(slider: &egui::Response) -> egui::Rangef {
-    slider.rect.x_range().shrink(slider.rect.height() / 2.5)
+    let radius = slider.rect.height() / 2.5;
+    let half = match slider.ctx.global_style().visuals.handle_shape {
+        egui::style::HandleShape::Circle => radius,
+        egui::style::HandleShape::Rect { aspect_ratio } => radius * aspect_ratio,
+    };
+    slider.rect.x_range().shrink(half)
 }
 
 /// Marks the repeated section on the seek bar.

@@ -50,6 +50,12 @@ fn entered(ui: &Ui, field: &egui::Response) -> bool {
     field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter))
 }
 
+/// The button of a dialog. In a row its text is centred.
+fn button(ui: &mut Ui, enabled: bool, text: &str) -> egui::Response {
+    let button = accent_button(text).min_size(vec2(86.0, ROW));
+    ui.horizontal(|ui| ui.add_enabled(enabled, button)).inner
+}
+
 /// Draws "Go to"; returns whether it stays open.
 fn go_to(ui: &Ui, model: &Model, text: &mut String, actions: &mut Vec<Action>) -> bool {
     let mut done = false;
@@ -68,7 +74,7 @@ fn go_to(ui: &Ui, model: &Model, text: &mut String, actions: &mut Vec<Action>) -
         if !entered {
             field.request_focus();
         }
-        let button = ui.add(accent_button("Go").min_size(vec2(86.0, ROW)));
+        let button = button(ui, true, "Go");
         if (button.clicked() || entered) && !text.trim().is_empty() {
             actions.push(Action::GoTo(text.trim().to_owned()));
             done = true;
@@ -95,15 +101,14 @@ fn log_in(ui: &Ui, model: &Model, login: &mut Login, actions: &mut Vec<Action>) 
                 let edit = edit.min_size(vec2(0.0, ROW)).align(Align2::LEFT_CENTER);
                 let field = ui.add(edit).labelled_by(label.id);
                 let nothing_focused = ui.memory(|memory| memory.focused().is_none());
-                if !hidden && is_empty && nothing_focused {
+                if is_empty && nothing_focused {
                     field.request_focus();
                 }
                 entered_last |= hidden && entered(ui, &field);
                 ui.end_row();
             }
         });
-        let button =
-            ui.add_enabled(!login.user.is_empty(), accent_button("Open").min_size(vec2(86.0, ROW)));
+        let button = button(ui, !login.user.is_empty(), "Open");
         if (button.clicked() || entered_last) && !login.user.is_empty() {
             actions.push(Action::LogIn(login.user.clone(), login.password.clone()));
             done = true;

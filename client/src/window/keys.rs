@@ -118,7 +118,22 @@ pub fn pressed(ctx: &Context, typing: bool) -> Vec<Action> {
     })
 }
 
-/// Takes the text that is typed or pasted while no widget has the focus; empty if there is none.
+/// Takes the text that is pasted; empty if there is none. Only where no text field takes it.
+pub fn take_pasted_text(ctx: &Context) -> String {
+    ctx.input_mut(|input| {
+        let mut text = String::new();
+        input.events.retain(|event| match event {
+            Event::Paste(pasted) => {
+                pasted.trim().clone_into(&mut text);
+                false
+            }
+            _ => true,
+        });
+        text
+    })
+}
+
+/// Takes the text that is typed while no widget has the focus; empty if there is none.
 pub fn take_typed_text(ctx: &Context) -> String {
     if ctx.memory(|memory| memory.focused().is_some()) || Popup::is_any_open(ctx) {
         return String::new();
@@ -126,13 +141,13 @@ pub fn take_typed_text(ctx: &Context) -> String {
     ctx.input_mut(|input| {
         let mut text = String::new();
         for event in &input.events {
-            if let Event::Text(typed) | Event::Paste(typed) = event {
-                text.push_str(typed.trim_matches(['\r', '\n']));
+            if let Event::Text(typed) = event {
+                text.push_str(typed);
             }
         }
         if !text.is_empty() {
             let is_typing = |event: &Event| match event {
-                Event::Text(_) | Event::Paste(_) => true,
+                Event::Text(_) => true,
                 Event::Key { modifiers, .. } => !modifiers.command && !modifiers.alt,
                 _ => false,
             };

@@ -71,6 +71,8 @@ pub struct Startup {
     pub size: Option<[u16; 2]>,
     /// Save a screenshot after a number of frames, then close the window.
     pub screenshot: Option<(PathBuf, u64)>,
+    /// The user that stands in the form for a user and a password.
+    pub user: Option<String>,
 }
 
 /// Why the window was not shown.

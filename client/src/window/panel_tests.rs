@@ -20,7 +20,7 @@ fn capture(start: Instant) -> Capture {
     capture.record_packets();
     let at = |ms| start + Duration::from_millis(ms);
     let request = "PLAY rtsp://h/m RTSP/1.0\r\nCSeq: 4\r\nSession: 1\r\n\r\n".to_owned();
-    capture.push_exchange(at(0), &Exchange::RtspRequest(request.clone()), None);
+    capture.push_exchange(at(0), &Exchange::RtspRequest(request.clone()));
     let packets = [
         (100, 7, false, Order::Next, true),
         (101, 9, true, Order::AfterGap(1), false),
@@ -41,7 +41,7 @@ fn capture(start: Instant) -> Capture {
         // It is read after the first packet.
         if let Some(reply) = reply.take() {
             let exchange = Exchange::RtspReply { request: request.clone(), reply };
-            capture.push_exchange(at(100), &exchange, None);
+            capture.push_exchange(at(100), &exchange);
         }
     }
     let report = SenderReport {
@@ -53,7 +53,7 @@ fn capture(start: Instant) -> Capture {
     };
     capture.push_rtcp(at(160), Direction::Received, &report.packet("h", false));
     let text = "the sequence number jumps".to_owned();
-    capture.push_exchange(at(170), &Exchange::Finding(text), None);
+    capture.push_exchange(at(170), &Exchange::Finding(text));
     capture
 }
 
@@ -128,7 +128,7 @@ fn sentences_are_wrapped_at_every_size() {
             for ladder in [false, true] {
                 let mut model = with_capture(Panel::Protocol, Protocol::Lab);
                 let exchange = Exchange::Finding(finding.clone());
-                model.capture.push_exchange(Instant::now(), &exchange, None);
+                model.capture.push_exchange(Instant::now(), &exchange);
                 model.settings.text_size = text_size;
                 model.settings.wide = wide;
                 model.settings.ladder = ladder;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The picture of a file at the pointer's position on the seek bar, read by a second player.
+//! The picture at the pointer's position on the seek bar, of a file or of a movie of our own server. A
+//! second player reads it, which is paused: it has a session of its own, so that the first one is not
+//! disturbed.
 
 use super::model::DisplayedPicture;
-use crate::player::engine::Engine;
-use crate::player::{Command, Options, Picture, State};
+use crate::player::engine::{Engine, Event};
+use crate::player::{Options, Picture, Protocol, State, Transport, blank_password};
 use eframe::egui::{self, Color32, ColorImage, TextureHandle, TextureOptions};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// The largest width of a preview in pixels.
@@ -13,23 +16,39 @@ const MAX_WIDTH: u32 = 240;
 /// The second player ends when no picture has been asked for during this time.
 const KEPT: Duration = Duration::from_secs(10);
 
-/// The shortest time between two seeks, in which the pointer moves on.
-const INTERVAL: Duration = Duration::from_millis(80);
+/// The shortest time between two seeks in a file, in which the pointer moves on.
+const FILE_INTERVAL: Duration = Duration::from_millis(80);
+
+/// The same for a server, which answers two requests for each picture.
+const SERVER_INTERVAL: Duration = Duration::from_millis(150);
+
+/// How long no other second player is started after one has failed. The server may have as many viewers
+/// as it accepts.
+const FAILED: Duration = Duration::from_secs(10);
+
+/// The most positions that are remembered until their pictures arrive.
+const MAX_ASKED: usize = 16;
+
+/// The time of a frame in seconds, if the source does not state it.
+const DEFAULT_FRAME: f64 = 0.1;
 
 /// The second player, and its last picture.
 #[derive(Default)]
 pub struct Preview {
     reader: Option<Reader>,
+    /// The source whose second player has failed, and when.
+    failed: Option<(String, Instant)>,
 }
 
 struct Reader {
     engine: Engine,
     source: String,
+    interval: Duration,
     texture: Option<TextureHandle>,
     /// Sequence number of the picture in the texture.
     number: u64,
-    /// The position that was asked for last.
-    position: Option<Duration>,
+    /// The positions that have been asked for and have had no picture yet, and the last one.
+    asked: VecDeque<Duration>,
     asked_at: Instant,
     used_at: Instant,
 }
@@ -43,8 +62,13 @@ impl Preview {
         options: &Options,
         position: Duration,
     ) -> Option<DisplayedPicture> {
+        self.close_failed();
         if self.reader.as_ref().is_none_or(|reader| reader.source != source) {
             self.close();
+            let failed = self.failed.as_ref().filter(|(failed, _)| failed == source);
+            if failed.is_some_and(|(_, at)| at.elapsed() < FAILED) {
+                return None;
+            }
             self.reader = Reader::open(ctx, source, options);
         }
         let reader = self.reader.as_mut()?;
@@ -70,7 +94,25 @@ impl Preview {
         }
     }
 
-    fn close(&mut self) {
+    /// Ends the second player if it has failed, for instance because the server accepts no more viewers.
+    /// The first failure of a source is logged.
+    fn close_failed(&mut self) {
+        let Some(reader) = &self.reader else { return };
+        let failure = reader.engine.events().find_map(|event| match event {
+            Event::Failed(failure) => Some(failure),
+            _ => None,
+        });
+        let Some(failure) = failure else { return };
+        let source = reader.source.clone();
+        if self.failed.as_ref().is_none_or(|(failed, _)| *failed != source) {
+            tracing::debug!("no previews of {}: {failure}", blank_password(&source));
+        }
+        self.failed = Some((source, Instant::now()));
+        self.close();
+    }
+
+    /// Ends the second player.
+    pub fn close(&mut self) {
         if let Some(reader) = self.reader.take() {
             // The end of a session may take a moment, and the window must not wait.
             let close = std::thread::Builder::new().name("preview-close".to_owned());
@@ -83,42 +125,55 @@ impl Reader {
     fn open(ctx: &egui::Context, source: &str, options: &Options) -> Option<Self> {
         let wake = ctx.clone();
         let engine = Engine::start(move || wake.request_repaint()).ok()?;
-        let options = Options { repeat: false, ..options.clone() };
-        engine.open(source, options, false);
-        engine.command(Command::Setup);
+        // Over TCP no packet gets lost, and without a jitter buffer the picture comes at once.
+        let transport = match options.transport {
+            Transport::Http => Transport::Http,
+            _ => Transport::Tcp,
+        };
+        let options =
+            Options { transport, latency: 0, reconnect: false, repeat: false, ..options.clone() };
+        engine.set_up_unrecorded(source, options);
         let now = Instant::now();
+        let is_file = Protocol::from_uri(source) == Protocol::None;
         Some(Self {
             engine,
             source: source.to_owned(),
+            interval: if is_file { FILE_INTERVAL } else { SERVER_INTERVAL },
             texture: None,
             number: 0,
-            position: None,
+            asked: VecDeque::new(),
             asked_at: now,
             used_at: now,
         })
     }
 
     fn ask(&mut self, ctx: &egui::Context, position: Duration) {
-        if self.position == Some(position) || self.engine.status().state == State::Init {
+        if self.asked.back() == Some(&position) || self.engine.status().state == State::Init {
             return;
         }
         let since = self.asked_at.elapsed();
-        if since < INTERVAL {
-            ctx.request_repaint_after(INTERVAL.saturating_sub(since));
+        if since < self.interval {
+            ctx.request_repaint_after(self.interval.saturating_sub(since));
             return;
         }
-        self.position = Some(position);
+        self.asked.push_back(position);
+        if self.asked.len() > MAX_ASKED {
+            self.asked.pop_front();
+        }
         self.asked_at = Instant::now();
         self.engine.seek(position);
     }
 
     fn upload(&mut self, ctx: &egui::Context) {
         let Some((number, picture)) = self.engine.picture().get() else { return };
-        // The first picture is that of the movie's start.
-        if number == self.number || self.position.is_none() {
+        if number == self.number {
             return;
         }
         self.number = number;
+        // The first picture is that of the movie's start, which nobody has asked for.
+        let found = self.asked.iter().position(|asked| shows(&picture, *asked));
+        let Some(found) = found else { return };
+        self.asked.drain(..found);
         let image = reduced(&picture);
         let options = TextureOptions::LINEAR;
         match &mut self.texture {
@@ -126,6 +181,13 @@ impl Reader {
             None => self.texture = Some(ctx.load_texture("preview", image, options)),
         }
     }
+}
+
+/// Whether the picture is that of a position.
+fn shows(picture: &Picture, position: Duration) -> bool {
+    let frame = picture.frame_rate.map_or(DEFAULT_FRAME, |rate| 1.0 / rate);
+    let off = picture.position.map(|it| Duration::from(it).abs_diff(position));
+    off.is_none_or(|off| off.as_secs_f64() < 1.5 * frame)
 }
 
 /// The picture with at most `MAX_WIDTH` columns: of each square of pixels the first one.

@@ -196,6 +196,25 @@ fn an_address_can_be_typed_without_a_click_where_one_is_expected() {
 }
 
 #[test]
+fn an_address_that_is_pasted_is_opened_where_no_text_field_takes_it() {
+    let paste = |text: &str| eframe::egui::Event::Paste(text.to_owned());
+    for state in [State::Init, State::Playing] {
+        let mut harness = harness(model(state), WIDE);
+        harness.event(paste(" rtsp://h/m\n"));
+        assert_eq!(take_actions(&mut harness), [Action::Open("rtsp://h/m".to_owned())]);
+        // Any other text is there to be corrected.
+        harness.event(paste("h/m\nx"));
+        assert_eq!(take_actions(&mut harness), []);
+        assert_eq!(harness.state().widgets.address, "h/m");
+        // The field has the focus now.
+        harness.run_steps(2);
+        harness.event(paste("rtsp://h/n"));
+        assert_eq!(take_actions(&mut harness), []);
+        assert_eq!(harness.state().widgets.address, "h/mrtsp://h/n");
+    }
+}
+
+#[test]
 fn escape_closes_a_menu_first() {
     let mut harness = harness(model(State::Playing), WIDE);
     for (button, entry) in

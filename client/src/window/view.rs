@@ -28,6 +28,9 @@ pub fn show(
     let typing = std::mem::take(&mut widgets.typing);
     let in_form = widgets.go_to.is_some() || widgets.login.is_some();
     let in_dialog = widgets.key_list || widgets.lab_dialog || in_form;
+    if !typing && !in_dialog {
+        address::paste(ui.ctx(), widgets, actions);
+    }
     // Where an address is expected, typing needs no click into the field.
     if !typing && !in_dialog && (model.shows_welcome() || model.failure.is_some()) {
         let text = keys::take_typed_text(ui.ctx());
@@ -193,10 +196,20 @@ fn key_list(ui: &mut Ui, widgets: &mut WidgetState) {
                     ui.label(binding.description);
                     ui.end_row();
                 }
+                // The window system makes it a text.
+                ui.label(RichText::new("Ctrl+V").monospace());
+                ui.label("Open the address or file in the clipboard");
+                ui.end_row();
             });
+            ui.add_space(4.0);
+            let hint = "Files can be dropped onto the window. An address that is dragged from another \
+                        program does not arrive: copy it, and press Ctrl+V.";
+            ui.add(egui::Label::new(RichText::new(hint).weak()).wrap());
         });
         ui.add_space(8.0);
-        ui.add(egui::Button::new("Close").min_size(vec2(86.0, super::style::ROW))).clicked()
+        let close = egui::Button::new("Close").min_size(vec2(86.0, super::style::ROW));
+        // In a row its text is centred.
+        ui.horizontal(|ui| ui.add(close)).inner.clicked()
     });
     if shown.inner || shown.should_close() {
         widgets.key_list = false;

@@ -97,6 +97,11 @@ impl Connection {
         self.server.ip().to_canonical()
     }
 
+    /// The addresses of both ends: ours and the server's.
+    pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
+        Ok((self.stream.local_addr()?, self.stream.peer_addr()?))
+    }
+
     /// The socket to wait for, unless the server has closed it.
     pub fn socket(&self) -> Option<BorrowedFd<'_>> {
         (!self.closed).then(|| self.stream.as_fd())

@@ -296,6 +296,9 @@ impl Control {
                 }
             };
             self.bind(connection.server())?;
+            if let Ok((client, server)) = connection.addresses() {
+                self.with_element(|element| messages::connected(element, client, server));
+            }
             self.connection = Some(connection);
             self.cseq = 0;
             let answer = self.ask(Method::Setup, self.reply_limit());

@@ -7,6 +7,7 @@ use crate::lab::{Method, RequestForm};
 use crate::rtp::RtpHeader;
 use gst::prelude::*;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Why a movie cannot be played.
@@ -107,6 +108,14 @@ impl Failure {
 fn post(element: &LabRtspSrc, structure: gst::Structure) {
     let message = gst::message::Element::builder(structure).src(element).build();
     let _ = element.post_message(message);
+}
+
+pub(super) fn connected(element: &LabRtspSrc, client: SocketAddr, server: SocketAddr) {
+    let structure = gst::Structure::builder("labrtspsrc-connected")
+        .field("client", client.to_string())
+        .field("server", server.to_string())
+        .build();
+    post(element, structure);
 }
 
 pub(super) fn request(

@@ -28,11 +28,11 @@
 //! | PAUSED to READY | TEARDOWN |
 //!
 //! PROGRESS messages report each request, with the code `open` for SETUP and `request` for the
-//! others, like rtspsrc's. Element messages show the exchange: `labrtspsrc-request` (`method`,
-//! `cseq`, `dialect`, `text`), `labrtspsrc-reply` (`text`; `method` and `cseq` of the request),
-//! `labrtspsrc-rtp` (`packet`, the first one after PLAY; `sequence-number`, `from`),
-//! `labrtspsrc-finding` (`name`, `text`: how the RTP deviates from the lab), `labrtspsrc-note`
-//! (`text`: what the element does about it).
+//! others, like rtspsrc's. Element messages show the exchange: `labrtspsrc-connected` (the addresses
+//! `client` and `server`), `labrtspsrc-request` (`method`, `cseq`, `dialect`, `text`),
+//! `labrtspsrc-reply` (`text`; `method` and `cseq` of the request), `labrtspsrc-rtp` (`packet`, the
+//! first one after PLAY; `sequence-number`, `from`), `labrtspsrc-finding` (`name`, `text`: how the RTP
+//! deviates from the lab), `labrtspsrc-note` (`text`: what the element does about it).
 //!
 //! The error for an RTP port in use has the detail `free-port`, the one for a lost connection the
 //! detail `connection-lost`.

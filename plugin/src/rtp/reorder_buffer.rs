@@ -2,6 +2,17 @@
 //! Puts packets in the order of their sequence numbers. A packet that overtook another one waits
 //! for it until one more packet arrives; repeated and late packets are dropped, missing ones are
 //! counted.
+//!
+//! It counts packets itself, since a [`SequenceCounter`](super::SequenceCounter) would be wrong for what lab
+//! servers send:
+//!
+//! - The fragments of a frame may share one number. Only their bytes tell them from copies, and a counter of
+//!   numbers takes them for copies.
+//! - A movie that starts over has its first numbers again, mostly within the latest 1024, which the counter
+//!   takes for late or repeated packets. Here a number that is more than 16 away is a new numbering; over
+//!   standard RTP it is a late packet.
+//! - Many servers, ours too, continue with 1 after 65 535; the counter takes 0 for lost.
+//! - Parity packets have numbers of their own, or take numbers of the stream.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};

@@ -181,6 +181,15 @@ impl<'a> Window<'a> {
         self.display.xdotool(&["key", name]).map(drop)
     }
 
+    /// Moves the pointer to a position.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn point(&self, x: usize, y: usize) -> Result<()> {
+        let (x, y) = (x.to_string(), y.to_string());
+        self.display.xdotool(&["mousemove", &x, &y]).map(drop)
+    }
+
     /// Clicks at a position.
     ///
     /// # Errors
