@@ -2,7 +2,6 @@
 //! A check, and what it found.
 
 use crate::profile::Profile;
-use serde::Serialize;
 use std::ops::Range;
 
 /// A check that judges the evidence `E`: what was recorded of a server, or of a client.
@@ -21,8 +20,7 @@ pub struct Check<E> {
 }
 
 /// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "verdict")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The program does what it should.
     Passed,
@@ -54,14 +52,13 @@ impl From<Failure> for Verdict {
 }
 
 /// A failed check, in words for the author of the program. All texts are printable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// What was expected.
     pub expected: String,
     /// What came.
     pub came: String,
     /// The bytes that prove it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub excerpt: Option<Excerpt>,
     /// The likely mistake.
     pub mistake: String,
@@ -95,8 +92,7 @@ impl Failure {
 }
 
 /// Where the bytes of an excerpt are in the recordings of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pointer {
     /// A message: the numbers of the recording and of its entry, from 0.
     Entry(usize, usize),
@@ -108,7 +104,7 @@ pub enum Pointer {
 pub const MAX_EXCERPT: usize = 96;
 
 /// Some bytes of a message or a packet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt {
     /// What they are, such as `reply to SETUP`.
     pub of: String,

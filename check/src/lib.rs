@@ -28,4 +28,5 @@ pub mod process;
 pub mod profile;
 pub mod recording;
 pub mod report;
+pub mod run;
 pub mod server;

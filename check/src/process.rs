@@ -319,6 +319,35 @@ fn capture(mut output: impl Read, captured: &Mutex<Captured>) {
     }
 }
 
+/// Ends all programs at once, with what they have started. For the end of this process.
+pub fn end_all() {
+    let own = nix::unistd::getpid().as_raw();
+    let end = Instant::now() + KILL_TIME;
+    loop {
+        let all = processes();
+        let mut found: BTreeSet<i32> = BTreeSet::from([own]);
+        loop {
+            let before = found.len();
+            let more: Vec<i32> =
+                all.iter().filter(|it| found.contains(&it.parent)).map(|it| it.id).collect();
+            found.extend(more);
+            if found.len() == before {
+                break;
+            }
+        }
+        let left = all.iter().filter(|it| found.contains(&it.id) && it.id != own && !it.is_zombie);
+        let left: Vec<i32> = left.map(|it| it.id).collect();
+        for process in &left {
+            // Errors mean that the process is gone.
+            let _ = kill(Pid::from_raw(*process), Signal::SIGKILL);
+        }
+        if left.is_empty() || Instant::now() >= end {
+            return;
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
 /// A process of the system.
 struct Process {
     id: i32,

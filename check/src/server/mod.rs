@@ -50,6 +50,8 @@ pub struct Job<'a> {
     pub thorough: bool,
     /// The program, if we have started it.
     pub program: Option<&'a RefCell<Program>>,
+    /// Why the program could not be started.
+    pub not_started: Option<String>,
 }
 
 impl Job<'_> {

@@ -68,7 +68,7 @@ pub(super) fn checks() -> Vec<ServerCheck> {
 fn connect(evidence: &ServerEvidence) -> Judged {
     let Some(why) = &evidence.no_connection else { return Ok(()) };
     let expected = "a TCP connection is accepted";
-    if why.starts_with("the program ended") {
+    if why.starts_with("the program ended") || why.starts_with("cannot start") {
         let mistake = "the program cannot be started like this, or it fails at once";
         let look = "the program's output at the end of this report; its arguments";
         return Err(Failure::new(expected, why, mistake, look).into());

@@ -118,12 +118,15 @@ fn rtp_port(evidence: &ServerEvidence) -> Judged {
     if recording.packets.iter().any(|packet| packet.port == 0) {
         return Ok(());
     }
+    let expected = format!("packets at port {}, which SETUP stated", exchange.port);
     let Some(number) = recording.packets.iter().position(|packet| packet.port > 0) else {
-        return Err(not_run("no RTP packet came"));
+        let mistake = "the sender's thread is not started or ends with an exception, or it sends to another \
+                       address or port";
+        let look = "PLAY: the start of the thread, and the address and port of sendto; the server's output";
+        return Err(Failure::new(expected, "no packet", mistake, look).into());
     };
     let at = recording.packets.get(number).map_or(0, |packet| packet.port - 1);
     let other = exchange.other_ports.get(at).copied().unwrap_or_default();
-    let expected = format!("packets at port {}, which SETUP stated", exchange.port);
     let came = format!("packets at port {other}");
     let mistake = "the port is fixed instead of that of the request";
     let look = "where SETUP reads the port: the last word of line 3";
@@ -135,28 +138,17 @@ fn play_starts(evidence: &ServerEvidence) -> Judged {
     let exchange = play(evidence)?;
     let answer = asked(exchange.play.as_ref(), "PLAY")?;
     let recording = done(evidence.recording(exchange.recording))?;
-    let limit = evidence.profile.time.first_packet + exchange.stall;
-    let expected = format!("a packet within {}", ms(evidence.profile.time.first_packet));
     let first = recording.packets.iter().find(|it| it.port == 0 && it.at >= answer.sent_at);
-    match first {
-        Some(packet) if packet.at - answer.read_at().min(packet.at) <= limit => Ok(()),
-        Some(packet) => {
-            let came = format!("the first packet after {}", ms(packet.at - answer.sent_at));
-            let mistake = "the sender waits before its first frame";
-            let look = "the loop that sends frames, and what PLAY does before it starts that loop";
-            Err(Failure::new(expected, came, mistake, look).into())
-        }
-        None if recording.packets.iter().any(|packet| packet.port > 0) => {
-            Err(not_run("packets went to another port"))
-        }
-        None => {
-            let mistake = "the sender's thread is not started or ends with an exception, or it sends to \
-                           another address or port";
-            let look = "PLAY: the start of the thread, and the address and port of sendto; the server's \
-                        output";
-            Err(Failure::new(expected, "no packet", mistake, look).into())
-        }
+    let Some(packet) = first else { return Err(not_run("no RTP packet came")) };
+    let limit = evidence.profile.time.first_packet + exchange.stall;
+    if packet.at.saturating_sub(answer.read_at()) <= limit {
+        return Ok(());
     }
+    let expected = format!("a packet within {}", ms(evidence.profile.time.first_packet));
+    let came = format!("the first packet after {}", ms(packet.at - answer.sent_at));
+    let mistake = "the sender waits before its first frame";
+    let look = "the loop that sends frames, and what PLAY does before it starts that loop";
+    Err(Failure::new(expected, came, mistake, look).into())
 }
 
 /// A failure with the header of a packet.

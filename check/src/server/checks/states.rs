@@ -192,7 +192,7 @@ fn lives(evidence: &ServerEvidence) -> Judged {
     let states = states(evidence)?;
     let mistake = "the whole program ends, or no longer accepts, after a client's mistake";
     let look = "the loop that accepts connections, and what an exception in a client's thread ends";
-    match states.setup_after.as_ref().or(states.other_setup.as_ref()) {
+    match &states.setup_after {
         Some(setup) if setup.is_ok() => Ok(()),
         Some(setup) => {
             let failure = Failure::new("SETUP is answered 200", came_instead(setup), mistake, look);

@@ -123,6 +123,9 @@ fn two_clients(evidence: &ServerEvidence) -> Judged {
         return Err(not_run("one client alone receives no packet"));
     }
     let two = done(evidence.two.as_ref())?;
+    let [Some(_), _] = &two.clients else {
+        return Err(not_run("the server accepts no connection any more"));
+    };
     let recording = done(evidence.recording(two.recording))?;
     let look = "what is stored for each client (clientInfo), and what is stored once for all; the loop that \
                 accepts connections";

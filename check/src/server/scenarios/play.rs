@@ -23,6 +23,10 @@ const SILENCE: Duration = Duration::from_millis(700);
 const FRAMES_AGAIN: usize = 5;
 
 pub(super) fn run(context: &Context, evidence: &mut ServerEvidence) {
+    if let Some(why) = &context.job.not_started {
+        evidence.no_connection = Some(why.clone());
+        return;
+    }
     let mut recorder = Recorder::new(context, "Play, pause, go on, tear down");
     let mut client = match recorder.connect_first() {
         Ok(client) => client,
