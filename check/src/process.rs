@@ -173,6 +173,8 @@ pub struct Program {
     captured: Arc<Mutex<Captured>>,
     /// Whether the program's orphans become children of this process.
     adopts: bool,
+    /// Processes that it has started, with the times of their start: orphans are found by these.
+    known: BTreeSet<(i32, u64)>,
     ended: Option<ExitStatus>,
 }
 
@@ -206,7 +208,7 @@ impl Program {
         let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
         let command = line.shown();
         let adopts = nix::sys::prctl::get_child_subreaper().unwrap_or(false);
-        Ok(Self { command, child, group, captured, adopts, ended: None })
+        Ok(Self { command, child, group, captured, adopts, known: BTreeSet::new(), ended: None })
     }
 
     /// How the program has ended, if it has.
@@ -227,6 +229,8 @@ impl Program {
     }
 
     fn kill(&mut self) {
+        // The children of a process are not known any more when it has ended.
+        self.processes();
         // Errors mean that the processes are gone.
         let _ = killpg(self.group, Signal::SIGTERM);
         let end = Instant::now() + GRACE;
@@ -236,8 +240,8 @@ impl Program {
         let end = Instant::now() + KILL_TIME;
         // Children that appear meanwhile are found by the next look.
         while Instant::now() < end {
-            let _ = killpg(self.group, Signal::SIGKILL);
             let left = self.processes();
+            let _ = killpg(self.group, Signal::SIGKILL);
             for process in &left {
                 let _ = kill(*process, Signal::SIGKILL);
             }
@@ -248,32 +252,34 @@ impl Program {
         }
     }
 
-    /// All processes that the program has started, as far as they can be found: those of its group and
-    /// session, their descendants, and orphans that became our children.
+    /// All processes that the program has started and that run, as far as they can be found: those of its
+    /// group and session, their descendants, those that were found before, and orphans that became our
+    /// children.
     fn processes(&mut self) -> Vec<Pid> {
         let group = self.group.as_raw();
         let own = nix::unistd::getpid().as_raw();
         let all = processes();
-        let mut found: BTreeSet<i32> = all
-            .iter()
-            .filter(|it| it.group == group || it.parent == group || it.session == group)
-            .filter(|it| !it.is_zombie || it.id != group)
-            .map(|it| it.id)
-            .collect();
-        if self.adopts {
-            found.extend(all.iter().filter(|it| it.parent == own).map(|it| it.id));
-        }
+        let is_own = |it: &&Process| {
+            it.group == group
+                || it.session == group
+                || it.parent == group
+                || self.adopts && it.parent == own
+                || self.known.contains(&(it.id, it.start))
+        };
+        let mut found: BTreeSet<i32> = all.iter().filter(is_own).map(|it| it.id).collect();
         loop {
+            let before = found.len();
             let more = all.iter().filter(|it| found.contains(&it.parent)).map(|it| it.id);
-            let more: Vec<i32> = more.filter(|it| !found.contains(it)).collect();
-            if more.is_empty() {
+            let more: Vec<i32> = more.collect();
+            found.extend(more);
+            if found.len() == before {
                 break;
             }
-            found.extend(more);
         }
         found.remove(&own);
         let mut left = Vec::new();
         for process in all.iter().filter(|it| found.contains(&it.id)) {
+            self.known.insert((process.id, process.start));
             let pid = Pid::from_raw(process.id);
             if !process.is_zombie {
                 left.push(pid);
@@ -355,6 +361,8 @@ struct Process {
     group: i32,
     session: i32,
     is_zombie: bool,
+    /// When it was started, in clock ticks.
+    start: u64,
 }
 
 fn processes() -> Vec<Process> {
@@ -362,11 +370,19 @@ fn processes() -> Vec<Process> {
     let read = |entry: std::fs::DirEntry| {
         let id: i32 = entry.file_name().to_str()?.parse().ok()?;
         let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        // After the name, which is in parentheses: state, parent, group, session.
+        // After the name, which is in parentheses: state, parent, group, session, and the start later on.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         let number = |at: usize| fields.get(at)?.parse().ok();
+        let start = fields.get(19)?.parse().ok()?;
         let is_zombie = matches!(fields.first(), Some(&("Z" | "X")));
-        Some(Process { id, parent: number(1)?, group: number(2)?, session: number(3)?, is_zombie })
+        Some(Process {
+            id,
+            parent: number(1)?,
+            group: number(2)?,
+            session: number(3)?,
+            is_zombie,
+            start,
+        })
     };
     folder.filter_map(|entry| read(entry.ok()?)).collect()
 }

@@ -110,11 +110,10 @@ fn list<E>(checks: &[Check<E>], profile: &Profile) -> String {
 
 /// Writes the report to standard output, and to the files that were named.
 fn write(report: &Report, outputs: &Outputs) -> Result<()> {
-    let json = |value: &serde_json::Value| format!("{value:#}\n");
     let files = [
         (&outputs.junit, output::junit as fn(&Report) -> String),
-        (&outputs.gradescope, |report| format!("{:#}\n", output::gradescope(report))),
-        (&outputs.prairielearn, |report| format!("{:#}\n", output::prairielearn(report))),
+        (&outputs.gradescope, output::gradescope),
+        (&outputs.prairielearn, output::prairielearn),
         (&outputs.html, output::html),
     ];
     for (path, text) in files {
@@ -123,7 +122,7 @@ fn write(report: &Report, outputs: &Outputs) -> Result<()> {
         std::fs::write(path, text(report)).with_context(context)?;
     }
     if outputs.json {
-        return print(&json(&output::json(report)));
+        return print(&output::json(report));
     }
     let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let style = if colours { output::Style::Colours } else { output::Style::Plain };

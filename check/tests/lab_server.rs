@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A correct lab server, and deliberate mistakes in it.
 
+use crate::support::{movie, short_movie};
 use gstmjpegfile::lab::{Method, Request};
 use mjpeg_lab_check::profile::Fragments;
 use std::io::{Read, Write};
@@ -85,6 +86,16 @@ pub struct Behaviour {
     pub defect: Option<Defect>,
     pub fragments: Fragments,
     pub movies: Vec<(String, Vec<Vec<u8>>)>,
+    /// How long each reply takes.
+    pub reply_delay: Duration,
+}
+
+impl Behaviour {
+    /// Sends the movies of the tests.
+    pub fn new(defect: Option<Defect>, fragments: Fragments) -> Self {
+        let movies = [movie(), short_movie()].map(|it| (it.name, it.frames)).to_vec();
+        Self { defect, fragments, movies, reply_delay: Duration::ZERO }
+    }
 }
 
 /// The payload of a fragment in bytes.
@@ -243,6 +254,7 @@ impl Session {
             let text = String::from_utf8_lossy(&bytes[..have]).into_owned();
             let Ok(request) = Request::parse(&text) else { continue };
             let Some(reply) = self.answer(&request, &text) else { return self.gone() };
+            std::thread::sleep(self.shared.behaviour.reply_delay);
             if stream.write_all(reply.as_bytes()).is_err() {
                 break;
             }
@@ -318,7 +330,12 @@ impl Session {
                 let reply = self.reply(200, request, text);
                 if self.shared.has(Defect::NoReplyToPause) { silent } else { Some(reply) }
             }
-            (Method::Teardown, State::Ready) if has(Defect::TeardownInReadyCloses) => None,
+            (Method::Teardown, State::Ready)
+                if has(Defect::TeardownInReadyCloses)
+                    && self.position.lock().unwrap().sent == 0 =>
+            {
+                None
+            }
             (Method::Teardown, state) => self.tear_down(state, request, text),
             (Method::Describe, _) => Some(self.describe(request, text)),
             (Method::List, _) => {
@@ -342,7 +359,11 @@ impl Session {
                 if !has(Defect::SeekIgnored) {
                     let mut position = self.position.lock().unwrap();
                     let frames = self.shared.behaviour.movies[position.movie].1.len();
-                    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                    #[allow(
+                        clippy::cast_precision_loss,
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss
+                    )]
                     let frame = (frames as f64 * request.seek?) as usize;
                     position.frame = frame;
                 }
@@ -369,7 +390,8 @@ impl Session {
 
     fn set_up(&mut self, request: &Request, text: &str) -> Option<String> {
         let movie = self.find(request.file.as_deref()?);
-        let has = |defect| self.shared.has(defect);
+        let shared = self.shared.clone();
+        let has = |defect| shared.has(defect);
         let Some(movie) = movie else {
             if has(Defect::EndsAtMissing) {
                 self.shared.end();
@@ -445,7 +467,9 @@ impl Session {
         let reason = if code == 200 { "OK" } else { "Error" };
         let cseq = if has(Defect::FixedCseq) { 1 } else { request.cseq };
         let session = match code {
-            200 if has(Defect::NewSessionInEachReply) => self.number + u32::try_from(request.cseq).unwrap(),
+            200 if has(Defect::NewSessionInEachReply) => {
+                self.number + u32::try_from(request.cseq).unwrap()
+            }
             200 => self.number,
             _ => 0,
         };
@@ -519,7 +543,8 @@ impl Sender {
     fn run(&mut self, stop: &Stop, first_session: bool) {
         let resumed = self.position.lock().unwrap().resumed;
         let late = self.shared.has(Defect::StartsLate) && first_session && !resumed;
-        let mut due = Instant::now() + if late { Duration::from_millis(1800) } else { Duration::ZERO };
+        let mut due =
+            Instant::now() + if late { Duration::from_millis(1800) } else { Duration::ZERO };
         let period = match self.shared.behaviour.defect {
             Some(Defect::TenFrames) => 2 * PERIOD,
             Some(Defect::FortyFrames) => PERIOD / 2,
@@ -547,7 +572,9 @@ impl Sender {
                 self.send_packet(&mut position, &[], true);
                 return true;
             } else {
-                if has(Defect::ClosesAtEnd) && let Some(control) = &self.control {
+                if has(Defect::ClosesAtEnd)
+                    && let Some(control) = &self.control
+                {
                     let _ = control.shutdown(std::net::Shutdown::Both);
                 }
                 self.ended.store(true, Ordering::SeqCst);

@@ -6,7 +6,9 @@ use mjpeg_lab_check::check::Verdict;
 use mjpeg_lab_check::movie::Movie;
 use mjpeg_lab_check::profile::{self, Profile};
 use mjpeg_lab_check::report::Report;
+use mjpeg_lab_check::server::{Job, grade};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -22,7 +24,8 @@ pub fn images(count: usize, seed: u32) -> Vec<Vec<u8>> {
     const SIZE: u16 = 64;
     let image = |number: usize| {
         // A linear congruential generator.
-        let mut state = seed.wrapping_add(u32::try_from(number).unwrap()).wrapping_mul(2_654_435_761);
+        let mut state =
+            seed.wrapping_add(u32::try_from(number).unwrap()).wrapping_mul(2_654_435_761);
         let pixels: Vec<u8> = (0..usize::from(SIZE) * usize::from(SIZE))
             .map(|_| {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -68,6 +71,19 @@ pub fn quick(name: &str) -> Profile {
     profile.time.vanish = Duration::from_secs(1);
     profile.time.total = Duration::from_mins(1);
     profile
+}
+
+/// Grades the server at an address, which has both movies.
+pub fn grade_at(address: SocketAddr, profile: &Profile) -> Report {
+    grade(&Job {
+        address,
+        movie: &movie(),
+        other: Some(&short_movie()),
+        profile,
+        thorough: false,
+        program: None,
+        not_started: None,
+    })
 }
 
 /// The names of the checks with a verdict of a kind.

@@ -4,7 +4,7 @@
 use crate::clock::Deadline;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The longest reply in bytes. The lab's clients read 1024.
 pub const MAX_REPLY: usize = 64 * 1024;
@@ -35,6 +35,7 @@ pub enum Heard {
 #[derive(Debug)]
 pub struct Control {
     stream: TcpStream,
+    heard_at: SystemTime,
 }
 
 impl Control {
@@ -46,7 +47,7 @@ impl Control {
         let left = limit.saturating_duration_since(Instant::now()).max(LEAST_WAIT);
         let stream = TcpStream::connect_timeout(&address, left)?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream })
+        Ok(Self { stream, heard_at: SystemTime::now() })
     }
 
     /// Our address.
@@ -55,6 +56,11 @@ impl Control {
     /// If the connection is gone.
     pub fn local(&self) -> io::Result<SocketAddr> {
         self.stream.local_addr()
+    }
+
+    /// When the last byte arrived.
+    pub fn heard_at(&self) -> SystemTime {
+        self.heard_at
     }
 
     /// Sends a request in one write: the lab's servers read once.
@@ -79,6 +85,7 @@ impl Control {
             match timeout.and_then(|()| self.stream.read(&mut buffer)) {
                 Ok(0) => return Heard::Closed(bytes),
                 Ok(have) => {
+                    self.heard_at = SystemTime::now();
                     bytes.extend_from_slice(buffer.get(..have).unwrap_or_default());
                     if bytes.len() >= MAX_REPLY {
                         bytes.truncate(MAX_REPLY);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A report as Gradescope's `results.json`.
 
-use super::{details_text, summary};
+use super::{details_text, json_text, summary};
 use crate::check::Verdict;
 use crate::report::Report;
 use mjpeg_program::log::printable;
 use serde_json::{Value, json};
 
 /// Writes a report as Gradescope reads it from `/autograder/results/results.json`.
-pub fn gradescope(report: &Report) -> Value {
+pub fn gradescope(report: &Report) -> String {
     let tests: Vec<Value> = report
         .results
         .iter()
@@ -37,12 +37,12 @@ pub fn gradescope(report: &Report) -> Value {
         .collect();
     let notes: Vec<String> = report.notes.iter().map(|note| printable(note)).collect();
     let output = [vec![summary(report)], notes].concat().join("\n");
-    json!({
+    json_text(&json!({
         "score": report.totals().earned,
         "execution_time": report.took.as_secs_f64(),
         "output": output,
         "output_format": "text",
         "visibility": "visible",
         "tests": tests,
-    })
+    }))
 }

@@ -190,7 +190,8 @@ fn explanation(out: &mut String, bad: bool, explanation: &Explanation) {
     let _ = writeln!(out, "<h3{class}>{}</h3>\n<table>", escaped(&explanation.title));
     let cut = |text: &str| escaped(&text.chars().take(MAX_LINE).collect::<String>());
     for (line, sentence) in explanation.lines.iter().take(MAX_LINES) {
-        let _ = writeln!(out, "<tr><td><code>{}</code></td><td>{}</td></tr>", cut(line), cut(sentence));
+        let _ =
+            writeln!(out, "<tr><td><code>{}</code></td><td>{}</td></tr>", cut(line), cut(sentence));
     }
     out.push_str("</table>\n");
     for remark in &explanation.remarks {

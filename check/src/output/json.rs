@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A report as one JSON object.
 
-use super::summary;
+use super::{json_text, summary};
 use crate::check::Verdict;
 use crate::recording::{Event, Recording};
 use crate::report::Report;
 use serde_json::{Value, json};
 
 /// Writes a report as one JSON object: verdicts, and all messages that were exchanged.
-pub fn json(report: &Report) -> Value {
+pub fn json(report: &Report) -> String {
     let totals = report.totals();
     let checks: Vec<Value> = report
         .results
@@ -47,7 +47,7 @@ pub fn json(report: &Report) -> Value {
             check
         })
         .collect();
-    json!({
+    json_text(&json!({
         "subject": report.subject,
         "movie": report.movie,
         "profile": report.profile,
@@ -60,7 +60,7 @@ pub fn json(report: &Report) -> Value {
         "notes": report.notes,
         "program": report.output,
         "seconds": report.took.as_secs_f64(),
-    })
+    }))
 }
 
 fn hex(bytes: &[u8]) -> String {

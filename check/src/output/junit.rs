@@ -36,7 +36,11 @@ pub fn junit(report: &Report) -> String {
                     Verdict::LeftOut { reason } | Verdict::NotRun { reason } => reason.as_str(),
                     _ => "without points",
                 };
-                writeln!(out, ">\n      <skipped message=\"{}\"/>\n    </testcase>", escaped(reason))
+                writeln!(
+                    out,
+                    ">\n      <skipped message=\"{}\"/>\n    </testcase>",
+                    escaped(reason)
+                )
             }
             Verdict::Failed(failure) => {
                 let message = escaped(&format!("{}; came: {}", failure.expected, failure.came));

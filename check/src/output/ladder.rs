@@ -57,7 +57,9 @@ pub(super) fn band_label(packets: &[&Packet]) -> String {
     let count = packets.len();
     let noun = if count == 1 { "packet" } else { "packets" };
     match (numbers.first(), numbers.last()) {
-        (Some(first), Some(last)) => format!("RTP: {count} {noun}, sequence numbers {first} to {last}"),
+        (Some(first), Some(last)) => {
+            format!("RTP: {count} {noun}, sequence numbers {first} to {last}")
+        }
         _ => format!("{count} {noun} without an RTP header"),
     }
 }
@@ -79,7 +81,7 @@ pub(super) fn ladder(recording: &Recording, marked: &Marked, peer: &str) -> Stri
     for (x, name) in [(LEFT, "lab check"), (RIGHT, peer)] {
         let _ = writeln!(
             out,
-            "<text x=\"{x}\" y=\"18\" class=\"end\">{}</text><line x1=\"{x}\" y1=\"24\" x2=\"{x}\" y2=\"{height}\"/>",
+            "<text x=\"{x}\" y=\"18\" class=\"end\" text-anchor=\"middle\">{}</text><line stroke=\"#8c8c88\" x1=\"{x}\" y1=\"24\" x2=\"{x}\" y2=\"{height}\"/>",
             escaped(name)
         );
     }
@@ -98,16 +100,18 @@ pub(super) fn ladder(recording: &Recording, marked: &Marked, peer: &str) -> Stri
         match rung {
             Rung::Packets(first, packets) => {
                 let bad = marked.has_packet(*first..*first + packets.len());
-                let class = if bad { "band bad" } else { "band" };
+                let (class, fill) = if bad { ("band bad", "#f7d4d0") } else { ("band", "#dbe8f5") };
                 let _ = write!(
                     out,
-                    "<rect x=\"{LEFT}\" y=\"{}\" width=\"{}\" height=\"20\" class=\"{class}\"/>",
+                    "<rect x=\"{LEFT}\" y=\"{}\" width=\"{}\" height=\"20\" class=\"{class}\" fill=\"{fill}\"/>",
                     y - 14,
                     RIGHT - LEFT
                 );
                 label(&mut out, y, &band_label(packets));
             }
-            Rung::Entry(number, _, event) => entry(&mut out, y, marked.entries.contains(number), event),
+            Rung::Entry(number, _, event) => {
+                entry(&mut out, y, marked.entries.contains(number), event)
+            }
         }
         out.push('\n');
     }
@@ -117,7 +121,11 @@ pub(super) fn ladder(recording: &Recording, marked: &Marked, peer: &str) -> Stri
 
 fn label(out: &mut String, y: usize, text: &str) {
     let x = usize::midpoint(LEFT, RIGHT);
-    let _ = write!(out, "<text x=\"{x}\" y=\"{y}\" class=\"label\">{}</text>", escaped(text));
+    let _ = write!(
+        out,
+        "<text x=\"{x}\" y=\"{y}\" class=\"label\" text-anchor=\"middle\">{}</text>",
+        escaped(text)
+    );
 }
 
 fn entry(out: &mut String, y: usize, bad: bool, event: &Event) {
@@ -125,25 +133,28 @@ fn entry(out: &mut String, y: usize, bad: bool, event: &Event) {
         Event::Request { bytes, .. } => (LEFT, RIGHT, first_line(bytes)),
         Event::Reply { bytes, .. } => (RIGHT, LEFT, first_line(bytes)),
         Event::Silence { to: (method, cseq), waited } => {
-            let text = format!("no reply to {} (CSeq {cseq}) in {:.1} s", method.word(), waited.as_secs_f64());
+            let text = format!(
+                "no reply to {} (CSeq {cseq}) in {:.1} s",
+                method.word(),
+                waited.as_secs_f64()
+            );
             return label(out, y, &text);
         }
         Event::Connected => return label(out, y, "connected"),
         Event::ClosedHere => return label(out, y, "connection closed by the check"),
         Event::ClosedThere => return label(out, y, "connection closed by the program"),
     };
-    let class = if bad { " class=\"bad\"" } else { "" };
+    let (class, colour) = if bad { (" class=\"bad\"", "#b3261e") } else { ("", "#1f4e8c") };
     let tip = if to > from { to - 8 } else { to + 8 };
     let y2 = y + 6;
     let _ = write!(
         out,
-        "<g{class}><line x1=\"{from}\" y1=\"{y2}\" x2=\"{to}\" y2=\"{y2}\" class=\"arrow\"/>\
-         <path d=\"M{to} {y2} L{tip} {} L{tip} {} Z\" class=\"arrow\"/>",
+        "<g{class} stroke=\"{colour}\" fill=\"{colour}\"><line x1=\"{from}\" y1=\"{y2}\" x2=\"{to}\" y2=\"{y2}\" class=\"arrow\"/>\
+         <path d=\"M{to} {y2} L{tip} {} L{tip} {} Z\" class=\"arrow\"/></g>",
         y2 - 4,
         y2 + 4
     );
     label(out, y, &text);
-    out.push_str("</g>");
 }
 
 /// The messages and packets of an exchange that prove failures.

@@ -40,6 +40,21 @@ fn escaped(text: &str) -> String {
     out
 }
 
+/// A value as JSON text. Characters that control a terminal or change the direction of text are written
+/// as JSON's escapes: they occur in strings only.
+fn json_text(value: &serde_json::Value) -> String {
+    let mut out = String::new();
+    for char in format!("{value:#}\n").chars() {
+        let shown = char == '\n' || printable(char.encode_utf8(&mut [0; 4])).chars().eq([char]);
+        if shown {
+            out.push(char);
+        } else {
+            out += &format!("\\u{:04x}", u32::from(char));
+        }
+    }
+    out
+}
+
 /// The result of a check as lines of text, without its title.
 fn details(result: &CheckResult) -> Vec<(&'static str, String)> {
     match &result.verdict {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A report as PrairieLearn's external grader writes it.
 
-use super::{details_text, summary, word};
+use super::{details_text, json_text, summary, word};
 use crate::report::Report;
 use mjpeg_program::log::printable;
 use serde_json::{Value, json};
 
 /// Writes a report as PrairieLearn reads it from `/grade/results/results.json`.
-pub fn prairielearn(report: &Report) -> Value {
+pub fn prairielearn(report: &Report) -> String {
     let totals = report.totals();
     let score = match totals.points {
         0 => 0.0,
@@ -28,11 +28,11 @@ pub fn prairielearn(report: &Report) -> Value {
         })
         .collect();
     let output = report.output.as_ref().map_or(String::new(), |it| printable(&it.text));
-    json!({
+    json_text(&json!({
         "gradable": true,
         "score": score,
         "message": summary(report),
         "output": output,
         "tests": tests,
-    })
+    }))
 }

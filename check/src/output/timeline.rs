@@ -29,16 +29,19 @@ pub(super) fn timeline(recording: &Recording, marked: &Marked) -> String {
     let x = |at: Duration| 20.0 + at.saturating_sub(start).as_secs_f64() * scale;
     let mut out = format!(
         "<svg class=\"timeline\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"packets\">\n\
-         <line x1=\"0\" y1=\"70\" x2=\"{WIDTH}\" y2=\"70\"/>\n"
+         <line x1=\"0\" y1=\"70\" x2=\"{WIDTH}\" y2=\"70\" stroke=\"#8c8c88\"/>\n"
     );
     for (number, packet) in recording.packets.iter().enumerate().take(MAX_PACKETS) {
-        let class = if marked.packets.contains(&number) { "bad" } else { "packet" };
+        let (class, colour) = match marked.packets.contains(&number) {
+            true => ("bad", "#b3261e"),
+            false => ("packet", "#1f4e8c"),
+        };
         // The packets of two clients are at two heights.
         let y = 40 - 14 * packet.port.min(2);
         // Writing to a String does not fail.
         let _ = writeln!(
             out,
-            "<line x1=\"{0:.1}\" y1=\"{y}\" x2=\"{0:.1}\" y2=\"{1}\" class=\"{class}\"/>",
+            "<line x1=\"{0:.1}\" y1=\"{y}\" x2=\"{0:.1}\" y2=\"{1}\" class=\"{class}\" stroke=\"{colour}\"/>",
             x(packet.at),
             y + 12
         );
@@ -49,10 +52,10 @@ pub(super) fn timeline(recording: &Recording, marked: &Marked) -> String {
         let at = x(entry.at);
         let _ = writeln!(
             out,
-            "<line x1=\"{at:.1}\" y1=\"4\" x2=\"{at:.1}\" y2=\"70\" class=\"request\"/>"
+            "<line x1=\"{at:.1}\" y1=\"4\" x2=\"{at:.1}\" y2=\"70\" class=\"request\" stroke=\"#c9a400\"/>"
         );
-        // Names that would cover each other are left out.
-        if at >= free_from {
+        // Names that would cover each other, or leave the drawing, are left out.
+        if at >= free_from && at < WIDTH - 110.0 {
             let _ = writeln!(
                 out,
                 "<text x=\"{at:.1}\" y=\"84\" class=\"time\">{} {:.2} s</text>",

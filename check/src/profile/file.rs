@@ -165,13 +165,13 @@ mod tests {
     #[test]
     fn a_profile_states_only_what_differs() {
         let text = "inherits = \"seed\"\ntitle = \"Week 3\"\n[lab]\nframe-rate = 25\n\
-                    [time]\nreply = \"500ms\"\n[points]\nrate = 5\nmovie-missing = 0\n";
+                    [time]\nreply = \"500ms\"\n[points]\nframe-rate = 5\nmovie-missing = 0\n";
         let profile = parsed(text).unwrap();
         let mut want = load("seed").unwrap();
         want.title = "Week 3".to_owned();
         want.lab.frame_rate = 25;
         want.time.reply = std::time::Duration::from_millis(500);
-        want.points.extend([("rate", 5), ("movie-missing", 0)]);
+        want.points.extend([("frame-rate", 5), ("movie-missing", 0)]);
         want.name.clone_from(&profile.name);
         assert_eq!(profile, want);
     }
@@ -200,8 +200,8 @@ mod tests {
                  \"describe\", \"list\", \"switch\" or \"seek\"",
             ),
             (
-                "[points]\nrate = -1",
-                "my.toml:2:8: rate: found the number -1; allowed is a whole number from 0 to 10000",
+                "[points]\nframe-rate = -1",
+                "my.toml:2:14: frame-rate: found the number -1; allowed is a whole number from 0 to 10000",
             ),
             (
                 "[lab]\nsession-min = 9\nsession-max = 8",

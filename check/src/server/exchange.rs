@@ -49,7 +49,7 @@ impl NoReply {
 /// A reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedReply {
-    /// When it was complete.
+    /// When its last byte arrived.
     pub at: Duration,
     /// The number of its entry in the recording.
     pub entry: usize,
@@ -305,7 +305,10 @@ impl<'a> Recorder<'a> {
             None => (answer.method, answer.cseq),
         };
         let event = Event::Reply { to: Some(to), bytes: bytes.to_vec() };
-        let entry = self.record(client.connection, event);
+        // It had ended before the silence that shows its end.
+        let at = self.context.clock.of(client.control.heard_at());
+        self.recording.entries.push(Entry { at, connection: client.connection, event });
+        let entry = self.recording.entries.len() - 1;
         if late.is_some() || answer.reply.is_some() {
             return;
         }
@@ -313,7 +316,6 @@ impl<'a> Recorder<'a> {
         if let Some(session) = fields.filter(|_| is_setup).and_then(|it| it.session) {
             client.session = session.chars().filter(char::is_ascii_graphic).take(64).collect();
         }
-        let at = self.context.clock.now();
         answer.reply = Some(ReceivedReply { at, entry, bytes: bytes.to_vec() });
     }
 
@@ -329,6 +331,21 @@ impl<'a> Recorder<'a> {
         let limit = self.context.deadline.limit(wait);
         let receivers = self.receivers.as_ref();
         receivers.is_some_and(|it| it.wait(client.rtp.0, limit, |have| have >= packets))
+    }
+
+    /// Waits until a client has received a number of frames more. In fragments it is not known how many
+    /// packets they are: then as long as they take. Gives whether they, or any packets, have arrived.
+    pub fn receive_frames(&self, client: &Client, frames: usize, wait: Duration) -> bool {
+        let lab = &self.context.job.profile.lab;
+        let before = self.received(client);
+        if lab.fragments == crate::profile::Fragments::Off {
+            return self.receive(client, before + frames, wait);
+        }
+        let has_started = self.receive(client, before + 1, wait);
+        if has_started {
+            self.watch(lab.period() * u32::try_from(frames).unwrap_or(1));
+        }
+        has_started
     }
 
     /// The number of packets that a client has received.

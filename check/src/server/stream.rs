@@ -3,7 +3,7 @@
 
 use crate::profile::{Fragments, Lab};
 use crate::recording::{Packet, Recording};
-use gstmjpegfile::movie::SOI;
+use gstmjpegfile::movie::{EOI, SOI};
 use gstmjpegfile::rtp::RtpHeader;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -95,7 +95,6 @@ impl<'a> Stream<'a> {
         }
         if fragmented {
             self.fragments = self.form_of(&groups);
-            groups.pop();
         }
         let frame = |(first, end): (usize, usize)| {
             let packets = self.packets.get(first..end)?;
@@ -108,6 +107,9 @@ impl<'a> Stream<'a> {
             Some(StreamFrame { first, packets: end - first, at, header, payload })
         };
         self.frames = groups.into_iter().filter_map(frame).collect();
+        if fragmented && self.frames.last().is_some_and(|frame| !frame.payload.ends_with(&EOI)) {
+            self.frames.pop();
+        }
     }
 
     /// How the frames of these groups of packets are sent; `None` if no frame has two packets.

@@ -266,6 +266,9 @@ fn session_own(evidence: &ServerEvidence) -> Judged {
     let [Some((first, _)), Some((second, _))] = &two.clients else {
         return Err(not_run("there were no two connections"));
     };
+    if !(first.is_ok() && second.is_ok()) {
+        return Err(not_run("SETUP of two clients was not answered with 200"));
+    }
     let (Some(one), Some(other)) = (session(first), session(second)) else {
         return Err(not_run("a SETUP's reply has no session"));
     };

@@ -112,6 +112,10 @@ fn pause_in_ready(evidence: &ServerEvidence) -> Judged {
     if states.setup_again.as_ref().is_some_and(|it| it.no_reply == Some(NoReply::Closed)) {
         return Err(not_run("the second SETUP ended the connection"));
     }
+    // Another check judges the reply to PLAY.
+    if states.played {
+        return Ok(());
+    }
     survived(states.recording, request, play, ("no harm", mistake, look))
 }
 

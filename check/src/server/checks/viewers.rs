@@ -189,13 +189,10 @@ fn end_stops(evidence: &ServerEvidence) -> Judged {
     let count = end.movie.frames.len();
     let frames = frames_of(&end.movie, &stream);
     let look = "the loop that sends frames: it ends when nextFrame returns nothing";
-    let fragmented = evidence.profile.lab.fragments != crate::profile::Fragments::Off;
-    // The last frame in fragments is left out of the stream, since no packet shows its end.
-    let wanted = if fragmented { count.saturating_sub(1) } else { count };
     let last = frames.iter().map(|(frame, _)| frame + 1).max().unwrap_or(0);
     let expected = format!("{count} frames, and then nothing");
     // Other checks judge missing frames in the middle.
-    if last < wanted {
+    if last < count {
         let came = format!("frame {last} is the last one");
         let mistake = "the sender ends before the end of the file";
         return Err(Failure::new(expected, came, mistake, look).into());

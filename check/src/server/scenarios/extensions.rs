@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The extensions that the profile has.
 
-use crate::profile::{Extension, Fragments};
+use crate::profile::Extension;
 use crate::server::evidence::{ExtensionExchange, ServerEvidence};
 use crate::server::exchange::{Answer, Client, Context, Recorder};
 use gstmjpegfile::lab::Method;
@@ -48,9 +48,8 @@ fn exchange(
         Extension::Statistics => statistics(recorder, client, answers),
         Extension::Seek => {
             if play(recorder, client, answers) {
-                let before = recorder.received(client);
                 answers.push(seek(recorder, client));
-                recorder.receive(client, before + 2 * PACKETS, SETTLE * 2);
+                recorder.receive_frames(client, 2 * PACKETS, SETTLE * 2);
                 answers.push(recorder.ask(client, Method::Teardown));
             }
         }
@@ -78,7 +77,7 @@ fn play(recorder: &mut Recorder, client: &mut Client, answers: &mut Vec<Answer>)
             return false;
         }
     }
-    recorder.receive(client, PACKETS, recorder.context.job.profile.time.first_packet)
+    recorder.receive_frames(client, PACKETS, recorder.context.job.profile.time.first_packet)
 }
 
 fn seek(recorder: &mut Recorder, client: &mut Client) -> Answer {
@@ -111,9 +110,7 @@ fn statistics(recorder: &mut Recorder, client: &mut Client, answers: &mut Vec<An
             return;
         }
     }
-    if job.profile.lab.fragments == Fragments::Off {
-        recorder.receive(client, PACKETS, job.profile.time.first_packet);
-    }
+    recorder.receive_frames(client, PACKETS, job.profile.time.first_packet);
     ask(recorder, client, Method::Pause);
     recorder.watch(SETTLE);
     ask(recorder, client, Method::Teardown);

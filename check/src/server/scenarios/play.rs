@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Plays, pauses, goes on, tears down, and plays again.
 
-use crate::profile::Fragments;
 use crate::server::evidence::{PlayExchange, ServerEvidence};
 use crate::server::exchange::{Client, Context, Recorder};
 use gstmjpegfile::lab::Method;
@@ -77,11 +76,7 @@ fn exchange(recorder: &mut Recorder, mut client: Client, play: &mut PlayExchange
     play.play = Some(recorder.ask(&mut client, Method::Play));
     // Three times the limit, so that a server that starts late can be checked for the rest.
     if recorder.receive(&client, 1, 3 * time.first_packet) {
-        if lab.fragments == Fragments::Off {
-            recorder.receive(&client, measured, frames(measured) * 5 / 4);
-        } else {
-            recorder.watch(frames(measured));
-        }
+        recorder.receive_frames(&client, measured, frames(measured) * 5 / 4);
     } else {
         // Nothing can be said of what follows.
         play.teardown = Some(recorder.ask(&mut client, Method::Teardown));
@@ -108,9 +103,8 @@ fn again(recorder: &mut Recorder, client: Client, play: &mut PlayExchange) {
     play.again_setup = Some(setup);
     if is_ok {
         let time = &recorder.context.job.profile.time;
-        let before = recorder.received(&next);
         play.again_play = Some(recorder.ask(&mut next, Method::Play));
-        recorder.receive(&next, before + FRAMES_AGAIN, time.first_packet);
+        recorder.receive_frames(&next, FRAMES_AGAIN, time.first_packet);
         recorder.ask(&mut next, Method::Teardown);
     }
     recorder.close(next);

@@ -68,7 +68,7 @@ fn first_connection(recorder: &mut Recorder, client: &mut Client, states: &mut S
     states.setup_again = Some(try_request(recorder, client, Method::Setup));
     let (time, lab) = (&recorder.context.job.profile.time, &recorder.context.job.profile.lab);
     states.play = Some(recorder.ask(client, Method::Play));
-    states.played = recorder.receive(client, FRAMES, time.first_packet);
+    states.played = recorder.receive_frames(client, FRAMES, time.first_packet);
     states.play_again = Some(try_request(recorder, client, Method::Play));
     states.watched_until = recorder.watch(lab.period() * u32::try_from(FRAMES).unwrap_or(1));
     recorder.ask(client, Method::Teardown);

@@ -65,7 +65,7 @@ pub(super) fn two_clients(context: &Context, evidence: &mut ServerEvidence) {
     let wait = context.job.profile.time.first_packet;
     let clients: Vec<Client> = clients.into_iter().flatten().collect();
     for client in &clients {
-        recorder.receive(client, FRAMES_OF_TWO, wait);
+        recorder.receive_frames(client, FRAMES_OF_TWO, wait);
     }
     for mut client in clients {
         recorder.ask(&mut client, Method::Teardown);
@@ -132,7 +132,7 @@ pub(super) fn vanish(context: &Context, evidence: &mut ServerEvidence) {
     };
     if vanish.setup.is_ok() {
         vanish.play = Some(recorder.ask(&mut client, Method::Play));
-        recorder.receive(&client, FRAMES_BEFORE_VANISHING, time.first_packet);
+        recorder.receive_frames(&client, FRAMES_BEFORE_VANISHING, time.first_packet);
         vanish.closed_at = Some(recorder.close(client));
         vanish.watched_until = recorder.watch(time.vanish + END_SILENCE);
     } else {
