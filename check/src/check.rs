@@ -25,7 +25,7 @@ pub enum Verdict {
     /// The program does what it should.
     Passed,
     /// It does not.
-    Failed(Failure),
+    Failed(Box<Failure>),
     /// What the check needs did not happen.
     NotRun {
         /// Why.
@@ -47,7 +47,7 @@ impl Verdict {
 
 impl From<Failure> for Verdict {
     fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
+        Self::Failed(Box::new(failure))
     }
 }
 

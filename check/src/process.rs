@@ -86,13 +86,12 @@ fn split(line: &str) -> Option<Vec<String>> {
         match (char, quote) {
             (char, Some(end)) if char == end => quote = None,
             ('\\', None | Some('"')) => word.get_or_insert_default().push(chars.next()?),
-            (char, Some(_)) => word.get_or_insert_default().push(char),
             ('\'' | '"', None) => {
                 quote = Some(char);
                 word.get_or_insert_default();
             }
             (char, None) if char.is_whitespace() => words.extend(word.take()),
-            (char, None) => word.get_or_insert_default().push(char),
+            (char, _) => word.get_or_insert_default().push(char),
         }
     }
     words.extend(word);

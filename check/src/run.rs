@@ -11,6 +11,7 @@ use crate::report::Report;
 use crate::server::{Job, LEAST_FRAMES};
 use anyhow::{Context, Result, bail};
 use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;
@@ -101,10 +102,11 @@ fn list<E>(checks: &[Check<E>], profile: &Profile) -> String {
     for check in checks.iter().filter(|check| (check.applies)(profile)) {
         let points = profile.points.get(check.id).copied().unwrap_or(0);
         total += points;
-        out += &format!("{points:>5}  {:20}  {}\n", check.id, check.title);
-        out += &format!("{:29}{}\n", "", check.basis);
+        // Writing to a String does not fail.
+        let _ = writeln!(out, "{points:>5}  {:20}  {}", check.id, check.title);
+        let _ = writeln!(out, "{:29}{}", "", check.basis);
     }
-    out += &format!("\n{total:>5}  points\n");
+    let _ = writeln!(out, "\n{total:>5}  points");
     out
 }
 

@@ -336,7 +336,7 @@ impl Session {
             {
                 None
             }
-            (Method::Teardown, state) => self.tear_down(state, request, text),
+            (Method::Teardown, state) => Some(self.tear_down(state, request, text)),
             (Method::Describe, _) => Some(self.describe(request, text)),
             (Method::List, _) => {
                 let names: Vec<&str> =
@@ -411,7 +411,7 @@ impl Session {
         self.new_session();
         self.port = request.rtp_port?;
         self.shared.last_port.store(self.port, Ordering::SeqCst);
-        let number = if has(Defect::StartsWith0) { 0 } else { 1 };
+        let number = u16::from(!has(Defect::StartsWith0));
         let frame = if has(Defect::SecondSessionGoesOn) && self.count == 2 { 30 } else { 0 };
         *self.position.lock().unwrap() =
             Position { movie, frame, number, timestamp: 0, sent: 0, resumed: false };
@@ -444,7 +444,7 @@ impl Session {
         }
     }
 
-    fn tear_down(&mut self, state: State, request: &Request, text: &str) -> Option<String> {
+    fn tear_down(&mut self, state: State, request: &Request, text: &str) -> String {
         if self.shared.has(Defect::TeardownStopsLate) && state == State::Playing {
             self.stop_after(Duration::from_millis(700));
         } else {
@@ -459,7 +459,7 @@ impl Session {
             self.shared.end();
         }
         let silent = self.shared.has(Defect::NoReplyToTeardown) && state == State::Playing;
-        if silent { Some(String::new()) } else { Some(self.reply(200, request, text)) }
+        if silent { String::new() } else { self.reply(200, request, text) }
     }
 
     fn reply(&self, code: u16, request: &Request, text: &str) -> String {
@@ -629,7 +629,7 @@ impl Sender {
             _ => {}
         }
         let marker = match self.shared.behaviour.defect {
-            Some(Defect::MarkerChanges) => number % 2 == 0,
+            Some(Defect::MarkerChanges) => number.is_multiple_of(2),
             Some(Defect::NoMarker) => false,
             _ => last,
         };
@@ -646,7 +646,7 @@ impl Sender {
         let fresh = if has(Defect::NewSsrcInEachPacket) { u32::from(number) } else { 0 };
         header[8..12].copy_from_slice(&(self.ssrc + fresh).to_be_bytes());
         position.number = number.wrapping_add(if has(Defect::StepsByTwo) { 2 } else { 1 });
-        if has(Defect::NoPackets) || has(Defect::LosesPackets) && number % 9 == 0 {
+        if has(Defect::NoPackets) || has(Defect::LosesPackets) && number.is_multiple_of(9) {
             return;
         }
         let port = match self.shared.behaviour.defect {

@@ -18,7 +18,7 @@ const REPLIES: &[Row] = &[
     (Defect::NoReplyToSetup, "setup-reply", "not read, not understood"),
     (Defect::SetupFails, "setup-status", "the movie is not found"),
     (Defect::NoBlankInReplies, "reply-form", "line 2 is not CSeq, with one blank after the colon"),
-    (Defect::FixedCseq, "cseq", "CSeq 1 in the reply to PLAY (CSeq 2)"),
+    (Defect::FixedCseq, "cseq", "every reply has the same number"),
     (Defect::NewSessionInEachReply, "session-constant", "a new number is made for each reply"),
     (Defect::SmallSession, "session-range", "made with another range"),
     (Defect::FixedSession, "session-own", "the number is fixed"),

@@ -59,9 +59,10 @@ pub fn html(report: &Report) -> String {
 
 fn check(out: &mut String, result: &CheckResult) {
     let class = word(&result.verdict).replace(' ', "-");
-    let points = match result.is_counted() {
-        true => format!("{}/{}", result.earned(), result.points),
-        false => "–".to_owned(),
+    let points = if result.is_counted() {
+        format!("{}/{}", result.earned(), result.points)
+    } else {
+        "–".to_owned()
     };
     let _ = write!(
         out,

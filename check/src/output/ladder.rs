@@ -110,7 +110,7 @@ pub(super) fn ladder(recording: &Recording, marked: &Marked, peer: &str) -> Stri
                 label(&mut out, y, &band_label(packets));
             }
             Rung::Entry(number, _, event) => {
-                entry(&mut out, y, marked.entries.contains(number), event)
+                entry(&mut out, y, marked.entries.contains(number), event);
             }
         }
         out.push('\n');

@@ -21,6 +21,7 @@ pub use table::{Style, table};
 use crate::check::Verdict;
 use crate::report::{CheckResult, Report};
 use mjpeg_program::log::printable;
+use std::fmt::Write;
 
 /// Text for HTML and XML: printable, and without characters that end an element or an attribute.
 fn escaped(text: &str) -> String {
@@ -49,7 +50,8 @@ fn json_text(value: &serde_json::Value) -> String {
         if shown {
             out.push(char);
         } else {
-            out += &format!("\\u{:04x}", u32::from(char));
+            // Writing to a String does not fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(char));
         }
     }
     out
@@ -86,7 +88,8 @@ fn details_text(result: &CheckResult) -> String {
     for (name, value) in details(result) {
         for (at, line) in value.lines().enumerate() {
             let name = if at == 0 { name } else { "" };
-            text += &format!("{name:NAME_WIDTH$} {}\n", printable(line));
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "{name:NAME_WIDTH$} {}", printable(line));
         }
     }
     text

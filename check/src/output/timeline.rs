@@ -32,10 +32,8 @@ pub(super) fn timeline(recording: &Recording, marked: &Marked) -> String {
          <line x1=\"0\" y1=\"70\" x2=\"{WIDTH}\" y2=\"70\" stroke=\"#8c8c88\"/>\n"
     );
     for (number, packet) in recording.packets.iter().enumerate().take(MAX_PACKETS) {
-        let (class, colour) = match marked.packets.contains(&number) {
-            true => ("bad", "#b3261e"),
-            false => ("packet", "#1f4e8c"),
-        };
+        let is_bad = marked.packets.contains(&number);
+        let (class, colour) = if is_bad { ("bad", "#b3261e") } else { ("packet", "#1f4e8c") };
         // The packets of two clients are at two heights.
         let y = 40 - 14 * packet.port.min(2);
         // Writing to a String does not fail.

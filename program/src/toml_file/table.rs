@@ -93,8 +93,8 @@ impl Problems<'_> {
     /// The position of a byte offset.
     pub fn position(&self, at: usize) -> FilePosition {
         let before = self.bytes.get(..at).unwrap_or(self.bytes);
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let line = 1 + memchr::memchr_iter(b'\n', before).count();
+        let start = memchr::memrchr(b'\n', before).map_or(0, |end| end + 1);
         let in_line = String::from_utf8_lossy(before.get(start..).unwrap_or_default());
         FilePosition { file: self.path.to_owned(), line, column: in_line.chars().count() + 1 }
     }

@@ -127,7 +127,7 @@ fn describe(evidence: &ServerEvidence) -> Judged {
     let is_media = |line: &&str| line.starts_with("m=video ") && line.ends_with(" RTP/AVP 26");
     let rows: [(&str, bool); 3] = [
         ("v=0", lines.contains(&"v=0")),
-        ("m=video PORT RTP/AVP 26", lines.iter().any(|line| is_media(line))),
+        ("m=video PORT RTP/AVP 26", lines.iter().any(is_media)),
         ("a=rtpmap:26 JPEG/90000", lines.contains(&"a=rtpmap:26 JPEG/90000")),
     ];
     let Some((missing, _)) = rows.iter().find(|(_, found)| !found) else { return Ok(()) };

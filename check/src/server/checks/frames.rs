@@ -12,6 +12,9 @@ use std::time::Duration;
 /// The fewest frames by which a frame rate can be measured.
 const LEAST_MEASURED: usize = 20;
 
+/// The number of payloads that are no frame after which only whole frames are searched.
+const MAX_UNKNOWN: usize = 50;
+
 pub(super) fn checks() -> Vec<ServerCheck> {
     let fragmented = |profile: &Profile| profile.lab.fragments != Fragments::Off;
     vec![
@@ -121,15 +124,25 @@ pub(super) fn movie_frames(evidence: &ServerEvidence, stream: &Stream) -> Vec<(u
 /// frame with bytes before or after it counts: another check reports that.
 pub(super) fn frames_of(movie: &crate::movie::Movie, stream: &Stream) -> Vec<(usize, usize)> {
     let mut near = 0;
+    let mut unknown = 0;
     let mut found = Vec::new();
     for (at, frame) in stream.frames.iter().enumerate() {
-        let number = match movie.identify(&frame.payload, near) {
+        // What is no frame is compared with all frames, which takes long.
+        let identified = if unknown < MAX_UNKNOWN {
+            movie.identify(&frame.payload, near)
+        } else {
+            movie.find(&frame.payload, near).map_or(Match::Unknown, Match::Frame)
+        };
+        let number = match identified {
             Match::Frame(number)
             | Match::Start(number)
             | Match::WithDigits(number)
             | Match::Behind(_, number)
             | Match::WithMore(number) => number,
-            Match::Unknown => continue,
+            Match::Unknown => {
+                unknown += 1;
+                continue;
+            }
         };
         near = number + 1;
         found.push((number, at));

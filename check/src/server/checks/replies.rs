@@ -179,9 +179,11 @@ fn reply_form(evidence: &ServerEvidence) -> Judged {
 fn cseq(evidence: &ServerEvidence) -> Judged {
     let play = play(evidence)?;
     first_answered(play)?;
+    let number = |answer: &Answer| answer.reply.as_ref()?.fields()?.cseq;
+    let first = number(&play.setup);
+    let is_fixed = answered(play).count() > 2 && answered(play).all(|it| number(it) == first);
     for answer in answered(play) {
-        let fields = reply(answer)?.fields();
-        let got = fields.and_then(|fields| fields.cseq);
+        let got = number(answer);
         if got == Some(answer.cseq) {
             continue;
         }
@@ -196,14 +198,12 @@ fn cseq(evidence: &ServerEvidence) -> Judged {
             (None, None) => format!("no line with CSeq in the reply to {}", named(answer)),
         };
         let mistake = match got {
-            Some(number) if answer.cseq == number + 1 => {
+            Some(_) if is_fixed => "every reply has the same number instead of the request's",
+            Some(number) if answer.cseq == number.saturating_add(1) => {
                 "the reply has the number of the request before: it is stored too late, or the \
                  server counts by itself"
             }
-            Some(_) => {
-                "the server counts by itself, or has a fixed number, instead of repeating the \
-                        request's"
-            }
+            Some(_) => "the server counts by itself instead of repeating the request's number",
             None => {
                 "another word of the request is repeated than the number: it is the last word of \
                      line 2"

@@ -145,7 +145,7 @@ fn play_starts(evidence: &ServerEvidence) -> Judged {
         return Ok(());
     }
     let expected = format!("a packet within {}", ms(evidence.profile.time.first_packet));
-    let came = format!("the first packet after {}", ms(packet.at - answer.sent_at));
+    let came = format!("the first packet after {}", ms(packet.at.saturating_sub(answer.sent_at)));
     let mistake = "the sender waits before its first frame";
     let look = "the loop that sends frames, and what PLAY does before it starts that loop";
     Err(Failure::new(expected, came, mistake, look).into())
@@ -366,14 +366,10 @@ fn timestamp(evidence: &ServerEvidence) -> Judged {
         return Ok(());
     }
     let per_frame = 90_000 / evidence.profile.lab.frame_rate.max(1);
-    let expected = match clock {
-        true => format!(
-            "a timestamp that rises by a constant such as {per_frame}, or with the time of day"
-        ),
-        false => {
-            format!("a timestamp that rises by a constant from frame to frame, such as {per_frame}")
-        }
-    };
+    let also = if clock { ", or with the time of day" } else { "" };
+    let expected = format!(
+        "a timestamp that rises by a constant from frame to frame, such as {per_frame}{also}"
+    );
     let (at, came, mistake) = match (odd, back) {
         _ if moved == 0 => (
             0,
