@@ -10,6 +10,7 @@ use mjpeg_lab_check::report::Report;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -193,6 +194,38 @@ fn a_server_that_takes_100_ms_for_each_reply_passes() {
     assert_eq!((failed(&report), not_run(&report)), (BTreeSet::new(), BTreeSet::new()), "{text}");
 }
 
+/// Whether a process runs.
+fn runs(process: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+}
+
+#[test]
+fn ctrl_c_ends_the_program_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (movie, _) = write_movies(folder.path());
+    let mut check = Command::new(env!("CARGO_BIN_EXE_mjpeg-lab-check"))
+        .args(["server", "--run", "sh -c 'setsid sleep 1000 & echo $! > id; exec sleep 1000'"])
+        .args(["--movie", movie.to_str().unwrap(), "--dir", folder.path().to_str().unwrap()])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    let started: i32 = loop {
+        let text = std::fs::read_to_string(folder.path().join("id")).unwrap_or_default();
+        if let Ok(id) = text.trim().parse() {
+            break id;
+        }
+        assert!(Instant::now() < end, "the program does not start");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert!(runs(started));
+    let id = nix::unistd::Pid::from_raw(i32::try_from(check.id()).unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(check.wait().unwrap().code(), Some(130));
+    assert!(!runs(started));
+}
+
 /// Markup and characters that control a terminal, in a reply.
 fn markup(mut stream: TcpStream, _: &AtomicBool) {
     let mut bytes = [0; 256];
@@ -225,7 +258,7 @@ fn text_of_the_program_is_escaped_everywhere() {
     let path = folder.path().join("junit.xml");
     std::fs::write(&path, &texts[2]).unwrap();
     let parse = "import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])";
-    let status = std::process::Command::new("python3").args(["-c", parse]).arg(&path).status();
+    let status = Command::new("python3").args(["-c", parse]).arg(&path).status();
     assert!(status.unwrap().success(), "{}", texts[2]);
 }
 

@@ -151,7 +151,7 @@ pub struct VanishExchange {
 }
 
 /// The requests for an extension.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ExtensionExchange {
     /// The number of the recording.
     pub recording: usize,

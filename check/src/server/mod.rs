@@ -72,6 +72,9 @@ impl Job<'_> {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// Grades a server.
 pub fn grade(job: &Job) -> Report {
     let clock = Clock::start();
