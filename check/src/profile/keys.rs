@@ -2,7 +2,7 @@
 //! The keys of a profile, table by table. Parsing, errors and the test of the shipped profiles use these
 //! lists.
 
-use super::settings::{Extension, Lab, Profile, Times};
+use super::settings::{Extension, Lab, Profile, Times, check_ids};
 use mjpeg_program::toml_file::{
     DURATION, DeValue, Key, choice, choices, key, number, read_choice, read_duration, read_number,
     write_choice, write_duration,
@@ -98,5 +98,5 @@ pub(super) fn point_keys() -> Vec<Key<BTreeMap<&'static str, u32>>> {
         }),
         write: Box::new(move |points: &P| points.get(id).copied().unwrap_or(0).to_string()),
     };
-    crate::server::checks().iter().map(|check| key(check.id)).collect()
+    check_ids().into_iter().map(key).collect()
 }

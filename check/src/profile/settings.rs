@@ -176,9 +176,14 @@ pub struct Profile {
     pub points: BTreeMap<&'static str, u32>,
 }
 
+/// The names of all checks, of every kind of program. No two are the same.
+pub fn check_ids() -> Vec<&'static str> {
+    crate::server::checks().iter().map(|check| check.id).collect()
+}
+
 /// A point for each check.
 pub fn default_points() -> BTreeMap<&'static str, u32> {
-    crate::server::checks().iter().map(|check| (check.id, 1)).collect()
+    check_ids().into_iter().map(|id| (id, 1)).collect()
 }
 
 impl Default for Profile {
