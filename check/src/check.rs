@@ -4,7 +4,7 @@
 use crate::profile::Profile;
 use std::ops::Range;
 
-/// A check that judges the evidence `E`: what was recorded of a server, or of a client.
+/// A check that evaluates the evidence `E`: what was recorded of a server, or of a client.
 pub struct Check<E> {
     /// The name in profiles and reports.
     pub id: &'static str,
@@ -14,9 +14,9 @@ pub struct Check<E> {
     pub basis: &'static str,
     /// Whether a profile asks for it.
     pub applies: fn(&Profile) -> bool,
-    /// Judges the evidence. It asks no clock and no socket, so that the same evidence has the same
+    /// Evaluates the evidence. It asks no clock and no socket, so that the same evidence has the same
     /// verdict.
-    pub judge: fn(&E) -> Verdict,
+    pub evaluate: fn(&E) -> Verdict,
 }
 
 /// What a check found.
@@ -32,7 +32,7 @@ pub enum Verdict {
         reason: String,
     },
     /// The check is not part of this run, and does not count.
-    LeftOut {
+    Skipped {
         /// Why.
         reason: String,
     },
@@ -56,11 +56,11 @@ impl From<Failure> for Verdict {
 pub struct Failure {
     /// What was expected.
     pub expected: String,
-    /// What came.
-    pub came: String,
+    /// What the program did.
+    pub actual: String,
     /// The bytes that prove it.
     pub excerpt: Option<Excerpt>,
-    /// The likely mistake.
+    /// The likely mistake, as the cause.
     pub mistake: String,
     /// Where in the program to look.
     pub look_at: String,
@@ -70,13 +70,13 @@ impl Failure {
     /// A failure without bytes. `mistake` is the likely one, `look_at` where it is.
     pub fn new(
         expected: impl Into<String>,
-        came: impl Into<String>,
+        actual: impl Into<String>,
         mistake: impl Into<String>,
         look_at: impl Into<String>,
     ) -> Self {
         Self {
             expected: expected.into(),
-            came: came.into(),
+            actual: actual.into(),
             excerpt: None,
             mistake: mistake.into(),
             look_at: look_at.into(),

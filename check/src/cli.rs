@@ -13,8 +13,8 @@ Examples:
 
 Exit codes: 0 every counted check passed; 1 one did not, or the program did not start; 2 wrong usage";
 
-/// Grades programs of the networking course's lab: what was expected, what came, the bytes that prove it,
-/// and the likely mistake.
+/// Grades programs of the networking course's lab: what was expected, what actual, the bytes that prove it,
+/// and the likely cause.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 pub struct Arguments {

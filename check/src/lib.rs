@@ -4,10 +4,10 @@
 //! A run has three parts that know little of each other:
 //!
 //! ```text
-//! exchanges   net/, server/scenarios/    speak with the program; write down what came, and when
+//! exchanges   net/, server/scenarios/    speak with the program; write down what actual, and when
 //!     |  Recording: messages and packets with their times
 //!     v
-//! checks      server/checks/             judge what was recorded; no sockets, no clock, no waiting
+//! checks      server/checks/             evaluate what was recorded; no sockets, no clock, no waiting
 //!     |  Report: for each check a verdict, and the bytes that prove it
 //!     v
 //! outputs     output/                    a table, JSON, JUnit, Gradescope, PrairieLearn, HTML

@@ -30,7 +30,7 @@ pub enum Match {
     /// The frame's length digits, then the frame.
     WithDigits(usize),
     /// Some bytes, then the frame.
-    Behind(usize, usize),
+    AfterBytes(usize, usize),
     /// The frame, then more bytes.
     WithMore(usize),
     /// No frame of the movie.
@@ -132,7 +132,7 @@ impl Movie {
                 return if digits {
                     Match::WithDigits(frame)
                 } else {
-                    Match::Behind(before, frame)
+                    Match::AfterBytes(before, frame)
                 };
             }
         }
@@ -163,7 +163,7 @@ mod tests {
             ("its start", frame(2)[..20].to_vec(), 0, Match::Start(1)),
             ("too short a start", frame(2)[..9].to_vec(), 0, Match::Unknown),
             ("digits", [b"00045".as_slice(), &frame(2)].concat(), 0, Match::WithDigits(1)),
-            ("eight bytes", [[0; 8].as_slice(), &frame(2)].concat(), 0, Match::Behind(8, 1)),
+            ("eight bytes", [[0; 8].as_slice(), &frame(2)].concat(), 0, Match::AfterBytes(8, 1)),
             ("more", [frame(2), vec![0; 3]].concat(), 0, Match::WithMore(1)),
             ("another", frame(3), 0, Match::Unknown),
             ("nothing", Vec::new(), 0, Match::Unknown),

@@ -52,7 +52,7 @@ pub enum Event {
         /// Its bytes.
         bytes: Vec<u8>,
     },
-    /// Nothing came.
+    /// Nothing arrived.
     Silence {
         /// The request that got no reply.
         to: (Method, u64),

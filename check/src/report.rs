@@ -30,7 +30,7 @@ impl CheckResult {
 
     /// Whether the check counts.
     pub fn is_counted(&self) -> bool {
-        self.points > 0 && !matches!(self.verdict, Verdict::LeftOut { .. })
+        self.points > 0 && !matches!(self.verdict, Verdict::Skipped { .. })
     }
 }
 
@@ -71,8 +71,8 @@ pub struct Totals {
 }
 
 impl Report {
-    /// Judges the evidence by all checks that the profile asks for.
-    pub fn judge<E>(&mut self, checks: &[Check<E>], evidence: &E, profile: &Profile) {
+    /// Evaluates the evidence by all checks that the profile asks for.
+    pub fn evaluate<E>(&mut self, checks: &[Check<E>], evidence: &E, profile: &Profile) {
         for check in checks.iter().filter(|check| (check.applies)(profile)) {
             let points = profile.points.get(check.id).copied().unwrap_or(0);
             self.results.push(CheckResult {
@@ -80,7 +80,7 @@ impl Report {
                 title: check.title,
                 basis: check.basis,
                 points,
-                verdict: (check.judge)(evidence),
+                verdict: (check.evaluate)(evidence),
             });
         }
     }

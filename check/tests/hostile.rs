@@ -268,7 +268,7 @@ fn a_program_that_does_not_serve_is_a_failure_and_is_ended() {
     let (movie, _) = write_movies(folder.path());
     let profile = folder.path().join("quick.toml");
     std::fs::write(&profile, "[time]\nstart = \"700ms\"\n").unwrap();
-    // The command, a part of what came, and a part of the program's output.
+    // The command, a part of what actual, and a part of the program's output.
     let rows = [
         ("sleep 1000", "Connection refused", "no output of sleep 1000"),
         ("no-such-program {port}", "cannot start no-such-program: No such file", ""),
@@ -281,7 +281,7 @@ fn a_program_that_does_not_serve_is_a_failure_and_is_ended() {
         ("sh -c 'setsid sleep 1000 & exec sleep 1000'", "Connection refused", "no output"),
         ("head -c 100000 /dev/urandom", "the program ended with exit code 0", "which ended with"),
     ];
-    for (command, came, output) in rows {
+    for (command, actual, output) in rows {
         let started = Instant::now();
         let arguments = ["server", "--run", command, "--movie", movie.to_str().unwrap()];
         let more =
@@ -290,7 +290,7 @@ fn a_program_that_does_not_serve_is_a_failure_and_is_ended() {
         let text = String::from_utf8(done.stdout).unwrap();
         let errors = String::from_utf8_lossy(&done.stderr);
         assert_eq!(done.status.code(), Some(1), "{command}: {text} {errors}");
-        assert!(text.contains(came) && text.contains(output), "{command}: {text}");
+        assert!(text.contains(actual) && text.contains(output), "{command}: {text}");
         assert!(text.contains("failed     0/1  connect "), "{command}: {text}");
         assert!(started.elapsed() < Duration::from_secs(20), "{command}");
     }

@@ -1,84 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A correct lab server, and deliberate mistakes in it.
 
+use crate::defect::Defect;
+use crate::sender::{Position, Sender, Stop};
 use crate::support::{movie, short_movie};
 use gstmjpegfile::lab::{Method, Request};
 use mjpeg_lab_check::profile::Fragments;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-/// A mistake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Defect {
-    NotListening,
-    NoReplyToSetup,
-    SetupFails,
-    NoBlankInReplies,
-    FixedCseq,
-    NewSessionInEachReply,
-    SmallSession,
-    FixedSession,
-    PlayInInitIsOk,
-    PauseInReadyCloses,
-    SecondSetupMakesSession,
-    SecondPlaySendsToo,
-    TeardownInReadyCloses,
-    EndsAfterEarlyTeardown,
-    NoReplyToPlay,
-    FixedPort,
-    NoPackets,
-    StartsLate,
-    Version0,
-    PaddingBit,
-    ExtensionBit,
-    CsrcCount,
-    MarkerChanges,
-    NoMarker,
-    PayloadType0,
-    LowByteFirst,
-    StartsWith0,
-    StepsByTwo,
-    LosesPackets,
-    FixedTimestamp,
-    RandomTimestamp,
-    NewSsrcInEachPacket,
-    DigitsBeforeFrame,
-    CutFrames,
-    RepeatsFrame,
-    SwapsFrames,
-    TenFrames,
-    FortyFrames,
-    NoReplyToPause,
-    PauseDoesNotStop,
-    PauseStopsLate,
-    RestartsAfterPause,
-    MovesDuringPause,
-    NumbersRestartAfterPause,
-    NoReplyToTeardown,
-    TeardownStopsLate,
-    SecondSessionGoesOn,
-    EndsAtTeardown,
-    MissingIsOk,
-    MissingIsSilent,
-    EndsAtMissing,
-    OnePortForAll,
-    LoopsAtEnd,
-    EmptyPacketsAtEnd,
-    ClosesAtEnd,
-    SendsAfterVanish,
-    EndsAfterVanish,
-    WholeFrames,
-    OtherNumbers,
-    WrongCount,
-    NoMediaLine,
-    EmptyList,
-    SwitchIgnored,
-    SeekIgnored,
-}
+use std::time::Duration;
 
 /// What a server sends and answers.
 #[derive(Clone)]
@@ -98,24 +31,19 @@ impl Behaviour {
     }
 }
 
-/// The payload of a fragment in bytes.
-const FRAGMENT: usize = 1400;
-
-/// The time between two frames.
-const PERIOD: Duration = Duration::from_millis(50);
-
-struct Shared {
-    behaviour: Behaviour,
+/// What all sessions of a server share.
+pub struct Shared {
+    pub behaviour: Behaviour,
     ended: AtomicBool,
     address: SocketAddr,
     /// The number of sessions so far.
     sessions: AtomicUsize,
     /// The port of the last SETUP, of all clients.
-    last_port: AtomicU16,
+    pub last_port: AtomicU16,
 }
 
 impl Shared {
-    fn has(&self, defect: Defect) -> bool {
+    pub fn has(&self, defect: Defect) -> bool {
         self.behaviour.defect == Some(defect)
     }
 
@@ -186,34 +114,6 @@ enum State {
     Playing,
 }
 
-/// Where a stream is.
-struct Position {
-    movie: usize,
-    frame: usize,
-    number: u16,
-    timestamp: u32,
-    sent: usize,
-    resumed: bool,
-}
-
-/// A sender's stop, which it waits for between frames.
-#[derive(Default)]
-struct Stop(Mutex<bool>, Condvar);
-
-impl Stop {
-    fn set(&self) {
-        *self.0.lock().unwrap() = true;
-        self.1.notify_all();
-    }
-
-    /// Waits until a time; gives whether to stop.
-    fn wait(&self, until: Instant) -> bool {
-        let left = until.saturating_duration_since(Instant::now());
-        let stopped = self.0.lock().unwrap();
-        *self.1.wait_timeout_while(stopped, left, |stopped| !*stopped).unwrap().0
-    }
-}
-
 struct Session {
     shared: Arc<Shared>,
     peer: IpAddr,
@@ -265,10 +165,10 @@ impl Session {
     /// The client has gone, or the connection is closed.
     fn gone(mut self) {
         let playing = self.state == State::Playing;
-        if playing && self.shared.has(Defect::EndsAfterVanish) {
+        if playing && self.shared.has(Defect::EndsAfterDisconnect) {
             self.shared.end();
         }
-        if playing && self.shared.has(Defect::SendsAfterVanish) {
+        if playing && self.shared.has(Defect::SendsAfterDisconnect) {
             // Its senders go on.
             self.senders.clear();
         }
@@ -525,138 +425,5 @@ impl Session {
         let of_thread = stop.clone();
         let thread = std::thread::spawn(move || sender.run(&of_thread, first));
         self.senders.push((stop, thread));
-    }
-}
-
-struct Sender {
-    shared: Arc<Shared>,
-    socket: UdpSocket,
-    peer: IpAddr,
-    port: u16,
-    ssrc: u32,
-    position: Arc<Mutex<Position>>,
-    ended: Arc<AtomicBool>,
-    control: Option<TcpStream>,
-}
-
-impl Sender {
-    fn run(&mut self, stop: &Stop, first_session: bool) {
-        let resumed = self.position.lock().unwrap().resumed;
-        let late = self.shared.has(Defect::StartsLate) && first_session && !resumed;
-        let mut due =
-            Instant::now() + if late { Duration::from_millis(1800) } else { Duration::ZERO };
-        let period = match self.shared.behaviour.defect {
-            Some(Defect::TenFrames) => 2 * PERIOD,
-            Some(Defect::FortyFrames) => PERIOD / 2,
-            _ => PERIOD,
-        };
-        while !stop.wait(due) {
-            due += period;
-            if !self.send_frame() {
-                return;
-            }
-        }
-    }
-
-    /// Sends the next frame. Gives whether there may be another one.
-    fn send_frame(&mut self) -> bool {
-        let has = |defect| self.shared.has(defect);
-        let position = self.position.clone();
-        let mut position = position.lock().unwrap();
-        let shared = self.shared.clone();
-        let frames = &shared.behaviour.movies[position.movie].1;
-        if position.frame >= frames.len() {
-            if has(Defect::LoopsAtEnd) {
-                position.frame = 0;
-            } else if has(Defect::EmptyPacketsAtEnd) {
-                self.send_packet(&mut position, &[], true);
-                return true;
-            } else {
-                if has(Defect::ClosesAtEnd)
-                    && let Some(control) = &self.control
-                {
-                    let _ = control.shutdown(std::net::Shutdown::Both);
-                }
-                self.ended.store(true, Ordering::SeqCst);
-                position.frame = 0;
-                return false;
-            }
-        }
-        let number = match (self.shared.behaviour.defect, position.frame) {
-            (Some(Defect::SwapsFrames), 10) => 11,
-            (Some(Defect::SwapsFrames), 11) => 10,
-            (Some(Defect::RepeatsFrame), 10) => 9,
-            (_, frame) => frame,
-        };
-        let frame = &frames[number];
-        position.frame += 1;
-        let with_digits = [format!("{:05}", frame.len()).as_bytes(), frame].concat();
-        let payload: &[u8] = match self.shared.behaviour.defect {
-            Some(Defect::DigitsBeforeFrame) => &with_digits,
-            Some(Defect::CutFrames) => &frame[..frame.len() / 2],
-            _ => frame,
-        };
-        let fragments = self.shared.behaviour.fragments;
-        if fragments == Fragments::Off || has(Defect::WholeFrames) {
-            self.send_packet(&mut position, payload, true);
-        } else {
-            let count = payload.len().div_ceil(FRAGMENT);
-            let wanted = fragments == Fragments::SameSeq;
-            let same = if has(Defect::OtherNumbers) { !wanted } else { wanted };
-            for (at, fragment) in payload.chunks(FRAGMENT).enumerate() {
-                let last = at + 1 == count;
-                let before = position.number;
-                self.send_packet(&mut position, fragment, last);
-                if same && !last {
-                    position.number = before;
-                }
-            }
-        }
-        position.timestamp = position.timestamp.wrapping_add(4500);
-        true
-    }
-
-    fn send_packet(&self, position: &mut Position, payload: &[u8], last: bool) {
-        let has = |defect| self.shared.has(defect);
-        let number = position.number;
-        let mut header = [0x80, 26, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        match self.shared.behaviour.defect {
-            Some(Defect::Version0) => header[0] = 0,
-            Some(Defect::PaddingBit) => header[0] |= 0x20,
-            Some(Defect::ExtensionBit) => header[0] |= 0x10,
-            Some(Defect::CsrcCount) => header[0] |= 1,
-            Some(Defect::PayloadType0) => header[1] = 0,
-            _ => {}
-        }
-        let marker = match self.shared.behaviour.defect {
-            Some(Defect::MarkerChanges) => number.is_multiple_of(2),
-            Some(Defect::NoMarker) => false,
-            _ => last,
-        };
-        header[1] |= u8::from(marker) << 7;
-        let bytes =
-            if has(Defect::LowByteFirst) { number.to_le_bytes() } else { number.to_be_bytes() };
-        header[2..4].copy_from_slice(&bytes);
-        let timestamp = match self.shared.behaviour.defect {
-            Some(Defect::FixedTimestamp) => 77,
-            Some(Defect::RandomTimestamp) => u32::from(number).pow(2).wrapping_mul(2_654_435_761),
-            _ => position.timestamp,
-        };
-        header[4..8].copy_from_slice(&timestamp.to_be_bytes());
-        let fresh = if has(Defect::NewSsrcInEachPacket) { u32::from(number) } else { 0 };
-        header[8..12].copy_from_slice(&(self.ssrc + fresh).to_be_bytes());
-        position.number = number.wrapping_add(if has(Defect::StepsByTwo) { 2 } else { 1 });
-        if has(Defect::NoPackets) || has(Defect::LosesPackets) && number.is_multiple_of(9) {
-            return;
-        }
-        let port = match self.shared.behaviour.defect {
-            Some(Defect::FixedPort) => 25_000,
-            Some(Defect::OnePortForAll) => self.shared.last_port.load(Ordering::SeqCst),
-            _ => self.port,
-        };
-        position.sent += 1;
-        let packet = [&header[..], payload].concat();
-        // The client may have gone.
-        let _ = self.socket.send_to(&packet, (self.peer, port));
     }
 }

@@ -2,7 +2,8 @@
 //! Rows are mistakes, columns are checks: each mistake fails exactly its own check, and the report names
 //! it.
 
-use crate::lab_server::{Behaviour, Defect, LabServer};
+use crate::defect::Defect;
+use crate::lab_server::{Behaviour, LabServer};
 use crate::support::{failed, grade_at, not_run, quick};
 use mjpeg_lab_check::check::Verdict;
 use mjpeg_lab_check::profile::{Extension, Profile};
@@ -30,7 +31,7 @@ const STATES: &[Row] = &[
     (Defect::SecondSetupMakesSession, "setup-twice", "makes a new session"),
     (Defect::SecondPlaySendsToo, "play-twice", "starts a second sender"),
     (Defect::TeardownInReadyCloses, "teardown-in-ready", "TEARDOWN uses what only PLAY makes"),
-    (Defect::EndsAfterEarlyTeardown, "lives-after-states", "no longer accepts"),
+    (Defect::EndsAfterEarlyTeardown, "survives-states", "no longer accepts"),
     (Defect::NoReplyToPlay, "play-reply", "PLAY sends no reply"),
     (Defect::NoPackets, "rtp-port", "the sender's thread is not started"),
     (Defect::StartsLate, "play-starts", "waits before its first frame"),
@@ -78,13 +79,13 @@ const CONTROL: &[Row] = &[
 const VIEWERS: &[Row] = &[
     (Defect::MissingIsOk, "movie-missing", "followed, or replaced, by 200"),
     (Defect::MissingIsSilent, "movie-missing", "printed, but not sent"),
-    (Defect::EndsAtMissing, "lives-after-missing", "ends the whole program"),
+    (Defect::EndsAtMissing, "survives-missing", "ends the whole program"),
     (Defect::OnePortForAll, "two-clients", "takes the port"),
     (Defect::LoopsAtEnd, "end-stops", "the movie starts again by itself"),
     (Defect::EmptyPacketsAtEnd, "end-stops", "packets without a frame"),
-    (Defect::ClosesAtEnd, "end-lives", "at the end of the file"),
-    (Defect::SendsAfterVanish, "vanish-stops", "recv returns no bytes"),
-    (Defect::EndsAfterVanish, "vanish-lives", "ends the whole program"),
+    (Defect::ClosesAtEnd, "teardown-after-end", "at the end of the file"),
+    (Defect::SendsAfterDisconnect, "disconnect-stops", "recv returns no bytes"),
+    (Defect::EndsAfterDisconnect, "survives-disconnect", "ends the whole program"),
 ];
 
 const HD: &[Row] = &[
@@ -141,7 +142,7 @@ fn wrong((defect, id, message): Row, report: &Report) -> Option<String> {
     let Verdict::Failed(failure) = &result.verdict else {
         return Some(format!("{defect:?}: {id} is {:?}; failed are {got:?}", result.verdict));
     };
-    let text = format!("{} {} {}", failure.expected, failure.came, failure.mistake);
+    let text = format!("{} {} {}", failure.expected, failure.actual, failure.mistake);
     if got != BTreeSet::from([id]) {
         let others: Vec<_> = report.results.iter().filter(|it| got.contains(it.id)).collect();
         return Some(format!("{defect:?}: failed are {got:?}: {others:#?}"));

@@ -68,7 +68,7 @@ pub fn write_movies(folder: &Path) -> (PathBuf, PathBuf) {
 pub fn quick(name: &str) -> Profile {
     let mut profile = profile::load(name).unwrap();
     profile.time.reply = Duration::from_millis(800);
-    profile.time.vanish = Duration::from_secs(1);
+    profile.time.disconnect = Duration::from_secs(1);
     profile.time.total = Duration::from_mins(1);
     profile
 }

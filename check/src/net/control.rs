@@ -20,7 +20,7 @@ const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 /// What a wait for a reply brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum ReplyBytes {
     /// Bytes, after which it was silent.
     Bytes(Vec<u8>),
     /// No byte within the limit.
@@ -35,7 +35,7 @@ pub enum Heard {
 #[derive(Debug)]
 pub struct Control {
     stream: TcpStream,
-    heard_at: SystemTime,
+    last_byte_at: SystemTime,
 }
 
 impl Control {
@@ -47,7 +47,7 @@ impl Control {
         let left = limit.saturating_duration_since(Instant::now()).max(LEAST_WAIT);
         let stream = TcpStream::connect_timeout(&address, left)?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, heard_at: SystemTime::now() })
+        Ok(Self { stream, last_byte_at: SystemTime::now() })
     }
 
     /// Our address.
@@ -59,8 +59,8 @@ impl Control {
     }
 
     /// When the last byte arrived.
-    pub fn heard_at(&self) -> SystemTime {
-        self.heard_at
+    pub fn last_byte_at(&self) -> SystemTime {
+        self.last_byte_at
     }
 
     /// Sends a request in one write: the lab's servers read once.
@@ -73,7 +73,7 @@ impl Control {
     }
 
     /// Waits for a reply. It has ended when nothing follows; the lab's replies have no other end.
-    pub fn hear(&mut self, wait: Duration, deadline: Deadline) -> Heard {
+    pub fn read_reply(&mut self, wait: Duration, deadline: Deadline) -> ReplyBytes {
         let limit = deadline.limit(wait);
         let mut bytes = Vec::new();
         let mut buffer = [0; 4096];
@@ -83,17 +83,17 @@ impl Control {
             let left = until.saturating_duration_since(Instant::now());
             let timeout = self.stream.set_read_timeout(Some(left.max(LEAST_WAIT)));
             match timeout.and_then(|()| self.stream.read(&mut buffer)) {
-                Ok(0) => return Heard::Closed(bytes),
+                Ok(0) => return ReplyBytes::Closed(bytes),
                 Ok(have) => {
-                    self.heard_at = SystemTime::now();
+                    self.last_byte_at = SystemTime::now();
                     bytes.extend_from_slice(buffer.get(..have).unwrap_or_default());
                     if bytes.len() >= MAX_REPLY {
                         bytes.truncate(MAX_REPLY);
-                        return Heard::TooLong(bytes);
+                        return ReplyBytes::TooLong(bytes);
                     }
                     // A reply that trickles in has ended at the limit.
                     if Instant::now() >= limit {
-                        return Heard::Bytes(bytes);
+                        return ReplyBytes::Bytes(bytes);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -103,9 +103,13 @@ impl Control {
                     if Instant::now() < until {
                         continue;
                     }
-                    return if bytes.is_empty() { Heard::Nothing } else { Heard::Bytes(bytes) };
+                    return if bytes.is_empty() {
+                        ReplyBytes::Nothing
+                    } else {
+                        ReplyBytes::Bytes(bytes)
+                    };
                 }
-                Err(_) => return Heard::Closed(bytes),
+                Err(_) => return ReplyBytes::Closed(bytes),
             }
         }
     }

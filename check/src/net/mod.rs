@@ -4,5 +4,5 @@
 mod control;
 mod receiver;
 
-pub use control::{Control, Heard, MAX_REPLY};
+pub use control::{Control, MAX_REPLY, ReplyBytes};
 pub use receiver::Receivers;

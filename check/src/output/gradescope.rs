@@ -27,7 +27,7 @@ pub fn gradescope(report: &Report) -> String {
             let status = match result.verdict {
                 Verdict::Passed => Some("passed"),
                 Verdict::Failed(_) | Verdict::NotRun { .. } => Some("failed"),
-                Verdict::LeftOut { .. } => None,
+                Verdict::Skipped { .. } => None,
             };
             if let (Some(status), Value::Object(test)) = (status, &mut test) {
                 test.insert("status".to_owned(), json!(status));

@@ -74,15 +74,15 @@ fn check(out: &mut String, result: &CheckResult) {
     );
     match &result.verdict {
         Verdict::Passed => {}
-        Verdict::NotRun { reason } | Verdict::LeftOut { reason } => {
+        Verdict::NotRun { reason } | Verdict::Skipped { reason } => {
             let _ = write!(out, "<p class=\"reason\">{}</p>", escaped(reason));
         }
         Verdict::Failed(failure) => {
             let rows = [
-                ("rests on", result.basis),
+                ("basis", result.basis),
                 ("expected", &failure.expected),
-                ("came", &failure.came),
-                ("likely mistake", &failure.mistake),
+                ("actual", &failure.actual),
+                ("likely cause", &failure.mistake),
                 ("where to look", &failure.look_at),
             ];
             out.push_str("<dl>");

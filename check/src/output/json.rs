@@ -25,12 +25,12 @@ pub fn json(report: &Report) -> String {
             });
             let more = match &result.verdict {
                 Verdict::Passed => json!({}),
-                Verdict::NotRun { reason } | Verdict::LeftOut { reason } => {
+                Verdict::NotRun { reason } | Verdict::Skipped { reason } => {
                     json!({ "reason": reason })
                 }
                 Verdict::Failed(failure) => json!({
                     "expected": failure.expected,
-                    "came": failure.came,
+                    "actual": failure.actual,
                     "mistake": failure.mistake,
                     "look_at": failure.look_at,
                     "excerpt": failure.excerpt.as_ref().map(|excerpt| json!({

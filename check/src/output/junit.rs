@@ -33,7 +33,7 @@ pub fn junit(report: &Report) -> String {
             Verdict::Passed => writeln!(out, "/>"),
             verdict if !result.is_counted() => {
                 let reason = match verdict {
-                    Verdict::LeftOut { reason } | Verdict::NotRun { reason } => reason.as_str(),
+                    Verdict::Skipped { reason } | Verdict::NotRun { reason } => reason.as_str(),
                     _ => "without points",
                 };
                 writeln!(
@@ -43,13 +43,14 @@ pub fn junit(report: &Report) -> String {
                 )
             }
             Verdict::Failed(failure) => {
-                let message = escaped(&format!("{}; came: {}", failure.expected, failure.came));
+                let message =
+                    escaped(&format!("expected: {}; actual: {}", failure.expected, failure.actual));
                 writeln!(
                     out,
                     ">\n      <failure message=\"{message}\">{text}</failure>\n    </testcase>"
                 )
             }
-            Verdict::NotRun { reason } | Verdict::LeftOut { reason } => writeln!(
+            Verdict::NotRun { reason } | Verdict::Skipped { reason } => writeln!(
                 out,
                 ">\n      <error message=\"could not run: {}\"/>\n    </testcase>",
                 escaped(reason)

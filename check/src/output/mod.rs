@@ -62,17 +62,17 @@ fn details(result: &CheckResult) -> Vec<(&'static str, String)> {
     match &result.verdict {
         Verdict::Passed => Vec::new(),
         Verdict::NotRun { reason } => vec![("could not run", reason.clone())],
-        Verdict::LeftOut { reason } => vec![("left out", reason.clone())],
+        Verdict::Skipped { reason } => vec![("skipped", reason.clone())],
         Verdict::Failed(failure) => {
             let mut lines = vec![
-                ("rests on", result.basis.to_owned()),
+                ("basis", result.basis.to_owned()),
                 ("expected", failure.expected.clone()),
-                ("came", failure.came.clone()),
+                ("actual", failure.actual.clone()),
             ];
             if let Some(excerpt) = &failure.excerpt {
                 lines.push(("bytes", excerpt::text(excerpt)));
             }
-            lines.push(("likely", failure.mistake.clone()));
+            lines.push(("likely cause", failure.mistake.clone()));
             lines.push(("look at", failure.look_at.clone()));
             lines
         }
@@ -111,6 +111,6 @@ fn word(verdict: &Verdict) -> &'static str {
         Verdict::Passed => "passed",
         Verdict::Failed(_) => "failed",
         Verdict::NotRun { .. } => "not run",
-        Verdict::LeftOut { .. } => "left out",
+        Verdict::Skipped { .. } => "skipped",
     }
 }

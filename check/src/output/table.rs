@@ -24,7 +24,7 @@ fn coloured(text: &str, verdict: &Verdict, style: Style) -> String {
         Verdict::Passed => 32,
         Verdict::Failed(_) => 31,
         Verdict::NotRun { .. } => 33,
-        Verdict::LeftOut { .. } => 2,
+        Verdict::Skipped { .. } => 2,
     };
     match style {
         Style::Colours => format!("\x1b[{colour}m{text}\x1b[0m"),

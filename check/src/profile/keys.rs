@@ -80,7 +80,7 @@ pub(super) fn time_keys() -> Vec<Key<Times>> {
         duration("reply", |it| &mut it.reply),
         duration("first-packet", |it| &mut it.first_packet),
         duration("stop", |it| &mut it.stop),
-        duration("vanish", |it| &mut it.vanish),
+        duration("disconnect", |it| &mut it.disconnect),
         duration("total", |it| &mut it.total),
     ]
 }

@@ -143,7 +143,7 @@ pub struct Times {
     /// From PAUSE's or TEARDOWN's reply to the last packet.
     pub stop: Duration,
     /// From the end of the connection to the last packet.
-    pub vanish: Duration,
+    pub disconnect: Duration,
     /// For the whole run.
     pub total: Duration,
 }
@@ -155,7 +155,7 @@ impl Default for Times {
             reply: Duration::from_secs(2),
             first_packet: Duration::from_secs(1),
             stop: Duration::from_millis(200),
-            vanish: Duration::from_secs(2),
+            disconnect: Duration::from_secs(2),
             total: Duration::from_secs(20),
         }
     }

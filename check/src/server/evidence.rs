@@ -35,7 +35,7 @@ pub struct ServerEvidence {
     /// The extensions that the profile has.
     pub extensions: Vec<ExtensionExchange>,
     /// A client that disappears.
-    pub vanish: Option<VanishExchange>,
+    pub disconnect: Option<DisconnectExchange>,
     /// What the reader should know.
     pub notes: Vec<String>,
 }
@@ -84,7 +84,7 @@ pub struct StateExchange {
     pub setup_again: Option<Answer>,
     /// PLAY.
     pub play: Option<Answer>,
-    /// Whether packets came before the second PLAY.
+    /// Whether packets arrived before the second PLAY.
     pub played: bool,
     /// PLAY once more.
     pub play_again: Option<Answer>,
@@ -135,7 +135,7 @@ pub struct EndExchange {
 
 /// A client that closes its connection while the server sends.
 #[derive(Debug)]
-pub struct VanishExchange {
+pub struct DisconnectExchange {
     /// The number of the recording.
     pub recording: usize,
     /// SETUP.

@@ -3,7 +3,7 @@
 
 use super::Job;
 use crate::clock::{Clock, Deadline, StallMeter};
-use crate::net::{Control, Heard, Receivers};
+use crate::net::{Control, Receivers, ReplyBytes};
 use crate::recording::{Entry, Event, Recording};
 use gstmjpegfile::lab::{Method, Reply};
 use std::io;
@@ -27,11 +27,11 @@ pub struct Context<'a> {
 /// Why a request got no reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoReply {
-    /// Nothing came.
+    /// Nothing arrived.
     Silence,
     /// The server closed the connection.
     Closed,
-    /// What came had no end.
+    /// What arrived had no end.
     TooLong,
 }
 
@@ -211,13 +211,13 @@ impl<'a> Recorder<'a> {
     }
 
     /// Sends a request in the profile's form, and waits for its reply.
-    pub fn ask(&mut self, client: &mut Client, method: Method) -> Answer {
+    pub fn request(&mut self, client: &mut Client, method: Method) -> Answer {
         let name = self.context.job.movie.name.clone();
-        self.ask_for(client, method, &name, self.context.job.profile.time.reply)
+        self.request_movie(client, method, &name, self.context.job.profile.time.reply)
     }
 
     /// Sends a request that names a movie, and waits some time for its reply.
-    pub fn ask_for(
+    pub fn request_movie(
         &mut self,
         client: &mut Client,
         method: Method,
@@ -230,7 +230,7 @@ impl<'a> Recorder<'a> {
         let file = if is_url { &url } else { movie };
         let form = job.profile.lab.form.request_form();
         let text = form.write(method, file, client.cseq + 1, client.rtp.1, &client.session);
-        self.ask_with(client, method, &text, wait)
+        self.request_text(client, method, &text, wait)
     }
 
     /// The session and the next sequence number of a client, for a request of another form.
@@ -239,7 +239,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Sends a request with the client's next sequence number, and waits for its reply.
-    pub fn ask_with(
+    pub fn request_text(
         &mut self,
         client: &mut Client,
         method: Method,
@@ -265,11 +265,11 @@ impl<'a> Recorder<'a> {
         }
         while answer.reply.is_none() && answer.no_reply.is_none() {
             let left = wait.saturating_sub(started.elapsed());
-            let (bytes, no_reply) = match client.control.hear(left, self.context.deadline) {
-                Heard::Bytes(bytes) => (bytes, None),
-                Heard::Nothing => (Vec::new(), Some(NoReply::Silence)),
-                Heard::Closed(bytes) => (bytes, Some(NoReply::Closed)),
-                Heard::TooLong(bytes) => (bytes, Some(NoReply::TooLong)),
+            let (bytes, no_reply) = match client.control.read_reply(left, self.context.deadline) {
+                ReplyBytes::Bytes(bytes) => (bytes, None),
+                ReplyBytes::Nothing => (Vec::new(), Some(NoReply::Silence)),
+                ReplyBytes::Closed(bytes) => (bytes, Some(NoReply::Closed)),
+                ReplyBytes::TooLong(bytes) => (bytes, Some(NoReply::TooLong)),
             };
             for reply in replies(&bytes) {
                 self.take_reply(client, &mut answer, reply);
@@ -306,7 +306,7 @@ impl<'a> Recorder<'a> {
         };
         let event = Event::Reply { to: Some(to), bytes: bytes.to_vec() };
         // It had ended before the silence that shows its end.
-        let at = self.context.clock.of(client.control.heard_at());
+        let at = self.context.clock.of(client.control.last_byte_at());
         self.recording.entries.push(Entry { at, connection: client.connection, event });
         let entry = self.recording.entries.len() - 1;
         if late.is_some() || answer.reply.is_some() {

@@ -5,7 +5,7 @@
 //! - `scenarios/`: what the client does, one exchange after another.
 //! - `evidence.rs`: what the exchanges brought.
 //! - `stream.rs`: the frames in the recorded packets.
-//! - `checks/`: the checks, which judge the evidence.
+//! - `checks/`: the checks, which evaluate the evidence.
 
 mod checks;
 mod evidence;
@@ -15,8 +15,8 @@ mod stream;
 
 pub use checks::checks;
 pub use evidence::{
-    EndExchange, ExtensionExchange, MissingMovie, PlayExchange, ServerEvidence, StateExchange,
-    TwoClients, VanishExchange,
+    DisconnectExchange, EndExchange, ExtensionExchange, MissingMovie, PlayExchange, ServerEvidence,
+    StateExchange, TwoClients,
 };
 pub use exchange::{Answer, NoReply, ReceivedReply};
 pub use stream::{Stream, StreamFrame};
@@ -91,7 +91,7 @@ pub fn grade(job: &Job) -> Report {
         profile: job.profile.name.clone(),
         ..Report::default()
     };
-    report.judge(&checks(), &evidence, job.profile);
+    report.evaluate(&checks(), &evidence, job.profile);
     report.notes.clone_from(&evidence.notes);
     report.recordings = evidence.recordings;
     report.took = clock.now();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks judge whatever a server sends.
+//! Checks evaluate whatever a server sends.
 
 use super::*;
 use crate::profile::{Extension, Fragments, Marker, TimestampRule};
@@ -151,7 +151,7 @@ fn evidence(numbers: &mut Numbers) -> ServerEvidence {
         }),
         no_end: None,
         extensions: exchanges.to_vec(),
-        vanish: Some(VanishExchange {
+        disconnect: Some(DisconnectExchange {
             recording: numbers.below(4),
             setup: numbers.answer(Method::Setup),
             play: numbers.maybe_answer(Method::Play),
@@ -166,17 +166,17 @@ fn evidence(numbers: &mut Numbers) -> ServerEvidence {
 }
 
 #[test]
-fn any_evidence_is_judged_without_a_panic_and_twice_the_same() {
+fn any_evidence_is_evaluated_without_a_panic_and_twice_the_same() {
     let mut numbers = Numbers(1);
     for _ in 0..300 {
         let evidence = evidence(&mut numbers);
-        let judge = || {
+        let evaluate = || {
             let mut report = Report::default();
-            report.judge(&checks(), &evidence, &evidence.profile);
+            report.evaluate(&checks(), &evidence, &evidence.profile);
             report.recordings.clone_from(&evidence.recordings);
             report
         };
-        let report = judge();
+        let report = evaluate();
         for result in &report.results {
             assert!(!result.title.is_empty() && !result.basis.is_empty(), "{}", result.id);
         }
@@ -185,6 +185,6 @@ fn any_evidence_is_judged_without_a_panic_and_twice_the_same() {
         let verdicts = |report: &Report| {
             report.results.iter().map(|result| result.verdict.clone()).collect::<Vec<_>>()
         };
-        assert_eq!(verdicts(&judge()), verdicts(&report));
+        assert_eq!(verdicts(&evaluate()), verdicts(&report));
     }
 }

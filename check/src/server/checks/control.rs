@@ -3,8 +3,8 @@
 
 use super::frames::movie_frames;
 use super::{
-    FOREVER, Judged, ServerCheck, asked, came_instead, check, done, excerpt, first_play, ms,
-    not_run, packet_excerpt, play, resumed_play, stream, verdict,
+    FOREVER, Outcome, ServerCheck, actual_reply, check, excerpt, first_play, ms, not_run,
+    packet_excerpt, play, required, resumed_play, sent_request, stream, verdict,
 };
 use crate::check::Failure;
 use crate::server::evidence::ServerEvidence;
@@ -61,26 +61,26 @@ pub(super) fn checks() -> Vec<ServerCheck> {
     ]
 }
 
-fn is_answered(recording: usize, answer: &Answer, mistake: &str, look: &str) -> Judged {
+fn is_answered(recording: usize, answer: &Answer, mistake: &str, look: &str) -> Outcome {
     if answer.is_ok() {
         return Ok(());
     }
-    let failure = Failure::new("status 200", came_instead(answer), mistake, look);
+    let failure = Failure::new("status 200", actual_reply(answer), mistake, look);
     Err(failure.with(excerpt(recording, answer, "")).into())
 }
 
-fn pause_reply(evidence: &ServerEvidence) -> Judged {
+fn pause_reply(evidence: &ServerEvidence) -> Outcome {
     let play = play(evidence)?;
     let mistake = "PAUSE sends no reply, or the state is not PLAYING after PLAY";
     let look = "PAUSE in PLAYING: the state that PLAY sets, and the call that replies";
-    is_answered(play.recording, asked(play.pause.as_ref(), "PAUSE")?, mistake, look)
+    is_answered(play.recording, sent_request(play.pause.as_ref(), "PAUSE")?, mistake, look)
 }
 
-fn teardown_reply(evidence: &ServerEvidence) -> Judged {
+fn teardown_reply(evidence: &ServerEvidence) -> Outcome {
     let play = play(evidence)?;
     let mistake = "TEARDOWN closes the connection or fails before it replies";
     let look = "TEARDOWN: the reply comes before sockets are closed";
-    is_answered(play.recording, asked(play.teardown.as_ref(), "TEARDOWN")?, mistake, look)
+    is_answered(play.recording, sent_request(play.teardown.as_ref(), "TEARDOWN")?, mistake, look)
 }
 
 /// Fails if packets come after a request has been answered.
@@ -89,9 +89,9 @@ fn stops(
     answer: &Answer,
     until: Duration,
     (mistake, look): (&str, &str),
-) -> Judged {
+) -> Outcome {
     let play = play(evidence)?;
-    let recording = done(evidence.recording(play.recording))?;
+    let recording = required(evidence.recording(play.recording))?;
     let limit = evidence.profile.time.stop;
     let silent_from = answer.read_at() + limit + play.stall;
     let late = |at: Duration| at >= silent_from && at < until;
@@ -104,16 +104,16 @@ fn stops(
     let last = late.last().and_then(|number| recording.packets.get(*number));
     let last = last.map_or(Duration::ZERO, |it| it.at.saturating_sub(answer.read_at()));
     let expected = format!("no packet later than {} after the reply", ms(limit));
-    let came = format!("{} packets, the last one after {}", late.len(), ms(last));
+    let actual = format!("{} packets, the last one after {}", late.len(), ms(last));
     let excerpt =
         packet_excerpt(evidence, play.recording, late.first().copied().unwrap_or(0), 2..4);
-    Err(Failure::new(expected, came, mistake, look).with(excerpt).into())
+    Err(Failure::new(expected, actual, mistake, look).with(excerpt).into())
 }
 
-fn pause_stops(evidence: &ServerEvidence) -> Judged {
+fn pause_stops(evidence: &ServerEvidence) -> Outcome {
     first_play(evidence)?;
     let play = play(evidence)?;
-    let pause = asked(play.pause.as_ref(), "PAUSE")?;
+    let pause = sent_request(play.pause.as_ref(), "PAUSE")?;
     let until = play.resume.as_ref().map_or(FOREVER, |resume| resume.sent_at);
     let words = (
         "the sender is not told to stop, or looks for it only after a long wait",
@@ -122,10 +122,10 @@ fn pause_stops(evidence: &ServerEvidence) -> Judged {
     stops(evidence, pause, until, words)
 }
 
-fn teardown_stops(evidence: &ServerEvidence) -> Judged {
+fn teardown_stops(evidence: &ServerEvidence) -> Outcome {
     first_play(evidence)?;
     let play = play(evidence)?;
-    let teardown = asked(play.teardown.as_ref(), "TEARDOWN")?;
+    let teardown = sent_request(play.teardown.as_ref(), "TEARDOWN")?;
     let words = (
         "the sender is not told to stop, and goes on after the session has ended",
         "TEARDOWN: the event that ends the loop that sends frames, and the RTP socket",
@@ -133,13 +133,13 @@ fn teardown_stops(evidence: &ServerEvidence) -> Judged {
     stops(evidence, teardown, play.silent_until, words)
 }
 
-fn resume_frame(evidence: &ServerEvidence) -> Judged {
+fn resume_frame(evidence: &ServerEvidence) -> Outcome {
     let exchange = play(evidence)?;
-    let start = asked(exchange.play.as_ref(), "PLAY")?.sent_at;
-    let resume = asked(exchange.resume.as_ref(), "PLAY after PAUSE")?.sent_at;
+    let start = sent_request(exchange.play.as_ref(), "PLAY")?.sent_at;
+    let resume = sent_request(exchange.resume.as_ref(), "PLAY after PAUSE")?.sent_at;
     let (_, before) = stream(evidence, exchange, (start, resume))?;
     let Some(&(last, _)) = movie_frames(evidence, &before).last() else {
-        return Err(not_run("no frames of the movie came before PAUSE"));
+        return Err(not_run("no frames of the movie arrived before PAUSE"));
     };
     let look = "PLAY: the movie is opened in SETUP, and not again";
     let expected = format!("frame {} after frame {}", last + 2, last + 1);
@@ -149,7 +149,7 @@ fn resume_frame(evidence: &ServerEvidence) -> Judged {
         return Err(Failure::new(expected, "no packet", mistake, look).into());
     };
     let Some(&(first, at)) = movie_frames(evidence, &after).first() else {
-        return Err(not_run("no frames of the movie came after PAUSE"));
+        return Err(not_run("no frames of the movie arrived after PAUSE"));
     };
     // The search for equal frames starts at the first one.
     let payload = after.frames.get(at).map(|frame| frame.payload.clone()).unwrap_or_default();
@@ -166,14 +166,14 @@ fn resume_frame(evidence: &ServerEvidence) -> Judged {
     };
     let recorded = after.frames.get(at).map_or(0, |frame| after.recorded(frame));
     let excerpt = packet_excerpt(evidence, exchange.recording, recorded, 2..4);
-    let came = format!("frame {}", first + 1);
-    Err(Failure::new(expected, came, mistake, look).with(excerpt).into())
+    let actual = format!("frame {}", first + 1);
+    Err(Failure::new(expected, actual, mistake, look).with(excerpt).into())
 }
 
-fn resume_sequence(evidence: &ServerEvidence) -> Judged {
+fn resume_sequence(evidence: &ServerEvidence) -> Outcome {
     let (exchange, first) = first_play(evidence)?;
-    let start = asked(exchange.play.as_ref(), "PLAY")?.sent_at;
-    let resume = asked(exchange.resume.as_ref(), "PLAY after PAUSE")?.sent_at;
+    let start = sent_request(exchange.play.as_ref(), "PLAY")?.sent_at;
+    let resume = sent_request(exchange.resume.as_ref(), "PLAY after PAUSE")?.sent_at;
     let (_, before) = stream(evidence, exchange, (start, resume))?;
     let (_, mut after) = resumed_play(evidence)?;
     after.low_byte_first = first.low_byte_first;
@@ -181,7 +181,7 @@ fn resume_sequence(evidence: &ServerEvidence) -> Judged {
     let steps: Vec<u16> = (1..first.packets.len())
         .map(|at| first.number(at).wrapping_sub(first.number(at - 1)))
         .collect();
-    // Another check judges the step itself.
+    // Another check is for the step itself.
     let usual = steps.iter().copied().find(|step| *step > 0).unwrap_or(1);
     let mut last_number = before.packets.get(last).map_or(0, |it| it.header.sequence_number);
     if first.low_byte_first {
@@ -200,9 +200,9 @@ fn resume_sequence(evidence: &ServerEvidence) -> Judged {
     Err(Failure::new(expected, number.to_string(), mistake, look).with(excerpt).into())
 }
 
-fn teardown_again(evidence: &ServerEvidence) -> Judged {
+fn teardown_again(evidence: &ServerEvidence) -> Outcome {
     let (exchange, first) = first_play(evidence)?;
-    asked(exchange.teardown.as_ref(), "TEARDOWN")?;
+    sent_request(exchange.teardown.as_ref(), "TEARDOWN")?;
     let expected = "a new client is served";
     let look = "TEARDOWN: it ends one session, not the program, and leaves nothing of it";
     let Some(setup) = &exchange.again_setup else {
@@ -211,10 +211,10 @@ fn teardown_again(evidence: &ServerEvidence) -> Judged {
     };
     if !setup.is_ok() {
         let mistake = "the server no longer answers after TEARDOWN";
-        let failure = Failure::new(expected, came_instead(setup), mistake, look);
+        let failure = Failure::new(expected, actual_reply(setup), mistake, look);
         return Err(failure.with(excerpt(exchange.recording, setup, "")).into());
     }
-    let again = asked(exchange.again_play.as_ref(), "PLAY")?;
+    let again = sent_request(exchange.again_play.as_ref(), "PLAY")?;
     let Ok((_, stream)) = stream(evidence, exchange, (again.sent_at, FOREVER)) else {
         let mistake =
             "the second session sends no packets: its sender or its socket is the old one's";
@@ -223,7 +223,7 @@ fn teardown_again(evidence: &ServerEvidence) -> Judged {
     let frames = movie_frames(evidence, &stream);
     let first_frame = movie_frames(evidence, &first).first().map_or(0, |(number, _)| *number);
     let Some(&(number, at)) = frames.first() else {
-        return Err(not_run("no frames of the movie came"));
+        return Err(not_run("no frames of the movie arrived"));
     };
     if number == first_frame {
         return Ok(());
@@ -232,6 +232,6 @@ fn teardown_again(evidence: &ServerEvidence) -> Judged {
     let excerpt = packet_excerpt(evidence, exchange.recording, recorded, 2..4);
     let expected = format!("frame {} first, as in the first session", first_frame + 1);
     let mistake = "the sessions share one opened movie, or the old sender still sends";
-    let came = format!("frame {}", number + 1);
-    Err(Failure::new(expected, came, mistake, look).with(excerpt).into())
+    let actual = format!("frame {}", number + 1);
+    Err(Failure::new(expected, actual, mistake, look).with(excerpt).into())
 }

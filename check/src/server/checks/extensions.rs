@@ -3,7 +3,8 @@
 
 use super::frames::{frames_of, movie_frames};
 use super::{
-    FOREVER, Judged, ServerCheck, came_instead, done, excerpt, not_run, packet_excerpt, verdict,
+    FOREVER, Outcome, ServerCheck, actual_reply, excerpt, not_run, packet_excerpt, required,
+    verdict,
 };
 use crate::check::{Check, Failure, Verdict};
 use crate::profile::{Extension, Fragments};
@@ -20,35 +21,35 @@ pub(super) fn checks() -> Vec<ServerCheck> {
             title: "SETUP's reply states the number of frames, TEARDOWN's the number of sent packets",
             basis: "lab (statistics): TotalFrame and TotalSendPacketCount in a fourth line",
             applies: |profile| profile.has(Extension::Statistics),
-            judge: |it| verdict(statistics(it)),
+            evaluate: |it| verdict(statistics(it)),
         },
         Check {
             id: "ext-describe",
             title: "DESCRIBE is answered with a description of the stream",
             basis: "lab (DESCRIBE): an SDP with video in RTP, payload type 26; RFC 2326 section 10.2",
             applies: |profile| profile.has(Extension::Describe),
-            judge: |it| verdict(describe(it)),
+            evaluate: |it| verdict(describe(it)),
         },
         Check {
             id: "ext-list",
             title: "LIST is answered with the names of the movies",
             basis: "lab (LIST): the names follow the three lines, one in each line",
             applies: |profile| profile.has(Extension::List),
-            judge: |it| verdict(list(it)),
+            evaluate: |it| verdict(list(it)),
         },
         Check {
             id: "ext-switch",
             title: "SWITCH opens another movie",
             basis: "lab (SWITCH): PLAY after it sends the frames of the named movie",
             applies: |profile| profile.has(Extension::Switch),
-            judge: |it| verdict(switch(it)),
+            evaluate: |it| verdict(switch(it)),
         },
         Check {
             id: "ext-seek",
             title: "SEEK goes to the position that it states",
             basis: "lab (SEEK): X-Seek is the position in the movie, from 0 to 1",
             applies: |profile| profile.has(Extension::Seek),
-            judge: |it| verdict(seek(it)),
+            evaluate: |it| verdict(seek(it)),
         },
     ]
 }
@@ -58,7 +59,7 @@ fn exchange(
     extension: Extension,
 ) -> Result<&ExtensionExchange, Verdict> {
     let found = evidence.extensions.iter().find(|it| it.extension == extension);
-    done(found)
+    required(found)
 }
 
 /// The last answer to a request with this method.
@@ -76,7 +77,7 @@ fn ok_text(exchange: &ExtensionExchange, method: Method) -> Result<String, Verdi
     }
     let mistake = format!("{} is not known to the server", method.word());
     let look = "where the method of a request is compared with the known ones";
-    let failure = Failure::new("status 200", came_instead(answer), mistake, look);
+    let failure = Failure::new("status 200", actual_reply(answer), mistake, look);
     Err(failure.with(excerpt(exchange.recording, answer, "")).into())
 }
 
@@ -93,7 +94,7 @@ fn packets_of(evidence: &ServerEvidence, recording: usize) -> usize {
         .map_or(0, |it| it.packets.iter().filter(|it| it.port == 0).count())
 }
 
-fn statistics(evidence: &ServerEvidence) -> Judged {
+fn statistics(evidence: &ServerEvidence) -> Outcome {
     let exchange = exchange(evidence, Extension::Statistics)?;
     let received = packets_of(evidence, exchange.recording);
     let rows = [
@@ -107,7 +108,7 @@ fn statistics(evidence: &ServerEvidence) -> Judged {
             continue;
         }
         let expected = format!("{name}: {want} in the reply to {}", method.word());
-        let came = match found {
+        let actual = match found {
             Some(value) => format!("{:?}", value.chars().take(50).collect::<String>()),
             None => format!("no line {name}"),
         };
@@ -115,12 +116,12 @@ fn statistics(evidence: &ServerEvidence) -> Judged {
         let look = format!("where the reply to {} gets its fourth line", method.word());
         let answer = answer(exchange, method);
         let excerpt = answer.and_then(|it| excerpt(exchange.recording, it, name));
-        return Err(Failure::new(expected, came, mistake, look).with(excerpt).into());
+        return Err(Failure::new(expected, actual, mistake, look).with(excerpt).into());
     }
     Ok(())
 }
 
-fn describe(evidence: &ServerEvidence) -> Judged {
+fn describe(evidence: &ServerEvidence) -> Outcome {
     let exchange = exchange(evidence, Extension::Describe)?;
     let text = ok_text(exchange, Method::Describe)?;
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -132,15 +133,15 @@ fn describe(evidence: &ServerEvidence) -> Judged {
     ];
     let Some((missing, _)) = rows.iter().find(|(_, found)| !found) else { return Ok(()) };
     let expected = format!("a line {missing}");
-    let came = format!("{} lines, none of which is that", lines.len());
+    let actual = format!("{} lines, none of which is that", lines.len());
     let mistake = "the description lacks the line, or has it in another form";
     let look = "where the reply to DESCRIBE is written";
     let answer = answer(exchange, Method::Describe);
     let excerpt = answer.and_then(|it| excerpt(exchange.recording, it, ""));
-    Err(Failure::new(expected, came, mistake, look).with(excerpt).into())
+    Err(Failure::new(expected, actual, mistake, look).with(excerpt).into())
 }
 
-fn list(evidence: &ServerEvidence) -> Judged {
+fn list(evidence: &ServerEvidence) -> Outcome {
     let exchange = exchange(evidence, Extension::List)?;
     let text = ok_text(exchange, Method::List)?;
     let name = &evidence.movie.name;
@@ -148,24 +149,24 @@ fn list(evidence: &ServerEvidence) -> Judged {
         return Ok(());
     }
     let expected = format!("a line {name} after the three lines");
-    let came = format!("{} lines, none of which is that", text.lines().count());
+    let actual = format!("{} lines, none of which is that", text.lines().count());
     let mistake = "the names of the movies are missing, or have their folder before them";
     let look = "where the reply to LIST is written";
     let answer = answer(exchange, Method::List);
     let excerpt = answer.and_then(|it| excerpt(exchange.recording, it, ""));
-    Err(Failure::new(expected, came, mistake, look).with(excerpt).into())
+    Err(Failure::new(expected, actual, mistake, look).with(excerpt).into())
 }
 
-fn switch(evidence: &ServerEvidence) -> Judged {
+fn switch(evidence: &ServerEvidence) -> Outcome {
     let Some(other) = &evidence.other else {
         let reason = "--short-movie must name another movie that the server has".to_owned();
-        return Err(Verdict::LeftOut { reason });
+        return Err(Verdict::Skipped { reason });
     };
     let exchange = exchange(evidence, Extension::Switch)?;
     ok_text(exchange, Method::Switch)?;
     ok_text(exchange, Method::Play)?;
     let start = answer(exchange, Method::Play).map_or(FOREVER, |it| it.sent_at);
-    let recording = done(evidence.recording(exchange.recording))?;
+    let recording = required(evidence.recording(exchange.recording))?;
     let stream = Stream::new(recording, 0, (start, FOREVER), &evidence.profile.lab);
     let expected = format!("frames of {}", other.name);
     let look = "SWITCH: it opens the named movie in place of the one before";
@@ -177,17 +178,17 @@ fn switch(evidence: &ServerEvidence) -> Judged {
         let mistake = "the movie before is played on";
         let recorded = stream.frames.first().map_or(0, |frame| stream.recorded(frame));
         let excerpt = packet_excerpt(evidence, exchange.recording, recorded, 0..0);
-        let came = "frames of another movie";
-        return Err(Failure::new(expected, came, mistake, look).with(excerpt).into());
+        let actual = "frames of another movie";
+        return Err(Failure::new(expected, actual, mistake, look).with(excerpt).into());
     }
     Ok(())
 }
 
-fn seek(evidence: &ServerEvidence) -> Judged {
+fn seek(evidence: &ServerEvidence) -> Outcome {
     let exchange = exchange(evidence, Extension::Seek)?;
     ok_text(exchange, Method::Seek)?;
     let sent = answer(exchange, Method::Seek).map_or(FOREVER, |it| it.sent_at);
-    let recording = done(evidence.recording(exchange.recording))?;
+    let recording = required(evidence.recording(exchange.recording))?;
     let stream = Stream::new(recording, 0, (sent, FOREVER), &evidence.profile.lab);
     let frames = movie_frames(evidence, &stream);
     let count = evidence.movie.frames.len();
@@ -209,7 +210,7 @@ fn seek(evidence: &ServerEvidence) -> Judged {
     };
     let recorded = stream.frames.get(*at).map_or(0, |it| stream.recorded(it));
     let excerpt = packet_excerpt(evidence, exchange.recording, recorded, 2..4);
-    let came = format!("frame {} as the last one", frame + 1);
+    let actual = format!("frame {} as the last one", frame + 1);
     let mistake = "the position is not changed, or X-Seek is read as a time or a number of frames";
-    Err(Failure::new(expected, came, mistake, look).with(excerpt).into())
+    Err(Failure::new(expected, actual, mistake, look).with(excerpt).into())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of the frames: their bytes, their order, their times, their fragments.
 
-use super::{Judged, ServerCheck, check, first_play, not_run, packet_excerpt, verdict};
+use super::{Outcome, ServerCheck, check, first_play, not_run, packet_excerpt, verdict};
 use crate::check::{Check, Failure};
 use crate::movie::Match;
 use crate::profile::{Fragments, Profile};
@@ -41,22 +41,22 @@ pub(super) fn checks() -> Vec<ServerCheck> {
             title: "no payload is longer than the profile allows",
             basis: "lab (HD): frames are cut so that a packet fits the network's MTU",
             applies: fragmented,
-            judge: |it| verdict(fragment_size(it)),
+            evaluate: |it| verdict(fragment_size(it)),
         },
         Check {
             id: "fragment-numbers",
             title: "the fragments of a frame are numbered as the profile says",
             basis: "lab (HD): F1 has one sequence number for each frame, F2 one for each packet",
             applies: fragmented,
-            judge: |it| verdict(fragment_numbers(it)),
+            evaluate: |it| verdict(fragment_numbers(it)),
         },
     ]
 }
 
-fn payload(evidence: &ServerEvidence) -> Judged {
+fn payload(evidence: &ServerEvidence) -> Outcome {
     let (exchange, stream) = first_play(evidence)?;
     if stream.frames.is_empty() {
-        return Err(not_run("no whole frame came"));
+        return Err(not_run("no whole frame arrived"));
     }
     let mut near = 0;
     for frame in &stream.frames {
@@ -69,7 +69,7 @@ fn payload(evidence: &ServerEvidence) -> Judged {
         let found = evidence.movie.identify(&frame.payload, near);
         let length = frame.payload.len();
         let size = |number: usize| evidence.movie.frame(number).len();
-        let (number, came, mistake, marked) = match found {
+        let (number, actual, mistake, marked) = match found {
             Match::Frame(number) => {
                 near = number + 1;
                 continue;
@@ -80,7 +80,7 @@ fn payload(evidence: &ServerEvidence) -> Judged {
                 "the length digits are sent too: they are read from the file before the frame",
                 12..17,
             ),
-            Match::Behind(bytes, number) => (
+            Match::AfterBytes(bytes, number) => (
                 number,
                 format!("frame {} after {bytes} other bytes", number + 1),
                 "the server writes a header of its own before the frame",
@@ -110,7 +110,7 @@ fn payload(evidence: &ServerEvidence) -> Judged {
             "where a frame is read from the file (VideoStream.nextFrame), and put after the header";
         let recorded = stream.recorded(frame);
         let excerpt = packet_excerpt(evidence, exchange.recording, recorded, marked);
-        return Err(Failure::new(expected, came, mistake, look).with(excerpt).into());
+        return Err(Failure::new(expected, actual, mistake, look).with(excerpt).into());
     }
     Ok(())
 }
@@ -137,7 +137,7 @@ pub(super) fn frames_of(movie: &crate::movie::Movie, stream: &Stream) -> Vec<(us
             Match::Frame(number)
             | Match::Start(number)
             | Match::WithDigits(number)
-            | Match::Behind(_, number)
+            | Match::AfterBytes(_, number)
             | Match::WithMore(number) => number,
             Match::Unknown => {
                 unknown += 1;
@@ -150,22 +150,22 @@ pub(super) fn frames_of(movie: &crate::movie::Movie, stream: &Stream) -> Vec<(us
     found
 }
 
-fn frame_order(evidence: &ServerEvidence) -> Judged {
+fn frame_order(evidence: &ServerEvidence) -> Outcome {
     let (exchange, stream) = first_play(evidence)?;
     let frames = movie_frames(evidence, &stream);
     let (Some(&(first, at)), true) = (frames.first(), frames.len() > 1) else {
-        return Err(not_run("no frames of the movie came"));
+        return Err(not_run("no frames of the movie arrived"));
     };
     let look = "the loop that sends frames: one nextFrame for each packet, none left out";
-    let failure = |at: usize, expected: String, came: String, mistake: &str| {
+    let failure = |at: usize, expected: String, actual: String, mistake: &str| {
         let recorded = stream.frames.get(at).map_or(0, |frame| stream.recorded(frame));
         let excerpt = packet_excerpt(evidence, exchange.recording, recorded, 2..4);
-        Err(Failure::new(expected, came, mistake, look).with(excerpt).into())
+        Err(Failure::new(expected, actual, mistake, look).with(excerpt).into())
     };
     if first != 0 {
-        let came = format!("frame {} first", first + 1);
+        let actual = format!("frame {} first", first + 1);
         let mistake = "frames are read and not sent before the first packet";
-        return failure(at, "frame 1 first".to_owned(), came, mistake);
+        return failure(at, "frame 1 first".to_owned(), actual, mistake);
     }
     for pair in frames.windows(2) {
         let [(before, earlier), (number, later)] = pair else { continue };
@@ -177,12 +177,12 @@ fn frame_order(evidence: &ServerEvidence) -> Judged {
             continue;
         }
         let expected = format!("frame {} after frame {}", before + 2, before + 1);
-        let came = format!("frame {}", number + 1);
+        let actual = format!("frame {}", number + 1);
         let mistake = match moved {
             None | Some(0) => "a frame is sent again, or the movie starts again",
             Some(_) => "frames are read from the file and not sent",
         };
-        return failure(*later, expected, came, mistake);
+        return failure(*later, expected, actual, mistake);
     }
     Ok(())
 }
@@ -205,12 +205,12 @@ fn rate_of(period: Duration) -> f64 {
 /// A machine that is busy delays single frames. A server that waits from frame to frame sends fewer frames
 /// then, but the time between most of them stays the same; one that keeps to a clock has some short and
 /// some long times, and the mean stays the same. So it is enough if one of the two is right.
-fn frame_rate(evidence: &ServerEvidence) -> Judged {
+fn frame_rate(evidence: &ServerEvidence) -> Outcome {
     let (_, stream) = first_play(evidence)?;
     let lab = &evidence.profile.lab;
     let count = stream.frames.len();
     let Some((middle, mean)) = gaps(&stream).filter(|_| count >= LEAST_MEASURED) else {
-        return Err(not_run(format!("only {count} frames came; {LEAST_MEASURED} are needed")));
+        return Err(not_run(format!("only {count} frames arrived; {LEAST_MEASURED} are needed")));
     };
     let want = f64::from(lab.frame_rate);
     let tolerance = want * f64::from(lab.frame_rate_tolerance) / 100.0;
@@ -219,7 +219,7 @@ fn frame_rate(evidence: &ServerEvidence) -> Judged {
         return Ok(());
     }
     let expected = format!("{want} frames a second, {} % more or less", lab.frame_rate_tolerance);
-    let came = format!(
+    let actual = format!(
         "{:.1} frames a second: most come {} ms after the one before",
         rate_of(mean),
         middle.as_millis()
@@ -230,10 +230,10 @@ fn frame_rate(evidence: &ServerEvidence) -> Judged {
         "the wait between frames is too long, or reading and sending take long"
     };
     let look = "the wait in the loop that sends frames: 0.05 s for 20 frames a second";
-    Err(Failure::new(expected, came, mistake, look).into())
+    Err(Failure::new(expected, actual, mistake, look).into())
 }
 
-fn fragment_size(evidence: &ServerEvidence) -> Judged {
+fn fragment_size(evidence: &ServerEvidence) -> Outcome {
     let (exchange, stream) = first_play(evidence)?;
     let limit = evidence.profile.lab.max_payload;
     let length = |at: usize| stream.packets.get(at).map_or(0, |it| it.packet.length - 12);
@@ -243,17 +243,17 @@ fn fragment_size(evidence: &ServerEvidence) -> Judged {
     let recorded = stream.packets.get(at).map_or(0, |packet| packet.number);
     let excerpt = packet_excerpt(evidence, exchange.recording, recorded, 0..0);
     let expected = format!("payloads of at most {limit} bytes");
-    let came = format!("a payload of {} bytes", length(at));
+    let actual = format!("a payload of {} bytes", length(at));
     let mistake = "frames are not cut, or into too large parts";
     let look = "where a frame is cut into fragments";
-    Err(Failure::new(expected, came, mistake, look).with(excerpt).into())
+    Err(Failure::new(expected, actual, mistake, look).with(excerpt).into())
 }
 
-fn fragment_numbers(evidence: &ServerEvidence) -> Judged {
+fn fragment_numbers(evidence: &ServerEvidence) -> Outcome {
     let (exchange, stream) = first_play(evidence)?;
     let want = evidence.profile.lab.fragments;
     let Some(found) = stream.fragments else {
-        return Err(not_run("no frame came in several packets"));
+        return Err(not_run("no frame arrived in several packets"));
     };
     if found == want {
         return Ok(());

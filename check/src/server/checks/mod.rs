@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The checks of a server. Each judges the evidence by itself; if what it needs did not happen, it could
+//! The checks of a server. Each evaluates the evidence by itself; if what it needs did not happen, it could
 //! not run, and another check says why.
 
 mod control;
@@ -17,8 +17,8 @@ use crate::check::{Check, Excerpt, Pointer, Verdict};
 use crate::profile::Profile;
 use std::time::Duration;
 
-/// What a judgement gives: nothing if the check passed.
-type Judged = Result<(), Verdict>;
+/// The result of an evaluation: nothing if the check passed.
+type Outcome = Result<(), Verdict>;
 
 type ServerCheck = Check<ServerEvidence>;
 
@@ -44,13 +44,13 @@ fn check(
     id: &'static str,
     title: &'static str,
     basis: &'static str,
-    judge: fn(&ServerEvidence) -> Verdict,
+    evaluate: fn(&ServerEvidence) -> Verdict,
 ) -> ServerCheck {
-    Check { id, title, basis, applies: always, judge }
+    Check { id, title, basis, applies: always, evaluate }
 }
 
-fn verdict(judged: Judged) -> Verdict {
-    judged.err().unwrap_or(Verdict::Passed)
+fn verdict(outcome: Outcome) -> Verdict {
+    outcome.err().unwrap_or(Verdict::Passed)
 }
 
 /// A verdict of a check that could not run.
@@ -63,12 +63,12 @@ fn play(evidence: &ServerEvidence) -> Result<&PlayExchange, Verdict> {
 }
 
 /// An exchange, if it took place.
-fn done<T>(exchange: Option<&T>) -> Result<&T, Verdict> {
+fn required<T>(exchange: Option<&T>) -> Result<&T, Verdict> {
     exchange.ok_or_else(|| not_run("the exchange did not take place"))
 }
 
 /// A request, if it was sent.
-fn asked<'a>(answer: Option<&'a Answer>, what: &str) -> Result<&'a Answer, Verdict> {
+fn sent_request<'a>(answer: Option<&'a Answer>, what: &str) -> Result<&'a Answer, Verdict> {
     answer
         .ok_or_else(|| not_run(format!("{what} was not sent, since the requests before it failed")))
 }
@@ -117,8 +117,8 @@ fn first_line(reply: &ReceivedReply) -> String {
     format!("{:?}", text.lines().next().unwrap_or_default().chars().take(100).collect::<String>())
 }
 
-/// What came in place of 200.
-fn came_instead(answer: &Answer) -> String {
+/// The reply in place of 200.
+fn actual_reply(answer: &Answer) -> String {
     match (&answer.reply, answer.no_reply) {
         (Some(reply), _) => format!("the reply starts with {}", first_line(reply)),
         (None, no_reply) => no_reply.unwrap_or(NoReply::Silence).describe().to_owned(),
@@ -136,7 +136,7 @@ const FOREVER: Duration = Duration::MAX;
 /// The packets from the first PLAY to PAUSE.
 fn first_play(evidence: &ServerEvidence) -> Result<(&PlayExchange, Stream<'_>), Verdict> {
     let play = play(evidence)?;
-    let start = asked(play.play.as_ref(), "PLAY")?.sent_at;
+    let start = sent_request(play.play.as_ref(), "PLAY")?.sent_at;
     let end = play.pause.as_ref().or(play.teardown.as_ref()).map_or(FOREVER, |it| it.sent_at);
     stream(evidence, play, (start, end))
 }
@@ -144,7 +144,7 @@ fn first_play(evidence: &ServerEvidence) -> Result<(&PlayExchange, Stream<'_>), 
 /// The packets from the second PLAY to TEARDOWN.
 fn resumed_play(evidence: &ServerEvidence) -> Result<(&PlayExchange, Stream<'_>), Verdict> {
     let play = play(evidence)?;
-    let start = asked(play.resume.as_ref(), "PLAY after PAUSE")?.sent_at;
+    let start = sent_request(play.resume.as_ref(), "PLAY after PAUSE")?.sent_at;
     let end = play.teardown.as_ref().map_or(FOREVER, |it| it.sent_at);
     stream(evidence, play, (start, end))
 }
@@ -154,10 +154,10 @@ fn stream<'a>(
     play: &'a PlayExchange,
     part: (Duration, Duration),
 ) -> Result<(&'a PlayExchange, Stream<'a>), Verdict> {
-    let recording = done(evidence.recording(play.recording))?;
+    let recording = required(evidence.recording(play.recording))?;
     let stream = Stream::new(recording, 0, part, &evidence.profile.lab);
     if stream.packets.is_empty() {
-        return Err(not_run("no RTP packet came"));
+        return Err(not_run("no RTP packet arrived"));
     }
     Ok((play, stream))
 }

@@ -2,7 +2,8 @@
 //! Checks of the connection and of replies.
 
 use super::{
-    Judged, ServerCheck, came_instead, check, done, excerpt, named, not_run, play, reply, verdict,
+    Outcome, ServerCheck, actual_reply, check, excerpt, named, not_run, play, reply, required,
+    verdict,
 };
 use crate::check::Failure;
 use crate::server::evidence::{PlayExchange, ServerEvidence};
@@ -65,7 +66,7 @@ pub(super) fn checks() -> Vec<ServerCheck> {
     ]
 }
 
-fn connect(evidence: &ServerEvidence) -> Judged {
+fn connect(evidence: &ServerEvidence) -> Outcome {
     let Some(why) = &evidence.no_connection else { return Ok(()) };
     let expected = "a TCP connection is accepted";
     if why.starts_with("the program ended") || why.starts_with("cannot start") {
@@ -79,11 +80,11 @@ fn connect(evidence: &ServerEvidence) -> Judged {
     Err(Failure::new(expected, why, mistake, look).into())
 }
 
-fn setup_reply(evidence: &ServerEvidence) -> Judged {
+fn setup_reply(evidence: &ServerEvidence) -> Outcome {
     let play = play(evidence)?;
     let expected = "a reply that starts with RTSP/1.0 and a status code";
-    let failure = |came: String, mistake: &str, look: &str| {
-        let failure = Failure::new(expected, came, mistake, look);
+    let failure = |actual: String, mistake: &str, look: &str| {
+        let failure = Failure::new(expected, actual, mistake, look);
         Err(failure.with(excerpt(play.recording, &play.setup, "")).into())
     };
     let Some(reply) = &play.setup.reply else {
@@ -96,12 +97,12 @@ fn setup_reply(evidence: &ServerEvidence) -> Judged {
             NoReply::Closed => "the server fails while it reads the request, and its thread ends",
             NoReply::TooLong => "a loop sends the reply again and again",
         };
-        let came = match no_reply {
+        let actual = match no_reply {
             NoReply::Silence => format!("no reply within {limit}"),
             other => other.describe().to_owned(),
         };
         let look = "where the request is split into lines and words; the server's output";
-        return failure(came, mistake, look);
+        return failure(actual, mistake, look);
     };
     if reply.fields().is_some() && reply.bytes.starts_with(b"RTSP/") {
         return Ok(());
@@ -113,7 +114,7 @@ fn setup_reply(evidence: &ServerEvidence) -> Judged {
     )
 }
 
-fn setup_status(evidence: &ServerEvidence) -> Judged {
+fn setup_status(evidence: &ServerEvidence) -> Outcome {
     let play = play(evidence)?;
     reply(&play.setup)?;
     if play.setup.code().is_none() {
@@ -125,7 +126,7 @@ fn setup_status(evidence: &ServerEvidence) -> Judged {
     let mistake = "the movie is not found: the name is read from another word of the request, or it is \
                    not opened in the folder in which the server runs";
     let look = "where SETUP opens the movie; whether the folder has it";
-    let failure = Failure::new("status 200", came_instead(&play.setup), mistake, look);
+    let failure = Failure::new("status 200", actual_reply(&play.setup), mistake, look);
     Err(failure.with(excerpt(play.recording, &play.setup, "")).into())
 }
 
@@ -141,7 +142,7 @@ fn first_answered(play: &PlayExchange) -> Result<(), super::Verdict> {
     any.ok_or_else(|| not_run("no request was answered with 200"))
 }
 
-fn reply_form(evidence: &ServerEvidence) -> Judged {
+fn reply_form(evidence: &ServerEvidence) -> Outcome {
     let play = play(evidence)?;
     first_answered(play)?;
     for answer in answered(play) {
@@ -164,19 +165,19 @@ fn reply_form(evidence: &ServerEvidence) -> Judged {
         if let Some((number, expected, what)) = wrong {
             let expected = format!("line {} of the reply such as \"{expected}\"", number + 1);
             let shown: String = line(number).chars().take(100).collect();
-            let came = format!("{shown:?} in the reply to {}", named(answer));
+            let actual = format!("{shown:?} in the reply to {}", named(answer));
             let mistake = format!(
                 "line {} is not {what}; the client splits at LF, then at blanks",
                 number + 1
             );
-            let failure = Failure::new(expected, came, mistake, REPLIES);
+            let failure = Failure::new(expected, actual, mistake, REPLIES);
             return Err(failure.with(excerpt(play.recording, answer, line(number))).into());
         }
     }
     Ok(())
 }
 
-fn cseq(evidence: &ServerEvidence) -> Judged {
+fn cseq(evidence: &ServerEvidence) -> Outcome {
     let play = play(evidence)?;
     first_answered(play)?;
     let number = |answer: &Answer| answer.reply.as_ref()?.fields()?.cseq;
@@ -189,7 +190,7 @@ fn cseq(evidence: &ServerEvidence) -> Judged {
         }
         let text = reply(answer)?.text();
         let line = text.lines().find(|line| line.to_ascii_lowercase().starts_with("cseq"));
-        let came = match (got, line) {
+        let actual = match (got, line) {
             (Some(number), _) => format!("CSeq {number} in the reply to {}", named(answer)),
             (None, Some(line)) => {
                 let line: String = line.chars().take(100).collect();
@@ -209,7 +210,7 @@ fn cseq(evidence: &ServerEvidence) -> Judged {
                      line 2"
             }
         };
-        let failure = Failure::new(format!("CSeq: {}", answer.cseq), came, mistake, REPLIES);
+        let failure = Failure::new(format!("CSeq: {}", answer.cseq), actual, mistake, REPLIES);
         return Err(failure.with(excerpt(play.recording, answer, line.unwrap_or_default())).into());
     }
     Ok(())
@@ -219,7 +220,7 @@ fn session(answer: &Answer) -> Option<String> {
     answer.reply.as_ref()?.fields()?.session
 }
 
-fn session_constant(evidence: &ServerEvidence) -> Judged {
+fn session_constant(evidence: &ServerEvidence) -> Outcome {
     let play = play(evidence)?;
     let Some(first) = session(&play.setup).filter(|_| play.setup.is_ok()) else {
         return Err(not_run("SETUP's reply has no session"));
@@ -230,18 +231,18 @@ fn session_constant(evidence: &ServerEvidence) -> Judged {
     for answer in answered(play) {
         let Some(number) = session(answer) else { continue };
         if number != first {
-            let came = format!("session {number:?} in the reply to {}", named(answer));
+            let actual = format!("session {number:?} in the reply to {}", named(answer));
             let mistake = "a new number is made for each reply instead of once, in SETUP";
             let look = "where the session number is made: only SETUP in INIT may do it";
             let expected = format!("session {first}, as in SETUP's reply");
-            let failure = Failure::new(expected, came, mistake, look);
+            let failure = Failure::new(expected, actual, mistake, look);
             return Err(failure.with(excerpt(play.recording, answer, &number)).into());
         }
     }
     Ok(())
 }
 
-fn session_range(evidence: &ServerEvidence) -> Judged {
+fn session_range(evidence: &ServerEvidence) -> Outcome {
     let play = play(evidence)?;
     let Some(text) = session(&play.setup).filter(|_| play.setup.is_ok()) else {
         return Err(not_run("SETUP's reply has no session"));
@@ -261,8 +262,8 @@ fn session_range(evidence: &ServerEvidence) -> Judged {
     Err(failure.with(excerpt(play.recording, &play.setup, &text)).into())
 }
 
-fn session_own(evidence: &ServerEvidence) -> Judged {
-    let two = done(evidence.two.as_ref())?;
+fn session_own(evidence: &ServerEvidence) -> Outcome {
+    let two = required(evidence.two.as_ref())?;
     let [Some((first, _)), Some((second, _))] = &two.clients else {
         return Err(not_run("there were no two connections"));
     };
@@ -275,9 +276,9 @@ fn session_own(evidence: &ServerEvidence) -> Judged {
     if one != other {
         return Ok(());
     }
-    let came = format!("session {one:?} for both");
+    let actual = format!("session {one:?} for both");
     let mistake = "the number is fixed, or made once when the server starts";
     let look = "where SETUP makes the session number";
-    let failure = Failure::new("two different numbers", came, mistake, look);
+    let failure = Failure::new("two different numbers", actual, mistake, look);
     Err(failure.with(excerpt(two.recording, second, &other)).into())
 }

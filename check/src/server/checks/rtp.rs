@@ -2,8 +2,8 @@
 //! Checks of the first packets and of RTP headers.
 
 use super::{
-    Judged, ServerCheck, asked, came_instead, check, done, excerpt, first_play, ms, not_run,
-    packet_excerpt, play, resumed_play, verdict,
+    Outcome, ServerCheck, actual_reply, check, excerpt, first_play, ms, not_run, packet_excerpt,
+    play, required, resumed_play, sent_request, verdict,
 };
 use crate::check::Failure;
 use crate::profile::{Fragments, Marker, TimestampRule};
@@ -99,22 +99,22 @@ pub(super) fn checks() -> Vec<ServerCheck> {
     ]
 }
 
-fn play_reply(evidence: &ServerEvidence) -> Judged {
+fn play_reply(evidence: &ServerEvidence) -> Outcome {
     let exchange = play(evidence)?;
-    let answer = asked(exchange.play.as_ref(), "PLAY")?;
+    let answer = sent_request(exchange.play.as_ref(), "PLAY")?;
     if answer.is_ok() {
         return Ok(());
     }
     let mistake = "PLAY sends no reply, or sends it only in another state";
     let look = "PLAY in READY: the state that SETUP sets, and the call that replies";
-    let failure = Failure::new("status 200", came_instead(answer), mistake, look);
+    let failure = Failure::new("status 200", actual_reply(answer), mistake, look);
     Err(failure.with(excerpt(exchange.recording, answer, "")).into())
 }
 
-fn rtp_port(evidence: &ServerEvidence) -> Judged {
+fn rtp_port(evidence: &ServerEvidence) -> Outcome {
     let exchange = play(evidence)?;
-    asked(exchange.play.as_ref(), "PLAY")?;
-    let recording = done(evidence.recording(exchange.recording))?;
+    sent_request(exchange.play.as_ref(), "PLAY")?;
+    let recording = required(evidence.recording(exchange.recording))?;
     if recording.packets.iter().any(|packet| packet.port == 0) {
         return Ok(());
     }
@@ -127,28 +127,28 @@ fn rtp_port(evidence: &ServerEvidence) -> Judged {
     };
     let at = recording.packets.get(number).map_or(0, |packet| packet.port - 1);
     let other = exchange.other_ports.get(at).copied().unwrap_or_default();
-    let came = format!("packets at port {other}");
+    let actual = format!("packets at port {other}");
     let mistake = "the port is fixed instead of that of the request";
     let look = "where SETUP reads the port: the last word of line 3";
     let excerpt = packet_excerpt(evidence, exchange.recording, number, 0..0);
-    Err(Failure::new(expected, came, mistake, look).with(excerpt).into())
+    Err(Failure::new(expected, actual, mistake, look).with(excerpt).into())
 }
 
-fn play_starts(evidence: &ServerEvidence) -> Judged {
+fn play_starts(evidence: &ServerEvidence) -> Outcome {
     let exchange = play(evidence)?;
-    let answer = asked(exchange.play.as_ref(), "PLAY")?;
-    let recording = done(evidence.recording(exchange.recording))?;
+    let answer = sent_request(exchange.play.as_ref(), "PLAY")?;
+    let recording = required(evidence.recording(exchange.recording))?;
     let first = recording.packets.iter().find(|it| it.port == 0 && it.at >= answer.sent_at);
-    let Some(packet) = first else { return Err(not_run("no RTP packet came")) };
+    let Some(packet) = first else { return Err(not_run("no RTP packet arrived")) };
     let limit = evidence.profile.time.first_packet + exchange.stall;
     if packet.at.saturating_sub(answer.read_at()) <= limit {
         return Ok(());
     }
     let expected = format!("a packet within {}", ms(evidence.profile.time.first_packet));
-    let came = format!("the first packet after {}", ms(packet.at.saturating_sub(answer.sent_at)));
+    let actual = format!("the first packet after {}", ms(packet.at.saturating_sub(answer.sent_at)));
     let mistake = "the sender waits before its first frame";
     let look = "the loop that sends frames, and what PLAY does before it starts that loop";
-    Err(Failure::new(expected, came, mistake, look).into())
+    Err(Failure::new(expected, actual, mistake, look).into())
 }
 
 /// A failure with the header of a packet.
@@ -156,14 +156,14 @@ fn header_failure(
     evidence: &ServerEvidence,
     packet: &StreamPacket,
     bytes: Range<usize>,
-    (expected, came, mistake): (String, String, String),
-) -> Judged {
+    (expected, actual, mistake): (String, String, String),
+) -> Outcome {
     let recording = evidence.play.as_ref().map_or(0, |it| it.recording);
     let excerpt = packet_excerpt(evidence, recording, packet.number, bytes);
-    Err(Failure::new(expected, came, mistake, HEADER).with(excerpt).into())
+    Err(Failure::new(expected, actual, mistake, HEADER).with(excerpt).into())
 }
 
-fn rtp_version(evidence: &ServerEvidence) -> Judged {
+fn rtp_version(evidence: &ServerEvidence) -> Outcome {
     let exchange = play(evidence)?;
     let (_, stream) = match first_play(evidence) {
         Ok(found) => found,
@@ -173,34 +173,34 @@ fn rtp_version(evidence: &ServerEvidence) -> Judged {
         return Ok(());
     };
     let version = packet.header.version;
-    let came = format!("V = {version}");
+    let actual = format!("V = {version}");
     let mistake = if packet.header.version == 0 {
         "V is not in the upper two bits of the first byte: version << 6"
     } else {
         "the first byte is put together wrongly: V has the upper two bits, version << 6"
     };
     let texts =
-        ("V = 2: the first byte is 80 if P, X and CC are 0".to_owned(), came, mistake.to_owned());
+        ("V = 2: the first byte is 80 if P, X and CC are 0".to_owned(), actual, mistake.to_owned());
     header_failure(evidence, packet, 0..1, texts)
 }
 
-/// A failure if datagrams came that are too short for a header.
-fn short_datagrams(evidence: &ServerEvidence, recording: usize) -> Judged {
-    let packets = done(evidence.recording(recording))?.packets.iter().enumerate();
+/// A failure if datagrams arrived that are too short for a header.
+fn short_datagrams(evidence: &ServerEvidence, recording: usize) -> Outcome {
+    let packets = required(evidence.recording(recording))?.packets.iter().enumerate();
     let Some((number, packet)) = packets.into_iter().find(|(_, it)| it.port == 0) else {
         return Ok(());
     };
-    let came = format!("a datagram of {} bytes", packet.length);
+    let actual = format!("a datagram of {} bytes", packet.length);
     let mistake = "the frame or the header is missing from the datagram";
     let excerpt = packet_excerpt(evidence, recording, number, 0..packet.length);
-    Err(Failure::new("an RTP header of 12 bytes", came, mistake, HEADER).with(excerpt).into())
+    Err(Failure::new("an RTP header of 12 bytes", actual, mistake, HEADER).with(excerpt).into())
 }
 
 fn bit(
     evidence: &ServerEvidence,
     (name, mask): (&str, u8),
     is_set: fn(&RtpHeader) -> bool,
-) -> Judged {
+) -> Outcome {
     let (_, stream) = first_play(evidence)?;
     let Some(packet) = stream.packets.iter().find(|it| is_set(&it.header)) else { return Ok(()) };
     let byte = packet.packet.bytes.first().copied().unwrap_or_default();
@@ -215,7 +215,7 @@ fn bit(
     header_failure(evidence, packet, 0..1, texts)
 }
 
-fn marker(evidence: &ServerEvidence) -> Judged {
+fn marker(evidence: &ServerEvidence) -> Outcome {
     let (_, stream) = first_play(evidence)?;
     if evidence.profile.lab.marker == Marker::Same {
         let first = stream.packets.first().map(|it| it.header.marker);
@@ -249,7 +249,7 @@ fn marker(evidence: &ServerEvidence) -> Judged {
     Ok(())
 }
 
-fn payload_type(evidence: &ServerEvidence) -> Judged {
+fn payload_type(evidence: &ServerEvidence) -> Outcome {
     let (_, stream) = first_play(evidence)?;
     let wrong = stream.packets.iter().find(|it| it.header.payload_type != PAYLOAD_TYPE_JPEG);
     let Some(packet) = wrong else { return Ok(()) };
@@ -261,7 +261,7 @@ fn payload_type(evidence: &ServerEvidence) -> Judged {
     header_failure(evidence, packet, 1..2, texts)
 }
 
-fn byte_order(evidence: &ServerEvidence) -> Judged {
+fn byte_order(evidence: &ServerEvidence) -> Outcome {
     let (_, stream) = first_play(evidence)?;
     let Some(packet) = stream.packets.first().filter(|_| stream.low_byte_first) else {
         return Ok(());
@@ -275,7 +275,7 @@ fn byte_order(evidence: &ServerEvidence) -> Judged {
     header_failure(evidence, packet, 2..4, texts)
 }
 
-fn sequence_start(evidence: &ServerEvidence) -> Judged {
+fn sequence_start(evidence: &ServerEvidence) -> Outcome {
     let (_, stream) = first_play(evidence)?;
     let want = evidence.profile.lab.first_sequence_number;
     let Some(packet) = stream.packets.first() else { return Ok(()) };
@@ -306,10 +306,10 @@ fn wrong_step(stream: &Stream) -> Option<(usize, u16, u16)> {
     })
 }
 
-fn sequence_step(evidence: &ServerEvidence) -> Judged {
+fn sequence_step(evidence: &ServerEvidence) -> Outcome {
     let (exchange, stream) = first_play(evidence)?;
     if stream.packets.len() < 2 {
-        return Err(not_run("only one packet came"));
+        return Err(not_run("only one packet arrived"));
     }
     let Some((at, before, number)) = wrong_step(&stream) else { return Ok(()) };
     if evidence.recording(exchange.recording).is_some_and(|it| it.dropped > 0) {
@@ -338,7 +338,7 @@ fn timestamps(stream: &Stream) -> Vec<(usize, u32)> {
     stream.frames.iter().map(|it| (it.first, it.header.timestamp.ticks())).collect()
 }
 
-fn timestamp(evidence: &ServerEvidence) -> Judged {
+fn timestamp(evidence: &ServerEvidence) -> Outcome {
     let (_, stream) = first_play(evidence)?;
     let all = timestamps(&stream);
     let steps: Vec<(usize, u32)> = all
@@ -349,7 +349,7 @@ fn timestamp(evidence: &ServerEvidence) -> Judged {
         })
         .collect();
     let (Some((_, first)), true) = (steps.first().copied(), steps.len() > 10) else {
-        return Err(not_run("too few frames came"));
+        return Err(not_run("too few frames arrived"));
     };
     // Rounding makes steps differ by one.
     let off = |step: u32| step.abs_diff(first) > 1;
@@ -370,7 +370,7 @@ fn timestamp(evidence: &ServerEvidence) -> Judged {
     let expected = format!(
         "a timestamp that rises by a constant from frame to frame, such as {per_frame}{also}"
     );
-    let (at, came, mistake) = match (odd, back) {
+    let (at, actual, mistake) = match (odd, back) {
         _ if moved == 0 => (
             0,
             format!("{} in all packets", all.first().map_or(0, |it| it.1)),
@@ -389,10 +389,10 @@ fn timestamp(evidence: &ServerEvidence) -> Judged {
         (None, None) => (0, format!("steps of {first}"), "the timestamp hardly moves"),
     };
     let Some(packet) = stream.packets.get(at) else { return Ok(()) };
-    header_failure(evidence, packet, 4..8, (expected, came, mistake.to_owned()))
+    header_failure(evidence, packet, 4..8, (expected, actual, mistake.to_owned()))
 }
 
-fn ssrc(evidence: &ServerEvidence) -> Judged {
+fn ssrc(evidence: &ServerEvidence) -> Outcome {
     let (_, stream) = first_play(evidence)?;
     let resumed = resumed_play(evidence).map(|(_, stream)| stream).unwrap_or_default();
     let Some(first) = stream.packets.first().map(|it| it.header.ssrc) else { return Ok(()) };

@@ -2,7 +2,9 @@
 //! Checks of requests in states that do not allow them. The lab lets a server ignore or refuse such a
 //! request; it must do no harm.
 
-use super::{Judged, ServerCheck, asked, came_instead, check, done, excerpt, not_run, verdict};
+use super::{
+    Outcome, ServerCheck, actual_reply, check, excerpt, not_run, required, sent_request, verdict,
+};
 use crate::check::{Failure, Verdict};
 use crate::server::evidence::{ServerEvidence, StateExchange};
 use crate::server::exchange::{Answer, NoReply};
@@ -41,7 +43,7 @@ pub(super) fn checks() -> Vec<ServerCheck> {
             |it| verdict(teardown_in_ready(it)),
         ),
         check(
-            "lives-after-states",
+            "survives-states",
             "the server serves a new client after all that",
             "lab: a client's mistakes concern that client only",
             |it| verdict(lives(it)),
@@ -50,7 +52,7 @@ pub(super) fn checks() -> Vec<ServerCheck> {
 }
 
 fn states(evidence: &ServerEvidence) -> Result<&StateExchange, Verdict> {
-    let states = done(evidence.states.as_ref())?;
+    let states = required(evidence.states.as_ref())?;
     let play = super::play(evidence)?;
     if !play.setup.is_ok() {
         return Err(not_run("SETUP does not work"));
@@ -64,65 +66,65 @@ fn survived(
     request: &Answer,
     next: &Answer,
     words: (&str, &str, &str),
-) -> Judged {
+) -> Outcome {
     let (what, mistake, look) = words;
     if next.is_ok() {
         return Ok(());
     }
     let closed =
         request.no_reply == Some(NoReply::Closed) || next.no_reply == Some(NoReply::Closed);
-    let came = if closed {
+    let actual = if closed {
         "the server closed the connection".to_owned()
     } else {
-        format!("{}: {}", next.method.word(), came_instead(next))
+        format!("{}: {}", next.method.word(), actual_reply(next))
     };
     let expected = format!("{} after it is answered 200", next.method.word());
-    let failure = Failure::new(format!("{what}, and {expected}"), came, mistake, look);
+    let failure = Failure::new(format!("{what}, and {expected}"), actual, mistake, look);
     Err(failure.with(excerpt(recording, next, "")).into())
 }
 
-fn play_in_init(evidence: &ServerEvidence) -> Judged {
+fn play_in_init(evidence: &ServerEvidence) -> Outcome {
     let states = states(evidence)?;
     let request = &states.play_in_init;
     let look = "the test of the state at the start of PLAY: if self.state == self.READY";
     if request.is_ok() {
         let expected = "no reply, or an error such as 455";
         let mistake = "the state is not tested, or is READY from the start";
-        let failure = Failure::new(expected, came_instead(request), mistake, look);
+        let failure = Failure::new(expected, actual_reply(request), mistake, look);
         return Err(failure.with(excerpt(states.recording, request, "200")).into());
     }
-    let setup = asked(states.setup.as_ref(), "SETUP")?;
+    let setup = sent_request(states.setup.as_ref(), "SETUP")?;
     let mistake = "PLAY uses what only SETUP makes, such as the client's port, and the thread of the \
                    connection ends with an exception";
     survived(states.recording, request, setup, ("no harm", mistake, look))
 }
 
-fn pause_in_ready(evidence: &ServerEvidence) -> Judged {
+fn pause_in_ready(evidence: &ServerEvidence) -> Outcome {
     let states = states(evidence)?;
-    let request = asked(states.pause_in_ready.as_ref(), "PAUSE")?;
-    let play = asked(states.play.as_ref(), "PLAY")?;
+    let request = sent_request(states.pause_in_ready.as_ref(), "PAUSE")?;
+    let play = sent_request(states.play.as_ref(), "PLAY")?;
     let look = "the test of the state at the start of PAUSE: if self.state == self.PLAYING";
     let mistake = "PAUSE uses what only PLAY makes, such as the event that stops the sender, or leads \
                    to another state";
     if request.no_reply == Some(NoReply::Closed) {
         let expected = "the connection stays open";
-        let came = NoReply::Closed.describe();
-        return Err(Failure::new(expected, came, mistake, look).into());
+        let actual = NoReply::Closed.describe();
+        return Err(Failure::new(expected, actual, mistake, look).into());
     }
     if states.setup_again.as_ref().is_some_and(|it| it.no_reply == Some(NoReply::Closed)) {
         return Err(not_run("the second SETUP ended the connection"));
     }
-    // Another check judges the reply to PLAY.
+    // Another check is for the reply to PLAY.
     if states.played {
         return Ok(());
     }
     survived(states.recording, request, play, ("no harm", mistake, look))
 }
 
-fn setup_twice(evidence: &ServerEvidence) -> Judged {
+fn setup_twice(evidence: &ServerEvidence) -> Outcome {
     let states = states(evidence)?;
-    let setup = asked(states.setup.as_ref(), "SETUP")?;
-    let again = asked(states.setup_again.as_ref(), "the second SETUP")?;
+    let setup = sent_request(states.setup.as_ref(), "SETUP")?;
+    let again = sent_request(states.setup_again.as_ref(), "the second SETUP")?;
     let session = |answer: &Answer| answer.reply.as_ref()?.fields()?.session;
     let look = "the test of the state at the start of SETUP: if self.state == self.INIT";
     if again.no_reply == Some(NoReply::Closed) {
@@ -130,8 +132,8 @@ fn setup_twice(evidence: &ServerEvidence) -> Judged {
             return Err(not_run("PAUSE ended the connection"));
         }
         let mistake = "the second SETUP opens again what is open, and the thread ends";
-        let came = NoReply::Closed.describe();
-        return Err(Failure::new("the connection stays open", came, mistake, look).into());
+        let actual = NoReply::Closed.describe();
+        return Err(Failure::new("the connection stays open", actual, mistake, look).into());
     }
     let (Some(first), Some(second)) = (session(setup), session(again)) else { return Ok(()) };
     if again.is_ok() && first != second {
@@ -143,20 +145,20 @@ fn setup_twice(evidence: &ServerEvidence) -> Judged {
     Ok(())
 }
 
-fn play_twice(evidence: &ServerEvidence) -> Judged {
+fn play_twice(evidence: &ServerEvidence) -> Outcome {
     let states = states(evidence)?;
-    let play = asked(states.play.as_ref(), "PLAY")?;
-    let again = asked(states.play_again.as_ref(), "the second PLAY")?;
+    let play = sent_request(states.play.as_ref(), "PLAY")?;
+    let again = sent_request(states.play_again.as_ref(), "the second PLAY")?;
     if !states.played {
-        return Err(not_run("no RTP packet came before it"));
+        return Err(not_run("no RTP packet arrived before it"));
     }
     let look = "the test of the state at the start of PLAY: if self.state == self.READY";
     if again.no_reply == Some(NoReply::Closed) {
         let mistake = "the second PLAY ends the thread of the connection";
-        let came = NoReply::Closed.describe();
-        return Err(Failure::new("the connection stays open", came, mistake, look).into());
+        let actual = NoReply::Closed.describe();
+        return Err(Failure::new("the connection stays open", actual, mistake, look).into());
     }
-    let recording = done(evidence.recording(states.recording))?;
+    let recording = required(evidence.recording(states.recording))?;
     let part = (play.sent_at, states.watched_until);
     let stream = Stream::new(recording, 0, part, &evidence.profile.lab);
     // A frame that is sent again, or out of order, comes from a second sender, or a new start.
@@ -166,12 +168,12 @@ fn play_twice(evidence: &ServerEvidence) -> Judged {
         if let Some((_, before)) = last.filter(|_| frame.at > again.sent_at) {
             let ahead = number.wrapping_sub(before);
             if ahead == 0 || ahead > u16::MAX / 2 {
-                let came = format!("sequence number {number} after {before}");
+                let actual = format!("sequence number {number} after {before}");
                 let mistake = "the second PLAY starts a second sender, or starts the movie again";
                 let expected = "the same stream goes on";
                 let excerpt =
                     super::packet_excerpt(evidence, states.recording, stream.recorded(frame), 2..4);
-                return Err(Failure::new(expected, came, mistake, look).with(excerpt).into());
+                return Err(Failure::new(expected, actual, mistake, look).with(excerpt).into());
             }
         }
         last = Some((at, number));
@@ -179,32 +181,32 @@ fn play_twice(evidence: &ServerEvidence) -> Judged {
     Ok(())
 }
 
-fn teardown_in_ready(evidence: &ServerEvidence) -> Judged {
+fn teardown_in_ready(evidence: &ServerEvidence) -> Outcome {
     let states = states(evidence)?;
-    let teardown = asked(states.early_teardown.as_ref(), "TEARDOWN in READY")?;
+    let teardown = sent_request(states.early_teardown.as_ref(), "TEARDOWN in READY")?;
     if teardown.is_ok() {
         return Ok(());
     }
     let mistake = "TEARDOWN uses what only PLAY makes: the event that stops the sender, or the RTP \
                    socket; without them the thread ends with an exception before the reply";
     let look = "TEARDOWN: test whether the movie has been played before it is stopped";
-    let failure = Failure::new("status 200", came_instead(teardown), mistake, look);
+    let failure = Failure::new("status 200", actual_reply(teardown), mistake, look);
     Err(failure.with(excerpt(states.recording, teardown, "")).into())
 }
 
-fn lives(evidence: &ServerEvidence) -> Judged {
+fn lives(evidence: &ServerEvidence) -> Outcome {
     let states = states(evidence)?;
     let mistake = "the whole program ends, or no longer accepts, after a client's mistake";
     let look = "the loop that accepts connections, and what an exception in a client's thread ends";
     match &states.setup_after {
         Some(setup) if setup.is_ok() => Ok(()),
         Some(setup) => {
-            let failure = Failure::new("SETUP is answered 200", came_instead(setup), mistake, look);
+            let failure = Failure::new("SETUP is answered 200", actual_reply(setup), mistake, look);
             Err(failure.with(excerpt(states.recording, setup, "")).into())
         }
         None => {
-            let came = "the connection was refused";
-            Err(Failure::new("a new connection is accepted", came, mistake, look).into())
+            let actual = "the connection was refused";
+            Err(Failure::new("a new connection is accepted", actual, mistake, look).into())
         }
     }
 }

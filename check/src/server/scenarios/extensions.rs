@@ -43,14 +43,14 @@ fn exchange(
     answers: &mut Vec<Answer>,
 ) {
     match extension {
-        Extension::Describe => answers.push(recorder.ask(client, Method::Describe)),
-        Extension::List => answers.push(recorder.ask(client, Method::List)),
+        Extension::Describe => answers.push(recorder.request(client, Method::Describe)),
+        Extension::List => answers.push(recorder.request(client, Method::List)),
         Extension::Statistics => statistics(recorder, client, answers),
         Extension::Seek => {
             if play(recorder, client, answers) {
                 answers.push(seek(recorder, client));
                 recorder.receive_frames(client, 2 * PACKETS, SETTLE * 2);
-                answers.push(recorder.ask(client, Method::Teardown));
+                answers.push(recorder.request(client, Method::Teardown));
             }
         }
         Extension::Switch => {
@@ -58,19 +58,19 @@ fn exchange(
             let Some(other) = other else { return };
             let wait = recorder.context.job.profile.time.reply;
             if play(recorder, client, answers) {
-                answers.push(recorder.ask_for(client, Method::Switch, &other, wait));
-                answers.push(recorder.ask_for(client, Method::Play, &other, wait));
+                answers.push(recorder.request_movie(client, Method::Switch, &other, wait));
+                answers.push(recorder.request_movie(client, Method::Play, &other, wait));
                 recorder.watch(SETTLE);
-                answers.push(recorder.ask_for(client, Method::Teardown, &other, wait));
+                answers.push(recorder.request_movie(client, Method::Teardown, &other, wait));
             }
         }
     }
 }
 
-/// Plays some packets. Gives whether they came.
+/// Plays some packets. Gives whether they arrived.
 fn play(recorder: &mut Recorder, client: &mut Client, answers: &mut Vec<Answer>) -> bool {
     for method in [Method::Setup, Method::Play] {
-        let answer = recorder.ask(client, method);
+        let answer = recorder.request(client, method);
         let is_ok = answer.is_ok();
         answers.push(answer);
         if !is_ok {
@@ -85,7 +85,7 @@ fn seek(recorder: &mut Recorder, client: &mut Client) -> Answer {
     let (cseq, session) = Recorder::next(client);
     let form = job.profile.lab.form.request_form();
     let text = form.write_seek(&job.movie.name, cseq, session, SEEK_TO);
-    recorder.ask_with(client, Method::Seek, &text, job.profile.time.reply)
+    recorder.request_text(client, Method::Seek, &text, job.profile.time.reply)
 }
 
 /// The client that reads statistics writes `CSeq 1` without a colon.
@@ -100,7 +100,7 @@ fn statistics(recorder: &mut Recorder, client: &mut Client, answers: &mut Vec<An
             _ => format!("Session: {session}"),
         };
         let text = format!("{word} {name} RTSP/1.0\nCSeq {cseq}\n{third}");
-        let answer = recorder.ask_with(client, method, &text, job.profile.time.reply);
+        let answer = recorder.request_text(client, method, &text, job.profile.time.reply);
         let is_ok = answer.is_ok();
         answers.push(answer);
         is_ok

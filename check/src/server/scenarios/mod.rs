@@ -33,7 +33,7 @@ pub(super) fn run(context: &Context) -> ServerEvidence {
         end: None,
         no_end: None,
         extensions: Vec::new(),
-        vanish: None,
+        disconnect: None,
         notes: Vec::new(),
     };
     play::run(context, &mut evidence);
@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context) -> ServerEvidence {
         viewers::two_clients,
         extensions::run,
         viewers::end_of_movie,
-        viewers::vanish,
+        viewers::disconnect,
     ];
     for exchange in rest {
         if context.deadline.is_over() {

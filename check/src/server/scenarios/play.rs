@@ -42,7 +42,7 @@ pub(super) fn run(context: &Context, evidence: &mut ServerEvidence) {
     };
     let other_ports: Vec<u16> =
         USUAL_PORTS.into_iter().filter(|port| recorder.listen_at(*port)).collect();
-    let setup = recorder.ask(&mut client, Method::Setup);
+    let setup = recorder.request(&mut client, Method::Setup);
     let mut play = PlayExchange {
         recording: 0,
         port: client.rtp.1,
@@ -66,7 +66,7 @@ pub(super) fn run(context: &Context, evidence: &mut ServerEvidence) {
     play.recording = recorder.finish(&mut evidence.recordings);
     if let Some(recording) = evidence.recordings.get_mut(play.recording) {
         // Packets at the usual ports may be meant for another client of this machine. They say where the
-        // server's packets go only if none came where they should.
+        // server's packets go only if none arrived where they should.
         if recording.packets.iter().any(|packet| packet.port == 0) {
             recording.packets.retain(|packet| packet.port == 0);
         }
@@ -80,22 +80,22 @@ fn exchange(recorder: &mut Recorder, mut client: Client, play: &mut PlayExchange
     // The movie must not end before TEARDOWN.
     let measured = MEASURED_FRAMES.min(job.movie.frames.len().saturating_sub(2 * RESUMED_FRAMES));
     let frames = |count: usize| lab.period() * u32::try_from(count).unwrap_or(1);
-    play.play = Some(recorder.ask(&mut client, Method::Play));
+    play.play = Some(recorder.request(&mut client, Method::Play));
     // Three times the limit, so that a server that starts late can be checked for the rest.
     if recorder.receive(&client, 1, 3 * time.first_packet) {
         recorder.receive_frames(&client, measured, frames(measured) * 5 / 4);
     } else {
         // Nothing can be said of what follows.
-        play.teardown = Some(recorder.ask(&mut client, Method::Teardown));
+        play.teardown = Some(recorder.request(&mut client, Method::Teardown));
         return client;
     }
-    play.pause = Some(recorder.ask(&mut client, Method::Pause));
+    play.pause = Some(recorder.request(&mut client, Method::Pause));
     recorder.watch(time.stop + SILENCE);
     let before = recorder.received(&client);
-    play.resume = Some(recorder.ask(&mut client, Method::Play));
+    play.resume = Some(recorder.request(&mut client, Method::Play));
     recorder.receive(&client, before + 1, time.first_packet);
     recorder.watch(frames(RESUMED_FRAMES));
-    play.teardown = Some(recorder.ask(&mut client, Method::Teardown));
+    play.teardown = Some(recorder.request(&mut client, Method::Teardown));
     play.silent_until = recorder.watch(time.stop + SILENCE);
     client
 }
@@ -105,14 +105,14 @@ fn again(recorder: &mut Recorder, client: Client, play: &mut PlayExchange) {
     let next = recorder.connect_as(&client);
     recorder.close(client);
     let Ok(mut next) = next else { return };
-    let setup = recorder.ask(&mut next, Method::Setup);
+    let setup = recorder.request(&mut next, Method::Setup);
     let is_ok = setup.is_ok();
     play.again_setup = Some(setup);
     if is_ok {
         let time = &recorder.context.job.profile.time;
-        play.again_play = Some(recorder.ask(&mut next, Method::Play));
+        play.again_play = Some(recorder.request(&mut next, Method::Play));
         recorder.receive_frames(&next, FRAMES_AGAIN, time.first_packet);
-        recorder.ask(&mut next, Method::Teardown);
+        recorder.request(&mut next, Method::Teardown);
     }
     recorder.close(next);
 }

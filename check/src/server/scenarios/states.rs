@@ -33,19 +33,19 @@ pub(super) fn run(context: &Context, evidence: &mut ServerEvidence) {
         first_connection(&mut recorder, &mut client, &mut states);
         recorder.close(client);
         if let Ok(mut client) = recorder.connect() {
-            let setup = recorder.ask(&mut client, Method::Setup);
+            let setup = recorder.request(&mut client, Method::Setup);
             if setup.is_ok() {
-                states.early_teardown = Some(recorder.ask(&mut client, Method::Teardown));
+                states.early_teardown = Some(recorder.request(&mut client, Method::Teardown));
             }
             states.other_setup = Some(setup);
             recorder.close(client);
         }
         if let Ok(mut client) = recorder.connect() {
-            let setup = recorder.ask(&mut client, Method::Setup);
+            let setup = recorder.request(&mut client, Method::Setup);
             if setup.is_ok() {
-                recorder.ask(&mut client, Method::Play);
+                recorder.request(&mut client, Method::Play);
                 recorder.receive(&client, 1, SHORT_WAIT);
-                recorder.ask(&mut client, Method::Teardown);
+                recorder.request(&mut client, Method::Teardown);
             }
             states.setup_after = Some(setup);
             recorder.close(client);
@@ -58,7 +58,7 @@ pub(super) fn run(context: &Context, evidence: &mut ServerEvidence) {
 }
 
 fn first_connection(recorder: &mut Recorder, client: &mut Client, states: &mut StateExchange) {
-    let setup = recorder.ask(client, Method::Setup);
+    let setup = recorder.request(client, Method::Setup);
     let is_ok = setup.is_ok();
     states.setup = Some(setup);
     if !is_ok {
@@ -67,14 +67,14 @@ fn first_connection(recorder: &mut Recorder, client: &mut Client, states: &mut S
     states.pause_in_ready = Some(try_request(recorder, client, Method::Pause));
     states.setup_again = Some(try_request(recorder, client, Method::Setup));
     let (time, lab) = (&recorder.context.job.profile.time, &recorder.context.job.profile.lab);
-    states.play = Some(recorder.ask(client, Method::Play));
+    states.play = Some(recorder.request(client, Method::Play));
     states.played = recorder.receive_frames(client, FRAMES, time.first_packet);
     states.play_again = Some(try_request(recorder, client, Method::Play));
     states.watched_until = recorder.watch(lab.period() * u32::try_from(FRAMES).unwrap_or(1));
-    recorder.ask(client, Method::Teardown);
+    recorder.request(client, Method::Teardown);
 }
 
 fn try_request(recorder: &mut Recorder, client: &mut Client, method: Method) -> Answer {
     let movie = recorder.context.job.movie.name.clone();
-    recorder.ask_for(client, method, &movie, SHORT_WAIT)
+    recorder.request_movie(client, method, &movie, SHORT_WAIT)
 }

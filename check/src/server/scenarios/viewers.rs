@@ -3,7 +3,7 @@
 
 use crate::profile::Fragments;
 use crate::server::evidence::{
-    EndExchange, MissingMovie, ServerEvidence, TwoClients, VanishExchange,
+    DisconnectExchange, EndExchange, MissingMovie, ServerEvidence, TwoClients,
 };
 use crate::server::exchange::{Answer, Client, Context, Recorder};
 use gstmjpegfile::lab::Method;
@@ -16,7 +16,7 @@ pub(super) const MISSING: &str = "no-such-movie.Mjpeg";
 const FRAMES_OF_TWO: usize = 12;
 
 /// The number of frames that a client receives before it disappears.
-const FRAMES_BEFORE_VANISHING: usize = 5;
+const FRAMES_BEFORE_DISCONNECT: usize = 5;
 
 /// The shortest silence after which a movie has ended.
 const END_SILENCE: Duration = Duration::from_millis(700);
@@ -25,7 +25,7 @@ pub(super) fn missing_movie(context: &Context, evidence: &mut ServerEvidence) {
     let mut recorder = Recorder::new(context, "A movie that does not exist");
     let reply = context.job.profile.time.reply;
     if let Ok(mut client) = recorder.connect() {
-        let setup = recorder.ask_for(&mut client, Method::Setup, MISSING, reply);
+        let setup = recorder.request_movie(&mut client, Method::Setup, MISSING, reply);
         recorder.close(client);
         let after = set_up(&mut recorder);
         let recording = recorder.finish(&mut evidence.recordings);
@@ -39,11 +39,11 @@ pub(super) fn missing_movie(context: &Context, evidence: &mut ServerEvidence) {
 /// that has not been played.
 fn set_up(recorder: &mut Recorder) -> Option<Answer> {
     let mut client = recorder.connect().ok()?;
-    let setup = recorder.ask(&mut client, Method::Setup);
+    let setup = recorder.request(&mut client, Method::Setup);
     if setup.is_ok() {
-        recorder.ask(&mut client, Method::Play);
+        recorder.request(&mut client, Method::Play);
         recorder.receive(&client, 1, END_SILENCE);
-        recorder.ask(&mut client, Method::Teardown);
+        recorder.request(&mut client, Method::Teardown);
     }
     recorder.close(client);
     Some(setup)
@@ -55,8 +55,8 @@ pub(super) fn two_clients(context: &Context, evidence: &mut ServerEvidence) {
     let mut answers = [None, None];
     for slot in &mut answers {
         let client = recorder.connect().ok().map(|mut client| {
-            let setup = recorder.ask(&mut client, Method::Setup);
-            let play = setup.is_ok().then(|| recorder.ask(&mut client, Method::Play));
+            let setup = recorder.request(&mut client, Method::Setup);
+            let play = setup.is_ok().then(|| recorder.request(&mut client, Method::Play));
             *slot = Some((setup, play));
             client
         });
@@ -68,7 +68,7 @@ pub(super) fn two_clients(context: &Context, evidence: &mut ServerEvidence) {
         recorder.receive_frames(client, FRAMES_OF_TWO, wait);
     }
     for mut client in clients {
-        recorder.ask(&mut client, Method::Teardown);
+        recorder.request(&mut client, Method::Teardown);
         recorder.close(client);
     }
     let recording = recorder.finish(&mut evidence.recordings);
@@ -87,11 +87,12 @@ pub(super) fn end_of_movie(context: &Context, evidence: &mut ServerEvidence) {
     let mut recorder = Recorder::new(context, "The end of the movie");
     let (time, lab) = (&context.job.profile.time, &context.job.profile.lab);
     if let Ok(mut client) = recorder.connect() {
-        let setup = recorder.ask_for(&mut client, Method::Setup, &movie.name, time.reply);
+        let setup = recorder.request_movie(&mut client, Method::Setup, &movie.name, time.reply);
         let mut end =
             EndExchange { recording: 0, movie: movie.clone(), setup, play: None, teardown: None };
         if end.setup.is_ok() {
-            end.play = Some(recorder.ask_for(&mut client, Method::Play, &movie.name, time.reply));
+            end.play =
+                Some(recorder.request_movie(&mut client, Method::Play, &movie.name, time.reply));
             let frames = u32::try_from(movie.frames.len()).unwrap_or(u32::MAX);
             let wait = lab.period().saturating_mul(frames);
             if recorder.receive(&client, 1, time.first_packet) {
@@ -103,7 +104,8 @@ pub(super) fn end_of_movie(context: &Context, evidence: &mut ServerEvidence) {
                 let quiet = END_SILENCE.max(4 * lab.period());
                 recorder.receive_to_end(&client, quiet, wait / 2 + Duration::from_secs(1));
             }
-            let teardown = recorder.ask_for(&mut client, Method::Teardown, &movie.name, time.reply);
+            let teardown =
+                recorder.request_movie(&mut client, Method::Teardown, &movie.name, time.reply);
             end.teardown = Some(teardown);
         }
         recorder.close(client);
@@ -114,15 +116,15 @@ pub(super) fn end_of_movie(context: &Context, evidence: &mut ServerEvidence) {
     }
 }
 
-pub(super) fn vanish(context: &Context, evidence: &mut ServerEvidence) {
+pub(super) fn disconnect(context: &Context, evidence: &mut ServerEvidence) {
     let mut recorder = Recorder::new(context, "A client that disappears");
     let time = &context.job.profile.time;
     let Ok(mut client) = recorder.connect() else {
         recorder.finish(&mut evidence.recordings);
         return;
     };
-    let setup = recorder.ask(&mut client, Method::Setup);
-    let mut vanish = VanishExchange {
+    let setup = recorder.request(&mut client, Method::Setup);
+    let mut disconnect = DisconnectExchange {
         recording: 0,
         setup,
         play: None,
@@ -130,15 +132,15 @@ pub(super) fn vanish(context: &Context, evidence: &mut ServerEvidence) {
         watched_until: Duration::ZERO,
         next: None,
     };
-    if vanish.setup.is_ok() {
-        vanish.play = Some(recorder.ask(&mut client, Method::Play));
-        recorder.receive_frames(&client, FRAMES_BEFORE_VANISHING, time.first_packet);
-        vanish.closed_at = Some(recorder.close(client));
-        vanish.watched_until = recorder.watch(time.vanish + END_SILENCE);
+    if disconnect.setup.is_ok() {
+        disconnect.play = Some(recorder.request(&mut client, Method::Play));
+        recorder.receive_frames(&client, FRAMES_BEFORE_DISCONNECT, time.first_packet);
+        disconnect.closed_at = Some(recorder.close(client));
+        disconnect.watched_until = recorder.watch(time.disconnect + END_SILENCE);
     } else {
         recorder.close(client);
     }
-    vanish.next = set_up(&mut recorder);
-    vanish.recording = recorder.finish(&mut evidence.recordings);
-    evidence.vanish = Some(vanish);
+    disconnect.next = set_up(&mut recorder);
+    disconnect.recording = recorder.finish(&mut evidence.recordings);
+    evidence.disconnect = Some(disconnect);
 }
