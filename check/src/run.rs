@@ -69,6 +69,9 @@ pub fn server(arguments: &Server) -> Result<bool> {
                 report = crate::server::grade(&job);
             }
         }
+        if let Some(ended) = output.as_ref().and_then(|output| output.ended.as_ref()) {
+            report.notes.push(format!("the program ended by itself, with {ended}"));
+        }
         report.output = output;
         let has_movie = folder.is_none_or(|folder| folder.join(&movie.name).is_file());
         if !has_movie {

@@ -36,7 +36,9 @@ pub fn gradescope(report: &Report) -> String {
         })
         .collect();
     let notes: Vec<String> = report.notes.iter().map(|note| printable(note)).collect();
-    let output = [vec![summary(report)], notes].concat().join("\n");
+    let printed = report.output.as_ref().filter(|it| !it.text.is_empty());
+    let printed = printed.map(|it| format!("\nOutput of {}:\n{}", it.command, printable(&it.text)));
+    let output = [vec![summary(report)], notes, printed.into_iter().collect()].concat().join("\n");
     json_text(&json!({
         "score": report.totals().earned,
         "execution_time": report.took.as_secs_f64(),
