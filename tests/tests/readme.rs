@@ -132,6 +132,14 @@ const ROWS: &[(&str, How)] = &[
             Ok(())
         }),
     ),
+    (
+        "target/release/mjpeg-lab-check server --run \"target/release/mjpeg-rtsp-server --listen \
+         127.0.0.1:{port} {movie}\" --movie movie.mjpeg --html report.html",
+        How::Ends(|folder, done| {
+            ensure!(folder.path().join("report.html").metadata()?.len() > 10_000);
+            has_line(&done.stdout, " 0 failed, 0 could not run")
+        }),
+    ),
     ("export GST_PLUGIN_PATH=$PWD/target/release", How::SetsUp),
     (
         "gst-launch-1.0 mjpegfilesrc location=movie.mjpeg ! rtpjpegprep for-decoder=true ! jpegdec \

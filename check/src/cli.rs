@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  mjpeg-lab-check server --port 8554 --movie movie.Mjpeg
+  mjpeg-lab-check server --run \"python3 Server.py {port}\" --dir submission/ --movie movie.Mjpeg
+  mjpeg-lab-check server --run \"java Server {port}\" --dir sub/ --movie movie.Mjpeg --profile java --html report.html
+  mjpeg-lab-check server --list-checks --profile my-course.toml
+
+Exit codes: 0 every counted check passed; 1 one did not, or the program did not start; 2 wrong usage";
+
+/// Grades programs of the networking course's lab: what was expected, what actual, the bytes that prove it,
+/// and the likely cause.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+pub struct Arguments {
+    /// What is graded.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What is graded.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Grade a server
+    Server(Server),
+}
+
+/// Grade a server: one that runs, or a program that is started and ended
+#[derive(Debug, Args)]
+pub struct Server {
+    /// Host of the server
+    #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
+    pub host: String,
+
+    /// TCP port of the server. With --run, a free one is chosen unless this is stated
+    #[arg(long, value_name = "PORT", required_unless_present_any = ["run", "list_checks"], value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+
+    /// The movie that the server has. Its file name is the one in requests
+    #[arg(long, value_name = "FILE", required_unless_present = "list_checks")]
+    pub movie: Option<PathBuf>,
+
+    /// Another movie that the server has: of at most 60 frames, so that its end comes soon. SWITCH asks
+    /// for it too
+    #[arg(long, value_name = "FILE")]
+    pub short_movie: Option<PathBuf>,
+
+    /// Start this program, and end it with all that it has started. {host}, {port} and {movie} are
+    /// replaced. No shell is used
+    #[arg(long, value_name = "COMMAND")]
+    pub run: Option<String>,
+
+    /// The folder in which the program is started
+    #[arg(long, value_name = "FOLDER", requires = "run")]
+    pub dir: Option<PathBuf>,
+
+    /// Play the whole movie to its end; otherwise only one of at most 60 frames
+    #[arg(long)]
+    pub thorough: bool,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub outputs: Outputs,
+}
+
+/// What a run uses and writes.
+#[derive(Debug, Args)]
+pub struct Outputs {
+    /// What the course asks for: textbook, seed, java, hd, or the path of a file in TOML
+    #[arg(long, value_name = "PROFILE", default_value = "textbook")]
+    pub profile: String,
+
+    /// List the checks of the profile with their points, and check the profile; grade nothing
+    #[arg(long)]
+    pub list_checks: bool,
+
+    /// Print one JSON object in place of the table
+    #[arg(long)]
+    pub json: bool,
+
+    /// Write a report in JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+
+    /// Write a report for Gradescope (/autograder/results/results.json)
+    #[arg(long, value_name = "FILE")]
+    pub gradescope: Option<PathBuf>,
+
+    /// Write a report for PrairieLearn (/grade/results/results.json)
+    #[arg(long, value_name = "FILE")]
+    pub prairielearn: Option<PathBuf>,
+
+    /// Write a report as an HTML page, with the exchange and the packets
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `mjpeg-lab-check`: grades programs of the course lab.
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use mjpeg_lab_check::cli::{Arguments, Command};
+use mjpeg_lab_check::{process, run};
+use mjpeg_program::log::{Log, say};
+use std::process::ExitCode;
+
+/// Wrong usage.
+const USAGE: u8 = 2;
+
+/// Ended by Ctrl-C.
+const INTERRUPTED: i32 = 130;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // If the system has no thread left for standard error, no error can be printed either.
+    let Ok(_log) = Log::plain() else { return ExitCode::FAILURE };
+    process::adopt_orphans();
+    let ended = ctrlc::set_handler(|| {
+        process::end_all();
+        std::process::exit(INTERRUPTED);
+    });
+    if let Err(error) = ended {
+        say(&format!("mjpeg-lab-check: Ctrl-C will not end the graded program: {error}"));
+    }
+    let done = match &arguments.command {
+        Command::Server(server) => run::server(server),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("mjpeg-lab-check: {error:#}"));
+            ExitCode::from(USAGE)
+        }
+    }
+}

@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The program that is graded, as a child process: in a process group of its own, with bounded output, and
+//! ended for sure, with all that it has started.
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use serde::Serialize;
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{self, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How much is kept of the start and of the end of a program's output, in bytes.
+const KEPT: usize = 8 * 1024;
+
+/// How long a program may take to end after SIGTERM.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// How long processes are searched and killed.
+const KILL_TIME: Duration = Duration::from_secs(5);
+
+/// Time between two looks at a process.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Why a command line cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// A quote has no end.
+    #[error("the command line has a quote without end: {0}")]
+    Quote(String),
+    /// There is no program in it.
+    #[error("the command line is empty")]
+    Empty,
+    /// Braces with another word.
+    #[error("the command line has {{{found}}}; known are {known}")]
+    Placeholder {
+        /// The word in braces.
+        found: String,
+        /// The known ones.
+        known: String,
+    },
+    /// The system cannot start it.
+    #[error("cannot start {program}")]
+    Start {
+        /// The program.
+        program: String,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+}
+
+/// A command line, split into words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandLine(Vec<String>);
+
+impl CommandLine {
+    /// Splits a command line as a shell does, by blanks and quotes, and replaces names in braces. No
+    /// shell is started.
+    ///
+    /// # Errors
+    /// See [`LaunchError`].
+    pub fn parse(line: &str, values: &[(&str, &str)]) -> Result<Self, LaunchError> {
+        let words = split(line).ok_or_else(|| LaunchError::Quote(line.to_owned()))?;
+        if words.is_empty() {
+            return Err(LaunchError::Empty);
+        }
+        let fill = |word: &String| fill(word, values);
+        Ok(Self(words.iter().map(fill).collect::<Result<_, _>>()?))
+    }
+
+    /// The words, with blanks between them.
+    pub fn shown(&self) -> String {
+        self.0.join(" ")
+    }
+}
+
+fn split(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut chars = line.chars();
+    while let Some(char) = chars.next() {
+        match (char, quote) {
+            (char, Some(end)) if char == end => quote = None,
+            ('\\', None | Some('"')) => word.get_or_insert_default().push(chars.next()?),
+            ('\'' | '"', None) => {
+                quote = Some(char);
+                word.get_or_insert_default();
+            }
+            (char, None) if char.is_whitespace() => words.extend(word.take()),
+            (char, _) => word.get_or_insert_default().push(char),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
+}
+
+/// Replaces each name in braces.
+fn fill(word: &str, values: &[(&str, &str)]) -> Result<String, LaunchError> {
+    let mut filled = String::new();
+    let mut rest = word;
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((name, after)) = after.split_once('}') else { break };
+        let Some((_, value)) = values.iter().find(|(known, _)| *known == name) else {
+            let known: Vec<String> = values.iter().map(|(name, _)| format!("{{{name}}}")).collect();
+            return Err(LaunchError::Placeholder {
+                found: name.to_owned(),
+                known: known.join(", "),
+            });
+        };
+        filled += before;
+        filled += value;
+        rest = after;
+    }
+    Ok(filled + rest)
+}
+
+/// The bounded output of a program.
+#[derive(Debug, Default)]
+struct Captured {
+    start: Vec<u8>,
+    end: VecDeque<u8>,
+    total: u64,
+}
+
+impl Captured {
+    fn push(&mut self, bytes: &[u8]) {
+        self.total += bytes.len() as u64;
+        let to_start = KEPT.saturating_sub(self.start.len()).min(bytes.len());
+        let (first, rest) = bytes.split_at_checked(to_start).unwrap_or((bytes, &[]));
+        self.start.extend_from_slice(first);
+        let rest = rest.get(rest.len().saturating_sub(KEPT)..).unwrap_or_default();
+        self.end.extend(rest);
+        let over = self.end.len().saturating_sub(KEPT);
+        self.end.drain(..over);
+    }
+
+    fn text(&self) -> String {
+        let dropped = self.total - self.start.len() as u64 - self.end.len() as u64;
+        let end: Vec<u8> = self.end.iter().copied().collect();
+        let mut bytes = self.start.clone();
+        if dropped > 0 {
+            bytes.extend(format!("\n[{dropped} bytes left out]\n").bytes());
+        }
+        bytes.extend(end);
+        mjpeg_program::log::printable(&String::from_utf8_lossy(&bytes).replace("\r\n", "\n"))
+    }
+}
+
+/// What a program printed, and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProgramOutput {
+    /// The command line.
+    pub command: String,
+    /// The start and the end of its output, standard error too; printable.
+    pub text: String,
+    /// The number of bytes that it printed.
+    pub bytes: u64,
+    /// How it ended by itself, such as `exit code 1`. `None` if it ran until we ended it.
+    pub ended: Option<String>,
+}
+
+/// A running program. It is ended when dropped.
+#[derive(Debug)]
+pub struct Program {
+    command: String,
+    child: Child,
+    group: Pid,
+    captured: Arc<Mutex<Captured>>,
+    /// Whether the program's orphans become children of this process.
+    adopts: bool,
+    /// Processes that it has started, with the times of their start: orphans are found by these.
+    known: BTreeSet<(i32, u64)>,
+    ended: Option<ExitStatus>,
+}
+
+impl Program {
+    /// Starts a program. Its standard input is empty.
+    ///
+    /// # Errors
+    /// If the system cannot start it.
+    pub fn start(line: &CommandLine, folder: Option<&PathBuf>) -> Result<Self, LaunchError> {
+        let (name, arguments) = line.0.split_first().ok_or(LaunchError::Empty)?;
+        let failed = |source| LaunchError::Start { program: name.clone(), source };
+        let mut command = Command::new(name);
+        command.args(arguments).stdin(Stdio::null()).process_group(0);
+        // Python shows what a program has printed only when it ends, unless this is set.
+        command.env("PYTHONUNBUFFERED", "1");
+        if let Some(folder) = folder {
+            command.current_dir(folder);
+        }
+        let (output, input) = io::pipe().map_err(failed)?;
+        command.stdout(input.try_clone().map_err(failed)?).stderr(input);
+        let child = command.spawn().map_err(failed)?;
+        // The command has the writing end of the pipe.
+        drop(command);
+        let captured: Arc<Mutex<Captured>> = Arc::default();
+        let target = captured.clone();
+        let read = move || capture(output, &target);
+        std::thread::Builder::new()
+            .name("program-output".to_owned())
+            .spawn(read)
+            .map_err(failed)?;
+        let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+        let command = line.shown();
+        let adopts = nix::sys::prctl::get_child_subreaper().unwrap_or(false);
+        Ok(Self { command, child, group, captured, adopts, known: BTreeSet::new(), ended: None })
+    }
+
+    /// How the program has ended, if it has.
+    pub fn has_ended(&mut self) -> Option<String> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait().ok().flatten();
+        }
+        self.ended.map(describe)
+    }
+
+    /// Ends the program and all that it has started, and gives what it printed.
+    pub fn end(mut self) -> ProgramOutput {
+        let ended = self.has_ended();
+        self.kill();
+        let captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
+        let command = mjpeg_program::log::printable(&self.command);
+        ProgramOutput { command, text: captured.text(), bytes: captured.total, ended }
+    }
+
+    fn kill(&mut self) {
+        // The children of a process are not known any more when it has ended.
+        self.processes();
+        // Errors mean that the processes are gone.
+        let _ = killpg(self.group, Signal::SIGTERM);
+        let end = Instant::now() + GRACE;
+        while self.has_ended().is_none() && Instant::now() < end {
+            std::thread::sleep(POLL);
+        }
+        let end = Instant::now() + KILL_TIME;
+        // Children that appear meanwhile are found by the next look.
+        while Instant::now() < end {
+            let left = self.processes();
+            let _ = killpg(self.group, Signal::SIGKILL);
+            for process in &left {
+                let _ = kill(*process, Signal::SIGKILL);
+            }
+            if self.has_ended().is_some() && left.is_empty() {
+                return;
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// All processes that the program has started and that run, as far as they can be found: those of its
+    /// group and session, their descendants, those that were found before, and orphans that became our
+    /// children.
+    fn processes(&mut self) -> Vec<Pid> {
+        let group = self.group.as_raw();
+        let own = nix::unistd::getpid().as_raw();
+        let all = processes();
+        let is_own = |it: &&Process| {
+            it.group == group
+                || it.session == group
+                || it.parent == group
+                || self.adopts && it.parent == own
+                || self.known.contains(&(it.id, it.start))
+        };
+        let mut found: BTreeSet<i32> = all.iter().filter(is_own).map(|it| it.id).collect();
+        loop {
+            let before = found.len();
+            let more = all.iter().filter(|it| found.contains(&it.parent)).map(|it| it.id);
+            let more: Vec<i32> = more.collect();
+            found.extend(more);
+            if found.len() == before {
+                break;
+            }
+        }
+        found.remove(&own);
+        let mut left = Vec::new();
+        for process in all.iter().filter(|it| found.contains(&it.id)) {
+            self.known.insert((process.id, process.start));
+            let pid = Pid::from_raw(process.id);
+            if !process.is_zombie {
+                left.push(pid);
+            } else if process.id != group && process.parent == own {
+                // An orphan that became our child and has ended.
+                let flags = nix::sys::wait::WaitPidFlag::WNOHANG;
+                let _ = nix::sys::wait::waitpid(pid, Some(flags));
+            }
+        }
+        left
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => match Signal::try_from(signal) {
+            Ok(signal) => format!("signal {signal}"),
+            Err(_) => format!("signal {signal}"),
+        },
+        (None, None) => "no exit code".to_owned(),
+    }
+}
+
+fn capture(mut output: impl Read, captured: &Mutex<Captured>) {
+    let mut buffer = [0; 8192];
+    loop {
+        match output.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(have) => {
+                let bytes = buffer.get(..have).unwrap_or_default();
+                captured.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Ends all programs at once, with what they have started. For the end of this process.
+pub fn end_all() {
+    let own = nix::unistd::getpid().as_raw();
+    let end = Instant::now() + KILL_TIME;
+    loop {
+        let all = processes();
+        let mut found: BTreeSet<i32> = BTreeSet::from([own]);
+        loop {
+            let before = found.len();
+            let more: Vec<i32> =
+                all.iter().filter(|it| found.contains(&it.parent)).map(|it| it.id).collect();
+            found.extend(more);
+            if found.len() == before {
+                break;
+            }
+        }
+        let left = all.iter().filter(|it| found.contains(&it.id) && it.id != own && !it.is_zombie);
+        let left: Vec<i32> = left.map(|it| it.id).collect();
+        for process in &left {
+            // Errors mean that the process is gone.
+            let _ = kill(Pid::from_raw(*process), Signal::SIGKILL);
+        }
+        if left.is_empty() || Instant::now() >= end {
+            return;
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// A process of the system.
+struct Process {
+    id: i32,
+    parent: i32,
+    group: i32,
+    session: i32,
+    is_zombie: bool,
+    /// When it was started, in clock ticks.
+    start: u64,
+}
+
+fn processes() -> Vec<Process> {
+    let Ok(folder) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let read = |entry: std::fs::DirEntry| {
+        let id: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // After the name, which is in parentheses: state, parent, group, session, and the start later on.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+        let number = |at: usize| fields.get(at)?.parse().ok();
+        let start = fields.get(19)?.parse().ok()?;
+        let is_zombie = matches!(fields.first(), Some(&("Z" | "X")));
+        Some(Process {
+            id,
+            parent: number(1)?,
+            group: number(2)?,
+            session: number(3)?,
+            is_zombie,
+            start,
+        })
+    };
+    folder.filter_map(|entry| read(entry.ok()?)).collect()
+}
+
+/// Makes orphans of all child processes children of this process, so that they can be found and ended. For
+/// a process that grades one program.
+pub fn adopt_orphans() {
+    // Without it, orphans that leave the group and the session are not found.
+    let _ = nix::sys::prctl::set_child_subreaper(true);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALUES: [(&str, &str); 2] = [("port", "8554"), ("movie", "my movie.Mjpeg")];
+
+    #[test]
+    fn command_lines_are_split_and_filled() {
+        let rows: [(&str, &[&str]); 5] = [
+            ("python3 Server.py {port}", &["python3", "Server.py", "8554"]),
+            (" a  'b c' \"d 'e\" f\\ g ", &["a", "b c", "d 'e", "f g"]),
+            ("x --movie={movie} ''", &["x", "--movie=my movie.Mjpeg", ""]),
+            ("java -cp a:b Server {port}{port}", &["java", "-cp", "a:b", "Server", "85548554"]),
+            ("x { {port", &["x", "{", "{port"]),
+        ];
+        for (line, want) in rows {
+            let words = CommandLine::parse(line, &VALUES).unwrap().0;
+            assert_eq!(words, want, "{line}");
+        }
+        let rows = [
+            ("", "the command line is empty"),
+            ("a 'b", "the command line has a quote without end: a 'b"),
+            ("a {host}", "the command line has {host}; known are {port}, {movie}"),
+        ];
+        for (line, want) in rows {
+            assert_eq!(CommandLine::parse(line, &VALUES).unwrap_err().to_string(), want);
+        }
+    }
+
+    #[test]
+    fn start_and_end_of_long_output_are_kept() {
+        let mut captured = Captured::default();
+        for byte in 0..100_u8 {
+            captured.push(&[b'a' + byte % 26; 1000]);
+        }
+        captured.push(b"\x1b[2Jend");
+        let text = captured.text();
+        assert!(text.starts_with("aaa") && text.ends_with("\\u{1b}[2Jend"), "{text}");
+        assert!(text.contains("\n[83623 bytes left out]\n"), "{text}");
+        assert!(text.len() < 3 * KEPT);
+    }
+
+    #[test]
+    fn a_program_is_ended_with_all_that_it_has_started() {
+        // It ignores SIGTERM, and its child leaves the group.
+        let script = "trap '' TERM; setsid sleep 1000 & echo $!; wait";
+        let line = CommandLine(vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()]);
+        let program = Program::start(&line, None).unwrap();
+        let end = Instant::now() + Duration::from_secs(20);
+        let started = loop {
+            let text = program.captured.lock().unwrap().text();
+            if text.ends_with('\n') {
+                break text.trim().parse::<i32>().unwrap();
+            }
+            assert!(Instant::now() < end, "the program printed {text:?}");
+            std::thread::sleep(POLL);
+        };
+        let output = program.end();
+        assert_eq!((output.ended, output.bytes > 1), (None, true));
+        let alive = processes().into_iter().any(|it| it.id == started && !it.is_zombie);
+        assert!(!alive, "process {started} is alive");
+    }
+}

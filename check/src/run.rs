@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Carries out a command: reads the profile and the movie, starts the program, grades it, writes reports.
+
+use crate::check::Check;
+use crate::cli::{Outputs, Server};
+use crate::movie::Movie;
+use crate::output;
+use crate::process::{CommandLine, Program};
+use crate::profile::{self, Profile};
+use crate::report::Report;
+use crate::server::{Job, LEAST_FRAMES};
+use anyhow::{Context, Result, bail};
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::Path;
+
+/// Grades a server. Gives whether every counted check passed.
+///
+/// # Errors
+/// If the usage is wrong: the profile, the movie, the command line, or a file that cannot be written.
+pub fn server(arguments: &Server) -> Result<bool> {
+    let profile = profile::load(&arguments.outputs.profile)?;
+    if arguments.outputs.list_checks {
+        print(&list(&crate::server::checks(), &profile))?;
+        return Ok(true);
+    }
+    let movie = Movie::read(arguments.movie.as_deref().unwrap_or(Path::new("")))?;
+    if movie.frames.len() < LEAST_FRAMES {
+        let (name, frames) = (&movie.name, movie.frames.len());
+        bail!("{name} has {frames} frames: the checks need at least {LEAST_FRAMES}");
+    }
+    let other = arguments.short_movie.as_deref().map(Movie::read).transpose()?;
+    let port = match arguments.port {
+        Some(port) => port,
+        None => free_port(&arguments.host)?,
+    };
+    let address = address(&arguments.host, port)?;
+    let mut job = Job {
+        address,
+        movie: &movie,
+        other: other.as_ref(),
+        profile: &profile,
+        thorough: arguments.thorough,
+        program: None,
+        not_started: None,
+    };
+    let mut report;
+    if let Some(command) = &arguments.run {
+        let text = port.to_string();
+        let values = [("host", &*arguments.host), ("port", &*text), ("movie", &*movie.name)];
+        let line = CommandLine::parse(command, &values).context("--run")?;
+        let folder = arguments.dir.as_ref();
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            bail!("--dir: {} is not a folder", folder.display());
+        }
+        let mut output = None;
+        match Program::start(&line, folder) {
+            Ok(program) => {
+                let program = RefCell::new(program);
+                job.program = Some(&program);
+                report = crate::server::grade(&job);
+                output = Some(program.into_inner().end());
+            }
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                job.not_started = Some(format!("{error:#}"));
+                report = crate::server::grade(&job);
+            }
+        }
+        if let Some(ended) = output.as_ref().and_then(|output| output.ended.as_ref()) {
+            report.notes.push(format!("the program ended by itself, with {ended}"));
+        }
+        report.output = output;
+        let has_movie = folder.is_none_or(|folder| folder.join(&movie.name).is_file());
+        if !has_movie {
+            let name = &movie.name;
+            report.notes.push(format!("the folder of the program has no file {name}"));
+        }
+    } else {
+        report = crate::server::grade(&job);
+    }
+    write(&report, &arguments.outputs)?;
+    Ok(report.has_passed())
+}
+
+/// A port that no program listens at.
+fn free_port(host: &str) -> Result<u16> {
+    let context = || format!("cannot find a free port at {host}");
+    let listener = TcpListener::bind((host, 0)).with_context(context)?;
+    Ok(listener.local_addr().with_context(context)?.port())
+}
+
+fn address(host: &str, port: u16) -> Result<SocketAddr> {
+    let unknown = || format!("--host: no address of {host}");
+    let mut addresses = (host, port).to_socket_addrs().with_context(unknown)?;
+    addresses.next().with_context(unknown)
+}
+
+/// The checks of a profile, with their points.
+fn list<E>(checks: &[Check<E>], profile: &Profile) -> String {
+    let mut out = format!("{}: {}\n\n", profile.name, profile.title);
+    let mut total = 0;
+    for check in checks.iter().filter(|check| (check.applies)(profile)) {
+        let points = profile.points.get(check.id).copied().unwrap_or(0);
+        total += points;
+        // Writing to a String does not fail.
+        let _ = writeln!(out, "{points:>5}  {:20}  {}", check.id, check.title);
+        let _ = writeln!(out, "{:29}{}", "", check.basis);
+    }
+    let _ = writeln!(out, "\n{total:>5}  points");
+    out
+}
+
+/// Writes the report to standard output, and to the files that were named.
+fn write(report: &Report, outputs: &Outputs) -> Result<()> {
+    let files = [
+        (&outputs.junit, output::junit as fn(&Report) -> String),
+        (&outputs.gradescope, output::gradescope),
+        (&outputs.prairielearn, output::prairielearn),
+        (&outputs.html, output::html),
+    ];
+    for (path, text) in files {
+        let Some(path) = path else { continue };
+        let context = || format!("cannot write {}", path.display());
+        std::fs::write(path, text(report)).with_context(context)?;
+    }
+    if outputs.json {
+        return print(&output::json(report));
+    }
+    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let style = if colours { output::Style::Colours } else { output::Style::Plain };
+    print(&output::table(report, style))
+}
+
+fn print(text: &str) -> Result<()> {
+    std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")
+}

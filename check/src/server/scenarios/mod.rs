@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the client does, one exchange after another. Only two clients that are checked as such are ever
+//! there at once: many student servers can serve only one.
+
+pub(super) mod extensions;
+mod play;
+mod states;
+mod viewers;
+
+use super::evidence::ServerEvidence;
+use super::exchange::Context;
+use std::time::Duration;
+
+/// A delay by which this machine woke a thread that is worth a note.
+const NOTED_STALL: Duration = Duration::from_millis(50);
+
+/// Carries out all exchanges. After the end of the run's time, the rest is left out.
+///
+/// The order matters: a connection that ends leaves a thread that uses all of a processor in many
+/// student servers, so what measures times comes first.
+pub(super) fn run(context: &Context) -> ServerEvidence {
+    let job = context.job;
+    let mut evidence = ServerEvidence {
+        profile: job.profile.clone(),
+        movie: job.movie.clone(),
+        other: job.other.cloned(),
+        recordings: Vec::new(),
+        no_connection: None,
+        play: None,
+        states: None,
+        missing: None,
+        two: None,
+        end: None,
+        no_end: None,
+        extensions: Vec::new(),
+        disconnect: None,
+        notes: Vec::new(),
+    };
+    play::run(context, &mut evidence);
+    if evidence.no_connection.is_some() {
+        return evidence;
+    }
+    let rest: [fn(&Context, &mut ServerEvidence); 6] = [
+        states::run,
+        viewers::missing_movie,
+        viewers::two_clients,
+        extensions::run,
+        viewers::end_of_movie,
+        viewers::disconnect,
+    ];
+    for exchange in rest {
+        if context.deadline.is_over() {
+            let seconds = job.total().as_secs();
+            evidence.notes.push(format!("the run was ended after {seconds} s, its limit"));
+            break;
+        }
+        exchange(context, &mut evidence);
+    }
+    if let Some(stall) =
+        evidence.play.as_ref().map(|play| play.stall).filter(|it| *it > NOTED_STALL)
+    {
+        evidence.notes.push(format!(
+            "this machine was busy: it woke threads up to {} ms late; the time limits are longer by that",
+            stall.as_millis()
+        ));
+    }
+    evidence
+}

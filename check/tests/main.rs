@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The checks against servers that are made for them: a correct one, one deliberately wrong one for each
+//! check, hostile ones, and our own server.
+
+mod defect;
+mod hostile;
+mod lab_server;
+mod matrix;
+mod own_server;
+mod reports;
+mod sender;
+mod support;
