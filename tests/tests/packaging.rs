@@ -109,7 +109,7 @@ fn the_package_has_every_file_and_every_file_exists() -> Result<()> {
     for file in files(generated.path())? {
         want.insert(format!("generated/{}", file.display()));
     }
-    for folder in ["debian", "desktop"] {
+    for folder in ["debian", "desktop", "systemd"] {
         for file in files(&packaging().join(folder))? {
             want.insert(format!("{folder}/{}", file.display()));
         }
@@ -187,7 +187,7 @@ fn manual_pages_and_completions_have_all_options() -> Result<()> {
 
 /// The values of a key of the unit.
 fn unit_values(key: &str) -> Result<Vec<String>> {
-    let unit = source("debian/mjpeg-rtsp-server.service")?;
+    let unit = source("systemd/mjpeg-rtsp-server.service")?;
     let start = format!("{key}=");
     Ok(unit.lines().filter_map(|line| Some(line.strip_prefix(&start)?.to_owned())).collect())
 }
@@ -242,7 +242,7 @@ fn systemd_finds_nothing_wrong_with_the_units() -> Result<()> {
     for (name, target) in
         [("mjpeg-rtsp-server.service", "service"), ("mjpeg-rtsp.socket", "socket")]
     {
-        let text = source(&format!("debian/{name}"))?;
+        let text = source(&format!("systemd/{name}"))?;
         assert!(text.contains("[Install]\nWantedBy="), "{target}");
         // The program that the tests have built, since this machine need not have the package.
         let built = target_folder()?.join("mjpeg-rtsp-server").to_string_lossy().into_owned();
@@ -256,7 +256,7 @@ fn systemd_finds_nothing_wrong_with_the_units() -> Result<()> {
     security.args(["security", "--offline=true", "--no-pager", "--threshold=15"]);
     output(security.arg("./mjpeg-rtsp-server.service").current_dir(root.path()))?;
     let mut sysusers = Command::new("systemd-sysusers");
-    sysusers.arg("--dry-run").arg(packaging().join("debian/mjpeg-rtsp.conf"));
+    sysusers.arg("--dry-run").arg(packaging().join("systemd/mjpeg-rtsp.conf"));
     let done = run(&mut sysusers, LIMIT)?;
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     assert_eq!(unit_values("User")?, ["mjpeg-rtsp"]);
@@ -309,5 +309,34 @@ fn movies_have_a_type_of_their_own_and_pictures_keep_theirs() -> Result<()> {
         let line = format!("standard::content-type: {want}");
         assert!(found.lines().any(|it| it.trim() == line), "{name}: {found}");
     }
+    Ok(())
+}
+
+#[test]
+fn the_container_is_not_root_and_its_health_check_is_a_flag_of_the_server() -> Result<()> {
+    let text = source("Containerfile")?;
+    let value = |start: &str| text.lines().filter_map(|line| line.strip_prefix(start)).next_back();
+    assert_eq!(value("USER "), unit_values("User")?.first().map(String::as_str));
+    assert_eq!(value("ENTRYPOINT "), Some("[\"/usr/bin/mjpeg-rtsp-server\"]"));
+    let (_, command) = text.split_once("HEALTHCHECK ").context("no HEALTHCHECK")?;
+    let (_, command) = command.split_once(" CMD ").context("no CMD")?;
+    let words: Vec<String> = serde_json::from_str(command.lines().next().unwrap_or_default())?;
+    let [program, flag] = &words[..] else { anyhow::bail!("{words:?}") };
+    assert_eq!(program, "mjpeg-rtsp-server");
+    assert!(options_of_help(&[program])?.contains(flag), "{flag}");
+    Ok(())
+}
+
+#[test]
+fn the_script_explains_itself() -> Result<()> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/package");
+    let help = output(Command::new(&script).arg("--help"))?;
+    for word in ["  deb ", "  container ", "  --test ", "  --help "] {
+        assert!(help.contains(&format!("\n{word}")), "{word}: {help}");
+    }
+    let done = run(Command::new(&script).arg("--tset"), LIMIT)?;
+    let err = String::from_utf8(done.stderr)?;
+    assert_eq!(done.status.code(), Some(2), "{err}");
+    assert!(err.starts_with("==> unknown argument --tset\nscripts/package [deb]"), "{err}");
     Ok(())
 }
