@@ -46,10 +46,8 @@ fn write_all(folder: &Path) -> Result<()> {
             write(&folder.join("man").join(name), &page)?;
         }
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-            write(
-                &folder.join(completion_file(shell, program.get_name())),
-                &completion(shell, &program),
-            )?;
+            let file = completion_file(shell, program.get_name());
+            write(&folder.join(file), completion(shell, &program)?.as_bytes())?;
         }
     }
     write(&folder.join("server.toml"), configuration::text().as_bytes())?;
@@ -65,11 +63,16 @@ fn completion_file(shell: Shell, program: &str) -> String {
     }
 }
 
-fn completion(shell: Shell, program: &clap::Command) -> Vec<u8> {
-    let (mut command, name) = (program.clone(), program.get_name().to_owned());
+fn completion(shell: Shell, program: &clap::Command) -> Result<String> {
+    let (mut command, name) = (program.clone(), program.get_name());
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
-    script
+    let script = String::from_utf8(script).context("a completion is not UTF-8")?;
+    // clap_complete 4.6.11 writes the name of a program with a hyphen in two ways, so that bash offers
+    // nothing after a subcommand.
+    let [wrong, right] =
+        ["__subcmd__", "__"].map(|hyphen| name.replace('-', hyphen) + "__subcmd__");
+    Ok(if shell == Shell::Bash { script.replace(&wrong, &right) } else { script })
 }
 
 /// Writes a file, and makes its folder.

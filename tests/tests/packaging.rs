@@ -288,7 +288,8 @@ fn movies_have_a_type_of_their_own_and_pictures_keep_theirs() -> Result<()> {
     data.file("mime/packages/mjpeg-rtsp.xml", types.as_bytes())?;
     let standard = std::fs::read("/usr/share/mime/packages/freedesktop.org.xml")?;
     data.file("mime/packages/freedesktop.org.xml", &standard)?;
-    output(Command::new("update-mime-database").arg(data.path().join("mime")))?;
+    let mut update = Command::new("update-mime-database");
+    output(update.arg(data.path().join("mime")).env("XDG_DATA_HOME", data.path()))?;
     let images = movies::images(2, "I420")?;
     let records = movies::movie(&images)?;
     let rows: [(&str, &[u8], &str); 7] = [
