@@ -73,7 +73,8 @@ fn files(folder: &Path) -> Result<BTreeSet<PathBuf>> {
 /// What cargo-deb reads from packaging/Cargo.toml.
 fn metadata() -> Result<Value> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["metadata", "--format-version=1", "--no-deps", "--offline", "--manifest-path"]);
+    cargo.args(["metadata", "--quiet", "--format-version=1", "--no-deps", "--offline"]);
+    cargo.arg("--manifest-path");
     let all: Value = serde_json::from_str(&output(cargo.arg(packaging().join("Cargo.toml")))?)?;
     let packages = all["packages"].as_array().context("no packages")?;
     let package = packages.iter().find(|package| package["name"] == "mjpeg-rtsp-packaging");
