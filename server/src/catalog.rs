@@ -295,7 +295,8 @@ impl Catalog {
             self.warn(format!("{link} is a link out of the folder, and follow-links is false"));
         }
         if self.mounts.len() == mounts_before && self.arrivals.is_none() {
-            tracing::warn!(folder = %folder.display(), "no movies (.mjpeg, .mjpg) in this folder");
+            let folder = folder.display();
+            tracing::warn!(%folder, "no movies (.mjpeg, .mjpg) in this folder yet; each is served once it is copied there");
         }
         Ok(())
     }

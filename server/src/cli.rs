@@ -44,6 +44,11 @@ pub struct Arguments {
     #[arg(long)]
     pub check_config: bool,
 
+    /// Ask the server that runs on this machine with the same configuration and flags whether it answers
+    /// (OPTIONS), and exit: with 0 if it does within 3 seconds, otherwise with 1
+    #[arg(long, conflicts_with = "check_config")]
+    pub health_check: bool,
+
     /// Address and port to listen on; port 0 chooses a free one [default: 0.0.0.0:8554]
     #[arg(long, value_name = "[ADDR:]PORT")]
     pub listen: Option<String>,

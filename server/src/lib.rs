@@ -8,6 +8,7 @@
 //! - `reload.rs`, `watch.rs`, `arrivals.rs`: reads the configuration again, and follows changes in the
 //!   folders of movies.
 //! - `ending.rs`, `service_manager.rs`: the exit, and what systemd is told.
+//! - `health_check.rs`: asks a running server whether it answers.
 //! - `rtsp/`, `lab/`: answer the requests of the two languages.
 //! - `send/`: sends the frames, for both languages.
 //! - `viewers.rs`: counts the viewers of both languages.
@@ -21,6 +22,7 @@ mod connection;
 mod ending;
 #[cfg(test)]
 mod fuzz_words;
+pub mod health_check;
 pub mod lab;
 mod limit_log;
 pub mod mount;

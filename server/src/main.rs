@@ -6,7 +6,7 @@ use clap::Parser;
 use mjpeg_rtsp_server::cli::Arguments;
 use mjpeg_rtsp_server::config::{Config, ConfigError};
 use mjpeg_rtsp_server::service_manager::Sockets;
-use mjpeg_rtsp_server::{check_config, run, start_log};
+use mjpeg_rtsp_server::{check_config, health_check, run, start_log};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -18,6 +18,8 @@ fn main() -> ExitCode {
     let done = config.map_err(Into::into).and_then(|config| {
         if arguments.check_config {
             check_config(&config)
+        } else if arguments.health_check {
+            Ok(health_check::check(&config)?)
         } else {
             run(&arguments, config, sockets?)
         }

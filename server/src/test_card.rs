@@ -45,8 +45,9 @@ pub fn make(rate: FrameRate) -> Result<TestCard> {
          ! timeoverlay halignment=center valignment=center font-desc=\"Monospace 24\" \
          ! jpegenc quality=85 ! appsink name=out sync=false"
     );
-    let pipeline = gst::parse::launch(&line)
-        .context("cannot make the test card: GStreamer's base plugins are needed")?;
+    let pipeline = gst::parse::launch(&line).context(
+        "cannot make the test card: install gstreamer1.0-plugins-base and gstreamer1.0-x",
+    )?;
     let out = pipeline
         .downcast_ref::<gst::Bin>()
         .and_then(|bin| bin.by_name("out"))

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
-use mjpeg_rtsp_tests::programs::{Guard, Server, normalized, program, serve, through};
+use mjpeg_rtsp_tests::programs::{Guard, Server, normalized, program, run, serve, through};
 use mjpeg_rtsp_tests::wait_until;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -367,5 +367,34 @@ fn the_limit_of_open_files_is_logged_at_the_start() -> Result<()> {
         let log = normalized(&server.log()?, &[]);
         assert!(log.lines().any(|it| it == line), "{log}");
     }
+    Ok(())
+}
+
+#[test]
+fn the_health_check_asks_the_server_in_its_language() -> Result<()> {
+    let check = |listen: &str, lab: &str| -> Result<(Option<i32>, String)> {
+        let mut command = program("mjpeg-rtsp-server")?;
+        let done = run(command.args(["--listen", listen, "--lab", lab, "--health-check"]), LIMIT)?;
+        Ok((
+            done.status.code(),
+            normalized(&String::from_utf8(done.stderr)?, &[(listen, "ADDRESS")]),
+        ))
+    };
+    for lab in ["on", "off", "only"] {
+        let (_folder, mut server) = serve(1, &["--lab", lab])?;
+        let address = server.address()?.to_owned();
+        assert_eq!(check(&address, lab)?, (Some(0), String::new()), "{lab}");
+        // A port alone is one on all addresses.
+        let port = address.rsplit(':').next().context("no port")?;
+        assert_eq!(check(port, lab)?, (Some(0), String::new()), "{lab}");
+        server.process().signal("TERM")?;
+        server.process().wait(LIMIT)?;
+        let error = "ERROR no reply to OPTIONS from ADDRESS: Connection refused (os error 111)\n";
+        assert_eq!(check(&address, lab)?, (Some(1), error.to_owned()), "{lab}");
+    }
+    // In normalized output each port is PORT.
+    let error = "ERROR listen is port PORT, a free one that is not known here: state the server's port \
+                 (--listen)\n";
+    assert_eq!(check("127.0.0.1:0", "on")?, (Some(1), error.to_owned()));
     Ok(())
 }

@@ -21,6 +21,7 @@ mod movie_forms;
 mod movie_program;
 mod odd_images;
 mod odd_servers;
+mod packaging;
 mod pipelines;
 mod playback;
 mod player;

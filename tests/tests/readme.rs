@@ -165,6 +165,12 @@ const ROWS: &[(&str, How)] = &[
 const NOT_RUN: &[(&str, &str)] = &[
     ("scripts/run", "it installs packages and builds; CI runs it"),
     ("scripts/test", "it runs this test"),
+    (
+        "scripts/package",
+        "it builds optimised programs; scripts/package --test runs it and what follows",
+    ),
+    ("sudo apt install ./target/debian/", "scripts/package --test does it in a new system"),
+    ("sudo install -m 644 movie.mjpeg /var/lib/", "scripts/package --test does it in a new system"),
     ("cargo build --release", "scripts/test builds the same programs, unoptimised"),
     ("vlc ", "Debian's VLC has no RTSP"),
     ("python3 ClientLauncher.py ", "it is the textbook's, which may not be copied into a project"),
