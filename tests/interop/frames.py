@@ -122,7 +122,9 @@ def judge_whole(received: Received, first: int = 0) -> Verdict:
     numbers = received.numbers
     if first:
         start = next((i for i, number in enumerate(numbers) if number >= first), len(numbers))
-        if start < first // 2 and numbers[:start] == list(range(start)):
+        early = numbers[:start]
+        follow = all(after == before + 1 for before, after in zip(early, early[1:]))
+        if start < first // 2 and follow and all(number < first // 2 for number in early):
             numbers = numbers[start:]
     want = list(range(first, FRAMES))
     return _verdict(received, numbers, want, len(want))
@@ -171,7 +173,7 @@ def _verdict(received: Received, numbers: list[int], want: list[int], total: int
     if repeated:
         notes.append(f"{repeated} repeated")
     if extra:
-        notes.append(f"{extra} before them")
+        notes.append(f"{ranges(sorted(got - set(want)))} before them")
     if not ordered:
         notes.append("not in order")
     notes += _common_notes(received)

@@ -17,6 +17,7 @@ import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from frames import FRAMES, HEIGHT, LUMA, RATE, SEEK_FRAME, WIDTH, Movie, Received, Verdict
@@ -141,8 +142,8 @@ class Interop:
             missing = self.root.install(peer.packages)
             missing += self.root.install_wheels(peer.wheels, self.options.update or new)
             if missing:
-                say(f"{peer.name}: cannot be installed: {missing}")
-                failures[peer.key] = f"not installable: {missing}"
+                say(f"{peer.name} cannot be installed: there is no {missing}")
+                failures[peer.key] = f"cannot be installed: there is no {missing}"
         self.root.bind(self.options.programs.resolve(), PROGRAMS)
         self.root.bind(HERE / "inside", SCRIPTS)
         return failures
@@ -225,7 +226,8 @@ class Interop:
         os.chown(folder, os.stat(self.root.work).st_uid, -1)
         play = case.play(self.server, f"{WORK}/{name}/out")
         command = self.root.command(["env", "-C", f"{WORK}/{name}", *case.peer.command(play)])
-        problem = self._run_player(command, play, self.logs / f"{name}.log")
+        interrupted = case.peer.interrupted and play.live
+        problem = self._run_player(command, play, interrupted, self.logs / f"{name}.log")
         try:
             received = self._read(case.peer, folder, f"{WORK}/{name}")
         except RootError as error:
@@ -235,14 +237,16 @@ class Interop:
         finally:
             shutil.rmtree(folder)
         received.problem = problem
+        if case.peer.repeats:
+            received.numbers = [number for number, _ in groupby(received.numbers)]
         if play.live:
             return judge_live(received, (LIVE_SECONDS - 3) * RATE)
         return judge_whole(received, SEEK_FRAME if play.seek else 0)
 
     @staticmethod
-    def _run_player(command: list[str], play: Play, log: Path) -> str:
-        """Runs a player to its end. Returns why it failed, if it did."""
-        limit = (LIVE_SECONDS if play.live else FRAMES / RATE) + EXTRA
+    def _run_player(command: list[str], play: Play, interrupted: bool, log: Path) -> str:
+        """Runs a player to its end, or interrupts it. Returns why it failed, if it did."""
+        limit = (LIVE_SECONDS if play.live else FRAMES / RATE) + (1 if interrupted else EXTRA)
         with log.open("w") as file:
             print("+", *command, file=file, flush=True)
             player = subprocess.Popen(
@@ -258,12 +262,13 @@ class Interop:
                         break
                     except subprocess.TimeoutExpired:
                         continue
-                return f"had to be ended after {limit:.0f} s"
+                return "" if interrupted else f"did not end within {limit:.0f} s"
         return f"exit code {code}" if code else ""
 
     def _read(self, peer: Peer, folder: Path, inside: str) -> Received:
         assert self.movie is not None
-        names = written_file(peer, sorted(os.listdir(folder)))
+        written = sorted(it.name for it in os.scandir(folder) if it.stat().st_size)
+        names = written_file(peer, written)
         if not names:
             return Received()
         output = peer.output
@@ -307,7 +312,7 @@ class Interop:
 
 
 def expected_faults(known: list[dict], key: str, column: str) -> int:
-    """The number of frames that a case may lack."""
+    """The number of frames that a case may lack; of "install", whether the player may be missing."""
     return max((it["faults"] for it in known if it["peer"] == key and column in it["columns"]), default=0)
 
 
@@ -329,13 +334,13 @@ def main() -> int:
         except RootError as error:
             plugin = Verdict(1, str(error).splitlines()[0][:200])
     cases = [case for peer in chosen if peer.key not in failures for case in cases_of(peer)]
-    verdicts: dict[Case, Verdict] = {}
+    verdicts: dict[tuple[str, str], Verdict] = {}
     if cases:
         interop.start_servers()
         say(f"playing: {len(cases)} plays, {options.jobs} at a time")
         with ThreadPoolExecutor(options.jobs) as pool:
             for case, verdict in zip(cases, pool.map(interop.run, cases)):
-                verdicts[case] = verdict
+                verdicts[case.peer.key, case.column] = verdict
                 say(f"{case.peer.key} {case.column}: {verdict.text}")
         interop.stop_servers()
 
@@ -344,19 +349,20 @@ def main() -> int:
     ours, reference = [], []
     for peer in chosen:
         version = interop.root.package_version(peer.versioned) or interop.root.wheel_version(peer.versioned)
+        failure = failures.get(peer.key)
+        if failure and not expected_faults(known, peer.key, "install"):
+            worse.append(f"{peer.name} {failure}")
         for rows, columns in ((ours, COLUMNS), (reference, REFERENCE_COLUMNS)):
-            cells = []
-            for column in columns:
-                verdict = verdicts.get(Case(peer, column))
-                cells.append(verdict.text if verdict else failures.get(peer.key, "–"))
-                limit = expected_faults(known, peer.key, column)
-                if verdict and verdict.faults > limit:
-                    worse.append(f"{peer.name}, {column}: {verdict.text}")
-                elif verdict and verdict.faults < limit:
-                    say(f"better than expected: {peer.key} {column}: {verdict.faults}, not {limit}")
+            cells = [failure] if failure else []
+            for column in list(columns)[len(cells) :]:
+                verdict = verdicts.get((peer.key, column))
+                cells.append(verdict.text if verdict else "–")
+                # Of the other server, there are no expectations.
+                if verdict and columns is COLUMNS:
+                    limit = expected_faults(known, peer.key, column)
+                    if verdict.faults > limit:
+                        worse.append(f"{peer.name}, {column}: {verdict.text}")
             rows.append(row(peer.name, version or "–", date, cells))
-        if peer.key in failures:
-            worse.append(f"{peer.name}: {failures[peer.key]}")
     plugin_rows = []
     if plugin:
         plugin_rows = [row(PLUGIN_NAME, interop.root.package_version("gstreamer1.0-tools"), date, [plugin.text])]

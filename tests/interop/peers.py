@@ -62,6 +62,10 @@ class Peer:
     version_of: str = ""
     transports: tuple[str, ...] = (UDP, TCP, HTTP)
     seeks: bool = True
+    # It has no option that ends it, and must be interrupted to end a live movie.
+    interrupted: bool = False
+    # It shows a picture again when nothing is wrong: repeated frames are no fault.
+    repeats: bool = False
 
     @property
     def versioned(self) -> str:
@@ -84,6 +88,9 @@ def _gstreamer(play: Play, source: list[str]) -> list[str]:
 
 
 def _rtspsrc(play: Play) -> list[str]:
+    if play.seek:
+        # gst-launch-1.0 cannot seek.
+        return ["python3", f"{SCRIPTS}/rtspsrc_seek.py", play.url, play.out, str(SEEK_SECONDS)]
     scheme = {UDP: "rtspu", TCP: "rtspt", HTTP: "rtsph"}[play.transport]
     return _gstreamer(play, ["rtspsrc", f"location={scheme}{play.url.removeprefix('rtsp')}"])
 
@@ -97,16 +104,14 @@ def _open_rtsp(play: Play) -> list[str]:
     seek = ["-s", str(SEEK_SECONDS)] if play.seek else []
     limit = ["-d", str(LIVE_SECONDS)] if play.live else []
     # It names its file itself: see `written_file`.
-    return ["openRTSP", "-v", "-V", "-b", "300000", *way, *seek, *limit, play.url]
+    return ["openRTSP", "-V", "-b", "300000", *way, *seek, *limit, play.url]
 
 
 def _vlc(play: Play) -> list[str]:
     way = {UDP: [], TCP: ["--rtsp-tcp"], HTTP: ["--rtsp-http", f"--rtsp-http-port={play.port}"]}
-    limit = [f"--run-time={LIVE_SECONDS}"] if play.live else []
     seek = [f"--start-time={SEEK_SECONDS}"] if play.seek else []
     return [
-        "cvlc", "-vv", "--ignore-config", "--no-audio", "--play-and-exit", *way[play.transport], *limit,
-        *seek,
+        "cvlc", "-vv", "--ignore-config", "--no-audio", "--play-and-exit", *way[play.transport], *seek,
     ]  # fmt: skip
 
 
@@ -155,14 +160,17 @@ PEERS = [
     Peer("openrtsp", "openRTSP (live555)", _open_rtsp, Output("jpeg"), ["livemedia-utils"]),
     Peer("ffmpeg", "ffmpeg", _ffmpeg, Output("luma"), ["ffmpeg"]),
     Peer(
-        "rtspsrc", "GStreamer `rtspsrc`", _rtspsrc, Output("jpeg"), ["gstreamer1.0-plugins-good"], seeks=False,
+        "rtspsrc", "GStreamer `rtspsrc`", _rtspsrc, Output("jpeg"), ["gstreamer1.0-plugins-good"],
     ),
     Peer(
         "rtspsrc2", "GStreamer `rtspsrc2`", _rtspsrc2, Output("jpeg"), ["gstreamer1.0-plugins-rs"],
         transports=(UDP, TCP), seeks=False,
     ),
-    Peer("vlc-record", "VLC, records", _vlc_records, Output("jpeg"), _VLC_PACKAGES),
-    Peer("vlc-show", "VLC, shows", _vlc_shows, Output("pictures", exact=False), _VLC_PACKAGES),
+    Peer("vlc-record", "VLC, records", _vlc_records, Output("jpeg"), _VLC_PACKAGES, interrupted=True),
+    Peer(
+        "vlc-show", "VLC, shows", _vlc_shows, Output("pictures", exact=False), _VLC_PACKAGES,
+        interrupted=True, repeats=True,
+    ),
     Peer("mpv", "mpv", _mpv, Output("pictures", exact=False), ["mpv"]),
     Peer(
         "opencv", "OpenCV (wheel)", _opencv, Output("luma", exact=False),

@@ -53,9 +53,11 @@ class Frames(unittest.TestCase):
             ("many gaps", Received(ALL[::2]), 0, 125, "125 of 250; without 2, 4, 6, 8, 10, …"),
             ("seek", Received(ALL[100:]), 100, 0, "150 of 150"),
             ("seek after a start", Received([0, 1, 2, *ALL[100:]]), 100, 0, "150 of 150"),
+            ("seek after the third frame", Received([1, 2, *ALL[100:]]), 100, 0, "150 of 150"),
+            ("seek and a gap", Received([1, 3, *ALL[100:]]), 100, 2, "150 of 150; 2, 4 before them"),
             ("seek too far", Received(ALL[101:]), 100, 1, "149 of 150; without 101"),
-            ("no seek", Received(ALL), 100, 100, "150 of 150; 100 before them"),
-            ("seek too early", Received([5, *ALL[100:]]), 100, 1, "150 of 150; 1 before them"),
+            ("no seek", Received(ALL), 100, 100, "150 of 150; 1-100 before them"),
+            ("seek too early", Received(ALL[99:]), 100, 1, "150 of 150; 100 before them"),
         ]
         for name, received, first, faults, text in rows:
             verdict = judge_whole(received, first)
