@@ -16,7 +16,9 @@ fn project() -> PathBuf {
 #[test]
 fn interop_judges_frames_as_its_own_tests_say() -> Result<()> {
     let mut tests = Command::new("python3");
-    tests.args(["-B", "-m", "unittest", "test_frames"]).current_dir(project().join("tests/interop"));
+    tests
+        .args(["-B", "-m", "unittest", "test_frames"])
+        .current_dir(project().join("tests/interop"));
     let done = run(&mut tests, LIMIT)?;
     let log = String::from_utf8_lossy(&done.stderr);
     ensure!(done.status.success() && log.contains("\nRan 6 tests in "), "{} {log}", done.status);
