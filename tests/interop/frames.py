@@ -99,7 +99,8 @@ def cut(data: bytes, size: int) -> Iterator[bytes]:
 class Verdict:
     """The outcome of one case."""
 
-    # The number of frames of the movie that are missing, repeated, in wrong order or damaged.
+    # The number of frames of the movie that are missing, repeated, in wrong order or damaged. A player that
+    # fails or does not end counts as one more, except in a live movie, which it must cut off.
     faults: int
     text: str
 
@@ -165,7 +166,7 @@ def _verdict(received: Received, numbers: list[int], want: list[int], total: int
     extra = len(got - set(want))
     repeated = len(numbers) - len(got)
     ordered = all(a <= b for a, b in zip(numbers, numbers[1:]))
-    faults = len(missing) + extra + repeated + received.damaged + (not ordered)
+    faults = len(missing) + extra + repeated + received.damaged + (not ordered) + bool(received.problem)
     text = f"{total - len(missing)} of {total}"
     notes = []
     if missing and len(missing) < total:

@@ -44,7 +44,7 @@ class Frames(unittest.TestCase):
         rows: list[tuple[str, Received, int, int, str]] = [
             ("all", Received(ALL), 0, 0, "250 of 250"),
             ("nothing", Received(), 0, 250, "0 of 250"),
-            ("failed", Received([], 0, "exit code 1"), 0, 250, "0 of 250; exit code 1"),
+            ("failed", Received([], 0, "exit code 1"), 0, 251, "0 of 250; exit code 1"),
             ("first and last", Received(ALL[1:-1]), 0, 2, "248 of 250; without 1, 250"),
             ("a range", Received([*ALL[:9], *ALL[12:]]), 0, 3, "247 of 250; without 10-12"),
             ("repeated", Received([0, *ALL]), 0, 1, "250 of 250; 1 repeated"),
