@@ -7,6 +7,7 @@ mod catalogue;
 mod client;
 mod configuration;
 mod connections;
+mod interop;
 mod lab_client;
 mod lab_server;
 mod lab_states;

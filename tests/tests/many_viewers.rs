@@ -119,11 +119,12 @@ fn a_live_movie_plays_independently_of_its_viewers() -> Result<()> {
     // It has one position and one rate.
     let mut rtsp = RtspClient::connect(server.address()?)?;
     let session = rtsp.set_up(&url, "tcp")?;
-    for range in ["npt=3-", "npt=0-5", "npt=now-5", "smpte=0:00:01-"] {
+    for range in ["npt=3-", "npt=3-5", "smpte=0:00:01-"] {
         let headers = format!("{session}Range: {range}\r\n");
         assert_eq!(rtsp.request(&format!("PLAY {url}/"), &headers)?.status, 457, "{range}");
     }
-    for range in ["npt=0-", "npt=0.000-", "npt=now-"] {
+    // openRTSP -d 5 asks for 0-5, and ends by itself.
+    for range in ["npt=0-", "npt=0.000-", "npt=now-", "npt=0.000-5.000", "npt=now-5"] {
         let headers = format!("{session}Range: {range}\r\nScale: 2\r\n");
         let reply = rtsp.request(&format!("PLAY {url}/"), &headers)?;
         assert_eq!((reply.status, reply.header("Range")), (200, Some("npt=now-")), "{reply}");
@@ -261,7 +262,8 @@ fn sender_reports_and_rtp_info_match_the_packets() -> Result<()> {
     };
     assert!(last.goodbye && !first.goodbye, "{last:?}");
     assert_eq!((last.ssrc, last.packets, last.octets), (first.ssrc, packets, octets));
-    assert!(first.packets > 0 && first.packets < last.packets, "{first:?}");
+    // The first report comes before the first packet.
+    assert_eq!((first.packets, first.octets), (0, 0), "{first:?}");
     server.is_well()
 }
 

@@ -340,9 +340,11 @@ impl Connection {
             PlayRequestError::InvalidRange => Status::InvalidRange,
             PlayRequestError::UnknownUnit => Status::NotImplemented,
         })?;
-        // A live movie has one position. Players that know no better ask for its start.
-        let has_range = play_request.start.is_some_and(|it| it > 0) || play_request.end.is_some();
-        if session.mount.settings.kind == MountKind::Live && has_range {
+        // A live movie has one position and no end. Players that know no better ask for its start, and
+        // those that stop by themselves after a time (openRTSP -d) also for an end; the reply's Range
+        // states what they get.
+        let elsewhere = play_request.start.is_some_and(|it| it > 0);
+        if session.mount.settings.kind == MountKind::Live && elsewhere {
             return Err(Status::InvalidRange);
         }
         let play = self.service.sessions.prepare(&session, &play_request);

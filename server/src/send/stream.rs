@@ -338,6 +338,16 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
             let stream = self.clone();
             Box::new(move || stream.pacer.clone().send_at(stream.now(), number, stream))
         };
+        // The first report comes before the first frame (RFC 6051 section 2.1 lets it be sent at once): a
+        // receiver that has none yet takes the arrival for the time of a frame, which may be later than
+        // the time that the report gives to the second frame. VLC does not show such a frame.
+        if let Some(interval) = S::REPORT_INTERVAL.filter(|_| now >= play.next_report) {
+            sink.report(self.report_time(&play.timeline, now));
+            let mut state = self.state();
+            if let Some(present) = state.play.as_mut().filter(|present| present.number == number) {
+                present.next_report = now + interval;
+            }
+        }
         let due = DueFrame { source: to_fetch.as_ref(), rtptime: play.timeline.rtptime() };
         if sink.send(&prepared, due, &resume) == SendOutcome::Busy {
             let fetched = Ok(FetchOutcome::Ready(prepared));
@@ -348,19 +358,12 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
         let slow = S::Fetcher::is_slow(&prepared);
         S::Fetcher::recycle(prepared, scratch);
         let next = play.timeline.advance(now);
-        let reported = S::REPORT_INTERVAL.filter(|_| now >= play.next_report);
-        if reported.is_some() {
-            sink.report(self.report_time(&play.timeline, now));
-        }
         let options = sink.options();
         let mut state = borrowed.give_back();
         let Some(present) = state.play.as_mut().filter(|present| present.number == number) else {
             return TickOutcome::Suspended;
         };
         present.timeline = play.timeline;
-        if let Some(interval) = reported {
-            present.next_report = now + interval;
-        }
         if slow && state.prefetch.is_idle() {
             self.prefetch(&mut state, &mut play.timeline, options);
         }
@@ -551,6 +554,8 @@ mod tests {
         /// The time of each frame and its RTP timestamp, in milliseconds, and its number.
         frames: Vec<(u128, u32, u64)>,
         reports: Vec<ReportTime>,
+        /// The number of frames that were sent before each report.
+        frames_before_reports: Vec<usize>,
         ends: Vec<ReportTime>,
     }
 
@@ -616,7 +621,10 @@ mod tests {
         }
 
         fn report(&mut self, time: ReportTime) {
-            self.record.lock().unwrap().reports.push(time);
+            let mut record = self.record.lock().unwrap();
+            let frames = record.frames.len();
+            record.frames_before_reports.push(frames);
+            record.reports.push(time);
         }
 
         fn play_ended(&mut self, time: ReportTime) {
@@ -701,6 +709,8 @@ mod tests {
             let mut test = StreamTest::new(30, false, Behavior { is_busy, ..Behavior::default() });
             test.play_to_end(0);
             let want: Vec<_> = (0..30_u32).map(|n| (u128::from(n) * 2, n * 2, n.into())).collect();
+            // Each report is sent once, before the frame that is due then.
+            assert_eq!(test.record.lock().unwrap().frames_before_reports, [0, 10, 20]);
             assert_eq!(test.sent(), want, "busy: {is_busy}");
             {
                 let record = test.record.lock().unwrap();
