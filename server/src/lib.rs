@@ -4,6 +4,7 @@
 //!
 //! - `cli.rs`, `config/`: the command line and the configuration file.
 //! - `catalog.rs`, `mount.rs`, `movie_check.rs`: finds, opens and checks the movies.
+//! - `access/`: decides who may watch.
 //! - `server.rs`, `connection/`: accepts connections and detects their language.
 //! - `reload.rs`, `watch.rs`, `arrivals.rs`: reads the configuration again, and follows changes in the
 //!   folders of movies.
@@ -13,6 +14,7 @@
 //! - `viewers.rs`: counts the viewers of both languages.
 //! - `limit_log.rs`: logs what is refused or dropped because of a limit.
 
+pub mod access;
 pub mod arrivals;
 pub mod catalog;
 pub mod cli;

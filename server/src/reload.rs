@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads the configuration again while the server runs, and applies it.
 
+use crate::access::Access;
 use crate::arrivals::{Arrivals, SETTLE_TIME};
 use crate::catalog::Catalog;
-use crate::config::Config;
+use crate::config::{Config, ServerSettings};
 use crate::server::{Event, Server, max_connections};
 use crate::service_manager;
 use crate::test_card::{self, TestCard};
@@ -118,13 +119,18 @@ impl Server {
             mount.remove();
         }
         if !removed.is_empty() {
-            let (rtsp, lab) = (self.rtsp.clone(), self.lab.clone());
-            self.spawn_blocking("end-removed", move || {
-                rtsp.end_removed();
-                lab.end_removed();
-            });
+            self.end_removed();
         }
         removed.len()
+    }
+
+    /// Ends the sessions that may not go on, on a thread that may wait.
+    fn end_removed(&self) {
+        let (rtsp, lab) = (self.rtsp.clone(), self.lab.clone());
+        self.spawn_blocking("end-removed", move || {
+            rtsp.end_removed();
+            lab.end_removed();
+        });
     }
 
     /// Reads the configuration again, in a thread, since a disk may be slow.
@@ -168,15 +174,17 @@ impl Server {
             );
         }
         // What holds now, so that the next reload compares with that.
-        let grace = config.server.grace;
-        config.server.clone_from(&self.config.server);
-        config.server.grace = grace;
+        let ServerSettings { grace, basic_auth, .. } = config.server;
+        config.server = ServerSettings { grace, basic_auth, ..self.config.server.clone() };
+        self.access.set(Access::new(&config));
         let mut limits = config.limits.clone();
         limits.max_connections = max_connections(limits.max_connections);
         self.limits.set(limits);
         let old = self.catalog.get();
         let (mounts, unchanged) = (catalog.mounts().len(), catalog.shared_with(&old));
         let removed = self.replace_catalog(catalog);
+        // Those whose viewers may not watch them any more.
+        self.end_removed();
         let folders = config.folders();
         if folders != self.config.folders() {
             self.watch = Watch::start(&folders, &self.changes);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The whole server: standard RTSP and the lab's dialect on one port.
 
+use crate::access::{Access, SharedAccess};
 use crate::arrivals::Arrivals;
 use crate::catalog::{Catalog, SharedCatalog};
 use crate::cli::Arguments;
@@ -68,6 +69,7 @@ pub struct Server {
     pub(crate) lab: Arc<lab::Service>,
     pub(crate) catalog: SharedCatalog,
     pub(crate) limits: SharedLimits,
+    pub(crate) access: SharedAccess,
     limit_log: Arc<LimitLog>,
     address: SocketAddr,
     open: OpenConnections,
@@ -129,9 +131,10 @@ impl Server {
             limit_log: limit_log.clone(),
         };
         let (ending_sender, ending) = ending::channel();
-        let rtsp = rtsp::Service::new(&config, catalog.clone(), context.clone(), ending.clone())?;
-        let lab =
-            lab::Service::new(config.server.explain, catalog.clone(), context, ending.clone());
+        let access = SharedAccess::new(Access::new(&config));
+        let shared = || (catalog.clone(), access.clone());
+        let rtsp = rtsp::Service::new(&config, shared(), context.clone(), ending.clone())?;
+        let lab = lab::Service::new(config.server.explain, shared(), context, ending.clone());
         let open = OpenConnections::new(limits.clone());
         let services = Services {
             rtsp: rtsp.clone(),
@@ -156,6 +159,7 @@ impl Server {
             lab,
             catalog,
             limits,
+            access,
             limit_log,
             address,
             open,

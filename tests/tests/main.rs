@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! End-to-end tests, one binary.
 
+mod access;
 mod borders;
 mod captures;
 mod catalogue;

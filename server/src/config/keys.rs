@@ -5,9 +5,11 @@
 use super::parse_listen;
 use super::settings::{Limits, MountSettings, ServerSettings};
 use super::value::{
-    DURATION, FRAME_RATE, choices, quoted, read_choice, read_duration, read_frame_rate,
-    read_number, write_choice, write_duration, write_frame_rate,
+    DURATION, FRAME_RATE, choices, quoted, read_choice, read_duration, read_frame_rate, read_list,
+    read_number, write_choice, write_duration, write_frame_rate, write_list,
 };
+use crate::access::hashes::{Argon2Hash, DigestHash};
+use crate::access::users::{User, UserRule, is_name};
 use clap::ValueEnum;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -104,6 +106,7 @@ pub(super) fn server_keys() -> Vec<Key<ServerSettings>> {
         listen,
         choice("lab", |it: &mut S| &mut it.lab),
         choice("http-tunnel", |it: &mut S| &mut it.http_tunnel),
+        choice("basic-auth", |it: &mut S| &mut it.basic_auth),
         number("prepare-cache", 0..=u64::from(u32::MAX), |it: &mut S| &mut it.prepare_cache),
         boolean("explain", |it: &mut S| &mut it.explain),
         choice("log", |it: &mut S| &mut it.log),
@@ -149,12 +152,21 @@ pub(super) fn mount_keys() -> Vec<Key<MountSettings>> {
         read_frame_rate,
         |rate| write_frame_rate(*rate),
     );
+    let users = key(
+        "users",
+        "a list of names of users, of \"@ROLE\" for all with a role, or [\"*\"] for all users"
+            .to_owned(),
+        |it: &mut M| &mut it.users,
+        |value| read_list(value, UserRule::parse),
+        |users| write_list(users),
+    );
     vec![
         choice("kind", |it: &mut M| &mut it.kind),
         framerate,
         boolean("loop", |it: &mut M| &mut it.looping),
         boolean("follow-links", |it: &mut M| &mut it.follow_links),
         number("max-viewers", 1..=MAX_COUNT, |it: &mut M| &mut it.max_viewers),
+        users,
         choice("udp-offload", |it: &mut M| &mut it.udp_offload),
         choice("lab-oversize", |it: &mut M| &mut it.lab_oversize),
         choice("lab-fragment", |it: &mut M| &mut it.lab_fragment),
@@ -163,3 +175,39 @@ pub(super) fn mount_keys() -> Vec<Key<MountSettings>> {
 
 /// The keys that only a `[[mount]]` has.
 pub(super) const MOUNT_ONLY: [&str; 2] = ["path", "name"];
+
+/// What the name of a user or a role may be.
+const NAME: &str =
+    "1 to 64 bytes without : \" \\ and control characters, not * and not with @ at the start";
+
+/// The key of a user's hash, which a user may have or not.
+fn hash<const N: usize>(
+    name: &'static str,
+    field: fn(&mut User) -> &mut Option<DigestHash<N>>,
+) -> Key<User> {
+    let read = |value: &DeValue| Some(Some(DigestHash::parse(value.as_str()?)?));
+    let write = |hash: &Option<DigestHash<N>>| match hash {
+        Some(hash) => quoted(&hash.to_hex()),
+        None => String::new(),
+    };
+    key(name, format!("{} hexadecimal digits", 2 * N), field, read, write)
+}
+
+/// The keys of a `[[user]]`. The value of one that the user does not have is written as nothing.
+pub(super) fn user_keys() -> Vec<Key<User>> {
+    let name = |value: &DeValue| value.as_str().filter(|text| is_name(text)).map(ToOwned::to_owned);
+    let write = |text: &String| quoted(text);
+    vec![
+        key("name", NAME.to_owned(), |it: &mut User| &mut it.name, name, write),
+        key("role", NAME.to_owned(), |it: &mut User| &mut it.role, name, write),
+        hash("digest-md5", |it: &mut User| &mut it.digest_md5),
+        hash("digest-sha256", |it: &mut User| &mut it.digest_sha256),
+        key(
+            "argon2",
+            Argon2Hash::ALLOWED.to_owned(),
+            |it: &mut User| &mut it.argon2,
+            |value| Some(Some(Argon2Hash::parse(value.as_str()?)?)),
+            |hash| hash.as_ref().map_or_else(String::new, |hash| quoted(hash.as_str())),
+        ),
+    ]
+}

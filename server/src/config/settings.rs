@@ -2,6 +2,7 @@
 //! The settings of the server, and their defaults. `server/mjpeg-rtsp-server.toml` describes each of
 //! them for users; a test compares its values with the defaults here.
 
+use crate::access::users::UserRule;
 use clap::ValueEnum;
 use gstmjpegfile::movie::FrameRate;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -56,6 +57,18 @@ pub enum Switch {
     Off,
 }
 
+/// Where passwords may be sent by Basic authentication, which does not hide them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum BasicAuth {
+    /// In all connections
+    On,
+    /// In encrypted connections
+    #[default]
+    Tls,
+    /// Nowhere
+    Off,
+}
+
 /// The least important messages that are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
@@ -98,6 +111,8 @@ pub struct ServerSettings {
     pub lab: LabMode,
     /// Whether RTSP is served through HTTP.
     pub http_tunnel: Switch,
+    /// Where passwords may be sent by Basic.
+    pub basic_auth: BasicAuth,
     /// The size of the cache of prepared frames in MB.
     pub prepare_cache: u32,
     /// Whether the exchange with lab clients is explained on standard error.
@@ -116,6 +131,7 @@ impl Default for ServerSettings {
             listen: (Ipv4Addr::UNSPECIFIED, 8554).into(),
             lab: LabMode::On,
             http_tunnel: Switch::On,
+            basic_auth: BasicAuth::Tls,
             prepare_cache: 64,
             explain: false,
             log: LogLevel::Info,
@@ -181,6 +197,8 @@ pub struct MountSettings {
     pub follow_links: bool,
     /// The maximum number of viewers of each movie of the mount.
     pub max_viewers: usize,
+    /// The users who may watch; none if nobody needs a password.
+    pub users: Vec<UserRule>,
     /// Whether the kernel splits frames into datagrams.
     pub udp_offload: UdpOffload,
     /// How frames larger than a datagram are sent to lab clients.
@@ -197,6 +215,7 @@ impl Default for MountSettings {
             looping: false,
             follow_links: false,
             max_viewers: 4096,
+            users: Vec::new(),
             udp_offload: UdpOffload::Auto,
             lab_oversize: Oversize::Shrink,
             lab_fragment: Fragments::Off,

@@ -143,6 +143,7 @@ fn a_configuration_that_is_printed_means_the_same() {
         listen = '[::1]:1'
         lab = 'only'
         http-tunnel = 'off'
+        basic-auth = 'on'
         prepare-cache = 0
         explain = true
         log = 'trace'
@@ -165,9 +166,18 @@ fn a_configuration_that_is_printed_means_the_same() {
         loop = true
         follow-links = true
         max-viewers = 9
+        users = ['ana', '@st\u{e9}ff', '*']
         udp-offload = 'off'
         lab-oversize = 'drop'
         lab-fragment = 'same-seq'
+        [[user]]
+        name = 'ana'
+        digest-md5 = '00112233445566778899aabbccddeeff'
+        [[user]]
+        name = '\u{e9}'
+        role = 'st\u{e9}ff'
+        digest-sha256 = '00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff'
+        argon2 = '$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'
         [[mount]]
         path = '/a \"b\"\\\u{e9}'
         name = 'c/\u{e9}\"'
@@ -197,14 +207,20 @@ fn a_configuration_that_is_printed_means_the_same() {
 
 #[test]
 fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
-    let server = "listen, lab, http-tunnel, prepare-cache, explain, log, log-format, grace, limits, defaults, mount";
+    let server = "listen, lab, http-tunnel, basic-auth, prepare-cache, explain, log, log-format, grace, limits, defaults, user, mount";
     let limits = "max-connections, max-connections-per-address, max-sessions, max-viewers, \
                   max-viewers-per-address, max-request-bytes, request-time, idle-time, stall-time, \
                   max-queued-bytes";
-    let mount =
-        "kind, framerate, loop, follow-links, max-viewers, udp-offload, lab-oversize, lab-fragment";
+    let mount = "kind, framerate, loop, follow-links, max-viewers, users, udp-offload, lab-oversize, lab-fragment";
     let rate = "frames per second above 0, such as 20, 12.5 or \"30000/1001\"";
     let time = "a time such as \"500ms\", \"10s\" or \"2m\", from \"1s\" to \"1h\"";
+    let name =
+        "1 to 64 bytes without : \" \\ and control characters, not * and not with @ at the start";
+    let argon2 = "a hash of argon2id that starts with \"$argon2id$v=19$m=19456,t=2,p=1$\"";
+    let users =
+        "a list of names of users, of \"@ROLE\" for all with a role, or [\"*\"] for all users";
+    let one = format!("[[user]]\nname = 'a'\ndigest-md5 = '{}'\n", "0".repeat(32));
+    let twice = format!("{one}{one}");
     let long = "x".repeat(100);
     let (cut, with_long) = (format!("{}...", "x".repeat(60)), format!("lab = '{long}'"));
     let rows: Vec<(&str, String)> = vec![
@@ -257,6 +273,18 @@ fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
         ("[[mount]]\npath = 'x'\nname = 'a/../b'", "3:8: name: found \"a/../b\"; allowed is a path without a slash at its ends, such as \"lecture\" or \"week1/lecture.mjpeg\"".into()),
         ("[[mount]]\npath = 'x'\nname = \"a\\nb\"", "3:8: name: found \"a\\nb\"; allowed is a path without a slash at its ends, such as \"lecture\" or \"week1/lecture.mjpeg\"".into()),
         ("[[mount]]\npath = 'x'\nname = 'n'\n\n[[mount]]\npath = 'y'\nname = 'n'", "7:8: name: found \"n\", which is the name of the [[mount]] in line 1 too; each must have a name of its own".into()),
+        // Users.
+        ("user = 1", "1:8: user: found the number 1; allowed is tables, each of which starts with [[user]]".into()),
+        ("[[user]]\nrole = 'x'", "1:1: found a [[user]] without a name; it must have one: name = \"NAME\"".into()),
+        ("[[user]]\nname = 'x'", "1:1: found a [[user]] without a password; `user add NAME` writes a [[user]] with one".into()),
+        ("[[user]]\nname = 'a:b'\nargon2 = 'x'", format!("2:8: name: found \"a:b\"; allowed is {name}\n{FILE}:3:10: argon2: found another text; allowed is {argon2}")),
+        ("[[user]]\nname = 'a'\ndigest-md5 = '0'", "3:14: digest-md5: found another text; allowed is 32 hexadecimal digits".into()),
+        (&twice, "5:8: name: found \"a\", which is the name of the [[user]] in line 1 too".into()),
+        ("[[user]]\nname = 'a'\npassword = 'x'\nargon2 = 0", format!("3:1: found the key \"password\" in [[user]]; allowed are name, role, digest-md5, digest-sha256, argon2\n{FILE}:4:10: argon2: found the number 0; allowed is {argon2}")),
+        ("[defaults]\nusers = ['ana']", "2:10: users: found \"ana\", but there is no such [[user]]; `user add` adds one".into()),
+        ("[[mount]]\npath = 'x'\nusers = ['*']", "3:10: users: found \"*\", but there is no such [[user]]; `user add` adds one".into()),
+        ("[defaults]\nusers = 'ana'", format!("2:9: users: found \"ana\"; allowed is {users}")),
+        ("[defaults]\nusers = [1]", format!("2:9: users: found a list; allowed is {users}")),
         // Not TOML.
         ("lab = 'on'\nlab = 'off'", "2:1: not valid TOML: duplicate key".into()),
         ("lab = on", "1:7: not valid TOML: string values must be quoted, expected literal string".into()),

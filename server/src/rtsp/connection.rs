@@ -3,9 +3,9 @@
 //! and writes what is queued for the client.
 
 use super::Service;
-use super::methods::{Connection, ConnectionState};
+use super::methods::{Connection, ConnectionState, Waiting};
 use super::reply::{Reply, Status};
-use super::request::{Incoming, Request, RequestReader};
+use super::request::{Incoming, RequestReader};
 use crate::connection::limits::ConnectionSlot;
 use crate::connection::outbox::{Closed, Outbox};
 use crate::connection::tunnel::{Base64, PostHalf, Tunnel};
@@ -16,7 +16,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -166,8 +166,11 @@ pub(crate) async fn serve(
         local: local.ip().to_canonical(),
         origin: slot.origin(),
         tunnelled: matches!(input, Input::Tunnel(_)),
+        encrypted: false,
         outbox: Outbox::new(socket.clone(), limits.max_queued_bytes),
         state: Mutex::new(ConnectionState::default()),
+        login: Mutex::default(),
+        closing: OnceLock::new(),
     });
     tracing::debug!(connection = number, %peer, "RTSP client");
     let runtime = tokio::runtime::Handle::current();
@@ -209,6 +212,10 @@ async fn run(
     let mut ending = pin!(connection.service.ending.clone().announced());
     loop {
         while answering.is_none() && !outbox.is_full() {
+            if let Some(kind) = connection.closing.get() {
+                let reason = CloseReason::Refused(kind);
+                return send_rest_and_close(connection, socket, reason).await;
+            }
             match reader.next() {
                 Ok(Some(incoming)) => {
                     last_request = Instant::now();
@@ -329,7 +336,7 @@ fn answer(
     connection: &Arc<Connection>,
     incoming: Incoming,
 ) -> Option<JoinHandle<Result<(), Panicked>>> {
-    let request: Request = connection.answer_at_once(incoming)?;
+    let waiting: Waiting = connection.answer_at_once(incoming)?;
     let connection = connection.clone();
     let permits = connection.service.handler_permits.clone();
     Some(tokio::spawn(async move {
@@ -337,7 +344,7 @@ fn answer(
         let permit = permits.acquire_owned().await;
         let answered = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            guarded("request", || connection.answer(&request))
+            guarded("request", || connection.answer(&waiting))
         });
         answered.await.unwrap_or(Ok(()))
     }))

@@ -2,6 +2,7 @@
 //! Answers the requests of standard RTSP, method by method (RFC 2326 section 10).
 
 use super::Service;
+use super::authorization::{Authorization, Thread};
 use super::delivery::Delivery;
 use super::gst_media::MovieMedia;
 use super::gst_server::{GstClient, GstReply, GstRequest};
@@ -12,6 +13,8 @@ use super::sdp::{CONTROL, Description};
 use super::session::{Session, duration};
 use super::sessions::{PlayError, PreparedPlay, SessionLimit};
 use super::transport::Transport;
+use crate::access::login::Login;
+use crate::access::redact;
 use crate::config::{MountKind, UdpOffload};
 use crate::connection::limits::Origin;
 use crate::connection::outbox::Outbox;
@@ -20,7 +23,7 @@ use crate::movie_check::NotPlayable;
 use gst_rtsp_server::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// The number of characters that are repeated of the options that a client requires.
@@ -40,8 +43,21 @@ pub(super) struct Connection {
     pub origin: Origin,
     /// RTSP is received through HTTP.
     pub tunnelled: bool,
+    /// The connection is encrypted.
+    pub encrypted: bool,
     pub outbox: Arc<Outbox>,
     pub state: Mutex<ConnectionState>,
+    /// What the client has proved by its requests. No other lock is taken while this one is held.
+    pub login: Mutex<Login>,
+    /// Why the connection must be closed after the last reply: the kind for the limit log.
+    pub closing: OnceLock<&'static str>,
+}
+
+/// A request that is answered on a thread that may wait.
+pub(super) struct Waiting {
+    request: Request,
+    /// The client may send it.
+    authorized: bool,
 }
 
 /// What the requests of a connection have set up.
@@ -50,6 +66,8 @@ pub(super) struct ConnectionState {
     client: Option<GstClient>,
     /// The identifiers of the sessions that end with the connection.
     sessions: Vec<String>,
+    /// The user who has sent the request that is being answered.
+    user: Option<Arc<str>>,
     /// The connection has ended. A request may still be being answered.
     ended: bool,
 }
@@ -77,8 +95,17 @@ impl Connection {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub fn login(&self) -> MutexGuard<'_, Login> {
+        self.login.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the connection after the reply that is sent next. `kind` is for the limit log.
+    pub fn close_after_reply(&self, kind: &'static str) {
+        let _ = self.closing.set(kind);
+    }
+
     /// Answers a request if that never waits. Otherwise returns the request, for [`Self::answer`].
-    pub fn answer_at_once(&self, incoming: Incoming) -> Option<Request> {
+    pub fn answer_at_once(&self, incoming: Incoming) -> Option<Waiting> {
         match incoming {
             Incoming::Faulty(status, cseq) => {
                 let (code, _) = status.code_and_reason();
@@ -86,10 +113,24 @@ impl Connection {
                 tracing::debug!(connection = number, status = code, "answered a faulty request");
                 self.send(&Reply::new(status), cseq);
             }
-            Incoming::Request(request) => match self.reply_at_once(&request) {
-                Some(reply) => self.respond(&request, reply.into()),
-                None => return Some(request),
-            },
+            Incoming::Request(request) => {
+                let authorized = match self.authorize(&request, Thread::Task) {
+                    Authorization::Refused(reply) => {
+                        self.respond(&request, reply.into());
+                        return None;
+                    }
+                    Authorization::Granted(user) => {
+                        self.state().user = user;
+                        if let Some(reply) = self.reply_at_once(&request) {
+                            self.respond(&request, reply.into());
+                            return None;
+                        }
+                        true
+                    }
+                    Authorization::Slow => false,
+                };
+                return Some(Waiting { request, authorized });
+            }
             // A packet, such as a receiver report, keeps the sessions of the connection alive.
             Incoming::Packet(channel, bytes) => {
                 for id in &self.state().sessions {
@@ -138,7 +179,21 @@ impl Connection {
     }
 
     /// Answers a request. May wait for a disk or for locks of gst-rtsp-server.
-    pub fn answer(&self, request: &Request) {
+    pub fn answer(&self, waiting: &Waiting) {
+        let request = &waiting.request;
+        if !waiting.authorized {
+            match self.authorize(request, Thread::MayWait) {
+                Authorization::Refused(reply) => return self.respond(request, reply.into()),
+                Authorization::Granted(user) => self.state().user = user,
+                // Nothing is too slow here.
+                Authorization::Slow => {
+                    return self.respond(request, Status::InternalServerError.into());
+                }
+            }
+            if let Some(reply) = self.reply_at_once(request) {
+                return self.respond(request, reply.into());
+            }
+        }
         let response = match request.method {
             Method::Describe => self.describe(request),
             Method::Setup => self.set_up(request),
@@ -152,7 +207,7 @@ impl Connection {
 
     /// Sends the reply to a request, and starts the play after it.
     fn respond(&self, request: &Request, response: Response) {
-        let (method, uri) = (request.method.name(), request.uri.escape_ascii());
+        let (method, uri) = (request.method.name(), redact::uri(&request.uri));
         let (status, _) = response.reply.status.code_and_reason();
         tracing::debug!(connection = self.number, method, %uri, status, "answered");
         self.send(&response.reply, Some(request.cseq));
@@ -175,6 +230,9 @@ impl Connection {
     fn session(&self, request: &Request) -> Result<Arc<Session>, Status> {
         let id = request.session().ok_or(Status::SessionNotFound)?;
         let session = self.service.sessions.get(id).ok_or(Status::SessionNotFound)?;
+        if session.user != self.state().user {
+            return Err(Status::SessionNotFound);
+        }
         let mount = self.mount(request)?;
         // After a reload, the mount may be another one with other settings.
         let same = mount.point == session.mount.point;
@@ -315,6 +373,7 @@ impl Connection {
         let ids = (id.to_owned(), gst_session);
         let mut session = Session::new(ids, mount, self.origin, ssrc, delivery);
         (session.peer, session.tunnelled) = (self.peer, self.tunnelled);
+        session.user = self.state().user.clone();
         if let Transport::Udp { rtcp, .. } = transport {
             let reporter = SocketAddr::new(self.peer.ip(), rtcp);
             self.service.gst_server.loss_reports().add(reporter, &session.counts);

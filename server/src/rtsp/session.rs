@@ -34,6 +34,8 @@ pub(super) struct Session {
     pub peer: SocketAddr,
     /// RTSP is received through HTTP.
     pub tunnelled: bool,
+    /// The user who has set the session up; `None` if the movie needed no login.
+    pub user: Option<Arc<str>>,
     /// What was sent to the viewer, and what it reported.
     pub counts: Arc<SendCounts>,
     /// Sends packets to the viewer.
@@ -65,6 +67,7 @@ impl Session {
             ssrc,
             peer,
             tunnelled,
+            user: None,
             counts,
             delivery,
             stream,

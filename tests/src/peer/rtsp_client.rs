@@ -58,6 +58,12 @@ impl Reply {
         header.map(|(_, value)| value.as_str())
     }
 
+    /// The values of all headers of that name.
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        let headers = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        headers.map(|(_, value)| value.as_str()).collect()
+    }
+
     /// The line `Session: NUMBER` that the session's other requests must have.
     ///
     /// # Errors

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Decides who may watch a movie.
+//!
+//! - `users.rs`: the users of the configuration, and the rules of a mount.
+//! - `hashes.rs`: the forms in which passwords are stored.
+//! - `authorization.rs`: reads the `Authorization` header.
+//! - `login.rs`: checks the credentials of a connection, and writes the challenges.
+//! - `nonce.rs`: the nonce of a connection.
+//! - `attempts.rs`: limits the number of wrong passwords from an address.
+//! - `redact.rs`: removes credentials from what is logged.
+//! - `add_user.rs`, `terminal.rs`: the command `user add`.
+
+pub mod add_user;
+pub(crate) mod attempts;
+pub(crate) mod authorization;
+pub mod hashes;
+pub(crate) mod login;
+mod nonce;
+pub(crate) mod redact;
+mod terminal;
+pub mod users;
+
+use crate::config::{BasicAuth, Config};
+use crate::mount::Mount;
+use crate::shared::Shared;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use users::Users;
+
+/// The realm of all users. Digest hashes contain it, so it cannot be configured.
+pub const REALM: &str = "mjpeg-rtsp";
+
+/// The present rules, shared by all that obey them.
+pub(crate) type SharedAccess = Shared<Access>;
+
+/// Who may watch.
+#[derive(Debug, Default)]
+pub(crate) struct Access {
+    /// The users who may log in.
+    pub users: Users,
+    /// Where passwords may be sent by Basic.
+    basic: BasicAuth,
+    /// Unique among all rules of the process.
+    generation: u64,
+}
+
+/// What a client needs in order to watch a movie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Requirement {
+    /// Nothing.
+    Nothing,
+    /// A user and a password.
+    Login,
+}
+
+impl Access {
+    /// The rules of a configuration.
+    pub fn new(config: &Config) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let generation = NEXT.fetch_add(1, Ordering::Relaxed);
+        let users = Users::new(config.users.clone());
+        Self { users, basic: config.server.basic_auth, generation }
+    }
+
+    /// Whether Basic is accepted in a connection.
+    fn accepts_basic(&self, encrypted: bool) -> bool {
+        match self.basic {
+            BasicAuth::On => true,
+            BasicAuth::Tls => encrypted,
+            BasicAuth::Off => false,
+        }
+    }
+
+    /// What a request for a movie needs; `mount` is `None` if there is no such movie. While users are
+    /// configured, a path that does not exist needs a login too: so a client that has not logged in cannot
+    /// find out which protected movies there are.
+    pub fn requirement(&self, mount: Option<&Mount>) -> Requirement {
+        let is_free = mount.map_or(self.users.is_empty(), |mount| mount.settings.users.is_empty());
+        if is_free { Requirement::Nothing } else { Requirement::Login }
+    }
+
+    /// Whether a movie exists for clients from an address.
+    pub fn is_visible(&self, _mount: &Mount, _ip: IpAddr) -> bool {
+        true
+    }
+
+    /// Whether lab clients, which cannot log in, may watch a movie from an address.
+    pub fn may_watch_in_lab(&self, mount: &Mount, ip: IpAddr) -> bool {
+        self.may_watch(mount, None, ip)
+    }
+
+    /// Whether a user, or a client without a login, may watch a movie from an address.
+    pub fn may_watch(&self, mount: &Mount, user: Option<&str>, ip: IpAddr) -> bool {
+        if !self.is_visible(mount, ip) {
+            return false;
+        }
+        let rules = &mount.settings.users;
+        rules.is_empty() || user.is_some_and(|user| self.users.matches(user, rules))
+    }
+}
