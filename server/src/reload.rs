@@ -174,8 +174,9 @@ impl Server {
             );
         }
         // What holds now, so that the next reload compares with that.
-        let ServerSettings { grace, basic_auth, .. } = config.server;
-        config.server = ServerSettings { grace, basic_auth, ..self.config.server.clone() };
+        let ServerSettings { grace, allow, deny, basic_auth, .. } = config.server;
+        let before = self.config.server.clone();
+        config.server = ServerSettings { grace, allow, deny, basic_auth, ..before };
         self.access.set(Access::new(&config));
         let mut limits = config.limits.clone();
         limits.max_connections = max_connections(limits.max_connections);

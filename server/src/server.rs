@@ -140,6 +140,7 @@ impl Server {
             rtsp: rtsp.clone(),
             lab: lab.clone(),
             mode: config.server.lab,
+            access: access.clone(),
             tunnels: (config.server.http_tunnel == Switch::On).then(Tunnels::default),
             open: open.clone(),
             limits: limits.clone(),

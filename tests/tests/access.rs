@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who may watch: users and passwords.
+//! Who may watch: users and passwords, networks.
 
 use anyhow::{Context, Result, ensure};
 use http_auth::{DigestClient, PasswordParams};
@@ -477,4 +477,48 @@ fn user_add_appends_to_the_file_and_keeps_the_rest() -> Result<()> {
     }
     assert_eq!(std::fs::read_to_string(&real)?, ana);
     Ok(())
+}
+
+#[test]
+fn networks_that_are_not_served_learn_nothing() -> Result<()> {
+    let text = "deny = ['127.0.0.2']\n[[mount]]\npath = 'closed.mjpeg'\nallow = ['127.0.0.3']\n\
+                deny = ['::1']\n[[mount]]\npath = 'open.mjpeg'\n[limits]\nidle-time = '1m'\n";
+    let folder = folder("", &[])?;
+    folder.file("server.toml", text.as_bytes())?;
+    let mut server = start(&folder, &[])?;
+    let address = server.address()?.to_owned();
+    let [closed, open] = [0, 1].map(|it: usize| server.urls[it].clone());
+    let from = |host: u8| RtspClient::connect_from([127, 0, 0, host].into(), &address);
+    // The lab's SETUP of a movie, and whether its reply is 200.
+    let rtp = UdpSocket::bind("127.0.0.1:0")?;
+    let port = rtp.local_addr()?.port();
+    let lab = |host: u8, name: &str| -> Result<bool> {
+        let mut lab = from(host)?;
+        lab.send(format!(
+            "SETUP {name} RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= {port}\n\n"
+        ))?;
+        Ok(lab.receive_line()?.contains("200"))
+    };
+    for (host, status) in [(1, 404), (3, 200)] {
+        let mut rtsp = from(host)?;
+        assert_eq!(rtsp.request(&format!("DESCRIBE {closed}"), "")?.status, status, "{host}");
+        assert_eq!(rtsp.request(&format!("DESCRIBE {open}"), "")?.status, 200, "{host}");
+        assert_eq!(lab(host, "closed.mjpeg")?, status == 200, "{host}");
+        assert!(lab(host, "open.mjpeg")?, "{host}");
+    }
+    // Closed before anything is said.
+    assert_eq!(from(2)?.receive_to_end()?, "");
+    let mut viewer = from(3)?;
+    viewer.play(&closed, "tcp")?;
+    server.wait_for_log("connection closed: its address is not in allow, or is in deny", LIMIT);
+    server.wait_for_log("the movie is not for the network of the client", LIMIT);
+    // After a reload, the others are served.
+    let text = text.replace("127.0.0.2", "127.0.0.4").replace("'127.0.0.3'", "'127.0.0.2'");
+    folder.file("server.toml", text.as_bytes())?;
+    server.process().signal("HUP")?;
+    viewer.receive_until_bye(Instant::now() + LIMIT)?;
+    let mut rtsp = from(2)?;
+    assert_eq!(rtsp.request(&format!("DESCRIBE {closed}"), "")?.status, 200);
+    assert_eq!(from(3)?.request(&format!("DESCRIBE {closed}"), "")?.status, 404);
+    server.is_well()
 }

@@ -7,6 +7,7 @@
 //! - `login.rs`: checks the credentials of a connection, and writes the challenges.
 //! - `nonce.rs`: the nonce of a connection.
 //! - `attempts.rs`: limits the number of wrong passwords from an address.
+//! - `networks.rs`: networks whose viewers are served or not.
 //! - `redact.rs`: removes credentials from what is logged.
 //! - `add_user.rs`, `terminal.rs`: the command `user add`.
 
@@ -15,20 +16,26 @@ pub(crate) mod attempts;
 pub(crate) mod authorization;
 pub mod hashes;
 pub(crate) mod login;
+pub mod networks;
 mod nonce;
 pub(crate) mod redact;
 mod terminal;
 pub mod users;
 
-use crate::config::{BasicAuth, Config};
+use crate::config::{BasicAuth, Config, ServerSettings};
 use crate::mount::Mount;
 use crate::shared::Shared;
+use networks::Network;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use users::Users;
 
 /// The realm of all users. Digest hashes contain it, so it cannot be configured.
 pub const REALM: &str = "mjpeg-rtsp";
+
+/// The event for the limit log when a movie does not exist for the network of a client.
+pub(crate) const HIDDEN_FROM_NETWORK: &str =
+    "request refused: the movie is not for the network of the client";
 
 /// The present rules, shared by all that obey them.
 pub(crate) type SharedAccess = Shared<Access>;
@@ -40,6 +47,10 @@ pub(crate) struct Access {
     pub users: Users,
     /// Where passwords may be sent by Basic.
     basic: BasicAuth,
+    /// The networks whose connections are served; all if there are none.
+    allow: Vec<Network>,
+    /// The networks whose connections are not served.
+    deny: Vec<Network>,
     /// Unique among all rules of the process.
     generation: u64,
 }
@@ -59,7 +70,13 @@ impl Access {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let generation = NEXT.fetch_add(1, Ordering::Relaxed);
         let users = Users::new(config.users.clone());
-        Self { users, basic: config.server.basic_auth, generation }
+        let ServerSettings { basic_auth: basic, allow, deny, .. } = config.server.clone();
+        Self { users, basic, allow, deny, generation }
+    }
+
+    /// Whether connections from an address are served.
+    pub fn admits(&self, ip: IpAddr) -> bool {
+        networks::permit(&self.allow, &self.deny, ip)
     }
 
     /// Whether Basic is accepted in a connection.
@@ -80,8 +97,9 @@ impl Access {
     }
 
     /// Whether a movie exists for clients from an address.
-    pub fn is_visible(&self, _mount: &Mount, _ip: IpAddr) -> bool {
-        true
+    pub fn is_visible(&self, mount: &Mount, ip: IpAddr) -> bool {
+        let settings = &mount.settings;
+        self.admits(ip) && networks::permit(&settings.allow, &settings.deny, ip)
     }
 
     /// Whether lab clients, which cannot log in, may watch a movie from an address.

@@ -9,6 +9,7 @@ use super::value::{
     read_number, write_choice, write_duration, write_frame_rate, write_list,
 };
 use crate::access::hashes::{Argon2Hash, DigestHash};
+use crate::access::networks::Network;
 use crate::access::users::{User, UserRule, is_name};
 use clap::ValueEnum;
 use std::ops::RangeInclusive;
@@ -87,6 +88,15 @@ fn duration<T: Clone + 'static>(
     key(name, allowed, field, read, |time| write_duration(*time))
 }
 
+/// A key whose value is a list of networks.
+fn networks<T: Clone + 'static>(
+    name: &'static str,
+    field: fn(&mut T) -> &mut Vec<Network>,
+) -> Key<T> {
+    let read = |value: &DeValue| read_list(value, Network::parse);
+    key(name, Network::ALLOWED.to_owned(), field, read, |networks| write_list(networks))
+}
+
 /// The keys before all tables.
 pub(super) fn server_keys() -> Vec<Key<ServerSettings>> {
     type S = ServerSettings;
@@ -106,6 +116,8 @@ pub(super) fn server_keys() -> Vec<Key<ServerSettings>> {
         listen,
         choice("lab", |it: &mut S| &mut it.lab),
         choice("http-tunnel", |it: &mut S| &mut it.http_tunnel),
+        networks("allow", |it: &mut S| &mut it.allow),
+        networks("deny", |it: &mut S| &mut it.deny),
         choice("basic-auth", |it: &mut S| &mut it.basic_auth),
         number("prepare-cache", 0..=u64::from(u32::MAX), |it: &mut S| &mut it.prepare_cache),
         boolean("explain", |it: &mut S| &mut it.explain),
@@ -166,6 +178,8 @@ pub(super) fn mount_keys() -> Vec<Key<MountSettings>> {
         boolean("loop", |it: &mut M| &mut it.looping),
         boolean("follow-links", |it: &mut M| &mut it.follow_links),
         number("max-viewers", 1..=MAX_COUNT, |it: &mut M| &mut it.max_viewers),
+        networks("allow", |it: &mut M| &mut it.allow),
+        networks("deny", |it: &mut M| &mut it.deny),
         users,
         choice("udp-offload", |it: &mut M| &mut it.udp_offload),
         choice("lab-oversize", |it: &mut M| &mut it.lab_oversize),

@@ -2,6 +2,7 @@
 //! The settings of the server, and their defaults. `server/mjpeg-rtsp-server.toml` describes each of
 //! them for users; a test compares its values with the defaults here.
 
+use crate::access::networks::Network;
 use crate::access::users::UserRule;
 use clap::ValueEnum;
 use gstmjpegfile::movie::FrameRate;
@@ -111,6 +112,10 @@ pub struct ServerSettings {
     pub lab: LabMode,
     /// Whether RTSP is served through HTTP.
     pub http_tunnel: Switch,
+    /// The networks whose connections are served; all if there are none.
+    pub allow: Vec<Network>,
+    /// The networks whose connections are not served.
+    pub deny: Vec<Network>,
     /// Where passwords may be sent by Basic.
     pub basic_auth: BasicAuth,
     /// The size of the cache of prepared frames in MB.
@@ -131,6 +136,8 @@ impl Default for ServerSettings {
             listen: (Ipv4Addr::UNSPECIFIED, 8554).into(),
             lab: LabMode::On,
             http_tunnel: Switch::On,
+            allow: Vec::new(),
+            deny: Vec::new(),
             basic_auth: BasicAuth::Tls,
             prepare_cache: 64,
             explain: false,
@@ -197,6 +204,10 @@ pub struct MountSettings {
     pub follow_links: bool,
     /// The maximum number of viewers of each movie of the mount.
     pub max_viewers: usize,
+    /// The networks whose viewers may watch; all if there are none.
+    pub allow: Vec<Network>,
+    /// The networks whose viewers may not watch.
+    pub deny: Vec<Network>,
     /// The users who may watch; none if nobody needs a password.
     pub users: Vec<UserRule>,
     /// Whether the kernel splits frames into datagrams.
@@ -215,6 +226,8 @@ impl Default for MountSettings {
             looping: false,
             follow_links: false,
             max_viewers: 4096,
+            allow: Vec::new(),
+            deny: Vec::new(),
             users: Vec::new(),
             udp_offload: UdpOffload::Auto,
             lab_oversize: Oversize::Shrink,

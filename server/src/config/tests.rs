@@ -143,6 +143,8 @@ fn a_configuration_that_is_printed_means_the_same() {
         listen = '[::1]:1'
         lab = 'only'
         http-tunnel = 'off'
+        allow = ['10.0.0.0/8', '::1']
+        deny = ['10.1.2.3']
         basic-auth = 'on'
         prepare-cache = 0
         explain = true
@@ -166,6 +168,8 @@ fn a_configuration_that_is_printed_means_the_same() {
         loop = true
         follow-links = true
         max-viewers = 9
+        allow = ['fd00::/8']
+        deny = ['fd00::1']
         users = ['ana', '@st\u{e9}ff', '*']
         udp-offload = 'off'
         lab-oversize = 'drop'
@@ -207,11 +211,11 @@ fn a_configuration_that_is_printed_means_the_same() {
 
 #[test]
 fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
-    let server = "listen, lab, http-tunnel, basic-auth, prepare-cache, explain, log, log-format, grace, limits, defaults, user, mount";
+    let server = "listen, lab, http-tunnel, allow, deny, basic-auth, prepare-cache, explain, log, log-format, grace, limits, defaults, user, mount";
     let limits = "max-connections, max-connections-per-address, max-sessions, max-viewers, \
                   max-viewers-per-address, max-request-bytes, request-time, idle-time, stall-time, \
                   max-queued-bytes";
-    let mount = "kind, framerate, loop, follow-links, max-viewers, users, udp-offload, lab-oversize, lab-fragment";
+    let mount = "kind, framerate, loop, follow-links, max-viewers, allow, deny, users, udp-offload, lab-oversize, lab-fragment";
     let rate = "frames per second above 0, such as 20, 12.5 or \"30000/1001\"";
     let time = "a time such as \"500ms\", \"10s\" or \"2m\", from \"1s\" to \"1h\"";
     let name =
@@ -221,6 +225,8 @@ fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
         "a list of names of users, of \"@ROLE\" for all with a role, or [\"*\"] for all users";
     let one = format!("[[user]]\nname = 'a'\ndigest-md5 = '{}'\n", "0".repeat(32));
     let twice = format!("{one}{one}");
+    let networks =
+        "a list of networks and addresses, such as [\"10.0.0.0/8\", \"192.168.1.7\", \"fd00::/8\"]";
     let long = "x".repeat(100);
     let (cut, with_long) = (format!("{}...", "x".repeat(60)), format!("lab = '{long}'"));
     let rows: Vec<(&str, String)> = vec![
@@ -263,6 +269,8 @@ fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
         ("[defaults]\nframerate = '1/0'", format!("2:13: framerate: found \"1/0\"; allowed is {rate}")),
         ("[defaults]\nframerate = inf", format!("2:13: framerate: found the number inf; allowed is {rate}")),
         ("[defaults]\nloop = {}", "2:8: loop: found a table; allowed is true or false".into()),
+        ("deny = ['10.0.0.0/33']", format!("1:8: deny: found a list; allowed is {networks}")),
+        ("[defaults]\nallow = '::1'", format!("2:9: allow: found \"::1\"; allowed is {networks}")),
         // Mounts.
         ("mount = 'x'", "1:9: mount: found \"x\"; allowed is tables, each of which starts with [[mount]]".into()),
         ("mount = [1]", "1:10: mount: found the number 1; allowed is tables, each of which starts with [[mount]]".into()),

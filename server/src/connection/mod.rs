@@ -7,6 +7,7 @@ pub mod limits;
 pub mod outbox;
 pub mod tunnel;
 
+use crate::access::SharedAccess;
 use crate::config::{LabMode, SharedLimits};
 use crate::ending::Ending;
 use crate::lab;
@@ -54,6 +55,9 @@ const KEEPALIVE_PROBES: u32 = 3;
 /// The number of bytes that are read at once: requests are short.
 const READ_SIZE: usize = 4096;
 
+/// The event for the limit log when a network is not served.
+const NOT_SERVED: &str = "connection closed: its address is not in allow, or is in deny";
+
 /// What connections are served with.
 pub(crate) struct Services {
     /// Serves standard RTSP.
@@ -62,6 +66,8 @@ pub(crate) struct Services {
     pub lab: Arc<lab::Service>,
     /// Which of the two are served.
     pub mode: LabMode,
+    /// Who may connect.
+    pub access: SharedAccess,
     /// The tunnels of RTSP through HTTP; `None` if HTTP is not served.
     pub tunnels: Option<Tunnels>,
     /// Counts the open connections.
@@ -146,6 +152,11 @@ async fn accept(listener: TcpListener, services: Arc<Services>, refusals: Arc<Se
             Ok((stream, peer)) => {
                 // An IPv6 socket accepts IPv4 connections too.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                if !services.access.get().admits(peer.ip()) {
+                    // Without a word: nothing is told to networks that are not served.
+                    services.limit_log.count(NOT_SERVED, peer);
+                    continue;
+                }
                 let (services_of_task, mut stream) = (services.clone(), Some(stream));
                 let admitted = services.open.admit(peer, |slot| {
                     let stream = stream.take();

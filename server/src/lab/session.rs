@@ -4,6 +4,7 @@
 use super::Service;
 use super::explainer::Explainer;
 use super::frame_sink::{LabFetcher, LabSink};
+use crate::access::HIDDEN_FROM_NETWORK;
 use crate::connection::limits::Origin;
 use crate::mount::Mount;
 use crate::random;
@@ -274,6 +275,9 @@ impl Session {
     fn open_file(&self, file: &str) -> Option<(Arc<Mount>, Arc<MovieFile>)> {
         let mount = self.service.catalog.get().find_file_name(file)?.clone();
         if !self.may_watch(&mount) {
+            if !self.service.access.get().is_visible(&mount, self.peer.ip()) {
+                self.service.context.limit_log.count(HIDDEN_FROM_NETWORK, self.peer);
+            }
             // As if there were no such movie.
             return None;
         }

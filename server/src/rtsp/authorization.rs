@@ -6,7 +6,7 @@ use super::methods::Connection;
 use super::reply::{Reply, Status};
 use super::request::{Method, Request};
 use crate::access::login::{FirstStep, Proof, Verdict};
-use crate::access::{Access, Requirement};
+use crate::access::{Access, HIDDEN_FROM_NETWORK, Requirement};
 use crate::mount::Mount;
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,8 +43,7 @@ impl Connection {
         let mount = self.mount_of(request);
         let is_visible = |mount: &Arc<Mount>| access.is_visible(mount, self.peer.ip());
         if mount.as_ref().is_some_and(|mount| !is_visible(mount)) {
-            let kind = "request refused: the movie is not for the network of the client";
-            self.service.limit_log.count(kind, self.peer);
+            self.service.limit_log.count(HIDDEN_FROM_NETWORK, self.peer);
         }
         let mount = mount.filter(is_visible);
         let user = match access.requirement(mount.as_deref()) {

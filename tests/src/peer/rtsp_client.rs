@@ -281,6 +281,20 @@ impl RtspClient {
         Ok(())
     }
 
+    /// The next line, of any language.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub fn receive_line(&mut self) -> Result<String> {
+        loop {
+            if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.received.drain(..=end).collect();
+                return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
+            }
+            self.receive_at_least(self.received.len() + 1)?;
+        }
+    }
+
     /// All text up to the connection's end.
     ///
     /// # Errors

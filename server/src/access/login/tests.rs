@@ -17,7 +17,7 @@ fn access(basic: BasicAuth, argon2: bool) -> Access {
     };
     let hash = argon2.then(|| Argon2Hash::new(b"secret", &[1; 16]).unwrap());
     let bob = User { name: "bob".into(), argon2: hash, ..User::default() };
-    Access { users: Users::new(vec![ana, bob]), basic, generation: 1 }
+    Access { users: Users::new(vec![ana, bob]), basic, generation: 1, ..Access::default() }
 }
 
 /// The header that a player writes by digest.
