@@ -128,6 +128,20 @@ pub enum Command {
     /// The users who may log in; a movie that is named "user" is served as ./user
     #[command(subcommand)]
     User(UserCommand),
+    /// Make a certificate for TLS that is signed by its own key
+    Certificate(MakeCertificate),
+}
+
+/// The arguments of `certificate`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct MakeCertificate {
+    /// The folder for certificate.pem and key.pem, which must not exist; it is made if there is none
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+
+    /// The names and addresses by which clients reach the server, such as cam.example.org
+    #[arg(value_name = "HOST", required = true)]
+    pub hosts: Vec<String>,
 }
 
 /// What is done with users.

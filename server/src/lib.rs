@@ -37,6 +37,8 @@ pub mod test_card;
 mod viewers;
 mod watch;
 
+use crate::cli::MakeCertificate;
+use crate::connection::tls;
 use anyhow::{Context, Result};
 use catalog::Catalog;
 use cli::Arguments;
@@ -77,8 +79,23 @@ pub fn start_log(config: Option<&Config>) -> std::io::Result<Log> {
 /// If a path cannot be served or nothing can be printed.
 pub fn check_config(config: &Config) -> Result<()> {
     Catalog::scan(&config.mounts)?;
+    tls::load(&config.server)?;
     let mut out = std::io::stdout().lock();
     out.write_all(config.to_toml().as_bytes()).context("cannot print the configuration")
+}
+
+/// Makes a certificate for TLS, and prints the lines for the configuration file on standard output.
+///
+/// # Errors
+/// If a host is not valid, or a file cannot be written.
+pub fn certificate(arguments: &MakeCertificate) -> Result<()> {
+    let (certificate, key) = tls::make_certificate(arguments)?;
+    let mut out = std::io::stdout().lock();
+    for (name, path) in [("tls-certificate", certificate), ("tls-key", key)] {
+        let path = std::path::absolute(&path).unwrap_or(path);
+        writeln!(out, "{name} = {}", config::quoted_path(&path))?;
+    }
+    Ok(out.flush()?)
 }
 
 /// Serves until the process receives SIGINT or SIGTERM, or SIGHUP without a configuration file.

@@ -4,6 +4,7 @@
 
 use clap::Parser;
 use mjpeg_rtsp_server::access::add_user::add_user;
+use mjpeg_rtsp_server::certificate;
 use mjpeg_rtsp_server::cli::{Arguments, Command, UserCommand};
 use mjpeg_rtsp_server::config::{Config, ConfigError};
 use mjpeg_rtsp_server::service_manager::Sockets;
@@ -42,6 +43,7 @@ fn run_command(command: &Command) -> ExitCode {
     let done = match command {
         Command::User(UserCommand::Add(user)) => add_user(user)
             .map(|path| tracing::info!("user {:?} added to {}", user.name, path.display())),
+        Command::Certificate(arguments) => certificate(arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

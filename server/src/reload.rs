@@ -4,13 +4,15 @@
 use crate::access::Access;
 use crate::arrivals::{Arrivals, SETTLE_TIME};
 use crate::catalog::Catalog;
-use crate::config::{Config, ServerSettings};
+use crate::config::Config;
+use crate::connection::tls;
 use crate::server::{Event, Server, max_connections};
 use crate::service_manager;
 use crate::test_card::{self, TestCard};
 use crate::watch::Watch;
 use anyhow::Result;
 use mjpeg_program::border::guarded;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ pub struct Loaded {
     pub catalog: Catalog,
     /// The test card, if there are no movies.
     pub card: Option<TestCard>,
+    /// The certificate and the key for TLS.
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 impl Loaded {
@@ -38,9 +42,10 @@ impl Loaded {
         arrivals: &Arrivals,
         card: Option<TestCard>,
     ) -> Result<Self> {
+        let tls = tls::load(&config.server)?;
         if !config.mounts.is_empty() {
             let catalog = previous.scan_again(&config.mounts, arrivals)?;
-            return Ok(Self { config, catalog, card });
+            return Ok(Self { config, catalog, card, tls });
         }
         let rate = config.defaults.framerate;
         let card = match card.filter(|card| card.framerate() == rate) {
@@ -48,7 +53,7 @@ impl Loaded {
             None => test_card::make(rate)?,
         };
         let catalog = previous.with_test_card(card.path(), &config.defaults);
-        Ok(Self { config, catalog, card: Some(card) })
+        Ok(Self { config, catalog, card: Some(card), tls })
     }
 }
 
@@ -166,7 +171,7 @@ impl Server {
         service_manager::ready();
     }
 
-    fn apply(&mut self, Loaded { mut config, catalog, card }: Loaded) {
+    fn apply(&mut self, Loaded { mut config, catalog, card, tls }: Loaded) {
         for key in self.config.keys_for_next_start(&config) {
             tracing::warn!(
                 key,
@@ -174,9 +179,8 @@ impl Server {
             );
         }
         // What holds now, so that the next reload compares with that.
-        let ServerSettings { grace, allow, deny, basic_auth, .. } = config.server;
-        let before = self.config.server.clone();
-        config.server = ServerSettings { grace, allow, deny, basic_auth, ..before };
+        config.server = self.config.server.with_reloaded(config.server);
+        self.tls.set(tls);
         self.access.set(Access::new(&config));
         let mut limits = config.limits.clone();
         limits.max_connections = max_connections(limits.max_connections);

@@ -7,6 +7,7 @@ use crate::catalog::{Catalog, SharedCatalog};
 use crate::cli::Arguments;
 use crate::config::{Config, LabMode, SharedLimits, Switch};
 use crate::connection::limits::OpenConnections;
+use crate::connection::tls::SharedTls;
 use crate::connection::tunnel::Tunnels;
 use crate::connection::{Listener, Services};
 use crate::ending::{self, EndingSender};
@@ -70,6 +71,7 @@ pub struct Server {
     pub(crate) catalog: SharedCatalog,
     pub(crate) limits: SharedLimits,
     pub(crate) access: SharedAccess,
+    pub(crate) tls: SharedTls,
     limit_log: Arc<LimitLog>,
     address: SocketAddr,
     open: OpenConnections,
@@ -106,7 +108,7 @@ impl Server {
         let changes = ChangeSender::new(events.clone());
         let watch = Watch::start(&config.folders(), &changes);
         let loaded = Loaded::new(config, &Catalog::default(), &Arrivals::default(), None)?;
-        let Loaded { config, catalog, card } = loaded;
+        let Loaded { config, catalog, card, tls } = loaded;
         let movies = catalog.mounts().len();
         let catalog = SharedCatalog::new(catalog);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -131,6 +133,7 @@ impl Server {
             limit_log: limit_log.clone(),
         };
         let (ending_sender, ending) = ending::channel();
+        let tls = SharedTls::new(tls);
         let access = SharedAccess::new(Access::new(&config));
         let shared = || (catalog.clone(), access.clone());
         let rtsp = rtsp::Service::new(&config, shared(), context.clone(), ending.clone())?;
@@ -141,15 +144,19 @@ impl Server {
             lab: lab.clone(),
             mode: config.server.lab,
             access: access.clone(),
+            tls: tls.clone(),
             tunnels: (config.server.http_tunnel == Switch::On).then(Tunnels::default),
             open: open.clone(),
             limits: limits.clone(),
             limit_log: limit_log.clone(),
             ending,
         };
-        let (sockets, listen) = (sockets.into_listeners(), config.server.listen);
+        let (sockets, listen) = (sockets.into_listeners(), &config.server);
         let listener = Listener::start(sockets, listen, &Arc::new(services), runtime.handle())?;
         let address = listener.address();
+        if let Some(address) = listener.tls_address() {
+            tracing::info!(%address, "serving TLS");
+        }
         tracing::info!(%address, movies, max_connections = connections, "serving");
         open_files.log();
         if config.server.lab == LabMode::Only {
@@ -161,6 +168,7 @@ impl Server {
             catalog,
             limits,
             access,
+            tls,
             limit_log,
             address,
             open,

@@ -8,6 +8,7 @@ mod catalogue;
 mod client;
 mod configuration;
 mod connections;
+mod encryption;
 mod lab_client;
 mod lab_server;
 mod lab_states;

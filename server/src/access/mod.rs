@@ -22,7 +22,7 @@ pub(crate) mod redact;
 mod terminal;
 pub mod users;
 
-use crate::config::{BasicAuth, Config, ServerSettings};
+use crate::config::{BasicAuth, Config, ServerSettings, Switch};
 use crate::mount::Mount;
 use crate::shared::Shared;
 use networks::Network;
@@ -47,6 +47,8 @@ pub(crate) struct Access {
     pub users: Users,
     /// Where passwords may be sent by Basic.
     basic: BasicAuth,
+    /// Whether RTP is sent over UDP, in the clear, to clients whose RTSP is encrypted.
+    pub tls_udp: bool,
     /// The networks whose connections are served; all if there are none.
     allow: Vec<Network>,
     /// The networks whose connections are not served.
@@ -71,7 +73,8 @@ impl Access {
         let generation = NEXT.fetch_add(1, Ordering::Relaxed);
         let users = Users::new(config.users.clone());
         let ServerSettings { basic_auth: basic, allow, deny, .. } = config.server.clone();
-        Self { users, basic, allow, deny, generation }
+        let tls_udp = config.server.tls_udp == Switch::On;
+        Self { users, basic, tls_udp, allow, deny, generation }
     }
 
     /// Whether connections from an address are served.

@@ -82,6 +82,14 @@ pub enum Problem {
         /// What the value may be.
         allowed: String,
     },
+    /// A key needs another one.
+    #[error("{key}: found a value, but {needed} has none; one needs the other")]
+    Alone {
+        /// The name of the key.
+        key: &'static str,
+        /// The name of the other one.
+        needed: &'static str,
+    },
     /// A `[[mount]]` has no path.
     #[error("found a [[mount]] without a path; it must have one: path = \"FILE OR FOLDER\"")]
     NoPath,

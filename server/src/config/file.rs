@@ -137,6 +137,7 @@ impl Parser<'_> {
             &tables,
             &mut config.server,
         );
+        self.check_tls(root, config);
         if let Some(limits) = self.table(root, "limits") {
             self.read_table(limits, "in [limits]", &limit_keys(), &[], &mut config.limits);
         }
@@ -152,6 +153,27 @@ impl Parser<'_> {
         }
         if let Some((_, mounts)) = root.get_key_value("mount") {
             self.read_mounts(mounts, arguments, config);
+        }
+    }
+
+    /// Resolves the paths of the certificate and the key, of which neither can be alone.
+    fn check_tls(&mut self, root: &DeTable, config: &mut Config) {
+        let server = &mut config.server;
+        for path in [&mut server.tls_certificate, &mut server.tls_key].into_iter().flatten() {
+            *path = path_in_file(self.path, &path.to_string_lossy());
+            // Otherwise it would depend on the folder in which the server is started.
+            *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+        }
+        let (certificate, key) = (server.tls_certificate.is_some(), server.tls_key.is_some());
+        let rows = [
+            ("tls-certificate", certificate, "tls-key", key),
+            ("tls-key", key, "tls-certificate", certificate),
+            ("tls-listen", server.tls_listen.is_some(), "tls-certificate", certificate),
+        ];
+        for (name, is_set, needed, has_needed) in rows {
+            if let (true, false, Some(value)) = (is_set, has_needed, root.get(name)) {
+                self.report(value.span().start, Problem::Alone { key: name, needed });
+            }
         }
     }
 

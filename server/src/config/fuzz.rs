@@ -7,7 +7,7 @@ use crate::fuzz_words::expand;
 use bolero::check;
 
 /// Words of a configuration file.
-const WORDS: [&[u8]; 49] = [
+const WORDS: [&[u8]; 52] = [
     b"listen = ",
     b"lab = ",
     b"http-tunnel = ",
@@ -24,6 +24,9 @@ const WORDS: [&[u8]; 49] = [
     b"role = ",
     b"['*', '@viewer']\n",
     b"basic-auth = ",
+    b"tls-certificate = 'c'\ntls-key = 'k'\n",
+    b"tls-key = ",
+    b"tls-listen = ",
     b"allow = ",
     b"deny = ",
     b"['10.0.0.0/8', '::1']\n",

@@ -12,7 +12,9 @@ use crate::access::hashes::{Argon2Hash, DigestHash};
 use crate::access::networks::Network;
 use crate::access::users::{User, UserRule, is_name};
 use clap::ValueEnum;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::de::DeValue;
 
@@ -88,6 +90,21 @@ fn duration<T: Clone + 'static>(
     key(name, allowed, field, read, |time| write_duration(*time))
 }
 
+/// A key whose value is the path of a file, or an empty text for none.
+fn path<T: Clone + 'static>(
+    name: &'static str,
+    field: fn(&mut T) -> &mut Option<PathBuf>,
+) -> Key<T> {
+    let read = |value: &DeValue| {
+        let text = value.as_str().filter(|text| !text.contains('\0'))?;
+        Some(Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty()))
+    };
+    let write = |path: &Option<PathBuf>| {
+        quoted(&path.as_deref().unwrap_or(Path::new("")).to_string_lossy())
+    };
+    key(name, "the path of a file in PEM format, or \"\"".to_owned(), field, read, write)
+}
+
 /// A key whose value is a list of networks.
 fn networks<T: Clone + 'static>(
     name: &'static str,
@@ -112,10 +129,29 @@ pub(super) fn server_keys() -> Vec<Key<ServerSettings>> {
         },
         |listen| quoted(&listen.to_string()),
     );
+    let read_listen = |value: &DeValue| match value {
+        DeValue::String(text) if text.is_empty() => Some(None),
+        DeValue::String(text) => Some(Some(parse_listen(text)?)),
+        DeValue::Integer(port) => Some(Some(parse_listen(port.as_str())?)),
+        _ => None,
+    };
+    let write_listen =
+        |listen: &Option<SocketAddr>| quoted(&listen.map_or_else(String::new, |it| it.to_string()));
+    let tls_listen = key(
+        "tls-listen",
+        "a port, an address and a port, or \"\"".to_owned(),
+        |it: &mut S| &mut it.tls_listen,
+        read_listen,
+        write_listen,
+    );
     vec![
         listen,
         choice("lab", |it: &mut S| &mut it.lab),
         choice("http-tunnel", |it: &mut S| &mut it.http_tunnel),
+        path("tls-certificate", |it: &mut S| &mut it.tls_certificate),
+        path("tls-key", |it: &mut S| &mut it.tls_key),
+        tls_listen,
+        choice("tls-udp", |it: &mut S| &mut it.tls_udp),
         networks("allow", |it: &mut S| &mut it.allow),
         networks("deny", |it: &mut S| &mut it.deny),
         choice("basic-auth", |it: &mut S| &mut it.basic_auth),

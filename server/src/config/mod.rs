@@ -182,7 +182,8 @@ impl Config {
 const NO_FILE: &str = "/dev/null";
 
 /// The keys before all tables whose values a reload applies.
-const RELOADED: [&str; 4] = ["grace", "allow", "deny", "basic-auth"];
+const RELOADED: [&str; 7] =
+    ["grace", "tls-certificate", "tls-key", "tls-udp", "allow", "deny", "basic-auth"];
 
 /// What a listening address may be.
 const LISTEN: &str = "[ADDR:]PORT, such as 8554, 127.0.0.1:8554 or [::1]:8554";
@@ -212,6 +213,11 @@ fn usage(message: &str) -> ! {
 fn parse_listen(text: &str) -> Option<SocketAddr> {
     let wildcard = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     text.parse().ok().or_else(|| Some(SocketAddr::new(wildcard, text.parse().ok()?)))
+}
+
+/// A path as it is written in the configuration file.
+pub(crate) fn quoted_path(path: &Path) -> String {
+    value::quoted(&path.to_string_lossy())
 }
 
 /// A path of the configuration file, which is relative to the file's folder.

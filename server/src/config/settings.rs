@@ -7,6 +7,7 @@ use crate::access::users::UserRule;
 use clap::ValueEnum;
 use gstmjpegfile::movie::FrameRate;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Which clients are served.
@@ -112,6 +113,14 @@ pub struct ServerSettings {
     pub lab: LabMode,
     /// Whether RTSP is served through HTTP.
     pub http_tunnel: Switch,
+    /// The certificates with which connections are encrypted, in PEM format; `None` without TLS.
+    pub tls_certificate: Option<PathBuf>,
+    /// The key of the first certificate.
+    pub tls_key: Option<PathBuf>,
+    /// The address and port on which only TLS is served; `None` for no such port.
+    pub tls_listen: Option<SocketAddr>,
+    /// Whether RTP is sent over UDP, in the clear, to clients whose RTSP is encrypted.
+    pub tls_udp: Switch,
     /// The networks whose connections are served; all if there are none.
     pub allow: Vec<Network>,
     /// The networks whose connections are not served.
@@ -136,6 +145,10 @@ impl Default for ServerSettings {
             listen: (Ipv4Addr::UNSPECIFIED, 8554).into(),
             lab: LabMode::On,
             http_tunnel: Switch::On,
+            tls_certificate: None,
+            tls_key: None,
+            tls_listen: None,
+            tls_udp: Switch::Off,
             allow: Vec::new(),
             deny: Vec::new(),
             basic_auth: BasicAuth::Tls,
@@ -144,6 +157,24 @@ impl Default for ServerSettings {
             log: LogLevel::Info,
             log_format: LogFormat::Text,
             grace: Duration::from_secs(5),
+        }
+    }
+}
+
+impl ServerSettings {
+    /// These settings with the new values of those that a reload applies.
+    #[must_use]
+    pub(crate) fn with_reloaded(&self, new: Self) -> Self {
+        Self {
+            listen: self.listen,
+            lab: self.lab,
+            http_tunnel: self.http_tunnel,
+            tls_listen: self.tls_listen,
+            prepare_cache: self.prepare_cache,
+            explain: self.explain,
+            log: self.log,
+            log_format: self.log_format,
+            ..new
         }
     }
 }

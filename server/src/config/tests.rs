@@ -143,6 +143,10 @@ fn a_configuration_that_is_printed_means_the_same() {
         listen = '[::1]:1'
         lab = 'only'
         http-tunnel = 'off'
+        tls-certificate = '/c \"\u{e9}'
+        tls-key = '/k'
+        tls-listen = 322
+        tls-udp = 'on'
         allow = ['10.0.0.0/8', '::1']
         deny = ['10.1.2.3']
         basic-auth = 'on'
@@ -211,7 +215,7 @@ fn a_configuration_that_is_printed_means_the_same() {
 
 #[test]
 fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
-    let server = "listen, lab, http-tunnel, allow, deny, basic-auth, prepare-cache, explain, log, log-format, grace, limits, defaults, user, mount";
+    let server = "listen, lab, http-tunnel, tls-certificate, tls-key, tls-listen, tls-udp, allow, deny, basic-auth, prepare-cache, explain, log, log-format, grace, limits, defaults, user, mount";
     let limits = "max-connections, max-connections-per-address, max-sessions, max-viewers, \
                   max-viewers-per-address, max-request-bytes, request-time, idle-time, stall-time, \
                   max-queued-bytes";
@@ -271,6 +275,11 @@ fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
         ("[defaults]\nloop = {}", "2:8: loop: found a table; allowed is true or false".into()),
         ("deny = ['10.0.0.0/33']", format!("1:8: deny: found a list; allowed is {networks}")),
         ("[defaults]\nallow = '::1'", format!("2:9: allow: found \"::1\"; allowed is {networks}")),
+        ("tls-key = 'k'", "1:11: tls-key: found a value, but tls-certificate has none; one needs the other".into()),
+        ("tls-certificate = 'c'\ntls-key = ''", "1:19: tls-certificate: found a value, but tls-key has none; one needs the other".into()),
+        ("tls-listen = 1", "1:14: tls-listen: found a value, but tls-certificate has none; one needs the other".into()),
+        ("tls-listen = 'x'", "1:14: tls-listen: found \"x\"; allowed is a port, an address and a port, or \"\"".into()),
+        ("tls-key = 1", "1:11: tls-key: found the number 1; allowed is the path of a file in PEM format, or \"\"".into()),
         // Mounts.
         ("mount = 'x'", "1:9: mount: found \"x\"; allowed is tables, each of which starts with [[mount]]".into()),
         ("mount = [1]", "1:10: mount: found the number 1; allowed is tables, each of which starts with [[mount]]".into()),

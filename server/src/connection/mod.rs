@@ -5,10 +5,12 @@
 pub mod language;
 pub mod limits;
 pub mod outbox;
+pub(crate) mod tls;
 pub mod tunnel;
+pub(crate) mod wire;
 
 use crate::access::SharedAccess;
-use crate::config::{LabMode, SharedLimits};
+use crate::config::{LabMode, ServerSettings, SharedLimits};
 use crate::ending::Ending;
 use crate::lab;
 use crate::limit_log::LimitLog;
@@ -22,13 +24,14 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tls::SharedTls;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tunnel::{HttpRequest, PostHalf, Tunnels};
+use wire::Wire;
 
 /// The number of connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -68,6 +71,8 @@ pub(crate) struct Services {
     pub mode: LabMode,
     /// Who may connect.
     pub access: SharedAccess,
+    /// The certificate and the key for TLS.
+    pub tls: SharedTls,
     /// The tunnels of RTSP through HTTP; `None` if HTTP is not served.
     pub tunnels: Option<Tunnels>,
     /// Counts the open connections.
@@ -80,44 +85,58 @@ pub(crate) struct Services {
     pub ending: Ending,
 }
 
+/// What is served on a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Port {
+    /// All languages, and TLS if there is a certificate.
+    All,
+    /// Only TLS.
+    Tls,
+}
+
 /// Listening sockets. Dropping it closes them.
 pub(crate) struct Listener {
     accept_tasks: Vec<AbortHandle>,
     address: SocketAddr,
+    tls_address: Option<SocketAddr>,
 }
 
 impl Listener {
-    /// Accepts connections on the sockets of a service manager, or, if there are none, on an address.
+    /// Accepts connections on the sockets of a service manager, or, if there are none, on an address; and
+    /// on the port for TLS.
     ///
     /// # Errors
-    /// If the address cannot be listened on.
+    /// If an address cannot be listened on.
     pub fn start(
         sockets: Vec<std::net::TcpListener>,
-        listen: SocketAddr,
+        settings: &ServerSettings,
         services: &Arc<Services>,
         runtime: &Handle,
     ) -> Result<Self> {
         let _entered = runtime.enter();
-        let mut listeners = sockets.into_iter().map(adopt).collect::<io::Result<Vec<_>>>();
-        if listeners.as_ref().is_ok_and(Vec::is_empty) {
-            let listener = bind(listen).map_err(|error| {
-                let advice = match error.kind() {
-                    io::ErrorKind::AddrNotAvailable => {
-                        "this machine does not have that address: choose another with --listen"
-                    }
-                    _ => "choose another port with --listen",
-                };
-                anyhow::anyhow!("cannot listen on {listen}: {error}; {advice}")
-            })?;
-            listeners = Ok(vec![listener]);
+        let adopted = sockets.into_iter().map(adopt).collect::<io::Result<Vec<_>>>();
+        let mut listeners = adopted.context("cannot use a socket of the service manager")?;
+        if listeners.is_empty() {
+            listeners.push(bind(settings.listen, "--listen")?);
         }
-        let listeners = listeners.context("cannot use a socket of the service manager")?;
         let address = listeners.first().map(TcpListener::local_addr).transpose()?;
         let address = address.context("the listening socket has no address")?;
+        let mut ports: Vec<_> = listeners.into_iter().map(|it| (it, Port::All)).collect();
+        let mut tls_address = None;
+        if let Some(listen) = settings.tls_listen {
+            let listener = bind(listen, "tls-listen")?;
+            tls_address = Some(listener.local_addr()?);
+            ports.push((listener, Port::Tls));
+        }
         let refusals = Arc::new(Semaphore::new(REFUSALS));
-        let accept = |listener| accept(listener, services.clone(), refusals.clone());
-        let tasks = listeners.into_iter().map(|it| runtime.spawn(accept(it)).abort_handle());
-        Ok(Self { accept_tasks: tasks.collect(), address })
+        let accept = |(listener, port)| accept(listener, port, services.clone(), refusals.clone());
+        let tasks = ports.into_iter().map(|it| runtime.spawn(accept(it)).abort_handle());
+        Ok(Self { accept_tasks: tasks.collect(), address, tls_address })
+    }
+
+    /// The address and the port on which only TLS is served.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls_address
     }
 
     /// The address and the port of the first socket. The system has chosen the port if port 0 was asked
@@ -139,14 +158,31 @@ fn adopt(socket: std::net::TcpListener) -> io::Result<TcpListener> {
     TcpListener::from_std(socket)
 }
 
-fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(listen)?;
-    socket.listen(BACKLOG)
+/// Listens on an address, which was given by `option`.
+fn bind(listen: SocketAddr, option: &str) -> Result<TcpListener> {
+    let listener = || {
+        let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(listen)?;
+        socket.listen(BACKLOG)
+    };
+    listener().map_err(|error| match error.kind() {
+        io::ErrorKind::AddrNotAvailable => anyhow::anyhow!(
+            "cannot listen on {listen}: {error}; this machine does not have that address: choose \
+             another with {option}"
+        ),
+        _ => {
+            anyhow::anyhow!("cannot listen on {listen}: {error}; choose another port with {option}")
+        }
+    })
 }
 
-async fn accept(listener: TcpListener, services: Arc<Services>, refusals: Arc<Semaphore>) {
+async fn accept(
+    listener: TcpListener,
+    port: Port,
+    services: Arc<Services>,
+    refusals: Arc<Semaphore>,
+) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -162,7 +198,7 @@ async fn accept(listener: TcpListener, services: Arc<Services>, refusals: Arc<Se
                     let stream = stream.take();
                     tokio::spawn(async move {
                         if let Some(stream) = stream {
-                            services_of_task.serve(stream, peer, slot).await;
+                            services_of_task.serve(stream, port, peer, slot).await;
                         }
                     })
                     .abort_handle()
@@ -198,46 +234,102 @@ async fn accept(listener: TcpListener, services: Arc<Services>, refusals: Arc<Se
 
 /// Answers the first request of a connection that is refused because of a limit, if it is one of RTSP,
 /// and closes the connection. The other languages have no status for that.
-async fn refuse(mut stream: TcpStream) {
+async fn refuse(stream: TcpStream) {
     let Ok(Ok(first)) = timeout(REFUSAL_LIMIT, read_some(&stream)).await else { return };
     if Language::of(&first) == Some(Language::Rtsp) {
-        send_last_reply(&mut stream, &rtsp::connection::refusal(&first), REFUSAL_LIMIT).await;
+        send_last_reply(&Wire::plain(stream), &rtsp::connection::refusal(&first), REFUSAL_LIMIT)
+            .await;
     }
 }
 
 impl Services {
     /// Serves a connection until it ends. The futures of the languages are boxed, so that a silent
     /// connection needs little memory.
-    async fn serve(&self, stream: TcpStream, peer: SocketAddr, slot: ConnectionSlot) {
-        let first = tokio::select! {
-            first = self.first_language(&stream, peer) => first,
+    async fn serve(&self, stream: TcpStream, port: Port, peer: SocketAddr, slot: ConnectionSlot) {
+        let opened = tokio::select! {
+            opened = self.open(stream, port, peer) => opened,
             () = self.ending.clone().announced() => None,
         };
-        let Some((language, first)) = first else { return };
+        let Some((wire, language, first)) = opened else { return };
         match language {
             Language::Rtsp if self.mode != LabMode::Only => {
                 let (rtsp, input) = (self.rtsp.clone(), Input::Connection);
-                Box::pin(rtsp::connection::serve(rtsp, (stream, peer), input, first, slot)).await;
+                Box::pin(rtsp::connection::serve(rtsp, (wire, peer), input, first, slot)).await;
             }
             Language::Rtsp => {
                 self.limit_log.count("connection closed: standard RTSP, but --lab is only", peer);
             }
             Language::Lab => {
-                Box::pin(lab::serve(self.lab.clone(), stream, peer, first, slot)).await;
+                let socket = wire.into_socket();
+                Box::pin(lab::serve(self.lab.clone(), socket, peer, first, slot)).await;
             }
-            Language::Http => Box::pin(self.serve_http(stream, peer, first, slot)).await,
-            Language::Tls => self.limit_log.count("connection closed: TLS is not supported", peer),
+            Language::Http => Box::pin(self.serve_http(wire, peer, first, slot)).await,
+            Language::Tls => self.limit_log.count("connection closed: TLS within TLS", peer),
         }
     }
 
-    /// Waits without a limit for the first byte, then for those that decide the language. Returns
-    /// the language and the bytes.
+    /// Waits for the bytes that decide the language, and before that for the handshake of TLS, if the
+    /// client starts one. Returns the connection, its language, and the bytes.
+    async fn open(
+        &self,
+        stream: TcpStream,
+        port: Port,
+        peer: SocketAddr,
+    ) -> Option<(Wire, Language, Vec<u8>)> {
+        let wire = Wire::plain(stream);
+        let (language, first) = self.first_language(&wire, Vec::new(), peer).await?;
+        if language == Language::Tls {
+            return Box::pin(self.start_tls(wire.into_socket(), &first, peer)).await;
+        }
+        if port == Port::Tls {
+            self.limit_log.count("connection closed: no TLS on the port for TLS", peer);
+            return None;
+        }
+        Some((wire, language, first))
+    }
+
+    async fn start_tls(
+        &self,
+        stream: TcpStream,
+        first: &[u8],
+        peer: SocketAddr,
+    ) -> Option<(Wire, Language, Vec<u8>)> {
+        let Some(config) = (*self.tls.get()).clone() else {
+            let kind = "connection closed: TLS, but the configuration has no tls-certificate";
+            self.limit_log.count(kind, peer);
+            return None;
+        };
+        let accepted = Wire::accept_tls(stream, first, config);
+        let (wire, plain) = match timeout(self.limits.get().request_time, accepted).await {
+            Ok(Ok(accepted)) => accepted,
+            Ok(Err(error)) => {
+                self.limit_log.count_error("TLS handshake failed", Some(peer), &error);
+                return None;
+            }
+            Err(_) => {
+                let kind = "connection closed: no complete TLS handshake within request-time";
+                self.limit_log.count(kind, peer);
+                return None;
+            }
+        };
+        match self.first_language(&wire, plain, peer).await? {
+            // Lab clients have no TLS. Other clients get the replies of standard RTSP.
+            (Language::Lab, first) => Some((wire, Language::Rtsp, first)),
+            (language, first) => Some((wire, language, first)),
+        }
+    }
+
+    /// Waits without a limit for the first byte, unless `first` has been received, then for those that
+    /// decide the language. Returns the language and the bytes.
     async fn first_language(
         &self,
-        stream: &TcpStream,
+        wire: &Wire,
+        mut first: Vec<u8>,
         peer: SocketAddr,
     ) -> Option<(Language, Vec<u8>)> {
-        let mut first = read_some(stream).await.ok().filter(|bytes| !bytes.is_empty())?;
+        if first.is_empty() {
+            first = wire.read_some().await.ok().filter(|bytes| !bytes.is_empty())?;
+        }
         let deadline = Instant::now() + self.limits.get().request_time;
         let pause = || deadline.min(Instant::now() + lab::LONG_PAUSE);
         let (mut decided, mut wait) = (Language::of(&first), pause());
@@ -250,7 +342,7 @@ impl Services {
                 Some(language) => return Some((language, first)),
                 None => {}
             }
-            match timeout_at(wait, read_some(stream)).await {
+            match timeout_at(wait, wire.read_some()).await {
                 Ok(Ok(bytes)) if !bytes.is_empty() => {
                     first.extend_from_slice(&bytes);
                     (decided, wait) = (Language::of(&first), pause());
@@ -270,7 +362,7 @@ impl Services {
 
     async fn serve_http(
         &self,
-        mut stream: TcpStream,
+        wire: Wire,
         peer: SocketAddr,
         mut first: Vec<u8>,
         slot: ConnectionSlot,
@@ -281,7 +373,7 @@ impl Services {
                 break request;
             }
             let received = tokio::select! {
-                received = timeout_at(deadline, read_some(&stream)) => received,
+                received = timeout_at(deadline, wire.read_some()) => received,
                 () = self.ending.clone().announced() => return,
             };
             match received {
@@ -299,12 +391,12 @@ impl Services {
         let status = match (request, tunnels) {
             (HttpRequest::Get { cookie }, Some(tunnels)) => {
                 match tunnels.open(slot.origin(), cookie) {
-                    Some(tunnel) => return self.serve_tunnel(tunnel, stream, peer, slot).await,
+                    Some(tunnel) => return self.serve_tunnel(tunnel, wire, peer, slot).await,
                     None => "400 Bad Request",
                 }
             }
             (HttpRequest::Post { cookie }, Some(tunnels)) => {
-                let post = PostHalf { stream, first: rest, slot };
+                let post = PostHalf { wire, first: rest, slot };
                 if let Err(error) = tunnels.join(cookie, post) {
                     self.limit_log.count_error("HTTP POST closed", Some(peer), &error);
                 }
@@ -319,24 +411,24 @@ impl Services {
         };
         tracing::debug!(%peer, status, "HTTP request refused");
         let limit = self.limits.get().stall_time;
-        send_last_reply(&mut stream, tunnel::refusal(status).as_bytes(), limit).await;
+        send_last_reply(&wire, tunnel::refusal(status).as_bytes(), limit).await;
     }
 
     async fn serve_tunnel(
         &self,
         mut tunnel: tunnel::Tunnel,
-        mut stream: TcpStream,
+        wire: Wire,
         peer: SocketAddr,
         slot: ConnectionSlot,
     ) {
         let limits = self.limits.get();
-        let reply = stream.write_all(tunnel::ACCEPTED.as_bytes());
+        let reply = wire.write_all(tunnel::ACCEPTED.as_bytes());
         if !matches!(timeout(limits.stall_time, reply).await, Ok(Ok(()))) {
             return;
         }
         let post = tokio::select! {
             post = tunnel.posts.recv() => post,
-            () = until_closed(&stream) => return,
+            () = until_closed(&wire) => return,
             () = self.ending.clone().announced() => return,
             () = sleep(limits.request_time) => None,
         };
@@ -345,15 +437,15 @@ impl Services {
             return;
         };
         let input = Input::of_tunnel(tunnel, post);
-        rtsp::connection::serve(self.rtsp.clone(), (stream, peer), input, Vec::new(), slot).await;
+        rtsp::connection::serve(self.rtsp.clone(), (wire, peer), input, Vec::new(), slot).await;
     }
 }
 
 /// Sends the last reply of a connection within a time limit, and closes the connection.
-async fn send_last_reply(stream: &mut TcpStream, reply: &[u8], limit: Duration) {
-    let written = timeout(limit, stream.write_all(reply)).await;
+async fn send_last_reply(wire: &Wire, reply: &[u8], limit: Duration) {
+    let written = timeout(limit, wire.write_last(reply)).await;
     if matches!(written, Ok(Ok(()))) {
-        linger(stream).await;
+        linger(wire.socket()).await;
     }
 }
 
@@ -389,8 +481,8 @@ pub(crate) async fn read_some(stream: &TcpStream) -> io::Result<Vec<u8>> {
 }
 
 /// Waits for the end of a connection, and discards what the client sends.
-async fn until_closed(stream: &TcpStream) {
-    while read_some(stream).await.is_ok_and(|bytes| !bytes.is_empty()) {}
+async fn until_closed(wire: &Wire) {
+    while wire.read_some().await.is_ok_and(|bytes| !bytes.is_empty()) {}
 }
 
 /// Switches TCP keep-alive on, so that the system detects that the other host is gone.

@@ -278,7 +278,9 @@ impl Connection {
             });
         }
         mount.open_playable().map_err(|reason| status_of(&reason))?;
-        let transport = request.header("Transport").and_then(Transport::choose);
+        let udp = !self.encrypted || self.service.access.get().tls_udp;
+        let transport =
+            request.header("Transport").and_then(|header| Transport::choose(header, udp));
         let transport = transport.ok_or(Status::UnsupportedTransport)?;
         let limits = self.service.limits.get();
         let sessions = &self.service.sessions;
@@ -373,6 +375,7 @@ impl Connection {
         let ids = (id.to_owned(), gst_session);
         let mut session = Session::new(ids, mount, self.origin, ssrc, delivery);
         (session.peer, session.tunnelled) = (self.peer, self.tunnelled);
+        session.encrypted = self.encrypted;
         session.user = self.state().user.clone();
         if let Transport::Udp { rtcp, .. } = transport {
             let reporter = SocketAddr::new(self.peer.ip(), rtcp);
