@@ -310,7 +310,6 @@ fn wrong_passwords_are_limited_by_connection_and_address() -> Result<()> {
                         let right = authorization(&reply, "ana", SECRET, &describe)?;
                         assert_eq!(other.request(&describe, &right)?.status, 200);
                     }
-                    std::thread::sleep(mjpeg_rtsp_tests::POLL);
                 }
                 _ => anyhow::bail!("{connection}: {reply}"),
             }

@@ -26,6 +26,7 @@ mod pipelines;
 mod playback;
 mod player;
 mod positions;
+mod proxies;
 mod readme;
 mod recode;
 mod reload;

@@ -49,6 +49,8 @@ pub(crate) struct Access {
     basic: BasicAuth,
     /// Whether RTP is sent over UDP, in the clear, to clients whose RTSP is encrypted.
     pub tls_udp: bool,
+    /// The proxies that state the addresses of viewers.
+    proxies: Vec<Network>,
     /// The networks whose connections are served; all if there are none.
     allow: Vec<Network>,
     /// The networks whose connections are not served.
@@ -72,9 +74,15 @@ impl Access {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let generation = NEXT.fetch_add(1, Ordering::Relaxed);
         let users = Users::new(config.users.clone());
-        let ServerSettings { basic_auth: basic, allow, deny, .. } = config.server.clone();
+        let ServerSettings { basic_auth: basic, allow, deny, proxy_from: proxies, .. } =
+            config.server.clone();
         let tls_udp = config.server.tls_udp == Switch::On;
-        Self { users, basic, tls_udp, allow, deny, generation }
+        Self { users, basic, tls_udp, proxies, allow, deny, generation }
+    }
+
+    /// Whether connections from an address state the address of their viewer.
+    pub fn is_proxy(&self, ip: IpAddr) -> bool {
+        networks::contain(&self.proxies, ip)
     }
 
     /// Whether connections from an address are served.

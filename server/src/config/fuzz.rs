@@ -7,7 +7,7 @@ use crate::fuzz_words::expand;
 use bolero::check;
 
 /// Words of a configuration file.
-const WORDS: [&[u8]; 52] = [
+const WORDS: [&[u8]; 53] = [
     b"listen = ",
     b"lab = ",
     b"http-tunnel = ",
@@ -24,6 +24,7 @@ const WORDS: [&[u8]; 52] = [
     b"role = ",
     b"['*', '@viewer']\n",
     b"basic-auth = ",
+    b"proxy-from = ",
     b"tls-certificate = 'c'\ntls-key = 'k'\n",
     b"tls-key = ",
     b"tls-listen = ",

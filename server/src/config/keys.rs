@@ -152,6 +152,7 @@ pub(super) fn server_keys() -> Vec<Key<ServerSettings>> {
         path("tls-key", |it: &mut S| &mut it.tls_key),
         tls_listen,
         choice("tls-udp", |it: &mut S| &mut it.tls_udp),
+        networks("proxy-from", |it: &mut S| &mut it.proxy_from),
         networks("allow", |it: &mut S| &mut it.allow),
         networks("deny", |it: &mut S| &mut it.deny),
         choice("basic-auth", |it: &mut S| &mut it.basic_auth),

@@ -182,8 +182,8 @@ impl Config {
 const NO_FILE: &str = "/dev/null";
 
 /// The keys before all tables whose values a reload applies.
-const RELOADED: [&str; 7] =
-    ["grace", "tls-certificate", "tls-key", "tls-udp", "allow", "deny", "basic-auth"];
+const RELOADED: [&str; 8] =
+    ["grace", "tls-certificate", "tls-key", "tls-udp", "proxy-from", "allow", "deny", "basic-auth"];
 
 /// What a listening address may be.
 const LISTEN: &str = "[ADDR:]PORT, such as 8554, 127.0.0.1:8554 or [::1]:8554";

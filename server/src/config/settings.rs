@@ -121,6 +121,8 @@ pub struct ServerSettings {
     pub tls_listen: Option<SocketAddr>,
     /// Whether RTP is sent over UDP, in the clear, to clients whose RTSP is encrypted.
     pub tls_udp: Switch,
+    /// The proxies that state the addresses of viewers.
+    pub proxy_from: Vec<Network>,
     /// The networks whose connections are served; all if there are none.
     pub allow: Vec<Network>,
     /// The networks whose connections are not served.
@@ -149,6 +151,7 @@ impl Default for ServerSettings {
             tls_key: None,
             tls_listen: None,
             tls_udp: Switch::Off,
+            proxy_from: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),
             basic_auth: BasicAuth::Tls,

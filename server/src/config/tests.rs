@@ -147,6 +147,7 @@ fn a_configuration_that_is_printed_means_the_same() {
         tls-key = '/k'
         tls-listen = 322
         tls-udp = 'on'
+        proxy-from = ['127.0.0.1', '::1']
         allow = ['10.0.0.0/8', '::1']
         deny = ['10.1.2.3']
         basic-auth = 'on'
@@ -215,7 +216,7 @@ fn a_configuration_that_is_printed_means_the_same() {
 
 #[test]
 fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
-    let server = "listen, lab, http-tunnel, tls-certificate, tls-key, tls-listen, tls-udp, allow, deny, basic-auth, prepare-cache, explain, log, log-format, grace, limits, defaults, user, mount";
+    let server = "listen, lab, http-tunnel, tls-certificate, tls-key, tls-listen, tls-udp, proxy-from, allow, deny, basic-auth, prepare-cache, explain, log, log-format, grace, limits, defaults, user, mount";
     let limits = "max-connections, max-connections-per-address, max-sessions, max-viewers, \
                   max-viewers-per-address, max-request-bytes, request-time, idle-time, stall-time, \
                   max-queued-bytes";

@@ -5,6 +5,7 @@
 pub mod language;
 pub mod limits;
 pub mod outbox;
+pub(crate) mod proxy;
 pub(crate) mod tls;
 pub mod tunnel;
 pub(crate) mod wire;
@@ -18,7 +19,8 @@ use crate::rtsp;
 use crate::rtsp::connection::Input;
 use anyhow::{Context, Result};
 use language::Language;
-use limits::{ConnectionSlot, LimitReached, OpenConnections};
+use limits::{ConnectionSlot, LimitReached, OpenConnections, PeerKind};
+use proxy::Header;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -188,17 +190,22 @@ async fn accept(
             Ok((stream, peer)) => {
                 // An IPv6 socket accepts IPv4 connections too.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                if !services.access.get().admits(peer.ip()) {
+                let access = services.access.get();
+                let kind = match access.is_proxy(peer.ip()) {
+                    true => PeerKind::Proxy,
+                    false => PeerKind::Viewer,
+                };
+                if kind == PeerKind::Viewer && !access.admits(peer.ip()) {
                     // Without a word: nothing is told to networks that are not served.
                     services.limit_log.count(NOT_SERVED, peer);
                     continue;
                 }
                 let (services_of_task, mut stream) = (services.clone(), Some(stream));
-                let admitted = services.open.admit(peer, |slot| {
+                let admitted = services.open.admit(peer, kind, |slot| {
                     let stream = stream.take();
                     tokio::spawn(async move {
                         if let Some(stream) = stream {
-                            services_of_task.serve(stream, port, peer, slot).await;
+                            services_of_task.serve(stream, (port, kind), peer, slot).await;
                         }
                     })
                     .abort_handle()
@@ -211,18 +218,7 @@ async fn accept(
                         drop(permit);
                     });
                 }
-                let (kind, peer) = match admitted {
-                    Ok(None) => continue,
-                    Ok(Some(idle)) => ("idle connection closed for a new one", idle),
-                    Err(LimitReached::Server) => {
-                        ("connection refused: --max-connections are open, none is idle", peer)
-                    }
-                    Err(LimitReached::Address) => (
-                        "connection refused: --max-connections-per-address are open, none is idle",
-                        peer,
-                    ),
-                };
-                services.limit_log.count(kind, peer);
+                services.log_admission(admitted, peer);
             }
             Err(error) => {
                 services.limit_log.count_error("cannot accept connections", None, &error);
@@ -245,9 +241,24 @@ async fn refuse(stream: TcpStream) {
 impl Services {
     /// Serves a connection until it ends. The futures of the languages are boxed, so that a silent
     /// connection needs little memory.
-    async fn serve(&self, stream: TcpStream, port: Port, peer: SocketAddr, slot: ConnectionSlot) {
+    async fn serve(
+        &self,
+        stream: TcpStream,
+        (port, kind): (Port, PeerKind),
+        mut peer: SocketAddr,
+        mut slot: ConnectionSlot,
+    ) {
+        let mut first = Vec::new();
+        if kind == PeerKind::Proxy {
+            let read = tokio::select! {
+                read = Box::pin(self.read_proxy_header(&stream, peer, &mut slot)) => read,
+                () = self.ending.clone().announced() => None,
+            };
+            let Some(read) = read else { return };
+            (peer, first) = read;
+        }
         let opened = tokio::select! {
-            opened = self.open(stream, port, peer) => opened,
+            opened = self.open(stream, first, port, peer) => opened,
             () = self.ending.clone().announced() => None,
         };
         let Some((wire, language, first)) = opened else { return };
@@ -268,16 +279,70 @@ impl Services {
         }
     }
 
+    /// Logs that a connection was refused, or that another one was closed for it.
+    fn log_admission(&self, admitted: Result<Option<SocketAddr>, LimitReached>, peer: SocketAddr) {
+        let (kind, peer) = match admitted {
+            Ok(None) => return,
+            Ok(Some(idle)) => ("idle connection closed for a new one", idle),
+            Err(LimitReached::Server) => {
+                ("connection refused: --max-connections are open, none is idle", peer)
+            }
+            Err(LimitReached::Address) => {
+                ("connection refused: --max-connections-per-address are open, none is idle", peer)
+            }
+        };
+        self.limit_log.count(kind, peer);
+    }
+
+    /// Reads the header of a proxy. Returns the address of the viewer, and what follows the header.
+    async fn read_proxy_header(
+        &self,
+        stream: &TcpStream,
+        proxy: SocketAddr,
+        slot: &mut ConnectionSlot,
+    ) -> Option<(SocketAddr, Vec<u8>)> {
+        let mut bytes = read_some(stream).await.ok().filter(|bytes| !bytes.is_empty())?;
+        let deadline = Instant::now() + self.limits.get().request_time;
+        let (viewer, length) = loop {
+            match Header::read(&bytes) {
+                Header::Complete { viewer, length } => break (viewer.unwrap_or(proxy), length),
+                Header::Incomplete => match timeout_at(deadline, read_some(stream)).await {
+                    Ok(Ok(more)) if !more.is_empty() => bytes.extend_from_slice(&more),
+                    Ok(_) => return None,
+                    Err(_) => {
+                        let kind =
+                            "connection closed: no complete PROXY header within request-time";
+                        self.limit_log.count(kind, proxy);
+                        return None;
+                    }
+                },
+                Header::Invalid => {
+                    let kind = "connection closed: no PROXY header from an address in proxy-from";
+                    self.limit_log.count(kind, proxy);
+                    return None;
+                }
+            }
+        };
+        if !self.access.get().admits(viewer.ip()) {
+            self.limit_log.count(NOT_SERVED, viewer);
+            return None;
+        }
+        let admitted = slot.set_viewer(viewer);
+        self.log_admission(admitted, viewer);
+        admitted.is_ok().then(|| (viewer, bytes.split_off(length)))
+    }
+
     /// Waits for the bytes that decide the language, and before that for the handshake of TLS, if the
     /// client starts one. Returns the connection, its language, and the bytes.
     async fn open(
         &self,
         stream: TcpStream,
+        first: Vec<u8>,
         port: Port,
         peer: SocketAddr,
     ) -> Option<(Wire, Language, Vec<u8>)> {
         let wire = Wire::plain(stream);
-        let (language, first) = self.first_language(&wire, Vec::new(), peer).await?;
+        let (language, first) = self.first_language(&wire, first, peer).await?;
         if language == Language::Tls {
             return Box::pin(self.start_tls(wire.into_socket(), &first, peer)).await;
         }
@@ -334,6 +399,12 @@ impl Services {
         let pause = || deadline.min(Instant::now() + lab::LONG_PAUSE);
         let (mut decided, mut wait) = (Language::of(&first), pause());
         loop {
+            if Header::starts(&first) {
+                let kind =
+                    "connection closed: PROXY header from an address that is not in proxy-from";
+                self.limit_log.count(kind, peer);
+                return None;
+            }
             match decided {
                 // Without the lab, its requests get the replies of standard RTSP.
                 Some(Language::Lab) if self.mode == LabMode::Off => {
