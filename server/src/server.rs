@@ -6,10 +6,11 @@ use crate::arrivals::Arrivals;
 use crate::catalog::{Catalog, SharedCatalog};
 use crate::cli::Arguments;
 use crate::config::{Config, LabMode, SharedLimits, Switch};
+use crate::connection::Services;
 use crate::connection::limits::OpenConnections;
+use crate::connection::listener::{self, Listener};
 use crate::connection::tls::SharedTls;
 use crate::connection::tunnel::Tunnels;
-use crate::connection::{Listener, Services};
 use crate::ending::{self, EndingSender};
 use crate::limit_log::LimitLog;
 use crate::mount::Mount;
@@ -22,7 +23,7 @@ use crate::service_manager::{self, Sockets};
 use crate::test_card::TestCard;
 use crate::viewers::Viewers;
 use crate::watch::{ChangeSender, Watch};
-use crate::{connection, lab, rtsp};
+use crate::{lab, rtsp};
 use anyhow::{Context, Result};
 use mjpeg_program::border::guarded;
 use signal_hook::consts::SIGHUP;
@@ -43,7 +44,7 @@ const CLEAN_UPS_PER_MOVIE_CHECK: u64 = 10;
 
 /// File descriptors that are reserved for the log, the runtime and GStreamer, for opening a movie while
 /// the maximum number of connections is open, and for connections that are refused.
-const RESERVED_DESCRIPTORS: u64 = 64 + connection::REFUSALS as u64 + rtsp::DESCRIPTORS;
+const RESERVED_DESCRIPTORS: u64 = 64 + listener::REFUSALS as u64 + rtsp::DESCRIPTORS;
 
 /// File descriptors per connection: its socket, and either a movie that no other connection plays or
 /// the UDP socket of a lab client.

@@ -3,7 +3,8 @@
 //! and writes what is queued for the client.
 
 use super::Service;
-use super::methods::{Connection, ConnectionState, Waiting};
+use super::answer::Waiting;
+use super::methods::{Connection, ConnectionState};
 use super::reply::{Reply, Status};
 use super::request::{Incoming, RequestReader};
 use crate::connection::limits::ConnectionSlot;

@@ -2,19 +2,17 @@
 //! Answers the requests of standard RTSP, method by method (RFC 2326 section 10).
 
 use super::Service;
-use super::authorization::{Authorization, Thread};
 use super::delivery::Delivery;
 use super::gst_media::MovieMedia;
 use super::gst_server::{GstClient, GstReply, GstRequest};
 use super::play_request::{PlayRequest, PlayRequestError};
 use super::reply::{Reply, Status};
-use super::request::{Incoming, Method, Request};
+use super::request::Request;
 use super::sdp::{CONTROL, Description};
 use super::session::{Session, duration};
 use super::sessions::{PlayError, PreparedPlay, SessionLimit};
 use super::transport::Transport;
 use crate::access::login::Login;
-use crate::access::redact;
 use crate::config::{MountKind, UdpOffload};
 use crate::connection::limits::Origin;
 use crate::connection::outbox::Outbox;
@@ -24,10 +22,7 @@ use gst_rtsp_server::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime};
-
-/// The number of characters that are repeated of the options that a client requires.
-const MAX_UNSUPPORTED: usize = 200;
+use std::time::Duration;
 
 /// How long DESCRIBE waits for the index of a movie, from which its duration follows.
 const INDEX_LIMIT: Duration = Duration::from_millis(100);
@@ -53,29 +48,22 @@ pub(super) struct Connection {
     pub closing: OnceLock<&'static str>,
 }
 
-/// A request that is answered on a thread that may wait.
-pub(super) struct Waiting {
-    request: Request,
-    /// The client may send it.
-    authorized: bool,
-}
-
 /// What the requests of a connection have set up.
 #[derive(Default)]
 pub(super) struct ConnectionState {
     client: Option<GstClient>,
     /// The identifiers of the sessions that end with the connection.
-    sessions: Vec<String>,
+    pub sessions: Vec<String>,
     /// The user who has sent the request that is being answered.
-    user: Option<Arc<str>>,
+    pub user: Option<Arc<str>>,
     /// The connection has ended. A request may still be being answered.
     ended: bool,
 }
 
 /// A reply, and the play that starts after it.
-struct Response {
-    reply: Reply,
-    play: Option<PreparedPlay>,
+pub(super) struct Response {
+    pub reply: Reply,
+    pub play: Option<PreparedPlay>,
 }
 
 impl From<Reply> for Response {
@@ -91,135 +79,8 @@ impl From<Status> for Response {
 }
 
 impl Connection {
-    fn state(&self) -> MutexGuard<'_, ConnectionState> {
+    pub(super) fn state(&self) -> MutexGuard<'_, ConnectionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn login(&self) -> MutexGuard<'_, Login> {
-        self.login.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Closes the connection after the reply that is sent next. `kind` is for the limit log.
-    pub fn close_after_reply(&self, kind: &'static str) {
-        let _ = self.closing.set(kind);
-    }
-
-    /// Answers a request if that never waits. Otherwise returns the request, for [`Self::answer`].
-    pub fn answer_at_once(&self, incoming: Incoming) -> Option<Waiting> {
-        match incoming {
-            Incoming::Faulty(status, cseq) => {
-                let (code, _) = status.code_and_reason();
-                let number = self.number;
-                tracing::debug!(connection = number, status = code, "answered a faulty request");
-                self.send(&Reply::new(status), cseq);
-            }
-            Incoming::Request(request) => {
-                let authorized = match self.authorize(&request, Thread::Task) {
-                    Authorization::Refused(reply) => {
-                        self.respond(&request, reply.into());
-                        return None;
-                    }
-                    Authorization::Granted(user) => {
-                        self.state().user = user;
-                        if let Some(reply) = self.reply_at_once(&request) {
-                            self.respond(&request, reply.into());
-                            return None;
-                        }
-                        true
-                    }
-                    Authorization::Slow => false,
-                };
-                return Some(Waiting { request, authorized });
-            }
-            // A packet, such as a receiver report, keeps the sessions of the connection alive.
-            Incoming::Packet(channel, bytes) => {
-                for id in &self.state().sessions {
-                    if let Some(session) = self.service.sessions.get(id) {
-                        session.gst_handle.touch();
-                        session.read_report(channel, &bytes);
-                    }
-                }
-            }
-            Incoming::Reply => {}
-        }
-        None
-    }
-
-    /// The reply to OPTIONS, to a request that keeps a session alive, or to one that is refused
-    /// whatever its method is; `None` for others.
-    fn reply_at_once(&self, request: &Request) -> Option<Reply> {
-        if let Some(options) = request.header("Require").or(request.header("Proxy-Require")) {
-            // RFC 2326 section 12.32. Only the characters of tokens are repeated.
-            let is_token = |c: &char| c.is_ascii_alphanumeric() || "-._,; ".contains(*c);
-            let options: String = options.chars().filter(is_token).take(MAX_UNSUPPORTED).collect();
-            return Some(Reply::new(Status::OptionNotSupported).with("Unsupported", options));
-        }
-        let session = match request.session().map(|id| self.service.sessions.get(id)) {
-            Some(None) => return Some(Reply::new(Status::SessionNotFound)),
-            Some(Some(session)) => {
-                session.gst_handle.touch();
-                Some(session)
-            }
-            None => None,
-        };
-        let reply = match request.method {
-            Method::Options => Reply::new(Status::Ok).with("Public", Method::SERVED),
-            Method::GetParameter | Method::SetParameter if request.body.is_empty() => {
-                Reply::new(Status::Ok)
-            }
-            Method::GetParameter | Method::SetParameter => {
-                Reply::new(Status::ParameterNotUnderstood)
-            }
-            _ => return None,
-        };
-        Some(match session {
-            Some(session) => with_session(reply, &session),
-            None => reply,
-        })
-    }
-
-    /// Answers a request. May wait for a disk or for locks of gst-rtsp-server.
-    pub fn answer(&self, waiting: &Waiting) {
-        let request = &waiting.request;
-        if !waiting.authorized {
-            match self.authorize(request, Thread::MayWait) {
-                Authorization::Refused(reply) => return self.respond(request, reply.into()),
-                Authorization::Granted(user) => self.state().user = user,
-                // Nothing is too slow here.
-                Authorization::Slow => {
-                    return self.respond(request, Status::InternalServerError.into());
-                }
-            }
-            if let Some(reply) = self.reply_at_once(request) {
-                return self.respond(request, reply.into());
-            }
-        }
-        let response = match request.method {
-            Method::Describe => self.describe(request),
-            Method::Setup => self.set_up(request),
-            Method::Play => self.play(request),
-            Method::Pause => self.pause(request),
-            Method::Teardown => self.tear_down(request),
-            _ => Status::NotImplemented.into(),
-        };
-        self.respond(request, response);
-    }
-
-    /// Sends the reply to a request, and starts the play after it.
-    fn respond(&self, request: &Request, response: Response) {
-        let (method, uri) = (request.method.name(), redact::uri(&request.uri));
-        let (status, _) = response.reply.status.code_and_reason();
-        tracing::debug!(connection = self.number, method, %uri, status, "answered");
-        self.send(&response.reply, Some(request.cseq));
-        if let Some(play) = response.play {
-            play.start();
-        }
-    }
-
-    /// Sends a reply.
-    pub fn send(&self, reply: &Reply, cseq: Option<u32>) {
-        let date = httpdate::fmt_http_date(SystemTime::now());
-        self.outbox.send(&reply.to_bytes(cseq, &date));
     }
 
     fn mount(&self, request: &Request) -> Result<Arc<Mount>, Status> {
@@ -239,7 +100,7 @@ impl Connection {
         same.then_some(session).ok_or(Status::AggregateOperationNotAllowed)
     }
 
-    fn describe(&self, request: &Request) -> Response {
+    pub(super) fn describe(&self, request: &Request) -> Response {
         let reply = self.mount(request).and_then(|mount| {
             let movie = mount.open_playable().map_err(|reason| status_of(&reason))?;
             movie.wait_total(INDEX_LIMIT);
@@ -261,7 +122,7 @@ impl Connection {
         reply.map_or_else(Into::into, Into::into)
     }
 
-    fn set_up(&self, request: &Request) -> Response {
+    pub(super) fn set_up(&self, request: &Request) -> Response {
         self.try_set_up(request).map_or_else(Into::into, Into::into)
     }
 
@@ -384,7 +245,7 @@ impl Connection {
         Some(session)
     }
 
-    fn play(&self, request: &Request) -> Response {
+    pub(super) fn play(&self, request: &Request) -> Response {
         self.try_play(request).unwrap_or_else(Into::into)
     }
 
@@ -432,7 +293,7 @@ impl Connection {
         Ok(Response { reply, play: Some(play) })
     }
 
-    fn pause(&self, request: &Request) -> Response {
+    pub(super) fn pause(&self, request: &Request) -> Response {
         let reply = self.session(request).and_then(|session| {
             session.pause();
             let gst_reply = self.ask_gst_server(&GstRequest::Pause { session: &session.id })?;
@@ -441,7 +302,7 @@ impl Connection {
         reply.map_or_else(Into::into, Into::into)
     }
 
-    fn tear_down(&self, request: &Request) -> Response {
+    pub(super) fn tear_down(&self, request: &Request) -> Response {
         let reply = self.session(request).map(|session| {
             self.service.sessions.end(&session.id, "TEARDOWN");
             self.state().sessions.retain(|id| *id != session.id);
@@ -491,7 +352,7 @@ fn status_of(reason: &NotPlayable) -> Status {
     }
 }
 
-fn with_session(reply: Reply, session: &Session) -> Reply {
+pub(super) fn with_session(reply: Reply, session: &Session) -> Reply {
     let timeout = session.gst_handle.timeout();
     reply.with("Session", format!("{};timeout={timeout}", session.id))
 }

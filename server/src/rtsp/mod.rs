@@ -2,12 +2,13 @@
 //! Standard RTSP (RFC 2326). Requests are read, checked and answered here, and frames are sent from
 //! here; gst-rtsp-server agrees on transports and keeps the time limits of sessions.
 //!
-//! A request: `connection.rs` receives it, `request.rs` reads it, `methods.rs` answers it with
-//! `sessions.rs`, and `reply.rs` writes the reply.
+//! A request: `connection.rs` receives it, `request.rs` reads it, `authorization.rs` checks it,
+//! `answer.rs` and `methods.rs` answer it with `sessions.rs`, and `reply.rs` writes the reply.
 //!
 //! A frame: `payload_cache.rs` reads it and cuts it into RTP payloads, `frame_sink.rs` adds the RTP
 //! headers, and `delivery.rs` sends the packets to a viewer.
 
+mod answer;
 mod authorization;
 pub(crate) mod connection;
 mod delivery;

@@ -146,7 +146,9 @@ mod tests {
     fn the_offer_to_gst_rtsp_server_means_the_same_transport() {
         for header in ["RTP/AVP;client_port=5000", "RTP/AVP/TCP;interleaved=4-9"] {
             let chosen = Transport::choose(header, true).unwrap();
-            assert_eq!(Transport::choose(&chosen.offer()), Some(chosen));
+            assert_eq!(Transport::choose(&chosen.offer(), true), Some(chosen));
+            let interleaved = Some(chosen).filter(|it| matches!(it, Transport::Interleaved { .. }));
+            assert_eq!(Transport::choose(&chosen.offer(), false), interleaved);
         }
     }
 }

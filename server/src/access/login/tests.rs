@@ -196,3 +196,36 @@ fn the_fifth_wrong_password_closes_the_connection() {
     let closed: Vec<_> = (0..6).map(|_| login.count_wrong()).collect();
     assert_eq!(closed, [false, false, false, false, true, true]);
 }
+
+#[test]
+fn a_check_takes_the_same_time_for_names_that_do_not_exist() {
+    let access = access(BasicAuth::On, false);
+    let (mut login, request) = (Login::default(), ("DESCRIBE", URI));
+    let now = Instant::now();
+    let nonce = login.nonce.issue(now).to_owned();
+    let basic = |name: &str| {
+        use base64::Engine;
+        let text = format!("{name}:wrong");
+        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(text))
+    };
+    let digest = |name: &str| {
+        digest_header::<Md5>((name, "wrong"), request, &nonce, Some(1), Algorithm::Md5)
+    };
+    for headers in [["ana", "eve"].map(digest), ["ana", "eve"].map(basic)] {
+        let mut times = [Vec::new(), Vec::new()];
+        // In turn, so that a busy machine slows both down.
+        for _ in 0..3000 {
+            for (header, times) in headers.iter().zip(&mut times) {
+                let start = Instant::now();
+                assert_eq!(check(&mut login, &access, header, now), Verdict::Wrong);
+                times.push(start.elapsed().as_secs_f64());
+            }
+        }
+        let [known, unknown] = times.map(|mut times| {
+            times.sort_by(f64::total_cmp);
+            times[times.len() / 2]
+        });
+        let ratio = known / unknown;
+        assert!((0.8..1.25).contains(&ratio), "{ratio} of {unknown} s");
+    }
+}
