@@ -50,8 +50,11 @@ fn folder(keys: &str, users: &[&[&str]]) -> Result<Folder> {
         ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
     let users = std::fs::read_to_string(folder.path().join("server.toml")).unwrap_or_default();
-    let mounts = "[[mount]]\npath = 'closed.mjpeg'\nusers = ['ana', '@staff']\n\
-                  [[mount]]\npath = 'open.mjpeg'\n";
+    // A rule for a role that nobody has is refused.
+    let rules = if users.contains("staff") { "['ana', '@staff']" } else { "['ana']" };
+    let mounts = format!(
+        "[[mount]]\npath = 'closed.mjpeg'\nusers = {rules}\n[[mount]]\npath = 'open.mjpeg'\n"
+    );
     folder.file("server.toml", format!("{keys}\n{users}\n{mounts}").as_bytes())?;
     Ok(folder)
 }
@@ -181,7 +184,7 @@ fn a_client_without_a_login_learns_nothing_about_movies_and_names() -> Result<()
     let shown = |reply: &Reply| {
         let headers =
             reply.headers.iter().filter(|(name, _)| !["CSeq", "Date"].contains(&name.as_str()));
-        format!("{headers:?} {}", reply.body)
+        format!("{:?} {}", headers.collect::<Vec<_>>(), reply.body)
     };
     let known = rtsp.request(&format!("DESCRIBE {}", url("closed.mjpeg")), "")?;
     let unknown = rtsp.request(&format!("DESCRIBE {}", url("none")), "")?;
@@ -268,7 +271,10 @@ fn odd_credentials_get_a_clear_status() -> Result<()> {
     let headers = authorization(&ask(&mut bob)?, "bob", SECRET, &tear_down)? + &session;
     assert_eq!(bob.request(&tear_down, &headers)?.status, 454);
     assert_eq!(bob.request(&tear_down, &session)?.status, 401);
-    let headers = authorization(&ask(&mut ana)?, "ana", SECRET, &tear_down)? + &session;
+    // The number 1 was used for SETUP.
+    let again = authorization(&ask(&mut ana)?, "ana", SECRET, &tear_down)? + &session;
+    let stale = ana.request(&tear_down, &again)?;
+    let headers = authorization(&stale, "ana", SECRET, &tear_down)? + &session;
     assert_eq!(ana.request(&tear_down, &headers)?.status, 200);
     // Nobody else was disturbed.
     viewer.receive_packets(10)?;

@@ -52,7 +52,7 @@ fn viewers_behind_a_proxy_are_served_by_their_own_addresses() -> Result<()> {
         rtsp.send(second)?;
         // UDP goes to the viewer.
         let port = rtp.local_addr()?.port();
-        rtsp.play(&server.urls[0], &format!("RTP/AVP;unicast;client_port={port}-{}", port ^ 1))?;
+        rtsp.play(&server.urls[0], &format!("RTP/AVP;unicast;client_port={port}-{}", port + 1))?;
         rtp.recv(&mut [0; 2000])?;
         server.wait_for_log(&format!("peer={viewer}:4242"), LIMIT);
         // A lab client.
