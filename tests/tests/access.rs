@@ -192,6 +192,10 @@ fn a_client_without_a_login_learns_nothing_about_movies_and_names() -> Result<()
     server.is_well()
 }
 
+/// A name, the headers that answer a challenge, the status, and whether the reply says that the nonce is
+/// stale.
+type OddRow<'a> = (&'a str, Box<dyn Fn(&Reply) -> Result<String> + 'a>, u16, bool);
+
 #[test]
 fn odd_credentials_get_a_clear_status() -> Result<()> {
     let folder = folder("", &[&["ana"], &["bob", "--role", "staff"]])?;
@@ -208,14 +212,12 @@ fn odd_credentials_get_a_clear_status() -> Result<()> {
     let other_uri = format!("DESCRIBE {}", server.urls[1]);
     let track = format!("DESCRIBE {closed}/stream=0");
     let upper = format!("DESCRIBE rtsp://{address}/CLOSED");
-    type Row<'a> = (&'a str, Box<dyn Fn(&Reply) -> Result<String> + 'a>, u16, bool);
     let digest = |request: &'_ str| {
         let request = request.to_owned();
         move |reply: &Reply| authorization(reply, "ana", SECRET, &request)
     };
     let fixed = |text: String| move |_: &Reply| Ok(text.clone());
-    // The headers, the status, and whether the reply says that the nonce is stale.
-    let rows: Vec<Row> = vec![
+    let rows: Vec<OddRow> = vec![
         ("right", Box::new(digest(&describe)), 200, false),
         ("for the URL of the track", Box::new(digest(&track)), 200, false),
         ("for another name of the movie", Box::new(digest(&upper)), 200, false),
@@ -254,7 +256,8 @@ fn odd_credentials_get_a_clear_status() -> Result<()> {
     let again = authorization(&reply, "ana", SECRET, &describe)?;
     assert_eq!(other.request(&describe, &again)?.status, 200);
     // Bytes that are no header, and 64 KiB of credentials.
-    let rows: [(&[u8], u16); 2] = [(b"Basic \xff", 400), (&[b'A'; 65_536], 400)];
+    let long = vec![b'A'; 65_536];
+    let rows: [(&[u8], u16); 2] = [(b"Basic \xff", 400), (&long, 400)];
     for (value, status) in rows {
         let mut rtsp = RtspClient::connect(&address)?;
         let start = format!("{describe} RTSP/1.0\r\nCSeq: 1\r\nAuthorization: ");
@@ -326,7 +329,7 @@ fn wrong_passwords_are_limited_by_connection_and_address() -> Result<()> {
     assert!(refused > 0);
     // Ten in any second. The client sees the replies a little later or earlier than the server.
     for ten in checked.windows(11) {
-        let time = ten[10] - ten[0];
+        let time = ten[10].saturating_sub(ten[0]);
         assert!(time > Duration::from_millis(900), "{checked:?}");
     }
     server.is_well()
@@ -356,7 +359,7 @@ fn lab_clients_do_not_find_protected_movies() -> Result<()> {
     server.wait_for_log("request=\"LIST x RTSP/1.0\" reply", LIMIT);
     let log = server.log()?;
     assert!(log.contains("open.mjpeg") && !log.contains("YW5hOng="), "{log}");
-    let listed = log.lines().filter(|line| line.contains("lab reply")).last();
+    let listed = log.lines().rfind(|line| line.contains("lab reply"));
     assert!(listed.is_some_and(|it| !it.contains("closed") && it.contains("open")), "{listed:?}");
     server.is_well()
 }
@@ -404,9 +407,8 @@ fn sessions_of_users_who_are_removed_end_with_a_reload() -> Result<()> {
     ana.wait(LIMIT)?;
     open.receive_until_bye(Instant::now() + LIMIT)?;
     let reason = "session ended: the viewer may not watch the movie any more";
-    wait_until("two sessions ended", LIMIT, || {
-        server.log().is_ok_and(|log| log.matches(reason).count() >= 2)
-    });
+    // The player ends its session itself when it gets BYE, which may be before that.
+    server.wait_for_log(reason, LIMIT);
     rtp.set_read_timeout(Some(Duration::from_millis(500)))?;
     let deadline = Instant::now() + LIMIT;
     while rtp.recv(&mut vec![0; 65536]).is_ok() {

@@ -134,7 +134,7 @@ fn a_proxy_may_have_more_connections_than_an_address() -> Result<()> {
     let _viewers: Vec<_> = [1, 1, 2, 2, 3].into_iter().map(play).collect::<Result<_>>()?;
     // The third one of an address has no other to close.
     let mut third = RtspClient::connect_from(PROXY, &address)?;
-    third.send(header(2, Ipv4Addr::new(127, 0, 0, 1), 1))?;
+    third.send(header(2, Ipv4Addr::LOCALHOST, 1))?;
     third.wait_until_closed()?;
     server.wait_for_log("--max-connections-per-address are open, none is idle", LIMIT);
     server.is_well()

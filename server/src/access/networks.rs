@@ -16,9 +16,10 @@ impl Network {
 
     /// Reads `ADDRESS/BITS` or `ADDRESS`. IPv4 networks are written as such, not within IPv6.
     pub fn parse(text: &str) -> Option<Self> {
-        let network = match text.contains('/') {
-            true => text.parse().ok()?,
-            false => IpNet::from(text.parse::<IpAddr>().ok()?),
+        let network = if text.contains('/') {
+            text.parse().ok()?
+        } else {
+            IpNet::from(text.parse::<IpAddr>().ok()?)
         };
         let is_mapped = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some());
         (!is_mapped(network.addr())).then_some(Self(network))

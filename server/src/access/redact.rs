@@ -10,7 +10,8 @@ const HIDDEN: &str = "***";
 /// A text without credentials.
 pub(crate) fn redacted(text: &str) -> Cow<'_, str> {
     let lower = text.to_ascii_lowercase();
-    if !lower.contains("authorization") && !(text.contains("//") && text.contains('@')) {
+    let may_have_url = text.contains("//") && text.contains('@');
+    if !lower.contains("authorization") && !may_have_url {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.split_inclusive('\n').map(redacted_line).collect())

@@ -134,10 +134,8 @@ async fn accept(
                 // An IPv6 socket accepts IPv4 connections too.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 let access = services.access.get();
-                let kind = match access.is_proxy(peer.ip()) {
-                    true => PeerKind::Proxy,
-                    false => PeerKind::Viewer,
-                };
+                let kind =
+                    if access.is_proxy(peer.ip()) { PeerKind::Proxy } else { PeerKind::Viewer };
                 if kind == PeerKind::Viewer && !access.admits(peer.ip()) {
                     // Without a word: nothing is told to networks that are not served.
                     services.limit_log.count(NOT_SERVED, peer);

@@ -237,7 +237,7 @@ impl Connection {
         let mut session = Session::new(ids, mount, self.origin, ssrc, delivery);
         (session.peer, session.tunnelled) = (self.peer, self.tunnelled);
         session.encrypted = self.encrypted;
-        session.user = self.state().user.clone();
+        session.user.clone_from(&self.state().user);
         if let Transport::Udp { rtcp, .. } = transport {
             let reporter = SocketAddr::new(self.peer.ip(), rtcp);
             self.service.gst_server.loss_reports().add(reporter, &session.counts);
