@@ -42,7 +42,7 @@ pub(super) struct Connection {
     pub encrypted: bool,
     pub outbox: Arc<Outbox>,
     pub state: Mutex<ConnectionState>,
-    /// What the client has proved by its requests. No other lock is taken while this one is held.
+    /// What the client has proved by its requests. Locked for a short time only, never while argon2 works.
     pub login: Mutex<Login>,
     /// Why the connection must be closed after the last reply: the kind for the limit log.
     pub closing: OnceLock<&'static str>,
