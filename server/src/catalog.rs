@@ -354,6 +354,11 @@ impl Catalog {
         self.mounts.values()
     }
 
+    /// The mount at a mount point.
+    pub fn at(&self, point: &str) -> Option<&Arc<Mount>> {
+        self.mounts.get(point)
+    }
+
     /// The mount at a decoded URL path. The path may lack the extension, or differ in upper and lower
     /// case, if it fits only one movie.
     pub fn find(&self, path: &str) -> Option<&Arc<Mount>> {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The arguments of the command line, not checked yet.
 
+use crate::access::users::DEFAULT_ROLE;
 use crate::config::{Fragments, LabMode, LogFormat, LogLevel, Oversize, Switch, UdpOffload};
-use clap::Parser;
+use clap::{Parser, Subcommand, ValueEnum};
 use gstmjpegfile::movie::FrameRate;
 use std::path::PathBuf;
 
@@ -24,10 +25,14 @@ Exit codes: 0 ended by SIGINT or SIGTERM; 1 cannot serve; 2 wrong usage or confi
 ///
 /// Prints the URL of each movie on standard output, one per line, once connections are accepted.
 /// Everything else is printed on standard error.
-#[derive(Debug, Clone, Parser)]
+#[derive(Debug, Clone, Default, Parser)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-#[command(version, after_help = EXAMPLES)]
+#[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    /// What is done instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Movies, or folders of movies (*.mjpeg and *.mjpg in any case, also in subfolders). Without a
     /// path, a test card is served at /test
     #[arg(value_name = "PATH")]
@@ -120,4 +125,68 @@ pub struct Arguments {
     /// The format of the log [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+}
+
+/// What is done instead of serving.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// The users who may log in; a movie that is named "user" is served as ./user
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Make a certificate for TLS that is signed by its own key
+    Certificate(MakeCertificate),
+}
+
+/// The arguments of `certificate`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct MakeCertificate {
+    /// The folder for certificate.pem and key.pem, which must not exist; it is made if there is none
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+
+    /// The names and addresses by which clients reach the server, such as cam.example.org
+    #[arg(value_name = "HOST", required = true)]
+    pub hosts: Vec<String>,
+}
+
+/// What is done with users.
+#[derive(Debug, Clone, Subcommand)]
+pub enum UserCommand {
+    /// Add a user to the configuration file, and ask for the password
+    Add(AddUser),
+}
+
+/// The arguments of `user add`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AddUser {
+    /// The name that the user logs in with
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// The group that the user belongs to, for `users = ["@ROLE"]` in the configuration file
+    #[arg(long, value_name = "ROLE", default_value = DEFAULT_ROLE)]
+    pub role: String,
+
+    /// The configuration file, which is made if there is none [default: the one that the server reads]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Read the password from standard input instead of the terminal: its first line
+    #[arg(long)]
+    pub password_stdin: bool,
+
+    /// How the password is stored
+    #[arg(long, value_name = "HOW", default_value = "digest")]
+    pub hash: PasswordHash,
+}
+
+/// How a password is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PasswordHash {
+    /// As the hashes of digest authentication. All players can log in. Whoever reads them in the file can
+    /// log in too
+    Digest,
+    /// As a hash of argon2. It is of no use to whoever reads it. The user can only log in by Basic
+    /// (basic-auth in the configuration)
+    Argon2,
 }

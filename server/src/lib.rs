@@ -4,6 +4,7 @@
 //!
 //! - `cli.rs`, `config/`: the command line and the configuration file.
 //! - `catalog.rs`, `mount.rs`, `movie_check.rs`: finds, opens and checks the movies.
+//! - `access/`: decides who may watch.
 //! - `server.rs`, `connection/`: accepts connections and detects their language.
 //! - `reload.rs`, `watch.rs`, `arrivals.rs`: reads the configuration again, and follows changes in the
 //!   folders of movies.
@@ -14,6 +15,7 @@
 //! - `viewers.rs`: counts the viewers of both languages.
 //! - `limit_log.rs`: logs what is refused or dropped because of a limit.
 
+pub mod access;
 pub mod arrivals;
 pub mod catalog;
 pub mod cli;
@@ -37,6 +39,8 @@ pub mod test_card;
 mod viewers;
 mod watch;
 
+use crate::cli::MakeCertificate;
+use crate::connection::tls;
 use anyhow::{Context, Result};
 use catalog::Catalog;
 use cli::Arguments;
@@ -77,8 +81,23 @@ pub fn start_log(config: Option<&Config>) -> std::io::Result<Log> {
 /// If a path cannot be served or nothing can be printed.
 pub fn check_config(config: &Config) -> Result<()> {
     Catalog::scan(&config.mounts)?;
+    tls::load(&config.server)?;
     let mut out = std::io::stdout().lock();
     out.write_all(config.to_toml().as_bytes()).context("cannot print the configuration")
+}
+
+/// Makes a certificate for TLS, and prints the lines for the configuration file on standard output.
+///
+/// # Errors
+/// If a host is not valid, or a file cannot be written.
+pub fn certificate(arguments: &MakeCertificate) -> Result<()> {
+    let (certificate, key) = tls::make_certificate(arguments)?;
+    let mut out = std::io::stdout().lock();
+    for (name, path) in [("tls-certificate", certificate), ("tls-key", key)] {
+        let path = std::path::absolute(&path).unwrap_or(path);
+        writeln!(out, "{name} = {}", config::quoted_path(&path))?;
+    }
+    Ok(out.flush()?)
 }
 
 /// Serves until the process receives SIGINT or SIGTERM, or SIGHUP without a configuration file.

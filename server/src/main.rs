@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use mjpeg_rtsp_server::cli::Arguments;
+use mjpeg_rtsp_server::access::add_user::add_user;
+use mjpeg_rtsp_server::certificate;
+use mjpeg_rtsp_server::cli::{Arguments, Command, UserCommand};
 use mjpeg_rtsp_server::config::{Config, ConfigError};
 use mjpeg_rtsp_server::service_manager::Sockets;
 use mjpeg_rtsp_server::{check_config, health_check, run, start_log};
@@ -11,6 +13,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(command) = &arguments.command {
+        return run_command(command);
+    }
     let sockets = Sockets::take();
     let config = Config::resolve(&arguments);
     // This fails only if the system cannot start another thread, which the server needs too.
@@ -30,6 +35,23 @@ fn main() -> ExitCode {
             format!("{error:#}").lines().for_each(|line| tracing::error!("{line}"));
             let is_usage = error.is::<ConfigError>();
             ExitCode::from(if is_usage { 2 } else { 1 })
+        }
+    }
+}
+
+/// Does something instead of serving.
+fn run_command(command: &Command) -> ExitCode {
+    let Ok(_log) = start_log(None) else { return ExitCode::FAILURE };
+    let done = match command {
+        Command::User(UserCommand::Add(user)) => add_user(user)
+            .map(|path| tracing::info!("user {:?} added to {}", user.name, path.display())),
+        Command::Certificate(arguments) => certificate(arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            format!("{error:#}").lines().for_each(|line| tracing::error!("{line}"));
+            ExitCode::FAILURE
         }
     }
 }

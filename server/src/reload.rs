@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads the configuration again while the server runs, and applies it.
 
+use crate::access::Access;
 use crate::arrivals::{Arrivals, SETTLE_TIME};
 use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::connection::tls;
 use crate::server::{Event, Server, max_connections};
 use crate::service_manager;
 use crate::test_card::{self, TestCard};
 use crate::watch::Watch;
 use anyhow::Result;
 use mjpeg_program::border::guarded;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -22,6 +25,8 @@ pub struct Loaded {
     pub catalog: Catalog,
     /// The test card, if there are no movies.
     pub card: Option<TestCard>,
+    /// The certificate and the key for TLS.
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 impl Loaded {
@@ -37,9 +42,10 @@ impl Loaded {
         arrivals: &Arrivals,
         card: Option<TestCard>,
     ) -> Result<Self> {
+        let tls = tls::load(&config.server)?;
         if !config.mounts.is_empty() {
             let catalog = previous.scan_again(&config.mounts, arrivals)?;
-            return Ok(Self { config, catalog, card });
+            return Ok(Self { config, catalog, card, tls });
         }
         let rate = config.defaults.framerate;
         let card = match card.filter(|card| card.framerate() == rate) {
@@ -47,7 +53,7 @@ impl Loaded {
             None => test_card::make(rate)?,
         };
         let catalog = previous.with_test_card(card.path(), &config.defaults);
-        Ok(Self { config, catalog, card: Some(card) })
+        Ok(Self { config, catalog, card: Some(card), tls })
     }
 }
 
@@ -118,13 +124,18 @@ impl Server {
             mount.remove();
         }
         if !removed.is_empty() {
-            let (rtsp, lab) = (self.rtsp.clone(), self.lab.clone());
-            self.spawn_blocking("end-removed", move || {
-                rtsp.end_removed();
-                lab.end_removed();
-            });
+            self.end_removed();
         }
         removed.len()
+    }
+
+    /// Ends the sessions that may not go on, on a thread that may wait.
+    fn end_removed(&self) {
+        let (rtsp, lab) = (self.rtsp.clone(), self.lab.clone());
+        self.spawn_blocking("end-removed", move || {
+            rtsp.end_removed();
+            lab.end_removed();
+        });
     }
 
     /// Reads the configuration again, in a thread, since a disk may be slow.
@@ -160,7 +171,7 @@ impl Server {
         service_manager::ready();
     }
 
-    fn apply(&mut self, Loaded { mut config, catalog, card }: Loaded) {
+    fn apply(&mut self, Loaded { mut config, catalog, card, tls }: Loaded) {
         for key in self.config.keys_for_next_start(&config) {
             tracing::warn!(
                 key,
@@ -168,15 +179,17 @@ impl Server {
             );
         }
         // What holds now, so that the next reload compares with that.
-        let grace = config.server.grace;
-        config.server.clone_from(&self.config.server);
-        config.server.grace = grace;
+        config.server = self.config.server.with_reloaded(config.server);
+        self.tls.set(tls);
+        self.access.set(Access::new(&config));
         let mut limits = config.limits.clone();
         limits.max_connections = max_connections(limits.max_connections);
         self.limits.set(limits);
         let old = self.catalog.get();
         let (mounts, unchanged) = (catalog.mounts().len(), catalog.shared_with(&old));
         let removed = self.replace_catalog(catalog);
+        // Those whose viewers may not watch them any more.
+        self.end_removed();
         let folders = config.folders();
         if folders != self.config.folders() {
             self.watch = Watch::start(&folders, &self.changes);

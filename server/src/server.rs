@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The whole server: standard RTSP and the lab's dialect on one port.
 
+use crate::access::{Access, SharedAccess};
 use crate::arrivals::Arrivals;
 use crate::catalog::{Catalog, SharedCatalog};
 use crate::cli::Arguments;
 use crate::config::{Config, LabMode, SharedLimits, Switch};
+use crate::connection::Services;
 use crate::connection::limits::OpenConnections;
+use crate::connection::listener::{self, Listener};
+use crate::connection::tls::SharedTls;
 use crate::connection::tunnel::Tunnels;
-use crate::connection::{Listener, Services};
 use crate::ending::{self, EndingSender};
 use crate::limit_log::LimitLog;
 use crate::mount::Mount;
@@ -20,7 +23,7 @@ use crate::service_manager::{self, Sockets};
 use crate::test_card::TestCard;
 use crate::viewers::Viewers;
 use crate::watch::{ChangeSender, Watch};
-use crate::{connection, lab, rtsp};
+use crate::{lab, rtsp};
 use anyhow::{Context, Result};
 use mjpeg_program::border::guarded;
 use signal_hook::consts::SIGHUP;
@@ -41,7 +44,7 @@ const CLEAN_UPS_PER_MOVIE_CHECK: u64 = 10;
 
 /// File descriptors that are reserved for the log, the runtime and GStreamer, for opening a movie while
 /// the maximum number of connections is open, and for connections that are refused.
-const RESERVED_DESCRIPTORS: u64 = 64 + connection::REFUSALS as u64 + rtsp::DESCRIPTORS;
+const RESERVED_DESCRIPTORS: u64 = 64 + listener::REFUSALS as u64 + rtsp::DESCRIPTORS;
 
 /// File descriptors per connection: its socket, and either a movie that no other connection plays or
 /// the UDP socket of a lab client.
@@ -68,6 +71,8 @@ pub struct Server {
     pub(crate) lab: Arc<lab::Service>,
     pub(crate) catalog: SharedCatalog,
     pub(crate) limits: SharedLimits,
+    pub(crate) access: SharedAccess,
+    pub(crate) tls: SharedTls,
     limit_log: Arc<LimitLog>,
     address: SocketAddr,
     open: OpenConnections,
@@ -104,7 +109,7 @@ impl Server {
         let changes = ChangeSender::new(events.clone());
         let watch = Watch::start(&config.folders(), &changes);
         let loaded = Loaded::new(config, &Catalog::default(), &Arrivals::default(), None)?;
-        let Loaded { config, catalog, card } = loaded;
+        let Loaded { config, catalog, card, tls } = loaded;
         let movies = catalog.mounts().len();
         let catalog = SharedCatalog::new(catalog);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -129,23 +134,30 @@ impl Server {
             limit_log: limit_log.clone(),
         };
         let (ending_sender, ending) = ending::channel();
-        let rtsp = rtsp::Service::new(&config, catalog.clone(), context.clone(), ending.clone())?;
-        let lab =
-            lab::Service::new(config.server.explain, catalog.clone(), context, ending.clone());
+        let tls = SharedTls::new(tls);
+        let access = SharedAccess::new(Access::new(&config));
+        let shared = || (catalog.clone(), access.clone());
+        let rtsp = rtsp::Service::new(&config, shared(), context.clone(), ending.clone())?;
+        let lab = lab::Service::new(config.server.explain, shared(), context, ending.clone());
         let open = OpenConnections::new(limits.clone());
         let services = Services {
             rtsp: rtsp.clone(),
             lab: lab.clone(),
             mode: config.server.lab,
+            access: access.clone(),
+            tls: tls.clone(),
             tunnels: (config.server.http_tunnel == Switch::On).then(Tunnels::default),
             open: open.clone(),
             limits: limits.clone(),
             limit_log: limit_log.clone(),
             ending,
         };
-        let (sockets, listen) = (sockets.into_listeners(), config.server.listen);
+        let (sockets, listen) = (sockets.into_listeners(), &config.server);
         let listener = Listener::start(sockets, listen, &Arc::new(services), runtime.handle())?;
         let address = listener.address();
+        if let Some(address) = listener.tls_address() {
+            tracing::info!(%address, "serving TLS");
+        }
         tracing::info!(%address, movies, max_connections = connections, "serving");
         open_files.log();
         if config.server.lab == LabMode::Only {
@@ -156,6 +168,8 @@ impl Server {
             lab,
             catalog,
             limits,
+            access,
+            tls,
             limit_log,
             address,
             open,

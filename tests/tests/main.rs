@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! End-to-end tests, one binary.
 
+mod access;
 mod borders;
 mod captures;
 mod catalogue;
 mod client;
 mod configuration;
 mod connections;
+mod encryption;
 mod interop;
 mod lab_client;
 mod lab_server;
@@ -28,6 +30,7 @@ mod playback;
 mod player;
 mod positions;
 mod previews;
+mod proxies;
 mod readme;
 mod recode;
 mod reload;

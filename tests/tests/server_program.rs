@@ -82,7 +82,7 @@ fn wrong_arguments_are_one_message_and_an_exit_code() -> Result<()> {
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let address = taken.local_addr()?.to_string();
     let none = folder.path().join("none").to_string_lossy().into_owned();
-    let usage = "\n\nUsage: mjpeg-rtsp-server [OPTIONS] [PATH]...\n\n\
+    let usage = "\n\nUsage: mjpeg-rtsp-server [OPTIONS] [PATH]...\n       mjpeg-rtsp-server <COMMAND>\n\n\
                  For more information, try '--help'.";
     let clip = folder.file("clip.mp4", b"\0\0\0\x20ftypisom")?.to_string_lossy().into_owned();
     let text = folder.file("notes.txt", b"hello")?.to_string_lossy().into_owned();

@@ -82,9 +82,31 @@ pub enum Problem {
         /// What the value may be.
         allowed: String,
     },
+    /// A key needs another one.
+    #[error("{key}: found a value, but {needed} has none; one needs the other")]
+    Alone {
+        /// The name of the key.
+        key: &'static str,
+        /// The name of the other one.
+        needed: &'static str,
+    },
     /// A `[[mount]]` has no path.
     #[error("found a [[mount]] without a path; it must have one: path = \"FILE OR FOLDER\"")]
     NoPath,
+    /// A `[[user]]` lacks something.
+    #[error("found a [[user]] without {0}")]
+    IncompleteUser(&'static str),
+    /// Two `[[user]]` have one name.
+    #[error("name: found \"{name}\", which is the name of the [[user]] in line {first} too")]
+    SameUser {
+        /// The name.
+        name: String,
+        /// The line of the first user.
+        first: usize,
+    },
+    /// No `[[user]]` is one that a rule is for.
+    #[error("users: found \"{0}\", but there is no such [[user]]; `user add` adds one")]
+    NoSuchUser(String),
     /// Two `[[mount]]` have one name.
     #[error(
         "name: found \"{name}\", which is the name of the [[mount]] in line {first} too; \

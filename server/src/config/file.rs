@@ -2,10 +2,11 @@
 //! Finds, reads and checks the configuration file.
 
 use super::error::{ConfigError, FileError, Problem};
-use super::keys::{Key, MOUNT_ONLY, limit_keys, mount_keys, server_keys};
+use super::keys::{Key, MOUNT_ONLY, limit_keys, mount_keys, server_keys, user_keys};
 use super::settings::MountSettings;
 use super::value::{describe, quoted, shown};
 use super::{Config, FilePosition, MountConfig, apply_flags_of_mounts, path_in_file};
+use crate::access::users::{User, UserRule};
 use crate::cli::Arguments;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -96,7 +97,12 @@ impl Parser<'_> {
     }
 
     fn report_value(&mut self, key: &str, value: &Spanned<DeValue>, allowed: &str) {
-        let (key, found) = (key.to_owned(), describe(value.get_ref()));
+        let found = match value.get_ref() {
+            // Errors are logged, and passwords are not.
+            DeValue::String(_) if HASHES.contains(&key) => "another text".to_owned(),
+            value => describe(value),
+        };
+        let key = key.to_owned();
         let allowed = allowed.to_owned();
         self.report(value.span().start, Problem::Value { key, found, allowed });
     }
@@ -123,7 +129,7 @@ impl Parser<'_> {
             return;
         }
         let root = document.get_ref();
-        let tables = ["limits", "defaults", "mount"];
+        let tables = ["limits", "defaults", "user", "mount"];
         self.read_table(
             root,
             "before the first table",
@@ -131,6 +137,7 @@ impl Parser<'_> {
             &tables,
             &mut config.server,
         );
+        self.check_tls(root, config);
         if let Some(limits) = self.table(root, "limits") {
             self.read_table(limits, "in [limits]", &limit_keys(), &[], &mut config.limits);
         }
@@ -138,8 +145,35 @@ impl Parser<'_> {
             self.read_table(defaults, "in [defaults]", &mount_keys(), &[], &mut config.defaults);
         }
         config.apply_flags(arguments);
+        if let Some((_, users)) = root.get_key_value("user") {
+            self.read_users(users, config);
+        }
+        if let Some(defaults) = self.table(root, "defaults") {
+            self.check_rules(defaults, &config.users);
+        }
         if let Some((_, mounts)) = root.get_key_value("mount") {
             self.read_mounts(mounts, arguments, config);
+        }
+    }
+
+    /// Resolves the paths of the certificate and the key, of which neither can be alone.
+    fn check_tls(&mut self, root: &DeTable, config: &mut Config) {
+        let server = &mut config.server;
+        for path in [&mut server.tls_certificate, &mut server.tls_key].into_iter().flatten() {
+            *path = path_in_file(self.path, &path.to_string_lossy());
+            // Otherwise it would depend on the folder in which the server is started.
+            *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+        }
+        let (certificate, key) = (server.tls_certificate.is_some(), server.tls_key.is_some());
+        let rows = [
+            ("tls-certificate", certificate, "tls-key", key),
+            ("tls-key", key, "tls-certificate", certificate),
+            ("tls-listen", server.tls_listen.is_some(), "tls-certificate", certificate),
+        ];
+        for (name, is_set, needed, has_needed) in rows {
+            if let (true, false, Some(value)) = (is_set, has_needed, root.get(name)) {
+                self.report(value.span().start, Problem::Alone { key: name, needed });
+            }
         }
     }
 
@@ -183,6 +217,53 @@ impl Parser<'_> {
         }
     }
 
+    fn read_users(&mut self, users: &Spanned<DeValue>, config: &mut Config) {
+        let allowed = "tables, each of which starts with [[user]]";
+        let Some(tables) = users.get_ref().as_array() else {
+            return self.report_value("user", users, allowed);
+        };
+        let mut names: BTreeMap<String, usize> = BTreeMap::new();
+        for value in tables {
+            let Some(table) = value.get_ref().as_table() else {
+                self.report_value("user", value, allowed);
+                continue;
+            };
+            let (mut user, start) = (User::default(), value.span().start);
+            self.read_table(table, "in [[user]]", &user_keys(), &[], &mut user);
+            if !table.contains_key("name") {
+                self.report(
+                    start,
+                    Problem::IncompleteUser("a name; it must have one: name = \"NAME\""),
+                );
+            } else if !HASHES.iter().any(|key| table.contains_key(*key)) {
+                let missing = "a password; `user add NAME` writes a [[user]] with one";
+                self.report(start, Problem::IncompleteUser(missing));
+            }
+            let line = self.position(start).line;
+            if let (Some(first), Some(value)) = (names.get(&user.name), table.get("name")) {
+                let problem = Problem::SameUser { name: shown(&user.name), first: *first };
+                self.report(value.span().start, problem);
+            }
+            names.entry(user.name.clone()).or_insert(line);
+            config.users.push(user);
+        }
+    }
+
+    /// Checks that the rules of a table are for users that there are: a mistyped name would lock its user
+    /// out.
+    fn check_rules(&mut self, table: &DeTable, users: &[User]) {
+        let rules = table.get("users").and_then(|value| value.get_ref().as_array());
+        for value in rules.into_iter().flatten() {
+            let rule = value.get_ref().as_str().and_then(UserRule::parse);
+            if let Some(rule) = rule
+                && !users.iter().any(|user| rule.matches(user))
+            {
+                let problem = Problem::NoSuchUser(shown(&rule.to_string()));
+                self.report(value.span().start, problem);
+            }
+        }
+    }
+
     fn read_mounts(
         &mut self,
         mounts: &Spanned<DeValue>,
@@ -201,6 +282,7 @@ impl Parser<'_> {
             };
             let mut settings = config.defaults.clone();
             self.read_table(table, "in [[mount]]", &mount_keys(), &MOUNT_ONLY, &mut settings);
+            self.check_rules(table, &config.users);
             apply_flags_of_mounts(&mut settings, arguments);
             let position = self.position(value.span().start);
             if let Some(mount) = self.read_mount(table, value, settings, position.clone()) {
@@ -243,6 +325,9 @@ impl Parser<'_> {
         Some(MountConfig { path, name, settings, position: Some(position) })
     }
 }
+
+/// The keys of a `[[user]]` of which it must have one.
+const HASHES: [&str; 3] = ["digest-md5", "digest-sha256", "argon2"];
 
 /// What the name of a mount may be.
 const MOUNT_NAME: &str = "a path without a slash at its ends, such as \"lecture\" or \
@@ -287,5 +372,8 @@ fn place_of(name: &str) -> Option<&'static str> {
     if has(&mount_keys(), name) {
         return Some("in [defaults] or [[mount]]");
     }
-    MOUNT_ONLY.contains(&name).then_some("in [[mount]]")
+    if MOUNT_ONLY.contains(&name) {
+        return Some("in [[mount]]");
+    }
+    has(&user_keys(), name).then_some("in [[user]]")
 }

@@ -7,7 +7,7 @@ use crate::fuzz_words::expand;
 use bolero::check;
 
 /// Words of a configuration file.
-const WORDS: [&[u8]; 40] = [
+const WORDS: [&[u8]; 53] = [
     b"listen = ",
     b"lab = ",
     b"http-tunnel = ",
@@ -18,6 +18,19 @@ const WORDS: [&[u8]; 40] = [
     b"[limits]\n",
     b"[defaults]\n",
     b"[[mount]]\npath = 'm'\n",
+    b"[[user]]\nname = 'a'\ndigest-md5 = '00112233445566778899aabbccddeeff'\n",
+    b"users = ['a']\n",
+    b"users = ",
+    b"role = ",
+    b"['*', '@viewer']\n",
+    b"basic-auth = ",
+    b"proxy-from = ",
+    b"tls-certificate = 'c'\ntls-key = 'k'\n",
+    b"tls-key = ",
+    b"tls-listen = ",
+    b"allow = ",
+    b"deny = ",
+    b"['10.0.0.0/8', '::1']\n",
     b"path = ",
     b"name = ",
     b"kind = ",

@@ -5,11 +5,16 @@
 use super::parse_listen;
 use super::settings::{Limits, MountSettings, ServerSettings};
 use super::value::{
-    DURATION, FRAME_RATE, choices, quoted, read_choice, read_duration, read_frame_rate,
-    read_number, write_choice, write_duration, write_frame_rate,
+    DURATION, FRAME_RATE, choices, quoted, read_choice, read_duration, read_frame_rate, read_list,
+    read_number, write_choice, write_duration, write_frame_rate, write_list,
 };
+use crate::access::hashes::{Argon2Hash, DigestHash};
+use crate::access::networks::Network;
+use crate::access::users::{User, UserRule, is_name};
 use clap::ValueEnum;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::de::DeValue;
 
@@ -85,6 +90,30 @@ fn duration<T: Clone + 'static>(
     key(name, allowed, field, read, |time| write_duration(*time))
 }
 
+/// A key whose value is the path of a file, or an empty text for none.
+fn path<T: Clone + 'static>(
+    name: &'static str,
+    field: fn(&mut T) -> &mut Option<PathBuf>,
+) -> Key<T> {
+    let read = |value: &DeValue| {
+        let text = value.as_str().filter(|text| !text.contains('\0'))?;
+        Some(Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty()))
+    };
+    let write = |path: &Option<PathBuf>| {
+        quoted(&path.as_deref().unwrap_or(Path::new("")).to_string_lossy())
+    };
+    key(name, "the path of a file in PEM format, or \"\"".to_owned(), field, read, write)
+}
+
+/// A key whose value is a list of networks.
+fn networks<T: Clone + 'static>(
+    name: &'static str,
+    field: fn(&mut T) -> &mut Vec<Network>,
+) -> Key<T> {
+    let read = |value: &DeValue| read_list(value, Network::parse);
+    key(name, Network::ALLOWED.to_owned(), field, read, |networks| write_list(networks))
+}
+
 /// The keys before all tables.
 pub(super) fn server_keys() -> Vec<Key<ServerSettings>> {
     type S = ServerSettings;
@@ -100,10 +129,33 @@ pub(super) fn server_keys() -> Vec<Key<ServerSettings>> {
         },
         |listen| quoted(&listen.to_string()),
     );
+    let read_listen = |value: &DeValue| match value {
+        DeValue::String(text) if text.is_empty() => Some(None),
+        DeValue::String(text) => Some(Some(parse_listen(text)?)),
+        DeValue::Integer(port) => Some(Some(parse_listen(port.as_str())?)),
+        _ => None,
+    };
+    let write_listen =
+        |listen: &Option<SocketAddr>| quoted(&listen.map_or_else(String::new, |it| it.to_string()));
+    let tls_listen = key(
+        "tls-listen",
+        "a port, an address and a port, or \"\"".to_owned(),
+        |it: &mut S| &mut it.tls_listen,
+        read_listen,
+        write_listen,
+    );
     vec![
         listen,
         choice("lab", |it: &mut S| &mut it.lab),
         choice("http-tunnel", |it: &mut S| &mut it.http_tunnel),
+        path("tls-certificate", |it: &mut S| &mut it.tls_certificate),
+        path("tls-key", |it: &mut S| &mut it.tls_key),
+        tls_listen,
+        choice("tls-udp", |it: &mut S| &mut it.tls_udp),
+        networks("proxy-from", |it: &mut S| &mut it.proxy_from),
+        networks("allow", |it: &mut S| &mut it.allow),
+        networks("deny", |it: &mut S| &mut it.deny),
+        choice("basic-auth", |it: &mut S| &mut it.basic_auth),
         number("prepare-cache", 0..=u64::from(u32::MAX), |it: &mut S| &mut it.prepare_cache),
         boolean("explain", |it: &mut S| &mut it.explain),
         choice("log", |it: &mut S| &mut it.log),
@@ -149,12 +201,23 @@ pub(super) fn mount_keys() -> Vec<Key<MountSettings>> {
         read_frame_rate,
         |rate| write_frame_rate(*rate),
     );
+    let users = key(
+        "users",
+        "a list of names of users, of \"@ROLE\" for all with a role, or [\"*\"] for all users"
+            .to_owned(),
+        |it: &mut M| &mut it.users,
+        |value| read_list(value, UserRule::parse),
+        |users| write_list(users),
+    );
     vec![
         choice("kind", |it: &mut M| &mut it.kind),
         framerate,
         boolean("loop", |it: &mut M| &mut it.looping),
         boolean("follow-links", |it: &mut M| &mut it.follow_links),
         number("max-viewers", 1..=MAX_COUNT, |it: &mut M| &mut it.max_viewers),
+        networks("allow", |it: &mut M| &mut it.allow),
+        networks("deny", |it: &mut M| &mut it.deny),
+        users,
         choice("udp-offload", |it: &mut M| &mut it.udp_offload),
         choice("lab-oversize", |it: &mut M| &mut it.lab_oversize),
         choice("lab-fragment", |it: &mut M| &mut it.lab_fragment),
@@ -163,3 +226,39 @@ pub(super) fn mount_keys() -> Vec<Key<MountSettings>> {
 
 /// The keys that only a `[[mount]]` has.
 pub(super) const MOUNT_ONLY: [&str; 2] = ["path", "name"];
+
+/// What the name of a user or a role may be.
+const NAME: &str =
+    "1 to 64 bytes without : \" \\ and control characters, not * and not with @ at the start";
+
+/// The key of a user's hash, which a user may have or not.
+fn hash<const N: usize>(
+    name: &'static str,
+    field: fn(&mut User) -> &mut Option<DigestHash<N>>,
+) -> Key<User> {
+    let read = |value: &DeValue| Some(Some(DigestHash::parse(value.as_str()?)?));
+    let write = |hash: &Option<DigestHash<N>>| match hash {
+        Some(hash) => quoted(&hash.to_hex()),
+        None => String::new(),
+    };
+    key(name, format!("{} hexadecimal digits", 2 * N), field, read, write)
+}
+
+/// The keys of a `[[user]]`. The value of one that the user does not have is written as nothing.
+pub(super) fn user_keys() -> Vec<Key<User>> {
+    let name = |value: &DeValue| value.as_str().filter(|text| is_name(text)).map(ToOwned::to_owned);
+    let write = |text: &String| quoted(text);
+    vec![
+        key("name", NAME.to_owned(), |it: &mut User| &mut it.name, name, write),
+        key("role", NAME.to_owned(), |it: &mut User| &mut it.role, name, write),
+        hash("digest-md5", |it: &mut User| &mut it.digest_md5),
+        hash("digest-sha256", |it: &mut User| &mut it.digest_sha256),
+        key(
+            "argon2",
+            Argon2Hash::ALLOWED.to_owned(),
+            |it: &mut User| &mut it.argon2,
+            |value| Some(Some(Argon2Hash::parse(value.as_str()?)?)),
+            |hash| hash.as_ref().map_or_else(String::new, |hash| quoted(hash.as_str())),
+        ),
+    ]
+}

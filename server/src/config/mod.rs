@@ -17,10 +17,11 @@ mod value;
 
 pub use error::{ConfigError, FileError, Problem};
 pub use settings::{
-    Fragments, LabMode, Limits, LogFormat, LogLevel, MountKind, MountSettings, Oversize,
+    BasicAuth, Fragments, LabMode, Limits, LogFormat, LogLevel, MountKind, MountSettings, Oversize,
     ServerSettings, Switch, UdpOffload,
 };
 
+use crate::access::users::User;
 use crate::cli::Arguments;
 use crate::shared::Shared;
 use clap::CommandFactory;
@@ -70,6 +71,8 @@ pub struct Config {
     pub server: ServerSettings,
     /// The limits.
     pub limits: Limits,
+    /// The users who may log in.
+    pub users: Vec<User>,
     /// How movies are played for which the configuration states nothing else.
     pub defaults: MountSettings,
     /// What is served; nothing for the test card.
@@ -112,12 +115,35 @@ impl Config {
         Ok(config)
     }
 
+    /// The configuration file that is read if the command line names none; `None` if there is none.
+    pub fn default_file() -> Option<PathBuf> {
+        file::default_path()
+    }
+
+    /// Reads the bytes of a configuration file.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read_file(path: &Path) -> Result<Vec<u8>, ConfigError> {
+        file::read(path)
+    }
+
+    /// The configuration of a file with these bytes, and no flags.
+    ///
+    /// # Errors
+    /// If something in them is not valid.
+    pub fn parse_file(path: &Path, bytes: &[u8]) -> Result<Self, ConfigError> {
+        let mut config = Self { file: Some(path.to_owned()), ..Self::default() };
+        file::parse(path, bytes, &Arguments::default(), &mut config)?;
+        Ok(config)
+    }
+
     /// The names of the keys before all tables whose values differ, without those that a reload applies.
     pub fn keys_for_next_start(&self, new: &Self) -> Vec<&'static str> {
         let differs =
             |key: &keys::Key<ServerSettings>| (key.write)(&self.server) != (key.write)(&new.server);
         let keys = keys::server_keys().into_iter().filter(differs).map(|key| key.name);
-        keys.filter(|name| *name != "grace").collect()
+        keys.filter(|name| !RELOADED.contains(name)).collect()
     }
 
     /// The paths that are folders of movies.
@@ -155,6 +181,10 @@ impl Config {
 /// The path that stands for no configuration file.
 const NO_FILE: &str = "/dev/null";
 
+/// The keys before all tables whose values a reload applies.
+const RELOADED: [&str; 8] =
+    ["grace", "tls-certificate", "tls-key", "tls-udp", "proxy-from", "allow", "deny", "basic-auth"];
+
 /// What a listening address may be.
 const LISTEN: &str = "[ADDR:]PORT, such as 8554, 127.0.0.1:8554 or [::1]:8554";
 
@@ -183,6 +213,11 @@ fn usage(message: &str) -> ! {
 fn parse_listen(text: &str) -> Option<SocketAddr> {
     let wildcard = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     text.parse().ok().or_else(|| Some(SocketAddr::new(wildcard, text.parse().ok()?)))
+}
+
+/// A path as it is written in the configuration file.
+pub(crate) fn quoted_path(path: &Path) -> String {
+    value::quoted(&path.to_string_lossy())
 }
 
 /// A path of the configuration file, which is relative to the file's folder.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writes a configuration as a file that has the same meaning, but for paths that are not UTF-8.
 
-use super::keys::{Key, limit_keys, mount_keys, server_keys};
+use super::keys::{Key, limit_keys, mount_keys, server_keys, user_keys};
 use super::value::quoted;
 use super::{Config, MountConfig};
+use crate::access::users::User;
 use mjpeg_program::log::printable;
 use std::fmt::Write;
 
@@ -21,6 +22,10 @@ impl Config {
         write_keys(&mut out, &limit_keys(), &self.limits);
         out += "\n[defaults]\n";
         write_keys(&mut out, &mount_keys(), &self.defaults);
+        for user in &self.users {
+            out += "\n";
+            out += &Self::user_to_toml(user);
+        }
         for MountConfig { path, name, settings, .. } in &self.mounts {
             // Otherwise the path would be relative to the folder of the file.
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
@@ -40,11 +45,22 @@ impl Config {
         }
         out
     }
+
+    /// The table of a user.
+    pub fn user_to_toml(user: &User) -> String {
+        let mut out = "[[user]]\n".to_owned();
+        write_keys(&mut out, &user_keys(), user);
+        out
+    }
 }
 
 fn write_keys<T>(out: &mut String, keys: &[Key<T>], settings: &T) {
     for key in keys {
+        let value = (key.write)(settings);
+        if value.is_empty() {
+            continue;
+        }
         // Writing to a String does not fail.
-        let _ = writeln!(out, "{} = {}", key.name, (key.write)(settings));
+        let _ = writeln!(out, "{} = {}", key.name, value);
     }
 }

@@ -2,9 +2,12 @@
 //! The settings of the server, and their defaults. `server/mjpeg-rtsp-server.toml` describes each of
 //! them for users; a test compares its values with the defaults here.
 
+use crate::access::networks::Network;
+use crate::access::users::UserRule;
 use clap::ValueEnum;
 use gstmjpegfile::movie::FrameRate;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Which clients are served.
@@ -56,6 +59,18 @@ pub enum Switch {
     Off,
 }
 
+/// Where passwords may be sent by Basic authentication, which does not hide them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum BasicAuth {
+    /// In all connections
+    On,
+    /// In encrypted connections
+    #[default]
+    Tls,
+    /// Nowhere
+    Off,
+}
+
 /// The least important messages that are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
@@ -98,6 +113,22 @@ pub struct ServerSettings {
     pub lab: LabMode,
     /// Whether RTSP is served through HTTP.
     pub http_tunnel: Switch,
+    /// The certificates with which connections are encrypted, in PEM format; `None` without TLS.
+    pub tls_certificate: Option<PathBuf>,
+    /// The key of the first certificate.
+    pub tls_key: Option<PathBuf>,
+    /// The address and port on which only TLS is served; `None` for no such port.
+    pub tls_listen: Option<SocketAddr>,
+    /// Whether RTP is sent over UDP, in the clear, to clients whose RTSP is encrypted.
+    pub tls_udp: Switch,
+    /// The proxies that state the addresses of viewers.
+    pub proxy_from: Vec<Network>,
+    /// The networks whose connections are served; all if there are none.
+    pub allow: Vec<Network>,
+    /// The networks whose connections are not served.
+    pub deny: Vec<Network>,
+    /// Where passwords may be sent by Basic.
+    pub basic_auth: BasicAuth,
     /// The size of the cache of prepared frames in MB.
     pub prepare_cache: u32,
     /// Whether the exchange with lab clients is explained on standard error.
@@ -116,11 +147,37 @@ impl Default for ServerSettings {
             listen: (Ipv4Addr::UNSPECIFIED, 8554).into(),
             lab: LabMode::On,
             http_tunnel: Switch::On,
+            tls_certificate: None,
+            tls_key: None,
+            tls_listen: None,
+            tls_udp: Switch::Off,
+            proxy_from: Vec::new(),
+            allow: Vec::new(),
+            deny: Vec::new(),
+            basic_auth: BasicAuth::Tls,
             prepare_cache: 64,
             explain: false,
             log: LogLevel::Info,
             log_format: LogFormat::Text,
             grace: Duration::from_secs(5),
+        }
+    }
+}
+
+impl ServerSettings {
+    /// These settings with the new values of those that a reload applies.
+    #[must_use]
+    pub(crate) fn with_reloaded(&self, new: Self) -> Self {
+        Self {
+            listen: self.listen,
+            lab: self.lab,
+            http_tunnel: self.http_tunnel,
+            tls_listen: self.tls_listen,
+            prepare_cache: self.prepare_cache,
+            explain: self.explain,
+            log: self.log,
+            log_format: self.log_format,
+            ..new
         }
     }
 }
@@ -181,6 +238,12 @@ pub struct MountSettings {
     pub follow_links: bool,
     /// The maximum number of viewers of each movie of the mount.
     pub max_viewers: usize,
+    /// The networks whose viewers may watch; all if there are none.
+    pub allow: Vec<Network>,
+    /// The networks whose viewers may not watch.
+    pub deny: Vec<Network>,
+    /// The users who may watch; none if nobody needs a password.
+    pub users: Vec<UserRule>,
     /// Whether the kernel splits frames into datagrams.
     pub udp_offload: UdpOffload,
     /// How frames larger than a datagram are sent to lab clients.
@@ -197,6 +260,9 @@ impl Default for MountSettings {
             looping: false,
             follow_links: false,
             max_viewers: 4096,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            users: Vec::new(),
             udp_offload: UdpOffload::Auto,
             lab_oversize: Oversize::Shrink,
             lab_fragment: Fragments::Off,

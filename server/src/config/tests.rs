@@ -145,6 +145,14 @@ fn a_configuration_that_is_printed_means_the_same() {
         listen = '[::1]:1'
         lab = 'only'
         http-tunnel = 'off'
+        tls-certificate = '/c \"\u{e9}'
+        tls-key = '/k'
+        tls-listen = 322
+        tls-udp = 'on'
+        proxy-from = ['127.0.0.1', '::1']
+        allow = ['10.0.0.0/8', '::1']
+        deny = ['10.1.2.3']
+        basic-auth = 'on'
         prepare-cache = 0
         explain = true
         log = 'trace'
@@ -167,9 +175,20 @@ fn a_configuration_that_is_printed_means_the_same() {
         loop = true
         follow-links = true
         max-viewers = 9
+        allow = ['fd00::/8']
+        deny = ['fd00::1']
+        users = ['ana', '@st\u{e9}ff', '*']
         udp-offload = 'off'
         lab-oversize = 'drop'
         lab-fragment = 'same-seq'
+        [[user]]
+        name = 'ana'
+        digest-md5 = '00112233445566778899aabbccddeeff'
+        [[user]]
+        name = '\u{e9}'
+        role = 'st\u{e9}ff'
+        digest-sha256 = '00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff'
+        argon2 = '$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'
         [[mount]]
         path = '/a \"b\"\\\u{e9}'
         name = 'c/\u{e9}\"'
@@ -211,14 +230,22 @@ fn a_path_that_is_not_utf8_is_a_comment_in_the_printed_configuration() {
 
 #[test]
 fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
-    let server = "listen, lab, http-tunnel, prepare-cache, explain, log, log-format, grace, limits, defaults, mount";
+    let server = "listen, lab, http-tunnel, tls-certificate, tls-key, tls-listen, tls-udp, proxy-from, allow, deny, basic-auth, prepare-cache, explain, log, log-format, grace, limits, defaults, user, mount";
     let limits = "max-connections, max-connections-per-address, max-sessions, max-viewers, \
                   max-viewers-per-address, max-request-bytes, request-time, idle-time, stall-time, \
                   max-queued-bytes";
-    let mount =
-        "kind, framerate, loop, follow-links, max-viewers, udp-offload, lab-oversize, lab-fragment";
+    let mount = "kind, framerate, loop, follow-links, max-viewers, allow, deny, users, udp-offload, lab-oversize, lab-fragment";
     let rate = "frames per second above 0, such as 20, 12.5 or \"30000/1001\"";
     let time = "a time such as \"500ms\", \"10s\" or \"2m\", from \"1s\" to \"1h\"";
+    let name =
+        "1 to 64 bytes without : \" \\ and control characters, not * and not with @ at the start";
+    let argon2 = "a hash of argon2id that starts with \"$argon2id$v=19$m=19456,t=2,p=1$\"";
+    let users =
+        "a list of names of users, of \"@ROLE\" for all with a role, or [\"*\"] for all users";
+    let one = format!("[[user]]\nname = 'a'\ndigest-md5 = '{}'\n", "0".repeat(32));
+    let twice = format!("{one}{one}");
+    let networks =
+        "a list of networks and addresses, such as [\"10.0.0.0/8\", \"192.168.1.7\", \"fd00::/8\"]";
     let long = "x".repeat(100);
     let (cut, with_long) = (format!("{}...", "x".repeat(60)), format!("lab = '{long}'"));
     let rows: Vec<(&str, String)> = vec![
@@ -261,6 +288,13 @@ fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
         ("[defaults]\nframerate = '1/0'", format!("2:13: framerate: found \"1/0\"; allowed is {rate}")),
         ("[defaults]\nframerate = inf", format!("2:13: framerate: found the number inf; allowed is {rate}")),
         ("[defaults]\nloop = {}", "2:8: loop: found a table; allowed is true or false".into()),
+        ("deny = ['10.0.0.0/33']", format!("1:8: deny: found a list; allowed is {networks}")),
+        ("[defaults]\nallow = '::1'", format!("2:9: allow: found \"::1\"; allowed is {networks}")),
+        ("tls-key = 'k'", "1:11: tls-key: found a value, but tls-certificate has none; one needs the other".into()),
+        ("tls-certificate = 'c'\ntls-key = ''", "1:19: tls-certificate: found a value, but tls-key has none; one needs the other".into()),
+        ("tls-listen = 1", "1:14: tls-listen: found a value, but tls-certificate has none; one needs the other".into()),
+        ("tls-listen = 'x'", "1:14: tls-listen: found \"x\"; allowed is a port, an address and a port, or \"\"".into()),
+        ("tls-key = 1", "1:11: tls-key: found the number 1; allowed is the path of a file in PEM format, or \"\"".into()),
         // Mounts.
         ("mount = 'x'", "1:9: mount: found \"x\"; allowed is tables, each of which starts with [[mount]]".into()),
         ("mount = [1]", "1:10: mount: found the number 1; allowed is tables, each of which starts with [[mount]]".into()),
@@ -271,6 +305,18 @@ fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
         ("[[mount]]\npath = 'x'\nname = 'a/../b'", "3:8: name: found \"a/../b\"; allowed is a path without a slash at its ends, such as \"lecture\" or \"week1/lecture.mjpeg\"".into()),
         ("[[mount]]\npath = 'x'\nname = \"a\\nb\"", "3:8: name: found \"a\\nb\"; allowed is a path without a slash at its ends, such as \"lecture\" or \"week1/lecture.mjpeg\"".into()),
         ("[[mount]]\npath = 'x'\nname = 'n'\n\n[[mount]]\npath = 'y'\nname = 'n'", "7:8: name: found \"n\", which is the name of the [[mount]] in line 1 too; each must have a name of its own".into()),
+        // Users.
+        ("user = 1", "1:8: user: found the number 1; allowed is tables, each of which starts with [[user]]".into()),
+        ("[[user]]\nrole = 'x'", "1:1: found a [[user]] without a name; it must have one: name = \"NAME\"".into()),
+        ("[[user]]\nname = 'x'", "1:1: found a [[user]] without a password; `user add NAME` writes a [[user]] with one".into()),
+        ("[[user]]\nname = 'a:b'\nargon2 = 'x'", format!("2:8: name: found \"a:b\"; allowed is {name}\n{FILE}:3:10: argon2: found another text; allowed is {argon2}")),
+        ("[[user]]\nname = 'a'\ndigest-md5 = '0'", "3:14: digest-md5: found another text; allowed is 32 hexadecimal digits".into()),
+        (&twice, "5:8: name: found \"a\", which is the name of the [[user]] in line 1 too".into()),
+        ("[[user]]\nname = 'a'\npassword = 'x'\nargon2 = 0", format!("3:1: found the key \"password\" in [[user]]; allowed are name, role, digest-md5, digest-sha256, argon2\n{FILE}:4:10: argon2: found the number 0; allowed is {argon2}")),
+        ("[defaults]\nusers = ['ana']", "2:10: users: found \"ana\", but there is no such [[user]]; `user add` adds one".into()),
+        ("[[mount]]\npath = 'x'\nusers = ['*']", "3:10: users: found \"*\", but there is no such [[user]]; `user add` adds one".into()),
+        ("[defaults]\nusers = 'ana'", format!("2:9: users: found \"ana\"; allowed is {users}")),
+        ("[defaults]\nusers = [1]", format!("2:9: users: found a list; allowed is {users}")),
         // Not TOML.
         ("lab = 'on'\nlab = 'off'", "2:1: not valid TOML: duplicate key".into()),
         ("lab = on", "1:7: not valid TOML: string values must be quoted, expected literal string".into()),

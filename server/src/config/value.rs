@@ -24,6 +24,18 @@ pub(super) fn read_number(value: &DeValue, range: &RangeInclusive<u64>) -> Optio
     range.contains(&number).then_some(number)
 }
 
+/// Reads a list of texts, each of which is valid.
+pub(super) fn read_list<T>(value: &DeValue, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    let values = value.as_array()?.iter();
+    values.map(|value| parse(value.get_ref().as_str()?)).collect()
+}
+
+/// Writes a list of texts.
+pub(super) fn write_list<T: ToString>(values: &[T]) -> String {
+    let values: Vec<String> = values.iter().map(|value| quoted(&value.to_string())).collect();
+    format!("[{}]", values.join(", "))
+}
+
 /// Reads a frame rate: a number, or a text with a number or a fraction.
 pub(super) fn read_frame_rate(value: &DeValue) -> Option<FrameRate> {
     let text = match value {

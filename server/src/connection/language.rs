@@ -14,7 +14,7 @@ pub enum Language {
     Lab,
     /// HTTP: RTSP through a tunnel, or any other HTTP request, which is refused.
     Http,
-    /// TLS, which is not supported.
+    /// TLS, with any language in it.
     Tls,
 }
 

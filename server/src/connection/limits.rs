@@ -3,7 +3,7 @@
 //! that has been idle longest is closed for the new one. A lab client connects when its window opens
 //! and sends nothing until its user presses Setup, so idle connections are not closed before that.
 
-use crate::config::SharedLimits;
+use crate::config::{Limits, SharedLimits};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +32,15 @@ enum IdleKind {
     Silent,
     /// The client has sent requests, and nothing is being sent to it.
     Waiting,
+}
+
+/// What has connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerKind {
+    /// A viewer.
+    Viewer,
+    /// A proxy that states the address of its viewer.
+    Proxy,
 }
 
 /// Orders idle connections by their kind, then by the time since which they are idle.
@@ -95,21 +104,23 @@ impl OpenConnections {
 
     /// Counts a new connection and starts its task with `start`. The connection is idle until
     /// [`ConnectionSlot::set_idle`] is called. Returns the peer of the idle connection that was closed
-    /// for it, if one was.
+    /// for it, if one was. A connection of a proxy counts for no origin until
+    /// [`ConnectionSlot::set_viewer`] is called.
     ///
     /// # Errors
     /// If a limit is reached and no connection is idle.
     pub fn admit(
         &self,
         peer: SocketAddr,
+        peer_kind: PeerKind,
         start: impl FnOnce(ConnectionSlot) -> AbortHandle,
     ) -> Result<Option<SocketAddr>, LimitReached> {
         let origin = Origin::of(peer.ip());
         let limits = self.limits.get();
         // Locked until the task is in the list: its slot, when dropped, removes it from there.
         let mut open = self.open();
-        let of_origin = open.count_by_origin.get(&origin).copied().unwrap_or(0);
-        let closed = if of_origin >= limits.max_connections_per_address {
+        let is_counted = peer_kind == PeerKind::Viewer;
+        let closed = if is_counted && open.is_full(origin, &limits) {
             Some(open.close_idle(|of| of == origin).ok_or(LimitReached::Address)?)
         } else if open.count >= limits.max_connections {
             Some(open.close_idle(|_| true).ok_or(LimitReached::Server)?)
@@ -117,17 +128,31 @@ impl OpenConnections {
             None
         };
         open.count += 1;
-        *open.count_by_origin.entry(origin).or_default() += 1;
+        if is_counted {
+            *open.count_by_origin.entry(origin).or_default() += 1;
+        }
         let key = open.new_key(IdleKind::Silent);
         let idle = Arc::new(Mutex::new(Some(key)));
-        let task =
-            start(ConnectionSlot { connections: self.clone(), origin, peer, idle, task: None });
+        let task = start(ConnectionSlot {
+            connections: self.clone(),
+            origin,
+            peer,
+            is_counted,
+            idle,
+            task: None,
+        });
         open.idle.insert(key, IdleConnection { origin, peer, task });
         Ok(closed)
     }
 }
 
 impl Connections {
+    /// Whether an origin has as many connections as it may have.
+    fn is_full(&self, origin: Origin, limits: &Limits) -> bool {
+        let of_origin = self.count_by_origin.get(&origin).copied().unwrap_or(0);
+        of_origin >= limits.max_connections_per_address
+    }
+
     fn new_key(&mut self, kind: IdleKind) -> IdleKey {
         self.last_key += 1;
         (kind, self.last_key)
@@ -149,6 +174,8 @@ pub struct ConnectionSlot {
     connections: OpenConnections,
     origin: Origin,
     peer: SocketAddr,
+    /// The connection counts for its origin.
+    is_counted: bool,
     /// The key among the idle connections, if it is one of them.
     idle: Arc<Mutex<Option<IdleKey>>>,
     task: Option<AbortHandle>,
@@ -158,6 +185,28 @@ impl ConnectionSlot {
     /// The origin of the connection.
     pub fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// Sets the viewer for which a proxy has connected, and counts the connection for its origin. Returns the
+    /// peer of the idle connection that was closed for it, if one was.
+    ///
+    /// # Errors
+    /// If the origin has as many connections as it may have, and none is idle.
+    pub fn set_viewer(&mut self, peer: SocketAddr) -> Result<Option<SocketAddr>, LimitReached> {
+        let origin = Origin::of(peer.ip());
+        let limits = self.connections.limits.get();
+        let mut open = self.connections.open();
+        let mut closed = None;
+        if open.is_full(origin, &limits) {
+            closed = Some(open.close_idle(|of| of == origin).ok_or(LimitReached::Address)?);
+        }
+        *open.count_by_origin.entry(origin).or_default() += 1;
+        (self.origin, self.peer, self.is_counted) = (origin, peer, true);
+        let key = *self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(idle) = key.and_then(|key| open.idle.get_mut(&key)) {
+            (idle.origin, idle.peer) = (origin, peer);
+        }
+        Ok(closed)
     }
 
     /// Sets whether the connection is idle, and may be closed for a new one.
@@ -183,7 +232,9 @@ impl Drop for ConnectionSlot {
         if open.count == 0 {
             self.connections.empty.notify_waiters();
         }
-        if let Some(count) = open.count_by_origin.get_mut(&self.origin) {
+        if self.is_counted
+            && let Some(count) = open.count_by_origin.get_mut(&self.origin)
+        {
             *count -= 1;
             if *count == 0 {
                 open.count_by_origin.remove(&self.origin);
@@ -195,7 +246,6 @@ impl Drop for ConnectionSlot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Limits;
     use std::net::Ipv4Addr;
 
     /// Connections whose tasks wait for ever. The port of a peer is the number of its connection.
@@ -223,7 +273,8 @@ mod tests {
             let Self { runtime, limits, slots, tasks } = self;
             let number = u16::try_from(tasks.len()).unwrap();
             let peer = SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), number));
-            let closed = limits.admit(peer, |slot| {
+            let kind = if host == 9 { PeerKind::Proxy } else { PeerKind::Viewer };
+            let closed = limits.admit(peer, kind, |slot| {
                 slots.push(slot);
                 let task = runtime.spawn(std::future::pending::<()>());
                 let handle = task.abort_handle();
@@ -276,6 +327,29 @@ mod tests {
         // The slot of the closed connection still counts.
         assert_eq!(connections.admit(2), Err(LimitReached::Address));
         assert_eq!(connections.admit(3), Ok(None));
+    }
+
+    #[test]
+    fn a_connection_of_a_proxy_counts_for_its_viewer() {
+        let mut connections = TestConnections::new(100, 2);
+        let viewer = |port| SocketAddr::from((Ipv4Addr::new(127, 0, 0, 7), port));
+        for _ in 0..5 {
+            assert_eq!(connections.admit(9), Ok(None));
+        }
+        // The third one closes the first, which is idle.
+        for (slot, closed) in [(0, None), (1, None), (2, Some(viewer(0)))] {
+            let port = u16::try_from(slot).unwrap();
+            assert_eq!(connections.slots[slot].set_viewer(viewer(port)), Ok(closed), "{slot}");
+        }
+        assert_eq!(connections.ended(), [true, false, false, false, false]);
+        connections.slots[1].set_idle(false);
+        connections.slots[2].set_idle(false);
+        assert_eq!(connections.slots[3].set_viewer(viewer(3)), Err(LimitReached::Address));
+        assert_eq!(connections.admit(7), Err(LimitReached::Address));
+        assert_eq!(connections.slots[3].set_viewer(SocketAddr::from(([1, 1, 1, 1], 1))), Ok(None));
+        connections.slots.clear();
+        let open = connections.limits.open();
+        assert!(open.count == 0 && open.count_by_origin.is_empty() && open.idle.is_empty());
     }
 
     #[test]

@@ -4,46 +4,38 @@
 
 pub mod language;
 pub mod limits;
+pub(crate) mod listener;
 pub mod outbox;
+pub(crate) mod proxy;
+pub(crate) mod tls;
 pub mod tunnel;
+pub(crate) mod wire;
 
+use crate::access::SharedAccess;
 use crate::config::{LabMode, SharedLimits};
 use crate::ending::Ending;
 use crate::lab;
 use crate::limit_log::LimitLog;
 use crate::rtsp;
 use crate::rtsp::connection::Input;
-use anyhow::{Context, Result};
 use language::Language;
-use limits::{ConnectionSlot, LimitReached, OpenConnections};
+use limits::{ConnectionSlot, LimitReached, OpenConnections, PeerKind};
+use listener::Port;
+use proxy::Header;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
+use tls::SharedTls;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tunnel::{HttpRequest, PostHalf, Tunnels};
-
-/// The number of connections that may wait to be accepted.
-const BACKLOG: u32 = 1024;
-
-/// The number of connections that are refused at a time with a reply. Further ones are closed at once.
-pub(crate) const REFUSALS: usize = 32;
-
-/// How long a connection that is refused may take to send its first request.
-const REFUSAL_LIMIT: Duration = Duration::from_secs(1);
+use wire::Wire;
 
 /// How long bytes are read and discarded after the last reply, and the pause between two reads.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_PAUSE: Duration = Duration::from_millis(20);
-
-/// The pause after a connection could not be accepted, such as when no file descriptor is free.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// TCP keep-alive: a connection is probed after this silence, at this interval, and fails after so
 /// many probes without an answer. So a host that is gone is detected within a minute.
@@ -54,6 +46,9 @@ const KEEPALIVE_PROBES: u32 = 3;
 /// The number of bytes that are read at once: requests are short.
 const READ_SIZE: usize = 4096;
 
+/// The event for the limit log when a network is not served.
+const NOT_SERVED: &str = "connection closed: its address is not in allow, or is in deny";
+
 /// What connections are served with.
 pub(crate) struct Services {
     /// Serves standard RTSP.
@@ -62,6 +57,10 @@ pub(crate) struct Services {
     pub lab: Arc<lab::Service>,
     /// Which of the two are served.
     pub mode: LabMode,
+    /// Who may connect.
+    pub access: SharedAccess,
+    /// The certificate and the key for TLS.
+    pub tls: SharedTls,
     /// The tunnels of RTSP through HTTP; `None` if HTTP is not served.
     pub tunnels: Option<Tunnels>,
     /// Counts the open connections.
@@ -74,163 +73,173 @@ pub(crate) struct Services {
     pub ending: Ending,
 }
 
-/// Listening sockets. Dropping it closes them.
-pub(crate) struct Listener {
-    accept_tasks: Vec<AbortHandle>,
-    address: SocketAddr,
-}
-
-impl Listener {
-    /// Accepts connections on the sockets of a service manager, or, if there are none, on an address.
-    ///
-    /// # Errors
-    /// If the address cannot be listened on.
-    pub fn start(
-        sockets: Vec<std::net::TcpListener>,
-        listen: SocketAddr,
-        services: &Arc<Services>,
-        runtime: &Handle,
-    ) -> Result<Self> {
-        let _entered = runtime.enter();
-        let mut listeners = sockets.into_iter().map(adopt).collect::<io::Result<Vec<_>>>();
-        if listeners.as_ref().is_ok_and(Vec::is_empty) {
-            let listener = bind(listen).map_err(|error| {
-                let advice = match error.kind() {
-                    io::ErrorKind::AddrNotAvailable => {
-                        "this machine does not have that address: choose another with --listen"
-                    }
-                    _ => "choose another port with --listen",
-                };
-                anyhow::anyhow!("cannot listen on {listen}: {error}; {advice}")
-            })?;
-            listeners = Ok(vec![listener]);
-        }
-        let listeners = listeners.context("cannot use a socket of the service manager")?;
-        let address = listeners.first().map(TcpListener::local_addr).transpose()?;
-        let address = address.context("the listening socket has no address")?;
-        let refusals = Arc::new(Semaphore::new(REFUSALS));
-        let accept = |listener| accept(listener, services.clone(), refusals.clone());
-        let tasks = listeners.into_iter().map(|it| runtime.spawn(accept(it)).abort_handle());
-        Ok(Self { accept_tasks: tasks.collect(), address })
-    }
-
-    /// The address and the port of the first socket. The system has chosen the port if port 0 was asked
-    /// for.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.accept_tasks.iter().for_each(AbortHandle::abort);
-    }
-}
-
-/// A listening socket of a service manager, for the runtime.
-fn adopt(socket: std::net::TcpListener) -> io::Result<TcpListener> {
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket)
-}
-
-fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if listen.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(listen)?;
-    socket.listen(BACKLOG)
-}
-
-async fn accept(listener: TcpListener, services: Arc<Services>, refusals: Arc<Semaphore>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                // An IPv6 socket accepts IPv4 connections too.
-                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                let (services_of_task, mut stream) = (services.clone(), Some(stream));
-                let admitted = services.open.admit(peer, |slot| {
-                    let stream = stream.take();
-                    tokio::spawn(async move {
-                        if let Some(stream) = stream {
-                            services_of_task.serve(stream, peer, slot).await;
-                        }
-                    })
-                    .abort_handle()
-                });
-                if let Some(stream) = stream
-                    && let Ok(permit) = refusals.clone().try_acquire_owned()
-                {
-                    tokio::spawn(async move {
-                        refuse(stream).await;
-                        drop(permit);
-                    });
-                }
-                let (kind, peer) = match admitted {
-                    Ok(None) => continue,
-                    Ok(Some(idle)) => ("idle connection closed for a new one", idle),
-                    Err(LimitReached::Server) => {
-                        ("connection refused: --max-connections are open, none is idle", peer)
-                    }
-                    Err(LimitReached::Address) => (
-                        "connection refused: --max-connections-per-address are open, none is idle",
-                        peer,
-                    ),
-                };
-                services.limit_log.count(kind, peer);
-            }
-            Err(error) => {
-                services.limit_log.count_error("cannot accept connections", None, &error);
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Answers the first request of a connection that is refused because of a limit, if it is one of RTSP,
-/// and closes the connection. The other languages have no status for that.
-async fn refuse(mut stream: TcpStream) {
-    let Ok(Ok(first)) = timeout(REFUSAL_LIMIT, read_some(&stream)).await else { return };
-    if Language::of(&first) == Some(Language::Rtsp) {
-        send_last_reply(&mut stream, &rtsp::connection::refusal(&first), REFUSAL_LIMIT).await;
-    }
-}
-
 impl Services {
     /// Serves a connection until it ends. The futures of the languages are boxed, so that a silent
     /// connection needs little memory.
-    async fn serve(&self, stream: TcpStream, peer: SocketAddr, slot: ConnectionSlot) {
-        let first = tokio::select! {
-            first = self.first_language(&stream, peer) => first,
+    async fn serve(
+        &self,
+        stream: TcpStream,
+        (port, kind): (Port, PeerKind),
+        mut peer: SocketAddr,
+        mut slot: ConnectionSlot,
+    ) {
+        let mut first = Vec::new();
+        if kind == PeerKind::Proxy {
+            let read = tokio::select! {
+                read = Box::pin(self.read_proxy_header(&stream, peer, &mut slot)) => read,
+                () = self.ending.clone().announced() => None,
+            };
+            let Some(read) = read else { return };
+            (peer, first) = read;
+        }
+        let opened = tokio::select! {
+            opened = self.open(stream, first, port, peer) => opened,
             () = self.ending.clone().announced() => None,
         };
-        let Some((language, first)) = first else { return };
+        let Some((wire, language, first)) = opened else { return };
         match language {
             Language::Rtsp if self.mode != LabMode::Only => {
                 let (rtsp, input) = (self.rtsp.clone(), Input::Connection);
-                Box::pin(rtsp::connection::serve(rtsp, (stream, peer), input, first, slot)).await;
+                Box::pin(rtsp::connection::serve(rtsp, (wire, peer), input, first, slot)).await;
             }
             Language::Rtsp => {
                 self.limit_log.count("connection closed: standard RTSP, but --lab is only", peer);
             }
             Language::Lab => {
-                Box::pin(lab::serve(self.lab.clone(), stream, peer, first, slot)).await;
+                let socket = wire.into_socket();
+                Box::pin(lab::serve(self.lab.clone(), socket, peer, first, slot)).await;
             }
-            Language::Http => Box::pin(self.serve_http(stream, peer, first, slot)).await,
-            Language::Tls => self.limit_log.count("connection closed: TLS is not supported", peer),
+            Language::Http => Box::pin(self.serve_http(wire, peer, first, slot)).await,
+            Language::Tls => self.limit_log.count("connection closed: TLS within TLS", peer),
         }
     }
 
-    /// Waits without a limit for the first byte, then for those that decide the language. Returns
-    /// the language and the bytes.
-    async fn first_language(
+    /// Logs that a connection was refused, or that another one was closed for it.
+    fn log_admission(&self, admitted: Result<Option<SocketAddr>, LimitReached>, peer: SocketAddr) {
+        let (kind, peer) = match admitted {
+            Ok(None) => return,
+            Ok(Some(idle)) => ("idle connection closed for a new one", idle),
+            Err(LimitReached::Server) => {
+                ("connection refused: --max-connections are open, none is idle", peer)
+            }
+            Err(LimitReached::Address) => {
+                ("connection refused: --max-connections-per-address are open, none is idle", peer)
+            }
+        };
+        self.limit_log.count(kind, peer);
+    }
+
+    /// Reads the header of a proxy. Returns the address of the viewer, and what follows the header.
+    async fn read_proxy_header(
         &self,
         stream: &TcpStream,
+        proxy: SocketAddr,
+        slot: &mut ConnectionSlot,
+    ) -> Option<(SocketAddr, Vec<u8>)> {
+        let mut bytes = read_some(stream).await.ok().filter(|bytes| !bytes.is_empty())?;
+        let deadline = Instant::now() + self.limits.get().request_time;
+        let (viewer, length) = loop {
+            match Header::read(&bytes) {
+                Header::Complete { viewer, length } => break (viewer.unwrap_or(proxy), length),
+                Header::Incomplete => match timeout_at(deadline, read_some(stream)).await {
+                    Ok(Ok(more)) if !more.is_empty() => bytes.extend_from_slice(&more),
+                    Ok(_) => return None,
+                    Err(_) => {
+                        let kind =
+                            "connection closed: no complete PROXY header within request-time";
+                        self.limit_log.count(kind, proxy);
+                        return None;
+                    }
+                },
+                Header::Invalid => {
+                    let kind = "connection closed: no PROXY header from an address in proxy-from";
+                    self.limit_log.count(kind, proxy);
+                    return None;
+                }
+            }
+        };
+        if !self.access.get().admits(viewer.ip()) {
+            self.limit_log.count(NOT_SERVED, viewer);
+            return None;
+        }
+        let admitted = slot.set_viewer(viewer);
+        self.log_admission(admitted, viewer);
+        admitted.is_ok().then(|| (viewer, bytes.split_off(length)))
+    }
+
+    /// Waits for the bytes that decide the language, and before that for the handshake of TLS, if the
+    /// client starts one. Returns the connection, its language, and the bytes.
+    async fn open(
+        &self,
+        stream: TcpStream,
+        first: Vec<u8>,
+        port: Port,
+        peer: SocketAddr,
+    ) -> Option<(Wire, Language, Vec<u8>)> {
+        let wire = Wire::plain(stream);
+        let (language, first) = self.first_language(&wire, first, peer).await?;
+        if language == Language::Tls {
+            return Box::pin(self.start_tls(wire.into_socket(), &first, peer)).await;
+        }
+        if port == Port::Tls {
+            self.limit_log.count("connection closed: no TLS on the port for TLS", peer);
+            return None;
+        }
+        Some((wire, language, first))
+    }
+
+    async fn start_tls(
+        &self,
+        stream: TcpStream,
+        first: &[u8],
+        peer: SocketAddr,
+    ) -> Option<(Wire, Language, Vec<u8>)> {
+        let Some(config) = (*self.tls.get()).clone() else {
+            let kind = "connection closed: TLS, but the configuration has no tls-certificate";
+            self.limit_log.count(kind, peer);
+            return None;
+        };
+        let accepted = Wire::accept_tls(stream, first, config);
+        let (wire, plain) = match timeout(self.limits.get().request_time, accepted).await {
+            Ok(Ok(accepted)) => accepted,
+            Ok(Err(error)) => {
+                self.limit_log.count_error("TLS handshake failed", Some(peer), &error);
+                return None;
+            }
+            Err(_) => {
+                let kind = "connection closed: no complete TLS handshake within request-time";
+                self.limit_log.count(kind, peer);
+                return None;
+            }
+        };
+        match self.first_language(&wire, plain, peer).await? {
+            // Lab clients have no TLS. Other clients get the replies of standard RTSP.
+            (Language::Lab, first) => Some((wire, Language::Rtsp, first)),
+            (language, first) => Some((wire, language, first)),
+        }
+    }
+
+    /// Waits without a limit for the first byte, unless `first` has been received, then for those that
+    /// decide the language. Returns the language and the bytes.
+    async fn first_language(
+        &self,
+        wire: &Wire,
+        mut first: Vec<u8>,
         peer: SocketAddr,
     ) -> Option<(Language, Vec<u8>)> {
-        let mut first = read_some(stream).await.ok().filter(|bytes| !bytes.is_empty())?;
+        if first.is_empty() {
+            first = wire.read_some().await.ok().filter(|bytes| !bytes.is_empty())?;
+        }
         let deadline = Instant::now() + self.limits.get().request_time;
         let pause = || deadline.min(Instant::now() + lab::LONG_PAUSE);
         let (mut decided, mut wait) = (Language::of(&first), pause());
         loop {
+            if Header::starts(&first) {
+                let kind =
+                    "connection closed: PROXY header from an address that is not in proxy-from";
+                self.limit_log.count(kind, peer);
+                return None;
+            }
             match decided {
                 // Without the lab, its requests get the replies of standard RTSP.
                 Some(Language::Lab) if self.mode == LabMode::Off => {
@@ -239,7 +248,7 @@ impl Services {
                 Some(language) => return Some((language, first)),
                 None => {}
             }
-            match timeout_at(wait, read_some(stream)).await {
+            match timeout_at(wait, wire.read_some()).await {
                 Ok(Ok(bytes)) if !bytes.is_empty() => {
                     first.extend_from_slice(&bytes);
                     (decided, wait) = (Language::of(&first), pause());
@@ -259,7 +268,7 @@ impl Services {
 
     async fn serve_http(
         &self,
-        mut stream: TcpStream,
+        wire: Wire,
         peer: SocketAddr,
         mut first: Vec<u8>,
         slot: ConnectionSlot,
@@ -270,7 +279,7 @@ impl Services {
                 break request;
             }
             let received = tokio::select! {
-                received = timeout_at(deadline, read_some(&stream)) => received,
+                received = timeout_at(deadline, wire.read_some()) => received,
                 () = self.ending.clone().announced() => return,
             };
             match received {
@@ -288,12 +297,12 @@ impl Services {
         let status = match (request, tunnels) {
             (HttpRequest::Get { cookie }, Some(tunnels)) => {
                 match tunnels.open(slot.origin(), cookie) {
-                    Some(tunnel) => return self.serve_tunnel(tunnel, stream, peer, slot).await,
+                    Some(tunnel) => return self.serve_tunnel(tunnel, wire, peer, slot).await,
                     None => "400 Bad Request",
                 }
             }
             (HttpRequest::Post { cookie }, Some(tunnels)) => {
-                let post = PostHalf { stream, first: rest, slot };
+                let post = PostHalf { wire, first: rest, slot };
                 if let Err(error) = tunnels.join(cookie, post) {
                     self.limit_log.count_error("HTTP POST closed", Some(peer), &error);
                 }
@@ -308,24 +317,24 @@ impl Services {
         };
         tracing::debug!(%peer, status, "HTTP request refused");
         let limit = self.limits.get().stall_time;
-        send_last_reply(&mut stream, tunnel::refusal(status).as_bytes(), limit).await;
+        send_last_reply(&wire, tunnel::refusal(status).as_bytes(), limit).await;
     }
 
     async fn serve_tunnel(
         &self,
         mut tunnel: tunnel::Tunnel,
-        mut stream: TcpStream,
+        wire: Wire,
         peer: SocketAddr,
         slot: ConnectionSlot,
     ) {
         let limits = self.limits.get();
-        let reply = stream.write_all(tunnel::ACCEPTED.as_bytes());
+        let reply = wire.write_all(tunnel::ACCEPTED.as_bytes());
         if !matches!(timeout(limits.stall_time, reply).await, Ok(Ok(()))) {
             return;
         }
         let post = tokio::select! {
             post = tunnel.posts.recv() => post,
-            () = until_closed(&stream) => return,
+            () = until_closed(&wire) => return,
             () = self.ending.clone().announced() => return,
             () = sleep(limits.request_time) => None,
         };
@@ -334,15 +343,15 @@ impl Services {
             return;
         };
         let input = Input::of_tunnel(tunnel, post);
-        rtsp::connection::serve(self.rtsp.clone(), (stream, peer), input, Vec::new(), slot).await;
+        rtsp::connection::serve(self.rtsp.clone(), (wire, peer), input, Vec::new(), slot).await;
     }
 }
 
 /// Sends the last reply of a connection within a time limit, and closes the connection.
-async fn send_last_reply(stream: &mut TcpStream, reply: &[u8], limit: Duration) {
-    let written = timeout(limit, stream.write_all(reply)).await;
+async fn send_last_reply(wire: &Wire, reply: &[u8], limit: Duration) {
+    let written = timeout(limit, wire.write_last(reply)).await;
     if matches!(written, Ok(Ok(()))) {
-        linger(stream).await;
+        linger(wire.socket()).await;
     }
 }
 
@@ -378,8 +387,8 @@ pub(crate) async fn read_some(stream: &TcpStream) -> io::Result<Vec<u8>> {
 }
 
 /// Waits for the end of a connection, and discards what the client sends.
-async fn until_closed(stream: &TcpStream) {
-    while read_some(stream).await.is_ok_and(|bytes| !bytes.is_empty()) {}
+async fn until_closed(wire: &Wire) {
+    while wire.read_some().await.is_ok_and(|bytes| !bytes.is_empty()) {}
 }
 
 /// Switches TCP keep-alive on, so that the system detects that the other host is gone.

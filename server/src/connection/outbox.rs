@@ -4,8 +4,10 @@
 //! Each caller writes to the socket at once, without waiting. Bytes that the kernel does not accept
 //! are queued, and the task of the connection writes them when the socket is writable. So a frame
 //! for a fast viewer costs one gathering system call and wakes no thread, and a slow viewer costs
-//! the memory of a part of a frame.
+//! the memory of a part of a frame. In a connection with TLS, the bytes are encrypted first; everything
+//! else is the same.
 
+use super::wire::Wire;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,7 +56,7 @@ struct Queue {
 
 /// Sends to one connection.
 pub struct Outbox {
-    socket: Arc<TcpStream>,
+    wire: Arc<Wire>,
     /// When more bytes than this are queued after a part of a frame, the connection is closed. Only
     /// reports of a stream can come to that: while bytes are queued, a frame is not, and requests are
     /// not read. A frame alone may be larger.
@@ -64,15 +66,15 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An outbox that writes to a socket, and closes when more than `close_limit` bytes are queued after
+    /// An outbox that writes to a connection, and closes when more than `close_limit` bytes are queued after
     /// a part of a frame.
-    pub fn new(socket: Arc<TcpStream>, close_limit: usize) -> Arc<Self> {
-        Arc::new(Self { socket, close_limit, queue: Mutex::default(), changed: Notify::new() })
+    pub(crate) fn new(wire: Arc<Wire>, close_limit: usize) -> Arc<Self> {
+        Arc::new(Self { wire, close_limit, queue: Mutex::default(), changed: Notify::new() })
     }
 
     /// The socket of the connection.
     pub fn socket(&self) -> &TcpStream {
-        &self.socket
+        self.wire.socket()
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -103,12 +105,37 @@ impl Outbox {
         SendOutcome::Accepted
     }
 
+    /// Announces that nothing more follows, if the connection is encrypted.
+    pub fn send_end(&self) {
+        let mut queue = self.queue();
+        if let Some(records) = self.wire.encrypt_end() {
+            self.send_plain(&mut queue, &[IoSlice::new(&records)]);
+        }
+    }
+
+    /// Sends what TLS itself has to send, such as an alert.
+    pub fn send_alert(&self) {
+        if self.wire.is_encrypted() {
+            self.send(&[]);
+        }
+    }
+
     fn send_parts(&self, queue: &mut Queue, parts: &[IoSlice]) {
         if queue.closed.is_some() {
             return;
         }
+        match self.wire.encrypt(parts) {
+            None => self.send_plain(queue, parts),
+            Some(records) => self.send_plain(queue, &[IoSlice::new(&records)]),
+        }
+    }
+
+    fn send_plain(&self, queue: &mut Queue, parts: &[IoSlice]) {
+        if queue.closed.is_some() {
+            return;
+        }
         let written = if queue.bytes == 0 {
-            match self.socket.try_write_vectored(parts) {
+            match self.socket().try_write_vectored(parts) {
                 Ok(written) => written,
                 Err(error) if is_temporary(&error) => 0,
                 Err(error) => {
@@ -172,7 +199,7 @@ impl Outbox {
     /// the task of the connection only. Can be cancelled at any time without losing bytes.
     pub async fn flush(&self) {
         loop {
-            if self.socket.writable().await.is_err() {
+            if self.socket().writable().await.is_err() {
                 self.close();
             }
             let on_drained = {
@@ -200,7 +227,7 @@ impl Outbox {
         let rest = queue.chunks.iter().skip(1).map(|chunk| IoSlice::new(chunk));
         let parts: Vec<IoSlice> =
             first.map(IoSlice::new).into_iter().chain(rest.take(63)).collect();
-        match self.socket.try_write_vectored(&parts) {
+        match self.socket().try_write_vectored(&parts) {
             Ok(written) if written > 0 => {
                 queue.remove(written);
                 queue.progress = Some(Instant::now());
@@ -263,7 +290,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let reader = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (socket, _) = listener.accept().await.unwrap();
-        (Outbox::new(Arc::new(socket), CLOSE_LIMIT), reader)
+        (Outbox::new(Arc::new(Wire::plain(socket)), CLOSE_LIMIT), reader)
     }
 
     fn on_runtime(test: impl Future<Output = ()>) {

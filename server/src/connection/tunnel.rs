@@ -3,11 +3,11 @@
 //! the client sends base64 in the connection of a POST request with the same `x-sessioncookie`.
 
 use super::limits::{ConnectionSlot, Origin};
+use super::wire::Wire;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -83,7 +83,7 @@ pub const ACCEPTED: &str = "HTTP/1.0 200 OK\r\nCache-Control: no-store\r\nPragma
 #[derive(Debug)]
 pub struct PostHalf {
     /// The connection of the POST.
-    pub stream: TcpStream,
+    pub(crate) wire: Wire,
     /// The bytes that were received after the POST request.
     pub first: Vec<u8>,
     /// Counts the connection of the POST.

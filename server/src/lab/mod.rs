@@ -6,6 +6,8 @@ mod explainer;
 mod frame_sink;
 mod session;
 
+use crate::access::SharedAccess;
+use crate::access::redact::redacted;
 use crate::catalog::SharedCatalog;
 use crate::connection::limits::ConnectionSlot;
 use crate::connection::{read_some, set_keepalive};
@@ -18,7 +20,7 @@ use frame_sink::LabSink;
 use gstmjpegfile::lab::{Dialect, Framer, Pause, Request};
 use mjpeg_program::border::guarded;
 use session::Session;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -39,53 +41,71 @@ pub(crate) const LONG_PAUSE: Duration = Duration::from_millis(250);
 /// button.
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Streams and the mounts of their movies.
-type MountedStreams = Vec<(Weak<Stream<LabSink>>, Arc<Mount>)>;
+/// A stream, the mount of its movie, and the address of its viewer.
+struct MountedStream {
+    stream: Weak<Stream<LabSink>>,
+    mount: Arc<Mount>,
+    viewer: IpAddr,
+}
 
 /// What all sessions share.
 pub struct Service {
     catalog: SharedCatalog,
+    access: SharedAccess,
     context: SendContext,
     explain: bool,
     ending: Ending,
-    /// The streams that may be playing, and their mounts.
-    streams: Mutex<MountedStreams>,
+    /// The streams that may be playing.
+    streams: Mutex<Vec<MountedStream>>,
 }
 
 impl Service {
     /// A service for the movies of a catalog.
     pub(crate) fn new(
         explain: bool,
-        catalog: SharedCatalog,
+        (catalog, access): (SharedCatalog, SharedAccess),
         context: SendContext,
         ending: Ending,
     ) -> Arc<Self> {
-        Arc::new(Self { catalog, context, explain, ending, streams: Mutex::default() })
+        Arc::new(Self { catalog, access, context, explain, ending, streams: Mutex::default() })
     }
 
-    fn streams(&self) -> MutexGuard<'_, MountedStreams> {
+    fn streams(&self) -> MutexGuard<'_, Vec<MountedStream>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers a stream for [`Self::end_removed`].
-    fn add_stream(&self, stream: &Arc<Stream<LabSink>>, mount: &Arc<Mount>) {
+    fn add_stream(&self, stream: &Arc<Stream<LabSink>>, mount: &Arc<Mount>, viewer: IpAddr) {
         let mut streams = self.streams();
         // Removing those that have ended takes constant time for each stream, on average.
         if streams.len() == streams.capacity() {
-            streams.retain(|(stream, _)| stream.strong_count() > 0);
+            streams.retain(|mounted| mounted.stream.strong_count() > 0);
         }
-        streams.push((Arc::downgrade(stream), mount.clone()));
+        let (stream, mount) = (Arc::downgrade(stream), mount.clone());
+        streams.push(MountedStream { stream, mount, viewer });
     }
 
-    /// Stops the streams of movies that are not served any more. Their sessions end with the next
-    /// request.
+    /// Why a viewer of a mount must not go on; `None` if it may.
+    fn end_reason(&self, mount: &Mount, viewer: IpAddr) -> Option<&'static str> {
+        if mount.is_removed() {
+            return Some("the movie is not served any more");
+        }
+        let catalog = self.catalog.get();
+        let present = catalog.at(&mount.point).map_or(mount, |mount| mount);
+        let may_watch = self.access.get().may_watch_in_lab(present, viewer);
+        (!may_watch).then_some("the viewer may not watch the movie any more")
+    }
+
+    /// Stops the streams of movies that are not served any more, and of those that their viewers may not
+    /// watch any more. Their sessions end with the next request.
     pub(crate) fn end_removed(&self) {
         let mut removed: Vec<Weak<_>> = Vec::new();
-        self.streams().retain(|(stream, mount)| {
-            if mount.is_removed() {
+        self.streams().retain(|MountedStream { stream, mount, viewer }| {
+            let ends = self.end_reason(mount, *viewer).is_some();
+            if ends {
                 removed.push(stream.clone());
             }
-            !mount.is_removed()
+            !ends
         });
         removed.iter().filter_map(Weak::upgrade).for_each(|stream| stream.end());
     }
@@ -175,8 +195,10 @@ pub(crate) async fn serve(
 
 /// Answers the text of one request. Logs and explains the exchange.
 fn answer(session: &mut Session, text: &str, peer: SocketAddr, explainer: &Explainer) -> String {
-    tracing::debug!(%peer, ?text, "lab request");
-    explainer.explain_request(text);
+    // Lab clients send no credentials, but other clients may be taken for one.
+    let shown = redacted(text);
+    tracing::debug!(%peer, text = ?shown, "lab request");
+    explainer.explain_request(&shown);
     let request = Request::parse(text);
     let dialect = Dialect::of(text).name();
     session.dialect = dialect;
@@ -187,7 +209,7 @@ fn answer(session: &mut Session, text: &str, peer: SocketAddr, explainer: &Expla
     };
     explainer.explain_reply(&reply, known);
     let first_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
-    let (request, answer) = (first_line(text), first_line(&reply));
+    let (request, answer) = (first_line(&shown), first_line(&reply));
     tracing::info!(%peer, dialect, ?request, reply = ?answer, "lab request answered");
     tracing::debug!(%peer, ?reply, "lab reply");
     reply

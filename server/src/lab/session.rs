@@ -4,6 +4,7 @@
 use super::Service;
 use super::explainer::Explainer;
 use super::frame_sink::{LabFetcher, LabSink};
+use crate::access::HIDDEN_FROM_NETWORK;
 use crate::connection::limits::Origin;
 use crate::mount::Mount;
 use crate::random;
@@ -146,8 +147,10 @@ impl Session {
     }
 
     fn execute(&mut self, request: &Request) -> Status {
-        if self.movie.as_ref().is_some_and(|movie| movie.mount.is_removed()) {
-            self.end("the movie is not served any more");
+        let end_reason =
+            |movie: &OpenedMovie| self.service.end_reason(&movie.mount, self.peer.ip());
+        if let Some(reason) = self.movie.as_ref().and_then(end_reason) {
+            self.end(reason);
         }
         let state = self.state();
         let is_other = request.session.is_some_and(|session| session != u64::from(self.number));
@@ -261,7 +264,7 @@ impl Session {
         );
         let stream = Stream::new(movie, mode, Timestamp::default(), resources, pacer, sink);
         self.end("another movie was opened");
-        self.service.add_stream(&stream, &mount);
+        self.service.add_stream(&stream, &mount, self.peer.ip());
         let (file, speed) = (file.to_owned(), NORMAL_SPEED);
         self.movie =
             Some(OpenedMovie { mount, file, rtp_peer, stream, speed, viewer: None, counts });
@@ -271,6 +274,13 @@ impl Session {
     /// Opens a movie by its name; `None` if there is no such movie or it has no frame.
     fn open_file(&self, file: &str) -> Option<(Arc<Mount>, Arc<MovieFile>)> {
         let mount = self.service.catalog.get().find_file_name(file)?.clone();
+        if !self.may_watch(&mount) {
+            if !self.service.access.get().is_visible(&mount, self.peer.ip()) {
+                self.service.context.limit_log.count(HIDDEN_FROM_NETWORK, self.peer);
+            }
+            // As if there were no such movie.
+            return None;
+        }
         let movie = mount.open();
         let movie = movie.inspect_err(|error| tracing::warn!("{error}")).ok()?;
         let empty = movie.total_frames() == Some(0);
@@ -278,6 +288,11 @@ impl Session {
             tracing::warn!(path = %mount.file.display(), "the movie has no frame");
         }
         (!empty).then_some((mount, movie))
+    }
+
+    /// Whether this client may watch a movie, although it cannot log in.
+    fn may_watch(&self, mount: &Mount) -> bool {
+        self.service.access.get().may_watch_in_lab(mount, self.peer.ip())
     }
 
     /// Counts the viewer, unless it has been counted. Returns `false` if there are as many as there may
@@ -366,7 +381,8 @@ impl Session {
     /// The names of all movies.
     fn names(&self) -> Vec<String> {
         let catalog = self.service.catalog.get();
-        catalog.mounts().map(|mount| mount.point.trim_matches('/').to_owned()).collect()
+        let mounts = catalog.mounts().filter(|mount| self.may_watch(mount));
+        mounts.map(|mount| mount.point.trim_matches('/').to_owned()).collect()
     }
 }
 

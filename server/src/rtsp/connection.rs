@@ -3,22 +3,23 @@
 //! and writes what is queued for the client.
 
 use super::Service;
+use super::answer::Waiting;
 use super::methods::{Connection, ConnectionState};
 use super::reply::{Reply, Status};
-use super::request::{Incoming, Request, RequestReader};
+use super::request::{Incoming, RequestReader};
 use crate::connection::limits::ConnectionSlot;
 use crate::connection::outbox::{Closed, Outbox};
 use crate::connection::tunnel::{Base64, PostHalf, Tunnel};
-use crate::connection::{linger, read_some, set_keepalive};
+use crate::connection::wire::Wire;
+use crate::connection::{linger, set_keepalive};
 use mjpeg_program::border::{Panicked, guarded};
 use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
@@ -53,18 +54,18 @@ impl Input {
     }
 
     /// Waits for bytes and reads them; returns none at the end of the connection.
-    async fn read(&mut self, socket: &TcpStream) -> io::Result<Vec<u8>> {
+    async fn read(&mut self, wire: &Wire) -> io::Result<Vec<u8>> {
         match self {
-            Self::Connection => read_some(socket).await,
-            Self::Tunnel(tunnel) => tunnel.read(socket).await,
+            Self::Connection => wire.read_some().await,
+            Self::Tunnel(tunnel) => tunnel.read(wire).await,
         }
     }
 }
 
 impl TunnelInput {
     /// Waits for bytes in the POST and decodes them; returns none at the end of the GET, whose
-    /// connection is `socket`.
-    async fn read(&mut self, socket: &TcpStream) -> io::Result<Vec<u8>> {
+    /// connection is `wire`.
+    async fn read(&mut self, wire: &Wire) -> io::Result<Vec<u8>> {
         let Self { tunnel, post, decoder } = self;
         loop {
             let received = match post {
@@ -77,14 +78,14 @@ impl TunnelInput {
                         continue;
                     }
                     // A client sends nothing in its GET; bytes are ignored.
-                    on_get = read_some(socket) => match on_get {
+                    on_get = wire.read_some() => match on_get {
                         Ok(bytes) if !bytes.is_empty() => continue,
                         end => return end,
                     },
                 },
                 Some(post) if !post.first.is_empty() => std::mem::take(&mut post.first),
                 Some(present) => tokio::select! {
-                    on_post = read_some(&present.stream) => match on_post {
+                    on_post = present.wire.read_some() => match on_post {
                         Ok(bytes) if !bytes.is_empty() => bytes,
                         // The client may open another POST.
                         _ => {
@@ -92,7 +93,7 @@ impl TunnelInput {
                             continue;
                         }
                     },
-                    on_get = read_some(socket) => match on_get {
+                    on_get = wire.read_some() => match on_get {
                         Ok(bytes) if !bytes.is_empty() => continue,
                         end => return end,
                     },
@@ -144,7 +145,7 @@ enum CloseReason {
 /// Serves one connection until it ends. `first` are the bytes that have been received.
 pub(crate) async fn serve(
     service: Arc<Service>,
-    (socket, peer): (TcpStream, SocketAddr),
+    (wire, peer): (Wire, SocketAddr),
     mut input: Input,
     first: Vec<u8>,
     mut slot: ConnectionSlot,
@@ -152,13 +153,14 @@ pub(crate) async fn serve(
     static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
     let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
     // Otherwise the packets after a reply would wait until the reply is acknowledged.
+    let socket = wire.socket();
     let _ = socket.set_nodelay(true);
-    set_keepalive(&socket);
+    set_keepalive(socket);
     // Not every kernel has this option.
-    let _ = SockRef::from(&socket).set_tcp_notsent_lowat(MAX_UNSENT);
+    let _ = SockRef::from(socket).set_tcp_notsent_lowat(MAX_UNSENT);
     let Ok(local) = socket.local_addr() else { return };
     let limits = service.limits.get();
-    let socket = Arc::new(socket);
+    let wire = Arc::new(wire);
     let connection = Arc::new(Connection {
         service,
         number,
@@ -166,17 +168,26 @@ pub(crate) async fn serve(
         local: local.ip().to_canonical(),
         origin: slot.origin(),
         tunnelled: matches!(input, Input::Tunnel(_)),
-        outbox: Outbox::new(socket.clone(), limits.max_queued_bytes),
+        encrypted: wire.is_encrypted(),
+        outbox: Outbox::new(wire.clone(), limits.max_queued_bytes),
         state: Mutex::new(ConnectionState::default()),
+        login: Mutex::default(),
+        closing: OnceLock::new(),
     });
     tracing::debug!(connection = number, %peer, "RTSP client");
     let runtime = tokio::runtime::Handle::current();
     // The reason if the task is aborted.
     let reason = "closed for a new connection".to_owned();
     let mut end = EndSessionsOnDrop { connection: connection.clone(), runtime, reason };
-    end.reason = match run(&connection, &socket, &mut input, first, &mut slot).await {
+    end.reason = match run(&connection, &wire, &mut input, first, &mut slot).await {
         CloseReason::Client => "the client closed the connection".to_owned(),
-        CloseReason::Failed(error) => format!("cannot receive: {error}"),
+        CloseReason::Failed(error) => {
+            if error.kind() == io::ErrorKind::InvalidData {
+                let kind = "connection closed: what was received is not valid";
+                connection.service.limit_log.count_error(kind, Some(peer), &error);
+            }
+            format!("cannot receive: {error}")
+        }
         CloseReason::Ending => "the server exits".to_owned(),
         CloseReason::Refused(kind) => {
             connection.service.limit_log.count(kind, peer);
@@ -194,7 +205,7 @@ pub(crate) async fn serve(
 
 async fn run(
     connection: &Arc<Connection>,
-    socket: &TcpStream,
+    wire: &Wire,
     input: &mut Input,
     first: Vec<u8>,
     slot: &mut ConnectionSlot,
@@ -209,6 +220,10 @@ async fn run(
     let mut ending = pin!(connection.service.ending.clone().announced());
     loop {
         while answering.is_none() && !outbox.is_full() {
+            if let Some(kind) = connection.closing.get() {
+                let reason = CloseReason::Refused(kind);
+                return send_rest_and_close(connection, wire, reason).await;
+            }
             match reader.next() {
                 Ok(Some(incoming)) => {
                     last_request = Instant::now();
@@ -220,7 +235,7 @@ async fn run(
                     connection.send(&Reply::new(unreadable.0), None);
                     let kind = "connection closed: a request cannot be read or is too long";
                     let reason = CloseReason::Refused(kind);
-                    return send_rest_and_close(connection, socket, reason).await;
+                    return send_rest_and_close(connection, wire, reason).await;
                 }
             }
         }
@@ -240,7 +255,7 @@ async fn run(
         let deadline = next_deadline(connection, &since, answering.is_some());
         tokio::select! {
             () = &mut ending => {
-                return send_rest_and_close(connection, socket, CloseReason::Ending).await;
+                return send_rest_and_close(connection, wire, CloseReason::Ending).await;
             }
             () = outbox.changed() => {}
             () = outbox.flush(), if waits_since.is_some() => {}
@@ -250,17 +265,20 @@ async fn run(
                     connection.send(&Reply::new(Status::InternalServerError), None);
                     let kind = "connection closed: internal error while answering a request";
                     let reason = CloseReason::Refused(kind);
-                    return send_rest_and_close(connection, socket, reason).await;
+                    return send_rest_and_close(connection, wire, reason).await;
                 }
             }
-            received = input.read(socket), if may_read => match received {
+            received = input.read(wire), if may_read => match received {
                 Ok(bytes) if bytes.is_empty() => return CloseReason::Client,
                 Ok(bytes) => {
                     reader.push(&bytes);
                     request_started = request_started
                         .or_else(|| reader.has_partial_request().then(Instant::now));
                 }
-                Err(error) => return CloseReason::Failed(error),
+                Err(error) => {
+                    outbox.send_alert();
+                    return CloseReason::Failed(error);
+                }
             },
             () = sleep_until(deadline.at) => match deadline.limit {
                 None => {}
@@ -268,7 +286,7 @@ async fn run(
                     connection.send(&Reply::new(Status::RequestTimeOut), None);
                     let kind = "connection closed: a request was not complete within request-time";
                     let reason = CloseReason::Refused(kind);
-                    return send_rest_and_close(connection, socket, reason).await;
+                    return send_rest_and_close(connection, wire, reason).await;
                 }
                 Some(TimeLimit::NoProgress) => return CloseReason::NoProgress,
                 Some(TimeLimit::NoSession) => {
@@ -329,7 +347,7 @@ fn answer(
     connection: &Arc<Connection>,
     incoming: Incoming,
 ) -> Option<JoinHandle<Result<(), Panicked>>> {
-    let request: Request = connection.answer_at_once(incoming)?;
+    let waiting: Waiting = connection.answer_at_once(incoming)?;
     let connection = connection.clone();
     let permits = connection.service.handler_permits.clone();
     Some(tokio::spawn(async move {
@@ -337,7 +355,7 @@ fn answer(
         let permit = permits.acquire_owned().await;
         let answered = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            guarded("request", || connection.answer(&request))
+            guarded("request", || connection.answer(&waiting))
         });
         answered.await.unwrap_or(Ok(()))
     }))
@@ -369,13 +387,14 @@ pub(crate) fn refusal(first: &[u8]) -> Vec<u8> {
 /// Sends what is queued, within a time limit, and closes the connection.
 async fn send_rest_and_close(
     connection: &Connection,
-    socket: &TcpStream,
+    wire: &Wire,
     reason: CloseReason,
 ) -> CloseReason {
+    connection.outbox.send_end();
     if connection.outbox.waits_since().is_some() {
         let limit = connection.service.limits.get().stall_time;
         let _ = tokio::time::timeout(limit, connection.outbox.flush()).await;
     }
-    linger(socket).await;
+    linger(wire.socket()).await;
     reason
 }

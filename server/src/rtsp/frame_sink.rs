@@ -209,6 +209,7 @@ impl Drop for RtspSink {
 mod tests {
     use super::*;
     use crate::connection::outbox::Outbox;
+    use crate::connection::wire::Wire;
     use crate::send::datagrams::test_payloads;
 
     #[test]
@@ -219,7 +220,7 @@ mod tests {
             // A viewer that never reads.
             let _viewer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (socket, peer) = listener.accept().await.unwrap();
-            let outbox = Outbox::new(Arc::new(socket), 1024 * 1024);
+            let outbox = Outbox::new(Arc::new(Wire::plain(socket)), 1024 * 1024);
             let limit_log = Arc::new(LimitLog::default());
             let mut sink = RtspSink::new(1, "cname".into(), true, None, limit_log.clone());
             let delivery = Delivery::interleaved(outbox.clone(), peer, (0, 1));

@@ -7,11 +7,12 @@ use super::gst_media::MovieMedia;
 use super::gst_server::{GstClient, GstReply, GstRequest};
 use super::play_request::{PlayRequest, PlayRequestError};
 use super::reply::{Reply, Status};
-use super::request::{Incoming, Method, Request};
+use super::request::Request;
 use super::sdp::{CONTROL, Description};
 use super::session::{Session, duration};
 use super::sessions::{PlayError, PreparedPlay, SessionLimit};
 use super::transport::Transport;
+use crate::access::login::Login;
 use crate::config::{MountKind, UdpOffload};
 use crate::connection::limits::Origin;
 use crate::connection::outbox::Outbox;
@@ -20,11 +21,8 @@ use crate::movie_check::NotPlayable;
 use gst_rtsp_server::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
-
-/// The number of characters that are repeated of the options that a client requires.
-const MAX_UNSUPPORTED: usize = 200;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 /// How long DESCRIBE waits for the index of a movie, from which its duration follows.
 const INDEX_LIMIT: Duration = Duration::from_millis(100);
@@ -40,8 +38,14 @@ pub(super) struct Connection {
     pub origin: Origin,
     /// RTSP is received through HTTP.
     pub tunnelled: bool,
+    /// The connection is encrypted.
+    pub encrypted: bool,
     pub outbox: Arc<Outbox>,
     pub state: Mutex<ConnectionState>,
+    /// What the client has proved by its requests. Locked for a short time only, never while argon2 works.
+    pub login: Mutex<Login>,
+    /// Why the connection must be closed after the last reply: the kind for the limit log.
+    pub closing: OnceLock<&'static str>,
 }
 
 /// What the requests of a connection have set up.
@@ -49,15 +53,17 @@ pub(super) struct Connection {
 pub(super) struct ConnectionState {
     client: Option<GstClient>,
     /// The identifiers of the sessions that end with the connection.
-    sessions: Vec<String>,
+    pub sessions: Vec<String>,
+    /// The user who has sent the request that is being answered.
+    pub user: Option<Arc<str>>,
     /// The connection has ended. A request may still be being answered.
     ended: bool,
 }
 
 /// A reply, and the play that starts after it.
-struct Response {
-    reply: Reply,
-    play: Option<PreparedPlay>,
+pub(super) struct Response {
+    pub reply: Reply,
+    pub play: Option<PreparedPlay>,
 }
 
 impl From<Reply> for Response {
@@ -73,98 +79,8 @@ impl From<Status> for Response {
 }
 
 impl Connection {
-    fn state(&self) -> MutexGuard<'_, ConnectionState> {
+    pub(super) fn state(&self) -> MutexGuard<'_, ConnectionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Answers a request if that never waits. Otherwise returns the request, for [`Self::answer`].
-    pub fn answer_at_once(&self, incoming: Incoming) -> Option<Request> {
-        match incoming {
-            Incoming::Faulty(status, cseq) => {
-                let (code, _) = status.code_and_reason();
-                let number = self.number;
-                tracing::debug!(connection = number, status = code, "answered a faulty request");
-                self.send(&Reply::new(status), cseq);
-            }
-            Incoming::Request(request) => match self.reply_at_once(&request) {
-                Some(reply) => self.respond(&request, reply.into()),
-                None => return Some(request),
-            },
-            // A packet, such as a receiver report, keeps the sessions of the connection alive.
-            Incoming::Packet(channel, bytes) => {
-                for id in &self.state().sessions {
-                    if let Some(session) = self.service.sessions.get(id) {
-                        session.gst_handle.touch();
-                        session.read_report(channel, &bytes);
-                    }
-                }
-            }
-            Incoming::Reply => {}
-        }
-        None
-    }
-
-    /// The reply to OPTIONS, to a request that keeps a session alive, or to one that is refused
-    /// whatever its method is; `None` for others.
-    fn reply_at_once(&self, request: &Request) -> Option<Reply> {
-        if let Some(options) = request.header("Require").or(request.header("Proxy-Require")) {
-            // RFC 2326 section 12.32. Only the characters of tokens are repeated.
-            let is_token = |c: &char| c.is_ascii_alphanumeric() || "-._,; ".contains(*c);
-            let options: String = options.chars().filter(is_token).take(MAX_UNSUPPORTED).collect();
-            return Some(Reply::new(Status::OptionNotSupported).with("Unsupported", options));
-        }
-        let session = match request.session().map(|id| self.service.sessions.get(id)) {
-            Some(None) => return Some(Reply::new(Status::SessionNotFound)),
-            Some(Some(session)) => {
-                session.gst_handle.touch();
-                Some(session)
-            }
-            None => None,
-        };
-        let reply = match request.method {
-            Method::Options => Reply::new(Status::Ok).with("Public", Method::SERVED),
-            Method::GetParameter | Method::SetParameter if request.body.is_empty() => {
-                Reply::new(Status::Ok)
-            }
-            Method::GetParameter | Method::SetParameter => {
-                Reply::new(Status::ParameterNotUnderstood)
-            }
-            _ => return None,
-        };
-        Some(match session {
-            Some(session) => with_session(reply, &session),
-            None => reply,
-        })
-    }
-
-    /// Answers a request. May wait for a disk or for locks of gst-rtsp-server.
-    pub fn answer(&self, request: &Request) {
-        let response = match request.method {
-            Method::Describe => self.describe(request),
-            Method::Setup => self.set_up(request),
-            Method::Play => self.play(request),
-            Method::Pause => self.pause(request),
-            Method::Teardown => self.tear_down(request),
-            _ => Status::NotImplemented.into(),
-        };
-        self.respond(request, response);
-    }
-
-    /// Sends the reply to a request, and starts the play after it.
-    fn respond(&self, request: &Request, response: Response) {
-        let (method, uri) = (request.method.name(), request.uri.escape_ascii());
-        let (status, _) = response.reply.status.code_and_reason();
-        tracing::debug!(connection = self.number, method, %uri, status, "answered");
-        self.send(&response.reply, Some(request.cseq));
-        if let Some(play) = response.play {
-            play.start();
-        }
-    }
-
-    /// Sends a reply.
-    pub fn send(&self, reply: &Reply, cseq: Option<u32>) {
-        let date = httpdate::fmt_http_date(SystemTime::now());
-        self.outbox.send(&reply.to_bytes(cseq, &date));
     }
 
     fn mount(&self, request: &Request) -> Result<Arc<Mount>, Status> {
@@ -175,13 +91,16 @@ impl Connection {
     fn session(&self, request: &Request) -> Result<Arc<Session>, Status> {
         let id = request.session().ok_or(Status::SessionNotFound)?;
         let session = self.service.sessions.get(id).ok_or(Status::SessionNotFound)?;
+        if session.user != self.state().user {
+            return Err(Status::SessionNotFound);
+        }
         let mount = self.mount(request)?;
         // After a reload, the mount may be another one with other settings.
         let same = mount.point == session.mount.point;
         same.then_some(session).ok_or(Status::AggregateOperationNotAllowed)
     }
 
-    fn describe(&self, request: &Request) -> Response {
+    pub(super) fn describe(&self, request: &Request) -> Response {
         let reply = self.mount(request).and_then(|mount| {
             let movie = mount.open_playable().map_err(|reason| status_of(&reason))?;
             movie.wait_total(INDEX_LIMIT);
@@ -203,7 +122,7 @@ impl Connection {
         reply.map_or_else(Into::into, Into::into)
     }
 
-    fn set_up(&self, request: &Request) -> Response {
+    pub(super) fn set_up(&self, request: &Request) -> Response {
         self.try_set_up(request).map_or_else(Into::into, Into::into)
     }
 
@@ -220,7 +139,9 @@ impl Connection {
             });
         }
         mount.open_playable().map_err(|reason| status_of(&reason))?;
-        let transport = request.header("Transport").and_then(Transport::choose);
+        let udp = !self.encrypted || self.service.access.get().tls_udp;
+        let transport =
+            request.header("Transport").and_then(|header| Transport::choose(header, udp));
         let transport = transport.ok_or(Status::UnsupportedTransport)?;
         let limits = self.service.limits.get();
         let sessions = &self.service.sessions;
@@ -315,6 +236,8 @@ impl Connection {
         let ids = (id.to_owned(), gst_session);
         let mut session = Session::new(ids, mount, self.origin, ssrc, delivery);
         (session.peer, session.tunnelled) = (self.peer, self.tunnelled);
+        session.encrypted = self.encrypted;
+        session.user.clone_from(&self.state().user);
         if let Transport::Udp { rtcp, .. } = transport {
             let reporter = SocketAddr::new(self.peer.ip(), rtcp);
             self.service.gst_server.loss_reports().add(reporter, &session.counts);
@@ -322,7 +245,7 @@ impl Connection {
         Some(session)
     }
 
-    fn play(&self, request: &Request) -> Response {
+    pub(super) fn play(&self, request: &Request) -> Response {
         self.try_play(request).unwrap_or_else(Into::into)
     }
 
@@ -372,7 +295,7 @@ impl Connection {
         Ok(Response { reply, play: Some(play) })
     }
 
-    fn pause(&self, request: &Request) -> Response {
+    pub(super) fn pause(&self, request: &Request) -> Response {
         let reply = self.session(request).and_then(|session| {
             session.pause();
             let gst_reply = self.ask_gst_server(&GstRequest::Pause { session: &session.id })?;
@@ -381,7 +304,7 @@ impl Connection {
         reply.map_or_else(Into::into, Into::into)
     }
 
-    fn tear_down(&self, request: &Request) -> Response {
+    pub(super) fn tear_down(&self, request: &Request) -> Response {
         let reply = self.session(request).map(|session| {
             self.service.sessions.end(&session.id, "TEARDOWN");
             self.state().sessions.retain(|id| *id != session.id);
@@ -431,7 +354,7 @@ fn status_of(reason: &NotPlayable) -> Status {
     }
 }
 
-fn with_session(reply: Reply, session: &Session) -> Reply {
+pub(super) fn with_session(reply: Reply, session: &Session) -> Reply {
     let timeout = session.gst_handle.timeout();
     reply.with("Session", format!("{};timeout={timeout}", session.id))
 }

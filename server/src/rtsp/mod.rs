@@ -2,12 +2,14 @@
 //! Standard RTSP (RFC 2326). Requests are read, checked and answered here, and frames are sent from
 //! here; gst-rtsp-server agrees on transports and keeps the time limits of sessions.
 //!
-//! A request: `connection.rs` receives it, `request.rs` reads it, `methods.rs` answers it with
-//! `sessions.rs`, and `reply.rs` writes the reply.
+//! A request: `connection.rs` receives it, `request.rs` reads it, `authorization.rs` checks it,
+//! `answer.rs` and `methods.rs` answer it with `sessions.rs`, and `reply.rs` writes the reply.
 //!
 //! A frame: `payload_cache.rs` reads it and cuts it into RTP payloads, `frame_sink.rs` adds the RTP
 //! headers, and `delivery.rs` sends the packets to a viewer.
 
+mod answer;
+mod authorization;
 pub(crate) mod connection;
 mod delivery;
 mod frame_sink;
@@ -24,6 +26,8 @@ mod session;
 mod sessions;
 mod transport;
 
+use crate::access::SharedAccess;
+use crate::access::attempts::Attempts;
 use crate::catalog::SharedCatalog;
 use crate::config::{Config, SharedLimits};
 use crate::ending::Ending;
@@ -60,6 +64,8 @@ pub fn require_elements() -> Result<()> {
 /// What all connections of standard RTSP share.
 pub struct Service {
     catalog: SharedCatalog,
+    access: SharedAccess,
+    attempts: Attempts,
     gst_server: Arc<GstServer>,
     sessions: Arc<Sessions>,
     limit_log: Arc<LimitLog>,
@@ -76,7 +82,7 @@ impl Service {
     /// If gst-rtsp-server does not work.
     pub(crate) fn new(
         config: &Config,
-        catalog: SharedCatalog,
+        (catalog, access): (SharedCatalog, SharedAccess),
         context: SendContext,
         ending: Ending,
     ) -> Result<Arc<Self>> {
@@ -84,6 +90,8 @@ impl Service {
         let (limits, limit_log) = (context.limits.clone(), context.limit_log.clone());
         Ok(Arc::new(Self {
             catalog,
+            access,
+            attempts: Attempts::default(),
             sessions: Sessions::new(
                 &gst_server,
                 context,
@@ -102,9 +110,18 @@ impl Service {
         self.sessions.end_expired();
     }
 
-    /// Ends the sessions of movies that are not served any more, and reports the end to their viewers.
+    /// Ends the sessions of movies that are not served any more, and those whose viewers may not watch
+    /// them any more. Reports the end to the viewers, except to those of a live movie that goes on.
     pub(crate) fn end_removed(&self) {
-        self.sessions.end_removed();
+        let (catalog, access) = (self.catalog.get(), self.access.get());
+        self.sessions.end_if(|session| {
+            if session.mount.is_removed() {
+                return Some("the movie is not served any more");
+            }
+            let present = catalog.at(&session.mount.point).unwrap_or(&session.mount);
+            let may_watch = access.may_watch(present, session.user.as_deref(), session.peer.ip());
+            (!may_watch).then_some("the viewer may not watch the movie any more")
+        });
     }
 
     /// Ends all sessions, and reports the end to the viewers by RTCP.

@@ -12,6 +12,7 @@ const SERVER: &str = concat!("mjpeg-rtsp-server/", env!("CARGO_PKG_VERSION"));
 pub enum Status {
     Ok,
     BadRequest,
+    Unauthorized,
     NotFound,
     MethodNotAllowed,
     RequestTimeOut,
@@ -37,6 +38,7 @@ impl Status {
         match self {
             Self::Ok => (200, "OK"),
             Self::BadRequest => (400, "Bad Request"),
+            Self::Unauthorized => (401, "Unauthorized"),
             Self::NotFound => (404, "Not Found"),
             Self::MethodNotAllowed => (405, "Method Not Allowed"),
             Self::RequestTimeOut => (408, "Request Time-out"),

@@ -34,6 +34,10 @@ pub(super) struct Session {
     pub peer: SocketAddr,
     /// RTSP is received through HTTP.
     pub tunnelled: bool,
+    /// The connection is encrypted.
+    pub encrypted: bool,
+    /// The user who has set the session up; `None` if the movie needed no login.
+    pub user: Option<Arc<str>>,
     /// What was sent to the viewer, and what it reported.
     pub counts: Arc<SendCounts>,
     /// Sends packets to the viewer.
@@ -65,6 +69,8 @@ impl Session {
             ssrc,
             peer,
             tunnelled,
+            encrypted: false,
+            user: None,
             counts,
             delivery,
             stream,
@@ -112,10 +118,12 @@ impl Session {
 
     /// Logs the end of the session.
     pub fn log_end(&self, reason: &str) {
-        let transport = match (self.delivery.rtcp_channel(), self.tunnelled) {
-            (None, _) => "UDP",
-            (Some(_), false) => "TCP",
-            (Some(_), true) => "HTTP",
+        let transport = match (self.delivery.rtcp_channel(), self.tunnelled, self.encrypted) {
+            (None, _, _) => "UDP",
+            (Some(_), false, false) => "TCP",
+            (Some(_), false, true) => "TLS",
+            (Some(_), true, false) => "HTTP",
+            (Some(_), true, true) => "HTTPS",
         };
         let (peer, mount, counts) = (self.peer, &self.mount.point, &self.counts);
         let (frames, packets, lost) = (counts.frames(), counts.packets(), counts.lost());

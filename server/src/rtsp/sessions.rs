@@ -219,17 +219,21 @@ impl Sessions {
         }
     }
 
-    /// Ends the sessions of movies that are not served any more, and reports the end to their viewers.
-    /// May wait for locks of gst-rtsp-server.
-    pub fn end_removed(&self) {
+    /// Ends the sessions for which `reason` returns why, and reports the end to their viewers. May wait for
+    /// locks of gst-rtsp-server.
+    pub fn end_if(&self, reason: impl Fn(&Session) -> Option<&'static str>) {
         let all: Vec<_> = self.all().values().cloned().collect();
-        for session in all.into_iter().filter(|session| session.mount.is_removed()) {
-            // The viewers of a live movie share its stream, and all of them end.
+        for session in all {
+            let Some(reason) = reason(&session) else { continue };
+            // The viewers of a live movie share its stream, which ends only if the movie does.
+            let is_shared = session.mount.mode().live_since.is_some();
             let stream = session.stream().clone();
-            if let Some(stream) = stream {
+            if let Some(stream) = stream
+                && (!is_shared || session.mount.is_removed())
+            {
                 stream.end();
             }
-            self.end(&session.id, "the movie is not served any more");
+            self.end(&session.id, reason);
         }
     }
 

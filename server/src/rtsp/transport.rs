@@ -25,9 +25,10 @@ pub enum Transport {
 
 impl Transport {
     /// The first offer that is supported, in the client's order of preference; `None` if there is no
-    /// such offer, which is answered with 461.
-    pub fn choose(header: &str) -> Option<Self> {
-        header.split(',').find_map(|offer| Self::parse_offer(offer.trim()))
+    /// such offer, which is answered with 461. Without `udp`, none over UDP is: it is not encrypted.
+    pub fn choose(header: &str, udp: bool) -> Option<Self> {
+        let mut offers = header.split(',').filter_map(|offer| Self::parse_offer(offer.trim()));
+        offers.find(|offer| udp || matches!(offer, Self::Interleaved { .. }))
     }
 
     fn parse_offer(offer: &str) -> Option<Self> {
@@ -120,9 +121,10 @@ mod tests {
             ("RTP/AVP;unicast;client_port=5000-5001,RTP/AVP/TCP", udp(5000, 5001)),
         ];
         for (header, want) in rows {
-            assert_eq!(Transport::choose(header), want, "{header}");
+            assert_eq!(Transport::choose(header, true), want, "{header}");
         }
-        let unsupported = |header: &str| assert_eq!(Transport::choose(header), None, "{header}");
+        let unsupported =
+            |header: &str| assert_eq!(Transport::choose(header, true), None, "{header}");
         let ports = ["0-0", "53-54", "65535", "70000-70001", "+5000-5001", "5001-5000", ""];
         for ports in ports {
             unsupported(&format!("RTP/AVP;unicast;client_port={ports}"));
@@ -143,8 +145,10 @@ mod tests {
     #[test]
     fn the_offer_to_gst_rtsp_server_means_the_same_transport() {
         for header in ["RTP/AVP;client_port=5000", "RTP/AVP/TCP;interleaved=4-9"] {
-            let chosen = Transport::choose(header).unwrap();
-            assert_eq!(Transport::choose(&chosen.offer()), Some(chosen));
+            let chosen = Transport::choose(header, true).unwrap();
+            assert_eq!(Transport::choose(&chosen.offer(), true), Some(chosen));
+            let interleaved = Some(chosen).filter(|it| matches!(it, Transport::Interleaved { .. }));
+            assert_eq!(Transport::choose(&chosen.offer(), false), interleaved);
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use futures::StreamExt;
-use retina::client::{PlayOptions, Session, SessionOptions, SetupOptions, Transport};
+use retina::client::{Credentials, PlayOptions, Session, SessionOptions, SetupOptions, Transport};
 use retina::codec::CodecItem;
 use std::time::Duration;
 
@@ -27,7 +27,17 @@ pub fn images(url: &str, transport: &str, count: usize) -> Result<Vec<Vec<u8>>> 
 }
 
 async fn receive(url: &str, transport: Transport, count: usize) -> Result<Vec<Vec<u8>>> {
-    let mut session = Session::describe(url.parse()?, SessionOptions::default()).await?;
+    // A user and a password in the URL.
+    let (plain, credentials) = match url.split_once("//").and_then(|(_, it)| it.split_once('@')) {
+        Some((user, host)) => {
+            let (username, password) = user.split_once(':').context("no password")?;
+            let (username, password) = (username.to_owned(), password.to_owned());
+            (format!("rtsp://{host}"), Some(Credentials { username, password }))
+        }
+        None => (url.to_owned(), None),
+    };
+    let options = SessionOptions::default().creds(credentials);
+    let mut session = Session::describe(plain.parse()?, options).await?;
     session.setup(0, SetupOptions::default().transport(transport)).await?;
     let mut session = session.play(PlayOptions::default()).await?.demuxed()?;
     let mut images = Vec::new();

@@ -58,6 +58,12 @@ impl Reply {
         header.map(|(_, value)| value.as_str())
     }
 
+    /// The values of all headers of that name.
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        let headers = self.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        headers.map(|(_, value)| value.as_str()).collect()
+    }
+
     /// The line `Session: NUMBER` that the session's other requests must have.
     ///
     /// # Errors
@@ -273,6 +279,20 @@ impl RtspClient {
             }
         }
         Ok(())
+    }
+
+    /// The next line, of any language.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub fn receive_line(&mut self) -> Result<String> {
+        loop {
+            if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.received.drain(..=end).collect();
+                return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
+            }
+            self.receive_at_least(self.received.len() + 1)?;
+        }
     }
 
     /// All text up to the connection's end.

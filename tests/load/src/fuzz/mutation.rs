@@ -8,7 +8,7 @@ use super::request::Request;
 const BYTES: &[u8] = b"\0\r\n\t :;,=-$/%*?#\"+.0919\x16\x1b\x7f\x80\xc3\xff";
 
 /// Header values that parsers often handle wrongly.
-const VALUES: [&[u8]; 24] = [
+const VALUES: [&[u8]; 32] = [
     b"",
     b" ",
     b"0",
@@ -33,10 +33,18 @@ const VALUES: [&[u8]; 24] = [
     b"rtsp://127.0.0.1/%ff%00%2f..",
     b"\xf0\x9f\x8e\xac\xed\xa0\x80",
     b"%s%n%x{}",
+    b"Basic YW5hOnNlY3JldA==",
+    b"Basic Og==",
+    b"Basic =",
+    b"Digest ",
+    b"Digest username=\"a\", realm=\"mjpeg-rtsp\", nonce=\"0\", uri=\"*\", response=\"0\"",
+    b"Digest username=\"a\", username=\"b\", nc=00000001, qop=auth, cnonce=\"\"",
+    b"Digest algorithm=SHA-256, response=\"\\",
+    b"Bearer x",
 ];
 
 /// Names of headers that a server reads.
-const NAMES: [&[u8]; 10] = [
+const NAMES: [&[u8]; 11] = [
     b"CSeq",
     b"Session",
     b"Transport",
@@ -47,6 +55,7 @@ const NAMES: [&[u8]; 10] = [
     b"Content-Length",
     b"x-sessioncookie",
     b"Content-Base",
+    b"Authorization",
 ];
 
 const LINE_ENDS: [&str; 7] = ["\r\n", "\n", "\r", "\n\r", "\r\r\n", "\r\n ", ""];

@@ -57,6 +57,16 @@ const KINDS: [(usize, Kind); 8] = [
     (4, Kind::RandomBytes),
 ];
 
+/// The start of connections in other protocols: PROXY versions 1 and 2, and TLS.
+const STARTS: [&[u8]; 6] = [
+    b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\nOPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n",
+    b"PROXY UNKNOWN\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\0\0\x01\x0a\0\0\x02\0\x01\0\x02",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x21\xff\xff",
+    b"\x16\x03\x01\0\xc8\x01\0\0\xc4\x03\x03",
+    b"\x16\x03\x01\0\x02\x01\0",
+];
+
 /// One scenario. Its results stay in it, also after an error.
 pub(crate) struct Scenario<'a> {
     pub server: SocketAddr,
@@ -322,10 +332,11 @@ impl<'a> Scenario<'a> {
         for _ in 0..self.random.below(4) {
             let limit = if self.random.chance(5) { 200_000 } else { 300 };
             let length = self.random.below(limit);
-            let mut bytes = match self.random.below(4) {
+            let mut bytes = match self.random.below(5) {
                 0 => (0..length).map(|_| self.random.byte()).collect(),
                 1 => mutation::packet(&mut self.random),
                 2 => vec![self.random.pick(b"\n\r\0 AS$\x16"); length],
+                3 => self.random.pick(&STARTS).to_vec(),
                 _ => self.standard(None, 1).to_bytes(),
             };
             if self.random.chance(70) {
