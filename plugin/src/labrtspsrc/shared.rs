@@ -411,17 +411,17 @@ mod tests {
         let start = Instant::now();
         let ms = Duration::from_millis;
         // When the socket was empty for the first time; time of reading, frame and whether it is dropped.
-        let rows: [(Option<u64>, &[(u64, Option<u64>, bool)]); 5] = [
-            (None, &[(0, Some(41), true), (2900, Some(42), true), (2950, Some(39), false)]),
-            (None, &[(100, None, true), (3099, Some(42), true), (3100, Some(43), false)]),
-            (Some(10_000), &[(10_499, Some(41), true), (10_500, Some(42), false)]),
-            (Some(10_000), &[(10_100, Some(39), false)]),
-            (Some(0), &[(20_000, Some(40), false)]),
+        let rows = [
+            (None, vec![(0, Some(41), true), (2900, Some(42), true), (2950, Some(39), false)]),
+            (None, vec![(100, None, true), (3099, Some(42), true), (3100, Some(43), false)]),
+            (Some(10_000), vec![(10_499, Some(41), true), (10_500, Some(42), false)]),
+            (Some(10_000), vec![(10_100, Some(39), false)]),
+            (Some(0), vec![(20_000, Some(40), false)]),
         ];
         for (at, (empty, packets)) in rows.iter().enumerate() {
             let end = empty.map(|at| start + ms(at) + IN_FLIGHT);
             let mut awaited = AwaitedFrame { frame: 39, end, first_dropped: None };
-            for (time, frame, dropped) in *packets {
+            for (time, frame, dropped) in packets {
                 let drops = awaited.drops(*frame, start + ms(*time));
                 assert_eq!(drops, *dropped, "row {at}, {time} ms");
             }

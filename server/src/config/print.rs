@@ -30,10 +30,10 @@ impl Config {
             // Otherwise the path would be relative to the folder of the file.
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             let Some(text) = path.to_str() else {
-                // Its Debug text escapes the other bytes and control characters.
+                let bytes = path.as_os_str().as_encoded_bytes().escape_ascii();
                 let _ = writeln!(
                     out,
-                    "\n# The path {path:?} is not UTF-8: it can be served from the command line only."
+                    "\n# The path {bytes} is not UTF-8: it can be served from the command line only."
                 );
                 continue;
             };
