@@ -143,9 +143,9 @@ mod tests {
             std::thread::scope(|scope| {
                 let waiting = scope.spawn(|| filter.keeps(4));
                 if flushes {
-                    filter.flush_started()
+                    filter.flush_started();
                 } else {
-                    filter.end()
+                    filter.end();
                 }
                 assert_eq!(waiting.join().unwrap(), !flushes);
             });
