@@ -32,11 +32,12 @@ fn main() -> ExitCode {
 }
 
 /// The command lines of the programs that the package has.
-fn programs() -> [clap::Command; 3] {
+fn programs() -> [clap::Command; 4] {
     [
         mjpeg_rtsp_server::cli::Arguments::command(),
         mjpeg_rtsp_client::cli::Arguments::command(),
         mjpeg_movie::command_line(),
+        mjpeg_lab_check::cli::Arguments::command(),
     ]
 }
 

@@ -7,7 +7,8 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 /// The programs of the package, with what whatis(1) says.
-const PROGRAMS: [&str; 3] = ["mjpeg-rtsp-server", "mjpeg-rtsp-client", "mjpeg-movie"];
+const PROGRAMS: [&str; 4] =
+    ["mjpeg-rtsp-server", "mjpeg-rtsp-client", "mjpeg-movie", "mjpeg-lab-check"];
 
 /// Files that a program reads, and what they are.
 const FILES: &[(&str, &str, &str)] = &[
@@ -32,9 +33,11 @@ const FILES: &[(&str, &str, &str)] = &[
 pub fn pages(program: Command) -> Result<Vec<(String, Vec<u8>)>> {
     let mut program = program.disable_help_subcommand(true);
     program.build();
-    let mut pages = vec![page(&program)?];
-    for subcommand in program.get_subcommands() {
-        pages.push(page(subcommand)?);
+    let mut pages = Vec::new();
+    let mut commands = vec![&program];
+    while let Some(command) = commands.pop() {
+        pages.push(page(command)?);
+        commands.extend(command.get_subcommands());
     }
     Ok(pages)
 }

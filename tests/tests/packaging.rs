@@ -13,11 +13,17 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_mins(1);
 
-const PROGRAMS: [&str; 3] = ["mjpeg-rtsp-server", "mjpeg-rtsp-client", "mjpeg-movie"];
+const PROGRAMS: [&str; 4] =
+    ["mjpeg-rtsp-server", "mjpeg-rtsp-client", "mjpeg-movie", "mjpeg-lab-check"];
 
 /// The programs and their subcommands.
-const COMMANDS: [&[&str]; 8] = [
+const COMMANDS: [&[&str]; 13] = [
     &["mjpeg-rtsp-server"],
+    &["mjpeg-rtsp-server", "user"],
+    &["mjpeg-rtsp-server", "user", "add"],
+    &["mjpeg-rtsp-server", "certificate"],
+    &["mjpeg-lab-check"],
+    &["mjpeg-lab-check", "server"],
     &["mjpeg-rtsp-client"],
     &["mjpeg-movie"],
     &["mjpeg-movie", "make"],
@@ -141,7 +147,9 @@ fn options(text: &str) -> BTreeSet<String> {
 fn options_of_help(command: &[&str]) -> Result<BTreeSet<String>> {
     let help = output(program(command[0])?.args(&command[1..]).arg("--help"))?;
     let (_, options_part) = help.split_once("\nOptions:\n").context("no options")?;
-    let found = options(options_part);
+    // The next heading starts in the first column.
+    let lines = options_part.lines().take_while(|line| line.is_empty() || line.starts_with(' '));
+    let found = options(&lines.collect::<Vec<_>>().join("\n"));
     ensure!(found.contains("--help"), "{help}");
     Ok(found)
 }
