@@ -36,6 +36,9 @@ use tokio::runtime::Runtime;
 /// The time between two checks for sessions that have timed out.
 const CLEAN_UP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The same while there is no connection, so that an idle machine sleeps.
+const IDLE_CLEAN_UP_INTERVAL: Duration = Duration::from_secs(5);
+
 /// The shortest time between two of them, if the service manager's watchdog wants more.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -287,21 +290,22 @@ impl Server {
     /// Cleans up regularly, for ever.
     fn clean_up(&self) -> impl Future<Output = ()> + use<> {
         let (rtsp, catalog) = (self.rtsp.clone(), self.catalog.clone());
-        let limit_log = self.limit_log.clone();
+        let (limit_log, open) = (self.limit_log.clone(), self.open.clone());
         async move {
             // Twice within the time of the watchdog, but not more often than needed.
             let watchdog = service_manager::watchdog_time();
-            let time = watchdog.map_or(CLEAN_UP_INTERVAL, |time| CLEAN_UP_INTERVAL.min(time / 2));
-            let mut interval = tokio::time::interval(time.max(MIN_INTERVAL));
+            let longest = watchdog.map_or(Duration::MAX, |time| (time / 2).max(MIN_INTERVAL));
             for number in 0_u64.. {
-                interval.tick().await;
+                let is_idle = open.is_empty();
+                let time = if is_idle { IDLE_CLEAN_UP_INTERVAL } else { CLEAN_UP_INTERVAL };
+                tokio::time::sleep(time.min(longest)).await;
                 limit_log.report();
                 let (rtsp, catalog) = (rtsp.clone(), catalog.clone());
                 // On another thread, since it may wait for locks of gst-rtsp-server.
                 let cleaned_up = tokio::task::spawn_blocking(move || {
                     let _ = guarded("clean-up", || {
                         rtsp.clean_up();
-                        if number % CLEAN_UPS_PER_MOVIE_CHECK == 0 {
+                        if is_idle || number % CLEAN_UPS_PER_MOVIE_CHECK == 0 {
                             catalog.get().mounts().for_each(|mount| mount.close_if_idle());
                         }
                     });

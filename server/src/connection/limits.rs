@@ -91,11 +91,16 @@ impl OpenConnections {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether no connection is open.
+    pub fn is_empty(&self) -> bool {
+        self.open().count == 0
+    }
+
     /// Waits until no connection is open.
     pub async fn wait_until_empty(&self) {
         loop {
             let empty = self.empty.notified();
-            if self.open().count == 0 {
+            if self.is_empty() {
                 return;
             }
             empty.await;
