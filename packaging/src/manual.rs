@@ -122,7 +122,8 @@ Watch it.
 .SH \"SEE ALSO\"
 \\fBmjpeg\\-rtsp\\-server\\fR(1),
 \\fBmjpeg\\-rtsp\\-client\\fR(1),
-\\fBmjpeg\\-movie\\fR(1)
+\\fBmjpeg\\-movie\\fR(1),
+\\fBmjpeg\\-lab\\-check\\fR(1)
 ";
         assert_eq!((name.as_str(), sections), ("p.1", want));
     }

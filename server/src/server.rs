@@ -37,7 +37,7 @@ use tokio::runtime::Runtime;
 const CLEAN_UP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The same while there is no connection, so that an idle machine sleeps.
-const IDLE_CLEAN_UP_INTERVAL: Duration = Duration::from_secs(5);
+const IDLE_CLEAN_UP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The shortest time between two of them, if the service manager's watchdog wants more.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
@@ -266,10 +266,13 @@ impl Server {
     fn start_exit(&mut self, events: Sender<Event>) {
         tracing::info!("exiting: no new connections, BYE to all viewers");
         service_manager::stopping();
-        self.listener = None;
+        let listener = self.listener.take();
         let (rtsp, open, ending) = (self.rtsp.clone(), self.open.clone(), self.ending.clone());
         let grace = self.config.server.grace;
         let exit = async move {
+            if let Some(listener) = listener {
+                listener.close().await;
+            }
             // On another thread, since it waits until no frame is being sent.
             let end_all = tokio::task::spawn_blocking(move || guarded("exit", || rtsp.end_all()));
             let wait = async {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 /// The number of connections that may wait to be accepted.
@@ -41,7 +41,7 @@ pub(super) enum Port {
 
 /// Listening sockets. Dropping it closes them.
 pub(crate) struct Listener {
-    accept_tasks: Vec<AbortHandle>,
+    accept_tasks: Vec<JoinHandle<()>>,
     address: SocketAddr,
     tls_address: Option<SocketAddr>,
 }
@@ -75,8 +75,16 @@ impl Listener {
         }
         let refusals = Arc::new(Semaphore::new(REFUSALS));
         let accept = |(listener, port)| accept(listener, port, services.clone(), refusals.clone());
-        let tasks = ports.into_iter().map(|it| runtime.spawn(accept(it)).abort_handle());
+        let tasks = ports.into_iter().map(|it| runtime.spawn(accept(it)));
         Ok(Self { accept_tasks: tasks.collect(), address, tls_address })
+    }
+
+    /// Closes the sockets, and waits until they are closed: nobody can connect afterwards.
+    pub async fn close(mut self) {
+        for task in std::mem::take(&mut self.accept_tasks) {
+            task.abort();
+            let _ = task.await;
+        }
     }
 
     /// The address and the port on which only TLS is served.
@@ -93,7 +101,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.accept_tasks.iter().for_each(AbortHandle::abort);
+        self.accept_tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
