@@ -251,7 +251,7 @@ impl Program {
         }
     }
 
-    /// All processes that the program has started and that run, as far as they can be found: those of its
+    /// The running processes that the program has started and that can be found: those of its
     /// group and session, their descendants, those that were found before, and orphans that became our
     /// children.
     fn processes(&mut self) -> Vec<Pid> {

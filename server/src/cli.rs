@@ -140,7 +140,8 @@ pub enum Command {
 /// The arguments of `certificate`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct MakeCertificate {
-    /// The folder for certificate.pem and key.pem, which must not exist; it is made if there is none
+    /// The folder to write certificate.pem and key.pem to. It is made if it does not exist; files are not
+    /// replaced
     #[arg(long, value_name = "FOLDER")]
     pub out: PathBuf,
 

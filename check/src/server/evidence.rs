@@ -49,7 +49,7 @@ pub struct PlayExchange {
     pub port: u16,
     /// Other ports that servers send to by mistake; the packets there have the numbers from 1.
     pub other_ports: Vec<u16>,
-    /// The requests and their replies, as far as the exchange went.
+    /// The requests and replies of the exchange.
     pub setup: Answer,
     /// The first PLAY.
     pub play: Option<Answer>,

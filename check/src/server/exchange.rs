@@ -95,7 +95,7 @@ impl Answer {
         self.code() == Some(200)
     }
 
-    /// When the server has certainly read the request: its reply, or the request if there is none.
+    /// When the server has certainly read the request: when its reply arrived, otherwise when the request was sent.
     pub fn read_at(&self) -> Duration {
         self.reply.as_ref().map_or(self.sent_at, |reply| reply.at)
     }

@@ -52,7 +52,7 @@ impl Connections {
         open
     }
 
-    /// The only open one; `None` if there is none, or more than one.
+    /// The open one, if exactly one is open.
     pub fn only_one(&self) -> Option<socket2::Socket> {
         match <[Connection; 1]>::try_from(self.open()) {
             Ok([(_, socket)]) => Some(socket),

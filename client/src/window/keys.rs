@@ -118,7 +118,7 @@ pub fn pressed(ctx: &Context, typing: bool) -> Vec<Action> {
     })
 }
 
-/// Takes the text that is pasted; empty if there is none. Only where no text field takes it.
+/// Takes the pasted text, or an empty one. Only where no text field takes it.
 pub fn take_pasted_text(ctx: &Context) -> String {
     ctx.input_mut(|input| {
         let mut text = String::new();
@@ -133,7 +133,7 @@ pub fn take_pasted_text(ctx: &Context) -> String {
     })
 }
 
-/// Takes the text that is typed while no widget has the focus; empty if there is none.
+/// Takes the text that was typed while no widget had the focus, or an empty one.
 pub fn take_typed_text(ctx: &Context) -> String {
     if ctx.memory(|memory| memory.focused().is_some()) || Popup::is_any_open(ctx) {
         return String::new();

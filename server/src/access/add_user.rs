@@ -28,7 +28,7 @@ pub fn add_user(arguments: &AddUser) -> Result<PathBuf> {
     let path = match config {
         Some(path) => path.clone(),
         None => Config::default_file().context(
-            "there is no configuration file: name one by --config FILE; it is made if there is none",
+            "there is no configuration file: name one with --config FILE, which need not exist",
         )?,
     };
     for (what, text) in [("NAME", name), ("--role", role)] {

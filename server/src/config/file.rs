@@ -160,7 +160,7 @@ impl Parser<'_> {
     fn check_tls(&mut self, root: &DeTable, config: &mut Config) {
         let server = &mut config.server;
         for path in [&mut server.tls_certificate, &mut server.tls_key].into_iter().flatten() {
-            *path = path_in_file(self.path, &path.to_string_lossy());
+            *path = path_in_file(self.path, &*path);
             // Otherwise it would depend on the folder in which the server is started.
             *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
         }

@@ -221,8 +221,8 @@ pub(crate) fn quoted_path(path: &Path) -> String {
 }
 
 /// A path of the configuration file, which is relative to the file's folder.
-fn path_in_file(file: &Path, path: &str) -> PathBuf {
-    file.parent().map_or_else(|| path.into(), |folder| folder.join(path))
+fn path_in_file(file: &Path, path: impl AsRef<Path>) -> PathBuf {
+    file.parent().unwrap_or(Path::new("")).join(path)
 }
 
 #[cfg(test)]
