@@ -4,7 +4,7 @@
 use super::keys;
 use super::model::{Action, LATENCIES, Model, MovieList, WidgetState};
 use super::settings::{Panel, Theme};
-use super::style::ROW;
+use super::style::{ROW, text_field};
 use crate::player::Transport;
 use crate::player::movies::server_text;
 use eframe::egui::{
@@ -61,7 +61,7 @@ pub fn field(ui: &mut Ui, widgets: &mut WidgetState, font: TextStyle, actions: &
         .align(egui::Align2::LEFT_CENTER)
         .min_size(egui::vec2(0.0, ui.spacing().interact_size.y))
         .desired_width(f32::INFINITY);
-    let field = ui.add(edit);
+    let field = text_field(ui, edit);
     ui.ctx().accesskit_node_builder(field.id, |node| node.set_label("Address"));
     if std::mem::take(&mut widgets.focus_address) {
         field.request_focus();

@@ -3,7 +3,7 @@
 
 use super::model::{Action, Model, WidgetState};
 use super::picture;
-use super::style::{ROW, accent_button};
+use super::style::{ROW, accent_button, text_field};
 use eframe::egui::{self, Align2, Key, Modal, RichText, TextEdit, Ui, vec2};
 
 /// A user and a password, as they are typed.
@@ -68,7 +68,8 @@ fn go_to(ui: &Ui, model: &Model, text: &mut String, actions: &mut Vec<Action>) -
             .map_or(String::new(), |it| format!(" (0 to {})", it.saturating_sub(1)));
         ui.label(RichText::new(format!("A frame{last}, or a time as 1:23.4")).weak());
         let edit = TextEdit::singleline(text).align(Align2::LEFT_CENTER);
-        let field = ui.add(edit.desired_width(f32::INFINITY).min_size(vec2(0.0, ROW)));
+        let edit = edit.desired_width(f32::INFINITY).min_size(vec2(0.0, ROW));
+        let field = text_field(ui, edit);
         ui.ctx().accesskit_node_builder(field.id, |node| node.set_label("Frame or time"));
         let entered = entered(ui, &field);
         if !entered {
@@ -99,7 +100,7 @@ fn log_in(ui: &Ui, model: &Model, login: &mut Login, actions: &mut Vec<Action>) 
                 let is_empty = value.is_empty();
                 let edit = TextEdit::singleline(value).password(hidden).desired_width(220.0);
                 let edit = edit.min_size(vec2(0.0, ROW)).align(Align2::LEFT_CENTER);
-                let field = ui.add(edit).labelled_by(label.id);
+                let field = text_field(ui, edit).labelled_by(label.id);
                 let nothing_focused = ui.memory(|memory| memory.focused().is_none());
                 if is_empty && nothing_focused {
                     field.request_focus();

@@ -4,7 +4,7 @@
 use super::address;
 use super::advice::Advice;
 use super::model::{Action, Banner, Model, WidgetState};
-use super::style::{CORNER, ROW, accent_button, warning};
+use super::style::{CORNER, ROW, accent_button, text_field, warning};
 use super::zoom::Zoom;
 use crate::player::engine::Reconnection;
 use crate::player::{Protocol, State};
@@ -210,7 +210,8 @@ pub fn lab_form(ui: &mut Ui, widgets: &mut WidgetState, actions: &mut Vec<Action
                 let label = ui.label(name);
                 let edit =
                     TextEdit::singleline(value).desired_width(220.0).min_size(vec2(0.0, ROW));
-                let field = ui.add(edit.align(egui::Align2::LEFT_CENTER)).labelled_by(label.id);
+                let edit = edit.align(egui::Align2::LEFT_CENTER);
+                let field = text_field(ui, edit).labelled_by(label.id);
                 typing |= field.has_focus();
                 entered |= field.lost_focus() && ui.input(|it| it.key_pressed(egui::Key::Enter));
                 ui.end_row();

@@ -3,8 +3,8 @@
 
 use super::settings;
 use eframe::egui::{
-    self, Button, Color32, CornerRadius, FontFamily, FontId, RichText, Stroke, Style, TextStyle,
-    Visuals,
+    self, Button, Color32, CornerRadius, FontFamily, FontId, RichText, Stroke, Style, TextEdit,
+    TextStyle, Visuals,
 };
 
 /// Marks the current state, the played part and the next step. Its contrast with white is 5.5 to 1.
@@ -126,6 +126,17 @@ pub fn tool_row(ui: &mut egui::Ui, contents: impl FnOnce(&mut egui::Ui)) {
 /// A button with the accent colour.
 pub fn accent_button(text: &str) -> Button<'_> {
     Button::new(RichText::new(text).color(ON_ACCENT)).fill(ACCENT)
+}
+
+/// Adds a text field. The field with the focus has a border in the accent colour: the library's is white
+/// in both themes.
+pub fn text_field(ui: &mut egui::Ui, edit: TextEdit<'_>) -> egui::Response {
+    let field = ui.add(edit);
+    if field.has_focus() {
+        let stroke = Stroke::new(1.5, accent_text(ui.visuals().dark_mode));
+        ui.painter().rect_stroke(field.rect, CORNER, stroke, egui::StrokeKind::Inside);
+    }
+    field
 }
 
 /// Applies the theme of the settings.
