@@ -37,6 +37,14 @@ static JSON: AtomicBool = AtomicBool::new(false);
 /// GLib accepts one log writer per process.
 static WRITER: Once = Once::new();
 
+/// Messages of GStreamer 1.22 about nothing that a user could change or would notice: domain and text.
+/// They are logged at the level debug.
+const HARMLESS: [(&str, &str); 1] = [
+    // A session of rtspsrc is stopped while its first packet makes a pad (gst_rtspsrc_update_src_event
+    // and the change from PAUSED to READY). The events keep the number that they have.
+    ("GStreamer", "gst_event_set_seqnum: assertion 'seqnum != GST_SEQNUM_INVALID' failed"),
+];
+
 enum Entry {
     Text(Vec<u8>),
     /// A request for a signal as soon as all entries before it are written.
@@ -238,6 +246,7 @@ fn log_glib_message(level: glib::LogLevel, fields: &[glib::LogField<'_>]) -> gli
     let _ = guarded("glib-log", || {
         let domain = field(fields, "GLIB_DOMAIN").unwrap_or_else(|| "GLib".to_owned());
         let text = field(fields, "MESSAGE").unwrap_or_default();
+        let level = level_of(level, &domain, &text);
         if EVENTS.load(Ordering::Relaxed) {
             log_event(level, &domain, &text);
         } else if matches!(level, Error | Critical | Warning) {
@@ -245,6 +254,11 @@ fn log_glib_message(level: glib::LogLevel, fields: &[glib::LogField<'_>]) -> gli
         }
     });
     glib::LogWriterOutput::Handled
+}
+
+/// The level at which a message is logged.
+fn level_of(level: glib::LogLevel, domain: &str, text: &str) -> glib::LogLevel {
+    if HARMLESS.contains(&(domain, text)) { glib::LogLevel::Debug } else { level }
 }
 
 fn log_event(level: glib::LogLevel, domain: &str, text: &str) {
@@ -304,6 +318,19 @@ mod tests {
             assert_eq!(field(&fields, "MESSAGE").as_deref(), Some(want), "{name}");
             assert_eq!(field(&fields, "GLIB_DOMAIN"), None, "not text");
             assert_eq!(field(&fields, "CODE_FILE"), None, "missing");
+        }
+    }
+
+    #[test]
+    fn only_harmless_messages_are_logged_as_debug() {
+        use glib::LogLevel::{Critical, Debug};
+        let [(domain, text)] = HARMLESS;
+        for (domain, text, want) in [
+            (domain, text, Debug),
+            ("GLib", text, Critical),
+            (domain, "gst_event_set_seqnum: assertion 'GST_IS_EVENT (event)' failed", Critical),
+        ] {
+            assert_eq!(level_of(Critical, domain, text), want, "{domain}: {text}");
         }
     }
 
