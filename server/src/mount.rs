@@ -114,8 +114,8 @@ impl Mount {
     /// and after each check why it cannot be played.
     ///
     /// # Errors
-    /// If the movie cannot be played. The check takes about 100 ms at most, and is not repeated for
-    /// 2 s, so that repeated requests need little time.
+    /// If the movie cannot be played. The check takes 2 s at most, and is not repeated for 2 s, so that
+    /// repeated requests need little time.
     pub fn open_playable(&self) -> Result<Arc<MovieFile>, Arc<NotPlayable>> {
         let not_playable = || self.not_playable.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((since, reason)) = &*not_playable()

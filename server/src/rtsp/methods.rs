@@ -348,6 +348,7 @@ impl Connection {
 fn status_of(reason: &NotPlayable) -> Status {
     match reason {
         NotPlayable::Open(_) => Status::NotFound,
+        NotPlayable::NotFound { .. } => Status::ServiceUnavailable,
         NotPlayable::NoFrame { .. } | NotPlayable::NoUsableFrame { .. } => {
             Status::UnsupportedMediaType
         }
