@@ -56,7 +56,7 @@ pub fn server(arguments: &Server) -> Result<bool> {
             bail!("--dir: {} is not a folder", folder.display());
         }
         let mut output = None;
-        match Program::start(&line, folder) {
+        match Program::start_within(&line, &arguments.wrapper, folder) {
             Ok(program) => {
                 let program = RefCell::new(program);
                 job.program = Some(&program);
