@@ -2,6 +2,7 @@
 //! The checks against servers that are made for them: a correct one, one deliberately wrong one for each
 //! check, hostile ones, and our own server.
 
+mod class;
 mod defect;
 mod hostile;
 mod lab_server;
@@ -9,4 +10,5 @@ mod matrix;
 mod own_server;
 mod reports;
 mod sender;
+mod starter;
 mod support;

@@ -165,7 +165,8 @@ impl Sandbox {
         if self.kind == Kind::Limits {
             add(&own);
             if let Some(user) = &user {
-                add(&["--uid", user]);
+                // Nothing else runs as this user. Of ours, all processes would count.
+                add(&["--uid", user, "--tasks", &TASKS.to_string()]);
             }
         } else {
             if let Some(user) = &user {
@@ -188,7 +189,7 @@ impl Sandbox {
             add(&["--size", &size, "--tmpfs", "/tmp", "--size", &size, "--tmpfs", "/work"]);
             add(&["--chdir", "/work", "--remount-ro", "/", "--"]);
             add(&[inside, limited::NAME, "--copy", "/submission"]);
-            // Without a user namespace of its own, it would count all processes of the user.
+            // Inside, only the processes of this user namespace count.
             add(&["--tasks", &TASKS.to_string()]);
         }
         let file = (bytes + WRITABLE).to_string();
