@@ -379,6 +379,8 @@ pub(crate) struct Process {
     group: i32,
     session: i32,
     pub(crate) is_zombie: bool,
+    /// Whether it computes, or waits for a core.
+    pub(crate) is_running: bool,
     /// When it was started, in clock ticks.
     pub(crate) start: u64,
     /// The time that it has computed, in clock ticks.
@@ -404,6 +406,7 @@ pub(crate) fn processes() -> Vec<Process> {
             group: number(2)?,
             session: number(3)?,
             is_zombie,
+            is_running: fields.first() == Some(&"R"),
             start: count(19)?,
             computed: count(11)? + count(12)?,
             pages: count(21)?,

@@ -65,9 +65,8 @@ pub(super) fn unpack(path: &Path, to: &Path, budget: &mut Budget) -> Result<(), 
 fn parts(name: &str) -> Option<Vec<&str>> {
     let is_absolute = name.starts_with(['/', '\\']);
     let parts: Vec<&str> = name.split(['/', '\\']).filter(|it| !matches!(*it, "" | ".")).collect();
-    let is_name = |part: &&str| {
-        *part != ".." && !part.contains(['\0', ':']) && part.len() <= MAX_NAME
-    };
+    let is_name =
+        |part: &&str| *part != ".." && !part.contains(['\0', ':']) && part.len() <= MAX_NAME;
     (!is_absolute && !parts.is_empty() && parts.iter().all(|part| is_name(&part))).then_some(parts)
 }
 
@@ -112,8 +111,7 @@ mod tests {
     fn copied(path: &Path, folder: &Path) -> (Result<Vec<String>, String>, Vec<String>) {
         let to = folder.join("copy");
         fs::create_dir(&to).unwrap();
-        let submission =
-            Submission { name: "a".to_owned(), path: path.to_owned(), is_zip: true };
+        let submission = Submission { name: "a".to_owned(), path: path.to_owned(), is_zip: true };
         match submission.copy(&to) {
             Ok(copied) => {
                 let mut names: Vec<String> = walk(&copied.folder)
@@ -230,9 +228,6 @@ mod tests {
         }
         fs::write(&path, &bytes).unwrap();
         let (error, _) = copied(&path, folder.path());
-        assert_eq!(
-            error.unwrap_err(),
-            "Server.py is encrypted: submit it without a password"
-        );
+        assert_eq!(error.unwrap_err(), "Server.py is encrypted: submit it without a password");
     }
 }

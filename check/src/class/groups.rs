@@ -95,8 +95,7 @@ mod tests {
             members: members.to_vec(),
             same_bytes: same.iter().map(|it| it.to_vec()).collect(),
         };
-        let want =
-            [group("cseq", &[1, 3, 6], &[&[1, 6]]), group("frame-rate", &[2, 4], &[])];
+        let want = [group("cseq", &[1, 3, 6], &[&[1, 6]]), group("frame-rate", &[2, 4], &[])];
         assert_eq!(groups(&verdicts), want);
     }
 }

@@ -138,7 +138,9 @@ impl Plan<'_> {
             Ended::Exit(Some(0 | 1), report, _) => {
                 match of_report(&report, name, copy.key.clone()) {
                     Ok(verdict) => verdict,
-                    Err(error) => Verdict::not_graded(name, format!("the grader's report: {error}")),
+                    Err(error) => {
+                        Verdict::not_graded(name, format!("the grader's report: {error}"))
+                    }
                 }
             }
             Ended::Exit(code, _, errors) => {

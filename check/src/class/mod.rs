@@ -83,8 +83,10 @@ pub fn run(arguments: &Class) -> Result<bool> {
         bail!("{shown} has no folder and no zip file");
     }
     prepare(&arguments.out, arguments.resume)?;
-    let temporary =
-        tempfile::Builder::new().prefix("mjpeg-lab-check-").tempdir().context("a temporary folder")?;
+    let temporary = tempfile::Builder::new()
+        .prefix("mjpeg-lab-check-")
+        .tempdir()
+        .context("a temporary folder")?;
     let (sandbox, reason) =
         Sandbox::choose(arguments.sandbox, &arguments.readable, temporary.path())?;
     let mut notes = Vec::new();

@@ -75,9 +75,5 @@ fn words(verdict: &Verdict, earlier: bool) -> String {
             text += &format!(" and {} more", ids.len() - NAMED);
         }
     }
-    text + &if earlier {
-        " (kept)".to_owned()
-    } else {
-        format!(" ({:.1} s)", verdict.seconds)
-    }
+    text + &if earlier { " (kept)".to_owned() } else { format!(" ({:.1} s)", verdict.seconds) }
 }

@@ -103,11 +103,11 @@ pub fn find(folder: &Path) -> io::Result<(Vec<Submission>, Vec<String>)> {
         let is_zip = kind.is_file() && extension.eq_ignore_ascii_case("zip") && !stem.is_empty();
         if kind.is_dir() || is_zip {
             let name = if is_zip { stem.to_owned() } else { file_name.clone() };
-            found.push((name, file_name, Submission {
-                name: String::new(),
-                path: entry.path(),
-                is_zip,
-            }));
+            found.push((
+                name,
+                file_name,
+                Submission { name: String::new(), path: entry.path(), is_zip },
+            ));
         } else {
             others.push(file_name);
         }
@@ -293,9 +293,8 @@ fn hash(folder: &Path) -> Result<String, SubmissionError> {
 
 fn hash_folder(folder: &Path, prefix: &str, hasher: &mut Sha256) -> Result<(), SubmissionError> {
     let failed = |source| SubmissionError::Read { path: "the copy".to_owned(), source };
-    let mut entries = fs::read_dir(folder)
-        .and_then(Iterator::collect::<io::Result<Vec<_>>>)
-        .map_err(failed)?;
+    let mut entries =
+        fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(failed)?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());

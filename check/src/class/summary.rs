@@ -37,10 +37,10 @@ pub fn csv(verdicts: &[Verdict]) -> String {
             let checks = verdict.grades.iter().flat_map(|grades| &grades.checks);
             checks.filter(|check| check.counted && check.verdict == word).count().to_string()
         };
-        let (earned, points) = verdict
-            .grades
-            .as_ref()
-            .map_or(("0".to_owned(), String::new()), |it| (it.earned.to_string(), it.points.to_string()));
+        let (earned, points) =
+            verdict.grades.as_ref().map_or(("0".to_owned(), String::new()), |it| {
+                (it.earned.to_string(), it.points.to_string())
+            });
         let failed: Vec<&str> = verdict.failed().map(|check| check.id.as_str()).collect();
         let (group, same) = place(&groups, number);
         let fields = [
@@ -158,11 +158,13 @@ fn row(out: &mut String, verdict: &Verdict, place: (Option<usize>, Option<(usize
             ("0".to_owned(), "–".to_owned())
         }
     };
-    let _ = write!(out, "</td><td class=\"number\">{points}</td><td class=\"number\">{of}</td><td>");
+    let _ =
+        write!(out, "</td><td class=\"number\">{points}</td><td class=\"number\">{of}</td><td>");
     for check in verdict.failed() {
         let (id, title) = (escaped(&check.id), escaped(&check.title));
         let link = link(&verdict.name);
-        let _ = write!(out, "<a href=\"{link}#check-{id}\" title=\"{title}\"><code>{id}</code></a> ");
+        let _ =
+            write!(out, "<a href=\"{link}#check-{id}\" title=\"{title}\"><code>{id}</code></a> ");
     }
     let not_run = verdict.not_passed().count() - verdict.failed().count();
     if not_run > 0 {
@@ -216,9 +218,9 @@ fn alike(out: &mut String, verdicts: &[Verdict], groups: &[Group]) {
     );
     let names = |members: &[usize]| {
         let name = |number: &usize| {
-            verdicts.get(*number).map(|it| {
-                format!("<a href=\"{}\">{}</a>", link(&it.name), escaped(&it.name))
-            })
+            verdicts
+                .get(*number)
+                .map(|it| format!("<a href=\"{}\">{}</a>", link(&it.name), escaped(&it.name)))
         };
         members.iter().filter_map(name).collect::<Vec<_>>().join(", ")
     };

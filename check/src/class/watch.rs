@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Watches the programs of a class: what they take together of the machine. One that takes too much is
-//! ended; one that computes on several cores gets the lowest priority, so that it disturbs no other.
+//! ended; one of which several processes compute gets the lowest priority, so that it disturbs no other.
 
 use super::sandbox::Kind;
 use crate::process::{Process, processes};
@@ -31,6 +31,11 @@ const FILES_PERIOD: Duration = Duration::from_secs(1);
 /// priority. A loop that waits for nothing takes 1, and a lab server of a beginner may have one.
 const BUSY: f64 = 1.5;
 
+/// So does a program that has so many processes that compute or wait for a core, at so many looks one after
+/// another: on a busy machine it gets a smaller share.
+const RUNNING: usize = 3;
+const RUNNING_LOOKS: usize = 5;
+
 /// The time over which it is measured.
 const BUSY_PERIOD: Duration = Duration::from_secs(1);
 
@@ -57,6 +62,8 @@ struct Watched {
     known: BTreeSet<(i32, u64)>,
     /// What had been computed at a time.
     computed: (u64, Instant),
+    /// The looks one after another at which many processes were running.
+    running_looks: usize,
     busy: bool,
     /// Why the program was ended.
     ended: Option<String>,
@@ -115,6 +122,7 @@ impl Watch {
             folder_at: now,
             known: BTreeSet::new(),
             computed: (0, now),
+            running_looks: 0,
             busy: false,
             ended: None,
         };
@@ -131,7 +139,7 @@ impl Watch {
         while kill_all(&watched.members(&processes(), 0)) && Instant::now() < end {
             std::thread::sleep(POLL);
         }
-        let busy = "the program computed on several cores, and got the lowest priority";
+        let busy = "the program had several processes that computed, and got the lowest priority";
         let busy = watched.busy.then(|| busy.to_owned());
         busy.into_iter().chain(watched.ended).collect()
     }
@@ -182,6 +190,9 @@ fn look(shared: &Shared, ticks: u64) {
             program.busy |= seconds / passed.as_secs_f64() > BUSY;
             program.computed = (computed, Instant::now());
         }
+        let many = members.iter().filter(|it| it.is_running).count() >= RUNNING;
+        program.running_looks = if many { program.running_looks + 1 } else { 0 };
+        program.busy |= program.running_looks >= RUNNING_LOOKS;
         if program.busy {
             for process in &members {
                 let id = rustix::process::Pid::from_raw(process.id);
@@ -230,9 +241,8 @@ impl Watched {
             }
         }
         let own = nix::unistd::getpid().as_raw();
-        let is_member = |it: &&Process| {
-            it.id != own && depths.get(&it.id).is_some_and(|depth| *depth >= above)
-        };
+        let is_member =
+            |it: &&Process| it.id != own && depths.get(&it.id).is_some_and(|depth| *depth >= above);
         let members: Vec<&Process> = all.iter().filter(is_member).collect();
         let below = |it: &&&Process| it.id != self.root;
         self.known.extend(members.iter().filter(below).map(|it| (it.id, it.start)));

@@ -71,7 +71,8 @@ class Session:
             self.reply(OK, cseq)
             self.start_sending()
         elif method == "PAUSE" and self.state == PLAYING:
-            # TODO 2 (server): stop sending, and change the state. PLAY goes on with the next frame.
+            # TODO 2 (server): stop sending. PLAY goes on with the next frame.
+            self.state = READY
             self.reply(OK, cseq)
         elif method == "TEARDOWN":
             # TODO 3 (server): stop sending, close the movie if one is open, and change the state, so that
