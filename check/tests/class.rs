@@ -211,7 +211,7 @@ const HOSTILE: &[Hostile] = &[
     ),
     (
         "memory",
-        "import os\nfor _ in range(4): os.fork()\nall = []\nwhile True: all.append(bytearray(b'x' * 10_000_000))",
+        "import os, time\nos.fork()\nall = b'x' * 900_000_000\ntime.sleep(1000)",
         "connect, 44 not run",
         "over 1024 MiB of memory",
     ),

@@ -213,6 +213,8 @@ fn every_gap_of_the_starter_has_a_solution() {
 /// Presses the client's buttons and prints what the window shows.
 const PRESS: &str = r#"
 import sys, time, tkinter
+from tkinter import messagebox
+messagebox.showwarning = lambda *words: sys.exit(f"warning: {words}")
 from Client import Client
 root = tkinter.Tk()
 client = Client(root, sys.argv[1], int(sys.argv[2]), 0, sys.argv[3])
@@ -260,13 +262,53 @@ fn the_solutions_client_plays_the_solutions_server() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let name = movie.file_name().unwrap().to_str().unwrap();
-    let done = with_python(Command::new("xvfb-run").args(["-a", "python3", "press.py"]))
-        .args(["127.0.0.1", &port, name])
-        .current_dir(folder.path())
-        .output();
+    let done =
+        with_python(Command::new("timeout").args(["60", "xvfb-run", "-a", "python3", "press.py"]))
+            .args(["127.0.0.1", &port, name])
+            .current_dir(folder.path())
+            .output();
     let _ = server.kill();
     let _ = server.wait();
     let done = done.unwrap();
     let texts = [done.stdout, done.stderr].map(|it| String::from_utf8_lossy(&it).into_owned());
     assert!(done.status.success() && texts[0].ends_with("played\n"), "{texts:?}");
+}
+
+/// Runs a script of the autograder on our solution, in a folder alone in the submission.
+fn autograde(script: &str, variable: &str, submission: &str, source: &str) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join(submission).join("my lab");
+    let movies = folder.path().join(source);
+    for folder in [&program, &movies, &folder.path().join("results")] {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    copy_starter(&program, &[4]);
+    write_movies(&movies);
+    std::fs::write(movies.join("profile.toml"), "[points]\npayload = 5\n").unwrap();
+    let built = Path::new(env!("CARGO_BIN_EXE_mjpeg-lab-check")).parent().unwrap();
+    let path = format!("{}:/usr/bin:/bin", built.display());
+    let done = Command::new(starter().join("../autograder").join(script))
+        .env(variable, folder.path())
+        .env("LAB", "")
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    let texts = [done.stdout, done.stderr].map(|it| String::from_utf8_lossy(&it).into_owned());
+    assert!(done.status.success(), "{texts:?}");
+    let results = std::fs::read(folder.path().join("results/results.json")).unwrap();
+    serde_json::from_slice(&results).unwrap()
+}
+
+#[test]
+fn the_autograders_scripts_write_their_results() {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let results = autograde("run_autograder", "AUTOGRADER", "submission", "source");
+            // 45 checks; one has 5 points, and one fails.
+            assert_eq!(results["score"], 48, "{results}");
+        });
+        let results = autograde("grade-prairielearn", "GRADE", "student", "tests");
+        let failed = results["tests"].as_array().unwrap().iter().filter(|it| it["points"] == 0);
+        assert_eq!(failed.count(), 1, "{results}");
+    });
 }

@@ -323,3 +323,69 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_submission_has_a_name_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["ann", "Ben", "a b<c>", "summary.csv", "..hidden", "__MACOSX"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        for name in ["ann.zip", "ben.ZIP", "notes.txt", "x.rar", ".zip"] {
+            File::create(path(name)).unwrap();
+        }
+        std::os::unix::fs::symlink("/etc", path("link")).unwrap();
+        let (found, others) = find(folder.path()).unwrap();
+        let names: Vec<(String, String)> = found
+            .iter()
+            .map(|it| (it.name.clone(), it.path.file_name().unwrap().to_str().unwrap().to_owned()))
+            .collect();
+        let want = [
+            ("Ben", "Ben"),
+            ("_summary.csv", "summary.csv"),
+            ("a b_c_", "a b<c>"),
+            ("ann", "ann"),
+            ("ann.zip", "ann.zip"),
+            ("ben.ZIP", "ben.ZIP"),
+        ];
+        let want = want.map(|(name, file)| (name.to_owned(), file.to_owned()));
+        assert_eq!(names, want);
+        assert_eq!(others, ["link", "notes.txt", "x.rar"]);
+    }
+
+    #[test]
+    fn a_folder_is_copied_without_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::create_dir_all(from.join("lab/src")).unwrap();
+        fs::create_dir(&to).unwrap();
+        fs::write(from.join("lab/Server.py"), "print()").unwrap();
+        fs::write(from.join("lab/src/more.py"), "").unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", from.join("lab/passwd")).unwrap();
+        let submission = Submission { name: "a".to_owned(), path: from.clone(), is_zip: false };
+        let copied = submission.copy(&to).unwrap();
+        assert_eq!(copied.folder, to.join("lab"));
+        assert_eq!(
+            (copied.bytes, copied.notes),
+            (7, vec!["left out: lab/passwd is a symbolic link".to_owned()])
+        );
+        assert!(copied.folder.join("src/more.py").is_file());
+        assert!(!copied.folder.join("passwd").exists());
+        // The hash is of names and contents.
+        let again = |edit: &dyn Fn()| {
+            edit();
+            fs::remove_dir_all(&to).unwrap();
+            fs::create_dir(&to).unwrap();
+            submission.copy(&to).unwrap().hash
+        };
+        assert_eq!(again(&|| ()), copied.hash);
+        let renamed = again(&|| fs::rename(from.join("lab/src"), from.join("lab/srd")).unwrap());
+        assert_ne!(renamed, copied.hash);
+        let changed = again(&|| fs::write(from.join("lab/Server.py"), "PRINT()").unwrap());
+        assert_ne!(changed, renamed);
+    }
+}

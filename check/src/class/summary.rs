@@ -245,3 +245,84 @@ fn alike(out: &mut String, verdicts: &[Verdict], groups: &[Group]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::class::verdict::{CheckVerdict, Grades};
+
+    fn verdict(name: &str, checks: &[(&str, &str, Option<&str>)], earned: u64) -> Verdict {
+        let checks: Vec<CheckVerdict> = checks
+            .iter()
+            .map(|(id, verdict, bytes)| CheckVerdict {
+                id: (*id).to_owned(),
+                title: format!("title of <{id}>"),
+                verdict: (*verdict).to_owned(),
+                counted: true,
+                wrong_bytes: bytes.map(str::to_owned),
+            })
+            .collect();
+        let grades =
+            Grades { passed: earned == 2, earned, points: 2, summary: String::new(), checks };
+        Verdict {
+            grades: Some(grades),
+            problem: None,
+            seconds: 16.54,
+            ..Verdict::not_graded(name, "")
+        }
+    }
+
+    fn verdicts() -> Vec<Verdict> {
+        let mut noted =
+            verdict("b \"<b>", &[("cseq", "failed", Some("31")), ("payload", "not run", None)], 0);
+        noted.notes.push("one, \"two\"".to_owned());
+        vec![
+            verdict("a", &[("cseq", "passed", None), ("payload", "passed", None)], 2),
+            noted,
+            verdict("=c", &[("cseq", "failed", Some("31")), ("payload", "passed", None)], 1),
+            Verdict::not_graded("d", "not a zip file"),
+        ]
+    }
+
+    #[test]
+    fn csv_has_a_line_for_each_verdict_and_no_formula() {
+        let want = [
+            "submission,earned,points,passed,failed,not run,failed checks,group,same bytes,seconds,problem,notes",
+            "a,2,2,2,0,0,,,,16.5,,",
+            "\"b \"\"<b>\",0,2,0,1,1,cseq,1,1a,16.5,,\"one, \"\"two\"\"\"",
+            "\"'=c\",1,2,1,1,0,cseq,1,1a,16.5,,",
+            "d,0,,0,0,0,,,,0.0,not a zip file,",
+            "",
+        ];
+        assert_eq!(csv(&verdicts()), want.join("\r\n"));
+    }
+
+    #[test]
+    fn the_page_escapes_names_and_allows_one_script() {
+        let notes = ["no sandbox <here>".to_owned()];
+        let heading = Heading {
+            folder: "<class>".to_owned(),
+            profile: "textbook: the textbook's lab".to_owned(),
+            submissions: 5,
+            notes: &notes,
+        };
+        let page = page(&verdicts(), &heading);
+        for part in [
+            "<h1>Lab check of &lt;class&gt;</h1>",
+            "5 submissions: 1 passed every check, 2 did not, 1 could not be graded, 1 have no verdict yet",
+            "<p class=\"note\">no sandbox &lt;here&gt;</p>",
+            "<a href=\"b%20&quot;&lt;b&gt;/report.html\">b &quot;&lt;b&gt;</a>",
+            "1 could not run</span><p class=\"note\">one, &quot;two&quot;</p>",
+            "<h3 id=\"group-1\">Group 1: 2 submissions fail <code>cseq</code></h3>",
+            "<td class=\"number\">2</td><td><code>cseq</code></td><td>title of &lt;cseq&gt;</td>",
+            "<p class=\"note\">not a zip file</p>",
+        ] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+        assert_eq!(page.matches("<script").count(), 1);
+        // The hash in the policy is that of the script.
+        let script = page.split("<script>").nth(1).unwrap().split("</script>").next().unwrap();
+        let hash = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(script));
+        assert!(page.contains(&format!("script-src 'sha256-{hash}'")));
+    }
+}

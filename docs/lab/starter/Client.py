@@ -34,7 +34,9 @@ class Client:
         self.session = 0
         # The number of the frame in the window.
         self.shown = 0
-        self.rtp_socket = None
+        # The thread that receives packets, and what ends it.
+        self.receiver = None
+        self.stop = threading.Event()
         self.arrived = queue.Queue()
         self.connection = socket.create_connection((host, port))
         self.make_window()
@@ -107,34 +109,45 @@ class Client:
         if self.requested == SETUP:
             self.session = session
             self.open_rtp()
-        elif self.requested == TEARDOWN and self.rtp_socket:
-            self.rtp_socket.close()
+        elif self.requested == TEARDOWN:
+            self.close_rtp()
             self.shown = 0
         # TODO 7 (client): change the state to what the request that was answered leads to.
 
     def open_rtp(self):
         """Opens the port on which packets arrive, and receives them in a thread."""
-        self.rtp_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        # So that its thread sees that it is closed.
-        self.rtp_socket.settimeout(0.2)
+        rtp_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        # So that the thread sees when to end.
+        rtp_socket.settimeout(0.1)
         try:
-            self.rtp_socket.bind(("", self.rtp_port))
+            rtp_socket.bind(("", self.rtp_port))
         except OSError as error:
+            rtp_socket.close()
             messagebox.showwarning("Cannot receive", f"port {self.rtp_port}: {error}")
             return
-        threading.Thread(target=self.receive_packets, args=[self.rtp_socket], daemon=True).start()
+        self.stop.clear()
+        self.receiver = threading.Thread(
+            target=self.receive_packets, args=[rtp_socket], daemon=True
+        )
+        self.receiver.start()
+
+    def close_rtp(self):
+        """Closes the port: after it, another SETUP can open it again."""
+        if self.receiver:
+            self.stop.set()
+            self.receiver.join()
+            self.receiver = None
 
     def receive_packets(self, rtp_socket):
         """Runs in a thread of its own."""
-        while True:
-            try:
-                # A frame may be larger than 20 KiB.
-                datagram = rtp_socket.recv(65536)
-            except TimeoutError:
-                continue
-            except OSError:
-                return
-            self.arrived.put(("packet", datagram))
+        with rtp_socket:
+            while not self.stop.is_set():
+                try:
+                    # A frame may be larger than 20 KiB.
+                    datagram = rtp_socket.recv(65536)
+                except TimeoutError:
+                    continue
+                self.arrived.put(("packet", datagram))
 
     def show_arrived(self):
         """Takes what has arrived, in the window's thread."""
@@ -166,7 +179,6 @@ class Client:
             # TODO 8 (client): send TEARDOWN, so that the server does not go on sending.
             pass
         self.master.after_cancel(self.after)
-        for opened in [self.connection, self.rtp_socket]:
-            if opened:
-                opened.close()
+        self.close_rtp()
+        self.connection.close()
         self.master.destroy()
