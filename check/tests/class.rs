@@ -249,7 +249,7 @@ def delete_all():
         if name not in ["proc", "sys", "usr", "work"]:
             shutil.rmtree("/" + name, ignore_errors=True)
     for name in os.listdir("."):
-        if not name.endswith(".Mjpeg"):
+        if os.path.isfile(name) and not name.endswith(".Mjpeg"):
             os.unlink(name)
 
 delete_all()
@@ -345,8 +345,46 @@ fn hostile_submissions_cost_only_themselves() {
         assert_eq!(verdict(out.path(), name), want);
     }
     let damaged = verdict(out.path(), "damaged");
-    assert!(damaged.starts_with("not a zip file that can be read: "), "{damaged}");
+    assert_eq!(
+        damaged,
+        "not a zip file that can be read: invalid Zip archive: Could not find EOCD"
+    );
     assert_eq!(left(marker), Vec::<String>::new());
+}
+
+/// Prints what it sees, and ends.
+const LOOKS: &str = r#"
+import os, socket, sys
+print("interfaces:", [name for _, name in socket.if_nameindex()])
+hidden = ["/root", "/home", "/var", "/etc/shadow", *sys.argv[2:]]
+print("seen:", [path for path in hidden if os.path.exists(path)])
+print("files:", sorted(os.listdir(".")), "in /tmp:", os.listdir("/tmp"))
+commands = [open(f"/proc/{it}/cmdline").read() for it in os.listdir("/proc") if it.isdigit()]
+print("graders:", [it for it in commands if "--json" in it])
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print("rights:", int(status["CapEff"], 16), int(status["CapBnd"], 16), int(status["NoNewPrivs"]))
+try:
+    socket.create_connection(("192.0.2.1", 80), 5)
+except OSError as error:
+    print("network:", error.strerror)
+"#;
+
+#[test]
+fn a_program_in_the_sandbox_sees_its_copy_and_nothing_else() {
+    let class = TestClass::new();
+    class.add_program("looks", LOOKS);
+    let out = tempfile::tempdir().unwrap();
+    let paths = [class.submissions(), class.movies.path(), out.path()];
+    let paths = paths.map(|it| it.to_str().unwrap()).join(" ");
+    let run = format!("python3 Server.py {{port}} {paths}");
+    let done = class.grade(out.path(), &["--sandbox", "bubblewrap", "--run", &run]);
+    assert_eq!(done.status.code(), Some(1), "{}", text(&done));
+    let report = fs::read_to_string(out.path().join("looks/report.html")).unwrap();
+    let printed = report.rsplit("<pre>").next().unwrap().split("</pre>").next().unwrap();
+    let want = "interfaces: [&#39;lo&#39;]\nseen: []\n\
+                files: [&#39;Server.py&#39;, &#39;movie.Mjpeg&#39;, &#39;short.Mjpeg&#39;] in /tmp: []\n\
+                graders: []\nrights: 0 0 1\nnetwork: Network is unreachable\n";
+    assert_eq!(printed, want);
 }
 
 #[test]

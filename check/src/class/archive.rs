@@ -67,7 +67,7 @@ fn parts(name: &str) -> Option<Vec<&str>> {
     let parts: Vec<&str> = name.split(['/', '\\']).filter(|it| !matches!(*it, "" | ".")).collect();
     let is_name =
         |part: &&str| *part != ".." && !part.contains(['\0', ':']) && part.len() <= MAX_NAME;
-    (!is_absolute && !parts.is_empty() && parts.iter().all(|part| is_name(&part))).then_some(parts)
+    (!is_absolute && !parts.is_empty() && parts.iter().all(is_name)).then_some(parts)
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ const MAX_ERRORS: u64 = 64 * 1024;
 
 /// The time that a grader may take besides the limit of its run: to start, to end the program, and to
 /// write.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_mins(1);
 
 /// How long a grader may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(8);

@@ -4,6 +4,7 @@
 use super::verdict::Verdict;
 use indicatif::{ProgressBar, ProgressStyle};
 use mjpeg_program::log::say;
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -72,7 +73,8 @@ fn words(verdict: &Verdict, earlier: bool) -> String {
         text += "; failed: ";
         text += &named.join(", ");
         if ids.len() > NAMED {
-            text += &format!(" and {} more", ids.len() - NAMED);
+            // Writing to a String does not fail.
+            let _ = write!(text, " and {} more", ids.len() - NAMED);
         }
     }
     text + &if earlier { " (kept)".to_owned() } else { format!(" ({:.1} s)", verdict.seconds) }

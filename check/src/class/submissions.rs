@@ -24,7 +24,7 @@ const MAX_WRAPPERS: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub enum SubmissionError {
     /// The operating system reports an error.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Read {
         /// The file, relative to the submission.
         path: String,
@@ -32,7 +32,7 @@ pub enum SubmissionError {
         source: io::Error,
     },
     /// There is no room for the copy.
-    #[error("cannot write the copy of {path}: {source}")]
+    #[error("cannot write the copy of {path}")]
     Write {
         /// The file, relative to the submission.
         path: String,
@@ -40,7 +40,7 @@ pub enum SubmissionError {
         source: io::Error,
     },
     /// The file is not a zip file, or a damaged one.
-    #[error("not a zip file that can be read: {0}")]
+    #[error("not a zip file that can be read")]
     Zip(#[from] zip::result::ZipError),
     /// A file of the archive is encrypted.
     #[error("{0} is encrypted: submit it without a password")]
@@ -116,11 +116,12 @@ pub fn find(folder: &Path) -> io::Result<(Vec<Submission>, Vec<String>)> {
     found.sort_by(|a, b| a.1.cmp(&b.1));
     others.sort();
     let mut taken = BTreeSet::new();
+    let count = found.len();
     let mut submissions = Vec::new();
     for (stem, file_name, submission) in found {
         let name = [file_of(&stem), file_of(&file_name)]
             .into_iter()
-            .chain((2..).map(|number| format!("{}-{number}", file_of(&file_name))))
+            .chain((2..=count + 2).map(|number| format!("{}-{number}", file_of(&file_name))))
             .find(|name| !taken.contains(&name.to_lowercase()))
             .unwrap_or_default();
         taken.insert(name.to_lowercase());
