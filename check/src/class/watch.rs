@@ -51,8 +51,9 @@ const POLL: Duration = Duration::from_millis(10);
 /// A program and its grader.
 #[derive(Debug)]
 struct Watched {
-    /// The process that we have started.
+    /// The process that we have started, and the time of its start: another one may have its number later.
     root: i32,
+    start: Option<u64>,
     /// Processes between it and the program.
     above: usize,
     /// The folder of the program, if its size is limited here.
@@ -115,8 +116,10 @@ impl Watch {
         let Ok(root) = i32::try_from(root) else { return };
         let limits = kind == Kind::Limits;
         let now = Instant::now();
+        let start = processes().iter().find(|it| it.id == root).map(|it| it.start);
         let watched = Watched {
             root,
+            start,
             above: if limits { 1 } else { 2 },
             folder: limits.then(|| folder.to_owned()),
             folder_at: now,
@@ -220,7 +223,9 @@ fn look(shared: &Shared, ticks: u64) {
 impl Watched {
     /// The processes that are this far below the root, or further.
     fn members<'a>(&mut self, all: &'a [Process], above: usize) -> Vec<&'a Process> {
-        let mut depths: BTreeMap<i32, usize> = BTreeMap::from([(self.root, 0)]);
+        let is_root = |it: &&Process| it.id == self.root && Some(it.start) == self.start;
+        let root = all.iter().find(is_root).map(|it| (it.id, 0));
+        let mut depths: BTreeMap<i32, usize> = root.into_iter().collect();
         // Orphans have another parent.
         for process in all.iter().filter(|it| self.known.contains(&(it.id, it.start))) {
             depths.entry(process.id).or_insert(usize::MAX / 2);
