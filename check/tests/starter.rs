@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A gap: its number, its file, what the file has there, and our solution.
+/// A gap: its number, its file, what the file has while it is open, and our solution.
 struct Gap {
     number: usize,
     file: &'static str,
-    gap: &'static str,
+    open: &'static str,
     solution: &'static str,
 }
 
@@ -20,7 +20,7 @@ const GAPS: [Gap; 8] = [
     Gap {
         number: 1,
         file: "RtpPacket.py",
-        gap: "    # TODO 1 (server): fill in the header. Version is 2; padding, extension, the number of contributing
+        open: "    # TODO 1 (server): fill in the header. Version is 2; padding, extension, the number of contributing
     # sources and the marker are 0; the payload type is 26. Each number starts with its highest byte.
 ",
         solution: "    header[0] = 2 << 6
@@ -33,7 +33,7 @@ const GAPS: [Gap; 8] = [
     Gap {
         number: 2,
         file: "Server.py",
-        gap: "            # TODO 2 (server): stop sending. PLAY goes on with the next frame.
+        open: "            # TODO 2 (server): stop sending. PLAY goes on with the next frame.
 ",
         solution: "            self.stop_sending()
 ",
@@ -41,7 +41,7 @@ const GAPS: [Gap; 8] = [
     Gap {
         number: 3,
         file: "Server.py",
-        gap: "            # TODO 3 (server): stop sending, close the movie if one is open, and change the state, so that
+        open: "            # TODO 3 (server): stop sending, close the movie if one is open, and change the state, so that
             # the client can send SETUP again.
 ",
         solution: "            self.stop_sending()
@@ -53,7 +53,7 @@ const GAPS: [Gap; 8] = [
     Gap {
         number: 4,
         file: "Server.py",
-        gap: "            # TODO 4 (server): tell the client that there is no such movie (404). The state is still INIT.
+        open: "            # TODO 4 (server): tell the client that there is no such movie (404). The state is still INIT.
 ",
         solution: "            self.reply(NOT_FOUND, cseq)
 ",
@@ -61,7 +61,7 @@ const GAPS: [Gap; 8] = [
     Gap {
         number: 5,
         file: "Client.py",
-        gap: "        # TODO 5 (client): write the three lines of a request. The first has the method, the movie and
+        open: "        # TODO 5 (client): write the three lines of a request. The first has the method, the movie and
         # RTSP/1.0; the second CSeq with the number of the request. The third line of SETUP states the port
         # on which the client receives (Transport: RTP/UDP; client_port= 25000); that of the others has the
         # session number of SETUP's reply (Session: 123456).
@@ -76,7 +76,7 @@ const GAPS: [Gap; 8] = [
     Gap {
         number: 6,
         file: "RtpPacket.py",
-        gap: "    # TODO 6 (client): read the sequence number from bytes 2 and 3 of the header.
+        open: "    # TODO 6 (client): read the sequence number from bytes 2 and 3 of the header.
 ",
         solution: "    sequence_number = int.from_bytes(datagram[2:4], 'big')
 ",
@@ -84,7 +84,7 @@ const GAPS: [Gap; 8] = [
     Gap {
         number: 7,
         file: "Client.py",
-        gap: "        # TODO 7 (client): change the state to what the request that was answered leads to.
+        open: "        # TODO 7 (client): change the state to what the request that was answered leads to.
 ",
         solution: "        states = {SETUP: READY, PLAY: PLAYING, PAUSE: READY, TEARDOWN: INIT}
         self.state = states[self.requested]
@@ -93,7 +93,7 @@ const GAPS: [Gap; 8] = [
     Gap {
         number: 8,
         file: "Client.py",
-        gap: "            # TODO 8 (client): send TEARDOWN, so that the server does not go on sending.
+        open: "            # TODO 8 (client): send TEARDOWN, so that the server does not go on sending.
             pass
 ",
         solution: "            self.send(TEARDOWN)
@@ -111,14 +111,14 @@ pub fn copy_starter(to: &Path, open: &[usize]) {
     for entry in std::fs::read_dir(starter()).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
-        if !name.ends_with(".py") {
+        if entry.path().extension() != Some("py".as_ref()) {
             continue;
         }
         let mut text = std::fs::read_to_string(entry.path()).unwrap();
         for gap in GAPS.iter().filter(|gap| gap.file == name) {
-            assert_eq!(text.matches(gap.gap).count(), 1, "gap {} of {name}", gap.number);
+            assert_eq!(text.matches(gap.open).count(), 1, "gap {} of {name}", gap.number);
             if !open.contains(&gap.number) {
-                text = text.replace(gap.gap, gap.solution);
+                text = text.replace(gap.open, gap.solution);
             }
         }
         std::fs::write(to.join(name), text).unwrap();
