@@ -5,6 +5,7 @@
 mod class;
 mod defect;
 mod hostile;
+mod hostile_programs;
 mod lab_server;
 mod matrix;
 mod own_server;

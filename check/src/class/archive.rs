@@ -180,6 +180,20 @@ mod tests {
     }
 
     #[test]
+    fn a_zip_file_alone_in_a_folder_is_unpacked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("Ann Example_123_file"), folder.path().join("copy"));
+        fs::create_dir(&from).unwrap();
+        fs::create_dir(&to).unwrap();
+        let mut writer = ZipWriter::new(File::create(from.join("Lab.ZIP")).unwrap());
+        add(&mut writer, "lab/Server.py", b"print()");
+        writer.finish().unwrap();
+        let submission = Submission { name: "a".to_owned(), path: from, is_zip: false };
+        let copied = submission.copy(&to).unwrap();
+        assert_eq!(fs::read(copied.folder.join("Server.py")).unwrap(), b"print()");
+    }
+
+    #[test]
     fn names_in_old_encodings_and_damaged_files_are_no_panic() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.zip");

@@ -224,7 +224,15 @@ impl Submission {
         } else {
             copy_folder(&self.path, to, "", 0, &mut budget)?;
         }
-        let folder = program_folder(to)?;
+        let mut folder = program_folder(to)?;
+        // Learning platforms put each student's file into a folder.
+        if let Some(zip) = only_zip(&folder).filter(|_| !self.is_zip) {
+            let unpacked = to.with_file_name("unpacked");
+            let write = |source| SubmissionError::Write { path: "the zip file".to_owned(), source };
+            fs::create_dir(&unpacked).map_err(write)?;
+            unpack(&zip, &unpacked, &mut budget)?;
+            folder = program_folder(&unpacked)?;
+        }
         let hash = hash(&folder)?;
         Ok(Copied { folder, bytes: budget.bytes, hash, notes: budget.notes })
     }
@@ -283,6 +291,14 @@ fn program_folder(copy: &Path) -> Result<PathBuf, SubmissionError> {
         }
     }
     Ok(folder)
+}
+
+/// The zip file in a folder that has nothing else.
+fn only_zip(folder: &Path) -> Option<PathBuf> {
+    let mut entries = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    let only = entries.next().filter(|_| entries.next().is_none())?;
+    let is_zip = only.extension().is_some_and(|it| it.eq_ignore_ascii_case("zip"));
+    (is_zip && only.is_file()).then_some(only)
 }
 
 /// The hash of all names and files of a folder.
