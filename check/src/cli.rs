@@ -70,6 +70,10 @@ pub struct Server {
     #[arg(long, value_name = "WORD", hide = true, allow_hyphen_values = true)]
     pub wrapper: Vec<String>,
 
+    /// Seconds by which the run may take longer than the profile says; `class` uses it
+    #[arg(long, value_name = "SECONDS", hide = true, default_value_t = 0)]
+    pub extra_time: u32,
+
     #[command(flatten)]
     #[allow(missing_docs)]
     pub outputs: Outputs,

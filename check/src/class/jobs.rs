@@ -28,6 +28,10 @@ const MAX_REPORT: u64 = 64 * 1024 * 1024;
 /// The longest text of a grader's errors in bytes.
 const MAX_ERRORS: u64 = 64 * 1024;
 
+/// The seconds that a run may take besides the profile's limit. A slow program needs nearly all of that, and
+/// on a busy machine it would not get to the end.
+const EXTRA: u32 = 20;
+
 /// The time that a grader may take besides the limit of its run: to start, to end the program, and to
 /// write.
 const MARGIN: Duration = Duration::from_mins(1);
@@ -201,6 +205,7 @@ impl Plan<'_> {
         }
         words.extend(["--dir".into(), OsString::from(&copy.folder)]);
         words.extend(["--html".into(), results.join(REPORT).into()]);
+        words.push(format!("--extra-time={EXTRA}").into());
         if self.arguments.thorough {
             words.push("--thorough".into());
         }
@@ -240,7 +245,8 @@ impl Plan<'_> {
         let frames = self.movies.iter().map(|movie| movie.frames.len()).max().unwrap_or(0);
         let movie = self.profile.lab.period() * u32::try_from(frames).unwrap_or(u32::MAX) * 2;
         let whole = if self.arguments.thorough { movie } else { Duration::ZERO };
-        let limit = self.profile.time.total + whole + MARGIN;
+        let extra = Duration::from_secs(EXTRA.into());
+        let limit = self.profile.time.total + extra + whole + MARGIN;
         let started = Instant::now();
         let status = loop {
             if let Some(status) = child.try_wait()? {

@@ -17,7 +17,7 @@
 
 use crate::cli::SandboxChoice;
 use crate::limited;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use std::ffi::OsString;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -38,9 +38,15 @@ const MEMORY: u64 = 1024 * 1024 * 1024;
 /// The processes and threads of a program.
 const TASKS: u64 = 256;
 
-/// If this program is started by root, graded programs run as users of these numbers, which no system has
-/// by default: one for each job.
-const FIRST_USER: u32 = 61_100;
+/// If this program is started by root, graded programs run as users whose numbers no system gives to anybody:
+/// one for each job of each run, since the processes of a user are counted.
+const USERS: u32 = 1_900_000_000;
+
+/// The same for a container that has no numbers above 65535.
+const FEW_USERS: u32 = 61_200;
+
+/// The users of a run, which is the highest number of jobs.
+const USERS_OF_RUN: u32 = 64;
 
 /// Files of the system that programs may read, besides /usr.
 const SYSTEM: &[&str] = &[
@@ -79,8 +85,8 @@ pub struct Sandbox {
     pub kind: Kind,
     /// This program, where the users of graded programs can read it.
     program: PathBuf,
-    /// Whether programs run as other users.
-    is_root: bool,
+    /// The user of the first job, if programs run as other users.
+    first_user: Option<u32>,
     /// The arguments of bubblewrap that are the same for all.
     system: Vec<String>,
 }
@@ -103,20 +109,36 @@ impl Sandbox {
         set_mode(folder, 0o711)?;
         set_mode(&program, 0o755)?;
         let system = system(readable)?;
-        let is_root = rustix::process::geteuid().is_root();
-        let mut sandbox = Self { kind: Kind::Bubblewrap, program, is_root, system };
-        if wanted != SandboxChoice::Limits {
-            let Err(error) = sandbox.probe(folder) else { return Ok((sandbox, None)) };
-            if wanted == SandboxChoice::Bubblewrap {
-                return Err(error.context("bubblewrap does not work here"));
+        let run = std::process::id();
+        let users = if rustix::process::geteuid().is_root() {
+            let many = USERS + run % 1_000_000 * USERS_OF_RUN;
+            vec![Some(many), Some(FEW_USERS + run % 16 * USERS_OF_RUN)]
+        } else {
+            vec![None]
+        };
+        let mut sandbox = Self { kind: Kind::Bubblewrap, program, first_user: None, system };
+        let mut works = |kind: Kind| {
+            sandbox.kind = kind;
+            let mut probed = Err(anyhow!("no user"));
+            for user in &users {
+                sandbox.first_user = *user;
+                probed = sandbox.probe(folder);
+                if probed.is_ok() {
+                    break;
+                }
             }
-            sandbox.kind = Kind::Limits;
-            sandbox.probe(folder)?;
-            return Ok((sandbox, Some(format!("{error:#}"))));
+            probed
+        };
+        if wanted == SandboxChoice::Limits {
+            works(Kind::Limits)?;
+            return Ok((sandbox, None));
         }
-        sandbox.kind = Kind::Limits;
-        sandbox.probe(folder)?;
-        Ok((sandbox, None))
+        let Err(error) = works(Kind::Bubblewrap) else { return Ok((sandbox, None)) };
+        if wanted == SandboxChoice::Bubblewrap {
+            return Err(error.context("bubblewrap does not work here"));
+        }
+        works(Kind::Limits)?;
+        Ok((sandbox, Some(format!("{error:#}"))))
     }
 
     /// Starts a program in the sandbox that reports whether the network works.
@@ -200,7 +222,7 @@ impl Sandbox {
 
     /// The user that a job's program runs as, if it is another one.
     fn user(&self, job: u16) -> Option<u32> {
-        self.is_root.then(|| FIRST_USER + u32::from(job))
+        self.first_user.map(|first| first + u32::from(job))
     }
 
     /// Gives a folder with all that is in it to the user of a job's program.
