@@ -14,6 +14,9 @@ use std::time::Duration;
 /// A delay by which this machine woke a thread that is worth a note.
 const NOTED_STALL: Duration = Duration::from_millis(50);
 
+/// An exchange, and what leaves out its evidence.
+type Exchange = (fn(&Context, &mut ServerEvidence), fn(&mut ServerEvidence));
+
 /// Carries out all exchanges. What is not complete at the end of the run's time is left out.
 ///
 /// The order matters: a connection that ends leaves a thread that uses all of a processor in many
@@ -40,8 +43,6 @@ pub(super) fn run(context: &Context) -> ServerEvidence {
     if evidence.no_connection.is_some() {
         return evidence;
     }
-    // Each with what leaves out its evidence.
-    type Exchange = (fn(&Context, &mut ServerEvidence), fn(&mut ServerEvidence));
     let rest: [Exchange; 6] = [
         (states::run, |it| it.states = None),
         (viewers::missing_movie, |it| it.missing = None),
