@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -10,6 +10,7 @@ Examples:
   mjpeg-lab-check server --run \"python3 Server.py {port}\" --dir submission/ --movie movie.Mjpeg
   mjpeg-lab-check server --run \"java Server {port}\" --dir sub/ --movie movie.Mjpeg --profile java --html report.html
   mjpeg-lab-check server --list-checks --profile my-course.toml
+  mjpeg-lab-check class submissions/ --movie movie.Mjpeg --jobs 4 --out results/
 
 Exit codes: 0 every counted check passed; 1 one did not, or the program did not start; 2 wrong usage";
 
@@ -28,6 +29,8 @@ pub struct Arguments {
 pub enum Command {
     /// Grade a server
     Server(Server),
+    /// Grade the servers of a class
+    Class(Class),
 }
 
 /// Grade a server: one that runs, or a program that is started and ended
@@ -62,6 +65,14 @@ pub struct Server {
     /// Play the whole movie to its end; otherwise only one of at most 60 frames
     #[arg(long)]
     pub thorough: bool,
+
+    /// A word of the command that starts the program; `class` uses it for its sandbox
+    #[arg(long, value_name = "WORD", hide = true, allow_hyphen_values = true)]
+    pub wrapper: Vec<String>,
+
+    /// Seconds by which the run may take longer than the profile says; `class` uses it
+    #[arg(long, value_name = "SECONDS", hide = true, default_value_t = 0)]
+    pub extra_time: u32,
 
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -98,4 +109,64 @@ pub struct Outputs {
     /// Write a report as an HTML page, with the exchange and the packets
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+}
+
+/// Grade the servers of a class: a folder that has a folder or zip file for each submission
+#[derive(Debug, Args)]
+pub struct Class {
+    /// The folder of the submissions
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
+
+    /// The movie, which is put into each copy of a submission
+    #[arg(long, value_name = "FILE")]
+    pub movie: PathBuf,
+
+    /// Another movie, of at most 60 frames, so that its end comes soon
+    #[arg(long, value_name = "FILE")]
+    pub short_movie: Option<PathBuf>,
+
+    /// What the course asks for: textbook, seed, java, hd, or the path of a file in TOML
+    #[arg(long, value_name = "PROFILE", default_value = "textbook")]
+    pub profile: String,
+
+    /// Start each program so. {host}, {port} and {movie} are replaced. No shell is used
+    #[arg(long, value_name = "COMMAND", default_value = "python3 Server.py {port}")]
+    pub run: String,
+
+    /// Grade so many submissions at once
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: u16,
+
+    /// Write the reports and the summary into this folder
+    #[arg(long, value_name = "FOLDER", default_value = "lab-check-results")]
+    pub out: PathBuf,
+
+    /// Go on: keep the verdicts that --out has of the same submissions, profile and movies
+    #[arg(long)]
+    pub resume: bool,
+
+    /// Play the whole movie to its end; otherwise only one of at most 60 frames
+    #[arg(long)]
+    pub thorough: bool,
+
+    /// What separates the programs from the machine: bubblewrap where it works and limits otherwise, or
+    /// always one of them
+    #[arg(long, value_name = "KIND", value_enum, default_value_t = SandboxChoice::Auto)]
+    pub sandbox: SandboxChoice,
+
+    /// Let the programs read this folder too, such as that of a Java in a home folder; may be repeated
+    #[arg(long, value_name = "FOLDER")]
+    pub readable: Vec<PathBuf>,
+}
+
+/// What separates graded programs from the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SandboxChoice {
+    /// Bubblewrap where it works, limits otherwise.
+    Auto,
+    /// Bubblewrap, or an error.
+    Bubblewrap,
+    /// A process group with limits.
+    Limits,
 }

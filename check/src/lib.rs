@@ -19,8 +19,10 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod check;
+pub mod class;
 pub mod cli;
 pub mod clock;
+pub mod limited;
 pub mod movie;
 pub mod net;
 pub mod output;

@@ -4,7 +4,7 @@
 
 use clap::Parser;
 use mjpeg_lab_check::cli::{Arguments, Command};
-use mjpeg_lab_check::{process, run};
+use mjpeg_lab_check::{class, limited, process, run};
 use mjpeg_program::log::{Log, say};
 use std::process::ExitCode;
 
@@ -12,26 +12,37 @@ use std::process::ExitCode;
 const USAGE: u8 = 2;
 
 /// Ended by Ctrl-C.
-const INTERRUPTED: i32 = 130;
+const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
+    if let Some(words) = limited::arguments() {
+        return limited::run(words);
+    }
     let arguments = Arguments::parse();
     // If the system has no thread left for standard error, no error can be printed either.
     let Ok(_log) = Log::plain() else { return ExitCode::FAILURE };
     process::adopt_orphans();
     let ended = ctrlc::set_handler(|| {
+        if class::interrupt() {
+            return;
+        }
         process::end_all();
-        std::process::exit(INTERRUPTED);
+        std::process::exit(INTERRUPTED.into());
     });
     if let Err(error) = ended {
         say(&format!("mjpeg-lab-check: Ctrl-C will not end the graded program: {error}"));
     }
     let done = match &arguments.command {
         Command::Server(server) => run::server(server),
+        Command::Class(class) => class::run(class),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
+        Err(error) if error.is::<class::Interrupted>() => {
+            say(&format!("mjpeg-lab-check: {error}"));
+            ExitCode::from(INTERRUPTED)
+        }
         Err(error) => {
             say(&format!("mjpeg-lab-check: {error:#}"));
             ExitCode::from(USAGE)

@@ -71,6 +71,11 @@ impl CommandLine {
         Ok(Self(words.iter().map(fill).collect::<Result<_, _>>()?))
     }
 
+    /// The words.
+    pub fn words(&self) -> &[String] {
+        &self.0
+    }
+
     /// The words, with blanks between them.
     pub fn shown(&self) -> String {
         self.0.join(" ")
@@ -183,7 +188,21 @@ impl Program {
     /// # Errors
     /// If the system cannot start it.
     pub fn start(line: &CommandLine, folder: Option<&PathBuf>) -> Result<Self, LaunchError> {
-        let (name, arguments) = line.0.split_first().ok_or(LaunchError::Empty)?;
+        Self::start_within(line, &[], folder)
+    }
+
+    /// Starts a program by another one, whose first arguments are the words of `wrapper`. Reports show the
+    /// program only.
+    ///
+    /// # Errors
+    /// If the system cannot start it.
+    pub fn start_within(
+        line: &CommandLine,
+        wrapper: &[String],
+        folder: Option<&PathBuf>,
+    ) -> Result<Self, LaunchError> {
+        let words = [wrapper, &line.0].concat();
+        let (name, arguments) = words.split_first().ok_or(LaunchError::Empty)?;
         let failed = |source| LaunchError::Start { program: name.clone(), source };
         let mut command = Command::new(name);
         command.args(arguments).stdin(Stdio::null()).process_group(0);
@@ -354,17 +373,24 @@ pub fn end_all() {
 }
 
 /// A process of the system.
-struct Process {
-    id: i32,
-    parent: i32,
+pub(crate) struct Process {
+    pub(crate) id: i32,
+    pub(crate) parent: i32,
     group: i32,
     session: i32,
-    is_zombie: bool,
+    pub(crate) is_zombie: bool,
+    /// Whether it computes, or waits for a core.
+    pub(crate) is_running: bool,
     /// When it was started, in clock ticks.
-    start: u64,
+    pub(crate) start: u64,
+    /// The time that it has computed, in clock ticks.
+    pub(crate) computed: u64,
+    /// Its memory in pages.
+    pub(crate) pages: u64,
 }
 
-fn processes() -> Vec<Process> {
+/// The processes of the system.
+pub(crate) fn processes() -> Vec<Process> {
     let Ok(folder) = std::fs::read_dir("/proc") else { return Vec::new() };
     let read = |entry: std::fs::DirEntry| {
         let id: i32 = entry.file_name().to_str()?.parse().ok()?;
@@ -372,7 +398,7 @@ fn processes() -> Vec<Process> {
         // After the name, which is in parentheses: state, parent, group, session, and the start later on.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         let number = |at: usize| fields.get(at)?.parse().ok();
-        let start = fields.get(19)?.parse().ok()?;
+        let count = |at: usize| fields.get(at)?.parse::<u64>().ok();
         let is_zombie = matches!(fields.first(), Some(&("Z" | "X")));
         Some(Process {
             id,
@@ -380,7 +406,10 @@ fn processes() -> Vec<Process> {
             group: number(2)?,
             session: number(3)?,
             is_zombie,
-            start,
+            is_running: fields.first() == Some(&"R"),
+            start: count(19)?,
+            computed: count(11)? + count(12)?,
+            pages: count(21)?,
         })
     };
     folder.filter_map(|entry| read(entry.ok()?)).collect()

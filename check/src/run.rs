@@ -15,13 +15,15 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;
+use std::time::Duration;
 
 /// Grades a server. Gives whether every counted check passed.
 ///
 /// # Errors
 /// If the usage is wrong: the profile, the movie, the command line, or a file that cannot be written.
 pub fn server(arguments: &Server) -> Result<bool> {
-    let profile = profile::load(&arguments.outputs.profile)?;
+    let mut profile = profile::load(&arguments.outputs.profile)?;
+    profile.time.total += Duration::from_secs(arguments.extra_time.into());
     if arguments.outputs.list_checks {
         print(&list(&crate::server::checks(), &profile))?;
         return Ok(true);
@@ -56,7 +58,7 @@ pub fn server(arguments: &Server) -> Result<bool> {
             bail!("--dir: {} is not a folder", folder.display());
         }
         let mut output = None;
-        match Program::start(&line, folder) {
+        match Program::start_within(&line, &arguments.wrapper, folder) {
             Ok(program) => {
                 let program = RefCell::new(program);
                 job.program = Some(&program);

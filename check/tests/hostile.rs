@@ -125,6 +125,24 @@ fn flood(mut stream: TcpStream, ended: &AtomicBool) {
     }
 }
 
+/// Answers as it should, and sends from the port at which its client receives, which is taken.
+fn binds_rtp_port(mut stream: TcpStream, _: &AtomicBool) {
+    let mut bytes = [0; 256];
+    let mut port = 0;
+    while let Ok(have @ 1..) = stream.read(&mut bytes) {
+        let text = String::from_utf8_lossy(&bytes[..have]).into_owned();
+        let cseq = text.lines().nth(1).unwrap_or_default().replace("CSeq: ", "");
+        if let Some((_, stated)) = text.split_once("client_port= ") {
+            port = stated.trim().parse().unwrap();
+        }
+        let _ = write!(stream, "RTSP/1.0 200 OK\nCSeq: {cseq}\nSession: 123456");
+        if text.starts_with("PLAY") && port != 0 {
+            // Only a stranger could have it: the check listens.
+            assert!(UdpSocket::bind(("127.0.0.1", port)).is_err(), "{port} is free");
+        }
+    }
+}
+
 /// Every output of a report.
 fn outputs(report: &Report) -> Vec<String> {
     vec![
@@ -163,7 +181,8 @@ type Row = (&'static str, fn(TcpStream, &AtomicBool), &'static [&'static str], &
 
 #[test]
 fn a_hostile_server_ends_no_run_and_gets_a_report() {
-    let rows: [Row; 5] = [
+    let rows: [Row; 6] = [
+        ("binds the RTP port", binds_rtp_port, &[], "failed     0/1  rtp-port "),
         ("hang", hang, &["setup-reply"], "no reply within 800 ms"),
         ("binary", binary, &["setup-reply"], "256 bytes that are no reply"),
         ("half closed", half_closed, &["setup-reply"], "the server closed the connection"),
@@ -280,6 +299,13 @@ fn a_program_that_does_not_serve_is_a_failure_and_is_ended() {
         ("yes", "Connection refused", "    y"),
         ("sh -c 'setsid sleep 1000 & exec sleep 1000'", "Connection refused", "no output"),
         ("head -c 100000 /dev/urandom", "the program ended with exit code 0", "which ended with"),
+        // 10 GB, of which 16 KiB are kept.
+        ("head -c 10000000000 /dev/zero", "Connection refused", "    "),
+        (
+            "sh -c 'for i in $(seq 100); do setsid sleep 98765 & done; exec sleep 98765'",
+            "Connection refused",
+            "no output",
+        ),
     ];
     for (command, actual, output) in rows {
         let started = Instant::now();
@@ -294,4 +320,7 @@ fn a_program_that_does_not_serve_is_a_failure_and_is_ended() {
         assert!(text.contains("failed     0/1  connect "), "{command}: {text}");
         assert!(started.elapsed() < Duration::from_secs(20), "{command}");
     }
+    let left = std::fs::read_dir("/proc").unwrap().flatten();
+    let left = left.filter_map(|it| std::fs::read(it.path().join("cmdline")).ok());
+    assert_eq!(left.filter(|line| line == b"sleep\x0098765\0").count(), 0);
 }

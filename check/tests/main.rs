@@ -2,11 +2,14 @@
 //! The checks against servers that are made for them: a correct one, one deliberately wrong one for each
 //! check, hostile ones, and our own server.
 
+mod class;
 mod defect;
 mod hostile;
+mod hostile_programs;
 mod lab_server;
 mod matrix;
 mod own_server;
 mod reports;
 mod sender;
+mod starter;
 mod support;

@@ -113,3 +113,9 @@ pub fn program(name: &str) -> PathBuf {
     assert!(path.is_file(), "{} does not exist: run cargo build --workspace", path.display());
     path
 }
+
+/// Lets a command find the system's Python, which has Tk and Pillow, before any other.
+pub fn with_python(command: &mut Command) -> &mut Command {
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("/usr/bin:{path}"))
+}

@@ -24,7 +24,7 @@ use mjpeg_program::log::printable;
 use std::fmt::Write;
 
 /// Text for HTML and XML: printable, and without characters that end an element or an attribute.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for char in printable(text).chars() {
         match char {

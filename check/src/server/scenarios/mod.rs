@@ -14,7 +14,10 @@ use std::time::Duration;
 /// A delay by which this machine woke a thread that is worth a note.
 const NOTED_STALL: Duration = Duration::from_millis(50);
 
-/// Carries out all exchanges. After the end of the run's time, the rest is left out.
+/// An exchange, and what leaves out its evidence.
+type Exchange = (fn(&Context, &mut ServerEvidence), fn(&mut ServerEvidence));
+
+/// Carries out all exchanges. What is not complete at the end of the run's time is left out.
 ///
 /// The order matters: a connection that ends leaves a thread that uses all of a processor in many
 /// student servers, so what measures times comes first.
@@ -40,21 +43,23 @@ pub(super) fn run(context: &Context) -> ServerEvidence {
     if evidence.no_connection.is_some() {
         return evidence;
     }
-    let rest: [fn(&Context, &mut ServerEvidence); 6] = [
-        states::run,
-        viewers::missing_movie,
-        viewers::two_clients,
-        extensions::run,
-        viewers::end_of_movie,
-        viewers::disconnect,
+    let rest: [Exchange; 6] = [
+        (states::run, |it| it.states = None),
+        (viewers::missing_movie, |it| it.missing = None),
+        (viewers::two_clients, |it| it.two = None),
+        (extensions::run, |it| it.extensions.clear()),
+        (viewers::end_of_movie, |it| it.end = None),
+        (viewers::disconnect, |it| it.disconnect = None),
     ];
-    for exchange in rest {
+    for (exchange, leave_out) in rest {
+        exchange(context, &mut evidence);
         if context.deadline.is_over() {
+            // No wait was as long as it should have been: nothing can be said of this exchange.
+            leave_out(&mut evidence);
             let seconds = job.total().as_secs();
             evidence.notes.push(format!("the run was ended after {seconds} s, its limit"));
             break;
         }
-        exchange(context, &mut evidence);
     }
     if let Some(stall) =
         evidence.play.as_ref().map(|play| play.stall).filter(|it| *it > NOTED_STALL)
