@@ -36,6 +36,9 @@ pub mod server;
 pub mod service_manager;
 pub mod shared;
 pub mod test_card;
+#[path = "http/observe/mod.rs"]
+mod http_observe;
+mod observe;
 mod viewers;
 mod watch;
 

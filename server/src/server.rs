@@ -14,6 +14,7 @@ use crate::connection::tunnel::Tunnels;
 use crate::ending::{self, EndingSender};
 use crate::limit_log::LimitLog;
 use crate::mount::Mount;
+use crate::observe::{Observatory, Sources};
 use crate::reload::{Loaded, Rescanned};
 use crate::send::SendContext;
 use crate::send::clock::SystemClock;
@@ -77,6 +78,7 @@ pub struct Server {
     pub(crate) access: SharedAccess,
     pub(crate) tls: SharedTls,
     limit_log: Arc<LimitLog>,
+    observatory: Option<Arc<Observatory>>,
     address: SocketAddr,
     open: OpenConnections,
     ending: Arc<EndingSender>,
@@ -122,7 +124,10 @@ impl Server {
             .enable_all()
             .build()
             .context("cannot start the worker threads")?;
-        let pacers = Pacers::start(&SystemClock).context("cannot start the pacer threads")?;
+        let observatory: Option<Arc<Observatory>> = None;
+        let metrics = observatory.as_ref().map(|observatory| &observatory.metrics);
+        let pacers = Pacers::start(&SystemClock, metrics);
+        let pacers = pacers.context("cannot start the pacer threads")?;
         let limit_log = Arc::new(LimitLog::default());
         let mut limits = config.limits.clone();
         let open_files = raise_open_files();
@@ -135,7 +140,9 @@ impl Server {
             limits: limits.clone(),
             viewers: Viewers::default(),
             limit_log: limit_log.clone(),
+            observatory: observatory.clone(),
         };
+        let viewers = context.viewers.clone();
         let (ending_sender, ending) = ending::channel();
         let tls = SharedTls::new(tls);
         let access = SharedAccess::new(Access::new(&config));
@@ -143,6 +150,10 @@ impl Server {
         let rtsp = rtsp::Service::new(&config, shared(), context.clone(), ending.clone())?;
         let lab = lab::Service::new(config.server.explain, shared(), context, ending.clone());
         let open = OpenConnections::new(limits.clone());
+        if let Some(observatory) = &observatory {
+            let (open, limit_log, catalog) = (open.clone(), limit_log.clone(), catalog.clone());
+            observatory.set_sources(Sources { open, viewers, limit_log, catalog });
+        }
         let services = Services {
             rtsp: rtsp.clone(),
             lab: lab.clone(),
@@ -174,6 +185,7 @@ impl Server {
             access,
             tls,
             limit_log,
+            observatory,
             address,
             open,
             ending: Arc::new(ending_sender),
@@ -294,6 +306,7 @@ impl Server {
     fn clean_up(&self) -> impl Future<Output = ()> + use<> {
         let (rtsp, catalog) = (self.rtsp.clone(), self.catalog.clone());
         let (limit_log, open) = (self.limit_log.clone(), self.open.clone());
+        let observatory = self.observatory.clone();
         async move {
             // Twice within the time of the watchdog, but not more often than needed.
             let watchdog = service_manager::watchdog_time();
@@ -303,6 +316,9 @@ impl Server {
                 let time = if is_idle { IDLE_CLEAN_UP_INTERVAL } else { CLEAN_UP_INTERVAL };
                 tokio::time::sleep(time.min(longest)).await;
                 limit_log.report();
+                if let Some(observatory) = &observatory {
+                    observatory.sample();
+                }
                 let (rtsp, catalog) = (rtsp.clone(), catalog.clone());
                 // On another thread, since it may wait for locks of gst-rtsp-server.
                 let cleaned_up = tokio::task::spawn_blocking(move || {
