@@ -28,10 +28,10 @@ use crate::viewers::Viewers;
 use event::Kind;
 use exchange::Exchange;
 use metrics::Metrics;
-use sessions::{Dialect, NewMedia, NewSession, ObservedSession, SessionGuard};
+use sessions::{NewMedia, NewSession, ObservedSession, SessionGuard};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 use totals::Totals;
 
 /// What is read for the metrics.
@@ -94,17 +94,15 @@ impl Observatory {
         session
     }
 
-    /// Adds a session of HTTP that plays a movie. The caller counts its frames in `media.counts`, and drops
+    /// Adds a session of HTTP that plays a movie, which was requested at an instant. The caller counts its frames in `media.counts`, and drops
     /// the guard at the end. `close` is called when an operator ends the session.
-    #[allow(dead_code, reason = "called by the HTTP part of the server")]
     pub fn begin_http(
         self: &Arc<Self>,
         new: NewSession,
         media: NewMedia,
+        requested: Instant,
         close: impl Fn() + Send + Sync + 'static,
     ) -> SessionGuard {
-        let requested = std::time::Instant::now();
-        debug_assert_eq!(new.dialect, Dialect::Http);
         let mount = media.mount.trim_matches('/').into();
         let session = SessionGuard(self.begin_with_mount(new, Some(mount)));
         session.set_closer(close);
@@ -171,6 +169,11 @@ impl Registry {
     fn remove(&self, id: u64) {
         // The lock is released before the session is dropped.
         let _session = self.entries().sessions.remove(&id);
+    }
+
+    /// The number of sessions.
+    pub fn count(&self) -> usize {
+        self.entries().sessions.len()
     }
 
     /// The number of the newest session.

@@ -69,7 +69,6 @@ pub(crate) enum Transport {
     /// In the connection of RTSP through HTTP.
     Tunnel,
     /// In the reply to an HTTP request.
-    #[allow(dead_code, reason = "for streams in browsers")]
     Http,
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 use super::event::{Answered, Message};
 use super::exchange::{Filter, MAX_EVENTS, Output, Reader};
-use super::sessions::{Progress, State, Transport};
+use super::sessions::{Dialect, Progress, State, Transport};
 use super::*;
 use crate::send::counts::{SendCounts, SentFrame};
 use gstmjpegfile::lab::Method;
@@ -9,7 +9,7 @@ use gstmjpegfile::rtp::{ReportBlock, RtpHeader, Timestamp};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The address of all clients.
 fn peer() -> SocketAddr {
@@ -155,8 +155,7 @@ async fn read_all(reader: &mut Reader) -> Vec<(u64, &'static str, Value)> {
 }
 
 fn on_runtime(test: impl Future<Output = ()>) {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.unwrap().block_on(test);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The exchange between clients and the server, as server-sent events.
 
-use super::{ObserveState, error};
+use super::ObserveState;
+use crate::http::reply::Refusal;
 use crate::observe::exchange::{Filter, Output, Reader};
 use crate::observe::sessions::Dialect;
 use axum::extract::rejection::QueryRejection;
@@ -27,11 +28,11 @@ impl Wanted {
     fn filter(&self) -> Result<Filter, &'static str> {
         let session = match &self.session {
             None => None,
-            Some(text) => Some(text.parse().map_err(|_| "session is not a number")?),
+            Some(text) => Some(text.parse().map_err(|_| "The parameter session is not a number.")?),
         };
         let dialect = match &self.dialect {
             None => None,
-            Some(name) => Some(Dialect::from_name(name).ok_or("dialect is not rtsp, lab or http")?),
+            Some(name) => Some(Dialect::from_name(name).ok_or("The parameter dialect is not rtsp, lab or http.")?),
         };
         Ok(Filter { session, dialect })
     }
@@ -42,25 +43,22 @@ pub(super) async fn events(
     State(state): State<ObserveState>,
     wanted: Result<Query<Wanted>, QueryRejection>,
     headers: HeaderMap,
-) -> Response {
+) -> Result<Response, Refusal> {
     let filter = match wanted {
         Ok(Query(wanted)) => wanted.filter(),
-        Err(_) => Err("session and dialect may be stated once each"),
+        Err(_) => Err("The parameters session and dialect may be stated once each."),
     };
-    let filter = match filter {
-        Ok(filter) => filter,
-        Err(sentence) => return error(StatusCode::BAD_REQUEST, sentence),
-    };
+    let filter = filter.map_err(Refusal::bad_request)?;
     let run = run_number(&state);
     let after = headers.get("Last-Event-ID").and_then(|id| last_event(id.to_str().ok()?, run));
     let Some(reader) = Reader::new(state.observatory.clone(), filter, after) else {
-        let sentence = "too many pages follow the exchange already";
-        return error(StatusCode::SERVICE_UNAVAILABLE, sentence);
+        let sentence = "As many pages follow the exchange as may do so.";
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, sentence));
     };
     let events = stream_of(reader, run).take_until(state.ending.announced());
     let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     // Some proxies collect replies unless they are told not to.
-    ([(HeaderName::from_static("x-accel-buffering"), "no")], sse).into_response()
+    Ok(([(HeaderName::from_static("x-accel-buffering"), "no")], sse).into_response())
 }
 
 /// A number for this run of the server: events are counted anew in each.

@@ -11,10 +11,7 @@ mod tests;
 
 use crate::ending::Ending;
 use crate::observe::Observatory;
-use axum::Json;
 use axum::Router;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use std::sync::Arc;
 
@@ -36,7 +33,3 @@ pub(crate) fn observe_routes(observatory: Arc<Observatory>, ending: Ending) -> R
         .with_state(ObserveState { observatory, ending })
 }
 
-/// An error of the API.
-fn error(status: StatusCode, sentence: &str) -> Response {
-    (status, Json(serde_json::json!({ "error": sentence }))).into_response()
-}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 use super::*;
 use crate::ending;
+use crate::http::reply::complete;
 use crate::observe::event::{Kind, Message};
 use crate::observe::sessions::{CLOSED_BY_OPERATOR, Dialect, NewSession, State, Transport};
 use crate::observe::tests::session_with_movie;
@@ -31,7 +32,8 @@ fn request(method: &str, uri: &str) -> Request<Body> {
 
 /// The status and the body of a reply.
 async fn reply(router: &Router, request: Request<Body>) -> (u16, Vec<u8>) {
-    let reply = router.clone().oneshot(request).await.unwrap();
+    let path = request.uri().path().to_owned();
+    let reply = complete(router.clone().oneshot(request).await.unwrap(), &path);
     let status = reply.status().as_u16();
     (status, axum::body::to_bytes(reply.into_body(), 100_000_000).await.unwrap().to_vec())
 }
@@ -54,7 +56,7 @@ fn sessions_are_listed_and_closed() {
         assert_eq!((status, &one["id"]), (200, &json!("1")));
         let weak = Arc::downgrade(&session);
         session.set_closer(move || weak.upgrade().unwrap().end(CLOSED_BY_OPERATOR));
-        let none = json!({ "error": "there is no session with this number" });
+        let none = json!({ "error": "There is no session with this number." });
         for id in ["2", "0", "-1", "x", "99999999999999999999999", "%00"] {
             let got = get_json(&router, &format!("/api/v1/sessions/{id}")).await;
             assert_eq!(got, (404, none.clone()), "{id}");
@@ -123,9 +125,9 @@ fn the_exchange_is_a_stream_of_events() {
         let mut continued = response.into_body().into_data_stream();
         assert_eq!(events(&mut continued, 1).await[0], got[1]);
         let rows = [
-            ("?session=x", 400, "session is not a number"),
-            ("?dialect=smtp", 400, "dialect is not rtsp, lab or http"),
-            ("?session=1&session=2", 400, "session and dialect may be stated once each"),
+            ("?session=x", 400, "The parameter session is not a number."),
+            ("?dialect=smtp", 400, "The parameter dialect is not rtsp, lab or http."),
+            ("?session=1&session=2", 400, "The parameters session and dialect may be stated once each."),
         ];
         for (query, status, sentence) in rows {
             let got = get_json(&router, &format!("/api/v1/exchange{query}")).await;
