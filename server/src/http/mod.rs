@@ -111,7 +111,8 @@ impl Service {
         ending: Ending,
         others: Router,
     ) -> Arc<Self> {
-        let fetcher = FrameCache::new(u64::from(config.server.prepare_cache) * 1_000_000);
+        let metrics = context.observatory.as_ref().map(|observatory| observatory.metrics.clone());
+        let fetcher = FrameCache::new(u64::from(config.server.prepare_cache) * 1_000_000, metrics);
         let service = Arc::new(Self {
             catalog,
             access,

@@ -35,19 +35,19 @@ pub(crate) struct Metrics {
     pub jitter: Histogram<13>,
     /// The number of reports of receivers.
     pub reports: AtomicU64,
-    /// Frames for standard RTSP that were in the cache.
-    pub cache_hits: AtomicU64,
-    /// Frames for standard RTSP that had to be read.
-    pub cache_misses: AtomicU64,
-    recoded: [Recoded; 3],
+    of_dialects: [OfDialect; 3],
     replies: Mutex<BTreeMap<(Dialect, u16), u64>>,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
 }
 
+/// The frames of one language.
 #[derive(Debug, Default)]
-struct Recoded {
-    frames: AtomicU64,
-    nanoseconds: AtomicU64,
+struct OfDialect {
+    cache_hits: AtomicU64,
+    cache_misses: AtomicU64,
+    recoded: AtomicU64,
+    /// The time for encoding again, in nanoseconds.
+    recoding: AtomicU64,
 }
 
 impl Default for Metrics {
@@ -58,9 +58,7 @@ impl Default for Metrics {
             round_trip: Histogram::new(TIMES),
             jitter: Histogram::new(TIMES),
             reports: AtomicU64::new(0),
-            cache_hits: AtomicU64::new(0),
-            cache_misses: AtomicU64::new(0),
-            recoded: Default::default(),
+            of_dialects: Default::default(),
             replies: Mutex::default(),
             dropped: Mutex::default(),
         }
@@ -68,17 +66,28 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a frame that was encoded again for a language.
-    pub fn add_recoded(&self, dialect: Dialect, time: Duration) {
-        let [rtsp, lab, http] = &self.recoded;
-        let recoded = match dialect {
+    fn of(&self, dialect: Dialect) -> &OfDialect {
+        let [rtsp, lab, http] = &self.of_dialects;
+        match dialect {
             Dialect::Rtsp => rtsp,
             Dialect::Lab => lab,
             Dialect::Http => http,
-        };
-        recoded.frames.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a frame that was in the cache of a language, or was not.
+    pub fn add_cached(&self, dialect: Dialect, hit: bool) {
+        let of_dialect = self.of(dialect);
+        let counter = if hit { &of_dialect.cache_hits } else { &of_dialect.cache_misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a frame that was encoded again for a language.
+    pub fn add_recoded(&self, dialect: Dialect, time: Duration) {
+        let of_dialect = self.of(dialect);
+        of_dialect.recoded.fetch_add(1, Ordering::Relaxed);
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        recoded.nanoseconds.fetch_add(time, Ordering::Relaxed);
+        of_dialect.recoding.fetch_add(time, Ordering::Relaxed);
     }
 
     /// Counts a reply.
@@ -207,44 +216,52 @@ impl Observatory {
         for (name, help, histogram) in histograms {
             out.histogram(name, help, &histogram.snapshot());
         }
-        let counters = [
-            (
-                "mjpeg_rtsp_receiver_reports_total",
-                "Reports of receivers.",
-                &metrics.reports,
-            ),
+        out.family("mjpeg_rtsp_receiver_reports_total", Kind::Counter, "Reports of receivers.")
+            .sample(&[], metrics.reports.load(Ordering::Relaxed));
+        self.write_frames(out);
+    }
+
+    fn write_frames(&self, out: &mut Exposition) {
+        let metrics = &self.metrics;
+        // The lab has no cache. Nothing is encoded again for HTTP.
+        let (cached, encoded) = ([Dialect::Rtsp, Dialect::Http], [Dialect::Rtsp, Dialect::Lab]);
+        type Counter = fn(&OfDialect) -> &AtomicU64;
+        let families: [(&'static str, &str, [Dialect; 2], Counter); 3] = [
             (
                 "mjpeg_rtsp_cache_hits_total",
-                "Frames for standard RTSP that were in the cache.",
-                &metrics.cache_hits,
+                "Frames that were in the cache.",
+                cached,
+                |it| &it.cache_hits,
             ),
             (
                 "mjpeg_rtsp_cache_misses_total",
-                "Frames for standard RTSP that were not in the cache.",
-                &metrics.cache_misses,
+                "Frames that were not in the cache.",
+                cached,
+                |it| &it.cache_misses,
+            ),
+            (
+                "mjpeg_rtsp_recoded_frames_total",
+                "Frames that were encoded again because they cannot be sent as they are.",
+                encoded,
+                |it| &it.recoded,
             ),
         ];
-        for (name, help, counter) in counters {
-            out.family(name, Kind::Counter, help).sample(&[], counter.load(Ordering::Relaxed));
-        }
-        let dialects = [Dialect::Rtsp, Dialect::Lab, Dialect::Http];
-        let mut family = out.family(
-            "mjpeg_rtsp_recoded_frames_total",
-            Kind::Counter,
-            "Frames that were encoded again because they cannot be sent as they are.",
-        );
-        for (dialect, recoded) in dialects.iter().zip(&metrics.recoded) {
-            let frames = recoded.frames.load(Ordering::Relaxed);
-            family.sample(&[("dialect", dialect.name())], frames);
+        for (name, help, dialects, counter) in families {
+            let mut family = out.family(name, Kind::Counter, help);
+            for dialect in dialects {
+                let count = counter(metrics.of(dialect)).load(Ordering::Relaxed);
+                family.sample(&[("dialect", dialect.name())], count);
+            }
         }
         let mut family = out.family(
             "mjpeg_rtsp_recoding_seconds_total",
             Kind::Counter,
             "Time that encoding again has taken, of all threads.",
         );
-        for (dialect, recoded) in dialects.iter().zip(&metrics.recoded) {
-            let time = Duration::from_nanos(recoded.nanoseconds.load(Ordering::Relaxed));
-            family.sample(&[("dialect", dialect.name())], time.as_secs_f64());
+        for dialect in encoded {
+            let time = metrics.of(dialect).recoding.load(Ordering::Relaxed);
+            let time = Duration::from_nanos(time).as_secs_f64();
+            family.sample(&[("dialect", dialect.name())], time);
         }
     }
 

@@ -13,7 +13,6 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// The size of a packet with its RTP header in bytes. With the headers of IP and UDP it fits the 1500
@@ -164,8 +163,7 @@ impl FrameFetcher for PayloadCache {
         let key = key(frame, size);
         let cached = self.cache.as_ref().and_then(|cache| cache.get(&key));
         if let Some(metrics) = &self.metrics {
-            let counter = if cached.is_some() { &metrics.cache_hits } else { &metrics.cache_misses };
-            counter.fetch_add(1, Ordering::Relaxed);
+            metrics.add_cached(Dialect::Rtsp, cached.is_some());
         }
         if let Some(prepared) = cached {
             return Ok(FetchOutcome::Ready(prepared));
