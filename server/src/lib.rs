@@ -31,6 +31,7 @@ pub mod lab;
 mod limit_log;
 pub mod mount;
 pub mod movie_check;
+mod observe;
 pub mod reload;
 pub mod rtsp;
 mod send;
@@ -38,7 +39,6 @@ pub mod server;
 pub mod service_manager;
 pub mod shared;
 pub mod test_card;
-mod observe;
 mod viewers;
 mod watch;
 

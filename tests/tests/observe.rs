@@ -193,7 +193,8 @@ impl UdpViewer {
                     got.ssrc.copy_from_slice(&bytes[8..12]);
                     continue;
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(error) => return Err(error.into()),
             }
             if bye {
@@ -221,7 +222,8 @@ impl UdpViewer {
         packet.extend(time);
         packet.extend(delay.to_be_bytes());
         // Compound packets have a description (RFC 3550 section 6.1).
-        packet.extend([0x81, 202, 0, 3, 0x11, 0x22, 0x33, 0x44, 1, 4, b't', b'e', b's', b't', 0, 0]);
+        packet
+            .extend([0x81, 202, 0, 3, 0x11, 0x22, 0x33, 0x44, 1, 4, b't', b'e', b's', b't', 0, 0]);
         self.rtcp.send_to(&packet, server)?;
         Ok(())
     }
@@ -332,7 +334,8 @@ fn the_exchange_of_a_player_is_seen_without_its_session() -> Result<()> {
             "packets" => {
                 packets += data["packets"].as_u64().unwrap();
                 frames += data["frames"].as_u64().unwrap();
-                let [from, to] = ["from_sequence", "to_sequence"].map(|it| data[it].as_u64().unwrap());
+                let [from, to] =
+                    ["from_sequence", "to_sequence"].map(|it| data[it].as_u64().unwrap());
                 assert_eq!(to - from + 1, data["packets"].as_u64().unwrap(), "{data}");
             }
             "request" | "reply" => {
@@ -379,7 +382,8 @@ fn the_exchange_of_a_lab_client_is_explained() -> Result<()> {
     let mut events = Events::follow(&observed, "?dialect=lab")?;
     let client = LabClient::connect(&observed.server)?;
     let port = client.port()?;
-    let setup = format!("SETUP movie.mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= {port}");
+    let setup =
+        format!("SETUP movie.mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= {port}");
     let mut client = client;
     let reply = client.request(&setup)?;
     assert!(reply.starts_with("RTSP/1.0 200 OK"), "{reply}");
@@ -464,7 +468,10 @@ fn strange_requests_are_shown() -> Result<()> {
         format!("OPTIONS rtsp://secret:secret@h/ RTSP/1.0\r\nCSeq: 1\r\n{password}\r\n\r\n"),
         format!("FLY * RTSP/1.0\r\nCSeq: 2\r\n{password}\r\n\r\n"),
         format!("PLAY * RTSP/1.0\r\n{password}\r\nno colon\r\n\r\n"),
-        format!("GET_PARAMETER * RTSP/1.0\r\nCSeq: 9\r\nContent-Length: 6000\r\n\r\n{}", "\u{1b}[2J".repeat(1500)),
+        format!(
+            "GET_PARAMETER * RTSP/1.0\r\nCSeq: 9\r\nContent-Length: 6000\r\n\r\n{}",
+            "\u{1b}[2J".repeat(1500)
+        ),
     ];
     let want = ["200 OK", "501 Not Implemented", "400 Bad Request", "451 Parameter Not Understood"];
     for (text, want) in rows.iter().zip(want) {

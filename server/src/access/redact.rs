@@ -43,7 +43,8 @@ pub(crate) fn rtsp_message(head: &str) -> String {
         let lower = body.to_ascii_lowercase();
         let name = lower.split(':').next().unwrap_or_default();
         let value = || body.split_once(':').map_or("", |(_, value)| value);
-        hides = at > 0 && ["authorization", "authentication", "cookie"].iter().any(|it| lower.contains(it));
+        hides = at > 0
+            && ["authorization", "authentication", "cookie"].iter().any(|it| lower.contains(it));
         if hides {
             let name = body.split([':', ' ', '\t']).next().unwrap_or_default();
             return format!("{name}: {HIDDEN}{end}");
@@ -75,7 +76,8 @@ fn without_nonces(line: &str) -> String {
         .min()
     {
         let value = line.get(start + word..).unwrap_or_default();
-        let Some(equals) = value.find(|c: char| !c.is_whitespace()).filter(|at| value[*at..].starts_with('='))
+        let Some(equals) =
+            value.find(|c: char| !c.is_whitespace()).filter(|at| value[*at..].starts_with('='))
         else {
             out.push_str(line.get(rest..start + word).unwrap_or_default());
             rest = start + word;
@@ -144,7 +146,11 @@ mod tests {
             ("Referer: rtsp://u:p@h/m\r\n", "Referer: rtsp://***@h/m\r\n"),
         ];
         for (headers, want) in rows {
-            assert_eq!(rtsp_message(&format!("{first}{headers}")), format!("{first}{want}"), "{headers}");
+            assert_eq!(
+                rtsp_message(&format!("{first}{headers}")),
+                format!("{first}{want}"),
+                "{headers}"
+            );
         }
         let url = rtsp_message("PLAY rtsp://u:p@h/session RTSP/1.0\r\n");
         assert_eq!(url, "PLAY rtsp://***@h/session RTSP/1.0\r\n");

@@ -223,7 +223,8 @@ impl Reader {
         let mut now = HashMap::new();
         let mut events = Vec::new();
         let wanted = sessions.iter().rev().filter(|it| self.filter.accepts(it.id, it.dialect));
-        let wanted = wanted.filter(|it| it.state() == State::Playing || self.seen.contains_key(&it.id));
+        let wanted =
+            wanted.filter(|it| it.state() == State::Playing || self.seen.contains_key(&it.id));
         for session in wanted.take(MAX_SAMPLED) {
             let Some(progress) = session.progress() else { continue };
             let before = match self.seen.get(&session.id) {

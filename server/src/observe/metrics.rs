@@ -13,8 +13,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// Upper bounds of the lateness of frames, in microseconds.
-const LATENESS: &[u64; 13] =
-    &[100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000];
+const LATENESS: &[u64; 13] = &[
+    100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+];
 
 /// Upper bounds of other times, in microseconds.
 const TIMES: &[u64; 13] = &[
@@ -142,9 +143,13 @@ impl Observatory {
         let mut viewers: HashMap<String, u64> =
             totals.mounts.keys().map(|name| (name.to_string(), 0)).collect();
         if let Some(sources) = self.sources.get() {
-            viewers.extend(sources.viewers.by_mount().into_iter().map(|(point, count)| {
-                (point.trim_matches('/').to_owned(), count as u64)
-            }));
+            viewers.extend(
+                sources
+                    .viewers
+                    .by_mount()
+                    .into_iter()
+                    .map(|(point, count)| (point.trim_matches('/').to_owned(), count as u64)),
+            );
         }
         let mut viewers: Vec<(String, u64)> = viewers.into_iter().collect();
         viewers.sort_by(|(one, a), (two, b)| b.cmp(a).then_with(|| one.cmp(two)));
@@ -167,11 +172,9 @@ impl Observatory {
         type Value = fn(&MountTotals) -> u64;
         let families: [(&'static str, &str, Value); 3] = [
             ("mjpeg_rtsp_mount_frames_total", "Frames sent of a movie.", |it| it.counted.frames),
-            (
-                "mjpeg_rtsp_mount_packets_total",
-                "RTP packets sent of a movie.",
-                |it| it.counted.packets,
-            ),
+            ("mjpeg_rtsp_mount_packets_total", "RTP packets sent of a movie.", |it| {
+                it.counted.packets
+            }),
             (
                 "mjpeg_rtsp_mount_bytes_total",
                 "Bytes sent of a movie, RTP headers included.",
@@ -227,18 +230,12 @@ impl Observatory {
         let (cached, encoded) = ([Dialect::Rtsp, Dialect::Http], [Dialect::Rtsp, Dialect::Lab]);
         type Counter = fn(&OfDialect) -> &AtomicU64;
         let families: [(&'static str, &str, [Dialect; 2], Counter); 3] = [
-            (
-                "mjpeg_rtsp_cache_hits_total",
-                "Frames that were in the cache.",
-                cached,
-                |it| &it.cache_hits,
-            ),
-            (
-                "mjpeg_rtsp_cache_misses_total",
-                "Frames that were not in the cache.",
-                cached,
-                |it| &it.cache_misses,
-            ),
+            ("mjpeg_rtsp_cache_hits_total", "Frames that were in the cache.", cached, |it| {
+                &it.cache_hits
+            }),
+            ("mjpeg_rtsp_cache_misses_total", "Frames that were not in the cache.", cached, |it| {
+                &it.cache_misses
+            }),
             (
                 "mjpeg_rtsp_recoded_frames_total",
                 "Frames that were encoded again because they cannot be sent as they are.",
@@ -266,8 +263,7 @@ impl Observatory {
     }
 
     fn write_errors(&self, out: &mut Exposition) {
-        let replies =
-            self.metrics.replies.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let replies = self.metrics.replies.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut family = out.family(
             "mjpeg_rtsp_replies_total",
             Kind::Counter,
@@ -301,12 +297,7 @@ fn write_classes(out: &mut Exposition, totals: &Totals) {
     let classes = &totals.classes;
     type Value = fn(&super::totals::ClassTotals) -> u64;
     let families: [(&'static str, Kind, &str, Value); 6] = [
-        (
-            "mjpeg_rtsp_sessions",
-            Kind::Gauge,
-            "Sessions for which a movie is set up.",
-            |it| it.open,
-        ),
+        ("mjpeg_rtsp_sessions", Kind::Gauge, "Sessions for which a movie is set up.", |it| it.open),
         (
             "mjpeg_rtsp_sessions_total",
             Kind::Counter,
@@ -315,12 +306,9 @@ fn write_classes(out: &mut Exposition, totals: &Totals) {
         ),
         ("mjpeg_rtsp_frames_total", Kind::Counter, "Frames sent.", |it| it.counted.frames),
         ("mjpeg_rtsp_packets_total", Kind::Counter, "RTP packets sent.", |it| it.counted.packets),
-        (
-            "mjpeg_rtsp_bytes_total",
-            Kind::Counter,
-            "Bytes sent, RTP headers included.",
-            |it| it.counted.bytes,
-        ),
+        ("mjpeg_rtsp_bytes_total", Kind::Counter, "Bytes sent, RTP headers included.", |it| {
+            it.counted.bytes
+        }),
         (
             "mjpeg_rtsp_receiver_lost_packets_total",
             Kind::Counter,
@@ -331,8 +319,7 @@ fn write_classes(out: &mut Exposition, totals: &Totals) {
     for (name, kind, help, value) in families {
         let mut family = out.family(name, kind, help);
         for (class, totals) in classes {
-            let labels =
-                [("dialect", class.dialect.name()), ("transport", class.transport.name())];
+            let labels = [("dialect", class.dialect.name()), ("transport", class.transport.name())];
             family.sample(&labels, value(totals));
         }
     }
@@ -342,4 +329,3 @@ fn write_classes(out: &mut Exposition, totals: &Totals) {
 fn mount_label(name: &str) -> &str {
     if name == OTHER { "/other" } else { name }
 }
-

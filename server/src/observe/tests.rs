@@ -204,10 +204,16 @@ fn readers_get_the_exchange_with_explanations() {
         assert_eq!(data[2]["remarks"], json!([]));
         assert_eq!(data[3]["payload_bytes"], 988);
         let fields = data[3]["fields"].as_array().unwrap();
-        assert_eq!((fields.len(), &fields[0]["bits"], &fields[0]["value"]), (9, &json!("10"), &json!("2")));
+        assert_eq!(
+            (fields.len(), &fields[0]["bits"], &fields[0]["value"]),
+            (9, &json!("10"), &json!("2"))
+        );
         assert_eq!(fields[5]["bits"], "0011010");
         assert_eq!(*data[4], json!({ "session": "1", "time": null, "state": "ready" }));
-        assert_eq!(*data[5], json!({ "session": "1", "time": null, "reason": "closed by the client" }));
+        assert_eq!(
+            *data[5],
+            json!({ "session": "1", "time": null, "reason": "closed by the client" })
+        );
     });
 }
 
@@ -260,8 +266,15 @@ fn only_the_last_events_are_kept_and_a_slow_reader_learns_what_it_has_missed() {
         session.record(Kind::State(State::Init));
         assert_eq!(read_all(&mut slow).await.len(), 1);
         // A page that was away continues; a number that was not reached is that of an earlier run.
-        let after = |after| Reader::new(observatory.clone(), Filter::default(), Some(after)).unwrap();
-        let rows = [(502, 0, None), (500, 2, None), (1, 501, Some(1)), (0, 501, Some(2)), (900, 500, None)];
+        let after =
+            |after| Reader::new(observatory.clone(), Filter::default(), Some(after)).unwrap();
+        let rows = [
+            (502, 0, None),
+            (500, 2, None),
+            (1, 501, Some(1)),
+            (0, 501, Some(2)),
+            (900, 500, None),
+        ];
         for (number, count, lost) in rows {
             let got = read_all(&mut after(number)).await;
             assert_eq!(got.len(), count, "{number}");
@@ -450,12 +463,12 @@ fn every_metric_of_the_dashboard_exists() {
     let dashboard = include_str!("../../../packaging/grafana/mjpeg-rtsp-server.json");
     let parsed: Value = serde_json::from_str(dashboard).unwrap();
     assert!(parsed["panels"].as_array().is_some_and(|panels| panels.len() > 5));
-    for (name, text) in [("dashboard", dashboard), ("docs", include_str!("../../../docs/metrics.md"))] {
+    for (name, text) in
+        [("dashboard", dashboard), ("docs", include_str!("../../../docs/metrics.md"))]
+    {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let named: HashSet<&str> = text
-            .split(|c| !is_name(c))
-            .filter(|word| word.starts_with("mjpeg_rtsp_"))
-            .collect();
+        let named: HashSet<&str> =
+            text.split(|c| !is_name(c)).filter(|word| word.starts_with("mjpeg_rtsp_")).collect();
         assert!(named.len() > 10, "{name}: {named:?}");
         let unknown: Vec<_> = named.difference(&known).collect();
         assert!(unknown.is_empty(), "{name}: {unknown:?}");

@@ -86,7 +86,8 @@ impl Totals {
         let name = known.clone().unwrap_or_else(|| mount.into());
         if known.is_none() && self.mounts.len() >= MAX_MOUNTS {
             let unused = self.mounts.iter().filter(|(_, totals)| totals.open == 0);
-            let Some(oldest) = unused.min_by_key(|(_, it)| it.last_used).map(|(name, _)| name.clone())
+            let Some(oldest) =
+                unused.min_by_key(|(_, it)| it.last_used).map(|(name, _)| name.clone())
             else {
                 self.other.open += 1;
                 return (name, None);

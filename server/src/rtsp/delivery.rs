@@ -167,12 +167,7 @@ impl Delivery {
 }
 
 /// Counts a frame that was sent.
-fn count(
-    counts: &SendCounts,
-    number: u64,
-    headers: &[[u8; FIXED_LEN]],
-    payloads: &JpegPayloads,
-) {
+fn count(counts: &SendCounts, number: u64, headers: &[[u8; FIXED_LEN]], payloads: &JpegPayloads) {
     let header = |bytes: Option<&[u8; FIXED_LEN]>| Some(RtpHeader::parse(bytes?).ok()?.0);
     let sequence_number = match headers.last() {
         // The number is where RTP defines it.

@@ -112,7 +112,9 @@ fn header_line(line: &str, is_reply: bool) -> String {
         ("range", true) => return format!("the part of the movie that is sent: {}", range(value)),
         ("range", false) => return format!("the part of the movie to send: {}", range(value)),
         ("rtp-info", _) => return rtp_info_line(value),
-        ("scale", _) => return format!("{value} seconds of the movie in a second, frames are left out"),
+        ("scale", _) => {
+            return format!("{value} seconds of the movie in a second, frames are left out");
+        }
         ("speed", _) => return format!("{value} times the normal data rate, no frame is left out"),
         ("user-agent", _) => "what the client calls itself",
         ("server", _) => "what the server calls itself",
@@ -123,8 +125,12 @@ fn header_line(line: &str, is_reply: bool) -> String {
         ("content-length", _) => return format!("the body has {value} bytes"),
         ("content-base", _) => "URLs in the description are relative to this one",
         ("cache-control", _) => "how long a description may be kept",
-        ("authorization" | "proxy-authorization", _) => "name and password, or their hash (not shown here)",
-        ("www-authenticate", _) => "a way to log in; a nonce is used for one connection (not shown here)",
+        ("authorization" | "proxy-authorization", _) => {
+            "name and password, or their hash (not shown here)"
+        }
+        ("www-authenticate", _) => {
+            "a way to log in; a nonce is used for one connection (not shown here)"
+        }
         ("require" | "proxy-require", _) => "an extension that the client needs",
         ("unsupported", _) => "the extension that the server does not have",
         ("blocksize", _) => "the largest packet that the client wants",
@@ -161,14 +167,16 @@ fn transport_line(value: &str, is_reply: bool) -> String {
         format!("RTP {verb} sent to a group{group} over UDP")
     } else if upper.contains("RTP/AVP/TCP") {
         match parameter(value, "interleaved") {
-            Some(channels) => format!(
-                "RTP and RTCP {verb} sent in this connection, on the channels {channels}"
-            ),
+            Some(channels) => {
+                format!("RTP and RTCP {verb} sent in this connection, on the channels {channels}")
+            }
             None => format!("RTP and RTCP {verb} sent in this connection"),
         }
     } else {
         match parameter(value, "client_port") {
-            Some(ports) => format!("RTP and RTCP {verb} sent over UDP to the ports {ports} of the client"),
+            Some(ports) => {
+                format!("RTP and RTCP {verb} sent over UDP to the ports {ports} of the client")
+            }
             None => format!("RTP and RTCP {verb} sent over UDP"),
         }
     };
@@ -198,7 +206,9 @@ fn rtp_info_line(value: &str) -> String {
     let timestamp = parameter(value, "rtptime").map(|it| format!("timestamp {it}"));
     match (sequence, timestamp) {
         (Some(sequence), Some(timestamp)) => {
-            format!("the first packet has the {sequence}, and the start of the range the {timestamp}")
+            format!(
+                "the first packet has the {sequence}, and the start of the range the {timestamp}"
+            )
         }
         (None, Some(timestamp)) => format!("the start of the range has the {timestamp}"),
         _ => "where the packets of the range start".to_owned(),
@@ -314,7 +324,11 @@ mod tests {
     fn headers_are_explained_by_their_values() {
         let rows = [
             ("Range: npt=now-", false, "the part of the movie to send: from the live position on"),
-            ("Range: npt=-5", false, "the part of the movie to send: from the present position to 5 s"),
+            (
+                "Range: npt=-5",
+                false,
+                "the part of the movie to send: from the present position to 5 s",
+            ),
             ("Range: npt=2-5", true, "the part of the movie that is sent: from 2 s to 5 s"),
             (
                 "Range: clock=1-",
@@ -342,7 +356,8 @@ mod tests {
     #[test]
     fn no_text_of_a_peer_controls_the_screen() {
         let evil = "\u{1b}[2J\u{9b}1m\u{202e}";
-        let text = format!("SETUP {evil} {evil}\r\nCSeq: {evil}\r\nTransport: interleaved={evil}\r\n");
+        let text =
+            format!("SETUP {evil} {evil}\r\nCSeq: {evil}\r\nTransport: interleaved={evil}\r\n");
         for explanation in [explain_request(&text), explain_reply(&text, None)] {
             for (line, sentence) in explanation.lines {
                 let raw = |c: char| c.is_control() || c == '\u{202e}';

@@ -131,7 +131,8 @@ impl RtspSink {
         let datagrams = Datagrams::new(&headers, payloads);
         let mut sent = SendOutcome::Accepted;
         for Viewer { delivery, .. } in &self.viewers {
-            if delivery.send(&datagrams, (number, &headers), payloads, resume) == SendOutcome::Busy {
+            if delivery.send(&datagrams, (number, &headers), payloads, resume) == SendOutcome::Busy
+            {
                 if resume.is_some() {
                     sent = SendOutcome::Busy;
                 } else {

@@ -186,7 +186,10 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
     }
 
     /// Like [`Self::with_sink`], with the time for a report if a play is under way.
-    pub fn with_sink_at<T>(&self, action: impl FnOnce(&mut S, Option<ReportTime>) -> T) -> Option<T> {
+    pub fn with_sink_at<T>(
+        &self,
+        action: impl FnOnce(&mut S, Option<ReportTime>) -> T,
+    ) -> Option<T> {
         let now = self.now();
         let play = self.state().play;
         let time = play.map(|play| self.report_time(&play.timeline, now));

@@ -52,7 +52,11 @@ impl MeasuredServer {
 }
 
 /// The time of a reply, and its length.
-fn get(stream: &mut BufReader<TcpStream>, http: SocketAddr, path: &str) -> Result<(Duration, usize)> {
+fn get(
+    stream: &mut BufReader<TcpStream>,
+    http: SocketAddr,
+    path: &str,
+) -> Result<(Duration, usize)> {
     let start = Instant::now();
     write!(stream.get_mut(), "GET {path} HTTP/1.1\r\nHost: {http}\r\n\r\n")?;
     let mut length = None;
@@ -84,8 +88,7 @@ pub fn run() -> Result<()> {
 /// The time of replies while many sessions play slowly.
 fn replies(movie: &Path) -> Result<()> {
     let http: SocketAddr = ([127, 0, 0, 1], free_port()?).into();
-    let server =
-        MeasuredServer::start(movie, &["--framerate", "1", "--http", &http.to_string()])?;
+    let server = MeasuredServer::start(movie, &["--framerate", "1", "--http", &http.to_string()])?;
     let sink = UdpSocket::bind("127.0.0.1:0")?;
     let port = sink.local_addr()?.port();
     let transport = format!("RTP/AVP;unicast;client_port={port}-{}", u32::from(port) + 1);
@@ -137,7 +140,9 @@ fn both(movie: &Path, options: &[&str]) -> Result<[MeasuredServer; 2]> {
 /// The CPU time of a request.
 fn requests(movie: &Path) -> Result<()> {
     let servers = both(movie, &[])?;
-    println!("\n| CPU time in µs, {ROUNDS} rounds | without HTTP | with HTTP | ratio |\n|---|---|---|---|");
+    println!(
+        "\n| CPU time in µs, {ROUNDS} rounds | without HTTP | with HTTP | ratio |\n|---|---|---|---|"
+    );
     for (name, request) in [("OPTIONS", "OPTIONS *"), ("DESCRIBE", "DESCRIBE")] {
         let mut figures = [Vec::new(), Vec::new()];
         for _ in 0..ROUNDS {

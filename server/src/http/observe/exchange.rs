@@ -32,7 +32,10 @@ impl Wanted {
         };
         let dialect = match &self.dialect {
             None => None,
-            Some(name) => Some(Dialect::from_name(name).ok_or("The parameter dialect is not rtsp, lab or http.")?),
+            Some(name) => Some(
+                Dialect::from_name(name)
+                    .ok_or("The parameter dialect is not rtsp, lab or http.")?,
+            ),
         };
         Ok(Filter { session, dialect })
     }

@@ -32,4 +32,3 @@ pub(crate) fn observe_routes(observatory: Arc<Observatory>, ending: Ending) -> R
         .route("/api/v1/exchange", get(exchange::events))
         .with_state(ObserveState { observatory, ending })
 }
-

@@ -18,7 +18,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 fn find(state: &ObserveState, id: &str) -> Result<Arc<ObservedSession>, Refusal> {
     let session = id.parse().ok().and_then(|id| state.observatory.registry.get(id));
-    session.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "There is no session with this number."))
+    session
+        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "There is no session with this number."))
 }
 
 /// All sessions.

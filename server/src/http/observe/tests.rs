@@ -20,7 +20,8 @@ fn routes() -> (Arc<Observatory>, Router, ending::EndingSender) {
 }
 
 fn on_runtime(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.unwrap().block_on(async {
         tokio::time::timeout(Duration::from_secs(30), test).await.unwrap();
     });
@@ -60,7 +61,8 @@ fn sessions_are_listed_and_closed() {
         for id in ["2", "0", "-1", "x", "99999999999999999999999", "%00"] {
             let got = get_json(&router, &format!("/api/v1/sessions/{id}")).await;
             assert_eq!(got, (404, none.clone()), "{id}");
-            let (status, _) = reply(&router, request("POST", &format!("/api/v1/sessions/{id}/close"))).await;
+            let (status, _) =
+                reply(&router, request("POST", &format!("/api/v1/sessions/{id}/close"))).await;
             assert_eq!(status, 404, "{id}");
         }
         assert!(!session.has_ended());
@@ -68,7 +70,11 @@ fn sessions_are_listed_and_closed() {
         assert_eq!(reply(&router, close()).await, (204, Vec::new()));
         assert!(session.has_ended());
         assert_eq!(reply(&router, close()).await.0, 404);
-        let rows = [("GET", "/api/v1/sessions/1/close"), ("POST", "/metrics"), ("DELETE", "/api/v1/sessions")];
+        let rows = [
+            ("GET", "/api/v1/sessions/1/close"),
+            ("POST", "/metrics"),
+            ("DELETE", "/api/v1/sessions"),
+        ];
         for (method, uri) in rows {
             assert_eq!(reply(&router, request(method, uri)).await.0, 405, "{method} {uri}");
         }
@@ -76,14 +82,18 @@ fn sessions_are_listed_and_closed() {
 }
 
 /// The next events of a stream: id, event and data.
-async fn events(body: &mut (impl StreamExt<Item = Result<Bytes, axum::Error>> + Unpin), count: usize) -> Vec<[String; 3]> {
+async fn events(
+    body: &mut (impl StreamExt<Item = Result<Bytes, axum::Error>> + Unpin),
+    count: usize,
+) -> Vec<[String; 3]> {
     let mut text = String::new();
     let mut got = Vec::new();
     while got.len() < count {
         text.push_str(std::str::from_utf8(&body.next().await.unwrap().unwrap()).unwrap());
         while let Some((event, rest)) = text.split_once("\n\n") {
             let field = |name: &str| {
-                let line = event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+                let line =
+                    event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
                 line.unwrap_or_default().to_owned()
             };
             got.push(["id", "event", "data"].map(field));
@@ -127,7 +137,11 @@ fn the_exchange_is_a_stream_of_events() {
         let rows = [
             ("?session=x", 400, "The parameter session is not a number."),
             ("?dialect=smtp", 400, "The parameter dialect is not rtsp, lab or http."),
-            ("?session=1&session=2", 400, "The parameters session and dialect may be stated once each."),
+            (
+                "?session=1&session=2",
+                400,
+                "The parameters session and dialect may be stated once each.",
+            ),
         ];
         for (query, status, sentence) in rows {
             let got = get_json(&router, &format!("/api/v1/exchange{query}")).await;

@@ -66,9 +66,12 @@ pub fn parse(text: &str) -> Result<Vec<Sample>, String> {
             let sample = read_sample(line).map_err(|problem| at(&problem))?;
             let family = family.as_mut().ok_or_else(|| at("a sample without type"))?;
             family.accept(&sample).map_err(|problem| at(&problem))?;
-            if samples.iter().rev().take(2000).any(|it| {
-                it.name == sample.name && it.labels == sample.labels
-            }) {
+            if samples
+                .iter()
+                .rev()
+                .take(2000)
+                .any(|it| it.name == sample.name && it.labels == sample.labels)
+            {
                 return Err(at("twice"));
             }
             samples.push(sample);
