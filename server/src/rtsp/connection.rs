@@ -8,7 +8,6 @@ use super::methods::{Connection, ConnectionState};
 use super::observed::ObservedConnection;
 use super::reply::{Reply, Status};
 use super::request::{Incoming, RequestReader};
-use super::session::Session;
 use crate::connection::limits::ConnectionSlot;
 use crate::connection::outbox::{Closed, Outbox};
 use crate::connection::tunnel::{Base64, PostHalf, Tunnel};
@@ -246,10 +245,7 @@ async fn run(
                 Ok(Some(incoming)) => {
                     last_request = Instant::now();
                     request_started = reader.has_partial_request().then_some(last_request);
-                    if let Some(observed) = &connection.observed {
-                        let session = connection.session_of(&incoming);
-                        observed.received(&incoming, &reader.take_text(), session.as_deref());
-                    }
+                    connection.show(&incoming, &mut reader);
                     answering = answer(connection, incoming);
                 }
                 Ok(None) => break,
@@ -335,10 +331,16 @@ impl Connection {
         }
     }
 
-    /// The session that a request states, if it exists.
-    fn session_of(&self, incoming: &Incoming) -> Option<Arc<Session>> {
-        let Incoming::Request(request) = incoming else { return None };
-        self.service.sessions.get(request.session()?)
+    /// Shows a request to people.
+    fn show(&self, incoming: &Incoming, reader: &mut RequestReader) {
+        let Some(observed) = &self.observed else { return };
+        let request = match incoming {
+            Incoming::Request(request) => Some(request),
+            Incoming::Faulty(..) => None,
+            Incoming::Packet(..) | Incoming::Reply => return,
+        };
+        let session = request.and_then(|request| self.service.sessions.get(request.session()?));
+        observed.received(request, &reader.take_text(), session.as_deref());
     }
 }
 

@@ -193,14 +193,18 @@ impl Connection {
         let Some(observed) = &self.observed else { return };
         let Some(session) = self.service.sessions.get(&id) else { return };
         let shown = observed.set_up();
-        shown.open_media(media);
-        let sessions = Arc::downgrade(&self.service.sessions);
+        let _ = session.observed.set(shown.clone());
+        let (sessions, closed) = (Arc::downgrade(&self.service.sessions), id.clone());
         shown.set_closer(move || {
             if let Some(sessions) = sessions.upgrade() {
-                sessions.close(&id, observe::CLOSED_BY_OPERATOR);
+                sessions.close(&closed, observe::CLOSED_BY_OPERATOR);
             }
         });
-        let _ = session.observed.set(shown);
+        shown.open_media(media);
+        // The connection may have ended before the session was shown.
+        if self.service.sessions.get(&id).is_none() {
+            shown.end("the connection has ended");
+        }
     }
 
     /// Logs that a session is refused because of a limit. Returns the status.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Shows people what a connection of standard RTSP says, if the server has an observatory.
 
-use super::request::{Incoming, Method};
+use super::request::{Method, Request};
 use super::session::Session;
 use crate::observe::Observatory;
 use crate::observe::event::{Answered, Kind, Message};
@@ -54,13 +54,9 @@ impl ObservedConnection {
         self.close.notified().await;
     }
 
-    /// Shows what was received. `session` is that of the request, if it states one that exists.
-    pub fn received(&self, incoming: &Incoming, text: &[u8], session: Option<&Session>) {
-        let request = match incoming {
-            Incoming::Request(request) => Some(request),
-            Incoming::Faulty(..) => None,
-            Incoming::Packet(..) | Incoming::Reply => return,
-        };
+    /// Shows a request; `None` if it has errors. `session` is that of the request, if it states one that
+    /// exists.
+    pub fn received(&self, request: Option<&Request>, text: &[u8], session: Option<&Session>) {
         let session = session.and_then(|session| session.observed.get().cloned());
         let session = self.answer_in(session, request.map(|request| request.method));
         if let Some(agent) = request.and_then(|request| request.header("User-Agent")) {
