@@ -435,6 +435,8 @@ fn the_api_is_as_it_is_described() -> Result<()> {
         ("/api/v1/mounts/a%20b%3F.mjpeg", "Mount"),
         ("/api/v1/mounts/empty.mjpeg", "Mount"),
         ("/api/v1/mounts/x", "Error"),
+        ("/api/v1/sessions", "SessionList"),
+        ("/api/v1/sessions/9", "Error"),
         ("/api/v1/mounts?limit=x", "Error"),
     ];
     for (path, schema) in rows {
