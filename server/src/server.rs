@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The whole server: standard RTSP and the lab's dialect on one port.
+//! The whole server: standard RTSP and the lab's dialect on one port, HTTP on another one.
 
 use crate::access::{Access, SharedAccess};
 use crate::arrivals::Arrivals;
@@ -11,9 +11,10 @@ use crate::connection::limits::OpenConnections;
 use crate::connection::listener::{self, Listener};
 use crate::connection::tls::SharedTls;
 use crate::connection::tunnel::Tunnels;
-use crate::ending::{self, EndingSender};
+use crate::ending::{self, Ending, EndingSender};
 use crate::limit_log::LimitLog;
 use crate::mount::Mount;
+use crate::observe::{Observatory, Sources};
 use crate::reload::{Loaded, Rescanned};
 use crate::send::SendContext;
 use crate::send::clock::SystemClock;
@@ -23,7 +24,7 @@ use crate::service_manager::{self, Sockets};
 use crate::test_card::TestCard;
 use crate::viewers::Viewers;
 use crate::watch::{ChangeSender, Watch};
-use crate::{lab, rtsp};
+use crate::{http, lab, rtsp};
 use anyhow::{Context, Result};
 use mjpeg_program::border::guarded;
 use signal_hook::consts::SIGHUP;
@@ -72,11 +73,14 @@ pub enum Event {
 pub struct Server {
     pub(crate) rtsp: Arc<rtsp::Service>,
     pub(crate) lab: Arc<lab::Service>,
+    /// `None` if HTTP is not served.
+    pub(crate) http: Option<Arc<http::Service>>,
     pub(crate) catalog: SharedCatalog,
     pub(crate) limits: SharedLimits,
     pub(crate) access: SharedAccess,
     pub(crate) tls: SharedTls,
     limit_log: Arc<LimitLog>,
+    observatory: Option<Arc<Observatory>>,
     address: SocketAddr,
     open: OpenConnections,
     ending: Arc<EndingSender>,
@@ -117,12 +121,15 @@ impl Server {
         let catalog = SharedCatalog::new(catalog);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
-            .max_blocking_threads(workers::THREADS + 2 * rtsp::HANDLERS)
+            .max_blocking_threads(workers::THREADS + 2 * rtsp::HANDLERS + http::THREADS)
             .thread_name("worker")
             .enable_all()
             .build()
             .context("cannot start the worker threads")?;
-        let pacers = Pacers::start(&SystemClock).context("cannot start the pacer threads")?;
+        let observatory = config.server.http.map(|_| Observatory::new());
+        let metrics = observatory.as_ref().map(|observatory| &observatory.metrics);
+        let pacers = Pacers::start(&SystemClock, metrics);
+        let pacers = pacers.context("cannot start the pacer threads")?;
         let limit_log = Arc::new(LimitLog::default());
         let mut limits = config.limits.clone();
         let open_files = raise_open_files();
@@ -135,17 +142,25 @@ impl Server {
             limits: limits.clone(),
             viewers: Viewers::default(),
             limit_log: limit_log.clone(),
+            observatory: observatory.clone(),
         };
         let (ending_sender, ending) = ending::channel();
         let tls = SharedTls::new(tls);
         let access = SharedAccess::new(Access::new(&config));
         let shared = || (catalog.clone(), access.clone());
         let rtsp = rtsp::Service::new(&config, shared(), context.clone(), ending.clone())?;
-        let lab = lab::Service::new(config.server.explain, shared(), context, ending.clone());
+        let lab =
+            lab::Service::new(config.server.explain, shared(), context.clone(), ending.clone());
         let open = OpenConnections::new(limits.clone());
+        let http = config.server.http.map(|_| {
+            let (shared, tls, open) = (shared(), tls.clone(), open.clone());
+            let others = observe_routes(&context, open.clone(), catalog.clone(), ending.clone());
+            http::Service::new(&config, shared, tls, context, open, ending.clone(), others)
+        });
         let services = Services {
             rtsp: rtsp.clone(),
             lab: lab.clone(),
+            http: http.clone(),
             mode: config.server.lab,
             access: access.clone(),
             tls: tls.clone(),
@@ -161,6 +176,11 @@ impl Server {
         if let Some(address) = listener.tls_address() {
             tracing::info!(%address, "serving TLS");
         }
+        if let (Some(http), Some(address)) = (&http, listener.http_address()) {
+            let (rtsp, tls) = (listener.address(), listener.tls_address());
+            http.set_addresses(http::Addresses { rtsp, tls, http: address });
+            tracing::info!(%address, "serving HTTP");
+        }
         tracing::info!(%address, movies, max_connections = connections, "serving");
         open_files.log();
         if config.server.lab == LabMode::Only {
@@ -169,11 +189,13 @@ impl Server {
         Ok(Self {
             rtsp,
             lab,
+            http,
             catalog,
             limits,
             access,
             tls,
             limit_log,
+            observatory,
             address,
             open,
             ending: Arc::new(ending_sender),
@@ -294,6 +316,7 @@ impl Server {
     fn clean_up(&self) -> impl Future<Output = ()> + use<> {
         let (rtsp, catalog) = (self.rtsp.clone(), self.catalog.clone());
         let (limit_log, open) = (self.limit_log.clone(), self.open.clone());
+        let observatory = self.observatory.clone();
         async move {
             // Twice within the time of the watchdog, but not more often than needed.
             let watchdog = service_manager::watchdog_time();
@@ -303,6 +326,9 @@ impl Server {
                 let time = if is_idle { IDLE_CLEAN_UP_INTERVAL } else { CLEAN_UP_INTERVAL };
                 tokio::time::sleep(time.min(longest)).await;
                 limit_log.report();
+                if let Some(observatory) = &observatory {
+                    observatory.sample();
+                }
                 let (rtsp, catalog) = (rtsp.clone(), catalog.clone());
                 // On another thread, since it may wait for locks of gst-rtsp-server.
                 let cleaned_up = tokio::task::spawn_blocking(move || {
@@ -329,6 +355,19 @@ impl Drop for Server {
             runtime.shutdown_background();
         }
     }
+}
+
+/// The handlers of what people can see of the server.
+fn observe_routes(
+    context: &SendContext,
+    open: OpenConnections,
+    catalog: SharedCatalog,
+    ending: Ending,
+) -> axum::Router {
+    let Some(observatory) = &context.observatory else { return axum::Router::new() };
+    let (viewers, limit_log) = (context.viewers.clone(), context.limit_log.clone());
+    observatory.set_sources(Sources { open, viewers, limit_log, catalog });
+    http::observe::observe_routes(observatory.clone(), ending)
 }
 
 /// The limit of open files before and after [`raise_open_files`].

@@ -287,7 +287,7 @@ fn one_line_says_what_each_session_was_and_why_it_ended() -> Result<()> {
     // Transport or dialect, loss, at least so many packets, at least so many frames, reason.
     let rows = [
         ("TCP", Some(3), 20, 1, "session ended: TEARDOWN"),
-        ("UDP", Some(-2), 20, 1, "session ended: the client closed the connection"),
+        ("UDP", Some(0), 20, 1, "session ended: the client closed the connection"),
         ("textbook", None, 5, 5, "session ended: TEARDOWN"),
         ("TCP", None, 0, 0, "session ended: the server exits"),
     ];
