@@ -48,7 +48,7 @@ pub(super) fn check(
     let Some(host) = host.map(Authority::host) else { return Ok(()) };
     let address = host.trim_start_matches('[').trim_end_matches(']');
     let is_ours = match address.parse::<IpAddr>() {
-        Ok(address) => !is_local || names.is_empty() && address.is_loopback() || !names.is_empty(),
+        Ok(address) => !is_local || !names.is_empty() || address.is_loopback(),
         Err(_) if host.eq_ignore_ascii_case("localhost") => true,
         Err(_) if names.is_empty() => !is_local,
         Err(_) => names.iter().any(|name| name.is(host)),
