@@ -27,9 +27,8 @@ pub(super) fn of_request(
     }
     let header = match first.map(|value| Authority::try_from(value.as_bytes())) {
         Some(Ok(host)) if !host.as_str().contains('@') => Some(host),
-        Some(_) => return Err(invalid()),
         None if version <= Version::HTTP_10 => None,
-        None => return Err(invalid()),
+        Some(_) | None => return Err(invalid()),
     };
     // RFC 9112 section 3.2.2: the host of an absolute URL wins.
     Ok(uri.authority().cloned().or(header))

@@ -234,11 +234,7 @@ async fn operators_only(
 /// A file of the page.
 async fn asset(uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
     let name = uri.path().strip_prefix("/assets/").unwrap_or_default();
-    // Documents have addresses of their own.
-    if name.ends_with(".html") {
-        return Err(Refusal::not_found());
-    }
-    assets::file(name, &headers)
+    assets::asset(name, &headers)
 }
 
 /// Makes a browser or a program log in, and sends it to what it wants then.
