@@ -133,7 +133,7 @@ export class Timeline {
       const at = x(time);
       context.fillStyle = colour(event.kind === "request" ? "--text" : "--weak");
       const isRequest = event.kind === "request";
-      context.fillRect(at, base - space - (isRequest ? small : 0), 1.5, space + (isRequest ? small : 0));
+      context.fillRect(at, base - space - (isRequest ? small : 0), 1.5, isRequest ? space + small : space);
       if (!isRequest) continue;
       // A word that has no space moves to the right, if it stays near its line.
       const word = event.summary.split(" ")[0];
