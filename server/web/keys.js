@@ -26,18 +26,21 @@ export const KEYS = [
   { keys: ["?"], names: ["?"], action: "keys", text: "This list", live: true },
 ];
 
-/** Actions whose key moves within a widget or presses it, so that a focused one keeps the key. */
-const MOVING = new Set(["toggle", "back", "forward", "previousMovie", "nextMovie"]);
+/** Elements that use a key of the list themselves. */
+const OWN_KEYS = [
+  { keys: [" "], of: "button, a, input, select, summary" },
+  { keys: ["ArrowLeft", "ArrowRight", "PageUp", "PageDown"], of: "input, select, code, [role=tab]" },
+];
 
 /** The action of a key press, or null. */
 export function actionOf(event) {
   if (event.altKey || event.metaKey) return null;
-  const target = event.target;
+  const { target } = event;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const row = KEYS.find((it) => it.keys.includes(key) && Boolean(it.control) === event.ctrlKey);
-  if (!row) return null;
-  if (target.matches?.("input:not([type=range]), textarea, dialog *")) return null;
-  if (MOVING.has(row.action) && target.matches?.("button, a, input, select, summary, [tabindex='0'], [role=tab]")) return null;
+  if (!row || target.matches?.("input:not([type=range]), textarea, dialog, dialog *")) return null;
+  if (OWN_KEYS.some((it) => it.keys.includes(key) && target.matches?.(it.of))) return null;
+  // Letters choose an entry of a list.
   if (target.matches?.("select") && !row.control && key.length === 1) return null;
   return row.action;
 }

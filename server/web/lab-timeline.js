@@ -87,10 +87,9 @@ export class Timeline {
     const rows = [...new Set(recent.map((it) => it.session).reverse())].slice(0, ROWS).reverse();
     if (rows.length === 0) return;
     const rowHeight = bottom / rows.length;
-    const most = Math.max(1, ...recent.map((it) => it.event.packets ?? 0));
     rows.forEach((session, row) => {
       const base = (row + 1) * rowHeight - 2;
-      this.#row(context, { session, recent, base, rowHeight, most, x, left, width, small, colour });
+      this.#row(context, { session, recent, base, rowHeight, x, left, width, small, colour });
     });
   }
 
@@ -108,7 +107,7 @@ export class Timeline {
     }
   }
 
-  #row(context, { session, recent, base, rowHeight, most, x, left, width, small, colour }) {
+  #row(context, { session, recent, base, rowHeight, x, left, width, small, colour }) {
     context.textAlign = "left";
     context.textBaseline = "alphabetic";
     context.fillStyle = colour("--text");
@@ -116,13 +115,14 @@ export class Timeline {
     context.fillStyle = colour("--line");
     context.fillRect(left, base, width - left, 1);
     const space = Math.max(6, rowHeight - small - 6);
+    const own = recent.filter((it) => it.session === session);
+    const most = Math.max(1, ...own.map((it) => it.event.packets ?? 0));
     context.save();
     context.beginPath();
     context.rect(left, 0, width - left, base + 2);
     context.clip();
     let written = -Infinity;
-    for (const { event, session: whose, time } of recent) {
-      if (whose !== session) continue;
+    for (const { event, time } of own) {
       if (event.kind === "packets") {
         const high = Math.max(2, (event.packets / most) * space);
         const [from, to] = [x(time - COVERS * 1000), x(time)];

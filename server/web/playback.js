@@ -30,6 +30,7 @@ export class Playback {
   #undecodable = 0;
   #arrivals = [];
   #suspended = false;
+  #resumes = false;
   #onVisibility = () => this.#suspend();
   /** The frames between which it plays again and again, or null. */
   section = null;
@@ -88,11 +89,18 @@ export class Playback {
     this.#set(State.PAUSED);
   }
 
-  /** Goes to a frame; plays on from there if it plays. */
+  /** Goes to a frame; plays on from there if it plays, or played before `scrub`. */
   seek(frame) {
     const target = this.#clamp(frame);
-    if (this.isPlaying) this.play(target);
+    if (this.isPlaying || this.#resumes) this.play(target);
     else this.show(target);
+  }
+
+  /** Shows a frame that the user passes on the way to another one. */
+  scrub(frame) {
+    const resumes = this.isPlaying || this.#resumes;
+    this.show(frame);
+    this.#resumes = resumes;
   }
 
   /** Shows one frame and pauses. While one is loaded, only the last one asked for counts. */
@@ -113,18 +121,6 @@ export class Playback {
   /** Frame of the last `show` that has not been drawn yet, otherwise the one on screen. */
   get target() {
     return this.#wanted ?? this.#frame;
-  }
-
-  /** Shows the first picture without a stream. */
-  async poster() {
-    try {
-      const response = await request(this.#mount.urls.snapshot);
-      const number = Number(response.headers.get("x-frame-number") ?? 0);
-      const body = new Uint8Array(await response.arrayBuffer());
-      if (this.#frame === null && !this.isPlaying) await this.#present({ number, body });
-    } catch (error) {
-      this.#fail(error);
-    }
   }
 
   /** Sets how fast it plays. */
@@ -160,6 +156,7 @@ export class Playback {
     this.#abort = null;
     this.#pending = null;
     this.#wanted = null;
+    this.#resumes = false;
     this.#arrivals = [];
   }
 

@@ -42,7 +42,7 @@ export class Player {
   #section = null;
   #listed = null;
   #stage = new Stage();
-  #bar = new SeekBar({ seek: (frame) => this.#playback?.seek(frame) });
+  #bar = new SeekBar({ scrub: (frame) => this.#playback?.scrub(frame), seek: (frame) => this.#playback?.seek(frame) });
   #say = element("p", { class: "unseen", role: "status" });
   #play = element("button", { type: "button", class: "play accent", onclick: () => this.#do("toggle") });
   #before = element("button", { type: "button", class: "step", "aria-label": "One frame back", title: "One frame back (,)", text: "◂|", onclick: () => this.#do("previousFrame") });
@@ -132,6 +132,7 @@ export class Player {
     }
     const draw = (picture) => this.#stage.draw(picture);
     this.#playback = new Playback(mount, draw, () => this.#changed());
+    this.#playback.repeats = this.#repeat.getAttribute("aria-pressed") === "true";
     this.#setSpeed(1);
     this.#stage.live = mount.kind === "live";
     this.#bar.open(mount);

@@ -4,9 +4,10 @@
 import { element, setText } from "./dom.js";
 import { time } from "./format.js";
 
-/** The seek bar of a movie. `seek` is called with the frame that the user chooses. */
+/** The seek bar of a movie. `scrub` gets each frame that the user passes, `seek` the one that is chosen. */
 export class SeekBar {
   #mount = null;
+  #scrub;
   #seek;
   #now = element("output", { text: "0:00.0" });
   #left = element("span", { text: "" });
@@ -15,15 +16,16 @@ export class SeekBar {
   #tipText = element("div");
   #tip = element("div", { class: "seek-tip", hidden: true, "aria-hidden": "true" }, this.#image, this.#tipText);
   #dragging = false;
+  #scrubbed = false;
   #wanted = null;
   #loading = false;
 
-  constructor({ seek }) {
-    this.#seek = seek;
+  constructor({ scrub, seek }) {
+    [this.#scrub, this.#seek] = [scrub, seek];
     this.node = element("div", { class: "seek-row" }, this.#now, element("div", { class: "seek" }, this.#input, this.#tip), this.#left);
-    this.#input.addEventListener("input", () => this.#chosen());
+    this.#input.addEventListener("input", () => this.#passed());
     this.#input.addEventListener("pointerdown", () => (this.#dragging = true));
-    for (const event of ["pointerup", "pointercancel", "change"]) this.#input.addEventListener(event, () => (this.#dragging = false));
+    for (const event of ["pointerup", "pointercancel", "change"]) this.#input.addEventListener(event, () => this.#chosen());
     this.#input.addEventListener("pointermove", (event) => this.#point(event));
     for (const event of ["pointerleave", "blur", "pointercancel"]) this.#input.addEventListener(event, () => this.#hideTip());
   }
@@ -76,10 +78,18 @@ export class SeekBar {
     style.setProperty("--to", this.#percent(section ? section[1] ?? section[0] + 1 : 0));
   }
 
-  #chosen() {
+  #passed() {
     const frame = Number(this.#input.value);
+    this.#scrubbed = true;
     this.#paint(frame, null);
-    this.#seek(frame);
+    this.#scrub(frame);
+  }
+
+  #chosen() {
+    this.#dragging = false;
+    if (!this.#scrubbed) return;
+    this.#scrubbed = false;
+    this.#seek(Number(this.#input.value));
   }
 
   #point(event) {

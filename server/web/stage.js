@@ -39,7 +39,7 @@ export class Stage {
     this.message(null);
     this.live = false;
     this.showWhole();
-    this.#context.fillRect(0, 0, this.#canvas.width, this.#canvas.height);
+    this.#canvas.hidden = true;
     this.#canvas.setAttribute("aria-label", "No picture yet");
   }
 
@@ -50,6 +50,7 @@ export class Stage {
       [canvas.width, canvas.height] = [picture.width, picture.height];
     }
     this.#context.drawImage(picture, 0, 0);
+    canvas.hidden = false;
   }
 
   /** Says to screen readers what is shown. */

@@ -251,7 +251,8 @@ impl Browser {
         let mut pixels = vec![0; size];
         let frame = reader.next_frame(&mut pixels)?;
         if frame.color_type == png::ColorType::Rgba {
-            pixels = pixels.as_chunks::<4>().0.iter().flat_map(|[r, g, b, _]| [*r, *g, *b]).collect();
+            pixels =
+                pixels.as_chunks::<4>().0.iter().flat_map(|[r, g, b, _]| [*r, *g, *b]).collect();
         }
         Ok(Screen::new(pixels, frame.width as usize))
     }

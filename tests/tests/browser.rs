@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The server's page in Chromium.
+
+mod accessible;
+mod lab;
+mod modules;
+mod player;
+mod security;
+mod viewers;
+mod wall;
+
+use anyhow::{Context, Result, ensure};
+use mjpeg_rtsp_tests::movies::{self, Folder};
+use mjpeg_rtsp_tests::peer::browser::Browser;
+use mjpeg_rtsp_tests::programs::Server;
+use std::ffi::OsStr;
+
+/// Frames of the movies.
+const FRAMES: usize = 120;
+
+/// A server with a folder of movies, and a browser.
+struct Site {
+    browser: Browser,
+    server: Server,
+    /// The host and port for HTTP.
+    address: String,
+    folder: Folder,
+}
+
+impl Site {
+    /// Serves movies of coloured frames under these names, at 10 frames a second.
+    fn start(names: &[&str], options: &[&str]) -> Result<Self> {
+        let folder = Folder::new()?;
+        let movie = movies::movie(&movies::coloured(FRAMES)?)?;
+        for name in names {
+            folder.file(name, &movie)?;
+        }
+        Self::serve(folder, options)
+    }
+
+    /// Serves a folder.
+    fn serve(folder: Folder, options: &[&str]) -> Result<Self> {
+        let options = ["--http", "127.0.0.1:0", "--framerate", "10"].iter().chain(options);
+        let options = options.map(OsStr::new).chain([folder.path().as_os_str()]);
+        let mut server = Server::start(options, 0)?;
+        server.wait_for_log("serving HTTP", mjpeg_rtsp_tests::peer::browser::LIMIT);
+        let log = server.log()?;
+        let line = log.lines().find(|line| line.contains("serving HTTP")).context("no line")?;
+        let (_, address) = line.split_once("address=").context("no address")?;
+        let address = address.split_whitespace().next().unwrap_or_default().to_owned();
+        server.is_well()?;
+        Ok(Self { browser: Browser::start()?, server, address, folder })
+    }
+
+    /// The URL of a path.
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Opens a path.
+    fn open(&mut self, path: &str) -> Result<()> {
+        let url = self.url(path);
+        self.browser.open(&url)
+    }
+
+    /// Opens the wall and waits for the pictures of so many tiles.
+    fn open_wall(&mut self, path: &str, tiles: usize) -> Result<()> {
+        self.open(path)?;
+        self.browser.wait_for(&format!(
+            "document.querySelectorAll('#grid .picture img').length === {tiles}"
+        ))
+    }
+
+    /// Opens a movie and waits until it plays.
+    fn play(&mut self, name: &str) -> Result<()> {
+        self.open(&format!("/play/{name}"))?;
+        self.browser.wait_for("document.querySelector('#player').dataset.state === 'playing'")
+    }
+
+    /// Checks that nothing went wrong in the browser and in the server, and that the pages asked this
+    /// server only.
+    fn is_well(&mut self) -> Result<()> {
+        let problems = self.browser.problems();
+        ensure!(problems.is_empty(), "{problems:#?}");
+        let own = self.url("/");
+        let is_own = |url: &String| url.starts_with(&own) || url.starts_with("about:");
+        let others: Vec<String> =
+            self.browser.requests().into_iter().filter(|url| !is_own(url)).collect();
+        ensure!(others.is_empty(), "requests to others: {others:#?}");
+        self.server.is_well()
+    }
+}
