@@ -15,6 +15,7 @@ Examples:
                                            all movies in a folder, on a free port
   mjpeg-rtsp-server --live movies/         the same movies as live streams
   mjpeg-rtsp-server --explain movie.Mjpeg  explains what a student's client sends
+  mjpeg-rtsp-server --http 8080 movies/    and a page with all movies at http://127.0.0.1:8080/
   mjpeg-rtsp-server --config server.toml   what the configuration file states
 
 Watch with: ffplay URL, vlc URL, gst-play-1.0 URL, mjpeg-rtsp-client URL
@@ -112,6 +113,11 @@ pub struct Arguments {
     /// Serve RTSP through HTTP too, for players behind proxies [default: on]
     #[arg(long, value_name = "WHETHER")]
     pub http_tunnel: Option<Switch>,
+
+    /// Serve a page, streams, images, metrics and an API over HTTP on this port, for browsers and programs
+    /// (docs/http.md). With a port only, clients on this machine are served. Not served by default
+    #[arg(long, value_name = "[ADDR:]PORT")]
+    pub http: Option<String>,
 
     /// Explain each request and reply of lab clients, and the first RTP header, line by line, on
     /// standard error

@@ -11,6 +11,7 @@
 //! - `ending.rs`, `service_manager.rs`: the exit, and what systemd is told.
 //! - `health_check.rs`: asks a running server whether it answers.
 //! - `rtsp/`, `lab/`: answer the requests of the two languages.
+//! - `http/`: the page, streams, images and API for browsers and programs.
 //! - `send/`: sends the frames, for both languages.
 //! - `viewers.rs`: counts the viewers of both languages.
 //! - `limit_log.rs`: logs what is refused or dropped because of a limit.
@@ -25,6 +26,7 @@ mod ending;
 #[cfg(test)]
 mod fuzz_words;
 pub mod health_check;
+pub mod http;
 pub mod lab;
 mod limit_log;
 pub mod mount;

@@ -29,6 +29,8 @@ struct Opened {
     movie: Arc<MovieFile>,
     /// The picture size in which the movie is sent, from a check that has found that it can be played.
     size: Option<(u16, u16)>,
+    /// The size of the movie's first frame in pixels, once it has been read.
+    first_size: Option<(u16, u16)>,
     last_used: Instant,
 }
 
@@ -105,7 +107,12 @@ impl Mount {
         if let Some(advice) = movie.form().advice(&self.file) {
             self.form_logged.get_or_init(|| tracing::warn!(mount = %self.point, "{advice}"));
         }
-        let opened = Opened { movie: movie.clone(), size: None, last_used: Instant::now() };
+        let opened = Opened {
+            movie: movie.clone(),
+            size: None,
+            first_size: None,
+            last_used: Instant::now(),
+        };
         *self.opened() = Some(opened);
         Ok(movie)
     }
@@ -151,6 +158,24 @@ impl Mount {
         opened.as_ref().filter(|opened| Arc::ptr_eq(&opened.movie, movie))?.size
     }
 
+    /// The size of the first frame of a movie of this mount in pixels; `read` reads it, once.
+    pub(crate) fn first_size(
+        &self,
+        movie: &Arc<MovieFile>,
+        read: impl FnOnce() -> Option<(u16, u16)>,
+    ) -> Option<(u16, u16)> {
+        let is_same = |opened: &&mut Opened| Arc::ptr_eq(&opened.movie, movie);
+        let known = self.opened().as_mut().filter(is_same).and_then(|opened| opened.first_size);
+        if known.is_some() {
+            return known;
+        }
+        let size = read();
+        if let Some(opened) = self.opened().as_mut().filter(is_same) {
+            opened.first_size = size;
+        }
+        size
+    }
+
     /// Logs how the frames of the movie are sent.
     fn log(&self, movie: &MovieFile, playable: &Playable) {
         let (mount, conversion) = (&self.point, playable.conversion.describe());
@@ -182,10 +207,15 @@ impl Mount {
 
     /// Closes the file of the movie if it has not been used lately. Its index is kept.
     pub fn close_if_idle(&self) {
+        self.close_if_unused(IDLE_LIMIT);
+    }
+
+    /// Closes the file of the movie if nobody reads it, and it has not been used for a time.
+    pub(crate) fn close_if_unused(&self, time: Duration) {
         // One reference is that of this mount.
         if let Some(Opened { movie, last_used, .. }) = &*self.opened()
             && Arc::strong_count(movie) == 1
-            && last_used.elapsed() >= IDLE_LIMIT
+            && last_used.elapsed() >= time
         {
             movie.close();
         }

@@ -131,10 +131,13 @@ impl Server {
 
     /// Ends the sessions that may not go on, on a thread that may wait.
     fn end_removed(&self) {
-        let (rtsp, lab) = (self.rtsp.clone(), self.lab.clone());
+        let (rtsp, lab, http) = (self.rtsp.clone(), self.lab.clone(), self.http.clone());
         self.spawn_blocking("end-removed", move || {
             rtsp.end_removed();
             lab.end_removed();
+            if let Some(http) = http {
+                http.end_removed();
+            }
         });
     }
 

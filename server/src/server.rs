@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The whole server: standard RTSP and the lab's dialect on one port.
+//! The whole server: standard RTSP and the lab's dialect on one port, HTTP on another one.
 
 use crate::access::{Access, SharedAccess};
 use crate::arrivals::Arrivals;
@@ -23,7 +23,7 @@ use crate::service_manager::{self, Sockets};
 use crate::test_card::TestCard;
 use crate::viewers::Viewers;
 use crate::watch::{ChangeSender, Watch};
-use crate::{lab, rtsp};
+use crate::{http, lab, rtsp};
 use anyhow::{Context, Result};
 use mjpeg_program::border::guarded;
 use signal_hook::consts::SIGHUP;
@@ -72,6 +72,8 @@ pub enum Event {
 pub struct Server {
     pub(crate) rtsp: Arc<rtsp::Service>,
     pub(crate) lab: Arc<lab::Service>,
+    /// `None` if HTTP is not served.
+    pub(crate) http: Option<Arc<http::Service>>,
     pub(crate) catalog: SharedCatalog,
     pub(crate) limits: SharedLimits,
     pub(crate) access: SharedAccess,
@@ -117,7 +119,7 @@ impl Server {
         let catalog = SharedCatalog::new(catalog);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
-            .max_blocking_threads(workers::THREADS + 2 * rtsp::HANDLERS)
+            .max_blocking_threads(workers::THREADS + 2 * rtsp::HANDLERS + http::THREADS)
             .thread_name("worker")
             .enable_all()
             .build()
@@ -141,11 +143,18 @@ impl Server {
         let access = SharedAccess::new(Access::new(&config));
         let shared = || (catalog.clone(), access.clone());
         let rtsp = rtsp::Service::new(&config, shared(), context.clone(), ending.clone())?;
-        let lab = lab::Service::new(config.server.explain, shared(), context, ending.clone());
+        let lab =
+            lab::Service::new(config.server.explain, shared(), context.clone(), ending.clone());
         let open = OpenConnections::new(limits.clone());
+        let http = config.server.http.map(|_| {
+            let (shared, tls, open) = (shared(), tls.clone(), open.clone());
+            let others = axum::Router::new();
+            http::Service::new(&config, shared, tls, context, open, ending.clone(), others)
+        });
         let services = Services {
             rtsp: rtsp.clone(),
             lab: lab.clone(),
+            http: http.clone(),
             mode: config.server.lab,
             access: access.clone(),
             tls: tls.clone(),
@@ -161,6 +170,11 @@ impl Server {
         if let Some(address) = listener.tls_address() {
             tracing::info!(%address, "serving TLS");
         }
+        if let (Some(http), Some(address)) = (&http, listener.http_address()) {
+            let (rtsp, tls) = (listener.address(), listener.tls_address());
+            http.set_addresses(http::Addresses { rtsp, tls, http: address });
+            tracing::info!(%address, "serving HTTP");
+        }
         tracing::info!(%address, movies, max_connections = connections, "serving");
         open_files.log();
         if config.server.lab == LabMode::Only {
@@ -169,6 +183,7 @@ impl Server {
         Ok(Self {
             rtsp,
             lab,
+            http,
             catalog,
             limits,
             access,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Counts the viewers of both languages against their limits.
+//! Counts the viewers of all languages against their limits.
 
 use crate::config::Limits;
 use crate::connection::limits::Origin;
@@ -34,9 +34,9 @@ impl ViewerLimit {
     /// The event for the limit log.
     pub fn kind(self) -> &'static str {
         match self {
-            Self::Server => "PLAY refused: the server has max-viewers viewers",
-            Self::Mount => "PLAY refused: the movie has max-viewers viewers",
-            Self::Address => "PLAY refused: the address has max-viewers-per-address viewers",
+            Self::Server => "viewer refused: the server has max-viewers viewers",
+            Self::Mount => "viewer refused: the movie has max-viewers viewers",
+            Self::Address => "viewer refused: the address has max-viewers-per-address viewers",
         }
     }
 }
@@ -52,6 +52,16 @@ pub struct ViewerSlot {
 impl Viewers {
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of all viewers.
+    pub fn total(&self) -> usize {
+        self.counts().total
+    }
+
+    /// The number of viewers of the movie at a mount point.
+    pub fn of_mount(&self, point: &str) -> usize {
+        self.counts().by_mount.get(point).copied().unwrap_or(0)
     }
 
     /// Counts one more viewer of a mount.

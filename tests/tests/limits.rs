@@ -74,9 +74,9 @@ fn viewers_over_a_limit_get_453_and_the_others_play_on() -> Result<()> {
     }
     // The first of each kind is logged at once, further ones in sums.
     for kind in [
-        "PLAY refused: the address has max-viewers-per-address viewers (further",
-        "PLAY refused: the movie has max-viewers viewers (further",
-        "PLAY refused: the server has max-viewers viewers (further",
+        "viewer refused: the address has max-viewers-per-address viewers (further",
+        "viewer refused: the movie has max-viewers viewers (further",
+        "viewer refused: the server has max-viewers viewers (further",
     ] {
         assert_eq!(logged(&server, kind)?, 1, "{kind}: {}", server.log()?);
     }

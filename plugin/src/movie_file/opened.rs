@@ -345,6 +345,19 @@ impl MovieFile {
         &self.bytes.path
     }
 
+    /// The length of the file in bytes, as it was when the file was opened.
+    pub fn length(&self) -> u64 {
+        self.bytes.length
+    }
+
+    /// The open file. Another file that has replaced it at its path is not opened.
+    ///
+    /// # Errors
+    /// The error of the operating system.
+    pub fn file(&self) -> io::Result<File> {
+        self.bytes.with(File::try_clone)
+    }
+
     /// The number of frames found so far.
     pub fn frames(&self) -> u64 {
         self.read_index().frames.frames()

@@ -7,6 +7,7 @@ use super::hashes::{Argon2Hash, DigestHash, hash, hex, md5_hash, sha256_hash};
 use super::nonce::Nonce;
 use super::users::User;
 use super::{Access, REALM};
+use crate::connection::limits::Origin;
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
 use std::sync::{Arc, OnceLock};
@@ -82,6 +83,11 @@ impl SlowStep {
 }
 
 impl Login {
+    /// The login of an HTTP client, whose connections accept the nonces of each other.
+    pub fn of_address(origin: Origin) -> Self {
+        Self { nonce: Nonce::OfAddress(origin), ..Self::default() }
+    }
+
     /// The values of the `WWW-Authenticate` headers of a 401. The order is that of preference, except that
     /// MD5 is the last digest: ffmpeg, VLC and rtspsrc read the last one and know nothing else. VLC needs
     /// this order of parameters.

@@ -22,7 +22,7 @@ pub(crate) mod redact;
 mod terminal;
 pub mod users;
 
-use crate::config::{BasicAuth, Config, ServerSettings, Switch};
+use crate::config::{BasicAuth, Config, HostName, ServerSettings, Switch};
 use crate::mount::Mount;
 use crate::shared::Shared;
 use networks::Network;
@@ -32,6 +32,9 @@ use users::Users;
 
 /// The realm of all users. Digest hashes contain it, so it cannot be configured.
 pub const REALM: &str = "mjpeg-rtsp";
+
+/// The role of the users who may see and close the sessions of others.
+pub const OPERATOR: &str = "operator";
 
 /// The event for the limit log when a movie does not exist for the network of a client.
 pub(crate) const HIDDEN_FROM_NETWORK: &str =
@@ -49,6 +52,8 @@ pub(crate) struct Access {
     basic: BasicAuth,
     /// Whether RTP is sent over UDP, in the clear, to clients whose RTSP is encrypted.
     pub tls_udp: bool,
+    /// The names by which browsers may reach the server; any if there are none.
+    pub http_hosts: Vec<HostName>,
     /// The proxies that state the addresses of viewers.
     proxies: Vec<Network>,
     /// The networks whose connections are served; all if there are none.
@@ -74,10 +79,17 @@ impl Access {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let generation = NEXT.fetch_add(1, Ordering::Relaxed);
         let users = Users::new(config.users.clone());
-        let ServerSettings { basic_auth: basic, allow, deny, proxy_from: proxies, .. } =
-            config.server.clone();
-        let tls_udp = config.server.tls_udp == Switch::On;
-        Self { users, basic, tls_udp, proxies, allow, deny, generation }
+        let ServerSettings {
+            basic_auth: basic,
+            http_hosts,
+            proxy_from: proxies,
+            allow,
+            deny,
+            tls_udp,
+            ..
+        } = config.server.clone();
+        let tls_udp = tls_udp == Switch::On;
+        Self { users, basic, tls_udp, http_hosts, proxies, allow, deny, generation }
     }
 
     /// Whether connections from an address state the address of their viewer.
@@ -111,6 +123,13 @@ impl Access {
     pub fn is_visible(&self, mount: &Mount, ip: IpAddr) -> bool {
         let settings = &mount.settings;
         self.admits(ip) && networks::permit(&settings.allow, &settings.deny, ip)
+    }
+
+    /// Whether a user, or a client without a login, may see and close the sessions of others: without users
+    /// everybody, otherwise those with the role [`OPERATOR`].
+    pub fn may_operate(&self, user: Option<&str>) -> bool {
+        let user = user.and_then(|name| self.users.get(name));
+        self.users.is_empty() || user.is_some_and(|user| user.role == OPERATOR)
     }
 
     /// Whether lab clients, which cannot log in, may watch a movie from an address.

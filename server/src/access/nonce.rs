@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The nonce of a connection (RFC 2617 section 3.2.1). Each connection has one of its own, which is valid
-//! nowhere else: so their number is limited by that of the connections, and what was overheard cannot be
-//! used in another connection.
+//! Nonces of digest authentication (RFC 2617 section 3.2.1).
+//!
+//! Each connection of RTSP has one of its own, which is valid nowhere else: so their number is limited by that
+//! of the connections, and what was overheard cannot be used in another connection.
+//!
+//! HTTP clients use several connections at a time, and a nonce in all of them. There, a nonce contains the time
+//! at which it was issued, and proves by a hash that it was issued to the address of the client.
 
-use super::hashes::hex;
+use super::hashes::{hash, hex};
+use crate::connection::limits::Origin;
+use sha2::Sha256;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
+use subtle::ConstantTimeEq;
 
 /// A nonce that is not used for this time expires. Players keep a session alive more often.
 const LIFETIME: Duration = Duration::from_mins(5);
@@ -26,11 +34,72 @@ impl Issued {
     }
 }
 
-/// The nonce of one connection.
-#[derive(Debug, Default)]
-pub(crate) struct Nonce(Option<Issued>);
+/// The nonces that a connection accepts.
+#[derive(Debug)]
+pub(crate) enum Nonce {
+    /// The one that was issued in this connection.
+    OfConnection(ConnectionNonce),
+    /// All that were issued lately to clients from an address.
+    OfAddress(Origin),
+}
+
+impl Default for Nonce {
+    fn default() -> Self {
+        Self::OfConnection(ConnectionNonce::default())
+    }
+}
 
 impl Nonce {
+    /// The nonce for a challenge.
+    pub fn issue(&mut self, now: Instant) -> String {
+        match self {
+            Self::OfConnection(nonce) => nonce.issue(now).to_owned(),
+            Self::OfAddress(origin) => address_nonce(*origin, seconds(now)),
+        }
+    }
+
+    /// Whether a request may use a nonce.
+    pub fn accept(&mut self, text: &str, count: Option<u32>, now: Instant) -> bool {
+        match self {
+            Self::OfConnection(nonce) => nonce.accept(text, count, now),
+            // Requests of several connections do not arrive in the order of their numbers.
+            Self::OfAddress(origin) => {
+                let issued = text.split_once('-').map(|(issued, _)| issued);
+                let issued = issued.and_then(|issued| u64::from_str_radix(issued, 16).ok());
+                let (origin, now) = (*origin, seconds(now));
+                issued.is_some_and(|issued| {
+                    let is_ours = address_nonce(origin, issued).as_bytes().ct_eq(text.as_bytes());
+                    now.saturating_sub(issued) < LIFETIME.as_secs() && bool::from(is_ours)
+                })
+            }
+        }
+    }
+}
+
+/// The time since the first nonce for an address, in seconds.
+fn seconds(now: Instant) -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    now.saturating_duration_since(*START).as_secs()
+}
+
+/// The nonce that is issued to an address at a time.
+fn address_nonce(origin: Origin, seconds: u64) -> String {
+    static SECRET: LazyLock<[u8; 32]> = LazyLock::new(|| {
+        let mut secret = [0; 32];
+        // A system without random numbers has worse problems than a predictable nonce.
+        let _ = getrandom::fill(&mut secret);
+        secret
+    });
+    let (time, origin) = (seconds.to_be_bytes(), format!("{origin:?}"));
+    let proof = hash::<Sha256>(&[&*SECRET, &time, origin.as_bytes()]);
+    format!("{seconds:x}-{}", hex(proof.get(..LENGTH).unwrap_or(&proof)))
+}
+
+/// The nonce of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct ConnectionNonce(Option<Issued>);
+
+impl ConnectionNonce {
     /// The nonce for a challenge: the present one, or a new one if that has expired or been replaced.
     pub fn issue(&mut self, now: Instant) -> &str {
         if self.0.as_ref().is_none_or(|issued| issued.is_expired(now)) {
@@ -70,7 +139,7 @@ mod tests {
     #[test]
     fn a_nonce_is_used_with_rising_numbers_until_it_expires() {
         let now = Instant::now();
-        let mut nonce = Nonce::default();
+        let mut nonce = ConnectionNonce::default();
         let first = nonce.issue(now).to_owned();
         assert_eq!((first.len(), nonce.issue(now)), (2 * LENGTH, first.as_str()));
         for count in [Some(1), Some(2), None, Some(9)] {
@@ -88,6 +157,31 @@ mod tests {
         assert!(nonce.accept(&second, Some(1), later) && !nonce.accept(&second, Some(1), later));
         let third = nonce.issue(later).to_owned();
         assert!(third != second && !nonce.accept(&second, Some(2), later));
-        assert!(!Nonce::default().accept("", None, now));
+        assert!(!ConnectionNonce::default().accept("", None, now));
+    }
+
+    #[test]
+    fn a_nonce_of_an_address_is_valid_in_all_its_connections_for_a_time() {
+        let start = Instant::now();
+        let of = |host: u8| Nonce::OfAddress(Origin::of([127, 0, 0, host].into()));
+        let issued = of(1).issue(start);
+        let minutes = |minutes| start + Duration::from_mins(minutes);
+        let changed = issued.replacen('-', "0-", 1);
+        // The address, the nonce, the time, whether it is accepted.
+        let rows = [
+            (1, issued.as_str(), start, true),
+            (1, &issued, start, true),
+            (1, &issued, minutes(4), true),
+            (1, &issued, minutes(6), false),
+            (2, &issued, start, false),
+            (1, &changed, start, false),
+            (1, "", start, false),
+            (1, "-", start, false),
+            (1, "0-", start, false),
+            (1, &issued[..issued.len() - 1], start, false),
+        ];
+        for (row, (host, text, now, want)) in rows.into_iter().enumerate() {
+            assert_eq!(of(host).accept(text, Some(1), now), want, "row {row}");
+        }
     }
 }

@@ -2,12 +2,13 @@
 //! The keys of the configuration file, table by table. Parsing, printing, errors and the test of the
 //! shipped file all use these lists, so that a key is named once.
 
-use super::parse_listen;
+use super::host::HostName;
 use super::settings::{Limits, MountSettings, ServerSettings};
 use super::value::{
     DURATION, FRAME_RATE, choices, quoted, read_choice, read_duration, read_frame_rate, read_list,
     read_number, write_choice, write_duration, write_frame_rate, write_list,
 };
+use super::{parse_http, parse_listen};
 use crate::access::hashes::{Argon2Hash, DigestHash};
 use crate::access::networks::Network;
 use crate::access::users::{User, UserRule, is_name};
@@ -105,6 +106,23 @@ fn path<T: Clone + 'static>(
     key(name, "the path of a file in PEM format, or \"\"".to_owned(), field, read, write)
 }
 
+/// A key whose value is a port, or an address and a port, or an empty text for none.
+fn port<T: Clone + 'static>(
+    name: &'static str,
+    field: fn(&mut T) -> &mut Option<SocketAddr>,
+    parse: fn(&str) -> Option<SocketAddr>,
+) -> Key<T> {
+    let read = move |value: &DeValue| match value {
+        DeValue::String(text) if text.is_empty() => Some(None),
+        DeValue::String(text) => Some(Some(parse(text)?)),
+        DeValue::Integer(port) => Some(Some(parse(port.as_str())?)),
+        _ => None,
+    };
+    let write =
+        |listen: &Option<SocketAddr>| quoted(&listen.map_or_else(String::new, |it| it.to_string()));
+    key(name, "a port, an address and a port, or \"\"".to_owned(), field, read, write)
+}
+
 /// A key whose value is a list of networks.
 fn networks<T: Clone + 'static>(
     name: &'static str,
@@ -129,20 +147,12 @@ pub(super) fn server_keys() -> Vec<Key<ServerSettings>> {
         },
         |listen| quoted(&listen.to_string()),
     );
-    let read_listen = |value: &DeValue| match value {
-        DeValue::String(text) if text.is_empty() => Some(None),
-        DeValue::String(text) => Some(Some(parse_listen(text)?)),
-        DeValue::Integer(port) => Some(Some(parse_listen(port.as_str())?)),
-        _ => None,
-    };
-    let write_listen =
-        |listen: &Option<SocketAddr>| quoted(&listen.map_or_else(String::new, |it| it.to_string()));
-    let tls_listen = key(
-        "tls-listen",
-        "a port, an address and a port, or \"\"".to_owned(),
-        |it: &mut S| &mut it.tls_listen,
-        read_listen,
-        write_listen,
+    let hosts = key(
+        "http-hosts",
+        HostName::ALLOWED.to_owned(),
+        |it: &mut S| &mut it.http_hosts,
+        |value| read_list(value, HostName::parse),
+        |hosts| write_list(hosts),
     );
     vec![
         listen,
@@ -150,8 +160,10 @@ pub(super) fn server_keys() -> Vec<Key<ServerSettings>> {
         choice("http-tunnel", |it: &mut S| &mut it.http_tunnel),
         path("tls-certificate", |it: &mut S| &mut it.tls_certificate),
         path("tls-key", |it: &mut S| &mut it.tls_key),
-        tls_listen,
+        port("tls-listen", |it: &mut S| &mut it.tls_listen, parse_listen),
         choice("tls-udp", |it: &mut S| &mut it.tls_udp),
+        port("http", |it: &mut S| &mut it.http, parse_http),
+        hosts,
         networks("proxy-from", |it: &mut S| &mut it.proxy_from),
         networks("allow", |it: &mut S| &mut it.allow),
         networks("deny", |it: &mut S| &mut it.deny),

@@ -3,6 +3,7 @@
 //! configuration file, and the flags of the command line. Later ones win.
 //!
 //! - `settings.rs`: the settings and their defaults.
+//! - `host.rs`: the names by which browsers reach the server.
 //! - `keys.rs`, `value.rs`: the keys of the file, and how their values are read and written.
 //! - `file.rs`, `error.rs`: finds, reads and checks the file.
 //! - `print.rs`: writes a configuration as a file.
@@ -10,12 +11,14 @@
 
 mod error;
 mod file;
+mod host;
 mod keys;
 mod print;
 mod settings;
 mod value;
 
 pub use error::{ConfigError, FileError, Problem};
+pub use host::HostName;
 pub use settings::{
     BasicAuth, Fragments, LabMode, Limits, LogFormat, LogLevel, MountKind, MountSettings, Oversize,
     ServerSettings, Switch, UdpOffload,
@@ -166,6 +169,11 @@ impl Config {
             });
         }
         let count = |number: Option<u32>| number.map(|number| number as usize);
+        if let Some(http) = &arguments.http {
+            server.http = Some(parse_http(http).unwrap_or_else(|| {
+                usage(&format!("invalid value '{http}' for --http: it must be {LISTEN}"))
+            }));
+        }
         set(&mut server.lab, arguments.lab);
         set(&mut server.http_tunnel, arguments.http_tunnel);
         set(&mut server.prepare_cache, arguments.prepare_cache);
@@ -182,8 +190,17 @@ impl Config {
 const NO_FILE: &str = "/dev/null";
 
 /// The keys before all tables whose values a reload applies.
-const RELOADED: [&str; 8] =
-    ["grace", "tls-certificate", "tls-key", "tls-udp", "proxy-from", "allow", "deny", "basic-auth"];
+const RELOADED: [&str; 9] = [
+    "grace",
+    "tls-certificate",
+    "tls-key",
+    "tls-udp",
+    "http-hosts",
+    "proxy-from",
+    "allow",
+    "deny",
+    "basic-auth",
+];
 
 /// What a listening address may be.
 const LISTEN: &str = "[ADDR:]PORT, such as 8554, 127.0.0.1:8554 or [::1]:8554";
@@ -211,8 +228,18 @@ fn usage(message: &str) -> ! {
 
 /// Reads an address to listen on: a port, or an address and a port.
 fn parse_listen(text: &str) -> Option<SocketAddr> {
-    let wildcard = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    text.parse().ok().or_else(|| Some(SocketAddr::new(wildcard, text.parse().ok()?)))
+    parse_address(text, Ipv4Addr::UNSPECIFIED)
+}
+
+/// Reads the address for HTTP: as [`parse_listen`], but a port alone is one of this machine only.
+fn parse_http(text: &str) -> Option<SocketAddr> {
+    parse_address(text, Ipv4Addr::LOCALHOST)
+}
+
+/// Reads an address and a port, or only a port, which is then one of `default`.
+fn parse_address(text: &str, default: Ipv4Addr) -> Option<SocketAddr> {
+    let default = IpAddr::V4(default);
+    text.parse().ok().or_else(|| Some(SocketAddr::new(default, text.parse().ok()?)))
 }
 
 /// A path as it is written in the configuration file.

@@ -2,6 +2,7 @@
 //! The settings of the server, and their defaults. `server/mjpeg-rtsp-server.toml` describes each of
 //! them for users; a test compares its values with the defaults here.
 
+use super::host::HostName;
 use crate::access::networks::Network;
 use crate::access::users::UserRule;
 use clap::ValueEnum;
@@ -121,6 +122,10 @@ pub struct ServerSettings {
     pub tls_listen: Option<SocketAddr>,
     /// Whether RTP is sent over UDP, in the clear, to clients whose RTSP is encrypted.
     pub tls_udp: Switch,
+    /// The address and port for HTTP; `None` if HTTP is not served.
+    pub http: Option<SocketAddr>,
+    /// The names by which browsers may reach the server; any if there are none.
+    pub http_hosts: Vec<HostName>,
     /// The proxies that state the addresses of viewers.
     pub proxy_from: Vec<Network>,
     /// The networks whose connections are served; all if there are none.
@@ -151,6 +156,8 @@ impl Default for ServerSettings {
             tls_key: None,
             tls_listen: None,
             tls_udp: Switch::Off,
+            http: None,
+            http_hosts: Vec::new(),
             proxy_from: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),
@@ -173,6 +180,7 @@ impl ServerSettings {
             lab: self.lab,
             http_tunnel: self.http_tunnel,
             tls_listen: self.tls_listen,
+            http: self.http,
             prepare_cache: self.prepare_cache,
             explain: self.explain,
             log: self.log,

@@ -91,6 +91,11 @@ impl OpenConnections {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The number of open connections.
+    pub fn count(&self) -> usize {
+        self.open().count
+    }
+
     /// Whether no connection is open.
     pub fn is_empty(&self) -> bool {
         self.open().count == 0

@@ -6,6 +6,7 @@ use super::limits::PeerKind;
 use super::wire::Wire;
 use super::{NOT_SERVED, Services, read_some, send_last_reply};
 use crate::config::ServerSettings;
+use crate::http;
 use crate::rtsp;
 use anyhow::{Context, Result};
 use std::io;
@@ -37,6 +38,8 @@ pub(super) enum Port {
     All,
     /// Only TLS.
     Tls,
+    /// Only HTTP, and TLS if there is a certificate.
+    Http,
 }
 
 /// Listening sockets. Dropping it closes them.
@@ -44,11 +47,12 @@ pub(crate) struct Listener {
     accept_tasks: Vec<JoinHandle<()>>,
     address: SocketAddr,
     tls_address: Option<SocketAddr>,
+    http_address: Option<SocketAddr>,
 }
 
 impl Listener {
     /// Accepts connections on the sockets of a service manager, or, if there are none, on an address; and
-    /// on the port for TLS.
+    /// on the ports for TLS and HTTP.
     ///
     /// # Errors
     /// If an address cannot be listened on.
@@ -73,10 +77,16 @@ impl Listener {
             tls_address = Some(listener.local_addr()?);
             ports.push((listener, Port::Tls));
         }
+        let mut http_address = None;
+        if let Some(listen) = settings.http {
+            let listener = bind(listen, "--http")?;
+            http_address = Some(listener.local_addr()?);
+            ports.push((listener, Port::Http));
+        }
         let refusals = Arc::new(Semaphore::new(REFUSALS));
         let accept = |(listener, port)| accept(listener, port, services.clone(), refusals.clone());
         let tasks = ports.into_iter().map(|it| runtime.spawn(accept(it)));
-        Ok(Self { accept_tasks: tasks.collect(), address, tls_address })
+        Ok(Self { accept_tasks: tasks.collect(), address, tls_address, http_address })
     }
 
     /// Closes the sockets, and waits until they are closed: nobody can connect afterwards.
@@ -90,6 +100,11 @@ impl Listener {
     /// The address and the port on which only TLS is served.
     pub fn tls_address(&self) -> Option<SocketAddr> {
         self.tls_address
+    }
+
+    /// The address and the port on which HTTP is served.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http_address
     }
 
     /// The address and the port of the first socket. The system has chosen the port if port 0 was asked
@@ -163,7 +178,7 @@ async fn accept(
                     && let Ok(permit) = refusals.clone().try_acquire_owned()
                 {
                     tokio::spawn(async move {
-                        refuse(stream).await;
+                        refuse(stream, port).await;
                         drop(permit);
                     });
                 }
@@ -177,12 +192,14 @@ async fn accept(
     }
 }
 
-/// Answers the first request of a connection that is refused because of a limit, if it is one of RTSP,
-/// and closes the connection. The other languages have no status for that.
-async fn refuse(stream: TcpStream) {
+/// Answers the first request of a connection that is refused because of a limit, if it is one of RTSP or
+/// HTTP, and closes the connection. The lab's dialect has no status for that.
+async fn refuse(stream: TcpStream, port: Port) {
     let Ok(Ok(first)) = timeout(REFUSAL_LIMIT, read_some(&stream)).await else { return };
-    if Language::of(&first) == Some(Language::Rtsp) {
-        send_last_reply(&Wire::plain(stream), &rtsp::connection::refusal(&first), REFUSAL_LIMIT)
-            .await;
-    }
+    let reply = match Language::of(&first) {
+        Some(Language::Rtsp) if port != Port::Http => rtsp::connection::refusal(&first),
+        Some(Language::Http) if port == Port::Http => http::connection::REFUSAL.to_vec(),
+        _ => return,
+    };
+    send_last_reply(&Wire::plain(stream), &reply, REFUSAL_LIMIT).await;
 }

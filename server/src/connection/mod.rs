@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Accepts connections within limits. Each connection is a task, so that waiting needs no thread. Its
-//! first bytes decide between standard RTSP, RTSP through an HTTP tunnel, and the lab's dialect.
+//! first bytes decide between standard RTSP, RTSP through an HTTP tunnel, and the lab's dialect. HTTP for
+//! browsers has a port of its own.
 
 pub mod language;
 pub mod limits;
@@ -14,6 +15,7 @@ pub(crate) mod wire;
 use crate::access::SharedAccess;
 use crate::config::{LabMode, SharedLimits};
 use crate::ending::Ending;
+use crate::http;
 use crate::lab;
 use crate::limit_log::LimitLog;
 use crate::rtsp;
@@ -55,7 +57,9 @@ pub(crate) struct Services {
     pub rtsp: Arc<rtsp::Service>,
     /// Serves the lab's dialect.
     pub lab: Arc<lab::Service>,
-    /// Which of the two are served.
+    /// Serves HTTP on its own port; `None` if it is not served.
+    pub http: Option<Arc<http::Service>>,
+    /// Which of RTSP and the lab's dialect are served.
     pub mode: LabMode,
     /// Who may connect.
     pub access: SharedAccess,
@@ -91,6 +95,16 @@ impl Services {
             };
             let Some(read) = read else { return };
             (peer, first) = read;
+        }
+        if port == Port::Http {
+            let opened = tokio::select! {
+                opened = self.open_http(stream, first, peer) => opened,
+                () = self.ending.clone().announced() => None,
+            };
+            if let (Some(http), Some((wire, first))) = (&self.http, opened) {
+                Box::pin(http::connection::serve(http.clone(), wire, peer, first, slot)).await;
+            }
+            return;
         }
         let opened = tokio::select! {
             opened = self.open(stream, first, port, peer) => opened,
@@ -188,34 +202,63 @@ impl Services {
         Some((wire, language, first))
     }
 
+    /// Waits for the first bytes of a connection on the port for HTTP, and for the handshake of TLS, if the
+    /// client starts one. Returns the connection and the bytes.
+    async fn open_http(
+        &self,
+        stream: TcpStream,
+        mut first: Vec<u8>,
+        peer: SocketAddr,
+    ) -> Option<(Wire, Vec<u8>)> {
+        // Browsers open connections that they do not use.
+        if first.is_empty() {
+            let read = timeout(self.limits.get().idle_time, read_some(&stream)).await;
+            first = read.ok()?.ok().filter(|bytes| !bytes.is_empty())?;
+        }
+        if Language::of(&first) == Some(Language::Tls) {
+            return Box::pin(self.accept_tls(stream, &first, peer)).await;
+        }
+        Some((Wire::plain(stream), first))
+    }
+
     async fn start_tls(
         &self,
         stream: TcpStream,
         first: &[u8],
         peer: SocketAddr,
     ) -> Option<(Wire, Language, Vec<u8>)> {
+        let (wire, plain) = self.accept_tls(stream, first, peer).await?;
+        match self.first_language(&wire, plain, peer).await? {
+            // Lab clients have no TLS. Other clients get the replies of standard RTSP.
+            (Language::Lab, first) => Some((wire, Language::Rtsp, first)),
+            (language, first) => Some((wire, language, first)),
+        }
+    }
+
+    /// Carries out the handshake of TLS. Returns the connection, and the plain text that was received with it.
+    async fn accept_tls(
+        &self,
+        stream: TcpStream,
+        first: &[u8],
+        peer: SocketAddr,
+    ) -> Option<(Wire, Vec<u8>)> {
         let Some(config) = (*self.tls.get()).clone() else {
             let kind = "connection closed: TLS, but the configuration has no tls-certificate";
             self.limit_log.count(kind, peer);
             return None;
         };
         let accepted = Wire::accept_tls(stream, first, config);
-        let (wire, plain) = match timeout(self.limits.get().request_time, accepted).await {
-            Ok(Ok(accepted)) => accepted,
+        match timeout(self.limits.get().request_time, accepted).await {
+            Ok(Ok(accepted)) => Some(accepted),
             Ok(Err(error)) => {
                 self.limit_log.count_error("TLS handshake failed", Some(peer), &error);
-                return None;
+                None
             }
             Err(_) => {
                 let kind = "connection closed: no complete TLS handshake within request-time";
                 self.limit_log.count(kind, peer);
-                return None;
+                None
             }
-        };
-        match self.first_language(&wire, plain, peer).await? {
-            // Lab clients have no TLS. Other clients get the replies of standard RTSP.
-            (Language::Lab, first) => Some((wire, Language::Rtsp, first)),
-            (language, first) => Some((wire, language, first)),
         }
     }
 
@@ -348,7 +391,7 @@ impl Services {
 }
 
 /// Sends the last reply of a connection within a time limit, and closes the connection.
-async fn send_last_reply(wire: &Wire, reply: &[u8], limit: Duration) {
+pub(crate) async fn send_last_reply(wire: &Wire, reply: &[u8], limit: Duration) {
     let written = timeout(limit, wire.write_last(reply)).await;
     if matches!(written, Ok(Ok(()))) {
         linger(wire.socket()).await;

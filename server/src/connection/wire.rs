@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The connection of a client, encrypted or not.
 
-use super::read_some;
+use super::{READ_SIZE, read_some};
 use rustls::server::{ServerConfig, ServerConnection};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -87,6 +88,25 @@ impl Wire {
             let is_open = !received.is_empty() && decrypt(&mut tls, &received, &mut plain)?;
             if !plain.is_empty() || !is_open {
                 return Ok(plain);
+            }
+        }
+    }
+
+    /// As [`Self::read_some`], for code that polls.
+    pub fn poll_read_some(&self, context: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
+        loop {
+            ready!(self.socket.poll_read_ready(context))?;
+            let mut bytes = [0; READ_SIZE];
+            let received = match self.socket.try_read(&mut bytes) {
+                Ok(count) => bytes.get(..count).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                Err(error) => return Poll::Ready(Err(error)),
+            };
+            let Some(mut tls) = self.tls() else { return Poll::Ready(Ok(received.to_vec())) };
+            let mut plain = Vec::new();
+            let is_open = !received.is_empty() && decrypt(&mut tls, received, &mut plain)?;
+            if !plain.is_empty() || !is_open {
+                return Poll::Ready(Ok(plain));
             }
         }
     }

@@ -10,6 +10,7 @@ use super::session::{Session, Stream, duration};
 use crate::config::Limits;
 use crate::connection::limits::Origin;
 use crate::send::SendContext;
+use crate::send::live::LiveStreams;
 use crate::send::pacer::Pacer;
 use crate::send::stream::Resources;
 use crate::send::timeline::Plan;
@@ -18,7 +19,7 @@ use gst_rtsp_server::prelude::*;
 use gstmjpegfile::movie_file::MovieFile;
 use gstmjpegfile::rtp::Timestamp;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// A play that starts once the PLAY request has been answered.
@@ -51,18 +52,11 @@ impl PlayReply {
     }
 }
 
-/// Identifies a live movie: the number of its mount, and that of its file.
-type LiveKey = (u64, u64);
-
-/// The number of viewers of a live stream after which another stream is started for further ones. A
-/// frame is sent to this many viewers within about a millisecond.
-const VIEWERS_PER_STREAM: usize = 32;
-
 /// The sessions of the server.
 pub(super) struct Sessions {
     all: Mutex<HashMap<String, Arc<Session>>>,
-    /// The streams of each live movie. They share its viewers, and each has its own pacer or slot.
-    live_streams: Mutex<HashMap<LiveKey, Vec<Weak<Stream>>>>,
+    /// The streams of live movies.
+    live_streams: LiveStreams<RtspSink>,
     gst_server: Arc<GstServer>,
     context: SendContext,
     resources: Arc<Resources<PayloadCache>>,
@@ -128,7 +122,7 @@ impl Sessions {
         let fetcher = PayloadCache::new(cache_capacity);
         let sessions = Arc::new(Self {
             all: Mutex::default(),
-            live_streams: Mutex::default(),
+            live_streams: LiveStreams::default(),
             gst_server: gst_server.clone(),
             resources: Arc::new(Resources { fetcher, workers: context.workers.clone() }),
             context,
@@ -318,41 +312,12 @@ impl Sessions {
         Ok(PreparedPlay { session, stream, plan, live: false, reply })
     }
 
-    /// The stream of a live movie for one more viewer: the one with the fewest viewers, or a new one
-    /// if all are full and a pacer has a free slot.
+    /// The stream of a live movie for one more viewer.
     fn live_stream(&self, session: &Session) -> Result<Arc<Stream>, PlayError> {
         let movie = session.mount.open().map_err(|_| PlayError::NoMovie)?;
-        let mut live = self.live_streams.lock().unwrap_or_else(PoisonError::into_inner);
-        live.retain(|_, streams| streams.iter().any(|stream| stream.strong_count() > 0));
-        let key = (session.mount.id, movie.number());
-        let streams = live.entry(key).or_default();
-        let (mode, pacers) = (session.mount.mode(), &self.context.pacers);
-        let mut free = None;
-        let mut emptiest = None;
-        for (index, pacer) in pacers.with_slots(mode.framerate).enumerate() {
-            let Some(stream) = streams.get(index).and_then(Weak::upgrade) else {
-                free = free.or(Some((index, pacer)));
-                continue;
-            };
-            // Each session that plays the stream has a reference.
-            let viewers = Arc::strong_count(&stream);
-            if emptiest.as_ref().is_none_or(|(fewest, _)| viewers < *fewest) {
-                emptiest = Some((viewers, stream));
-            }
-        }
-        match (emptiest, free) {
-            (Some((viewers, stream)), free) if viewers < VIEWERS_PER_STREAM || free.is_none() => {
-                Ok(stream)
-            }
-            (_, Some((index, pacer))) => {
-                let stream = self.new_stream(session, movie, pacer);
-                let count = streams.len().max(index + 1);
-                streams.resize_with(count, Weak::new);
-                streams[index] = Arc::downgrade(&stream);
-                Ok(stream)
-            }
-            (_, None) => Err(PlayError::NoPacer),
-        }
+        let new = |movie, pacer| self.new_stream(session, movie, pacer);
+        let stream = self.live_streams.stream(&session.mount, movie, &self.context.pacers, new);
+        stream.ok_or(PlayError::NoPacer)
     }
 }
 

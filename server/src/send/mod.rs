@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Sends the frames of movies, each at its time, in standard RTSP and in the lab's dialect.
+//! Sends the frames of movies, each at its time, in standard RTSP, in the lab's dialect and over HTTP.
 //!
 //! What happens to a frame, in this order:
 //!
@@ -8,11 +8,12 @@
 //! - [`timeline`]: which frame is due, with which RTP timestamp.
 //! - [`cursor`]: where the frame is in the file; the movie may repeat, grow or be replaced.
 //! - [`FrameFetcher`]: reads the frame and prepares it: `rtsp/payload_cache.rs`,
-//!   `lab/frame_sink.rs`.
+//!   `lab/frame_sink.rs`, `http/frame_cache.rs`.
 //! - [`workers`] and [`prefetch`]: read or encode a frame on another thread if that takes long.
 //! - [`FrameSink`]: sends the frame to the viewers: RTP/JPEG in `rtsp/frame_sink.rs`, one datagram a
-//!   frame in `lab/frame_sink.rs`.
+//!   frame in `lab/frame_sink.rs`, one part of a multipart body in `http/frame_sink.rs`.
 //! - [`datagrams`]: sends the packets of a frame with few system calls.
+//! - [`live`]: the streams of live movies, which their viewers share.
 //! - [`movie_log`]: logs what is wrong with a movie, once.
 //!
 //! [`clock`] is the clock for all of that. [`counts`] has what was sent to each viewer.
@@ -21,6 +22,7 @@ pub(crate) mod clock;
 pub(crate) mod counts;
 pub(crate) mod cursor;
 pub(crate) mod datagrams;
+pub(crate) mod live;
 pub(crate) mod movie_log;
 pub(crate) mod pacer;
 pub(crate) mod prefetch;

@@ -41,6 +41,12 @@ impl Plan {
         Self { framerate, first, end, backwards, step, rate: scale.abs() * speed }
     }
 
+    /// The plan with another distance between two frames that are sent. The movie's speed stays.
+    #[must_use]
+    pub fn with_step(self, step: u64) -> Self {
+        Self { step: step.max(1), ..self }
+    }
+
     /// Whether frames are sent from last to first.
     pub fn is_backwards(&self) -> bool {
         self.backwards

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Serves one HTTP connection: hyper reads the requests and writes the responses, until a stream takes the
+//! connection over.
+
+use super::Service;
+use super::client::{Client, Context};
+use super::io::HttpIo;
+use super::reply::{Refusal, complete};
+use super::{host, origin};
+use crate::connection::limits::ConnectionSlot;
+use crate::connection::wire::Wire;
+use crate::connection::{linger, set_keepalive};
+use crate::ending::Ending;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioTimer;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use tokio::time::timeout;
+use tower::Service as _;
+
+/// The maximum length of the first line and headers of a request in bytes, and the number of headers.
+const MAX_HEAD: usize = 16 * 1024;
+const MAX_HEADERS: usize = 64;
+
+/// The longest target of a request in bytes.
+const MAX_TARGET: usize = 8 * 1024;
+
+/// The reply to the first request of a connection that is refused because of a limit.
+pub(crate) const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
+    Content-Type: text/plain; charset=utf-8\r\nContent-Length: 38\r\nConnection: close\r\n\r\n\
+    The server has too many connections.\r\n";
+
+type Responding = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+/// Serves a connection until it ends. `first` are the bytes that have been received.
+pub(crate) async fn serve(
+    service: Arc<Service>,
+    wire: Wire,
+    peer: SocketAddr,
+    first: Vec<u8>,
+    slot: ConnectionSlot,
+) {
+    let socket = wire.socket();
+    let _ = socket.set_nodelay(true);
+    // Nothing else detects that the host of a client is gone while nothing is sent.
+    set_keepalive(socket);
+    let Ok(local) = socket.local_addr() else { return };
+    let client = Client::new(peer, local, wire.is_encrypted(), slot);
+    let limits = service.context.limits.get();
+    let io = HttpIo::new(wire, first, limits.stall_time);
+    let respond = {
+        let (service, client) = (service.clone(), client.clone());
+        move |request| -> Responding { Box::pin(answer(service.clone(), client.clone(), request)) }
+    };
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.request_time)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(io, service_fn(respond));
+    let mut ending = pin!(service.ending.clone().announced());
+    let mut exiting = false;
+    let served = loop {
+        tokio::select! {
+            served = &mut connection => break served,
+            () = &mut ending, if !exiting => {
+                // After the present response, if there is one.
+                Pin::new(&mut connection).graceful_shutdown();
+                exiting = true;
+            }
+        }
+    };
+    let wire = connection.into_parts().io.into_wire();
+    if let Err(error) = &served {
+        log_failure(&service, peer, error);
+    }
+    match client.take_stream() {
+        Some(stream) if served.is_ok() => {
+            client.set_idle(false);
+            Box::pin(service.send_stream(stream, wire)).await;
+        }
+        _ => {
+            let end = wire.write_last(&[]);
+            if matches!(timeout(limits.stall_time, end).await, Ok(Ok(()))) {
+                linger(wire.socket()).await;
+            }
+        }
+    }
+}
+
+/// Logs why a connection has failed.
+fn log_failure(service: &Service, peer: SocketAddr, error: &hyper::Error) {
+    let limit_log = &service.context.limit_log;
+    if error.is_timeout() {
+        let kind = "connection closed: no complete HTTP request within request-time";
+        limit_log.count(kind, peer);
+    } else if error.is_parse() {
+        limit_log.count_error("HTTP request refused: it is not valid", Some(peer), error);
+    } else {
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        tracing::debug!(%peer, cause, "HTTP connection failed: {error}");
+    }
+}
+
+/// Answers a request.
+async fn answer(
+    service: Arc<Service>,
+    client: Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    client.set_idle(false);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let peer = client.peer;
+    let response = match check(&service, &client, &request).await {
+        Ok(context) => {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(context);
+            service.router().call(request).await.unwrap_or_else(|never| match never {})
+        }
+        Err(refusal) => refusal.into_response(),
+    };
+    let mut response = complete(response, &path);
+    if client.is_closing() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let status = response.status().as_u16();
+    tracing::debug!(%peer, %method, path, status, "HTTP request answered");
+    let ending = service.ending.clone();
+    Ok(response.map(|body| Body::new(TrackedBody::new(body, client, ending))))
+}
+
+/// Checks what holds for all requests. Returns what is known of the client.
+async fn check(
+    service: &Service,
+    client: &Arc<Client>,
+    request: &Request<Incoming>,
+) -> Result<Context, Refusal> {
+    let (uri, headers) = (request.uri(), request.headers());
+    if uri.to_string().len() > MAX_TARGET {
+        let text = format!("The address has over {MAX_TARGET} bytes.");
+        return Err(Refusal::new(StatusCode::URI_TOO_LONG, text));
+    }
+    let host = host::of_request(request.version(), uri, headers)?;
+    let is_local = service.is_local();
+    host::check(host.as_ref(), &service.access.get().http_hosts, is_local)?;
+    origin::check(request.method(), headers, host.as_ref())?;
+    let user = service.identify(client, request.method(), uri, headers).await?;
+    Ok(Context { client: client.clone(), user, host })
+}
+
+/// The body of a response. While it is sent, the connection is not idle. One without a known length ends
+/// when the server exits.
+struct TrackedBody {
+    body: Body,
+    client: Arc<Client>,
+    ending: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl TrackedBody {
+    fn new(body: Body, client: Arc<Client>, ending: Ending) -> Self {
+        let is_endless = hyper::body::Body::size_hint(&body).exact().is_none();
+        let ending: Option<Pin<Box<dyn Future<Output = ()> + Send>>> =
+            if is_endless { Some(Box::pin(ending.announced())) } else { None };
+        Self { body, client, ending }
+    }
+}
+
+impl Drop for TrackedBody {
+    fn drop(&mut self) {
+        self.client.set_idle(true);
+    }
+}
+
+impl hyper::body::Body for TrackedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Some(ending) = &mut self.ending
+            && ending.as_mut().poll(context).is_ready()
+        {
+            self.ending = None;
+            self.body = Body::empty();
+        }
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_has_the_length_that_it_states() {
+        let text = std::str::from_utf8(REFUSAL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{}", body.len());
+    }
+}

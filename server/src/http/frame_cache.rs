@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Reads frames as they are in the file, and caches them for all viewers, within a limit of memory.
+
+use crate::send::{FetchOutcome, FrameFetcher, FrameRef};
+use bytes::Bytes;
+use gstmjpegfile::movie::SOI;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use std::io;
+
+/// The bytes of memory that a cached frame needs besides the image.
+const ENTRY_OVERHEAD: u64 = 128;
+
+/// Identifies a frame: the number of its movie, and its own.
+type FrameKey = (u64, u64);
+
+#[derive(Debug, Clone)]
+struct FrameWeighter;
+
+impl Weighter<FrameKey, Bytes> for FrameWeighter {
+    fn weight(&self, _: &FrameKey, frame: &Bytes) -> u64 {
+        ENTRY_OVERHEAD + frame.len() as u64
+    }
+}
+
+type Frames =
+    Cache<FrameKey, Bytes, FrameWeighter, DefaultHashBuilder, DefaultLifecycle<FrameKey, Bytes>>;
+
+/// Reads frames, and caches them for all viewers. A frame is empty if the file was overwritten and it is no
+/// image: it is not sent, and the stream soon goes on with the file as it is now.
+pub(super) struct FrameCache(Option<Frames>);
+
+impl FrameCache {
+    /// A cache of up to `capacity` bytes; 0 for no cache.
+    pub fn new(capacity: u64) -> Self {
+        let items = usize::try_from(capacity / 16_384).unwrap_or(1024);
+        // Few shards, since a frame must fit into one.
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(items)
+            .weight_capacity(capacity)
+            .shards(4)
+            .build();
+        // Building fails only if a capacity is missing.
+        Self(options.ok().filter(|_| capacity > 0).map(|options| {
+            let (hash, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+            Cache::with_options(options, FrameWeighter, hash, lifecycle)
+        }))
+    }
+
+    fn cached(&self, frame: FrameRef) -> Option<Bytes> {
+        self.0.as_ref()?.get(&(frame.movie.number(), frame.number))
+    }
+
+    /// Caches a frame that has been read. `whole` is whether the file contains the whole frame.
+    fn add(&self, frame: FrameRef, whole: bool, jpeg: Vec<u8>) -> FetchOutcome<Bytes> {
+        if !whole {
+            return FetchOutcome::Shrunk;
+        }
+        if !jpeg.starts_with(&SOI) {
+            return FetchOutcome::Ready(Bytes::new());
+        }
+        let jpeg = Bytes::from(jpeg);
+        if let Some(cache) = &self.0 {
+            cache.insert((frame.movie.number(), frame.number), jpeg.clone());
+        }
+        FetchOutcome::Ready(jpeg)
+    }
+}
+
+impl FrameFetcher for FrameCache {
+    type Frame = Bytes;
+    type Options = ();
+
+    fn fetch_now(
+        &self,
+        frame: FrameRef,
+        (): (),
+        _: &mut Vec<u8>,
+    ) -> io::Result<FetchOutcome<Bytes>> {
+        if let Some(jpeg) = self.cached(frame) {
+            return Ok(FetchOutcome::Ready(jpeg));
+        }
+        let mut jpeg = vec![0; frame.location.length as usize];
+        match frame.movie.read_at_once(frame.location, &mut jpeg) {
+            Ok(whole) => Ok(self.add(frame, whole, jpeg)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Ok(FetchOutcome::NotInMemory)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn fetch_waiting(&self, frame: FrameRef, (): ()) -> io::Result<FetchOutcome<Bytes>> {
+        if let Some(jpeg) = self.cached(frame) {
+            return Ok(FetchOutcome::Ready(jpeg));
+        }
+        let mut jpeg = vec![0; frame.location.length as usize];
+        let whole = frame.movie.read(frame.location, &mut jpeg)?;
+        Ok(self.add(frame, whole, jpeg))
+    }
+
+    /// Nothing is encoded.
+    fn fetch_encoded(&self, frame: FrameRef, (): ()) -> io::Result<FetchOutcome<Bytes>> {
+        self.fetch_waiting(frame, ())
+    }
+
+    fn is_slow(_: &Bytes) -> bool {
+        false
+    }
+}
