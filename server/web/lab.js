@@ -28,7 +28,7 @@ const sessions = new Map();
 let events = [];
 let waiting = [];
 let paused = false;
-let last = { id: -1, time: "" };
+let last = { run: "", number: -1 };
 let speaker = null;
 
 const log = new Log(byId("log"), byId("newest"));
@@ -97,9 +97,13 @@ function receive(kind, data, id) {
     showNote(`${count(event.events, "event")} of the past cannot be shown any more.`);
     return;
   }
-  // After a connection anew the server sends what it has kept: what is known already is left out.
-  if (id <= last.id && event.time <= last.time) return;
-  last = { id, time: event.time };
+  // After a connection anew the server sends what it has kept: what is known already is left out. The identifier
+  // is that of the server's run, and a number.
+  const cut = id.lastIndexOf("-");
+  const [run, number] = [id.slice(0, cut), Number(id.slice(cut + 1))];
+  if (run === last.run && number <= last.number) return;
+  if (run !== last.run) forget();
+  last = { run, number };
   if (paused) {
     waiting.push(event);
     if (waiting.length > EVENTS) waiting.shift();
@@ -108,6 +112,15 @@ function receive(kind, data, id) {
   }
   take(event);
   plan();
+}
+
+/** Forgets all: another run of the server numbers its sessions anew. */
+function forget() {
+  sessions.clear();
+  [events, waiting, speaker] = [[], [], null];
+  log.clear();
+  timeline.clear();
+  showSessions();
 }
 
 let planned = 0;
@@ -189,7 +202,7 @@ function connect() {
   source = new EventSource("/api/v1/exchange");
   source.addEventListener("open", () => showNote(""));
   for (const name of EVENT_NAMES) {
-    source.addEventListener(name, (message) => receive(name, JSON.parse(message.data), Number(message.lastEventId)));
+    source.addEventListener(name, (message) => receive(name, JSON.parse(message.data), message.lastEventId));
   }
   source.addEventListener("error", async () => {
     showNote("The connection to the server is lost. Connecting again…");

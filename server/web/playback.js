@@ -74,9 +74,9 @@ export class Playback {
   /** Plays from a frame, or from the one on screen. */
   play(from = null) {
     this.#stop();
-    const last = this.#mount.frames - 1;
+    const last = (this.#mount.frames ?? Infinity) - 1;
     let start = from ?? this.#frame ?? 0;
-    if (from === null && this.#mount.frames !== null && start >= last) start = this.section?.[0] ?? 0;
+    if (from === null && start >= last) start = this.section?.[0] ?? 0;
     this.#set(State.CONNECTING);
     this.#abort = new AbortController();
     this.#run(start, this.#abort.signal);
@@ -242,7 +242,10 @@ export class Playback {
     // The last frame may still be being drawn.
     while (this.#drawing && !signal.aborted) await new Promise((resolve) => setTimeout(resolve, 10));
     if (signal.aborted) return;
-    if (this.isLive) this.#set(State.FAILED, "The stream has ended. The movie was removed, or the server ends.");
+    // The stream has no mark at its end. The last frames may be missing where the browser was too slow.
+    const missing = (this.#mount.frames ?? 0) - 1 - (this.#frame ?? -1);
+    const isCut = missing > 2 * this.#mount.framerate;
+    if (this.isLive || isCut) this.#set(State.FAILED, "The server has ended the stream: it ends, the movie was removed, or the session was closed.");
     else if (this.section) this.play(this.section[0]);
     else if (this.repeats && this.#frame !== null) this.play(0);
     else this.#set(State.ENDED);
