@@ -31,6 +31,7 @@ pub mod lab;
 mod limit_log;
 pub mod mount;
 pub mod movie_check;
+mod observe;
 pub mod reload;
 pub mod rtsp;
 mod send;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The time between two lines on one kind.
@@ -22,7 +22,12 @@ struct KindCount {
 
 /// Counts events by kind.
 #[derive(Debug, Default)]
-pub struct LimitLog(Mutex<BTreeMap<&'static str, KindCount>>);
+pub struct LimitLog {
+    /// The events since the last line in the log.
+    recent: Mutex<BTreeMap<&'static str, KindCount>>,
+    /// All events since the start.
+    totals: Mutex<BTreeMap<&'static str, u64>>,
+}
 
 impl LimitLog {
     /// Logs or counts an event. `kind` says what was refused or dropped, and why.
@@ -42,7 +47,8 @@ impl LimitLog {
 
     /// Counts an event. Returns whether it is the first of its kind lately, which is to be logged.
     fn is_first(&self, kind: &'static str, peer: Option<SocketAddr>, now: Instant) -> bool {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.locked_totals().entry(kind).or_default() += 1;
+        let mut counts = self.locked_recent();
         if let Some(kind) = counts.get_mut(kind) {
             kind.count += 1;
             kind.last_peer = peer;
@@ -52,10 +58,23 @@ impl LimitLog {
         true
     }
 
+    fn locked_recent(&self) -> MutexGuard<'_, BTreeMap<&'static str, KindCount>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn locked_totals(&self) -> MutexGuard<'_, BTreeMap<&'static str, u64>> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of events of each kind since the start.
+    pub(crate) fn totals(&self) -> BTreeMap<&'static str, u64> {
+        self.locked_totals().clone()
+    }
+
     /// The kinds that have been counted lately.
     #[cfg(test)]
     pub(crate) fn kinds(&self) -> Vec<&'static str> {
-        self.0.lock().unwrap().keys().copied().collect()
+        self.locked_recent().keys().copied().collect()
     }
 
     /// Logs the number of events of each kind that was last logged [`INTERVAL`] ago or longer. Must
@@ -79,7 +98,7 @@ impl LimitLog {
 
     /// Takes the counts of kinds that were last logged `interval` ago or longer.
     fn take_due(&self, now: Instant, interval: Duration) -> Vec<(&'static str, KindCount)> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.locked_recent();
         let mut due = Vec::new();
         counts.retain(|name, kind| {
             if now.saturating_duration_since(kind.since) < interval {
@@ -117,6 +136,7 @@ mod tests {
         // There were no more: the next one is a first one again.
         assert_eq!(log.take_due(now + 2 * INTERVAL, INTERVAL), []);
         assert!(log.is_first("closed", peer(7), now + 2 * INTERVAL));
+        assert_eq!(log.totals(), [("closed", 7), ("other", 1)].into());
     }
 
     #[test]

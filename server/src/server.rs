@@ -14,6 +14,7 @@ use crate::connection::tunnel::Tunnels;
 use crate::ending::{self, EndingSender};
 use crate::limit_log::LimitLog;
 use crate::mount::Mount;
+use crate::observe::{Observatory, Sources};
 use crate::reload::{Loaded, Rescanned};
 use crate::send::SendContext;
 use crate::send::clock::SystemClock;
@@ -79,6 +80,7 @@ pub struct Server {
     pub(crate) access: SharedAccess,
     pub(crate) tls: SharedTls,
     limit_log: Arc<LimitLog>,
+    observatory: Option<Arc<Observatory>>,
     address: SocketAddr,
     open: OpenConnections,
     ending: Arc<EndingSender>,
@@ -124,7 +126,10 @@ impl Server {
             .enable_all()
             .build()
             .context("cannot start the worker threads")?;
-        let pacers = Pacers::start(&SystemClock).context("cannot start the pacer threads")?;
+        let observatory = config.server.http.map(|_| Observatory::new());
+        let metrics = observatory.as_ref().map(|observatory| &observatory.metrics);
+        let pacers = Pacers::start(&SystemClock, metrics);
+        let pacers = pacers.context("cannot start the pacer threads")?;
         let limit_log = Arc::new(LimitLog::default());
         let mut limits = config.limits.clone();
         let open_files = raise_open_files();
@@ -137,7 +142,9 @@ impl Server {
             limits: limits.clone(),
             viewers: Viewers::default(),
             limit_log: limit_log.clone(),
+            observatory: observatory.clone(),
         };
+        let viewers = context.viewers.clone();
         let (ending_sender, ending) = ending::channel();
         let tls = SharedTls::new(tls);
         let access = SharedAccess::new(Access::new(&config));
@@ -146,9 +153,16 @@ impl Server {
         let lab =
             lab::Service::new(config.server.explain, shared(), context.clone(), ending.clone());
         let open = OpenConnections::new(limits.clone());
+        if let Some(observatory) = &observatory {
+            let (open, limit_log, catalog) = (open.clone(), limit_log.clone(), catalog.clone());
+            observatory.set_sources(Sources { open, viewers, limit_log, catalog });
+        }
         let http = config.server.http.map(|_| {
             let (shared, tls, open) = (shared(), tls.clone(), open.clone());
-            let others = axum::Router::new();
+            let others = observatory.as_ref().map(|observatory| {
+                http::observe::observe_routes(observatory.clone(), ending.clone())
+            });
+            let others = others.unwrap_or_default();
             http::Service::new(&config, shared, tls, context, open, ending.clone(), others)
         });
         let services = Services {
@@ -189,6 +203,7 @@ impl Server {
             access,
             tls,
             limit_log,
+            observatory,
             address,
             open,
             ending: Arc::new(ending_sender),
@@ -309,6 +324,7 @@ impl Server {
     fn clean_up(&self) -> impl Future<Output = ()> + use<> {
         let (rtsp, catalog) = (self.rtsp.clone(), self.catalog.clone());
         let (limit_log, open) = (self.limit_log.clone(), self.open.clone());
+        let observatory = self.observatory.clone();
         async move {
             // Twice within the time of the watchdog, but not more often than needed.
             let watchdog = service_manager::watchdog_time();
@@ -318,6 +334,9 @@ impl Server {
                 let time = if is_idle { IDLE_CLEAN_UP_INTERVAL } else { CLEAN_UP_INTERVAL };
                 tokio::time::sleep(time.min(longest)).await;
                 limit_log.report();
+                if let Some(observatory) = &observatory {
+                    observatory.sample();
+                }
                 let (rtsp, catalog) = (rtsp.clone(), catalog.clone());
                 // On another thread, since it may wait for locks of gst-rtsp-server.
                 let cleaned_up = tokio::task::spawn_blocking(move || {

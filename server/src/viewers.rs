@@ -54,6 +54,11 @@ impl Viewers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The number of viewers of each mount point that has one.
+    pub fn by_mount(&self) -> HashMap<String, usize> {
+        self.counts().by_mount.clone()
+    }
+
     /// The number of all viewers.
     pub fn total(&self) -> usize {
         self.counts().total

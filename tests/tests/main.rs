@@ -23,6 +23,7 @@ mod mjpegfile;
 mod mjpegfilesrc;
 mod movie_forms;
 mod movie_program;
+mod observe;
 mod odd_images;
 mod odd_servers;
 mod packaging;

@@ -37,7 +37,7 @@ impl fmt::Display for Explanation {
 
 /// A line with visible line end and control characters, and with escapes for characters that change
 /// the direction of text.
-fn visible(line: &str) -> String {
+pub fn visible(line: &str) -> String {
     line.chars().fold(String::new(), |mut out, c| {
         match c {
             '\r' => out.push_str("\\r"),

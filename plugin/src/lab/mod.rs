@@ -14,7 +14,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use explain::{Explanation, explain_reply, explain_request, explain_rtp};
+pub use explain::{Explanation, explain_reply, explain_request, explain_rtp, visible};
 pub use framer::{Framer, FramerError, MAX_REQUEST, Pause};
 pub use reply::{Description, Reply, ReplyError, Status};
 pub use request::{

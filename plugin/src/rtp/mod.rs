@@ -22,7 +22,7 @@ pub use jpeg_payloads::JpegPayloads;
 pub use lab_depacketizer::{LabDepacketizer, MAX_REASSEMBLED, PacketDetector, ReceivedFrame};
 pub use lab_packetizer::{LabPacketizer, MAX_LAB_FRAME};
 pub use reorder_buffer::PacketCounts;
-pub use rtcp::{SenderReport, reported_loss};
+pub use rtcp::{ReportBlock, SenderReport};
 pub use sequence_counter::{PacketOrder, SequenceCounter};
 pub use timestamp::{Timestamp, VIDEO_CLOCK_RATE};
 

@@ -29,6 +29,75 @@ fn redacted_line(line: &str) -> String {
     words.join(" ") + end
 }
 
+/// The first line and headers of a message of standard RTSP without what gives access to anything:
+/// credentials, nonces, and the identifiers of sessions, by which anyone could end them.
+pub(crate) fn rtsp_message(head: &str) -> String {
+    let mut hides = false;
+    let lines = head.split_inclusive('\n').enumerate().map(|(at, line)| {
+        let body = line.trim_end_matches(['\r', '\n']);
+        let end = line.get(body.len()..).unwrap_or_default();
+        // A line that starts with a space continues the one before it.
+        if hides && body.starts_with([' ', '\t']) {
+            return format!("{HIDDEN}{end}");
+        }
+        let lower = body.to_ascii_lowercase();
+        let name = lower.split(':').next().unwrap_or_default();
+        let value = || body.split_once(':').map_or("", |(_, value)| value);
+        hides = at > 0
+            && ["authorization", "authentication", "cookie"].iter().any(|it| lower.contains(it));
+        if hides {
+            let name = body.split([':', ' ', '\t']).next().unwrap_or_default();
+            return format!("{name}: {HIDDEN}{end}");
+        }
+        if at > 0 && name.contains("session") {
+            // Also without a colon. Parameters such as the time limit are shown.
+            hides = true;
+            let parameters = value().split_once(';').map_or("", |(_, rest)| rest);
+            let parameters = if parameters.is_empty() { "" } else { &format!(";{parameters}") };
+            let name = body.split([':', ' ', '\t']).next().unwrap_or_default();
+            return format!("{name}: {HIDDEN}{parameters}{end}");
+        }
+        if at > 0 && name.contains("authenticate") {
+            return without_nonces(body) + end;
+        }
+        redacted_line(line)
+    });
+    lines.collect()
+}
+
+/// A challenge without its nonces.
+fn without_nonces(line: &str) -> String {
+    let lower = line.to_ascii_lowercase();
+    let mut out = String::new();
+    let mut rest = 0;
+    while let Some((start, word)) = ["nonce", "opaque"]
+        .iter()
+        .filter_map(|word| Some((rest + lower.get(rest..)?.find(word)?, word.len())))
+        .min()
+    {
+        let value = line.get(start + word..).unwrap_or_default();
+        let Some(equals) =
+            value.find(|c: char| !c.is_whitespace()).filter(|at| value[*at..].starts_with('='))
+        else {
+            out.push_str(line.get(rest..start + word).unwrap_or_default());
+            rest = start + word;
+            continue;
+        };
+        out.push_str(line.get(rest..=start + word + equals).unwrap_or_default());
+        let value = value.get(equals + 1..).unwrap_or_default();
+        let length = match value.trim_start().strip_prefix('"') {
+            Some(quoted) => {
+                let before = value.len() - quoted.len();
+                quoted.find('"').map_or(value.len(), |end| before + end + 1)
+            }
+            None => value.find(',').unwrap_or(value.len()),
+        };
+        out.push_str(&format!("\"{HIDDEN}\""));
+        rest = start + word + equals + 1 + length;
+    }
+    out + line.get(rest..).unwrap_or_default()
+}
+
 /// A word without the part between `//` and `@`.
 fn redacted_url(word: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = word.split_once("//") else { return Cow::Borrowed(word) };
@@ -51,6 +120,41 @@ pub(crate) fn uri(uri: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn readers_of_the_exchange_get_no_credentials_nonces_or_sessions() {
+        let first = "PLAY rtsp://h/m RTSP/1.0\r\n";
+        let rows = [
+            ("CSeq: 2\r\nRange: npt=0-\r\n\r\n", "CSeq: 2\r\nRange: npt=0-\r\n\r\n"),
+            ("Session: abcdef;timeout=60\r\n", "Session: ***;timeout=60\r\n"),
+            ("session :a b\n", "session: ***\n"),
+            ("Session abcdef\r\n", "Session: ***\r\n"),
+            ("Authorization: Digest username=\"u\"\r\n", "Authorization: ***\r\n"),
+            ("Authorization:\r\n Basic eDp5\r\n", "Authorization: ***\r\n***\r\n"),
+            ("Authorization Basic eDp5\r\n", "Authorization: ***\r\n"),
+            ("Authentication-Info: nextnonce=\"n\"\r\n", "Authentication-Info: ***\r\n"),
+            ("x-sessioncookie: abc\r\n", "x-sessioncookie: ***\r\n"),
+            (
+                "WWW-Authenticate: Digest realm=\"r\", nonce=\"n,m\", opaque=\"o\", qop=\"auth\"\r\n",
+                "WWW-Authenticate: Digest realm=\"r\", nonce=\"***\", opaque=\"***\", qop=\"auth\"\r\n",
+            ),
+            (
+                "WWW-Authenticate: Digest nonce=\"n\", realm=\"r, s\"\r\n",
+                "WWW-Authenticate: Digest nonce=\"***\", realm=\"r, s\"\r\n",
+            ),
+            ("WWW-Authenticate: Basic realm=\"r\"\r\n", "WWW-Authenticate: Basic realm=\"r\"\r\n"),
+            ("Referer: rtsp://u:p@h/m\r\n", "Referer: rtsp://***@h/m\r\n"),
+        ];
+        for (headers, want) in rows {
+            assert_eq!(
+                rtsp_message(&format!("{first}{headers}")),
+                format!("{first}{want}"),
+                "{headers}"
+            );
+        }
+        let url = rtsp_message("PLAY rtsp://u:p@h/session RTSP/1.0\r\n");
+        assert_eq!(url, "PLAY rtsp://***@h/session RTSP/1.0\r\n");
+    }
 
     #[test]
     fn credentials_are_not_logged() {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads frames as they are in the file, and caches them for all viewers, within a limit of memory.
 
+use crate::observe::metrics::Metrics;
+use crate::observe::sessions::Dialect;
 use crate::send::{FetchOutcome, FrameFetcher, FrameRef};
 use bytes::Bytes;
 use gstmjpegfile::movie::SOI;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use std::io;
+use std::sync::Arc;
 
 /// The bytes of memory that a cached frame needs besides the image.
 const ENTRY_OVERHEAD: u64 = 128;
@@ -28,11 +31,15 @@ type Frames =
 
 /// Reads frames, and caches them for all viewers. A frame is empty if the file was overwritten and it is no
 /// image: it is not sent, and the stream soon goes on with the file as it is now.
-pub(super) struct FrameCache(Option<Frames>);
+pub(super) struct FrameCache {
+    cache: Option<Frames>,
+    /// Counts hits and misses.
+    metrics: Option<Arc<Metrics>>,
+}
 
 impl FrameCache {
-    /// A cache of up to `capacity` bytes; 0 for no cache.
-    pub fn new(capacity: u64) -> Self {
+    /// A cache of up to `capacity` bytes; 0 for no cache. How it is used is counted in `metrics`.
+    pub fn new(capacity: u64, metrics: Option<Arc<Metrics>>) -> Self {
         let items = usize::try_from(capacity / 16_384).unwrap_or(1024);
         // Few shards, since a frame must fit into one.
         let options = OptionsBuilder::new()
@@ -41,14 +48,15 @@ impl FrameCache {
             .shards(4)
             .build();
         // Building fails only if a capacity is missing.
-        Self(options.ok().filter(|_| capacity > 0).map(|options| {
+        let cache = options.ok().filter(|_| capacity > 0).map(|options| {
             let (hash, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
             Cache::with_options(options, FrameWeighter, hash, lifecycle)
-        }))
+        });
+        Self { cache, metrics }
     }
 
     fn cached(&self, frame: FrameRef) -> Option<Bytes> {
-        self.0.as_ref()?.get(&(frame.movie.number(), frame.number))
+        self.cache.as_ref()?.get(&(frame.movie.number(), frame.number))
     }
 
     /// Caches a frame that has been read. `whole` is whether the file contains the whole frame.
@@ -60,7 +68,7 @@ impl FrameCache {
             return FetchOutcome::Ready(Bytes::new());
         }
         let jpeg = Bytes::from(jpeg);
-        if let Some(cache) = &self.0 {
+        if let Some(cache) = &self.cache {
             cache.insert((frame.movie.number(), frame.number), jpeg.clone());
         }
         FetchOutcome::Ready(jpeg)
@@ -77,7 +85,11 @@ impl FrameFetcher for FrameCache {
         (): (),
         _: &mut Vec<u8>,
     ) -> io::Result<FetchOutcome<Bytes>> {
-        if let Some(jpeg) = self.cached(frame) {
+        let cached = self.cached(frame);
+        if let Some(metrics) = &self.metrics {
+            metrics.add_cached(Dialect::Http, cached.is_some());
+        }
+        if let Some(jpeg) = cached {
             return Ok(FetchOutcome::Ready(jpeg));
         }
         let mut jpeg = vec![0; frame.location.length as usize];

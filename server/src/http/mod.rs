@@ -8,7 +8,7 @@
 //! - `reply.rs`: refusals, and what all responses have.
 //! - `stream.rs`, `viewer.rs`: streams; `frame_cache.rs` reads their frames, `frame_sink.rs` sends them.
 //! - `images.rs`, `movie.rs`: single frames, and files.
-//! - `api/`: movies and the server as JSON.
+//! - `api/`: movies and the server as JSON; `observe/`: sessions, the exchange and metrics.
 //! - `assets.rs`: the files of the page.
 
 mod api;
@@ -23,6 +23,7 @@ mod images;
 mod io;
 mod login;
 mod movie;
+pub(crate) mod observe;
 pub(crate) mod origin;
 mod parameters;
 pub(crate) mod reply;
@@ -110,7 +111,8 @@ impl Service {
         ending: Ending,
         others: Router,
     ) -> Arc<Self> {
-        let fetcher = FrameCache::new(u64::from(config.server.prepare_cache) * 1_000_000);
+        let metrics = context.observatory.as_ref().map(|observatory| observatory.metrics.clone());
+        let fetcher = FrameCache::new(u64::from(config.server.prepare_cache) * 1_000_000, metrics);
         let service = Arc::new(Self {
             catalog,
             access,
@@ -280,7 +282,7 @@ async fn resource(
     let mount = service.find(&context, &name)?;
     let query = query.unwrap_or_default();
     match resource {
-        Resource::Stream => service.stream(context, mount, &query, &method).await,
+        Resource::Stream => service.stream(context, mount, &query, &method, &headers).await,
         Resource::Snapshot => service.snapshot(&context, mount, &query).await,
         Resource::Frame(number) => service.frame(mount, number, &headers).await,
         Resource::Movie => service.movie(mount, &method, &headers).await,

@@ -13,6 +13,9 @@ use crate::connection::linger;
 use crate::connection::outbox::Outbox;
 use crate::connection::wire::Wire;
 use crate::mount::Mount;
+use crate::observe::sessions::{
+    CLOSED_BY_OPERATOR, Dialect, NewMedia, NewSession, SessionGuard, Transport,
+};
 use crate::send::SendContext;
 use crate::send::stream::Stream;
 use crate::send::timeline::Plan;
@@ -21,7 +24,9 @@ use axum::body::Body;
 use axum::response::Response;
 use gstmjpegfile::movie_file::MovieFile;
 use gstmjpegfile::rtp::Timestamp;
-use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
+};
 use hyper::http::Version;
 use hyper::{Method, StatusCode};
 use mjpeg_program::border::guarded;
@@ -44,6 +49,8 @@ pub(crate) struct PreparedStream {
     /// Which frames of a live movie are sent.
     step: u64,
     context: Context,
+    /// When the request was received, and what the client calls itself.
+    requested: (std::time::Instant, Option<String>),
     slot: ViewerSlot,
 }
 
@@ -58,7 +65,10 @@ impl Service {
         mount: Arc<Mount>,
         query: &str,
         method: &Method,
+        headers: &HeaderMap,
     ) -> Result<Response, Refusal> {
+        let agent = headers.get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+        let requested = (std::time::Instant::now(), agent.map(Into::into));
         let parameters = StreamParameters::parse(query)?;
         let mode = *mount.mode();
         if mode.live_since.is_some() && (parameters.start.is_some() || parameters.speed.is_some()) {
@@ -96,7 +106,7 @@ impl Service {
             Plan::new(rate, start, None, 1.0, speed).with_step(step)
         });
         let client = client.clone();
-        client.set_stream(PreparedStream { mount, movie, plan, step, context, slot });
+        client.set_stream(PreparedStream { mount, movie, plan, step, context, requested, slot });
         Ok(response)
     }
 
@@ -172,6 +182,8 @@ struct Watching {
     reason: &'static str,
     transport: &'static str,
     runtime: Handle,
+    /// What people can see of the stream.
+    observed: Option<SessionGuard>,
     _slot: ViewerSlot,
 }
 
@@ -182,8 +194,9 @@ impl Watching {
         prepared: PreparedStream,
         viewer: Arc<Viewer>,
     ) -> Option<Self> {
-        let PreparedStream { mount, movie, plan, step, context, slot } = prepared;
+        let PreparedStream { mount, movie, plan, step, context, requested, slot } = prepared;
         let transport = if context.client.encrypted { "HTTPS" } else { "HTTP" };
+        let observed = service.observe(&viewer, &context, requested);
         let (key, runtime) = (service.viewers.add(viewer.clone()), Handle::current());
         let (starting, of_stream) = (service.clone(), viewer.clone());
         // Adding a viewer waits until no frame is sent to the others.
@@ -198,7 +211,17 @@ impl Watching {
         let service = service.clone();
         // The reason if the task is aborted.
         let reason = "closed for a new connection";
-        Some(Self { service, viewer, stream, key, reason, transport, runtime, _slot: slot })
+        Some(Self {
+            service,
+            viewer,
+            stream,
+            key,
+            reason,
+            transport,
+            runtime,
+            observed,
+            _slot: slot,
+        })
     }
 }
 
@@ -216,11 +239,39 @@ impl Drop for Watching {
         let Viewer { peer, mount, counts, .. } = &*self.viewer;
         let (mount, transport, frames) = (&mount.point, self.transport, counts.frames());
         let (skipped, reason) = (self.viewer.skipped(), self.reason);
+        if let Some(observed) = &self.observed {
+            observed.end(reason);
+        }
         tracing::info!(%peer, %mount, transport, frames, skipped, "session ended: {reason}");
     }
 }
 
 impl Service {
+    /// Shows a stream to people, and lets an operator end it.
+    fn observe(
+        &self,
+        viewer: &Arc<Viewer>,
+        context: &Context,
+        (requested, agent): (std::time::Instant, Option<String>),
+    ) -> Option<SessionGuard> {
+        let observatory = self.context.observatory.as_ref()?;
+        let (dialect, transport) = (Dialect::Http, Transport::Http);
+        let (encrypted, peer) = (context.client.encrypted, viewer.peer);
+        let new = NewSession { dialect, transport, encrypted, peer, agent };
+        let media = NewMedia {
+            mount: viewer.mount.point.clone(),
+            transport,
+            user: context.user().map(Into::into),
+            counts: viewer.counts.clone(),
+        };
+        let closing = Arc::downgrade(viewer);
+        Some(observatory.begin_http(new, media, requested, move || {
+            if let Some(viewer) = closing.upgrade() {
+                viewer.end(CLOSED_BY_OPERATOR);
+            }
+        }))
+    }
+
     /// Starts a stream for a viewer, or adds the viewer to that of a live movie.
     fn start_stream(
         &self,

@@ -4,7 +4,7 @@
 use crate::access::users::User;
 use crate::connection::outbox::{Outbox, SendOutcome};
 use crate::mount::Mount;
-use crate::send::counts::SendCounts;
+use crate::send::counts::{SendCounts, SentFrame};
 use std::collections::HashMap;
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ pub(crate) struct Viewer {
     /// Sends in the connection.
     pub outbox: Arc<Outbox>,
     /// The frames that were sent.
-    pub counts: SendCounts,
+    pub counts: Arc<SendCounts>,
     /// The frames that were skipped, since the viewer had not received the one before them.
     skipped: AtomicU64,
     /// Why the stream has ended.
@@ -44,7 +44,7 @@ impl Viewer {
             mount,
             user,
             outbox,
-            counts: SendCounts::default(),
+            counts: Arc::default(),
             skipped: AtomicU64::new(0),
             reason: OnceLock::new(),
             ended: Notify::new(),
@@ -52,10 +52,11 @@ impl Viewer {
     }
 
     /// Sends a frame, unless bytes of the one before it are still queued. Returns whether it was sent.
-    pub fn send(&self, parts: &[IoSlice], _bytes: usize, _number: u64) -> bool {
+    pub fn send(&self, parts: &[IoSlice], bytes: usize, number: u64) -> bool {
         let sent = self.outbox.try_send(parts, None) == SendOutcome::Accepted;
         if sent {
-            self.counts.add_frame(1);
+            let frame = SentFrame { number, packets: 0, bytes, sequence_number: 0 };
+            self.counts.add_frame(frame, || None);
         } else {
             self.skipped.fetch_add(1, Ordering::Relaxed);
         }

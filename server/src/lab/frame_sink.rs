@@ -6,7 +6,9 @@ use super::explainer::Explainer;
 use crate::config::{Fragments, Oversize};
 use crate::connection::outbox::SendOutcome;
 use crate::limit_log::LimitLog;
-use crate::send::counts::SendCounts;
+use crate::observe::metrics::Metrics;
+use crate::observe::sessions::{Dialect, State};
+use crate::send::counts::{SendCounts, SentFrame};
 use crate::send::{
     DueFrame, FetchOutcome, FrameFetcher, FrameRef, FrameSink, ReportTime, Resume, movie_log,
 };
@@ -19,6 +21,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// The payload of a fragment in bytes. With the headers it fits the 1500 bytes of Ethernet.
 const FRAGMENT: usize = 1400;
@@ -41,15 +44,17 @@ pub(super) enum LabFrame {
 }
 
 /// Prepares frames for lab clients.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct LabFetcher {
     pub oversize: Oversize,
     pub fragments: Fragments,
+    /// Counts the frames that are encoded again.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 impl LabFetcher {
     /// Prepares a frame that has been read.
-    fn prepare(self, mut jpeg: Vec<u8>) -> FetchOutcome<LabFrame> {
+    fn prepare(&self, mut jpeg: Vec<u8>) -> FetchOutcome<LabFrame> {
         if !jpeg.starts_with(&SOI) {
             return FetchOutcome::Ready(LabFrame::Overwritten);
         }
@@ -99,7 +104,11 @@ impl FrameFetcher for LabFetcher {
 
     fn fetch_encoded(&self, frame: FrameRef, (): ()) -> io::Result<FetchOutcome<LabFrame>> {
         let Some(jpeg) = read(frame)? else { return Ok(FetchOutcome::Shrunk) };
+        let start = Instant::now();
         let smaller = reduce_within(&jpeg, MAX_LAB_FRAME);
+        if let Some(metrics) = &self.metrics {
+            metrics.add_recoded(Dialect::Lab, start.elapsed());
+        }
         Ok(FetchOutcome::Ready(LabFrame::Shrunk(smaller, jpeg.len())))
     }
 
@@ -146,8 +155,19 @@ pub(super) struct LabSink {
     packets: Arc<AtomicU64>,
     /// Counts what was sent, for the log.
     counts: Arc<SendCounts>,
-    /// The number of packets of the present frame that were sent.
-    sent: usize,
+    /// What was sent of the present frame.
+    sent: SentPackets,
+}
+
+/// The packets of one frame that were sent.
+#[derive(Debug, Clone, Copy, Default)]
+struct SentPackets {
+    packets: usize,
+    bytes: usize,
+    /// The header of the first one and the length of its payload.
+    first: Option<(RtpHeader, usize)>,
+    /// The sequence number of the last one.
+    sequence_number: u16,
 }
 
 impl LabSink {
@@ -176,7 +196,7 @@ impl LabSink {
             limit_log,
             packets,
             counts,
-            sent: 0,
+            sent: SentPackets::default(),
         }
     }
 
@@ -231,12 +251,15 @@ impl LabSink {
 
     /// Sends one datagram. The kernel gathers header and payload.
     fn send_packet(&mut self, header: RtpHeader, payload: &[u8]) {
-        let header = header.to_bytes();
-        let parts = [IoSlice::new(&header), IoSlice::new(payload)];
+        let bytes = header.to_bytes();
+        let parts = [IoSlice::new(&bytes), IoSlice::new(payload)];
         match self.socket.send_to_vectored(&parts, &self.address) {
             Ok(_) => {
                 self.packets.fetch_add(1, Ordering::Relaxed);
-                self.sent += 1;
+                self.sent.packets += 1;
+                self.sent.bytes += bytes.len() + payload.len();
+                self.sent.first.get_or_insert((header, payload.len()));
+                self.sent.sequence_number = header.sequence_number;
             }
             Err(error) => {
                 let kind = match error.kind() {
@@ -261,7 +284,7 @@ impl FrameSink for LabSink {
 
     fn send(&mut self, frame: &LabFrame, due: DueFrame, _resume: Resume) -> SendOutcome {
         let source = due.source;
-        self.sent = 0;
+        self.sent = SentPackets::default();
         match frame {
             LabFrame::Unchanged(jpeg) => {
                 self.log_size(source, jpeg.len());
@@ -278,8 +301,10 @@ impl FrameSink for LabSink {
             }
             LabFrame::Overwritten => {}
         }
-        if self.sent > 0 {
-            self.counts.add_frame(self.sent);
+        let SentPackets { packets, bytes, first, sequence_number } = self.sent;
+        if packets > 0 {
+            let frame = SentFrame { number: source.number, packets, bytes, sequence_number };
+            self.counts.add_frame(frame, || first);
         }
         SendOutcome::Accepted
     }
@@ -290,6 +315,9 @@ impl FrameSink for LabSink {
 
     fn play_ended(&mut self, _time: ReportTime) {
         tracing::info!(peer = %self.peer, "end of the movie");
+        if let Some(observer) = self.counts.observer() {
+            observer.change_state(State::Ready);
+        }
     }
 }
 

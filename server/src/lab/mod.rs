@@ -13,11 +13,13 @@ use crate::connection::limits::ConnectionSlot;
 use crate::connection::{read_some, set_keepalive};
 use crate::ending::Ending;
 use crate::mount::Mount;
+use crate::observe::event::{Answered, Kind, Message};
+use crate::observe::sessions::{self as observe, NewSession, SessionGuard, Transport};
 use crate::send::SendContext;
 use crate::send::stream::Stream;
 use explainer::Explainer;
 use frame_sink::LabSink;
-use gstmjpegfile::lab::{Dialect, Framer, Pause, Request};
+use gstmjpegfile::lab::{Dialect, Framer, Method, Pause, Request};
 use mjpeg_program::border::guarded;
 use session::Session;
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 /// After so much silence, the bytes that have been received are a request, unless they lack
@@ -127,7 +130,20 @@ pub(crate) async fn serve(
     let explainer = Explainer::new(service.explain, peer);
     let limits = service.context.limits.clone();
     let mut ending = pin!(service.ending.clone().announced());
-    let mut session = Session::new(service, peer, slot.origin(), explainer.clone());
+    let close = Arc::new(Notify::new());
+    let observed = service.context.observatory.as_ref().map(|observatory| {
+        let session = observatory.begin(NewSession {
+            dialect: observe::Dialect::Lab,
+            transport: Transport::Udp,
+            encrypted: false,
+            peer,
+            agent: None,
+        });
+        let close = close.clone();
+        session.set_closer(move || close.notify_one());
+        SessionGuard(session)
+    });
+    let mut session = Session::new(service, peer, slot.origin(), explainer.clone(), observed);
     let mut framer = Framer::default();
     let mut request_started = None;
     let mut received = Some(first);
@@ -181,6 +197,7 @@ pub(crate) async fn serve(
         let received_some = tokio::select! {
             some = timeout(wait, read_some(&stream)) => some,
             () = &mut ending => break "the server exits".to_owned(),
+            () = close.notified() => break observe::CLOSED_BY_OPERATOR.to_owned(),
         };
         match received_some {
             Ok(Ok(bytes)) if bytes.is_empty() => break "closed by the client".to_owned(),
@@ -190,7 +207,23 @@ pub(crate) async fn serve(
         }
     };
     session.end(&reason);
+    if let Some(observed) = &session.observed {
+        observed.end(&reason);
+    }
     tracing::info!(%peer, "lab client gone: {reason}");
+}
+
+/// Shows a reply to people.
+fn observe_reply(session: &Session, reply: &str, request: Option<(Method, u64)>) {
+    let Some(observed) = &session.observed else { return };
+    let state = session.observed_state();
+    observed.set_state(state);
+    observed.record(Kind::Reply(Message::lab(reply), Answered::Lab(request), state));
+    if let Some(observatory) = observed.observatory()
+        && let Some(code) = reply.split(' ').nth(1).and_then(|code| code.parse().ok())
+    {
+        observatory.metrics.add_reply(observe::Dialect::Lab, code);
+    }
 }
 
 /// Answers the text of one request. Logs and explains the exchange.
@@ -199,6 +232,9 @@ fn answer(session: &mut Session, text: &str, peer: SocketAddr, explainer: &Expla
     let shown = redacted(text);
     tracing::debug!(%peer, text = ?shown, "lab request");
     explainer.explain_request(&shown);
+    if let Some(observed) = &session.observed {
+        observed.record(Kind::Request(Message::lab(text), session.observed_state()));
+    }
     let request = Request::parse(text);
     let dialect = Dialect::of(text).name();
     session.dialect = dialect;
@@ -208,6 +244,7 @@ fn answer(session: &mut Session, text: &str, peer: SocketAddr, explainer: &Expla
         Err((error, form, cseq)) => Session::refuse(error, form, cseq),
     };
     explainer.explain_reply(&reply, known);
+    observe_reply(session, &reply, known);
     let first_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
     let (request, answer) = (first_line(&shown), first_line(&reply));
     tracing::info!(%peer, dialect, ?request, reply = ?answer, "lab request answered");

@@ -7,6 +7,7 @@ use super::frame_sink::{LabFetcher, LabSink};
 use crate::access::HIDDEN_FROM_NETWORK;
 use crate::connection::limits::Origin;
 use crate::mount::Mount;
+use crate::observe::sessions::{self as observed, NewMedia, SessionGuard, Transport};
 use crate::random;
 use crate::send::counts::SendCounts;
 use crate::send::stream::{Resources, Stream};
@@ -21,7 +22,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The send buffer of a UDP socket in bytes: room for several of the largest packets.
 const SEND_BUFFER: usize = 1024 * 1024;
@@ -71,6 +72,8 @@ pub(super) struct Session {
     packets: Arc<AtomicU64>,
     /// The name of the dialect of the last request.
     pub dialect: &'static str,
+    /// What people can see of the session.
+    pub observed: Option<SessionGuard>,
 }
 
 impl Session {
@@ -79,9 +82,20 @@ impl Session {
         peer: SocketAddr,
         origin: Origin,
         explainer: Explainer,
+        observed: Option<SessionGuard>,
     ) -> Self {
         let (number, packets) = (session_number(), Arc::default());
-        Self { service, peer, origin, explainer, number, movie: None, packets, dialect: "" }
+        let (movie, dialect) = (None, "");
+        Self { service, peer, origin, explainer, number, movie, packets, dialect, observed }
+    }
+
+    /// The state, for people.
+    pub fn observed_state(&self) -> observed::State {
+        match self.state() {
+            State::Init => observed::State::Init,
+            State::Ready => observed::State::Ready,
+            State::Playing => observed::State::Playing,
+        }
     }
 
     /// The reply to bytes that cannot be read as a request.
@@ -245,12 +259,13 @@ impl Session {
                 return Status::InternalServerError;
             }
         };
-        let SendContext { pacers, limit_log, workers, .. } = &self.service.context;
+        let SendContext { pacers, limit_log, workers, observatory, .. } = &self.service.context;
         let (mode, settings) = (mount.mode(), &mount.settings);
         let Some(pacer) = pacers.pick() else { return Status::InternalServerError };
         let rtp_peer = SocketAddr::new(self.peer.ip(), port);
         let (oversize, fragments) = (settings.lab_oversize, settings.lab_fragment);
-        let fetcher = LabFetcher { oversize, fragments };
+        let metrics = observatory.as_ref().map(|observatory| observatory.metrics.clone());
+        let fetcher = LabFetcher { oversize, fragments, metrics };
         let counts: Arc<SendCounts> = Arc::default();
         let resources = Arc::new(Resources { fetcher, workers: workers.clone() });
         let sink = LabSink::new(
@@ -265,6 +280,10 @@ impl Session {
         let stream = Stream::new(movie, mode, Timestamp::default(), resources, pacer, sink);
         self.end("another movie was opened");
         self.service.add_stream(&stream, &mount, self.peer.ip());
+        if let Some(observed) = &self.observed {
+            let (mount, counts) = (mount.point.clone(), counts.clone());
+            observed.open_media(NewMedia { mount, transport: Transport::Udp, user: None, counts });
+        }
         let (file, speed) = (file.to_owned(), NORMAL_SPEED);
         self.movie =
             Some(OpenedMovie { mount, file, rtp_peer, stream, speed, viewer: None, counts });
@@ -318,6 +337,9 @@ impl Session {
             None => movie.stream.position().nanoseconds,
         };
         let speed = f64::from(movie.speed) / f64::from(NORMAL_SPEED);
+        if let Some(observed) = &self.observed {
+            observed.play_starts(Instant::now());
+        }
         movie.stream.play(Plan::new(mode.framerate, start, None, 1.0, speed));
     }
 
@@ -331,6 +353,9 @@ impl Session {
     pub fn end(&mut self, reason: &str) {
         self.stop();
         let Some(OpenedMovie { mount, counts, .. }) = self.movie.take() else { return };
+        if let Some(observed) = &self.observed {
+            observed.close_media();
+        }
         let (frames, packets) = (counts.frames(), counts.packets());
         let (peer, mount, dialect) = (self.peer, &mount.point, self.dialect);
         tracing::info!(%peer, %mount, dialect, frames, packets, "session ended: {reason}");

@@ -138,6 +138,11 @@ impl Connection {
         let (method, uri) = (request.method.name(), redact::uri(&request.uri));
         let (status, _) = response.reply.status.code_and_reason();
         tracing::debug!(connection = self.number, method, %uri, status, "answered");
+        if let (Some(observed), Some(play)) = (&self.observed, &response.play)
+            && play.is_new()
+        {
+            observed.play_starts();
+        }
         self.send(&response.reply, Some(request.cseq));
         if let Some(play) = response.play {
             play.start();
@@ -147,6 +152,10 @@ impl Connection {
     /// Sends a reply.
     pub fn send(&self, reply: &Reply, cseq: Option<u32>) {
         let date = httpdate::fmt_http_date(SystemTime::now());
-        self.outbox.send(&reply.to_bytes(cseq, &date));
+        let bytes = reply.to_bytes(cseq, &date);
+        if let Some(observed) = &self.observed {
+            observed.replies(reply.status.code_and_reason().0, &bytes);
+        }
+        self.outbox.send(&bytes);
     }
 }

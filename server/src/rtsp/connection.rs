@@ -5,6 +5,7 @@
 use super::Service;
 use super::answer::Waiting;
 use super::methods::{Connection, ConnectionState};
+use super::observed::ObservedConnection;
 use super::reply::{Reply, Status};
 use super::request::{Incoming, RequestReader};
 use crate::connection::limits::ConnectionSlot;
@@ -12,6 +13,7 @@ use crate::connection::outbox::{Closed, Outbox};
 use crate::connection::tunnel::{Base64, PostHalf, Tunnel};
 use crate::connection::wire::Wire;
 use crate::connection::{linger, set_keepalive};
+use crate::observe::sessions::{CLOSED_BY_OPERATOR, Dialect, NewSession, Transport};
 use mjpeg_program::border::{Panicked, guarded};
 use socket2::SockRef;
 use std::io;
@@ -140,6 +142,8 @@ enum CloseReason {
     NoProgress,
     /// The server exits.
     Ending,
+    /// An operator has closed it.
+    Operator,
 }
 
 /// Serves one connection until it ends. `first` are the bytes that have been received.
@@ -161,17 +165,26 @@ pub(crate) async fn serve(
     let Ok(local) = socket.local_addr() else { return };
     let limits = service.limits.get();
     let wire = Arc::new(wire);
+    let tunnelled = matches!(input, Input::Tunnel(_));
+    let observed = service.observatory.clone().map(|observatory| {
+        let transport = if tunnelled { Transport::Tunnel } else { Transport::Tcp };
+        let encrypted = wire.is_encrypted();
+        let dialect = Dialect::Rtsp;
+        let new = NewSession { dialect, transport, encrypted, peer, agent: None };
+        ObservedConnection::new(observatory, new)
+    });
     let connection = Arc::new(Connection {
         service,
         number,
         peer,
         local: local.ip().to_canonical(),
         origin: slot.origin(),
-        tunnelled: matches!(input, Input::Tunnel(_)),
+        tunnelled,
         encrypted: wire.is_encrypted(),
         outbox: Outbox::new(wire.clone(), limits.max_queued_bytes),
         state: Mutex::new(ConnectionState::default()),
         login: Mutex::default(),
+        observed,
         closing: OnceLock::new(),
     });
     tracing::debug!(connection = number, %peer, "RTSP client");
@@ -189,6 +202,7 @@ pub(crate) async fn serve(
             format!("cannot receive: {error}")
         }
         CloseReason::Ending => "the server exits".to_owned(),
+        CloseReason::Operator => CLOSED_BY_OPERATOR.to_owned(),
         CloseReason::Refused(kind) => {
             connection.service.limit_log.count(kind, peer);
             kind.to_owned()
@@ -212,6 +226,9 @@ async fn run(
 ) -> CloseReason {
     let outbox = connection.outbox.clone();
     let mut reader = RequestReader::new(connection.service.limits.get().max_request_bytes);
+    if connection.observed.is_some() {
+        reader = reader.keeping_texts();
+    }
     reader.push(&first);
     drop(first);
     let mut request_started = reader.has_partial_request().then(Instant::now);
@@ -228,10 +245,14 @@ async fn run(
                 Ok(Some(incoming)) => {
                     last_request = Instant::now();
                     request_started = reader.has_partial_request().then_some(last_request);
+                    connection.show(&incoming, &mut reader);
                     answering = answer(connection, incoming);
                 }
                 Ok(None) => break,
                 Err(unreadable) => {
+                    if let Some(observed) = &connection.observed {
+                        observed.received_unreadable(&reader.take_text());
+                    }
                     connection.send(&Reply::new(unreadable.0), None);
                     let kind = "connection closed: a request cannot be read or is too long";
                     let reason = CloseReason::Refused(kind);
@@ -256,6 +277,9 @@ async fn run(
         tokio::select! {
             () = &mut ending => {
                 return send_rest_and_close(connection, wire, CloseReason::Ending).await;
+            }
+            () = connection.close_requested() => {
+                return send_rest_and_close(connection, wire, CloseReason::Operator).await;
             }
             () = outbox.changed() => {}
             () = outbox.flush(), if waits_since.is_some() => {}
@@ -295,6 +319,28 @@ async fn run(
                 }
             },
         }
+    }
+}
+
+impl Connection {
+    /// Waits until an operator closes the connection.
+    async fn close_requested(&self) {
+        match &self.observed {
+            Some(observed) => observed.close_requested().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Shows a request to people.
+    fn show(&self, incoming: &Incoming, reader: &mut RequestReader) {
+        let Some(observed) = &self.observed else { return };
+        let request = match incoming {
+            Incoming::Request(request) => Some(request),
+            Incoming::Faulty(..) => None,
+            Incoming::Packet(..) | Incoming::Reply => return,
+        };
+        let session = request.and_then(|request| self.service.sessions.get(request.session()?));
+        observed.received(request, &reader.take_text(), session.as_deref());
     }
 }
 

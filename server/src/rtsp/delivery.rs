@@ -4,9 +4,9 @@
 use super::gst_media::Sockets;
 use crate::connection::outbox::{OnDrained, Outbox, SendOutcome};
 use crate::limit_log::LimitLog;
-use crate::send::counts::SendCounts;
+use crate::send::counts::{SendCounts, SentFrame};
 use crate::send::datagrams::{Datagrams, Offload};
-use gstmjpegfile::rtp::{FIXED_LEN, JpegPayloads};
+use gstmjpegfile::rtp::{FIXED_LEN, JpegPayloads, RtpHeader};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockaddrStorage, sendto};
 use std::io::IoSlice;
@@ -103,12 +103,12 @@ impl Delivery {
         }
     }
 
-    /// Sends a frame: each payload after its header. While bytes are queued in the connection, the
+    /// Sends a frame, whose number in the movie is `number`: each payload after its header. While bytes are queued in the connection, the
     /// frame is not sent, and the function that `resume` returns is called once the queue is empty.
     pub fn send(
         &self,
         datagrams: &Datagrams,
-        headers: &[[u8; FIXED_LEN]],
+        (number, headers): (u64, &[[u8; FIXED_LEN]]),
         payloads: &JpegPayloads,
         resume: Option<&dyn Fn() -> OnDrained>,
     ) -> SendOutcome {
@@ -116,7 +116,7 @@ impl Delivery {
             Self::Udp(udp) => {
                 let sent = datagrams.send(udp.sockets.rtp.as_fd(), &udp.rtp, &udp.offload);
                 if udp.count_failure(sent) {
-                    udp.counts.add_frame(headers.len());
+                    count(&udp.counts, number, headers, payloads);
                 }
                 SendOutcome::Accepted
             }
@@ -136,7 +136,7 @@ impl Delivery {
                 let sent = connection.outbox.try_send(&parts, resume);
                 if sent == SendOutcome::Accepted {
                     connection.used.store(true, Ordering::Relaxed);
-                    connection.counts.add_frame(headers.len());
+                    count(&connection.counts, number, headers, payloads);
                 }
                 sent
             }
@@ -164,6 +164,21 @@ impl Delivery {
             Self::Interleaved(connection) => connection.used.swap(false, Ordering::Relaxed),
         }
     }
+}
+
+/// Counts a frame that was sent.
+fn count(counts: &SendCounts, number: u64, headers: &[[u8; FIXED_LEN]], payloads: &JpegPayloads) {
+    let header = |bytes: Option<&[u8; FIXED_LEN]>| Some(RtpHeader::parse(bytes?).ok()?.0);
+    let sequence_number = match headers.last() {
+        // The number is where RTP defines it.
+        Some([_, _, high, low, ..]) => u16::from_be_bytes([*high, *low]),
+        None => 0,
+    };
+    let packets = headers.len();
+    let bytes = packets * FIXED_LEN + payloads.bytes();
+    counts.add_frame(SentFrame { number, packets, bytes, sequence_number }, || {
+        Some((header(headers.first())?, payloads.iter().next()?.len()))
+    });
 }
 
 /// The four bytes before an interleaved packet.

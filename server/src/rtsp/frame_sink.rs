@@ -6,6 +6,8 @@ use super::delivery::Delivery;
 use super::payload_cache::{PayloadCache, PreparedFrame};
 use crate::connection::outbox::SendOutcome;
 use crate::limit_log::LimitLog;
+use crate::observe::metrics::Metrics;
+use crate::observe::sessions::State;
 use crate::send::datagrams::Datagrams;
 use crate::send::{DueFrame, FrameSink, ReportTime, Resume, movie_log};
 use gstmjpegfile::rtp::{FIXED_LEN, JpegPayloads, RtpHeader, SenderReport, Timestamp};
@@ -46,6 +48,8 @@ pub(super) struct RtspSink {
     headers: Vec<[u8; FIXED_LEN]>,
     /// Counts the frames that slow viewers lose.
     limit_log: Arc<LimitLog>,
+    /// Counts the frames that were dropped.
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl RtspSink {
@@ -73,7 +77,15 @@ impl RtspSink {
             conversions_logged: BTreeSet::new(),
             headers: Vec::new(),
             limit_log,
+            metrics: None,
         }
+    }
+
+    /// Counts the frames that were dropped in `metrics` too.
+    #[must_use]
+    pub fn observed(mut self, metrics: Option<Arc<Metrics>>) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// The sequence number of the next packet.
@@ -92,10 +104,19 @@ impl RtspSink {
         self.viewers.retain(|viewer| viewer.session != session);
     }
 
+    /// Removes a viewer, and reports the end to it if a play is under way.
+    pub fn dismiss_viewer(&mut self, session: &str, time: Option<ReportTime>) {
+        let viewer = self.viewers.iter().find(|viewer| viewer.session == session);
+        if let (Some(viewer), Some(time)) = (viewer, time) {
+            viewer.delivery.send_rtcp(&self.report_packet(time, true));
+        }
+        self.remove_viewer(session);
+    }
+
     fn send_payloads(
         &mut self,
         payloads: &JpegPayloads,
-        rtptime: Timestamp,
+        (number, rtptime): (u64, Timestamp),
         resume: Option<Resume>,
     ) -> SendOutcome {
         let mut headers = std::mem::take(&mut self.headers);
@@ -110,7 +131,8 @@ impl RtspSink {
         let datagrams = Datagrams::new(&headers, payloads);
         let mut sent = SendOutcome::Accepted;
         for Viewer { delivery, .. } in &self.viewers {
-            if delivery.send(&datagrams, &headers, payloads, resume) == SendOutcome::Busy {
+            if delivery.send(&datagrams, (number, &headers), payloads, resume) == SendOutcome::Busy
+            {
                 if resume.is_some() {
                     sent = SendOutcome::Busy;
                 } else {
@@ -132,11 +154,15 @@ impl RtspSink {
         sent
     }
 
-    fn send_report(&self, time: ReportTime, goodbye: bool) {
+    fn report_packet(&self, time: ReportTime, goodbye: bool) -> Vec<u8> {
         let ReportTime { wall_clock, rtptime } = time;
         let (ssrc, packets, octets) = (self.ssrc, self.packets, self.octets);
         let report = SenderReport { ssrc, now: wall_clock, timestamp: rtptime, packets, octets };
-        let packet = report.packet(&self.cname, goodbye);
+        report.packet(&self.cname, goodbye)
+    }
+
+    fn send_report(&self, time: ReportTime, goodbye: bool) {
+        let packet = self.report_packet(time, goodbye);
         for viewer in &self.viewers {
             viewer.delivery.send_rtcp(&packet);
         }
@@ -163,6 +189,9 @@ impl FrameSink for RtspSink {
             PreparedFrame::Dropped(problem) => {
                 let count = self.dropped.entry(problem.kind()).or_default();
                 *count += 1;
+                if let Some(metrics) = &self.metrics {
+                    metrics.add_dropped(problem.kind());
+                }
                 if *count == 1 {
                     movie_log::dropped(source, problem);
                     source.movie.path().clone_into(&mut self.path);
@@ -177,7 +206,7 @@ impl FrameSink for RtspSink {
                 }
                 // A live movie does not wait for slow viewers.
                 let resume = (!self.live).then_some(resume);
-                let sent = self.send_payloads(payloads, rtptime, resume);
+                let sent = self.send_payloads(payloads, (source.number, rtptime), resume);
                 if sent == SendOutcome::Accepted {
                     self.size = self.size.or(*size);
                 }
@@ -192,6 +221,11 @@ impl FrameSink for RtspSink {
 
     fn play_ended(&mut self, time: ReportTime) {
         self.send_report(time, true);
+        for viewer in &self.viewers {
+            if let Some(observer) = viewer.delivery.counts().observer() {
+                observer.change_state(State::Ready);
+            }
+        }
     }
 }
 
@@ -226,7 +260,7 @@ mod tests {
             let delivery = Delivery::interleaved(outbox.clone(), peer, (0, 1));
             sink.add_viewer("session", Arc::new(delivery));
             let payloads = test_payloads(60_000);
-            let mut send = || sink.send_payloads(&payloads, Timestamp::default(), None);
+            let mut send = || sink.send_payloads(&payloads, (0, Timestamp::default()), None);
             while outbox.waits_since().is_none() {
                 assert_eq!(send(), SendOutcome::Accepted);
             }

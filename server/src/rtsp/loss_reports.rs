@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The losses that viewers over UDP report by RTCP, which gst-rtsp-server receives.
+//! What viewers over UDP report by RTCP, which gst-rtsp-server receives: loss, jitter and delays.
 
 use crate::send::counts::SendCounts;
 use gst::prelude::*;
+use gstmjpegfile::rtp::ReportBlock;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -22,7 +23,7 @@ struct Entries {
 }
 
 impl LossReports {
-    /// Stores the losses that are reported from an address in these counts.
+    /// Stores what is reported from an address in these counts.
     pub(crate) fn add(&self, reporter: SocketAddr, counts: &Arc<SendCounts>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Each clean-up looks at twice as many entries as the last one has left.
@@ -33,11 +34,14 @@ impl LossReports {
         all.counts.insert(reporter, Arc::downgrade(counts));
     }
 
-    /// Stores a loss that was reported from an address.
-    fn store(&self, reporter: SocketAddr, lost: i32) {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(counts) = all.counts.get(&reporter).and_then(Weak::upgrade) {
-            counts.set_lost(lost);
+    /// Stores what was reported from an address.
+    fn store(&self, reporter: SocketAddr, block: ReportBlock) {
+        let counts = {
+            let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.counts.get(&reporter).and_then(Weak::upgrade)
+        };
+        if let Some(counts) = counts {
+            counts.add_report(block);
         }
     }
 
@@ -51,7 +55,16 @@ impl LossReports {
             return None;
         }
         let reporter = socket_address(stats.get::<&str>("rtcp-from").ok()?)?;
-        self.store(reporter, stats.get("rb-packetslost").ok()?);
+        let number = |name: &str| stats.get::<u32>(name).ok();
+        let block = ReportBlock {
+            fraction_lost: u8::try_from(number("rb-fractionlost")?).unwrap_or(u8::MAX),
+            cumulative_lost: stats.get("rb-packetslost").ok()?,
+            highest_sequence: number("rb-exthighestseq")?,
+            jitter: number("rb-jitter")?,
+            last_sender_report: number("rb-lsr")?,
+            delay: number("rb-dlsr")?,
+        };
+        self.store(reporter, block);
         Some(())
     }
 }
@@ -90,7 +103,15 @@ mod tests {
         for port in 2..5000 {
             reports.add(([127, 0, 0, 1], port).into(), &Arc::default());
         }
-        reports.store(([127, 0, 0, 1], 1).into(), 7);
+        let block = ReportBlock {
+            fraction_lost: 0,
+            cumulative_lost: 7,
+            highest_sequence: 0,
+            jitter: 0,
+            last_sender_report: 0,
+            delay: 0,
+        };
+        reports.store(([127, 0, 0, 1], 1).into(), block);
         assert_eq!(alive.lost(), Some(7));
         assert!(reports.0.lock().unwrap().counts.len() <= CLEAN_UP_FROM);
     }

@@ -5,6 +5,7 @@ use super::Service;
 use super::delivery::Delivery;
 use super::gst_media::MovieMedia;
 use super::gst_server::{GstClient, GstReply, GstRequest};
+use super::observed::{ObservedConnection, TEARDOWN};
 use super::play_request::{PlayRequest, PlayRequestError};
 use super::reply::{Reply, Status};
 use super::request::Request;
@@ -18,6 +19,7 @@ use crate::connection::limits::Origin;
 use crate::connection::outbox::Outbox;
 use crate::mount::Mount;
 use crate::movie_check::NotPlayable;
+use crate::observe::sessions::{self as observe, NewMedia};
 use gst_rtsp_server::prelude::*;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
@@ -44,6 +46,8 @@ pub(super) struct Connection {
     pub state: Mutex<ConnectionState>,
     /// What the client has proved by its requests. Locked for a short time only, never while argon2 works.
     pub login: Mutex<Login>,
+    /// What people can see of the connection.
+    pub observed: Option<ObservedConnection>,
     /// Why the connection must be closed after the last reply: the kind for the limit log.
     pub closing: OnceLock<&'static str>,
 }
@@ -154,6 +158,16 @@ impl Connection {
         };
         let idle = u32::try_from(limits.idle_time.as_secs()).unwrap_or(u32::MAX);
         session.gst_handle.set_timeout(idle);
+        let media = NewMedia {
+            mount: session.mount.point.clone(),
+            transport: match (session.delivery.rtcp_channel(), self.tunnelled) {
+                (None, _) => observe::Transport::Udp,
+                (Some(_), false) => observe::Transport::Tcp,
+                (Some(_), true) => observe::Transport::Tunnel,
+            },
+            user: session.user.clone(),
+            counts: session.counts.clone(),
+        };
         let reply =
             with_session(Reply::new(Status::Ok), &session).with("Transport", transport_header);
         let mut state = self.state();
@@ -168,8 +182,29 @@ impl Connection {
             self.service.gst_server.end(&id);
             return Err(self.refuse_session(limit));
         }
-        state.sessions.push(id);
+        state.sessions.push(id.clone());
+        drop(state);
+        self.observe_set_up(id, media);
         Ok(reply)
+    }
+
+    /// Shows a new session to people, and lets an operator end it.
+    fn observe_set_up(&self, id: String, media: NewMedia) {
+        let Some(observed) = &self.observed else { return };
+        let Some(session) = self.service.sessions.get(&id) else { return };
+        let shown = observed.set_up();
+        let _ = session.observed.set(shown.clone());
+        let (sessions, closed) = (Arc::downgrade(&self.service.sessions), id.clone());
+        shown.set_closer(move || {
+            if let Some(sessions) = sessions.upgrade() {
+                sessions.close(&closed, observe::CLOSED_BY_OPERATOR);
+            }
+        });
+        shown.open_media(media);
+        // The connection may have ended before the session was shown.
+        if self.service.sessions.get(&id).is_none() {
+            shown.end("the connection has ended");
+        }
     }
 
     /// Logs that a session is refused because of a limit. Returns the status.
@@ -306,7 +341,7 @@ impl Connection {
 
     pub(super) fn tear_down(&self, request: &Request) -> Response {
         let reply = self.session(request).map(|session| {
-            self.service.sessions.end(&session.id, "TEARDOWN");
+            self.service.sessions.end(&session.id, TEARDOWN);
             self.state().sessions.retain(|id| *id != session.id);
             with_session(Reply::new(Status::Ok), &session)
         });
@@ -338,6 +373,9 @@ impl Connection {
         );
         for id in &state.sessions {
             self.service.sessions.end(id, reason);
+        }
+        if let Some(observed) = &self.observed {
+            observed.end(reason);
         }
         // After the sessions of gst-rtsp-server, which refer to its client.
         drop(state.client);

@@ -12,11 +12,13 @@ mod answer;
 mod authorization;
 pub(crate) mod connection;
 mod delivery;
+pub(crate) mod explain;
 mod frame_sink;
 mod gst_media;
 mod gst_server;
 mod loss_reports;
 mod methods;
+mod observed;
 mod payload_cache;
 mod play_request;
 mod reply;
@@ -32,6 +34,7 @@ use crate::catalog::SharedCatalog;
 use crate::config::{Config, SharedLimits};
 use crate::ending::Ending;
 use crate::limit_log::LimitLog;
+use crate::observe::Observatory;
 use crate::send::SendContext;
 use anyhow::{Result, bail};
 use gst_server::GstServer;
@@ -70,6 +73,7 @@ pub struct Service {
     sessions: Arc<Sessions>,
     limit_log: Arc<LimitLog>,
     limits: SharedLimits,
+    observatory: Option<Arc<Observatory>>,
     ending: Ending,
     /// Limits the number of requests that are answered at a time.
     handler_permits: Arc<Semaphore>,
@@ -88,6 +92,7 @@ impl Service {
     ) -> Result<Arc<Self>> {
         let gst_server = Arc::new(GstServer::start()?);
         let (limits, limit_log) = (context.limits.clone(), context.limit_log.clone());
+        let observatory = context.observatory.clone();
         Ok(Arc::new(Self {
             catalog,
             access,
@@ -100,6 +105,7 @@ impl Service {
             gst_server,
             limit_log,
             limits,
+            observatory,
             ending,
             handler_permits: Arc::new(Semaphore::new(HANDLERS)),
         }))

@@ -2,6 +2,8 @@
 //! Reads frames, converts them if RTP/JPEG cannot carry them, and cuts them into RTP payloads. Caches
 //! the payloads for all viewers, within a limit of memory.
 
+use crate::observe::metrics::Metrics;
+use crate::observe::sessions::Dialect;
 use crate::send::{FetchOutcome, FrameFetcher, FrameRef};
 use gstmjpegfile::jpeg::{
     self, CheckError, Conversion, ConversionReason, Header, Unusable, check, prepare,
@@ -11,6 +13,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The size of a packet with its RTP header in bytes. With the headers of IP and UDP it fits the 1500
 /// bytes of Ethernet, also in a tunnel.
@@ -49,6 +52,11 @@ pub(super) enum PreparedFrame {
 }
 
 impl PreparedFrame {
+    /// Whether the frame is not as it is in the movie.
+    fn is_converted(&self) -> bool {
+        matches!(self, Self::Payloads { conversion, .. } if *conversion != Conversion::AsIs)
+    }
+
     fn of(prepared: &jpeg::Prepared) -> Self {
         let image = prepared.image();
         Self::Payloads {
@@ -85,11 +93,15 @@ type FrameCache = Cache<
 >;
 
 /// Prepares frames, and caches them for all viewers.
-pub(super) struct PayloadCache(Option<FrameCache>);
+pub(super) struct PayloadCache {
+    cache: Option<FrameCache>,
+    /// Counts hits, misses and conversions.
+    metrics: Option<Arc<Metrics>>,
+}
 
 impl PayloadCache {
-    /// A cache of up to `capacity` bytes; 0 for no cache.
-    pub fn new(capacity: u64) -> Self {
+    /// A cache of up to `capacity` bytes; 0 for no cache. How it is used is counted in `metrics`.
+    pub fn new(capacity: u64, metrics: Option<Arc<Metrics>>) -> Self {
         let items = usize::try_from(capacity / 16_384).unwrap_or(1024);
         // Few shards, since a frame must fit into one.
         let options = OptionsBuilder::new()
@@ -98,14 +110,15 @@ impl PayloadCache {
             .shards(4)
             .build();
         // Building fails only if a capacity is missing.
-        Self(options.ok().filter(|_| capacity > 0).map(|options| {
+        let cache = options.ok().filter(|_| capacity > 0).map(|options| {
             Cache::with_options(
                 options,
                 PayloadWeighter,
                 DefaultHashBuilder::default(),
                 DefaultLifecycle::default(),
             )
-        }))
+        });
+        Self { cache, metrics }
     }
 
     /// Cuts a frame that has been read into payloads, and caches it, if that is all that it needs.
@@ -126,7 +139,7 @@ impl PayloadCache {
             Ok(_) | Err(CheckError::UnsupportedByRtp(_)) => return FetchOutcome::MustEncode,
         };
         let prepared = Arc::new(prepared);
-        if let Some(cache) = &self.0 {
+        if let Some(cache) = &self.cache {
             cache.insert(key, prepared.clone());
         }
         FetchOutcome::Ready(prepared)
@@ -148,7 +161,11 @@ impl FrameFetcher for PayloadCache {
         scratch: &mut Vec<u8>,
     ) -> io::Result<FetchOutcome<Self::Frame>> {
         let key = key(frame, size);
-        if let Some(prepared) = self.0.as_ref().and_then(|cache| cache.get(&key)) {
+        let cached = self.cache.as_ref().and_then(|cache| cache.get(&key));
+        if let Some(metrics) = &self.metrics {
+            metrics.add_cached(Dialect::Rtsp, cached.is_some());
+        }
+        if let Some(prepared) = cached {
             return Ok(FetchOutcome::Ready(prepared));
         }
         scratch.resize(frame.location.length as usize, 0);
@@ -182,12 +199,17 @@ impl FrameFetcher for PayloadCache {
             if !frame.movie.read(frame.location, &mut jpeg)? {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
             }
-            Ok(Arc::new(match prepare(&jpeg, size) {
+            let start = Instant::now();
+            let prepared = match prepare(&jpeg, size) {
                 Ok(prepared) => PreparedFrame::of(&prepared),
                 Err(unusable) => PreparedFrame::Dropped(unusable),
-            }))
+            };
+            if let (Some(metrics), true) = (&self.metrics, prepared.is_converted()) {
+                metrics.add_recoded(Dialect::Rtsp, start.elapsed());
+            }
+            Ok(Arc::new(prepared))
         };
-        let prepared = match &self.0 {
+        let prepared = match &self.cache {
             Some(cache) => cache.get_or_insert_with(&key(frame, size), convert),
             None => convert(),
         };

@@ -33,6 +33,31 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them.
+    #[cfg(test)]
+    pub const ALL: [Self; 20] = [
+        Self::Ok,
+        Self::BadRequest,
+        Self::Unauthorized,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeOut,
+        Self::RequestEntityTooLarge,
+        Self::UnsupportedMediaType,
+        Self::ParameterNotUnderstood,
+        Self::NotEnoughBandwidth,
+        Self::SessionNotFound,
+        Self::MethodNotValidInThisState,
+        Self::InvalidRange,
+        Self::AggregateOperationNotAllowed,
+        Self::UnsupportedTransport,
+        Self::InternalServerError,
+        Self::NotImplemented,
+        Self::ServiceUnavailable,
+        Self::RtspVersionNotSupported,
+        Self::OptionNotSupported,
+    ];
+
     /// The number and the reason phrase.
     pub fn code_and_reason(self) -> (u16, &'static str) {
         match self {

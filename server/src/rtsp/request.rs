@@ -143,6 +143,8 @@ pub struct RequestReader {
     /// The number of bytes in `buffer` that do not contain the end of the head.
     searched: usize,
     head: Option<Head>,
+    /// The bytes of the request that was taken last; `None` if nobody wants to see them.
+    text: Option<Vec<u8>>,
 }
 
 impl Default for RequestReader {
@@ -154,7 +156,20 @@ impl Default for RequestReader {
 impl RequestReader {
     /// A reader of requests whose heads and bodies have at most `limit` bytes each.
     pub fn new(limit: usize) -> Self {
-        Self { limit, buffer: Vec::new(), searched: 0, head: None }
+        Self { limit, buffer: Vec::new(), searched: 0, head: None, text: None }
+    }
+
+    /// Keeps the bytes of each request until [`Self::take_text`] is called.
+    #[must_use]
+    pub fn keeping_texts(mut self) -> Self {
+        self.text = Some(Vec::new());
+        self
+    }
+
+    /// The bytes of the request that was taken last, or those that cannot be read.
+    pub fn take_text(&mut self) -> Vec<u8> {
+        let text = self.text.as_mut().map(std::mem::take).unwrap_or_default();
+        if text.is_empty() { self.buffer.clone() } else { text }
     }
 
     /// Appends bytes that have been received.
@@ -197,11 +212,17 @@ impl RequestReader {
             }
             self.searched = 0;
             self.head = Some(read_head(self.buffer.get(..end).unwrap_or_default(), self.limit)?);
-            self.buffer.drain(..end);
+            let head = self.buffer.drain(..end);
+            if let Some(text) = &mut self.text {
+                *text = head.collect();
+            }
         }
         let complete = self.head.as_ref().is_some_and(|head| head.body <= self.buffer.len());
         let Some(head) = self.head.take_if(|_| complete) else { return Ok(None) };
-        let body = self.buffer.drain(..head.body).collect();
+        let body: Vec<u8> = self.buffer.drain(..head.body).collect();
+        if let Some(text) = &mut self.text {
+            text.extend_from_slice(&body);
+        }
         Ok(Some(match head.incoming {
             Incoming::Request(request) => Incoming::Request(Request { body, ..request }),
             other => other,

@@ -3,17 +3,19 @@
 
 use super::delivery::Delivery;
 use super::frame_sink::RtspSink;
+use super::observed::TEARDOWN;
 use crate::connection::limits::Origin;
 use crate::mount::Mount;
+use crate::observe::sessions::ObservedSession;
 use crate::send::PlaybackMode;
 use crate::send::counts::SendCounts;
 use crate::send::stream::Stream as StreamOf;
 use crate::viewers::ViewerSlot;
 use gst_rtsp_server::RTSPSession;
 use gstmjpegfile::movie_file::MovieFile;
-use gstmjpegfile::rtp::reported_loss;
+use gstmjpegfile::rtp::ReportBlock;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A stream of RTP/JPEG.
 pub(super) type Stream = StreamOf<RtspSink>;
@@ -38,6 +40,8 @@ pub(super) struct Session {
     pub encrypted: bool,
     /// The user who has set the session up; `None` if the movie needed no login.
     pub user: Option<Arc<str>>,
+    /// What people can see of the session.
+    pub observed: OnceLock<Arc<ObservedSession>>,
     /// What was sent to the viewer, and what it reported.
     pub counts: Arc<SendCounts>,
     /// Sends packets to the viewer.
@@ -71,6 +75,7 @@ impl Session {
             tunnelled,
             encrypted: false,
             user: None,
+            observed: OnceLock::new(),
             counts,
             delivery,
             stream,
@@ -107,17 +112,27 @@ impl Session {
         duration(&self.mount, &movie)
     }
 
-    /// Reads an interleaved packet of the client: the loss in its receiver reports.
+    /// Reads an interleaved packet of the client: its receiver reports.
     pub fn read_report(&self, channel: u8, packet: &[u8]) {
         if self.delivery.rtcp_channel() == Some(channel)
-            && let Some(lost) = reported_loss(packet, self.ssrc)
+            && let Some(block) = ReportBlock::last_of(packet, self.ssrc)
         {
-            self.counts.set_lost(lost);
+            self.counts.add_report(block);
         }
     }
 
-    /// Logs the end of the session.
-    pub fn log_end(&self, reason: &str) {
+    /// Logs and shows the end of the session.
+    pub fn report_end(&self, reason: &str) {
+        self.log_end(reason);
+        match self.observed.get() {
+            // The end follows after the reply.
+            Some(observed) if reason == TEARDOWN => observed.close_media(),
+            Some(observed) => observed.end(reason),
+            None => {}
+        }
+    }
+
+    fn log_end(&self, reason: &str) {
         let transport = match (self.delivery.rtcp_channel(), self.tunnelled, self.encrypted) {
             (None, _, _) => "UDP",
             (Some(_), false, false) => "TCP",

@@ -32,6 +32,13 @@ pub(super) struct PreparedPlay {
     pub reply: PlayReply,
 }
 
+impl PreparedPlay {
+    /// Whether packets are sent from now on that would not be sent without this play.
+    pub fn is_new(&self) -> bool {
+        self.plan.is_some()
+    }
+}
+
 /// The values of the headers in the reply to PLAY.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PlayReply {
@@ -119,7 +126,8 @@ impl Sessions {
         context: SendContext,
         cache_capacity: u64,
     ) -> Arc<Self> {
-        let fetcher = PayloadCache::new(cache_capacity);
+        let metrics = context.observatory.as_ref().map(|observatory| observatory.metrics.clone());
+        let fetcher = PayloadCache::new(cache_capacity, metrics);
         let sessions = Arc::new(Self {
             all: Mutex::default(),
             live_streams: LiveStreams::default(),
@@ -172,7 +180,7 @@ impl Sessions {
         let session = self.all().remove(id);
         if let Some(session) = session {
             session.leave_stream();
-            session.log_end(reason);
+            session.report_end(reason);
         }
     }
 
@@ -181,6 +189,22 @@ impl Sessions {
     pub fn end(&self, id: &str, reason: &str) {
         self.remove(id, reason);
         self.gst_server.end(id);
+    }
+
+    /// Ends a session at the wish of an operator, and reports the end to its viewer. May wait for locks of
+    /// gst-rtsp-server.
+    pub fn close(&self, id: &str, reason: &str) {
+        let Some(session) = self.get(id) else { return };
+        let stream = session.stream().clone();
+        match stream {
+            // Its other viewers go on.
+            Some(stream) if session.mount.mode().live_since.is_some() => {
+                stream.with_sink_at(|sink, time| sink.dismiss_viewer(id, time));
+            }
+            Some(stream) => stream.end(),
+            None => {}
+        }
+        self.end(id, reason);
     }
 
     /// Ends the sessions that have timed out. A session over TCP is kept alive by the frames that its
@@ -209,7 +233,7 @@ impl Sessions {
             }
         }
         for session in all.values() {
-            session.log_end("the server exits");
+            session.report_end("the server exits");
         }
     }
 
@@ -238,6 +262,8 @@ impl Sessions {
         let size = session.mount.size_of(&movie);
         let cname = self.cname.clone();
         let sink = RtspSink::new(session.ssrc, cname, live, size, limit_log.clone());
+        let observatory = self.context.observatory.as_ref();
+        let sink = sink.observed(observatory.map(|observatory| observatory.metrics.clone()));
         // RFC 3550 section 5.1 asks for a random start.
         let start = Timestamp::from_ticks(crate::random());
         Stream::new(movie, mode, start, self.resources.clone(), pacer, sink)

@@ -1,36 +1,111 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Counts what was sent to one viewer, for the log.
+//! Counts what was sent to one viewer, and keeps what it reported, for the log and the page of sessions.
+//! The sender writes atomic numbers only.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-
-/// No receiver has reported its loss.
-const NOT_REPORTED: i64 = i64::MIN;
+use crate::observe::sessions::ObservedSession;
+use gstmjpegfile::rtp::{ReportBlock, RtpHeader};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What was sent to one viewer, and what it reported.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct SendCounts {
     frames: AtomicU64,
     packets: AtomicU64,
-    lost: AtomicI64,
+    bytes: AtomicU64,
+    /// The number of the last frame in the movie, plus one; 0 if none was sent.
+    frame: AtomicU64,
+    /// The sequence number of the last RTP packet.
+    sequence_number: AtomicU32,
+    /// The next frame is the first one of a play, and the observer wants to see it.
+    is_first: AtomicBool,
+    report: Mutex<Option<ReceiverReport>>,
+    /// The session that these counts belong to; not set if nothing is observed.
+    observer: OnceLock<Weak<ObservedSession>>,
 }
 
-impl Default for SendCounts {
-    fn default() -> Self {
-        let lost = AtomicI64::new(NOT_REPORTED);
-        Self { frames: AtomicU64::new(0), packets: AtomicU64::new(0), lost }
+/// A frame that was sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SentFrame {
+    /// The number of the frame in the movie, from 0.
+    pub number: u64,
+    /// The number of its packets; 0 if it is not sent in packets.
+    pub packets: usize,
+    /// The bytes of its packets, RTP headers included.
+    pub bytes: usize,
+    /// The sequence number of its last packet.
+    pub sequence_number: u16,
+}
+
+/// What a receiver reported, and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReceiverReport {
+    /// The report.
+    pub block: ReportBlock,
+    /// When it was received.
+    pub received: Instant,
+    /// The time of a round trip, if the report states what it follows from.
+    pub round_trip: Option<Duration>,
+}
+
+impl ReceiverReport {
+    /// The number of packets that the receiver has lost; 0 if it has received more than it expected,
+    /// which is no loss ([`ReportBlock::cumulative_lost`]).
+    pub fn lost(&self) -> u32 {
+        u32::try_from(self.block.cumulative_lost).unwrap_or(0)
     }
 }
 
 impl SendCounts {
-    /// Counts a frame of some packets.
-    pub fn add_frame(&self, packets: usize) {
+    /// Counts a frame. `first` returns the header of its first packet and the length of the payload after
+    /// it; it is called only for the first frame of a play that is observed.
+    pub fn add_frame(&self, frame: SentFrame, first: impl FnOnce() -> Option<(RtpHeader, usize)>) {
         self.frames.fetch_add(1, Ordering::Relaxed);
-        self.packets.fetch_add(packets as u64, Ordering::Relaxed);
+        self.packets.fetch_add(frame.packets as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(frame.bytes as u64, Ordering::Relaxed);
+        self.frame.store(frame.number.saturating_add(1), Ordering::Relaxed);
+        self.sequence_number.store(frame.sequence_number.into(), Ordering::Relaxed);
+        if self.is_first.load(Ordering::Relaxed)
+            && self.is_first.swap(false, Ordering::Relaxed)
+            && let Some(observer) = self.observer()
+        {
+            observer.first_packet(first());
+        }
     }
 
-    /// Stores the number of packets that the receiver reports as lost.
-    pub fn set_lost(&self, lost: i32) {
-        self.lost.store(lost.into(), Ordering::Relaxed);
+    /// Sets the session that these counts belong to.
+    pub fn set_observer(&self, observer: &Arc<ObservedSession>) {
+        let _ = self.observer.set(Arc::downgrade(observer));
+    }
+
+    /// The session that these counts belong to, if sessions are observed.
+    pub fn observer(&self) -> Option<Arc<ObservedSession>> {
+        self.observer.get()?.upgrade()
+    }
+
+    /// Lets the observer see the first packet of the play that starts now.
+    pub fn expect_first(&self) {
+        self.is_first.store(true, Ordering::Relaxed);
+    }
+
+    /// Stores what the receiver reports.
+    pub fn add_report(&self, block: ReportBlock) {
+        let round_trip = block.round_trip(SystemTime::now());
+        let report = ReceiverReport { block, received: Instant::now(), round_trip };
+        *self.locked_report() = Some(report);
+        if let Some(observer) = self.observer() {
+            observer.reported(&report);
+        }
+    }
+
+    fn locked_report(&self) -> MutexGuard<'_, Option<ReceiverReport>> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last report of the receiver.
+    pub fn report(&self) -> Option<ReceiverReport> {
+        *self.locked_report()
     }
 
     /// The number of frames.
@@ -43,9 +118,23 @@ impl SendCounts {
         self.packets.load(Ordering::Relaxed)
     }
 
-    /// The number of packets that the receiver has reported as lost; negative if it got copies, `None`
-    /// if it has not reported.
-    pub fn lost(&self) -> Option<i64> {
-        Some(self.lost.load(Ordering::Relaxed)).filter(|lost| *lost != NOT_REPORTED)
+    /// The bytes of the packets, RTP headers included.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The number of the last frame in the movie, from 0.
+    pub fn frame(&self) -> Option<u64> {
+        self.frame.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// The sequence number of the last RTP packet.
+    pub fn sequence_number(&self) -> u16 {
+        u16::try_from(self.sequence_number.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// The number of packets that the receiver has reported as lost; `None` if it has not reported.
+    pub fn lost(&self) -> Option<u32> {
+        self.report().map(|report| report.lost())
     }
 }

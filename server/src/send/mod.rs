@@ -33,6 +33,7 @@ pub(crate) mod workers;
 use crate::config::{MountKind, MountSettings, SharedLimits};
 use crate::connection::outbox::{OnDrained, SendOutcome};
 use crate::limit_log::LimitLog;
+use crate::observe::Observatory;
 use crate::viewers::Viewers;
 use gstmjpegfile::movie::{FrameLocation, FrameRate};
 use gstmjpegfile::movie_file::MovieFile;
@@ -76,6 +77,8 @@ pub(crate) struct SendContext {
     pub viewers: Viewers,
     /// Counts the frames and packets that are dropped.
     pub limit_log: Arc<LimitLog>,
+    /// What people can see of the server; `None` if it serves no HTTP.
+    pub observatory: Option<Arc<Observatory>>,
 }
 
 /// A frame of a movie.

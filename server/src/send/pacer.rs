@@ -4,6 +4,7 @@
 //! system for each frame.
 
 use super::clock::{Clock, Locked, SystemClock};
+use crate::observe::metrics::Metrics;
 use gstmjpegfile::movie::{FrameRate, Nanoseconds};
 use mjpeg_program::border::guarded;
 use std::cmp::Reverse;
@@ -143,6 +144,8 @@ pub(crate) struct Pacer<C = SystemClock> {
     epoch: Instant,
     /// The slot that plays start at; `None` for any.
     slot: Option<u64>,
+    /// Counts how late frames are; `None` if nobody wants to know.
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl<C: Clock> Pacer<C> {
@@ -151,12 +154,19 @@ impl<C: Clock> Pacer<C> {
         let shared = Arc::new(SharedSchedule::default());
         let (batch, scratch) = (Vec::new(), Vec::new());
         let pacer_loop = PacerLoop { shared: shared.clone(), clock: clock.clone(), batch, scratch };
-        (Self { shared, clock, epoch, slot: None }, pacer_loop)
+        (Self { shared, clock, epoch, slot: None, metrics: None }, pacer_loop)
     }
 
     /// The clock that frames are paced by.
     pub fn clock(&self) -> &C {
         &self.clock
+    }
+
+    /// Counts how late a frame is that has just been sent.
+    pub fn count_lateness(&self, due: Instant) {
+        if let Some(metrics) = &self.metrics {
+            metrics.lateness.add(self.clock.now().saturating_duration_since(due));
+        }
     }
 
     /// When a play can start.
@@ -250,18 +260,18 @@ pub(crate) struct Pacers<C = SystemClock> {
 }
 
 impl<C: Clock> Pacers<C> {
-    /// Starts the threads.
+    /// Starts the threads. How late frames are is counted in `metrics`.
     ///
     /// # Errors
     /// If the system cannot start another thread.
-    pub fn start(clock: &C) -> io::Result<Self> {
+    pub fn start(clock: &C, metrics: Option<&Arc<Metrics>>) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let epoch = clock.now();
         let start = |number| {
             let (pacer, pacer_loop) = Pacer::new(clock.clone(), epoch);
             let name = format!("pacer-{number}");
             std::thread::Builder::new().name(name).spawn(move || pacer_loop.run())?;
-            Ok(pacer)
+            Ok(Pacer { metrics: metrics.cloned(), ..pacer })
         };
         let all = (0..cores.div_ceil(2)).map(start).collect::<io::Result<_>>()?;
         Ok(Self { all, picked: AtomicUsize::new(0) })
@@ -417,7 +427,7 @@ mod tests {
 
     #[test]
     fn each_pacer_has_a_thread_that_sends_frames() -> io::Result<()> {
-        let pacers = Pacers::start(&SystemClock)?;
+        let pacers = Pacers::start(&SystemClock, None)?;
         for pacer in &pacers.all {
             let (sent, frames) = channel();
             let due = Instant::now() + Duration::from_millis(5);

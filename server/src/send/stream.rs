@@ -185,6 +185,17 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
         Some(result)
     }
 
+    /// Like [`Self::with_sink`], with the time for a report if a play is under way.
+    pub fn with_sink_at<T>(
+        &self,
+        action: impl FnOnce(&mut S, Option<ReportTime>) -> T,
+    ) -> Option<T> {
+        let now = self.now();
+        let play = self.state().play;
+        let time = play.map(|play| self.report_time(&play.timeline, now));
+        self.with_sink(|sink| action(sink, time))
+    }
+
     /// Makes the sink send a report at the next tick.
     pub fn report_soon(&self) {
         let now = self.now();
@@ -355,6 +366,7 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
             // The connection calls what `resume` returns once it has sent its queue.
             return TickOutcome::Suspended;
         }
+        self.pacer.count_lateness(play.timeline.due());
         let slow = S::Fetcher::is_slow(&prepared);
         S::Fetcher::recycle(prepared, scratch);
         let next = play.timeline.advance(now);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measures the figures of docs/performance.md, each together with its peer's in the same run.
 //!
-//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|many|strangers|reload|repair|window|window-soak]...`
+//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|many|observe|strangers|reload|repair|window|window-soak]...`
 //! builds everything and runs this.
 #![allow(clippy::print_stdout, reason = "the tables are the product")]
 
@@ -9,6 +9,7 @@ mod first_frame;
 mod huge;
 mod lab;
 mod many;
+mod observe;
 mod recode;
 mod reload;
 mod repair;
@@ -36,6 +37,7 @@ fn main() -> Result<()> {
         "viewers",
         "lab",
         "many",
+        "observe",
         "strangers",
         "reload",
         "repair",
@@ -51,6 +53,7 @@ fn main() -> Result<()> {
             "viewers" => viewers::run()?,
             "lab" => lab::run()?,
             "many" => many::run()?,
+            "observe" => observe::run()?,
             "strangers" => strangers::run()?,
             "reload" => reload::run()?,
             "repair" => repair::run()?,
@@ -59,7 +62,7 @@ fn main() -> Result<()> {
             "window-soak" => window::soak()?,
             other => bail!(
                 "no bench {other}; there are source, huge, first-frame, recode, viewers, lab, many, \
-                 strangers, reload, repair, window, window-soak"
+                 observe, strangers, reload, repair, window, window-soak"
             ),
         }
     }

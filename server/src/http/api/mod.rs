@@ -27,6 +27,6 @@ pub(super) fn routes() -> Router<Arc<Service>> {
 }
 
 /// A response with a value as JSON, which pages of other sites cannot load.
-fn json<T: serde::Serialize>(value: &T) -> Response {
+pub(super) fn json<T: serde::Serialize>(value: &T) -> Response {
     ([(CROSS_ORIGIN_RESOURCE_POLICY, "same-origin")], axum::Json(value)).into_response()
 }

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Keeps the last events of the exchange, and lets readers follow it. A reader reads from what is kept, at
+//! its own pace: a slow one misses events, and delays nobody.
+
+use super::Observatory;
+use super::event::{Event, Kind, packets_json};
+use super::sessions::{Dialect, Progress, State};
+use serde_json::Value;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+/// The number of events that are kept.
+pub(crate) const MAX_EVENTS: usize = 500;
+
+/// The memory in bytes that the events may need.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// The number of readers at a time.
+const MAX_READERS: usize = 64;
+
+/// The time between two looks at what was sent.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The number of sessions whose packets a reader sees: the newest that play. Nobody can follow more.
+const MAX_SAMPLED: usize = 64;
+
+/// The number of events that are read at a time.
+const BATCH: usize = 50;
+
+#[derive(Debug, Default)]
+struct Ring {
+    events: VecDeque<Arc<Event>>,
+    bytes: usize,
+    /// The number of the last event.
+    last: u64,
+}
+
+/// The exchange of all sessions.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    ring: Mutex<Ring>,
+    /// The number of the last event, for readers that wait.
+    last: watch::Sender<u64>,
+    readers: AtomicUsize,
+}
+
+/// The events that a reader wants to see.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Filter {
+    /// Those of this session.
+    pub session: Option<u64>,
+    /// Those of this language.
+    pub dialect: Option<Dialect>,
+}
+
+impl Filter {
+    fn accepts(self, session: u64, dialect: Dialect) -> bool {
+        self.session.is_none_or(|it| it == session) && self.dialect.is_none_or(|it| it == dialect)
+    }
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        let (last, _) = watch::channel(0);
+        Self { ring: Mutex::default(), last, readers: AtomicUsize::new(0) }
+    }
+}
+
+/// The memory of an event in bytes.
+fn size(event: &Event) -> usize {
+    size_of::<Event>() + event.kind.bytes()
+}
+
+impl Exchange {
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an event. The oldest ones are dropped if there are too many.
+    pub fn record(&self, session: u64, dialect: Dialect, kind: Kind) {
+        let time = SystemTime::now();
+        let mut ring = self.ring();
+        ring.last += 1;
+        let number = ring.last;
+        let event = Event { number, session, dialect, time, kind };
+        ring.bytes += size(&event);
+        ring.events.push_back(Arc::new(event));
+        while ring.events.len() > MAX_EVENTS || ring.bytes > MAX_BYTES {
+            let Some(oldest) = ring.events.pop_front() else { break };
+            ring.bytes -= size(&oldest);
+        }
+        drop(ring);
+        if self.last.receiver_count() > 0 {
+            self.last.send_replace(number);
+        }
+    }
+
+    /// The number of events that are kept, and their memory in bytes.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> (usize, usize) {
+        let ring = self.ring();
+        (ring.events.len(), ring.bytes)
+    }
+
+    /// The number of the last event.
+    fn last(&self) -> u64 {
+        self.ring().last
+    }
+
+    /// The events after one with a number, at most [`BATCH`], and the number of those that are not kept any
+    /// more.
+    fn read(&self, after: u64) -> (Vec<Arc<Event>>, u64) {
+        let ring = self.ring();
+        let first = ring.events.front().map_or(ring.last + 1, |event| event.number);
+        let lost = first.saturating_sub(after + 1);
+        let skip = usize::try_from((after + 1).saturating_sub(first)).unwrap_or(usize::MAX);
+        (ring.events.iter().skip(skip).take(BATCH).cloned().collect(), lost)
+    }
+}
+
+/// What a reader is given.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Output {
+    /// The number of the last event that the reader has been given or that it does not want.
+    pub number: u64,
+    /// The name of the event.
+    pub name: &'static str,
+    /// Its data.
+    pub data: Value,
+}
+
+/// Follows the exchange.
+pub(crate) struct Reader {
+    observatory: Arc<Observatory>,
+    filter: Filter,
+    changed: watch::Receiver<u64>,
+    /// The last event that was read.
+    after: u64,
+    /// What is to be given to the reader next.
+    pending: VecDeque<Output>,
+    /// What had been sent in each session at the last look.
+    seen: HashMap<u64, Progress>,
+    /// The newest session when the reader has started. What was sent in it before is not new.
+    newest: u64,
+    next_sample: Instant,
+}
+
+impl Reader {
+    /// A reader that starts after an event; `None` for all that are kept. Returns `None` if there are as many
+    /// readers as there may be.
+    pub fn new(observatory: Arc<Observatory>, filter: Filter, after: Option<u64>) -> Option<Self> {
+        let exchange = &observatory.exchange;
+        if exchange.readers.fetch_add(1, Ordering::Relaxed) >= MAX_READERS {
+            exchange.readers.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let changed = exchange.last.subscribe();
+        let last = exchange.last();
+        let first = exchange.ring().events.front().map_or(last, |event| event.number - 1);
+        // A number that has not been reached is that of a server that ran before.
+        let after = after.filter(|after| *after <= last).unwrap_or(first);
+        let mut reader = Self {
+            observatory,
+            filter,
+            changed,
+            after,
+            pending: VecDeque::new(),
+            seen: HashMap::new(),
+            newest: 0,
+            next_sample: Instant::now() + SAMPLE_INTERVAL,
+        };
+        reader.newest = reader.observatory.registry.newest();
+        reader.look();
+        Some(reader)
+    }
+
+    /// The next event. Waits until there is one.
+    pub async fn next(&mut self) -> Output {
+        loop {
+            if let Some(output) = self.pending.pop_front() {
+                return output;
+            }
+            self.changed.mark_unchanged();
+            if self.read() {
+                continue;
+            }
+            // The sender lives as long as the observatory.
+            if timeout_at(self.next_sample, self.changed.changed()).await.is_err() {
+                self.next_sample = Instant::now() + SAMPLE_INTERVAL;
+                let number = self.after;
+                for (name, data) in self.look() {
+                    self.pending.push_back(Output { number, name, data });
+                }
+            }
+        }
+    }
+
+    /// Reads events. Returns `false` if there is none.
+    fn read(&mut self) -> bool {
+        let (events, lost) = self.observatory.exchange.read(self.after);
+        if lost > 0 {
+            let data = serde_json::json!({ "events": lost });
+            self.after += lost;
+            self.pending.push_back(Output { number: self.after, name: "lost", data });
+        }
+        for event in &events {
+            self.after = event.number;
+            if self.filter.accepts(event.session, event.dialect) {
+                let (name, data) = event.to_json();
+                self.pending.push_back(Output { number: event.number, name, data });
+            }
+        }
+        lost > 0 || !events.is_empty()
+    }
+
+    /// Compares what has been sent with the last look. Returns the differences as events.
+    fn look(&mut self) -> Vec<(&'static str, Value)> {
+        let sessions = self.observatory.registry.all();
+        let mut now = HashMap::new();
+        let mut events = Vec::new();
+        let wanted = sessions.iter().rev().filter(|it| self.filter.accepts(it.id, it.dialect));
+        let wanted =
+            wanted.filter(|it| it.state() == State::Playing || self.seen.contains_key(&it.id));
+        for session in wanted.take(MAX_SAMPLED) {
+            let Some(progress) = session.progress() else { continue };
+            let before = match self.seen.get(&session.id) {
+                Some(before) => *before,
+                None if session.id <= self.newest => progress,
+                None => Progress::default(),
+            };
+            // Another movie starts from 0.
+            let before = if before.frames > progress.frames { Progress::default() } else { before };
+            if progress.frames > before.frames {
+                events.push(packets_json(session, before, progress));
+            }
+            now.insert(session.id, progress);
+        }
+        self.seen = now;
+        events
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.observatory.exchange.readers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
