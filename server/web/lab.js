@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 // The lab on the projector: takes the server's events and hands them to the views.
 
+import { showAccount } from "./account.js";
 import { byId, element, keepSetting, readSetting, saveAs, setText, showDialog } from "./dom.js";
 import { describe, request } from "./api.js";
 import { Log } from "./lab-log.js";
@@ -297,3 +298,4 @@ document.addEventListener("visibilitychange", () => (document.hidden ? source?.c
 setExplained(readSetting("lab-explain", "yes") === "yes");
 setSize(size);
 if (!document.hidden) connect();
+showAccount();

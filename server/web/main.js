@@ -2,6 +2,7 @@
 // Decides by the address which view is shown. The player and the viewers are loaded when they are first needed.
 
 import { byId } from "./dom.js";
+import { showAccount } from "./account.js";
 import { Wall } from "./wall.js";
 
 const VIEWS = ["wall", "player", "viewers"];
@@ -93,3 +94,5 @@ document.addEventListener("keydown", (event) => {
 
 addEventListener("popstate", route);
 route();
+// After what the page shows first.
+setTimeout(showAccount, 300);
