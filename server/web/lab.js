@@ -3,7 +3,7 @@
 
 import { showAccount } from "./account.js";
 import { byId, element, keepSetting, readSetting, saveAs, setText, showDialog } from "./dom.js";
-import { describe, request } from "./api.js";
+import { describe, getJson, request } from "./api.js";
 import { Log } from "./lab-log.js";
 import { HeaderView } from "./lab-header.js";
 import { StateDiagram } from "./lab-state.js";
@@ -60,7 +60,26 @@ function sessionOf(event) {
     sessions.delete(oldest.id);
   }
   showSessions();
+  if (event.kind !== "session") askAbout();
   return session;
+}
+
+let unknown = 0;
+/** Asks who speaks, where the event that said so is not kept any more. */
+function askAbout() {
+  clearTimeout(unknown);
+  unknown = setTimeout(async () => {
+    try {
+      const list = await getJson("/api/v1/sessions");
+      for (const { id, peer, dialect } of list.sessions) {
+        if (sessions.has(id)) Object.assign(sessions.get(id), { peer, dialect });
+      }
+      showSessions();
+      again();
+    } catch {
+      // The exchange is shown without their addresses.
+    }
+  }, 300);
 }
 
 /** Changes what is known about a session. */
@@ -156,7 +175,7 @@ function passes(session) {
 
 function title(session) {
   const who = session.dialect === "lab" ? "lab client" : session.dialect === "rtsp" ? "RTSP player" : session.dialect;
-  return `Session ${session.id}, ${[who, session.peer].filter(Boolean).join(" at ")}`;
+  return [`Session ${session.id}`, [who, session.peer].filter(Boolean).join(" at ")].filter(Boolean).join(", ");
 }
 
 function showSessions() {

@@ -20,8 +20,12 @@
   apply(theme);
   document.addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
+    const [icon, name] = [document.createElement("span"), document.createElement("span")];
+    icon.textContent = "◐";
+    name.className = "theme-name";
+    button.append(icon, name);
     const label = () => {
-      button.textContent = `◐ ${NAMES[theme]}`;
+      name.textContent = NAMES[theme];
       button.setAttribute("aria-label", `Theme: ${NAMES[theme]}`);
       button.title = "Theme: as the system, dark, or light";
     };

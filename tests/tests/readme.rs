@@ -67,6 +67,13 @@ const ROWS: &[(&str, How)] = &[
         How::Ends(|_, done| has_line(&done.stdout, "kind = \"live\"")),
     ),
     ("target/release/mjpeg-rtsp-server --config server.toml", How::Serves("npt=now-", |_| Ok(()))),
+    (
+        "target/release/mjpeg-rtsp-server --http 8080 movie.mjpeg",
+        How::Serves("npt=0-10", |server| {
+            server.wait_for_log("serving HTTP address=127.0.0.1:8080", LIMIT);
+            Ok(())
+        }),
+    ),
     ("target/release/mjpeg-rtsp-client 127.0.0.1 1025 25000 movie.Mjpeg", How::Shows),
     ("target/release/mjpeg-rtsp-server --explain movie.mjpeg", How::Serves("npt=0-10", explains)),
     (
