@@ -343,6 +343,21 @@ impl Server {
         url.split('/').nth(2).context("no host")
     }
 
+    /// The address at which it serves HTTP, such as `127.0.0.1:PORT`.
+    ///
+    /// # Errors
+    /// If its log cannot be read.
+    ///
+    /// # Panics
+    /// If it does not serve HTTP.
+    pub fn http_address(&self) -> Result<String> {
+        let line = "serving HTTP address=";
+        self.wait_for_log(line, Duration::from_secs(20));
+        let log = self.log()?;
+        let address = log.split_once(line).and_then(|(_, rest)| rest.split_whitespace().next());
+        Ok(address.context("no address")?.to_owned())
+    }
+
     /// The log so far.
     ///
     /// # Errors

@@ -24,6 +24,8 @@ pub(crate) struct Client {
     slot: Mutex<ConnectionSlot>,
     /// The stream that is sent in the connection once the head of its response has been.
     stream: Mutex<Option<PreparedStream>>,
+    /// Bytes have been received since the last request: a part of the next one, probably.
+    has_received: Arc<AtomicBool>,
     /// The connection must be closed after the present response.
     closing: AtomicBool,
 }
@@ -49,8 +51,25 @@ impl Client {
             login: Mutex::new(Login::of_address(origin)),
             slot: Mutex::new(slot),
             stream: Mutex::default(),
+            has_received: Arc::default(),
             closing: AtomicBool::new(false),
         })
+    }
+
+    /// Is set when bytes are received.
+    pub fn received_flag(&self) -> Arc<AtomicBool> {
+        self.has_received.clone()
+    }
+
+    /// Notes that a whole request has been received.
+    pub fn start_request(&self) {
+        self.has_received.store(false, Ordering::Relaxed);
+        self.set_idle(false);
+    }
+
+    /// Whether bytes have been received since the last request.
+    pub fn has_received(&self) -> bool {
+        self.has_received.load(Ordering::Relaxed)
     }
 
     /// What the requests of the connection have proved.

@@ -57,7 +57,7 @@ pub(crate) async fn serve(
     let Ok(local) = socket.local_addr() else { return };
     let client = Client::new(peer, local, wire.is_encrypted(), slot);
     let limits = service.context.limits.get();
-    let io = HttpIo::new(wire, first, limits.stall_time);
+    let io = HttpIo::new(wire, first, client.received_flag(), limits.stall_time);
     let respond = {
         let (service, client) = (service.clone(), client.clone());
         move |request| -> Responding { Box::pin(answer(service.clone(), client.clone(), request)) }
@@ -82,7 +82,7 @@ pub(crate) async fn serve(
     };
     let wire = connection.into_parts().io.into_wire();
     if let Err(error) = &served {
-        log_failure(&service, peer, error);
+        log_failure(&service, &client, error);
     }
     match client.take_stream() {
         Some(stream) if served.is_ok() => {
@@ -99,9 +99,11 @@ pub(crate) async fn serve(
 }
 
 /// Logs why a connection has failed.
-fn log_failure(service: &Service, peer: SocketAddr, error: &hyper::Error) {
-    let limit_log = &service.context.limit_log;
-    if error.is_timeout() {
+fn log_failure(service: &Service, client: &Client, error: &hyper::Error) {
+    let (limit_log, peer) = (&service.context.limit_log, client.peer);
+    if error.is_timeout() && !client.has_received() {
+        tracing::debug!(%peer, "HTTP connection closed: no request within request-time");
+    } else if error.is_timeout() {
         let kind = "connection closed: no complete HTTP request within request-time";
         limit_log.count(kind, peer);
     } else if error.is_parse() {
@@ -118,7 +120,7 @@ async fn answer(
     client: Arc<Client>,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
-    client.set_idle(false);
+    client.start_request();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let peer = client.peer;
     let response = match check(&service, &client, &request).await {

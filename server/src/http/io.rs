@@ -5,6 +5,8 @@ use crate::connection::wire::Wire;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Sleep, sleep};
@@ -17,6 +19,8 @@ pub(super) struct HttpIo {
     wire: Wire,
     /// Bytes that have been received and not been read.
     received: Vec<u8>,
+    /// Is set when bytes are read.
+    has_received: Arc<AtomicBool>,
     /// Records that have not been written.
     records: Vec<u8>,
     /// How long the client may accept nothing of what it is sent.
@@ -26,9 +30,14 @@ pub(super) struct HttpIo {
 }
 
 impl HttpIo {
-    /// A connection of which `received` has been received.
-    pub fn new(wire: Wire, received: Vec<u8>, stall_time: Duration) -> Self {
-        Self { wire, received, records: Vec::new(), stall_time, stall: None }
+    /// A connection of which `received` has been received. Sets `has_received` whenever bytes are read.
+    pub fn new(
+        wire: Wire,
+        received: Vec<u8>,
+        has_received: Arc<AtomicBool>,
+        stall_time: Duration,
+    ) -> Self {
+        Self { wire, received, has_received, records: Vec::new(), stall_time, stall: None }
     }
 
     /// The connection.
@@ -86,6 +95,9 @@ impl Read for HttpIo {
             self.received = ready!(self.wire.poll_read_some(context))?;
         }
         let count = self.received.len().min(buffer.remaining());
+        if count > 0 {
+            self.has_received.store(true, Ordering::Relaxed);
+        }
         buffer.put_slice(self.received.get(..count).unwrap_or_default());
         self.received.drain(..count);
         if self.received.is_empty() {

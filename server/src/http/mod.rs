@@ -149,11 +149,6 @@ impl Service {
         self.router.get().cloned().unwrap_or_default()
     }
 
-    /// The number of streams.
-    pub(crate) fn streams(&self) -> usize {
-        self.viewers.count()
-    }
-
     /// Ends the streams of movies that are not served any more, and of those that their viewers may not watch any
     /// more.
     pub(crate) fn end_removed(&self) {

@@ -107,11 +107,6 @@ impl Viewers {
         self.lock().1.remove(&key);
     }
 
-    /// The number of viewers.
-    pub fn count(&self) -> usize {
-        self.lock().1.len()
-    }
-
     /// Ends the streams of the viewers for which `reason` returns why.
     pub fn end_if(&self, reason: impl Fn(&Viewer) -> Option<&'static str>) {
         let viewers: Vec<_> = self.lock().1.values().cloned().collect();

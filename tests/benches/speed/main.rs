@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measures the figures of docs/performance.md, each together with its peer's in the same run.
 //!
-//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|many|observe|strangers|reload|repair|window|window-soak]...`
+//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|many|observe|strangers|http|reload|repair|window|window-soak]...`
 //! builds everything and runs this.
 #![allow(clippy::print_stdout, reason = "the tables are the product")]
 
 mod first_frame;
+mod http;
 mod huge;
 mod lab;
 mod many;
@@ -39,6 +40,7 @@ fn main() -> Result<()> {
         "many",
         "observe",
         "strangers",
+        "http",
         "reload",
         "repair",
         "window",
@@ -55,6 +57,7 @@ fn main() -> Result<()> {
             "many" => many::run()?,
             "observe" => observe::run()?,
             "strangers" => strangers::run()?,
+            "http" => http::run()?,
             "reload" => reload::run()?,
             "repair" => repair::run()?,
             "window" => window::run()?,
@@ -62,7 +65,7 @@ fn main() -> Result<()> {
             "window-soak" => window::soak()?,
             other => bail!(
                 "no bench {other}; there are source, huge, first-frame, recode, viewers, lab, many, \
-                 observe, strangers, reload, repair, window, window-soak"
+                 observe, strangers, http, reload, repair, window, window-soak"
             ),
         }
     }

@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod display;
 pub mod ffmpeg;
+pub mod http_client;
 pub mod http_server;
 pub mod lab_server;
 pub mod libjpeg;

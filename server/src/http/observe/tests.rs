@@ -8,7 +8,9 @@ use crate::observe::tests::session_with_movie;
 use axum::body::{Body, Bytes};
 use axum::http::Request;
 use futures::StreamExt;
+use gstmjpegfile::rtp::ReportBlock;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tower::ServiceExt;
 
@@ -77,6 +79,31 @@ fn sessions_are_listed_and_closed() {
         ];
         for (method, uri) in rows {
             assert_eq!(reply(&router, request(method, uri)).await.0, 405, "{method} {uri}");
+        }
+    });
+}
+
+#[test]
+fn a_session_has_the_fields_that_are_described() {
+    on_runtime(async {
+        let (observatory, router, _ending) = routes();
+        let (_session, counts) = session_with_movie(&observatory, "movie.mjpeg");
+        let block = ReportBlock::last_of(
+            &[0x81, 201, 0, 7].into_iter().chain([0; 28]).collect::<Vec<_>>(),
+            0,
+        );
+        counts.add_report(block.unwrap());
+        let (_, view) = get_json(&router, "/api/v1/sessions/1").await;
+        let openapi: Value = serde_json::from_str(include_str!("../api/openapi.json")).unwrap();
+        for (name, value) in [("Session", &view), ("Receiver", &view["receiver"])] {
+            let schema = &openapi["components"]["schemas"][name];
+            let names = |value: &Value| -> BTreeSet<String> {
+                value.as_object().unwrap().keys().cloned().collect()
+            };
+            let required: BTreeSet<String> =
+                serde_json::from_value(schema["required"].clone()).unwrap();
+            assert_eq!(names(value), names(&schema["properties"]), "{name}");
+            assert_eq!(names(value), required, "{name}");
         }
     });
 }
