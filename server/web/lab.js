@@ -41,6 +41,7 @@ const chosen = () => byId("session").value;
 
 /** Whether an event is one that the user wants to see. */
 function isMeant(event) {
+  if (!speaks(sessions.get(event.session))) return false;
   if (chosen() !== "" && event.session !== chosen()) return false;
   const dialect = byId("dialect").value;
   if (dialect !== "" && sessions.get(event.session)?.dialect !== dialect) return false;
@@ -105,7 +106,7 @@ function take(event) {
     events.push(event);
     if (events.length > EVENTS) events = events.slice(-EVENTS);
   }
-  if (event.kind !== "end") speaker = session;
+  if (event.kind !== "end" && speaks(session)) speaker = session;
   if (!isMeant(event)) return;
   timeline.add(event, session);
   log.add(event, session);
@@ -164,11 +165,18 @@ function show() {
   timeline.draw();
   byId("log-empty").hidden = !log.isEmpty;
   const [heading, advice] = byId("log-empty").children;
-  setText(heading, events.length > 0 ? "Nothing matches" : "Nobody has spoken yet");
-  setText(advice, events.length > 0 ? "Choose another session, or empty the filter." : "Start a lab client or a player: each request and each reply appears here.");
+  const wasHeard = [...sessions.values()].some(speaks);
+  setText(heading, wasHeard ? "Nothing matches" : "Nobody has spoken yet");
+  setText(advice, wasHeard ? "Choose another session, or empty the filter." : "Start a lab client or a player: each request and each reply appears here.");
+}
+
+/** Browsers' streams are sessions too, but there is no exchange of messages. */
+function speaks(session) {
+  return session?.dialect !== "http";
 }
 
 function passes(session) {
+  if (!speaks(session)) return false;
   const dialect = byId("dialect").value;
   return dialect === "" || session.dialect === dialect;
 }
@@ -181,7 +189,7 @@ function title(session) {
 function showSessions() {
   const select = byId("session");
   const value = select.value;
-  const options = [...sessions.values()].reverse().map((it) =>
+  const options = [...sessions.values()].filter(speaks).reverse().map((it) =>
     element("option", { value: it.id, text: `${it.id}: ${it.dialect} ${it.peer}${it.ended ? " (ended)" : ""}` }));
   select.replaceChildren(element("option", { value: "", text: "All sessions" }), ...options);
   select.value = sessions.has(value) ? value : "";

@@ -9,14 +9,25 @@ mod security;
 mod viewers;
 mod wall;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::browser::Browser;
 use mjpeg_rtsp_tests::programs::Server;
 use std::ffi::OsStr;
+use std::path::Path;
 
 /// Frames of the movies.
 const FRAMES: usize = 120;
+
+/// The number of files in a folder, for each of which the server prints a URL.
+fn files(folder: &Path) -> Result<usize> {
+    let mut number = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        number += if path.is_dir() { files(&path)? } else { 1 };
+    }
+    Ok(number)
+}
 
 /// A server with a folder of movies, and a browser.
 struct Site {
@@ -42,12 +53,8 @@ impl Site {
     fn serve(folder: Folder, options: &[&str]) -> Result<Self> {
         let options = ["--http", "127.0.0.1:0", "--framerate", "10"].iter().chain(options);
         let options = options.map(OsStr::new).chain([folder.path().as_os_str()]);
-        let mut server = Server::start(options, 0)?;
-        server.wait_for_log("serving HTTP", mjpeg_rtsp_tests::peer::browser::LIMIT);
-        let log = server.log()?;
-        let line = log.lines().find(|line| line.contains("serving HTTP")).context("no line")?;
-        let (_, address) = line.split_once("address=").context("no address")?;
-        let address = address.split_whitespace().next().unwrap_or_default().to_owned();
+        let mut server = Server::start(options, files(folder.path())?)?;
+        let address = server.http_address()?;
         server.is_well()?;
         Ok(Self { browser: Browser::start()?, server, address, folder })
     }
