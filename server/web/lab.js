@@ -122,7 +122,8 @@ function receive(kind, data, id) {
   // is that of the server's run, and a number.
   const cut = id.lastIndexOf("-");
   const [run, number] = [id.slice(0, cut), Number(id.slice(cut + 1))];
-  if (run === last.run && number <= last.number) return;
+  // Packets are not kept; they come with the identifier of the event before.
+  if (run === last.run && number <= last.number && kind !== "packets") return;
   if (run !== last.run) forget();
   last = { run, number };
   if (paused) {

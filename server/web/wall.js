@@ -11,6 +11,8 @@ import { Previews } from "./previews.js";
 const PAGE = 100;
 /** Milliseconds between two looks at the list. */
 const REFRESH = 5000;
+/** The same while the length of a movie in view is not known: the server counts its frames when it opens it. */
+const LENGTH_REFRESH = 700;
 const GAP = 16;
 /** Rows above and below the view that exist too. */
 const OVERSCAN = 1;
@@ -224,7 +226,11 @@ export class Wall {
       const { first, last } = this.#range();
       const pages = new Set([0, Math.floor(first / PAGE), Math.floor(Math.max(first, last - 1) / PAGE)]);
       for (const page of pages) this.#load(page);
-    }, REFRESH);
+    }, this.#awaitsLength() ? LENGTH_REFRESH : REFRESH);
+  }
+
+  #awaitsLength() {
+    return [...this.#tiles.values()].some(({ mount }) => mount.frames === null && mount.kind !== "live" && mount.error === null);
   }
 
   #plan() {
