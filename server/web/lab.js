@@ -158,7 +158,7 @@ function show() {
   const session = sessions.get(chosen()) ?? (chosen() === "" && speaker && passes(speaker) ? speaker : null);
   const others = [...sessions.values()].filter((it) => !it.ended && passes(it));
   diagram.show(session, chosen() === "" ? others : []);
-  setText(byId("state-whose"), session ? `${title(session)}${session.ended ? ", which has ended" : ""}` : "No session yet");
+  setText(byId("state-whose"), session ? `${title(session)}${session.ended ? " (ended)" : ""}` : "No session yet");
   const withHeader = session?.header ? session : null;
   header.show(withHeader?.header ?? null);
   setText(byId("header-whose"), withHeader ? `its header, before ${count(withHeader.header.payload_bytes, "byte")} of payload` : "");
