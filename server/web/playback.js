@@ -248,6 +248,12 @@ export class Playback {
     if (this.isLive || isCut) this.#set(State.FAILED, "The server has ended the stream: it ends, the movie was removed, or the session was closed.");
     else if (this.section) this.play(this.section[0]);
     else if (this.repeats && this.#frame !== null) this.play(0);
-    else this.#set(State.ENDED);
+    else this.#finish(missing);
+  }
+
+  /** Shows the last frame, which a slow browser may not have been sent. */
+  async #finish(missing) {
+    this.#set(State.ENDED);
+    if (missing > 0) await this.#fetchFrame(this.#mount.frames - 1);
   }
 }

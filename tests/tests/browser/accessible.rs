@@ -38,6 +38,26 @@ const PAGES: &[(&str, &str)] = &[
 
 #[test]
 fn axe_finds_no_violation() -> Result<()> {
+    check(Look::LAPTOP)
+}
+
+#[test]
+fn axe_finds_no_violation_on_a_phone() -> Result<()> {
+    check(Look::PHONE)
+}
+
+#[test]
+fn axe_finds_no_violation_in_the_dark_theme() -> Result<()> {
+    check(Look::LAPTOP.dark())
+}
+
+#[test]
+fn axe_finds_no_violation_on_a_phone_in_the_dark_theme() -> Result<()> {
+    check(Look::PHONE.dark())
+}
+
+/// Checks all views.
+fn check(look: Look) -> Result<()> {
     let axe = axe()?;
     let mut site = Site::start(&["a.mjpeg", "b.mjpeg", "cam/c.mjpeg"], &["--loop"])?;
     // A session that the lists show.
@@ -47,28 +67,23 @@ fn axe_finds_no_violation() -> Result<()> {
     client.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
     let _client =
         mjpeg_rtsp_tests::programs::Guard::new(client.stderr(std::process::Stdio::null()).spawn()?);
-    for look in [Look::LAPTOP, Look::PHONE, Look::LAPTOP.dark(), Look::PHONE.dark()] {
-        site.browser.look(look)?;
-        for (path, complete) in PAGES {
-            site.browser.open("about:blank")?;
-            site.open(path)?;
-            site.browser.wait_for(complete).with_context(|| (*path).to_owned())?;
-            assert_eq!(violations(&mut site, &axe)?, [""; 0], "{path} with {look:?}");
-        }
-        site.open("/play/a.mjpeg")?;
-        for (button, complete) in [
-            ("[aria-label='QR code: RTSP']", "document.querySelector('dialog .qr') !== null"),
-            (
-                "#tab-viewers",
-                "document.querySelector('#panel-viewers .session:not(.head)') !== null",
-            ),
-            ("button[title^='All keys']", "document.querySelector('dialog .keys') !== null"),
-        ] {
-            site.browser.wait_for(&format!("document.querySelector(\"{button}\") !== null"))?;
-            site.browser.value(&format!("document.querySelector('dialog')?.close(); document.querySelector(\"{button}\").click()"))?;
-            site.browser.wait_for(complete)?;
-            assert_eq!(violations(&mut site, &axe)?, [""; 0], "{button} with {look:?}");
-        }
+    site.browser.look(look)?;
+    for (path, complete) in PAGES {
+        site.browser.open("about:blank")?;
+        site.open(path)?;
+        site.browser.wait_for(complete).with_context(|| (*path).to_owned())?;
+        assert_eq!(violations(&mut site, &axe)?, [""; 0], "{path} with {look:?}");
+    }
+    site.open("/play/a.mjpeg")?;
+    for (button, complete) in [
+        ("[aria-label='QR code: RTSP']", "document.querySelector('dialog .qr') !== null"),
+        ("#tab-viewers", "document.querySelector('#panel-viewers .session:not(.head)') !== null"),
+        ("button[title^='All keys']", "document.querySelector('dialog .keys') !== null"),
+    ] {
+        site.browser.wait_for(&format!("document.querySelector(\"{button}\") !== null"))?;
+        site.browser.value(&format!("document.querySelector('dialog')?.close(); document.querySelector(\"{button}\").click()"))?;
+        site.browser.wait_for(complete)?;
+        assert_eq!(violations(&mut site, &axe)?, [""; 0], "{button} with {look:?}");
     }
     Ok(())
 }

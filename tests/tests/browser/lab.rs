@@ -15,6 +15,9 @@ fn lab_client(site: &Site, frames: &str) -> Result<Guard> {
     Ok(Guard::new(child))
 }
 
+/// The page's script has run.
+const READY: &str = "document.querySelector('#smaller').disabled";
+
 const STATE: &str = "document.querySelector('.diagram .lit .name')?.textContent";
 
 /// The first words of the requests in the list.
@@ -78,7 +81,7 @@ fn a_lab_session_is_shown_as_it_speaks() -> Result<()> {
 fn the_list_can_be_paused_and_limited_to_a_session() -> Result<()> {
     let mut site = Site::start(&["a.mjpeg"], &[])?;
     site.open("/lab")?;
-    site.browser.wait_for("document.querySelector('#log-empty h2')?.textContent !== ''")?;
+    site.browser.wait_for(READY)?;
     site.browser.key("p")?;
     site.browser.wait_for("document.querySelector('#pause').ariaPressed === 'true'")?;
     let clients = [lab_client(&site, "5")?, lab_client(&site, "5")?];
@@ -111,7 +114,9 @@ fn the_text_grows_with_the_window_and_by_keys() -> Result<()> {
         let look =
             mjpeg_rtsp_tests::peer::browser::Look { width, height, dark: false, still: false };
         site.browser.look(look)?;
+        site.browser.open("about:blank")?;
         site.open("/lab")?;
+        site.browser.wait_for(READY)?;
         site.browser.wait_for(&format!("{size} === {want}"))?;
     }
     site.browser.key("+")?;

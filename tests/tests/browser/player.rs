@@ -10,8 +10,10 @@ use serde_json::Value;
 /// The picture's colour in its middle, the frame's number and the time that the page shows, and the state; all at
 /// one moment.
 const SHOWN: &str = "(() => { const canvas = document.querySelector('.stage canvas'); \
-    const pixel = canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data; \
-    return { pixel: [...pixel].slice(0, 3), frame: document.querySelector('.frame').textContent, \
+    const probe = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true }); \
+    probe.drawImage(canvas, canvas.width / 2, canvas.height / 2, 1, 1, 0, 0, 1, 1); \
+    return { pixel: [...probe.getImageData(0, 0, 1, 1).data].slice(0, 3), \
+      frame: document.querySelector('.frame').textContent, \
       time: document.querySelector('.seek-row output').textContent, \
       state: document.querySelector('#player').dataset.state }; })()";
 
