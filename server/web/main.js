@@ -2,7 +2,6 @@
 // Decides by the address which view is shown. The player and the viewers are loaded when they are first needed.
 
 import { byId } from "./dom.js";
-import { showAccount } from "./account.js";
 import { Wall } from "./wall.js";
 
 const VIEWS = ["wall", "player", "viewers"];
@@ -95,4 +94,4 @@ document.addEventListener("keydown", (event) => {
 addEventListener("popstate", route);
 route();
 // After what the page shows first.
-setTimeout(showAccount, 300);
+setTimeout(async () => (await import("./account.js")).showAccount(), 500);
