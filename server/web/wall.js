@@ -77,6 +77,8 @@ export class Wall {
   #timer = 0;
   #shown = false;
   #frame = 0;
+  /** A tile that gets the focus when its movie has been listed; null if there is none. */
+  #awaited = null;
   #layout = { columns: 1, width: 0, row: 0 };
 
   /** `navigate` gets the address of what the user looks for. */
@@ -95,6 +97,7 @@ export class Wall {
     });
     byId("search-form").addEventListener("submit", (event) => {
       event.preventDefault();
+      this.#search.blur();
       this.#focus(0);
     });
     this.#grid.addEventListener("keydown", (event) => this.#key(event));
@@ -281,6 +284,15 @@ export class Wall {
     for (const index of wanted) this.#place(index, columns, width, row);
     const view = this.#range();
     this.#previews.show(new Set([...this.#tiles.values()].filter((tile) => tile.index >= view.first && tile.index < view.last)));
+    this.#focusAwaited();
+  }
+
+  #focusAwaited() {
+    const tile = this.#tiles.get(this.#awaited);
+    if (!tile) return;
+    this.#awaited = null;
+    // Unless the user has gone elsewhere meanwhile.
+    if (document.activeElement === document.body || this.#grid.contains(document.activeElement)) tile.link.focus({ preventScroll: true });
   }
 
   #place(index, columns, width, row) {
@@ -314,8 +326,8 @@ export class Wall {
     const header = 72;
     if (top < header) scrollBy(0, top - header);
     else if (top + row > innerHeight) scrollBy(0, top + row - innerHeight);
+    this.#awaited = index;
     this.#render();
-    this.#tiles.get(index)?.link.focus({ preventScroll: true });
   }
 
   #key(event) {

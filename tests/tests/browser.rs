@@ -78,10 +78,18 @@ impl Site {
         ))
     }
 
+    /// Waits until a picture of a movie that plays is on screen.
+    fn wait_until_it_plays(&mut self) -> Result<()> {
+        self.browser.wait_for(
+            "document.querySelector('#player').dataset.state === 'playing' \
+             && document.querySelector('.frame').textContent !== ''",
+        )
+    }
+
     /// Opens a movie and waits until it plays.
     fn play(&mut self, name: &str) -> Result<()> {
         self.open(&format!("/play/{name}"))?;
-        self.browser.wait_for("document.querySelector('#player').dataset.state === 'playing'")
+        self.wait_until_it_plays()
     }
 
     /// Checks that nothing went wrong in the browser and in the server, and that the pages asked this

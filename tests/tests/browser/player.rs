@@ -68,7 +68,7 @@ fn a_click_plays_and_the_position_is_that_of_the_picture() -> Result<()> {
     let mut site = Site::start(&["a.mjpeg", "b.mjpeg"], &[])?;
     site.open_wall("/", 2)?;
     site.browser.click("#grid li:nth-child(2) a")?;
-    site.browser.wait_for("document.querySelector('#player').dataset.state === 'playing'")?;
+    site.wait_until_it_plays()?;
     assert_eq!(site.browser.text("location.pathname")?, "/play/b.mjpeg");
     let mut seen = Vec::new();
     while seen.len() < 20 {
@@ -104,7 +104,7 @@ fn the_seek_bar_seeks_to_the_right_frame() -> Result<()> {
     // While it plays, it goes on from there.
     let position = site.on_bar(20)?;
     site.browser.click("button.play")?;
-    site.browser.wait_for("document.querySelector('#player').dataset.state === 'playing'")?;
+    site.wait_until_it_plays()?;
     site.browser.click_at(position)?;
     site.browser.wait_for(&format!(
         "{SHOWN}.state === 'playing' && Number({SHOWN}.frame.split(' ')[1]) > 22"
@@ -151,13 +151,13 @@ fn keys_do_what_they_do_in_the_window() -> Result<()> {
     site.wait_for_frame(119)?;
     site.browser.key("l")?;
     site.browser.key("p")?;
-    site.browser.wait_for("document.querySelector('#player').dataset.state === 'playing'")?;
+    site.wait_until_it_plays()?;
     site.browser.wait_for(&format!("Number({SHOWN}.frame.split(' ')[1]) > 100"))?;
     site.browser.wait_for(&format!("Number({SHOWN}.frame.split(' ')[1]) < 50"))?;
     // The next movie, the list of keys, and back to the wall.
     site.browser.key("PageDown")?;
     site.browser.wait_for("location.pathname === '/play/b.mjpeg'")?;
-    site.browser.wait_for("document.querySelector('#player').dataset.state === 'playing'")?;
+    site.wait_until_it_plays()?;
     site.browser.key("?")?;
     site.browser.wait_for("document.querySelector('dialog h2')?.textContent === 'Keys'")?;
     site.browser.key("Escape")?;
@@ -205,7 +205,7 @@ fn a_live_movie_has_no_seek_bar() -> Result<()> {
     site.browser.wait_for(&format!("{frame} > {first} + 5"))?;
     site.pause()?;
     site.browser.key(" ")?;
-    site.browser.wait_for("document.querySelector('#player').dataset.state === 'playing'")?;
+    site.wait_until_it_plays()?;
     site.is_well()
 }
 
@@ -218,7 +218,7 @@ fn a_missing_movie_and_a_lost_server_are_reported() -> Result<()> {
     site.browser.click(".stage-message button")?;
     site.browser.wait_for("document.querySelectorAll('#grid .picture img').length === 1")?;
     site.browser.click("#grid a")?;
-    site.browser.wait_for("document.querySelector('#player').dataset.state === 'playing'")?;
+    site.wait_until_it_plays()?;
     site.server.process().signal("KILL")?;
     site.browser.wait_for(&format!("{title} === 'Playing has stopped'"))?;
     Ok(())

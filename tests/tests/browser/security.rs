@@ -50,7 +50,7 @@ fn names_are_text() -> Result<()> {
     site.open_wall("/", 1)?;
     assert_eq!(site.browser.text("document.querySelector('#grid .name').textContent")?, name);
     site.browser.click("#grid a")?;
-    site.browser.wait_for("document.querySelector('#player').dataset.state === 'playing'")?;
+    site.wait_until_it_plays()?;
     assert_eq!(site.browser.text("document.querySelector('.side h1').textContent")?, name);
     assert_eq!(site.browser.value("document.querySelectorAll('img[src=x]').length")?, 0);
     // A shell takes each command as it stands: one word for the address.

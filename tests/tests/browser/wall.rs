@@ -203,7 +203,6 @@ fn the_first_picture_comes_at_once() -> Result<()> {
     let load: f64 = load.split(' ').next().context("no load")?.parse()?;
     let is_idle = load < 1.0;
     let limit = if is_idle { IDLE_LIMIT } else { BUSY_LIMIT };
-    println!("first picture: {times:.0?} ms at a load of {load}, limit {limit} ms");
     ensure!(best < limit, "{times:?} ms at a load of {load}");
     site.is_well()
 }
