@@ -11,7 +11,7 @@ use crate::connection::limits::OpenConnections;
 use crate::connection::listener::{self, Listener};
 use crate::connection::tls::SharedTls;
 use crate::connection::tunnel::Tunnels;
-use crate::ending::{self, EndingSender};
+use crate::ending::{self, Ending, EndingSender};
 use crate::limit_log::LimitLog;
 use crate::mount::Mount;
 use crate::observe::{Observatory, Sources};
@@ -144,7 +144,6 @@ impl Server {
             limit_log: limit_log.clone(),
             observatory: observatory.clone(),
         };
-        let viewers = context.viewers.clone();
         let (ending_sender, ending) = ending::channel();
         let tls = SharedTls::new(tls);
         let access = SharedAccess::new(Access::new(&config));
@@ -153,16 +152,9 @@ impl Server {
         let lab =
             lab::Service::new(config.server.explain, shared(), context.clone(), ending.clone());
         let open = OpenConnections::new(limits.clone());
-        if let Some(observatory) = &observatory {
-            let (open, limit_log, catalog) = (open.clone(), limit_log.clone(), catalog.clone());
-            observatory.set_sources(Sources { open, viewers, limit_log, catalog });
-        }
         let http = config.server.http.map(|_| {
             let (shared, tls, open) = (shared(), tls.clone(), open.clone());
-            let others = observatory.as_ref().map(|observatory| {
-                http::observe::observe_routes(observatory.clone(), ending.clone())
-            });
-            let others = others.unwrap_or_default();
+            let others = observe_routes(&context, open.clone(), catalog.clone(), ending.clone());
             http::Service::new(&config, shared, tls, context, open, ending.clone(), others)
         });
         let services = Services {
@@ -363,6 +355,19 @@ impl Drop for Server {
             runtime.shutdown_background();
         }
     }
+}
+
+/// The handlers of what people can see of the server.
+fn observe_routes(
+    context: &SendContext,
+    open: OpenConnections,
+    catalog: SharedCatalog,
+    ending: Ending,
+) -> axum::Router {
+    let Some(observatory) = &context.observatory else { return axum::Router::new() };
+    let (viewers, limit_log) = (context.viewers.clone(), context.limit_log.clone());
+    observatory.set_sources(Sources { open, viewers, limit_log, catalog });
+    http::observe::observe_routes(observatory.clone(), ending)
 }
 
 /// The limit of open files before and after [`raise_open_files`].

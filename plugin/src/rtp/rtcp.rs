@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn the_round_trip_is_the_time_that_the_receiver_did_not_wait() {
         // 10 Nov 1995 11:33:25.125 and 11:33:36.5 UTC.
-        let at = |milliseconds| UNIX_EPOCH + Duration::from_millis(816_003_205_125 + milliseconds);
+        let at = |ms: u64| UNIX_EPOCH + Duration::from_millis(816_003_205_125 + ms);
         let block = |last_sender_report, delay| ReportBlock {
             fraction_lost: 0,
             cumulative_lost: 0,

@@ -92,7 +92,7 @@ fn without_nonces(line: &str) -> String {
             }
             None => value.find(',').unwrap_or(value.len()),
         };
-        out.push_str(&format!("\"{HIDDEN}\""));
+        out.extend(["\"", HIDDEN, "\""]);
         rest = start + word + equals + 1 + length;
     }
     out + line.get(rest..).unwrap_or_default()

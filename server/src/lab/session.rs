@@ -86,7 +86,7 @@ impl Session {
     ) -> Self {
         let (number, packets) = (session_number(), Arc::default());
         let (movie, dialect) = (None, "");
-        Self { service, peer, origin, explainer, number, movie, packets, dialect, observed }
+        Self { service, peer, origin, number, explainer, movie, packets, dialect, observed }
     }
 
     /// The state, for people.

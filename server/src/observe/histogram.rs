@@ -79,6 +79,6 @@ mod tests {
         }
         let got = histogram.snapshot();
         assert_eq!(got.buckets, [(0.0001, 2), (0.001, 4), (0.005, 5)]);
-        assert_eq!((got.count, got.sum), (7, 3600.011_201));
+        assert_eq!((got.count, got.sum), (7, 3_600.011_201));
     }
 }

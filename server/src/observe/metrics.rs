@@ -6,11 +6,20 @@ use super::Observatory;
 use super::exposition::{Exposition, Kind};
 use super::histogram::Histogram;
 use super::sessions::Dialect;
-use super::totals::{MAX_MOUNTS, MountTotals, OTHER, Totals};
+use super::totals::{ClassTotals, MAX_MOUNTS, MountTotals, OTHER, Totals};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
+
+/// The value of a sample of a mount.
+type OfMount = fn(&MountTotals) -> u64;
+
+/// The value of a sample of a language and a transport.
+type OfClass = fn(&ClassTotals) -> u64;
+
+/// A counter of a language.
+type Counter = fn(&OfDialect) -> &AtomicU64;
 
 /// Upper bounds of the lateness of frames, in microseconds.
 const LATENESS: &[u64; 13] = &[
@@ -169,8 +178,7 @@ impl Observatory {
         let mut mounts: Vec<_> = totals.mounts.iter().collect();
         mounts.sort_by_key(|(name, _)| *name);
         let has_other = totals.other != MountTotals::default();
-        type Value = fn(&MountTotals) -> u64;
-        let families: [(&'static str, &str, Value); 3] = [
+        let families: [(&'static str, &str, OfMount); 3] = [
             ("mjpeg_rtsp_mount_frames_total", "Frames sent of a movie.", |it| it.counted.frames),
             ("mjpeg_rtsp_mount_packets_total", "RTP packets sent of a movie.", |it| {
                 it.counted.packets
@@ -228,7 +236,6 @@ impl Observatory {
         let metrics = &self.metrics;
         // The lab has no cache. Nothing is encoded again for HTTP.
         let (cached, encoded) = ([Dialect::Rtsp, Dialect::Http], [Dialect::Rtsp, Dialect::Lab]);
-        type Counter = fn(&OfDialect) -> &AtomicU64;
         let families: [(&'static str, &str, [Dialect; 2], Counter); 3] = [
             ("mjpeg_rtsp_cache_hits_total", "Frames that were in the cache.", cached, |it| {
                 &it.cache_hits
@@ -295,8 +302,7 @@ impl Observatory {
 
 fn write_classes(out: &mut Exposition, totals: &Totals) {
     let classes = &totals.classes;
-    type Value = fn(&super::totals::ClassTotals) -> u64;
-    let families: [(&'static str, Kind, &str, Value); 6] = [
+    let families: [(&'static str, Kind, &str, OfClass); 6] = [
         ("mjpeg_rtsp_sessions", Kind::Gauge, "Sessions for which a movie is set up.", |it| it.open),
         (
             "mjpeg_rtsp_sessions_total",

@@ -380,8 +380,11 @@ fn the_number_of_readers_is_limited() {
 
 mod prometheus;
 
+/// Names and values of labels.
+type Labels<'a> = &'a [(&'a str, &'a str)];
+
 /// The value of a sample.
-fn value(samples: &[prometheus::Sample], name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+fn value(samples: &[prometheus::Sample], name: &str, labels: Labels) -> Option<f64> {
     let labels: Vec<_> =
         labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     samples.iter().find(|it| it.name == name && it.labels == labels).map(|it| it.value)
@@ -402,7 +405,7 @@ fn metrics_count_what_was_sent_over_the_end_of_sessions() {
     let udp = [("dialect", "rtsp"), ("transport", "udp")];
     let check = |open: f64| {
         let samples = prometheus::parse(&observatory.exposition()).unwrap();
-        let rows: [(&str, &[(&str, &str)], f64); 11] = [
+        let rows: [(&str, Labels, f64); 11] = [
             ("mjpeg_rtsp_sessions", &udp, open),
             ("mjpeg_rtsp_sessions_total", &udp, 2.0),
             ("mjpeg_rtsp_frames_total", &udp, 10.0),

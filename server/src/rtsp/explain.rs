@@ -69,7 +69,6 @@ fn status_line(line: &str, method: Option<&str>) -> String {
         (Some(200), Some("PLAY")) => "done: RTP packets follow",
         (Some(200), Some("PAUSE")) => "done: no packet follows",
         (Some(200), Some("TEARDOWN")) => "done: the session does not exist any more",
-        (Some(200), _) => "done",
         (Some(400), _) => "the server cannot read the request",
         (Some(401), _) => "the client must log in, in one of the ways that WWW-Authenticate lists",
         (Some(404), _) => "the server has no such movie, or the client may not watch it",

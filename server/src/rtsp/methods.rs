@@ -184,17 +184,17 @@ impl Connection {
         }
         state.sessions.push(id.clone());
         drop(state);
-        self.observe_set_up(id, media);
+        self.observe_set_up(&id, media);
         Ok(reply)
     }
 
     /// Shows a new session to people, and lets an operator end it.
-    fn observe_set_up(&self, id: String, media: NewMedia) {
+    fn observe_set_up(&self, id: &str, media: NewMedia) {
         let Some(observed) = &self.observed else { return };
-        let Some(session) = self.service.sessions.get(&id) else { return };
+        let Some(session) = self.service.sessions.get(id) else { return };
         let shown = observed.set_up();
         let _ = session.observed.set(shown.clone());
-        let (sessions, closed) = (Arc::downgrade(&self.service.sessions), id.clone());
+        let (sessions, closed) = (Arc::downgrade(&self.service.sessions), id.to_owned());
         shown.set_closer(move || {
             if let Some(sessions) = sessions.upgrade() {
                 sessions.close(&closed, observe::CLOSED_BY_OPERATOR);
@@ -202,7 +202,7 @@ impl Connection {
         });
         shown.open_media(media);
         // The connection may have ended before the session was shown.
-        if self.service.sessions.get(&id).is_none() {
+        if self.service.sessions.get(id).is_none() {
             shown.end("the connection has ended");
         }
     }

@@ -130,7 +130,8 @@ impl Family {
             }
             Some("_sum") => self.has_sum = true,
             Some("_count") => {
-                self.has_count = self.last_bucket.is_some_and(|(_, count)| count == sample.value);
+                self.has_count =
+                    self.last_bucket.is_some_and(|(_, count)| (count - sample.value).abs() < 0.5);
             }
             _ => return Err("not a sample of its histogram".to_owned()),
         }
