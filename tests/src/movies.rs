@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! JPEG images made by GStreamer's jpegenc, and movies of images.
 
+use crate::peer::display::is_near;
+use crate::peer::libjpeg::{Picture, cjpeg};
 use crate::pipeline::{TestPipeline, bytes};
 use anyhow::{Context, Result};
 use gstmjpegfile::movie::FrameWriter;
@@ -48,6 +50,30 @@ pub fn bars(count: u32) -> Result<Vec<Vec<u8>>> {
          ! video/x-raw,format=I420,width={width},height={height},framerate=20/1 \
          ! jpegenc quality=95 ! appsink name=out sync=false"
     ))
+}
+
+/// The colour of a frame of [`coloured`], below 216: each one differs from all others by 51 in one of its
+/// components, so the frame can be read from the picture.
+pub fn colour(frame: usize) -> [u8; 3] {
+    let level = |digit: usize| u8::try_from(digit % 6 * 51).unwrap_or(0);
+    [level(frame), level(frame / 6), level(frame / 36)]
+}
+
+/// The frame of [`coloured`] that has a colour, but for JPEG's rounding.
+pub fn frame_of(pixel: [u8; 3]) -> Option<usize> {
+    (0..216).find(|frame| is_near(colour(*frame), pixel))
+}
+
+/// JPEG images of 192x144 pixels, each of one [`colour`].
+///
+/// # Errors
+/// If they cannot be made.
+pub fn coloured(frames: usize) -> Result<Vec<Vec<u8>>> {
+    let image = |frame| {
+        let samples = colour(frame).repeat(192 * 144);
+        cjpeg(&Picture { width: 192, height: 144, samples }, &["-sample", "2x2"])
+    };
+    (0..frames).map(image).collect()
 }
 
 /// All buffers that reach the appsink named `out` of a launch line.

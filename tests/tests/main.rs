@@ -3,6 +3,7 @@
 
 mod access;
 mod borders;
+mod browser;
 mod captures;
 mod catalogue;
 mod client;

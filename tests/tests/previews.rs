@@ -2,9 +2,8 @@
 //! The picture under the pointer on the seek bar, in the real window.
 
 use anyhow::{Context, Result};
-use mjpeg_rtsp_tests::movies::{self, Folder};
-use mjpeg_rtsp_tests::peer::display::{Display, Screen, Window, is_near};
-use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg};
+use mjpeg_rtsp_tests::movies::{self, Folder, frame_of};
+use mjpeg_rtsp_tests::peer::display::{Display, Screen, Window};
 use mjpeg_rtsp_tests::programs::Server;
 use mjpeg_rtsp_tests::wait_until;
 use std::time::Duration;
@@ -20,17 +19,6 @@ const BAR: usize = HEIGHT - 96;
 
 /// Frames of the movie, one a second.
 const FRAMES: usize = 200;
-
-/// The colour of a frame: each one differs from all others by 51 in one of its components.
-fn colour(frame: usize) -> [u8; 3] {
-    let level = |digit: usize| u8::try_from(digit % 6 * 51).unwrap_or(0);
-    [level(frame), level(frame / 6), level(frame / 36)]
-}
-
-/// The frame of which a pixel is.
-fn frame_of(pixel: [u8; 3]) -> Option<usize> {
-    (0..FRAMES).find(|frame| is_near(colour(*frame), pixel))
-}
 
 /// The frame of the picture, seen in its upper part.
 fn main_frame(screen: &Screen) -> Option<usize> {
@@ -48,12 +36,7 @@ fn expected(x: usize) -> usize {
 }
 
 fn movie(folder: &Folder) -> Result<std::path::PathBuf> {
-    let image = |frame| {
-        let samples = colour(frame).repeat(192 * 144);
-        cjpeg(&Picture { width: 192, height: 144, samples }, &["-sample", "2x2"])
-    };
-    let images = (0..FRAMES).map(image).collect::<Result<Vec<_>>>()?;
-    folder.file("colours.mjpeg", &movies::movie(&images)?)
+    folder.file("colours.mjpeg", &movies::movie(&movies::coloured(FRAMES)?)?)
 }
 
 /// Points at the bar until the preview shows about the frame there, twice the same; gives it.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The programs and protocols at the other end, one file each.
 
+pub mod browser;
 pub mod display;
 pub mod ffmpeg;
 pub mod http_client;

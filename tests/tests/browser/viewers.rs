@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Who is watching.
+
+use super::Site;
+use anyhow::{Context, Result, ensure};
+use mjpeg_rtsp_tests::peer::browser::LIMIT;
+use mjpeg_rtsp_tests::programs::{Guard, program};
+use std::process::Stdio;
+
+#[test]
+fn a_viewer_is_listed_and_can_be_closed() -> Result<()> {
+    let mut site = Site::start(&["a.mjpeg"], &["--loop"])?;
+    site.open("/#viewers")?;
+    let title = "document.querySelector('#viewers .empty:not([hidden]) h2')?.textContent";
+    site.browser.wait_for(&format!("{title} === 'Nobody is watching'"))?;
+    let url = site.server.urls.first().context("no URL")?.clone();
+    let mut client = program("mjpeg-rtsp-client")?;
+    client.args(["--headless", "--frames", "100000", &url]).stdin(Stdio::null());
+    let mut client = Guard::new(client.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
+    let cell =
+        |label: &str| format!("document.querySelector('#viewers [data-label={label}]')?.innerText");
+    site.browser.wait_for(&format!("{}?.includes('127.0.0.1:')", cell("Viewer")))?;
+    site.browser.wait_for(&format!("{}?.includes('playing')", cell("Over")))?;
+    site.browser.wait_for(&format!("/a.mjpeg\\s+frame \\d+/.test({})", cell("Movie")))?;
+    site.browser.wait_for(&format!("/bit\\/s/.test({})", cell("Rate")))?;
+    // The plot has a line.
+    site.browser.wait_for(
+        "document.querySelector('#viewers .plot path:last-child').getAttribute('d').includes('L')",
+    )?;
+    site.browser.click("#viewers .session .last button")?;
+    site.browser.wait_for("document.querySelector('dialog') !== null")?;
+    site.browser.click("dialog .accent")?;
+    site.browser.wait_for("document.querySelector('dialog') === null")?;
+    site.browser.wait_for(&format!("{title} === 'Nobody is watching'"))?;
+    client.wait(LIMIT).map(drop)?;
+    ensure!(site.server.log()?.contains("a.mjpeg"), "{}", site.server.log()?);
+    site.is_well()
+}
+
+#[test]
+fn the_player_lists_the_viewers_of_its_movie() -> Result<()> {
+    let mut site = Site::start(&["a.mjpeg", "b.mjpeg"], &[])?;
+    site.play("a.mjpeg")?;
+    site.browser.click("#tab-viewers")?;
+    site.browser.wait_for(
+        "document.querySelector('#panel-viewers [data-label=Over]')?.innerText.includes('browser')",
+    )?;
+    site.is_well()
+}
