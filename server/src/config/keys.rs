@@ -2,6 +2,7 @@
 //! The keys of the configuration file, table by table. Parsing, printing, errors and the test of the
 //! shipped file all use these lists, so that a key is named once.
 
+use super::multicast::{GroupAddress, MulticastSettings, PortRange};
 use super::parse_listen;
 use super::settings::{Limits, MountSettings, ServerSettings};
 use super::value::{
@@ -218,6 +219,34 @@ pub(super) fn mount_keys() -> Vec<Key<MountSettings>> {
         networks("allow", |it: &mut M| &mut it.allow),
         networks("deny", |it: &mut M| &mut it.deny),
         users,
+        key(
+            "multicast",
+            MulticastSettings::GROUPS.to_owned(),
+            |it: &mut M| &mut it.multicast.groups,
+            |value| {
+                read_list(value, GroupAddress::parse).filter(|it| MulticastSettings::are_groups(it))
+            },
+            |groups| write_list(groups),
+        ),
+        key(
+            "multicast-ports",
+            PortRange::ALLOWED.to_owned(),
+            |it: &mut M| &mut it.multicast.ports,
+            |value| PortRange::parse(value.as_str()?),
+            |ports| quoted(&ports.to_string()),
+        ),
+        number("multicast-ttl", 1..=255, |it: &mut M| &mut it.multicast.ttl),
+        key(
+            "multicast-interface",
+            MulticastSettings::INTERFACE.to_owned(),
+            |it: &mut M| &mut it.multicast.interface,
+            |value| {
+                let name = value.as_str().filter(|it| MulticastSettings::is_interface(it));
+                name.map(ToOwned::to_owned)
+            },
+            |name| quoted(name),
+        ),
+        boolean("multicast-only", |it: &mut M| &mut it.multicast.only),
         choice("udp-offload", |it: &mut M| &mut it.udp_offload),
         choice("lab-oversize", |it: &mut M| &mut it.lab_oversize),
         choice("lab-fragment", |it: &mut M| &mut it.lab_fragment),

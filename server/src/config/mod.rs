@@ -5,17 +5,22 @@
 //! - `settings.rs`: the settings and their defaults.
 //! - `keys.rs`, `value.rs`: the keys of the file, and how their values are read and written.
 //! - `file.rs`, `error.rs`: finds, reads and checks the file.
+//! - `multicast.rs`: the settings of multicast.
 //! - `print.rs`: writes a configuration as a file.
+//! - `warnings.rs`: what is valid, but probably not meant.
 //! - `shared.rs`: the limits, as they are now.
 
 mod error;
 mod file;
 mod keys;
+mod multicast;
 mod print;
 mod settings;
 mod value;
+mod warnings;
 
 pub use error::{ConfigError, FileError, Problem};
+pub use multicast::{GroupAddress, MulticastSettings, PortRange};
 pub use settings::{
     BasicAuth, Fragments, LabMode, Limits, LogFormat, LogLevel, MountKind, MountSettings, Oversize,
     ServerSettings, Switch, UdpOffload,

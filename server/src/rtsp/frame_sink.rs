@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Sends frames as RTP/JPEG (RFC 2435), with RTCP: to the viewer of a session, or to many viewers of
-//! a live movie.
+//! Sends frames as RTP/JPEG (RFC 2435), with RTCP: to the viewer of a session, to many viewers of a live
+//! movie, or to a multicast group once for all of them.
 
 use super::delivery::Delivery;
+use super::multicast::Group;
 use super::payload_cache::{PayloadCache, PreparedFrame};
 use crate::connection::outbox::SendOutcome;
 use crate::limit_log::LimitLog;
@@ -28,6 +29,8 @@ pub(super) struct RtspSink {
     cname: Arc<str>,
     /// The movie is live: a slow viewer loses frames. Otherwise the stream waits for its viewer.
     live: bool,
+    /// The multicast group that packets are sent to; `None` to send them to each viewer.
+    group: Option<Arc<Group>>,
     viewers: Vec<Viewer>,
     sequence_number: u16,
     /// The packets, and the bytes of their payloads, that have been sent, for sender reports.
@@ -62,6 +65,7 @@ impl RtspSink {
             ssrc,
             cname,
             live,
+            group: None,
             viewers: Vec::new(),
             // In the lower half: some players take the wrap from 65535 to 0 for packet loss.
             sequence_number: u16::from_be_bytes([high & 0x7f, low]),
@@ -74,6 +78,13 @@ impl RtspSink {
             headers: Vec::new(),
             limit_log,
         }
+    }
+
+    /// A sink that sends each packet once, to a multicast group, while it has viewers.
+    #[must_use]
+    pub fn with_group(mut self, group: Arc<Group>) -> Self {
+        self.group = Some(group);
+        self
     }
 
     /// The sequence number of the next packet.
@@ -90,6 +101,15 @@ impl RtspSink {
     /// Removes a viewer.
     pub fn remove_viewer(&mut self, session: &str) {
         self.viewers.retain(|viewer| viewer.session != session);
+    }
+
+    /// Removes a viewer, and reports the end to it.
+    pub fn dismiss_viewer(&mut self, session: &str, time: ReportTime) {
+        let packet = self.sender_report(time, true);
+        for viewer in self.viewers.iter().filter(|viewer| viewer.session == session) {
+            viewer.delivery.send_rtcp(&packet);
+        }
+        self.remove_viewer(session);
     }
 
     fn send_payloads(
@@ -109,7 +129,9 @@ impl RtspSink {
         }
         let datagrams = Datagrams::new(&headers, payloads);
         let mut sent = SendOutcome::Accepted;
-        for Viewer { delivery, .. } in &self.viewers {
+        // A frame that the kernel does not take is not counted.
+        let is_sent = self.group.as_ref().is_none_or(|group| group.send(&datagrams));
+        for Viewer { delivery, .. } in self.viewers.iter().filter(|_| is_sent) {
             if delivery.send(&datagrams, &headers, payloads, resume) == SendOutcome::Busy {
                 if resume.is_some() {
                     sent = SendOutcome::Busy;
@@ -132,11 +154,18 @@ impl RtspSink {
         sent
     }
 
-    fn send_report(&self, time: ReportTime, goodbye: bool) {
+    fn sender_report(&self, time: ReportTime, goodbye: bool) -> Vec<u8> {
         let ReportTime { wall_clock, rtptime } = time;
         let (ssrc, packets, octets) = (self.ssrc, self.packets, self.octets);
         let report = SenderReport { ssrc, now: wall_clock, timestamp: rtptime, packets, octets };
-        let packet = report.packet(&self.cname, goodbye);
+        report.packet(&self.cname, goodbye)
+    }
+
+    fn send_report(&self, time: ReportTime, goodbye: bool) {
+        let packet = self.sender_report(time, goodbye);
+        if let Some(group) = &self.group {
+            group.send_rtcp(&packet);
+        }
         for viewer in &self.viewers {
             viewer.delivery.send_rtcp(&packet);
         }

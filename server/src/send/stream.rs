@@ -185,6 +185,18 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
         Some(result)
     }
 
+    /// Calls `action` with the sink and the present instant while no frame is being sent, if a play is under
+    /// way. Stops the stream if there is no viewer after that.
+    pub fn with_playing_sink(&self, action: impl FnOnce(&mut S, ReportTime)) {
+        let mut state = self.idle_state();
+        if let (Some(play), Some(sink)) = (state.play, &mut state.sink) {
+            action(sink, self.report_time(&play.timeline, self.now()));
+            if !sink.is_watched() {
+                state.stop();
+            }
+        }
+    }
+
     /// Makes the sink send a report at the next tick.
     pub fn report_soon(&self) {
         let now = self.now();
@@ -234,6 +246,21 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
         let mut state = self.idle_state();
         if let (Some(play), Some(sink)) = (state.play, &mut state.sink) {
             sink.play_ended(self.report_time(&play.timeline, self.now()));
+        }
+        state.stop();
+    }
+
+    /// Stops the present play, if there is one, and reports the end to the viewers even if they have stopped it
+    /// before. Nothing is reported if nothing was played.
+    pub fn end_for_good(&self) {
+        let mut state = self.idle_state();
+        let wall_clock = self.pacer.clock().wall_clock();
+        let paused = ReportTime { wall_clock, rtptime: state.position.rtptime };
+        let time = state.play.map_or(paused, |play| self.report_time(&play.timeline, self.now()));
+        if state.plays > 0
+            && let Some(sink) = &mut state.sink
+        {
+            sink.play_ended(time);
         }
         state.stop();
     }
