@@ -41,4 +41,5 @@ mod server_program;
 mod sessions;
 mod strangers;
 mod two_players;
+mod user_commands;
 mod window;
