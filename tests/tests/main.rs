@@ -22,6 +22,7 @@ mod mjpegfile;
 mod mjpegfilesrc;
 mod movie_forms;
 mod movie_program;
+mod multicast;
 mod odd_images;
 mod odd_servers;
 mod packaging;
