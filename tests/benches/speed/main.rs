@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measures the figures of docs/performance.md, each together with its peer's in the same run.
 //!
-//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|many|strangers|reload|repair|window|window-soak]...`
+//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|many|strangers|access|reload|repair|window|window-soak]...`
 //! builds everything and runs this.
 #![allow(clippy::print_stdout, reason = "the tables are the product")]
 
+mod access;
 mod first_frame;
 mod huge;
 mod lab;
@@ -37,6 +38,7 @@ fn main() -> Result<()> {
         "lab",
         "many",
         "strangers",
+        "access",
         "reload",
         "repair",
         "window",
@@ -52,6 +54,7 @@ fn main() -> Result<()> {
             "lab" => lab::run()?,
             "many" => many::run()?,
             "strangers" => strangers::run()?,
+            "access" => access::run()?,
             "reload" => reload::run()?,
             "repair" => repair::run()?,
             "window" => window::run()?,
@@ -59,7 +62,7 @@ fn main() -> Result<()> {
             "window-soak" => window::soak()?,
             other => bail!(
                 "no bench {other}; there are source, huge, first-frame, recode, viewers, lab, many, \
-                 strangers, reload, repair, window, window-soak"
+                 strangers, access, reload, repair, window, window-soak"
             ),
         }
     }
