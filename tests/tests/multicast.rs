@@ -6,7 +6,7 @@ use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::network::{Datagram, Network, SERVER, SERVER_V6};
 use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::rtsp_client::{RtspClient, has_bye};
-use mjpeg_rtsp_tests::programs::{Server, headless, program, run};
+use mjpeg_rtsp_tests::programs::{Server, has_played, headless, program, run};
 use mjpeg_rtsp_tests::{pace, wait_until};
 use socket2::{Domain, Socket, Type};
 use std::collections::BTreeMap;
@@ -80,7 +80,7 @@ fn rtspsrc_frames(url: &str) -> Result<Vec<String>> {
     command.args([&format!("eos-after={}", PLAYED + 1), "!", "filesink"]);
     let done = run(command.arg(format!("location={}", received.display())), LIMIT)?;
     let log = String::from_utf8_lossy(&done.stderr);
-    ensure!(done.status.success(), "rtspsrc {url}: {log}");
+    ensure!(has_played(&done), "rtspsrc {url}: {log}");
     ffmpeg::file_checksums(&received)
 }
 
