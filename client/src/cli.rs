@@ -121,7 +121,8 @@ pub struct Arguments {
     #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
     pub timeout: f64,
 
-    /// Transport of RTP; auto tries UDP, then TCP
+    /// Transport of RTP; auto tries UDP, then TCP. An address such as rtsp://HOST/MOVIE?transport=multicast
+    /// wins
     #[arg(long, value_name = "TRANSPORT", default_value = "auto")]
     pub transport: Transport,
 

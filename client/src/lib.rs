@@ -83,6 +83,7 @@ impl Transport {
     fn protocols(self) -> &'static str {
         match self {
             Self::Udp => "udp",
+            Self::Multicast => "udp-mcast",
             Self::Tcp => "tcp",
             Self::Http => "http+tcp",
             Self::Auto => "udp+tcp",

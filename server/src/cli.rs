@@ -161,6 +161,42 @@ pub struct MakeCertificate {
 pub enum UserCommand {
     /// Add a user to the configuration file, and ask for the password
     Add(AddUser),
+    /// Change the password of a user in the configuration file
+    Passwd(ChangePassword),
+    /// Remove a user from the configuration file
+    Remove(RemoveUser),
+}
+
+/// The arguments of `user passwd`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ChangePassword {
+    /// The name of the user
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// The configuration file [default: the one that the server reads]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Read the new password from standard input instead of the terminal: its first line
+    #[arg(long)]
+    pub password_stdin: bool,
+
+    /// How the password is stored [default: as the old one]
+    #[arg(long, value_name = "HOW")]
+    pub hash: Option<PasswordHash>,
+}
+
+/// The arguments of `user remove`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RemoveUser {
+    /// The name of the user
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// The configuration file [default: the one that the server reads]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// The arguments of `user add`.

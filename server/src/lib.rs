@@ -85,6 +85,7 @@ pub fn start_log(config: Option<&Config>) -> std::io::Result<Log> {
 pub fn check_config(config: &Config) -> Result<()> {
     Catalog::scan(&config.mounts)?;
     tls::load(&config.server)?;
+    config.log_warnings();
     let mut out = std::io::stdout().lock();
     out.write_all(config.to_toml().as_bytes()).context("cannot print the configuration")
 }

@@ -3,9 +3,9 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use mjpeg_rtsp_server::access::add_user::add_user;
+use mjpeg_rtsp_server::access::user_commands;
 use mjpeg_rtsp_server::certificate;
-use mjpeg_rtsp_server::cli::{Arguments, Command, UserCommand};
+use mjpeg_rtsp_server::cli::{Arguments, Command};
 use mjpeg_rtsp_server::config::{Config, ConfigError};
 use mjpeg_rtsp_server::service_manager::Sockets;
 use mjpeg_rtsp_server::{check_config, health_check, run, start_log};
@@ -43,8 +43,9 @@ fn main() -> ExitCode {
 fn run_command(command: &Command) -> ExitCode {
     let Ok(_log) = start_log(None) else { return ExitCode::FAILURE };
     let done = match command {
-        Command::User(UserCommand::Add(user)) => add_user(user)
-            .map(|path| tracing::info!("user {:?} added to {}", user.name, path.display())),
+        Command::User(command) => user_commands::run(command).map(|done| {
+            tracing::info!("{done}; a running server reads the file again by SIGHUP");
+        }),
         Command::Certificate(arguments) => certificate(arguments),
     };
     match done {

@@ -43,6 +43,7 @@ impl Loaded {
         card: Option<TestCard>,
     ) -> Result<Self> {
         let tls = tls::load(&config.server)?;
+        config.log_warnings();
         if !config.mounts.is_empty() {
             let catalog = previous.scan_again(&config.mounts, arrivals)?;
             return Ok(Self { config, catalog, card, tls });

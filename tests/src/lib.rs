@@ -4,6 +4,7 @@
 
 pub mod broken;
 pub mod movies;
+pub mod network;
 pub mod peer;
 pub mod pipeline;
 pub mod programs;

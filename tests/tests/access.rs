@@ -6,29 +6,34 @@ use http_auth::{DigestClient, PasswordParams};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::rtsp_client::{Reply, RtspClient};
 use mjpeg_rtsp_tests::peer::{ffmpeg, retina};
-use mjpeg_rtsp_tests::programs::{Guard, Server, Terminal, program};
+use mjpeg_rtsp_tests::programs::{Guard, Server, program};
 use mjpeg_rtsp_tests::wait_until;
 use std::io::Write;
 use std::net::UdpSocket;
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A password that must be found nowhere.
-const SECRET: &str = "Zaubersäge-1729";
+pub const SECRET: &str = "Zaubersäge-1729";
 
 /// The same in a URL.
-const SECRET_IN_URL: &str = "Zaubers%C3%A4ge-1729";
+pub const SECRET_IN_URL: &str = "Zaubers%C3%A4ge-1729";
 
 /// Runs `user add` with a password on standard input.
-fn add_user(folder: &Folder, arguments: &[&str], password: &str) -> Result<Output> {
+pub fn add_user(folder: &Folder, arguments: &[&str], password: &str) -> Result<Output> {
+    user_command(folder, &[&["add", "--password-stdin"], arguments].concat(), password)
+}
+
+/// Runs a command for users with standard input.
+pub fn user_command(folder: &Folder, arguments: &[&str], password: &str) -> Result<Output> {
     let config = folder.path().join("server.toml");
     let mut child = program("mjpeg-rtsp-server")?
-        .args(["user", "add", "--password-stdin", "--config"])
-        .arg(config)
+        .arg("user")
         .args(arguments)
+        .arg("--config")
+        .arg(config)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -38,7 +43,7 @@ fn add_user(folder: &Folder, arguments: &[&str], password: &str) -> Result<Outpu
 }
 
 /// A folder with two movies, a configuration that serves them with these keys, and users.
-fn folder(keys: &str, users: &[&[&str]]) -> Result<Folder> {
+pub fn folder(keys: &str, users: &[&[&str]]) -> Result<Folder> {
     let folder = Folder::new()?;
     let images = movies::images(20, "I420")?;
     for name in ["closed.mjpeg", "open.mjpeg"] {
@@ -59,10 +64,14 @@ fn folder(keys: &str, users: &[&[&str]]) -> Result<Folder> {
     Ok(folder)
 }
 
-fn start(folder: &Folder, flags: &[&str]) -> Result<Server> {
+pub fn start(folder: &Folder, flags: &[&str]) -> Result<Server> {
+    start_movies(folder, flags, 2)
+}
+
+fn start_movies(folder: &Folder, flags: &[&str], movies: usize) -> Result<Server> {
     let config = folder.path().join("server.toml");
     let flags = flags.iter().map(std::ffi::OsStr::new);
-    Server::start(["--config".as_ref(), config.as_os_str()].into_iter().chain(flags), 2)
+    Server::start(["--config".as_ref(), config.as_os_str()].into_iter().chain(flags), movies)
 }
 
 /// A URL with a user and a password.
@@ -419,71 +428,28 @@ fn sessions_of_users_who_are_removed_end_with_a_reload() -> Result<()> {
 }
 
 #[test]
-fn user_add_appends_to_the_file_and_keeps_the_rest() -> Result<()> {
-    let folder = Folder::new()?;
-    let config = folder.path().join("server.toml");
-    let mode = || -> Result<u32> { Ok(std::fs::metadata(&config)?.permissions().mode() & 0o777) };
-    let add = |arguments: &[&str], password: &str| -> Result<(bool, String)> {
-        let done = add_user(&folder, arguments, password)?;
-        Ok((done.status.success(), String::from_utf8(done.stderr)?))
-    };
-    assert!(add(&["ana"], SECRET)?.0);
-    assert_eq!(mode()?, 0o600);
-    // Independent hashes.
-    let sum = |program: &str| -> Result<String> {
-        let line = format!("printf '%s' 'ana:mjpeg-rtsp:{SECRET}' | {program}");
-        let done = Command::new("sh").args(["-c", &line]).output()?;
-        Ok(String::from_utf8(done.stdout)?.split(' ').next().unwrap_or_default().to_owned())
-    };
-    let ana = format!(
-        "[[user]]\nname = \"ana\"\nrole = \"viewer\"\ndigest-md5 = \"{}\"\ndigest-sha256 = \"{}\"\n",
-        sum("md5sum")?,
-        sum("sha256sum")?
-    );
-    assert_eq!(std::fs::read_to_string(&config)?, ana);
-    // A file of others, with comments, through a link.
-    let text = "# mine\nlisten   = 8554 # here\n\n[limits]\nmax-sessions = 5";
-    let real = folder.file("real.toml", text.as_bytes())?;
-    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640))?;
-    std::fs::remove_file(&config)?;
-    std::os::unix::fs::symlink("real.toml", &config)?;
-    assert!(add(&["ana"], &format!("{SECRET}\r\nmore"))?.0);
-    assert!(config.symlink_metadata()?.is_symlink());
-    assert_eq!((std::fs::read_to_string(&real)?, mode()?), (format!("{text}\n\n{ana}"), 0o640));
-    // What is refused changes nothing.
-    let refused = [
-        (&["ana"][..], "x", "has a user \"ana\" already"),
-        (&["a:b"], "x", "NAME: allowed are 1 to 64 bytes"),
-        (&["b", "--role", "@x"], "x", "--role: allowed are 1 to 64 bytes"),
-        (&["b"], "", "a password has 1 to 1024 bytes"),
-        (&["b"], "a\tb", "a password has 1 to 1024 bytes"),
-    ];
-    for (arguments, password, want) in refused {
-        let (done, error) = add(arguments, password)?;
-        assert!(!done && error.contains(want), "{arguments:?}: {error}");
-        assert_eq!(std::fs::read_to_string(&real)?, format!("{text}\n\n{ana}"), "{arguments:?}");
+fn a_viewer_of_a_live_movie_who_loses_access_gets_bye_and_others_go_on() -> Result<()> {
+    let folder = folder("", &[])?;
+    let text = "[[mount]]\npath = 'open.mjpeg'\nkind = 'live'\n";
+    folder.file("server.toml", text.as_bytes())?;
+    let mut server = start_movies(&folder, &[], 1)?;
+    let mut viewers = Vec::new();
+    for host in [2, 3] {
+        let mut viewer = RtspClient::connect_from([127, 0, 0, host].into(), server.address()?)?;
+        let session = viewer.play(&server.urls[0], "tcp")?;
+        viewer.receive_packets(5)?;
+        viewers.push((viewer, session));
     }
-    folder.file("real.toml", b"lisen = 1\n")?;
-    let (done, error) = add(&["b"], "x")?;
-    assert!(!done && error.contains("real.toml:1:1: found the key \"lisen\""), "{error}");
-    assert_eq!(std::fs::read_dir(folder.path())?.count(), 2);
-    // In a terminal, twice, without showing it.
-    folder.file("real.toml", b"")?;
-    let program = program("mjpeg-rtsp-server")?.get_program().to_owned();
-    let line = format!("{} user add ana --config {}", program.display(), config.display());
-    for (second, want) in [("other", "the passwords differ"), (SECRET, "user \"ana\" added to")] {
-        let mut terminal = Terminal::start(&line)?;
-        let typed = [("Password: ", SECRET), ("The same again: ", second)];
-        for (question, password) in typed {
-            wait_until(question, LIMIT, || terminal.shown().is_ok_and(|it| it.contains(question)));
-            terminal.press(&format!("x\u{8}\u{e9}\u{7f}{password}\n"))?;
-        }
-        terminal.wait(LIMIT)?;
-        let shown = terminal.shown()?;
-        assert!(shown.contains(want) && !shown.contains(SECRET), "{shown}");
-    }
-    assert_eq!(std::fs::read_to_string(&real)?, ana);
-    Ok(())
+    folder.file("server.toml", format!("deny = ['127.0.0.2']\n{text}").as_bytes())?;
+    server.process().signal("HUP")?;
+    let [(refused, session), (other, _)] = &mut viewers[..] else { anyhow::bail!("no viewers") };
+    refused.receive_until_bye(Instant::now() + LIMIT)?;
+    let reply = refused.request(&format!("PLAY {}/", server.urls[0]), session)?;
+    // The movie does not exist for it any more.
+    assert_eq!(reply.status, 404);
+    other.receive_packets(50)?;
+    assert!(!other.bye && other.missing == 0);
+    server.is_well()
 }
 
 #[test]

@@ -5,10 +5,11 @@ use anyhow::{Context, Result, ensure};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::ffmpeg;
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
+use mjpeg_rtsp_tests::peer::tls_client::TlsStream;
 use mjpeg_rtsp_tests::programs::{Guard, Server, headless, program, run};
 use mjpeg_rtsp_tests::wait_until;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -191,6 +192,77 @@ fn what_is_not_tls_is_closed_and_disturbs_nobody() -> Result<()> {
     stream.set_read_timeout(Some(LIMIT))?;
     let _ = stream.read_to_end(&mut Vec::new());
     server.wait_for_log("TLS, but the configuration has no tls-certificate", LIMIT);
+    server.is_well()
+}
+
+/// Changes the records of a request.
+type Damage = fn(&mut Vec<u8>);
+
+#[test]
+fn damage_after_the_handshake_ends_the_connection_and_disturbs_nobody() -> Result<()> {
+    let (_folder, mut server, own) = start("[limits]\nidle-time = '2s'\n[defaults]\nloop = true")?;
+    let mut viewer = RtspClient::connect_encrypted(&own)?;
+    viewer.play(&server.urls[0], "tcp")?;
+    let request = b"OPTIONS * RTSP/1.0\r\nCSeq: 7\r\n\r\n";
+    // How the records of a request are damaged, and whether the client then stops sending. The second one has
+    // no reply, since its end does not arrive.
+    let rows: [(&str, Damage, bool); 11] = [
+        ("a changed byte", |it| it[7] ^= 1, false),
+        ("a changed tag", |it| *it.last_mut().unwrap() ^= 0x80, false),
+        ("cut", |it| it.truncate(it.len() / 2), true),
+        ("cut in the header", |it| it.truncate(3), true),
+        ("cut, then silence", |it| it.truncate(it.len() / 2), false),
+        (
+            "cut, then other bytes",
+            |it| {
+                it.truncate(it.len() / 2);
+                it.extend(vec![0x17; 20_000]);
+            },
+            false,
+        ),
+        ("too long", |it| it[3..5].copy_from_slice(&[0xff, 0xff]), false),
+        ("empty", |it| it.splice(3.., [0, 0]).for_each(drop), true),
+        ("an unknown type", |it| it[0] = 0x63, false),
+        ("plain text", |it| *it = b"OPTIONS * RTSP/1.0\r\nCSeq: 7\r\n\r\n".to_vec(), false),
+        ("a new handshake", |it| *it = vec![0x16, 3, 3, 0, 4, 0, 0, 0, 0], false),
+    ];
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for (name, damage, ends) in rows {
+            let mut client = TlsStream::connect(&own, version, LIMIT)?;
+            let mut records = client.records(request)?;
+            damage(&mut records);
+            client.socket.write_all(&records)?;
+            if ends {
+                client.socket.shutdown(std::net::Shutdown::Write)?;
+            }
+            let mut received = Vec::new();
+            let closed = client.socket.read_to_end(&mut received);
+            let is_reset = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
+            let is_closed = closed.as_ref().map_or_else(is_reset, |_| true);
+            assert!(is_closed, "{name}, {:?}: {closed:?}", version.version);
+            // At most TLS 1.3's tickets and an alert; no reply to the request.
+            assert!(received.len() < 600, "{name}, {:?}: {}", version.version, received.len());
+        }
+        // A record that is sent twice is answered at most once: not at all if both arrive together.
+        let mut client = TlsStream::connect(&own, version, LIMIT)?;
+        let records = client.records(request)?;
+        client.socket.write_all(&[&records[..], &records].concat())?;
+        let mut plain = Vec::new();
+        let end = client.read_to_end(&mut plain);
+        let text = String::from_utf8_lossy(&plain);
+        assert!(text.matches("CSeq: 7").count() <= 1, "{text}");
+        assert!(end.is_err(), "no alert");
+        // What follows the end of the encrypted text is not read.
+        let mut client = TlsStream::connect(&own, version, LIMIT)?;
+        let closing = [client.close_notify()?, request.to_vec()].concat();
+        client.socket.write_all(&closing)?;
+        let mut plain = Vec::new();
+        let _ = client.read_to_end(&mut plain);
+        assert!(plain.is_empty(), "{}", String::from_utf8_lossy(&plain));
+    }
+    server.wait_for_log("connection closed: what was received is not valid", LIMIT);
+    viewer.receive_packets(20)?;
+    assert_eq!(viewer.missing, 0);
     server.is_well()
 }
 

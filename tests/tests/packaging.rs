@@ -17,10 +17,12 @@ const PROGRAMS: [&str; 4] =
     ["mjpeg-rtsp-server", "mjpeg-rtsp-client", "mjpeg-movie", "mjpeg-lab-check"];
 
 /// The programs and their subcommands.
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 16] = [
     &["mjpeg-rtsp-server"],
     &["mjpeg-rtsp-server", "user"],
     &["mjpeg-rtsp-server", "user", "add"],
+    &["mjpeg-rtsp-server", "user", "passwd"],
+    &["mjpeg-rtsp-server", "user", "remove"],
     &["mjpeg-rtsp-server", "certificate"],
     &["mjpeg-lab-check"],
     &["mjpeg-lab-check", "server"],

@@ -186,6 +186,8 @@ impl Snapshot {
 pub(super) enum PacketPath {
     /// In UDP datagrams: the ports of RTP and RTCP, of the client and of the server.
     Udp { client: (u16, u16), server: (u16, u16), source: Option<IpAddr> },
+    /// In UDP datagrams to these ports of a group, which the client's reports are sent to as well.
+    Multicast { group: IpAddr, ports: (u16, u16) },
     /// In the RTSP connection: the channels of RTP and RTCP.
     Interleaved { rtp: u8, rtcp: u8 },
 }
@@ -268,6 +270,11 @@ fn transport_of(reply: &str) -> Option<PacketPath> {
             rtcp: u8::try_from(rtcp).ok()?,
         });
     }
+    if let Some(group) =
+        field("destination").and_then(|it| it.parse().ok()).filter(IpAddr::is_multicast)
+    {
+        return Some(PacketPath::Multicast { group, ports: pair("port")? });
+    }
     Some(PacketPath::Udp {
         client: pair("client_port")?,
         server: pair("server_port").unwrap_or_default(),
@@ -314,6 +321,11 @@ mod tests {
                 "interleaved",
                 vec![describe, setup("v", "RTP/AVP/TCP;unicast;interleaved=2-3;ssrc=1")],
                 PacketPath::Interleaved { rtp: 2, rtcp: 3 },
+            ),
+            (
+                "multicast",
+                vec![setup("v", "RTP/AVP;multicast;destination=239.1.2.3;port=6-7;ttl=1;ssrc=1")],
+                PacketPath::Multicast { group: [239, 1, 2, 3].into(), ports: (6, 7) },
             ),
             (
                 "one port",

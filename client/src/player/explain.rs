@@ -75,6 +75,17 @@ fn explain_transport(value: &str) -> String {
     }
     // Writing to a string does not fail.
     let mut out = "RTP in UDP datagrams".to_owned();
+    if let (Some(group), Some(ports)) = (part("destination="), part("port=")) {
+        let _ = write!(
+            out,
+            ", which the server sends once for all viewers, to ports {ports} of the multicast group {group}"
+        );
+        if let Some(ttl) = part("ttl=") {
+            let _ = write!(out, "; they pass at most {ttl} networks");
+        }
+    } else if value.split(';').any(|it| it.trim() == "multicast") {
+        out += ", to a multicast group that the server chooses";
+    }
     if let Some(ports) = part("client_port=") {
         let _ = write!(out, ", RTP and RTCP to ports {ports} of the client");
     }
@@ -287,6 +298,25 @@ pub fn blank_password(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_multicast_transport_is_explained() {
+        let rows = [
+            (
+                "RTP/AVP/UDP;multicast",
+                "RTP in UDP datagrams, to a multicast group that the server chooses",
+            ),
+            (
+                "RTP/AVP;multicast;destination=239.1.2.3;port=5004-5005;ttl=4;ssrc=0000ABCD",
+                "RTP in UDP datagrams, which the server sends once for all viewers, to ports 5004-5005 of \
+                 the multicast group 239.1.2.3; they pass at most 4 networks; the packets' SSRC is \
+                 0000ABCD",
+            ),
+        ];
+        for (value, want) in rows {
+            assert_eq!(explain_transport(value), want);
+        }
+    }
 
     #[test]
     fn each_line_has_an_explanation() {

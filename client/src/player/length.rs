@@ -5,7 +5,7 @@
 //! then. rtspsrc 1.22 asks only once, and takes no length from the reply to PLAY. So another player sets up a
 //! session of its own, reads the length, and ends it.
 
-use super::{Exchange, Failure, Options, Player, ProtocolLog, Transport};
+use super::{Exchange, Failure, Options, Player, ProtocolLog, Transport, movies};
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
@@ -76,7 +76,8 @@ impl LengthProbe {
         };
         let options = Options { transport, reconnect: false, repeat: false, ..options.clone() };
         let sink = gst::ElementFactory::make("fakesink").build();
-        let (Ok(player), Ok(sink)) = (Player::new(source, &options), sink) else { return };
+        let (source, _) = movies::split_transport(source);
+        let (Ok(player), Ok(sink)) = (Player::new(&source, &options), sink) else { return };
         player.set_video_sink(&sink);
         player.connect_error(|failure: &Failure| {
             tracing::debug!("the length of the movie is still unknown: {failure}");

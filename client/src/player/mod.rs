@@ -93,6 +93,8 @@ pub use statistics::Statistics;
 pub enum Transport {
     /// UDP datagrams.
     Udp,
+    /// UDP datagrams that the server sends once for all viewers.
+    Multicast,
     /// Interleaved in the RTSP connection (RFC 2326 section 10.12).
     Tcp,
     /// Interleaved in an RTSP connection that is tunnelled through HTTP.
@@ -180,11 +182,15 @@ glib::wrapper! {
 }
 
 impl Player {
-    /// Makes a player, which is in INIT. `source` is a URI or a file.
+    /// Makes a player, which is in INIT. `source` is a URI or a file. A transport that an RTSP URL asks for
+    /// wins over that of the options.
     ///
     /// # Errors
     /// See [`NewPlayerError`].
     pub fn new(source: &str, options: &Options) -> Result<Self, NewPlayerError> {
+        let (source, transport) = movies::split_transport(source);
+        let transport = transport.unwrap_or(options.transport);
+        let (source, options) = (&*source, &Options { transport, ..options.clone() });
         let uri = uri_of(source, options.transport)?;
         for element in ["playbin", "rtspsrc", "fakesink", "videoconvert"] {
             if gst::ElementFactory::find(element).is_none() {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The movies of a server, requested by the lab's LIST on the server's port, of a folder, or of a list.
 
-use super::Protocol;
+use super::{Protocol, Transport};
+use clap::ValueEnum;
 use gstmjpegfile::lab::{Method, Reply, RequestForm};
 use gstmjpegfile::labrtspsrc::Location;
 use mjpeg_program::border::guarded;
@@ -44,6 +45,25 @@ pub fn server_text(source: &str) -> Option<String> {
     server_of(source).map(|(host, port)| {
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     })
+}
+
+/// An RTSP address without its parameter `transport`, such as `?transport=multicast`, and the transport that
+/// it names. The server never sees the parameter. One with another value is part of the address.
+pub fn split_transport(address: &str) -> (String, Option<Transport>) {
+    let whole = || (address.to_owned(), None);
+    if !address.starts_with("rtsp://") && !address.starts_with("rtsps://") {
+        return whole();
+    }
+    let Some((path, query)) = address.split_once('?') else { return whole() };
+    let read = |parameter: &str| {
+        let name = parameter.strip_prefix("transport=")?;
+        Transport::from_str(name, true).ok()
+    };
+    let Some(transport) = query.split('&').find_map(read) else { return whole() };
+    let rest: Vec<&str> = query.split('&').filter(|it| read(it).is_none()).collect();
+    let rest = rest.join("&");
+    let address = if rest.is_empty() { path.to_owned() } else { format!("{path}?{rest}") };
+    (address, Some(transport))
 }
 
 /// Whether two addresses name the same movie: users, passwords, queries and ports for RTP do not count.
@@ -230,6 +250,23 @@ fn parse_names(reply: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_may_name_the_transport() {
+        let rows = [
+            ("rtsp://h/m?transport=multicast", "rtsp://h/m", Some(Transport::Multicast)),
+            ("rtsps://u:p@h/m?transport=TCP", "rtsps://u:p@h/m", Some(Transport::Tcp)),
+            ("rtsp://h/m?a=1&transport=udp&b", "rtsp://h/m?a=1&b", Some(Transport::Udp)),
+            ("rtsp://h/m?transport=pigeon", "rtsp://h/m?transport=pigeon", None),
+            ("rtsp://h/m?a=transport=udp", "rtsp://h/m?a=transport=udp", None),
+            ("rtsp://h/transport=udp", "rtsp://h/transport=udp", None),
+            ("http://h/m?transport=udp", "http://h/m?transport=udp", None),
+            ("movie?transport=udp", "movie?transport=udp", None),
+        ];
+        for (address, rest, transport) in rows {
+            assert_eq!(split_transport(address), (rest.to_owned(), transport), "{address}");
+        }
+    }
     use std::os::unix::ffi::OsStringExt;
 
     #[test]

@@ -149,6 +149,9 @@ impl<W: Write> Writer<'_, W> {
                 let ports = (client.0, server.0);
                 self.datagram(record.at, Direction::Received, ports, bytes, &comment)
             }
+            PacketPath::Multicast { ports, .. } => {
+                self.datagram(record.at, Direction::Received, (ports.0, 0), bytes, &comment)
+            }
         }
     }
 
@@ -160,6 +163,9 @@ impl<W: Write> Writer<'_, W> {
             PacketPath::Udp { client, server, .. } => {
                 let ports = (client.1, server.1);
                 self.datagram(record.at, record.direction, ports, &record.bytes, "")
+            }
+            PacketPath::Multicast { ports, .. } => {
+                self.datagram(record.at, record.direction, (ports.1, 0), &record.bytes, "")
             }
         }
     }
@@ -212,7 +218,8 @@ impl<W: Write> Writer<'_, W> {
         Ok(())
     }
 
-    /// Writes a UDP datagram. `ports` are those of the client and of the server.
+    /// Writes a UDP datagram. `ports` are those of the client and of the server; of a group, its own one and
+    /// that of the sender, which is not known.
     fn datagram(
         &mut self,
         at: Duration,
@@ -224,14 +231,18 @@ impl<W: Write> Writer<'_, W> {
         let Conversation { client, server, path } = self.conversation;
         let source = match path {
             PacketPath::Udp { source, .. } => source,
-            PacketPath::Interleaved { .. } => None,
+            PacketPath::Interleaved { .. } | PacketPath::Multicast { .. } => None,
         };
         // The server may send from another address, of the same family.
         let source = source.filter(|it| it.is_ipv4() == client.is_ipv4()).unwrap_or(server.ip());
         let client = SocketAddr::new(client.ip(), client_port);
         let server = SocketAddr::new(source, server_port);
-        let (from, to) = match direction {
-            Direction::Received => (server, client),
+        let (from, to) = match (path, direction) {
+            (PacketPath::Multicast { group, .. }, direction) => {
+                let from = if direction == Direction::Received { server } else { client };
+                (SocketAddr::new(from.ip(), server_port), SocketAddr::new(group, client_port))
+            }
+            (_, Direction::Received) => (server, client),
             _ => (client, server),
         };
         let Ok(len) = u16::try_from(data.len() + 8) else { return Ok(()) };

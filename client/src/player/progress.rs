@@ -6,6 +6,7 @@ use super::connecting::ConnectError;
 use super::exchange::Exchange;
 use super::movies::{self, server_text};
 use super::{Failure, FailureKind, Protocol, Transport};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Advice for a port on which something else listens.
@@ -25,6 +26,8 @@ pub(super) struct Progress {
     replies: u64,
     /// The status of the last one.
     status: String,
+    /// The description states a multicast group: rtspsrc asks for nothing else then.
+    multicast_only: bool,
 }
 
 impl Progress {
@@ -48,6 +51,7 @@ impl Progress {
                 self.replies += 1;
                 let status = reply.lines().next().and_then(|line| line.split_once(' '));
                 status.map_or("", |(_, status)| status).clone_into(&mut self.status);
+                self.multicast_only |= reply.lines().any(is_multicast_group);
             }
             _ => {}
         }
@@ -84,6 +88,13 @@ impl Progress {
                 self.server(),
                 self.status,
                 self.method()
+            );
+            return Some(Failure::new(FailureKind::Refused, &text));
+        }
+        if self.multicast_only && self.transport != Transport::Multicast {
+            let text = format!(
+                "{} sends this movie by multicast only: try --transport multicast",
+                self.server()
             );
             return Some(Failure::new(FailureKind::Refused, &text));
         }
@@ -141,6 +152,7 @@ impl Progress {
         let (kind, text) = if self.status.starts_with("461") {
             let (name, other) = match self.transport {
                 Transport::Udp => ("UDP", "--transport tcp"),
+                Transport::Multicast => ("multicast", "--transport udp"),
                 Transport::Tcp => ("TCP", "--transport udp"),
                 Transport::Http => ("HTTP", "--transport udp"),
                 Transport::Auto => ("UDP or TCP", "--transport http"),
@@ -208,9 +220,31 @@ impl Progress {
     }
 }
 
+/// Whether a line of a description states a multicast address (RFC 4566 section 5.7).
+fn is_multicast_group(line: &str) -> bool {
+    let address = line.strip_prefix("c=IN IP4 ").or_else(|| line.strip_prefix("c=IN IP6 "));
+    let address = address.and_then(|it| it.trim().split('/').next()?.parse::<IpAddr>().ok());
+    address.is_some_and(|address| address.is_multicast())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_description_may_state_a_multicast_group() {
+        let rows = [
+            ("c=IN IP4 239.1.2.3/16", true),
+            ("c=IN IP6 ff15::1", true),
+            ("c=IN IP4 0.0.0.0", false),
+            ("c=IN IP6 ::", false),
+            ("c=IN IP4 host", false),
+            ("a=c=IN IP4 239.1.2.3", false),
+        ];
+        for (line, want) in rows {
+            assert_eq!(is_multicast_group(line), want, "{line}");
+        }
+    }
 
     #[test]
     fn silence_names_what_is_missing() {

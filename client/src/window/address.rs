@@ -218,6 +218,7 @@ fn menu(ui: &mut Ui, model: &Model, actions: &mut Vec<Action>) {
         for (transport, text) in [
             (Transport::Auto, "UDP, then TCP"),
             (Transport::Udp, "UDP"),
+            (Transport::Multicast, "UDP, multicast"),
             (Transport::Tcp, "TCP, interleaved"),
             (Transport::Http, "TCP, through HTTP"),
         ] {

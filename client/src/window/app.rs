@@ -341,6 +341,7 @@ impl App {
                 self.open_with(&source, self.options.clone(), true);
             }
             Action::RetryWithTransport(transport) => {
+                let (source, _) = movies::split_transport(&source);
                 self.open_with(&source, Options { transport, ..self.options.clone() }, true);
             }
             Action::RetryOnPort(port) => match Location::parse(&source) {

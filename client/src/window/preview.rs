@@ -5,7 +5,7 @@
 
 use super::model::DisplayedPicture;
 use crate::player::engine::{Engine, Event};
-use crate::player::{Options, Picture, Protocol, State, Transport, blank_password};
+use crate::player::{Options, Picture, Protocol, State, Transport, blank_password, movies};
 use eframe::egui::{self, Color32, ColorImage, TextureHandle, TextureOptions};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -132,7 +132,7 @@ impl Reader {
         };
         let options =
             Options { transport, latency: 0, reconnect: false, repeat: false, ..options.clone() };
-        engine.set_up_unrecorded(source, options);
+        engine.set_up_unrecorded(&movies::split_transport(source).0, options);
         let now = Instant::now();
         let is_file = Protocol::from_uri(source) == Protocol::None;
         Some(Self {

@@ -9,17 +9,20 @@
 //! - `attempts.rs`: limits the number of wrong passwords from an address.
 //! - `networks.rs`: networks whose viewers are served or not.
 //! - `redact.rs`: removes credentials from what is logged.
-//! - `add_user.rs`, `terminal.rs`: the command `user add`.
+//! - `user_commands.rs`, `user_file.rs`, `password.rs`, `terminal.rs`: the commands `user add`, `user passwd`
+//!   and `user remove`.
 
-pub mod add_user;
 pub(crate) mod attempts;
 pub(crate) mod authorization;
 pub mod hashes;
 pub(crate) mod login;
 pub mod networks;
 mod nonce;
+mod password;
 pub(crate) mod redact;
 mod terminal;
+pub mod user_commands;
+mod user_file;
 pub mod users;
 
 use crate::config::{BasicAuth, Config, HostName, ServerSettings, Switch};

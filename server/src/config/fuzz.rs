@@ -7,7 +7,7 @@ use crate::fuzz_words::expand;
 use bolero::check;
 
 /// Words of a configuration file.
-const WORDS: [&[u8]; 53] = [
+const WORDS: [&[u8]; 58] = [
     b"listen = ",
     b"lab = ",
     b"http-tunnel = ",
@@ -31,6 +31,11 @@ const WORDS: [&[u8]; 53] = [
     b"allow = ",
     b"deny = ",
     b"['10.0.0.0/8', '::1']\n",
+    b"multicast = ",
+    b"multicast-ports = ",
+    b"multicast-interface = ",
+    b"['239.192.1.1', 'ff15::1']\n",
+    b"'5004-5005'\n",
     b"path = ",
     b"name = ",
     b"kind = ",

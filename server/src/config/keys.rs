@@ -3,6 +3,7 @@
 //! shipped file all use these lists, so that a key is named once.
 
 use super::host::HostName;
+use super::multicast::{GroupAddress, MulticastSettings, PortRange};
 use super::settings::{Limits, MountSettings, ServerSettings};
 use super::value::{
     DURATION, FRAME_RATE, choices, quoted, read_choice, read_duration, read_frame_rate, read_list,
@@ -230,6 +231,34 @@ pub(super) fn mount_keys() -> Vec<Key<MountSettings>> {
         networks("allow", |it: &mut M| &mut it.allow),
         networks("deny", |it: &mut M| &mut it.deny),
         users,
+        key(
+            "multicast",
+            MulticastSettings::GROUPS.to_owned(),
+            |it: &mut M| &mut it.multicast.groups,
+            |value| {
+                read_list(value, GroupAddress::parse).filter(|it| MulticastSettings::are_groups(it))
+            },
+            |groups| write_list(groups),
+        ),
+        key(
+            "multicast-ports",
+            PortRange::ALLOWED.to_owned(),
+            |it: &mut M| &mut it.multicast.ports,
+            |value| PortRange::parse(value.as_str()?),
+            |ports| quoted(&ports.to_string()),
+        ),
+        number("multicast-ttl", 1..=255, |it: &mut M| &mut it.multicast.ttl),
+        key(
+            "multicast-interface",
+            MulticastSettings::INTERFACE.to_owned(),
+            |it: &mut M| &mut it.multicast.interface,
+            |value| {
+                let name = value.as_str().filter(|it| MulticastSettings::is_interface(it));
+                name.map(ToOwned::to_owned)
+            },
+            |name| quoted(name),
+        ),
+        boolean("multicast-only", |it: &mut M| &mut it.multicast.only),
         choice("udp-offload", |it: &mut M| &mut it.udp_offload),
         choice("lab-oversize", |it: &mut M| &mut it.lab_oversize),
         choice("lab-fragment", |it: &mut M| &mut it.lab_fragment),

@@ -6,19 +6,24 @@
 //! - `host.rs`: the names by which browsers reach the server.
 //! - `keys.rs`, `value.rs`: the keys of the file, and how their values are read and written.
 //! - `file.rs`, `error.rs`: finds, reads and checks the file.
+//! - `multicast.rs`: the settings of multicast.
 //! - `print.rs`: writes a configuration as a file.
+//! - `warnings.rs`: what is valid, but probably not meant.
 //! - `shared.rs`: the limits, as they are now.
 
 mod error;
 mod file;
 mod host;
 mod keys;
+mod multicast;
 mod print;
 mod settings;
 mod value;
+mod warnings;
 
 pub use error::{ConfigError, FileError, Problem};
 pub use host::HostName;
+pub use multicast::{GroupAddress, MulticastSettings, PortRange};
 pub use settings::{
     BasicAuth, Fragments, LabMode, Limits, LogFormat, LogLevel, MountKind, MountSettings, Oversize,
     ServerSettings, Switch, UdpOffload,

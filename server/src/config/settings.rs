@@ -3,6 +3,7 @@
 //! them for users; a test compares its values with the defaults here.
 
 use super::host::HostName;
+use super::multicast::MulticastSettings;
 use crate::access::networks::Network;
 use crate::access::users::UserRule;
 use clap::ValueEnum;
@@ -252,6 +253,8 @@ pub struct MountSettings {
     pub deny: Vec<Network>,
     /// The users who may watch; none if nobody needs a password.
     pub users: Vec<UserRule>,
+    /// To which groups the movie is sent, if it is live.
+    pub multicast: MulticastSettings,
     /// Whether the kernel splits frames into datagrams.
     pub udp_offload: UdpOffload,
     /// How frames larger than a datagram are sent to lab clients.
@@ -271,6 +274,7 @@ impl Default for MountSettings {
             allow: Vec::new(),
             deny: Vec::new(),
             users: Vec::new(),
+            multicast: MulticastSettings::default(),
             udp_offload: UdpOffload::Auto,
             lab_oversize: Oversize::Shrink,
             lab_fragment: Fragments::Off,

@@ -184,6 +184,11 @@ fn a_configuration_that_is_printed_means_the_same() {
         allow = ['fd00::/8']
         deny = ['fd00::1']
         users = ['ana', '@st\u{e9}ff', '*']
+        multicast = ['239.192.1.1', 'ff15::1']
+        multicast-ports = '6000-6001'
+        multicast-ttl = 16
+        multicast-interface = 'eth0'
+        multicast-only = true
         udp-offload = 'off'
         lab-oversize = 'drop'
         lab-fragment = 'same-seq'
@@ -235,13 +240,44 @@ fn a_path_that_is_not_utf8_is_a_comment_in_the_printed_configuration() {
     assert_eq!(parse(printed.as_bytes(), &[]).unwrap().mounts, []);
 }
 
+/// Checks the only problem of each text, after the path of the file.
+fn check_problems(rows: &[(&str, String)]) {
+    let mut failed = String::new();
+    for (text, want) in rows {
+        let error = parse(text.as_bytes(), &[]).map_err(|error| error.to_string());
+        let want = format!("{FILE}:{want}");
+        if error.as_ref().err() != Some(&want) {
+            writeln!(failed, "{text:?}\n  found {error:?}\n  want  {want:?}").unwrap();
+        }
+    }
+    assert!(failed.is_empty(), "{failed}");
+}
+
+#[test]
+fn each_problem_of_multicast_states_what_is_allowed() {
+    let groups = "a list of at most one IPv4 and one IPv6 multicast address, such as \
+                  [\"239.192.1.1\", \"ff15::1\"]; 224.0.0.0 to 224.0.0.255 are reserved";
+    let ports =
+        "two ports from 1024 to 65535 such as \"5004-5099\", with an even one before an odd one";
+    let rows: Vec<(&str, String)> = vec![
+        ("[defaults]\nmulticast = '239.1.1.1'", format!("2:13: multicast: found \"239.1.1.1\"; allowed is {groups}")),
+        ("[defaults]\nmulticast = ['239.1.1.1', '239.1.1.2']", format!("2:13: multicast: found a list; allowed is {groups}")),
+        ("[defaults]\nmulticast = ['224.0.0.9']", format!("2:13: multicast: found a list; allowed is {groups}")),
+        ("[defaults]\nmulticast-ports = '5005-5006'", format!("2:19: multicast-ports: found \"5005-5006\"; allowed is {ports}")),
+        ("[defaults]\nmulticast-ports = 5004", format!("2:19: multicast-ports: found the number 5004; allowed is {ports}")),
+        ("[defaults]\nmulticast-ttl = 256", "2:17: multicast-ttl: found the number 256; allowed is a whole number from 1 to 255".into()),
+        ("[defaults]\nmulticast-interface = 'a/b'", "2:23: multicast-interface: found \"a/b\"; allowed is the name of a network interface such as \"eth0\", or \"\"".into()),
+    ];
+    check_problems(&rows);
+}
+
 #[test]
 fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
     let server = "listen, lab, http-tunnel, tls-certificate, tls-key, tls-listen, tls-udp, http, http-hosts, proxy-from, allow, deny, basic-auth, prepare-cache, explain, log, log-format, grace, limits, defaults, user, mount";
     let limits = "max-connections, max-connections-per-address, max-sessions, max-viewers, \
                   max-viewers-per-address, max-request-bytes, request-time, idle-time, stall-time, \
                   max-queued-bytes";
-    let mount = "kind, framerate, loop, follow-links, max-viewers, allow, deny, users, udp-offload, lab-oversize, lab-fragment";
+    let mount = "kind, framerate, loop, follow-links, max-viewers, allow, deny, users, multicast, multicast-ports, multicast-ttl, multicast-interface, multicast-only, udp-offload, lab-oversize, lab-fragment";
     let rate = "frames per second above 0, such as 20, 12.5 or \"30000/1001\"";
     let time = "a time such as \"500ms\", \"10s\" or \"2m\", from \"1s\" to \"1h\"";
     let name =
@@ -330,15 +366,7 @@ fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
         ("listen =\n", "1:9: not valid TOML: string values must be quoted, expected literal string".into()),
         ("[limits\n", "1:8: not valid TOML: unclosed table, expected `]`".into()),
     ];
-    let mut failed = String::new();
-    for (text, want) in rows {
-        let error = parse(text.as_bytes(), &[]).map_err(|error| error.to_string());
-        let want = format!("{FILE}:{want}");
-        if error.as_ref().err() != Some(&want) {
-            writeln!(failed, "{text:?}\n  found {error:?}\n  want  {want:?}").unwrap();
-        }
-    }
-    assert!(failed.is_empty(), "{failed}");
+    check_problems(&rows);
 }
 
 #[test]

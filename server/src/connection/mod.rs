@@ -228,7 +228,19 @@ impl Services {
         peer: SocketAddr,
     ) -> Option<(Wire, Language, Vec<u8>)> {
         let (wire, plain) = self.accept_tls(stream, first, peer).await?;
-        match self.first_language(&wire, plain, peer).await? {
+        let first = if plain.is_empty() {
+            // Lab clients, which may be silent for long, have no TLS.
+            let received = self.receive_first(&wire, peer);
+            let Ok(first) = timeout(self.limits.get().idle_time, received).await else {
+                let kind = "connection closed: nothing within idle-time after the TLS handshake";
+                self.limit_log.count(kind, peer);
+                return None;
+            };
+            first?
+        } else {
+            plain
+        };
+        match self.first_language(&wire, first, peer).await? {
             // Lab clients have no TLS. Other clients get the replies of standard RTSP.
             (Language::Lab, first) => Some((wire, Language::Rtsp, first)),
             (language, first) => Some((wire, language, first)),
@@ -271,7 +283,7 @@ impl Services {
         peer: SocketAddr,
     ) -> Option<(Language, Vec<u8>)> {
         if first.is_empty() {
-            first = wire.read_some().await.ok().filter(|bytes| !bytes.is_empty())?;
+            first = self.receive_first(wire, peer).await?;
         }
         let deadline = Instant::now() + self.limits.get().request_time;
         let pause = || deadline.min(Instant::now() + lab::LONG_PAUSE);
@@ -291,12 +303,12 @@ impl Services {
                 Some(language) => return Some((language, first)),
                 None => {}
             }
-            match timeout_at(wait, wire.read_some()).await {
-                Ok(Ok(bytes)) if !bytes.is_empty() => {
+            match timeout_at(wait, self.receive_first(wire, peer)).await {
+                Ok(Some(bytes)) => {
                     first.extend_from_slice(&bytes);
                     (decided, wait) = (Language::of(&first), pause());
                 }
-                Ok(_) => return None,
+                Ok(None) => return None,
                 Err(_) if wait < deadline => {
                     (decided, wait) = (Language::after_silence(&first), deadline);
                 }
@@ -305,6 +317,23 @@ impl Services {
                     self.limit_log.count(kind, peer);
                     return None;
                 }
+            }
+        }
+    }
+
+    /// Waits for bytes that decide the language; `None` at the end of the connection. A TLS record that is
+    /// damaged is answered with an alert.
+    async fn receive_first(&self, wire: &Wire, peer: SocketAddr) -> Option<Vec<u8>> {
+        match wire.read_some().await {
+            Ok(bytes) => Some(bytes).filter(|bytes| !bytes.is_empty()),
+            Err(error) => {
+                if error.kind() == io::ErrorKind::InvalidData {
+                    let kind = "connection closed: what was received is not valid";
+                    self.limit_log.count_error(kind, Some(peer), &error);
+                    // Writes the alert, which TLS has to send.
+                    let _ = timeout(self.limits.get().stall_time, wire.write_all(&[])).await;
+                }
+                None
             }
         }
     }

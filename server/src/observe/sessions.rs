@@ -68,7 +68,6 @@ pub(crate) enum Transport {
     /// In the connection of RTSP.
     Tcp,
     /// In datagrams to a group.
-    #[allow(dead_code, reason = "for live movies that are sent to a group")]
     Multicast,
     /// In the connection of RTSP through HTTP.
     Tunnel,

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Sends the packets of a frame to one viewer, over UDP or in its RTSP connection.
+//! Sends the packets of a frame to one viewer, over UDP or in its RTSP connection; or counts them, if they
+//! are sent to a multicast group.
 
 use super::gst_media::Sockets;
+use super::multicast::Group;
 use crate::connection::outbox::{OnDrained, Outbox, SendOutcome};
 use crate::limit_log::LimitLog;
 use crate::send::counts::{SendCounts, SentFrame};
@@ -51,10 +53,18 @@ pub(super) struct InterleavedDelivery {
     used: AtomicBool,
 }
 
+/// Counts packets that are sent to a multicast group.
+pub(super) struct MulticastDelivery {
+    group: Arc<Group>,
+    peer: SocketAddr,
+    counts: Arc<SendCounts>,
+}
+
 /// Sends packets to one viewer.
 pub(super) enum Delivery {
     Udp(Box<UdpDelivery>),
     Interleaved(InterleavedDelivery),
+    Multicast(MulticastDelivery),
 }
 
 impl Delivery {
@@ -79,18 +89,33 @@ impl Delivery {
         Self::Interleaved(InterleavedDelivery { outbox, peer, rtp, rtcp, counts, used })
     }
 
+    /// The delivery to a peer that has joined a multicast group. The packets are sent once for all, by the
+    /// sink.
+    pub fn multicast(group: Arc<Group>, peer: SocketAddr) -> Self {
+        Self::Multicast(MulticastDelivery { group, peer, counts: Arc::default() })
+    }
+
+    /// The multicast group that the viewer has joined.
+    pub fn group(&self) -> Option<&Arc<Group>> {
+        match self {
+            Self::Multicast(multicast) => Some(&multicast.group),
+            Self::Udp(_) | Self::Interleaved(_) => None,
+        }
+    }
+
     /// What was sent to the viewer.
     pub fn counts(&self) -> &Arc<SendCounts> {
         match self {
             Self::Udp(udp) => &udp.counts,
             Self::Interleaved(connection) => &connection.counts,
+            Self::Multicast(multicast) => &multicast.counts,
         }
     }
 
-    /// The channel of the connection on which the viewer sends RTCP; `None` for UDP.
+    /// The channel of the connection on which the viewer sends RTCP; `None` for datagrams.
     pub fn rtcp_channel(&self) -> Option<u8> {
         match self {
-            Self::Udp(_) => None,
+            Self::Udp(_) | Self::Multicast(_) => None,
             Self::Interleaved(connection) => Some(connection.rtcp),
         }
     }
@@ -100,11 +125,13 @@ impl Delivery {
         match self {
             Self::Udp(udp) => udp.peer,
             Self::Interleaved(connection) => connection.peer,
+            Self::Multicast(multicast) => multicast.peer,
         }
     }
 
-    /// Sends a frame, whose number in the movie is `number`: each payload after its header. While bytes are queued in the connection, the
-    /// frame is not sent, and the function that `resume` returns is called once the queue is empty.
+    /// Sends a frame, whose number in the movie is `number`: each payload after its header. While bytes
+    /// are queued in the connection, the frame is not sent, and the function that `resume` returns is
+    /// called once the queue is empty.
     pub fn send(
         &self,
         datagrams: &Datagrams,
@@ -140,6 +167,10 @@ impl Delivery {
                 }
                 sent
             }
+            Self::Multicast(multicast) => {
+                count(&multicast.counts, number, headers, payloads);
+                SendOutcome::Accepted
+            }
         }
     }
 
@@ -153,14 +184,16 @@ impl Delivery {
                 let prefix = interleaved_prefix(connection.rtcp, packet.len());
                 connection.outbox.send(&[&prefix, packet].concat());
             }
+            // Sent once for all, by the sink.
+            Self::Multicast(_) => {}
         }
     }
 
     /// Whether the connection has accepted a frame since the last call: its viewer is alive. Always
-    /// `false` for UDP, whose viewers report by RTCP that they are alive.
+    /// `false` for datagrams, whose viewers report by RTCP that they are alive.
     pub fn was_used(&self) -> bool {
         match self {
-            Self::Udp(_) => false,
+            Self::Udp(_) | Self::Multicast(_) => false,
             Self::Interleaved(connection) => connection.used.swap(false, Ordering::Relaxed),
         }
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Sends frames as RTP/JPEG (RFC 2435), with RTCP: to the viewer of a session, or to many viewers of
-//! a live movie.
+//! Sends frames as RTP/JPEG (RFC 2435), with RTCP: to the viewer of a session, to many viewers of a live
+//! movie, or to a multicast group once for all of them.
 
 use super::delivery::Delivery;
+use super::multicast::Group;
 use super::payload_cache::{PayloadCache, PreparedFrame};
 use crate::connection::outbox::SendOutcome;
 use crate::limit_log::LimitLog;
@@ -30,6 +31,8 @@ pub(super) struct RtspSink {
     cname: Arc<str>,
     /// The movie is live: a slow viewer loses frames. Otherwise the stream waits for its viewer.
     live: bool,
+    /// The multicast group that packets are sent to; `None` to send them to each viewer.
+    group: Option<Arc<Group>>,
     viewers: Vec<Viewer>,
     sequence_number: u16,
     /// The packets, and the bytes of their payloads, that have been sent, for sender reports.
@@ -66,6 +69,7 @@ impl RtspSink {
             ssrc,
             cname,
             live,
+            group: None,
             viewers: Vec::new(),
             // In the lower half: some players take the wrap from 65535 to 0 for packet loss.
             sequence_number: u16::from_be_bytes([high & 0x7f, low]),
@@ -85,6 +89,13 @@ impl RtspSink {
     #[must_use]
     pub fn observed(mut self, metrics: Option<Arc<Metrics>>) -> Self {
         self.metrics = metrics;
+        self
+    }
+
+    /// A sink that sends each packet once, to a multicast group, while it has viewers.
+    #[must_use]
+    pub fn with_group(mut self, group: Arc<Group>) -> Self {
+        self.group = Some(group);
         self
     }
 
@@ -130,7 +141,9 @@ impl RtspSink {
         }
         let datagrams = Datagrams::new(&headers, payloads);
         let mut sent = SendOutcome::Accepted;
-        for Viewer { delivery, .. } in &self.viewers {
+        // A frame that the kernel does not take is not counted.
+        let is_sent = self.group.as_ref().is_none_or(|group| group.send(&datagrams));
+        for Viewer { delivery, .. } in self.viewers.iter().filter(|_| is_sent) {
             if delivery.send(&datagrams, (number, &headers), payloads, resume) == SendOutcome::Busy
             {
                 if resume.is_some() {
@@ -163,6 +176,9 @@ impl RtspSink {
 
     fn send_report(&self, time: ReportTime, goodbye: bool) {
         let packet = self.report_packet(time, goodbye);
+        if let Some(group) = &self.group {
+            group.send_rtcp(&packet);
+        }
         for viewer in &self.viewers {
             viewer.delivery.send_rtcp(&packet);
         }

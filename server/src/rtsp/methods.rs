@@ -5,6 +5,7 @@ use super::Service;
 use super::delivery::Delivery;
 use super::gst_media::MovieMedia;
 use super::gst_server::{GstClient, GstReply, GstRequest};
+use super::multicast::Group;
 use super::observed::{ObservedConnection, TEARDOWN};
 use super::play_request::{PlayRequest, PlayRequestError};
 use super::reply::{Reply, Status};
@@ -12,7 +13,7 @@ use super::request::Request;
 use super::sdp::{CONTROL, Description};
 use super::session::{Session, duration};
 use super::sessions::{PlayError, PreparedPlay, SessionLimit};
-use super::transport::Transport;
+use super::transport::{Permitted, Transport};
 use crate::access::login::Login;
 use crate::config::{MountKind, UdpOffload};
 use crate::connection::limits::Origin;
@@ -109,6 +110,11 @@ impl Connection {
             let movie = mount.open_playable().map_err(|reason| status_of(&reason))?;
             movie.wait_total(INDEX_LIMIT);
             let base = base_url(&request.uri, &mount).ok_or(Status::BadRequest)?;
+            let group = mount
+                .settings
+                .multicast
+                .only
+                .then(|| self.service.groups.destination(&mount, self.peer.ip()));
             let description = Description {
                 name: mount.point.trim_start_matches('/'),
                 id: crate::random(),
@@ -117,6 +123,7 @@ impl Connection {
                 duration: duration(&mount, &movie),
                 live: mount.settings.kind == MountKind::Live,
                 size: mount.size_of(&movie),
+                group: group.and_then(Result::ok),
             };
             let reply = Reply::new(Status::Ok)
                 .with("Content-Type", "application/sdp")
@@ -143,15 +150,12 @@ impl Connection {
             });
         }
         mount.open_playable().map_err(|reason| status_of(&reason))?;
-        let udp = !self.encrypted || self.service.access.get().tls_udp;
-        let transport =
-            request.header("Transport").and_then(|header| Transport::choose(header, udp));
-        let transport = transport.ok_or(Status::UnsupportedTransport)?;
+        let (transport, group) = self.choose_transport(request, &mount)?;
         let limits = self.service.limits.get();
         let sessions = &self.service.sessions;
         sessions.has_room(self.origin, &limits).map_err(|limit| self.refuse_session(limit))?;
         let (id, transport_header) = self.agree_on_transport(&transport.offer())?;
-        let session = self.new_session(&id, mount, transport);
+        let session = self.new_session(&id, mount, transport, group);
         let Some(session) = session else {
             self.service.gst_server.end(&id);
             return Err(Status::UnsupportedTransport);
@@ -161,6 +165,7 @@ impl Connection {
         let media = NewMedia {
             mount: session.mount.point.clone(),
             transport: match (session.delivery.rtcp_channel(), self.tunnelled) {
+                _ if session.delivery.group().is_some() => observe::Transport::Multicast,
                 (None, _) => observe::Transport::Udp,
                 (Some(_), false) => observe::Transport::Tcp,
                 (Some(_), true) => observe::Transport::Tunnel,
@@ -168,19 +173,30 @@ impl Connection {
             user: session.user.clone(),
             counts: session.counts.clone(),
         };
+        let delivery = session.delivery.clone();
+        let transport_header = match delivery.group() {
+            Some(group) => {
+                group.join(&session);
+                group.destination.transport(session.ssrc)
+            }
+            None => transport_header,
+        };
         let reply =
             with_session(Reply::new(Status::Ok), &session).with("Transport", transport_header);
         let mut state = self.state();
-        if state.ended {
+        let added = if state.ended {
+            Err(Status::ServiceUnavailable)
+        } else {
+            // Another SETUP may have been answered meanwhile.
+            sessions.add(session, &limits).map_err(|limit| self.refuse_session(limit))
+        };
+        if let Err(status) = added {
             drop(state);
+            if let Some(group) = delivery.group() {
+                group.leave(&id);
+            }
             self.service.gst_server.end(&id);
-            return Err(Status::ServiceUnavailable);
-        }
-        // Another SETUP may have been answered meanwhile.
-        if let Err(limit) = sessions.add(session, &limits) {
-            drop(state);
-            self.service.gst_server.end(&id);
-            return Err(self.refuse_session(limit));
+            return Err(status);
         }
         state.sessions.push(id.clone());
         drop(state);
@@ -205,6 +221,33 @@ impl Connection {
         if self.service.sessions.get(id).is_none() {
             shown.end("the connection has ended");
         }
+    }
+
+    /// Chooses one of the transports that a request offers, and opens the multicast group if it is that.
+    fn choose_transport(
+        &self,
+        request: &Request,
+        mount: &Arc<Mount>,
+    ) -> Result<(Transport, Option<Arc<Group>>), Status> {
+        let multicast = &mount.settings.multicast;
+        let permitted = Permitted {
+            unicast: !multicast.only || mount.settings.kind != MountKind::Live,
+            udp: !self.encrypted || self.service.access.get().tls_udp,
+            multicast: !multicast.groups.is_empty() && mount.settings.kind == MountKind::Live,
+        };
+        let Service { groups, limit_log, .. } = &*self.service;
+        for transport in Transport::offers(request.header("Transport").unwrap_or(""), permitted) {
+            if transport != Transport::Multicast {
+                return Ok((transport, None));
+            }
+            match groups.open(mount, self.peer.ip(), limit_log) {
+                Ok(group) => return Ok((transport, Some(group))),
+                Err(error) => {
+                    limit_log.count_error("multicast refused", Some(self.peer), &error);
+                }
+            }
+        }
+        Err(Status::UnsupportedTransport)
     }
 
     /// Logs that a session is refused because of a limit. Returns the status.
@@ -251,7 +294,13 @@ impl Connection {
         Ok(client.handle(request))
     }
 
-    fn new_session(&self, id: &str, mount: Arc<Mount>, transport: Transport) -> Option<Session> {
+    fn new_session(
+        &self,
+        id: &str,
+        mount: Arc<Mount>,
+        transport: Transport,
+        group: Option<Arc<Group>>,
+    ) -> Option<Session> {
         let gst_session = self.service.gst_server.session(id)?;
         let session_media = gst_session.media("/movie").0?;
         let ssrc = session_media.transport(0)?.stream()?.ssrc();
@@ -267,6 +316,7 @@ impl Connection {
             Transport::Interleaved { rtp, rtcp } => {
                 Delivery::interleaved(self.outbox.clone(), self.peer, (rtp, rtcp))
             }
+            Transport::Multicast => Delivery::multicast(group?, self.peer),
         };
         let ids = (id.to_owned(), gst_session);
         let mut session = Session::new(ids, mount, self.origin, ssrc, delivery);

@@ -6,7 +6,7 @@
 //! `answer.rs` and `methods.rs` answer it with `sessions.rs`, and `reply.rs` writes the reply.
 //!
 //! A frame: `payload_cache.rs` reads it and cuts it into RTP payloads, `frame_sink.rs` adds the RTP
-//! headers, and `delivery.rs` sends the packets to a viewer.
+//! headers, and `delivery.rs` sends the packets to a viewer, or `multicast.rs` to a group.
 
 mod answer;
 mod authorization;
@@ -18,6 +18,7 @@ mod gst_media;
 mod gst_server;
 mod loss_reports;
 mod methods;
+mod multicast;
 mod observed;
 mod payload_cache;
 mod play_request;
@@ -38,6 +39,7 @@ use crate::observe::Observatory;
 use crate::send::SendContext;
 use anyhow::{Result, bail};
 use gst_server::GstServer;
+use multicast::Groups;
 use sessions::Sessions;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -71,6 +73,7 @@ pub struct Service {
     attempts: Attempts,
     gst_server: Arc<GstServer>,
     sessions: Arc<Sessions>,
+    groups: Groups,
     limit_log: Arc<LimitLog>,
     limits: SharedLimits,
     observatory: Option<Arc<Observatory>>,
@@ -103,6 +106,7 @@ impl Service {
                 u64::from(config.server.prepare_cache) * 1_000_000,
             ),
             gst_server,
+            groups: Groups::default(),
             limit_log,
             limits,
             observatory,
@@ -117,7 +121,7 @@ impl Service {
     }
 
     /// Ends the sessions of movies that are not served any more, and those whose viewers may not watch
-    /// them any more. Reports the end to the viewers, except to those of a live movie that goes on.
+    /// them any more. Reports the end to the viewers, except to those of a multicast group that goes on.
     pub(crate) fn end_removed(&self) {
         let (catalog, access) = (self.catalog.get(), self.access.get());
         self.sessions.end_if(|session| {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writes the SDP of a movie, which DESCRIBE returns (RFC 2326 appendix C, RFC 4566).
 
+use super::multicast::Destination;
 use gstmjpegfile::movie::FrameRate;
 use std::net::IpAddr;
 
@@ -25,6 +26,9 @@ pub struct Description<'a> {
     /// Width and height of the picture in pixels, if they are known. RTP/JPEG rounds them up to
     /// multiples of 8.
     pub size: Option<(u16, u16)>,
+    /// The multicast group, if the movie is sent in no other way. Where there is a choice, the SDP states no
+    /// group: players that read one (rtspsrc, live555) ask for nothing but multicast then.
+    pub group: Option<Destination>,
 }
 
 impl Description<'_> {
@@ -34,6 +38,8 @@ impl Description<'_> {
             IpAddr::V4(_) => ("IP4", "0.0.0.0"),
             IpAddr::V6(_) => ("IP6", "::"),
         };
+        let port = self.group.map_or(0, |group| group.port);
+        let connection = self.group.map_or_else(|| any.to_owned(), Destination::connection_address);
         let (id, server) = (self.id, self.server);
         // A file name may contain line ends, but a line of an SDP must not.
         let name: String = self.name.chars().filter(|c| !c.is_control()).collect();
@@ -47,13 +53,13 @@ impl Description<'_> {
             "v=0".to_owned(),
             format!("o=- {id} 1 IN {family} {server}"),
             format!("s={}", if name.is_empty() { " " } else { &name }),
-            format!("c=IN {family} {any}"),
+            format!("c=IN {family} {connection}"),
             "t=0 0".to_owned(),
             concat!("a=tool:mjpeg-rtsp-server/", env!("CARGO_PKG_VERSION")).to_owned(),
             "a=type:broadcast".to_owned(),
             "a=control:*".to_owned(),
             format!("a=range:npt={range}"),
-            "m=video 0 RTP/AVP 26".to_owned(),
+            format!("m=video {port} RTP/AVP 26"),
             "a=rtpmap:26 JPEG/90000".to_owned(),
             format!("a=framerate:{rate}"),
         ];
@@ -89,6 +95,7 @@ mod tests {
             duration: Some(150_000_000),
             live: false,
             size: None,
+            group: None,
         };
         let want = "v=0\r\no=- 7 1 IN IP4 127.0.0.1\r\ns=movie.mjpeg\r\nc=IN IP4 0.0.0.0\r\n\
                     t=0 0\r\na=tool:mjpeg-rtsp-server/0.1.0\r\na=type:broadcast\r\na=control:*\r\n\
@@ -102,6 +109,10 @@ mod tests {
         assert_eq!(sized.to_sdp(), want.replace("a=control:stream", &format!("{lines}:stream")));
         let live = Description { live: true, ..movie };
         assert_eq!(live.to_sdp(), want.replace("npt=0-0.15", "npt=now-"));
+        let group = Destination { ip: [239, 1, 2, 3].into(), port: 5004, ttl: 16 };
+        let multicast = Description { group: Some(group), ..movie };
+        let replaced = want.replace("0.0.0.0", "239.1.2.3/16").replace("video 0", "video 5004");
+        assert_eq!(multicast.to_sdp(), replaced);
         let v6 = Description { server: Ipv6Addr::LOCALHOST.into(), ..movie };
         let want = want.replace("IP4 127.0.0.1", "IP6 ::1").replace("IP4 0.0.0.0", "IP6 ::");
         assert_eq!(v6.to_sdp(), want);

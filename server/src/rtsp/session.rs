@@ -133,7 +133,9 @@ impl Session {
     }
 
     fn log_end(&self, reason: &str) {
+        let is_multicast = self.delivery.group().is_some();
         let transport = match (self.delivery.rtcp_channel(), self.tunnelled, self.encrypted) {
+            _ if is_multicast => "multicast",
             (None, _, _) => "UDP",
             (Some(_), false, false) => "TCP",
             (Some(_), false, true) => "TLS",
@@ -150,11 +152,22 @@ impl Session {
         self.viewer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reports the end to the viewer of a live movie, which goes on for others. Not to a viewer by multicast:
+    /// the others would hear it too.
+    pub fn dismiss(&self) {
+        let stream = self.stream().clone();
+        if let Some(stream) = stream.filter(|_| self.delivery.group().is_none()) {
+            stream.with_sink_at(|sink, time| sink.dismiss_viewer(&self.id, time));
+        }
+    }
+
     /// Removes the viewer from its stream. No packet is sent to it once this returns.
     pub fn leave_stream(&self) {
         *self.viewer() = None;
         let stream = self.stream().take();
-        if let Some(stream) = stream {
+        if let Some(group) = self.delivery.group() {
+            group.leave(&self.id);
+        } else if let Some(stream) = stream {
             stream.with_sink(|sink| sink.remove_viewer(&self.id));
         }
     }

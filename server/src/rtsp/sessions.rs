@@ -3,6 +3,7 @@
 
 use super::frame_sink::RtspSink;
 use super::gst_server::GstServer;
+use super::multicast::Group;
 use super::payload_cache::PayloadCache;
 use super::play_request::PlayRequest;
 use super::sdp::seconds;
@@ -198,9 +199,7 @@ impl Sessions {
         let stream = session.stream().clone();
         match stream {
             // Its other viewers go on.
-            Some(stream) if session.mount.mode().live_since.is_some() => {
-                stream.with_sink_at(|sink, time| sink.dismiss_viewer(id, time));
-            }
+            Some(_) if session.mount.mode().live_since.is_some() => session.dismiss(),
             Some(stream) => stream.end(),
             None => {}
         }
@@ -245,11 +244,13 @@ impl Sessions {
             let Some(reason) = reason(&session) else { continue };
             // The viewers of a live movie share its stream, which ends only if the movie does.
             let is_shared = session.mount.mode().live_since.is_some();
-            let stream = session.stream().clone();
-            if let Some(stream) = stream
-                && (!is_shared || session.mount.is_removed())
-            {
-                stream.end();
+            if is_shared && !session.mount.is_removed() {
+                session.dismiss();
+            } else {
+                let stream = session.stream().clone();
+                if let Some(stream) = stream {
+                    stream.end();
+                }
             }
             self.end(&session.id, reason);
         }
@@ -264,6 +265,10 @@ impl Sessions {
         let sink = RtspSink::new(session.ssrc, cname, live, size, limit_log.clone());
         let observatory = self.context.observatory.as_ref();
         let sink = sink.observed(observatory.map(|observatory| observatory.metrics.clone()));
+        let sink = match session.delivery.group() {
+            Some(group) => sink.with_group(group.clone()),
+            None => sink,
+        };
         // RFC 3550 section 5.1 asks for a random start.
         let start = Timestamp::from_ticks(crate::random());
         Stream::new(movie, mode, start, self.resources.clone(), pacer, sink)
@@ -288,7 +293,10 @@ impl Sessions {
         if let Some(since) = mode.live_since {
             let stream = match present {
                 Some(stream) => stream,
-                None => self.live_stream(session)?,
+                None => match session.delivery.group() {
+                    Some(group) => self.group_stream(session, group)?,
+                    None => self.live_stream(session)?,
+                },
             };
             return Ok(prepare_live(session, stream, since, request));
         }
@@ -336,6 +344,15 @@ impl Sessions {
         };
         let (session, plan) = (session.clone(), (!continues).then_some(plan));
         Ok(PreparedPlay { session, stream, plan, live: false, reply })
+    }
+
+    /// The stream of a live movie that is sent to a multicast group.
+    fn group_stream(&self, session: &Session, group: &Group) -> Result<Arc<Stream>, PlayError> {
+        let movie = session.mount.open().map_err(|_| PlayError::NoMovie)?;
+        group.stream(|| {
+            let pacer = self.context.pacers.pick().ok_or(PlayError::NoPacer)?;
+            Ok(self.new_stream(session, movie, pacer))
+        })
     }
 
     /// The stream of a live movie for one more viewer.

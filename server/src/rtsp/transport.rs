@@ -21,14 +21,31 @@ pub enum Transport {
         /// The channel of RTCP.
         rtcp: u8,
     },
+    /// In datagrams to the multicast group of the movie. The client has no choice of address or ports.
+    Multicast,
+}
+
+/// The transports that a client may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permitted {
+    /// To the client's own address: over UDP, and in the connection.
+    pub unicast: bool,
+    /// In datagrams, which are not encrypted.
+    pub udp: bool,
+    /// To the multicast group of the movie.
+    pub multicast: bool,
 }
 
 impl Transport {
-    /// The first offer that is supported, in the client's order of preference; `None` if there is no
-    /// such offer, which is answered with 461. Without `udp`, none over UDP is: it is not encrypted.
-    pub fn choose(header: &str, udp: bool) -> Option<Self> {
-        let mut offers = header.split(',').filter_map(|offer| Self::parse_offer(offer.trim()));
-        offers.find(|offer| udp || matches!(offer, Self::Interleaved { .. }))
+    /// The offers that are supported and permitted, in the client's order of preference. If there is none,
+    /// the answer is 461.
+    pub fn offers(header: &str, permitted: Permitted) -> impl Iterator<Item = Self> {
+        let offers = header.split(',').filter_map(|offer| Self::parse_offer(offer.trim()));
+        offers.filter(move |offer| match offer {
+            Self::Udp { .. } => permitted.unicast && permitted.udp,
+            Self::Interleaved { .. } => permitted.unicast,
+            Self::Multicast => permitted.multicast && permitted.udp,
+        })
     }
 
     fn parse_offer(offer: &str) -> Option<Self> {
@@ -40,16 +57,21 @@ impl Transport {
             _ => return None,
         };
         let mut numbers = None;
+        let mut multicast = false;
         let name_of_numbers = if tcp { "interleaved" } else { "client_port" };
         for parameter in parameters {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
             match name.as_str() {
-                "multicast" => return None,
+                "multicast" if tcp => return None,
+                "multicast" => multicast = true,
                 "mode" if !value.trim_matches('"').eq_ignore_ascii_case("play") => return None,
                 name if name == name_of_numbers => numbers = Some(parse_numbers(value)?),
                 _ => {}
             }
+        }
+        if multicast {
+            return Some(Self::Multicast);
         }
         match (tcp, numbers) {
             (true, None) => Some(Self::Interleaved { rtp: 0, rtcp: 1 }),
@@ -73,13 +95,15 @@ impl Transport {
         }
     }
 
-    /// A `Transport` header that offers exactly this, for gst-rtsp-server.
+    /// A `Transport` header that offers exactly this, for gst-rtsp-server. It knows nothing of multicast:
+    /// of the session it keeps only the time limit.
     pub fn offer(self) -> String {
         match self {
             Self::Udp { rtp, rtcp } => format!("RTP/AVP;unicast;client_port={rtp}-{rtcp}"),
             Self::Interleaved { rtp, rtcp } => {
                 format!("RTP/AVP/TCP;unicast;interleaved={rtp}-{rtcp}")
             }
+            Self::Multicast => "RTP/AVP/TCP;unicast;interleaved=0-1".to_owned(),
         }
     }
 }
@@ -104,6 +128,38 @@ mod fuzz;
 mod tests {
     use super::*;
 
+    /// The first offer for a client that may have these transports besides TCP.
+    fn choose(header: &str, udp: bool, multicast: bool) -> Option<Transport> {
+        Transport::offers(header, Permitted { unicast: true, udp, multicast }).next()
+    }
+
+    #[test]
+    fn multicast_is_chosen_where_it_is_permitted() {
+        let tcp = Some(Transport::Interleaved { rtp: 0, rtcp: 1 });
+        let (group, udp) =
+            (Some(Transport::Multicast), Some(Transport::Udp { rtp: 5000, rtcp: 5001 }));
+        // The header; what is chosen if all is permitted, without multicast, without UDP, and if unicast is
+        // not permitted.
+        let rows = [
+            ("RTP/AVP;multicast", [group, None, None, group]),
+            ("RTP/AVP/UDP;multicast;mode=play", [group, None, None, group]),
+            // The client has no choice of these.
+            ("RTP/AVP;multicast;destination=10.0.0.1;port=1-2;ttl=300", [group, None, None, group]),
+            ("RTP/AVP/UDP;multicast,RTP/AVP/TCP;interleaved=0-1", [group, tcp, tcp, group]),
+            ("RTP/AVP/TCP,RTP/AVP;multicast", [tcp, tcp, tcp, group]),
+            ("RTP/AVP;unicast;client_port=5000-5001,RTP/AVP;multicast", [udp, udp, None, group]),
+            ("RTP/AVP/TCP;multicast", [None; 4]),
+            ("RTP/AVP;multicast;mode=RECORD", [None; 4]),
+        ];
+        let permitted =
+            [(true, true, true), (true, true, false), (true, false, true), (false, true, true)]
+                .map(|(unicast, udp, multicast)| Permitted { unicast, udp, multicast });
+        for (header, want) in rows {
+            let got = permitted.map(|permitted| Transport::offers(header, permitted).next());
+            assert_eq!(got, want, "{header}");
+        }
+    }
+
     #[test]
     fn the_first_supported_offer_is_chosen() {
         let udp = |rtp, rtcp| Some(Transport::Udp { rtp, rtcp });
@@ -121,10 +177,9 @@ mod tests {
             ("RTP/AVP;unicast;client_port=5000-5001,RTP/AVP/TCP", udp(5000, 5001)),
         ];
         for (header, want) in rows {
-            assert_eq!(Transport::choose(header, true), want, "{header}");
+            assert_eq!(choose(header, true, false), want, "{header}");
         }
-        let unsupported =
-            |header: &str| assert_eq!(Transport::choose(header, true), None, "{header}");
+        let unsupported = |header: &str| assert_eq!(choose(header, true, false), None, "{header}");
         let ports = ["0-0", "53-54", "65535", "70000-70001", "+5000-5001", "5001-5000", ""];
         for ports in ports {
             unsupported(&format!("RTP/AVP;unicast;client_port={ports}"));
@@ -145,10 +200,10 @@ mod tests {
     #[test]
     fn the_offer_to_gst_rtsp_server_means_the_same_transport() {
         for header in ["RTP/AVP;client_port=5000", "RTP/AVP/TCP;interleaved=4-9"] {
-            let chosen = Transport::choose(header, true).unwrap();
-            assert_eq!(Transport::choose(&chosen.offer(), true), Some(chosen));
+            let chosen = choose(header, true, false).unwrap();
+            assert_eq!(choose(&chosen.offer(), true, false), Some(chosen));
             let interleaved = Some(chosen).filter(|it| matches!(it, Transport::Interleaved { .. }));
-            assert_eq!(Transport::choose(&chosen.offer(), false), interleaved);
+            assert_eq!(choose(&chosen.offer(), false, false), interleaved);
         }
     }
 }

@@ -249,6 +249,21 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
         state.stop();
     }
 
+    /// Stops the present play, if there is one, and reports the end to the viewers even if they have stopped it
+    /// before. Nothing is reported if nothing was played.
+    pub fn end_for_good(&self) {
+        let mut state = self.idle_state();
+        let wall_clock = self.pacer.clock().wall_clock();
+        let paused = ReportTime { wall_clock, rtptime: state.position.rtptime };
+        let time = state.play.map_or(paused, |play| self.report_time(&play.timeline, self.now()));
+        if state.plays > 0
+            && let Some(sink) = &mut state.sink
+        {
+            sink.play_ended(time);
+        }
+        state.stop();
+    }
+
     /// Makes a worker read a frame from the disk.
     fn read_on_worker(self: &Arc<Self>, frame: FrameToFetch, options: OptionsOf<S>) {
         let stream = self.clone();

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measures the figures of docs/performance.md, each together with its peer's in the same run.
 //!
-//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|many|observe|strangers|http|reload|repair|window|window-soak]...`
+//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|many|observe|strangers|access|http|reload|repair|window|window-soak]...`
 //! builds everything and runs this.
 #![allow(clippy::print_stdout, reason = "the tables are the product")]
 
+mod access;
 mod first_frame;
 mod http;
 mod huge;
@@ -40,6 +41,7 @@ fn main() -> Result<()> {
         "many",
         "observe",
         "strangers",
+        "access",
         "http",
         "reload",
         "repair",
@@ -57,6 +59,7 @@ fn main() -> Result<()> {
             "many" => many::run()?,
             "observe" => observe::run()?,
             "strangers" => strangers::run()?,
+            "access" => access::run()?,
             "http" => http::run()?,
             "reload" => reload::run()?,
             "repair" => repair::run()?,
@@ -65,7 +68,7 @@ fn main() -> Result<()> {
             "window-soak" => window::soak()?,
             other => bail!(
                 "no bench {other}; there are source, huge, first-frame, recode, viewers, lab, many, \
-                 observe, strangers, http, reload, repair, window, window-soak"
+                 observe, strangers, access, http, reload, repair, window, window-soak"
             ),
         }
     }

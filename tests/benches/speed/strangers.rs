@@ -20,7 +20,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Names another server to measure.
-const SERVER: &str = "MJPEG_RTSP_BENCH_SERVER";
+pub const SERVER: &str = "MJPEG_RTSP_BENCH_SERVER";
 
 /// Requests whose replies are timed for each kind of stranger, and the time between two.
 const REQUESTS: usize = 2000;

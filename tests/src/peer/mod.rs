@@ -12,3 +12,4 @@ pub mod relay;
 pub mod retina;
 pub mod rtsp_client;
 pub mod rtsp_server;
+pub mod tls_client;

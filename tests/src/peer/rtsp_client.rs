@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! An RTSP client (RFC 2326) that sends what a test writes, right or wrong.
 
+use super::tls_client::TlsStream;
 use anyhow::{Context, Result, bail, ensure};
 use socket2::{Domain, Socket, Type};
 use std::fmt;
@@ -11,9 +12,14 @@ use std::time::{Duration, Instant};
 /// The longest wait for bytes, longer than any time limit of the server.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// A connection, encrypted or not.
+trait Duplex: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Duplex for S {}
+
 /// One connection to a server.
 pub struct RtspClient {
-    stream: TcpStream,
+    stream: Box<dyn Duplex>,
     /// Bytes that were received and belong to no reply or packet yet.
     received: Vec<u8>,
     /// The last request's CSeq.
@@ -93,6 +99,15 @@ impl RtspClient {
         Self::over(TcpStream::connect(address)?)
     }
 
+    /// Connects by TLS 1.3, and accepts every certificate.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn connect_encrypted(address: &str) -> Result<Self> {
+        let stream = TlsStream::connect(address, &rustls::version::TLS13, LIMIT)?;
+        Ok(Self::on(Box::new(stream)))
+    }
+
     /// Connects from an address of this machine.
     ///
     /// # Errors
@@ -106,7 +121,11 @@ impl RtspClient {
 
     fn over(stream: TcpStream) -> Result<Self> {
         stream.set_read_timeout(Some(LIMIT))?;
-        Ok(Self {
+        Ok(Self::on(Box::new(stream)))
+    }
+
+    fn on(stream: Box<dyn Duplex>) -> Self {
+        Self {
             stream,
             received: Vec::new(),
             cseq: 0,
@@ -114,7 +133,7 @@ impl RtspClient {
             missing: 0,
             last_sequence_number: None,
             bye: false,
-        })
+        }
     }
 
     /// Sends bytes as they are.
@@ -323,7 +342,8 @@ impl RtspClient {
 }
 
 /// Whether one of the RTCP packets in a datagram is a BYE (RFC 3550 section 6.6).
-fn has_bye(mut rtcp: &[u8]) -> bool {
+#[must_use]
+pub fn has_bye(mut rtcp: &[u8]) -> bool {
     while let [_, kind, high, low, ..] = *rtcp {
         if kind == 203 {
             return true;
