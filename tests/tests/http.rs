@@ -58,6 +58,7 @@ fn a_frame_is_chosen_by_number_or_time() -> Result<()> {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn what_is_not_there_or_not_valid_is_refused() -> Result<()> {
     let images = movies::images(FRAMES, "I420")?;
     let (_folder, mut server, address) = start(&images, &[])?;
@@ -133,7 +134,7 @@ fn what_is_not_there_or_not_valid_is_refused() -> Result<()> {
         (
             "GET /mounts/empty.mjpeg/stream.mjpeg".into(),
             415,
-            "This is not a movie: the file is empty.\n".into(),
+            "This is not a movie: it is empty.\n".into(),
         ),
         ("POST /".into(), 405, "This method is not possible here.\n".into()),
         (format!("DELETE {door}/stream.mjpeg"), 405, "This method is not possible here.\n".into()),
@@ -171,8 +172,6 @@ fn what_is_not_there_or_not_valid_is_refused() -> Result<()> {
             assert_eq!(head.status(), status, "HEAD {path}");
         }
     }
-    let mut server_log = server.log()?;
-    server_log.retain(|it| it != '\n');
     server.is_well()
 }
 
@@ -211,7 +210,7 @@ fn bytes_that_are_no_valid_request_disturb_nobody() -> Result<()> {
         (b"GET /healthz HTTP/3.0\r\n\r\n".to_vec(), 400),
         (b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n".to_vec(), 400),
         (b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\nGET / HTTP/1.1\r\n\r\n".to_vec(), 400),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), 400),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), 0),
         (b"GET /\xff\xfe HTTP/1.1\r\n\r\n".to_vec(), 400),
         (b"GET /\0 HTTP/1.1\r\n\r\n".to_vec(), 400),
         (b"\0\x01\x02\r\n\r\n".to_vec(), 400),
@@ -224,7 +223,8 @@ fn bytes_that_are_no_valid_request_disturb_nobody() -> Result<()> {
         if status == 0 {
             assert!(client.is_closed()?, "{shown}");
         } else {
-            assert_eq!(client.response()?.status(), status, "{shown}");
+            let reply = client.response().with_context(|| shown.clone())?;
+            assert_eq!(reply.status(), status, "{shown}");
         }
     }
     assert_eq!(get(&address, "/healthz")?.text(), "ok\n");
@@ -496,7 +496,7 @@ fn the_api_lists_movies_and_folders() -> Result<()> {
     });
     assert_eq!(get(&address, "/api/v1/mounts/cam/door.mjpeg")?.json()?, want);
     let empty = get(&address, "/api/v1/mounts/empty.mjpeg")?.json()?;
-    assert_eq!(empty["error"], "This is not a movie: the file is empty.");
+    assert_eq!(empty["error"], "This is not a movie: it is empty.");
     // Files are open only while they are read.
     let files = server.files()?;
     for _ in 0..3 {

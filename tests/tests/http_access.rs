@@ -18,7 +18,14 @@ fn folder(keys: &str, hash: &str) -> Result<Folder> {
     let folder = Folder::new()?;
     folder.file("movie.mjpeg", &movies::movie(&movies::images(10, "I420")?)?)?;
     let config = folder.path().join("server.toml");
-    for (name, role) in [("ana", "viewer"), ("olga", "operator"), ("bob", "viewer")] {
+    let users = [
+        ("ana", "viewer", SECRET),
+        ("olga", "operator", SECRET),
+        ("bob", "viewer", SECRET),
+        // urllib's digest is for ASCII only.
+        ("tim", "viewer", "plain-1729"),
+    ];
+    for (name, role, password) in users {
         let mut child = program("mjpeg-rtsp-server")?
             .args(["user", "add", "--password-stdin", name, "--role", role, "--hash", hash])
             .arg("--config")
@@ -26,7 +33,7 @@ fn folder(keys: &str, hash: &str) -> Result<Folder> {
             .stdin(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;
-        child.stdin.take().context("no standard input")?.write_all(SECRET.as_bytes())?;
+        child.stdin.take().context("no standard input")?.write_all(password.as_bytes())?;
         ensure!(child.wait()?.success(), "user add");
     }
     let certificate = folder.path().join("tls");
@@ -36,7 +43,7 @@ fn folder(keys: &str, hash: &str) -> Result<Folder> {
     let users = std::fs::read_to_string(&config)?;
     let text = format!(
         "http = '127.0.0.1:0'\ntls-certificate = 'tls/certificate.pem'\ntls-key = 'tls/key.pem'\n{keys}\n\
-         {users}\n[[mount]]\npath = 'movie.mjpeg'\nname = 'closed.mjpeg'\nusers = ['ana', 'olga']\n\
+         {users}\n[[mount]]\npath = 'movie.mjpeg'\nname = 'closed.mjpeg'\nusers = ['ana', 'olga', 'tim']\n\
          [[mount]]\npath = 'movie.mjpeg'\nname = 'open.mjpeg'\n\
          [[mount]]\npath = 'movie.mjpeg'\nname = 'far.mjpeg'\nallow = ['10.0.0.0/8']\n"
     );
@@ -126,8 +133,15 @@ fn clients_log_in_by_digest_and_over_tls_by_basic() -> Result<()> {
 const PYTHON: &str = "
 import sys, urllib.request
 passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-passwords.add_password(None, sys.argv[1], 'ana', sys.argv[2])
-opener = urllib.request.build_opener(urllib.request.HTTPDigestAuthHandler(passwords))
+passwords.add_password(None, sys.argv[1], 'tim', sys.argv[2])
+class Handler(urllib.request.HTTPDigestAuthHandler):
+    def http_error_401(self, request, file, code, message, headers):
+        # urllib of Python 3.11 reads only the first challenge, and knows no SHA-256.
+        challenge = [it for it in headers.get_all('www-authenticate') if 'MD5' in it][0]
+        del headers['www-authenticate']
+        headers['www-authenticate'] = challenge
+        return super().http_error_401(request, file, code, message, headers)
+opener = urllib.request.build_opener(Handler(passwords))
 for number in range(5):
     reply = opener.open('%s/mounts/closed.mjpeg/frames/%d.jpg' % (sys.argv[1], number))
     print(reply.status, reply.headers['X-Frame-Number'])
@@ -138,7 +152,7 @@ fn a_nonce_is_valid_in_all_connections_of_a_client() -> Result<()> {
     let folder = folder("", "digest")?;
     let (mut server, address) = start(&folder)?;
     let mut python = Command::new("python3");
-    python.args(["-c", PYTHON, &format!("http://{address}"), SECRET]);
+    python.args(["-c", PYTHON, &format!("http://{address}"), "plain-1729"]);
     let done = run(&mut python, LIMIT)?;
     let want = "200 0\n200 1\n200 2\n200 3\n200 4\n";
     let error = String::from_utf8_lossy(&done.stderr);
@@ -163,7 +177,8 @@ fn a_nonce_is_valid_in_all_connections_of_a_client() -> Result<()> {
 fn the_api_shows_what_the_user_may_watch() -> Result<()> {
     let folder = folder("", "digest")?;
     let (mut server, address) = start(&folder)?;
-    let base = format!("http://{address}");
+    // Basic is sent at once, also for what needs no login.
+    let base = format!("https://{address}");
     // User, movies, the name in the state of the server, whether sessions may be closed.
     let rows = [
         (None, vec!["open.mjpeg"], None, false),
@@ -173,7 +188,7 @@ fn the_api_shows_what_the_user_may_watch() -> Result<()> {
     ];
     for (user, movies, name, may_close) in rows {
         let credentials = user.map(|user| format!("{user}:{SECRET}"));
-        let login = credentials.as_ref().map_or(vec![], |it| vec!["--digest", "-u", it]);
+        let login = credentials.as_ref().map_or(vec![], |it| vec!["--basic", "-u", it]);
         let ask = |path: &str| -> Result<serde_json::Value> {
             let url = format!("{base}{path}");
             let (status, body) = curl(&folder, &[&login[..], &[&url]].concat())?;
@@ -192,6 +207,12 @@ fn the_api_shows_what_the_user_may_watch() -> Result<()> {
         let (status, _) = curl(&folder, &[&login[..], &["-o", "/dev/null", &url]].concat())?;
         assert_eq!(status, if user.is_some() { "303" } else { "401" });
     }
+    // Digest is sent only after a challenge, such as that of /login.
+    let (plain, ana) = (format!("http://{address}"), format!("ana:{SECRET}"));
+    let login = format!("{plain}/login?to=/api/v1/server");
+    let (status, shown) = curl(&folder, &["-L", "--digest", "-u", &ana, &login])?;
+    let state: serde_json::Value = serde_json::from_str(&shown)?;
+    assert_eq!((status.as_str(), state["user"].as_str()), ("200", Some("ana")));
     // Encrypted addresses are stated, since there is a certificate.
     let open = get(&address, "/api/v1/mounts/open.mjpeg")?.json()?;
     let rtsp = server.address()?;
@@ -269,7 +290,7 @@ fn streams_end_when_their_users_may_not_watch_any_more() -> Result<()> {
     let (mut server, address) = start(&folder)?;
     let config = folder.path().join("server.toml");
     let text = std::fs::read_to_string(&config)?;
-    let looping = text.replace("users = ['ana', 'olga']", "users = ['ana', 'olga']\nloop = true");
+    let looping = text.replace("'tim']", "'tim']\nloop = true");
     std::fs::write(&config, &looping)?;
     server.process().signal("HUP")?;
     server.wait_for_log("configuration reloaded", LIMIT);
@@ -290,11 +311,36 @@ fn streams_end_when_their_users_may_not_watch_any_more() -> Result<()> {
         Ok(stream)
     };
     let (mut ana, mut olga) = (open("ana")?, open("olga")?);
-    std::fs::write(&config, looping.replace("['ana', 'olga']", "['olga']"))?;
+    std::fs::write(&config, looping.replace("['ana', 'olga', 'tim']", "['olga', 'tim']"))?;
     server.process().signal("HUP")?;
     ana.rest()?;
     server.wait_for_log("session ended: the viewer may not watch the movie any more", LIMIT);
     olga.take(3)?;
+    server.is_well()
+}
+
+#[test]
+fn a_proxy_states_the_address_of_its_viewer() -> Result<()> {
+    let folder =
+        folder("proxy-from = ['127.0.0.1']\nallow = ['10.0.0.0/8', '127.0.0.1']", "digest")?;
+    let (mut server, address) = start(&folder)?;
+    // The viewer's address, the movie, the status; 0 if the connection is closed.
+    let rows = [
+        ("10.1.2.3", "far.mjpeg", 200),
+        ("127.0.0.1", "far.mjpeg", 401),
+        ("127.0.0.1", "open.mjpeg", 200),
+        ("192.168.1.1", "open.mjpeg", 0),
+    ];
+    for (viewer, movie, status) in rows {
+        let mut client = HttpClient::connect(&address)?;
+        let asked = format!("GET /mounts/{movie}/frames/0.jpg HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        client.send(format!("PROXY TCP4 {viewer} 127.0.0.1 40000 80\r\n{asked}").as_bytes())?;
+        if status == 0 {
+            assert!(client.is_closed()?, "{viewer}");
+        } else {
+            assert_eq!(client.response()?.status(), status, "{viewer} {movie}");
+        }
+    }
     server.is_well()
 }
 

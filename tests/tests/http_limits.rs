@@ -8,6 +8,8 @@ use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::programs::Server;
 use mjpeg_rtsp_tests::wait_until;
 use socket2::SockRef;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(40);
@@ -67,6 +69,18 @@ fn a_client_that_does_not_read_is_closed_and_disturbs_nobody() -> Result<()> {
     let (folder, mut server, address) = start(&images, "[limits]\nstall-time = '2s'")?;
     let mut other = HttpStream::open(&address, "/mounts/movie.mjpeg/stream.mjpeg?framerate=10")?;
     other.take(2)?;
+    // It reads all the time.
+    let stop = Arc::new(AtomicBool::new(false));
+    let reading = std::thread::spawn({
+        let stop = stop.clone();
+        move || -> Result<usize> {
+            let mut count = 0;
+            while !stop.load(Ordering::SeqCst) {
+                count += other.take(1)?.len();
+            }
+            Ok(count)
+        }
+    });
     let mut lazy = Vec::new();
     for path in ["movie.mjpeg", "stream.mjpeg"] {
         let mut client = HttpClient::connect(&address)?;
@@ -84,7 +98,9 @@ fn a_client_that_does_not_read_is_closed_and_disturbs_nobody() -> Result<()> {
     let size = std::fs::metadata(folder.path().join("movie.mjpeg"))?.len();
     let whole = get(&address, "/mounts/movie.mjpeg/movie.mjpeg")?;
     assert_eq!(whole.body.len() as u64, size);
-    other.take(10)?;
+    stop.store(true, Ordering::SeqCst);
+    let count = reading.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
+    assert!(count > 10, "{count} frames");
     server.is_well()
 }
 

@@ -38,7 +38,11 @@ fn the_listen_address_is_a_port_or_an_address_and_a_port() {
         assert_eq!(parse_listen(text), want.parse().ok(), "{text}");
     }
     for text in ["65536", "localhost", ""] {
-        assert_eq!(parse_listen(text), None, "{text}");
+        assert_eq!((parse_listen(text), parse_http(text)), (None, None), "{text}");
+    }
+    // Without an address, HTTP is for this machine only.
+    for (text, want) in [("8080", "127.0.0.1:8080"), ("0.0.0.0:80", "0.0.0.0:80")] {
+        assert_eq!(parse_http(text), want.parse().ok(), "{text}");
     }
 }
 
@@ -149,6 +153,8 @@ fn a_configuration_that_is_printed_means_the_same() {
         tls-key = '/k'
         tls-listen = 322
         tls-udp = 'on'
+        http = 8080
+        http-hosts = ['cam.example.org', 'CAM']
         proxy-from = ['127.0.0.1', '::1']
         allow = ['10.0.0.0/8', '::1']
         deny = ['10.1.2.3']
@@ -231,7 +237,7 @@ fn a_path_that_is_not_utf8_is_a_comment_in_the_printed_configuration() {
 
 #[test]
 fn each_problem_states_its_position_what_was_found_and_what_is_allowed() {
-    let server = "listen, lab, http-tunnel, tls-certificate, tls-key, tls-listen, tls-udp, proxy-from, allow, deny, basic-auth, prepare-cache, explain, log, log-format, grace, limits, defaults, user, mount";
+    let server = "listen, lab, http-tunnel, tls-certificate, tls-key, tls-listen, tls-udp, http, http-hosts, proxy-from, allow, deny, basic-auth, prepare-cache, explain, log, log-format, grace, limits, defaults, user, mount";
     let limits = "max-connections, max-connections-per-address, max-sessions, max-viewers, \
                   max-viewers-per-address, max-request-bytes, request-time, idle-time, stall-time, \
                   max-queued-bytes";

@@ -27,6 +27,9 @@ const CROSS_ORIGIN_OPENER_POLICY: HeaderName =
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
 
+/// The media type of a document.
+const DOCUMENT: &str = "text/html; charset=utf-8";
+
 /// A file of the page.
 struct Asset {
     bytes: &'static [u8],
@@ -47,7 +50,7 @@ static ASSETS: LazyLock<BTreeMap<&str, Asset>> = LazyLock::new(|| {
 fn media_type(name: &str) -> Option<&'static str> {
     let (_, extension) = name.rsplit_once('.')?;
     Some(match extension {
-        "html" => "text/html; charset=utf-8",
+        "html" => DOCUMENT,
         "css" => "text/css; charset=utf-8",
         "js" => "text/javascript; charset=utf-8",
         "json" | "webmanifest" => "application/json",
@@ -57,6 +60,17 @@ fn media_type(name: &str) -> Option<&'static str> {
         "txt" => "text/plain; charset=utf-8",
         _ => return None,
     })
+}
+
+/// The response with a file that a document of the page loads. The documents have addresses of their own.
+///
+/// # Errors
+/// If there is no such file.
+pub(super) fn asset(name: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
+    match media_type(name) {
+        Some(DOCUMENT) | None => Err(Refusal::not_found()),
+        Some(_) => file(name, headers),
+    }
 }
 
 /// The response with a file of the page.

@@ -27,9 +27,8 @@ pub(super) fn of_request(
     }
     let header = match first.map(|value| Authority::try_from(value.as_bytes())) {
         Some(Ok(host)) if !host.as_str().contains('@') => Some(host),
-        Some(_) => return Err(invalid()),
         None if version <= Version::HTTP_10 => None,
-        None => return Err(invalid()),
+        Some(_) | None => return Err(invalid()),
     };
     // RFC 9112 section 3.2.2: the host of an absolute URL wins.
     Ok(uri.authority().cloned().or(header))
@@ -48,7 +47,7 @@ pub(super) fn check(
     let Some(host) = host.map(Authority::host) else { return Ok(()) };
     let address = host.trim_start_matches('[').trim_end_matches(']');
     let is_ours = match address.parse::<IpAddr>() {
-        Ok(address) => !is_local || names.is_empty() && address.is_loopback() || !names.is_empty(),
+        Ok(address) => !is_local || !names.is_empty() || address.is_loopback(),
         Err(_) if host.eq_ignore_ascii_case("localhost") => true,
         Err(_) if names.is_empty() => !is_local,
         Err(_) => names.iter().any(|name| name.is(host)),

@@ -28,6 +28,9 @@ const X_FRAME_NUMBER: HeaderName = HeaderName::from_static("x-frame-number");
 /// The time of a frame in its movie in seconds.
 const X_TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
 
+/// The event for the limit log when a movie cannot be opened or read.
+pub(super) const NOT_READ: &str = "movie cannot be sent over HTTP";
+
 /// How long a request waits until a frame is indexed.
 const INDEX_LIMIT: Duration = Duration::from_secs(5);
 
@@ -52,10 +55,10 @@ impl Service {
     /// # Errors
     /// If it cannot be opened or has no frame.
     pub(super) async fn open(&self, mount: &Arc<Mount>) -> Result<Arc<MovieFile>, Refusal> {
-        let mount = mount.clone();
+        let (mount, limit_log) = (mount.clone(), self.context.limit_log.clone());
         self.run("http-open", move || {
             let movie = mount.open().map_err(|error| {
-                tracing::warn!("{error}");
+                limit_log.count_error(NOT_READ, None, &error);
                 Refusal::new(StatusCode::NOT_FOUND, "The file of the movie cannot be opened.")
             })?;
             match movie.frame(0, &AtomicBool::new(false), Some(INDEX_LIMIT)) {
@@ -81,6 +84,7 @@ impl Service {
     /// Reads a frame of a movie.
     async fn read_frame(&self, movie: &Arc<MovieFile>, number: u64) -> Result<Bytes, Refusal> {
         let (movie, resources) = (movie.clone(), self.frames.clone());
+        let limit_log = self.context.limit_log.clone();
         self.run("http-frame", move || {
             let location = locate(&movie, number)?;
             let frame = FrameRef { movie: &movie, number, location };
@@ -91,7 +95,8 @@ impl Service {
                     Err(Refusal::new(StatusCode::NOT_FOUND, text))
                 }
                 Err(error) => {
-                    tracing::warn!("cannot read {}: {error}", movie.path().display());
+                    let error = format!("{}: {error}", movie.path().display());
+                    limit_log.count_error(NOT_READ, None, &error);
                     let text = "The file of the movie cannot be read.";
                     Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text))
                 }

@@ -69,7 +69,10 @@ impl Service {
         let verdict = match first_step(client, &access, method, uri, header) {
             FirstStep::Done(verdict) => verdict,
             FirstStep::Slow(step) => {
+                // The semaphore is never closed.
+                let permit = self.permits.clone().acquire_owned().await;
                 let check = move || {
+                    let _permit = permit;
                     let right = guarded("http-login", || step.run()).unwrap_or(false);
                     (step, right)
                 };

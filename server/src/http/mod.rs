@@ -18,6 +18,8 @@ mod conditional;
 pub(crate) mod connection;
 mod frame_cache;
 mod frame_sink;
+#[cfg(test)]
+mod fuzz;
 mod host;
 mod images;
 mod io;
@@ -234,20 +236,21 @@ async fn operators_only(
 /// A file of the page.
 async fn asset(uri: Uri, headers: HeaderMap) -> Result<Response, Refusal> {
     let name = uri.path().strip_prefix("/assets/").unwrap_or_default();
-    // Documents have addresses of their own.
-    if name.ends_with(".html") {
-        return Err(Refusal::not_found());
-    }
-    assets::file(name, &headers)
+    assets::asset(name, &headers)
 }
 
-/// Makes a browser ask for user and password.
-async fn log_in(State(service): Shared, Extension(context): Asking) -> Result<Response, Refusal> {
+/// Makes a browser or a program log in, and sends it to what it wants then.
+async fn log_in(
+    State(service): Shared,
+    Extension(context): Asking,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let target = parameters::login_target(&query.unwrap_or_default())?;
     let access = service.access.get();
     if context.user.is_none() && !access.users.is_empty() {
         return Err(login::ask_for_login(&context.client, &access, false));
     }
-    Ok((StatusCode::SEE_OTHER, [(LOCATION, "/")]).into_response())
+    Ok((StatusCode::SEE_OTHER, [(LOCATION, target)]).into_response())
 }
 
 /// Whether the server can do work.

@@ -3,6 +3,7 @@
 
 use super::Service;
 use super::conditional::{Part, Validators};
+use super::images::NOT_READ;
 use super::reply::Refusal;
 use crate::mount::Mount;
 use axum::body::Body;
@@ -48,7 +49,7 @@ impl Service {
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Response, Refusal> {
-        let movie = self.open(&mount).await?;
+        let (movie, limit_log) = (self.open(&mount).await?, self.context.limit_log.clone());
         let version = self
             .run("http-movie", move || {
                 let version = || -> io::Result<Version> {
@@ -61,7 +62,8 @@ impl Service {
                     Ok(Version { file: Arc::new(file), length, validators })
                 };
                 version().map_err(|error| {
-                    tracing::warn!("cannot open {}: {error}", movie.path().display());
+                    let error = format!("{}: {error}", movie.path().display());
+                    limit_log.count_error(NOT_READ, None, &error);
                     let text = "The file of the movie cannot be opened.";
                     Refusal::new(StatusCode::NOT_FOUND, text)
                 })

@@ -150,6 +150,26 @@ pub(super) fn snapshot_position(query: &str) -> Result<Option<Position>, Refusal
     Ok(position)
 }
 
+/// Reads the query of a login: the path of this server to go on with.
+///
+/// # Errors
+/// If a parameter is unknown, there twice, or not a path of this server.
+pub(super) fn login_target(query: &str) -> Result<String, Refusal> {
+    let mut target = None;
+    for (name, value) in parse(query.as_bytes()) {
+        match &*name {
+            "to" => set(&name, &mut target, value.into_owned())?,
+            _ => return Err(unknown(&name, "to")),
+        }
+    }
+    let target = target.unwrap_or_else(|| "/".to_owned());
+    // Browsers take two slashes, of either kind, for the name of another server.
+    let is_path = target.starts_with('/') && !target.starts_with("//") && !target.contains('\\');
+    let is_printable = target.bytes().all(|it| it.is_ascii_graphic());
+    let text = "to must be a path of this server, such as /api/v1/mounts.";
+    (is_path && is_printable).then_some(target).ok_or_else(|| Refusal::bad_request(text))
+}
+
 /// The parameters of the list of movies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ListParameters {
@@ -283,6 +303,25 @@ mod tests {
         }
         for query in ["frame=x", "t=-1", "frame=1&t=1", "frame=1&frame=1", "frames=1", "frame="] {
             assert!(snapshot_position(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_login_leads_to_a_path_of_this_server() {
+        let rows = [
+            ("", Some("/")),
+            ("to=/api/v1/mounts%3Ffolder%3Dcam", Some("/api/v1/mounts?folder=cam")),
+            ("to=/play/a%2520b", Some("/play/a%20b")),
+            ("to=", None),
+            ("to=//evil.example", None),
+            ("to=/%5Cevil.example", None),
+            ("to=http://evil.example", None),
+            ("to=/%0d%0aX:", None),
+            ("to=/&to=/", None),
+            ("x=/", None),
+        ];
+        for (query, want) in rows {
+            assert_eq!(login_target(query).ok().as_deref(), want, "{query}");
         }
     }
 

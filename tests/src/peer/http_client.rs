@@ -238,7 +238,7 @@ impl HttpStream {
     ///
     /// # Errors
     /// If the part is not valid.
-    pub fn next(&mut self) -> Result<Option<Part>> {
+    pub fn next_part(&mut self) -> Result<Option<Part>> {
         self.client.part(&self.boundary)
     }
 
@@ -247,7 +247,7 @@ impl HttpStream {
     /// # Errors
     /// If there are not so many.
     pub fn take(&mut self, count: usize) -> Result<Vec<Part>> {
-        let part = |_| self.next()?.context("the stream has ended");
+        let part = |_| self.next_part()?.context("the stream has ended");
         (0..count).map(part).collect()
     }
 
@@ -256,7 +256,7 @@ impl HttpStream {
     /// # Errors
     /// If one is not valid.
     pub fn rest(&mut self) -> Result<Vec<Part>> {
-        std::iter::from_fn(|| self.next().transpose()).collect()
+        std::iter::from_fn(|| self.next_part().transpose()).collect()
     }
 }
 

@@ -98,7 +98,7 @@ fn digest_needs_the_password_the_uri_and_a_nonce_of_the_connection() {
     let now = Instant::now();
     let mut login = Login::default();
     let challenges = login.challenges(&access, false, false);
-    let nonce = login.nonce.issue(now).to_owned();
+    let nonce = login.nonce.issue(now);
     let want = ["SHA-256", "MD5"].map(|name| {
         format!("Digest realm=\"mjpeg-rtsp\", nonce=\"{nonce}\", algorithm={name}, qop=\"auth\"")
     });
@@ -134,7 +134,7 @@ fn digest_needs_the_password_the_uri_and_a_nonce_of_the_connection() {
         assert_eq!(name_of(&check(&mut login, &access, header, now)), *want, "{number}: {header}");
     }
     let challenge = login.challenges(&access, true, false).pop().unwrap();
-    let new = login.nonce.issue(now).to_owned();
+    let new = login.nonce.issue(now);
     assert_eq!(
         challenge,
         format!(
@@ -202,7 +202,7 @@ fn a_check_takes_the_same_time_for_names_that_do_not_exist() {
     let access = access(BasicAuth::On, false);
     let (mut login, request) = (Login::default(), ("DESCRIBE", URI));
     let now = Instant::now();
-    let nonce = login.nonce.issue(now).to_owned();
+    let nonce = login.nonce.issue(now);
     let basic = |name: &str| {
         use base64::Engine;
         let text = format!("{name}:wrong");
