@@ -60,10 +60,9 @@ pub struct ReportBlock {
     /// The fraction of the packets that were lost since the previous report, in parts of 256.
     pub fraction_lost: u8,
     /// The number of packets that were expected and not received, since the start. Negative if more
-    /// packets were received than the receiver expected: it counts copies (appendix A.3). GStreamer's
-    /// rtpbin also counts one packet more than it expects: it takes the second packet of a source, which
-    /// confirms the first one, for the start, and then counts both. So its reports state one loss too
-    /// few, and -1 if there was none.
+    /// packets were received than the receiver expected: it counts copies (appendix A.3). By its source,
+    /// GStreamer's rtpbin with a probation of two packets can count one packet more than it expects too:
+    /// it takes the second one for the start, and counts both (`init_seq` in `rtpsource.c`).
     pub cumulative_lost: i32,
     /// The highest sequence number that was received, with the number of wraps in the upper 16 bits.
     pub highest_sequence: u32,

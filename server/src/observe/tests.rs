@@ -95,7 +95,7 @@ fn a_session_shows_what_is_known_of_it() {
     session.play_starts(Instant::now());
     send(&counts, 0);
     send(&counts, 1);
-    // GStreamer's receivers report -1 if nothing is lost.
+    // No loss is below 0.
     counts.add_report(block(-1));
     want["state"] = json!("playing");
     want["frame"] = json!(1);
