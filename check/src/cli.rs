@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line.
 
+use crate::profile::Press;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -9,6 +10,8 @@ Examples:
   mjpeg-lab-check server --port 8554 --movie movie.Mjpeg
   mjpeg-lab-check server --run \"python3 Server.py {port}\" --dir submission/ --movie movie.Mjpeg
   mjpeg-lab-check server --run \"java Server {port}\" --dir sub/ --movie movie.Mjpeg --profile java --html report.html
+  mjpeg-lab-check client --run \"python3 ClientLauncher.py {host} {port} {rtp_port} {movie}\" --dir submission/ --press
+  mjpeg-lab-check client --run \"java Client {host} {port} {movie}\" --dir sub/ --profile java --press=window
   mjpeg-lab-check server --list-checks --profile my-course.toml
 
 Exit codes: 0 every counted check passed; 1 one did not, or the program did not start; 2 wrong usage";
@@ -28,6 +31,8 @@ pub struct Arguments {
 pub enum Command {
     /// Grade a server
     Server(Server),
+    /// Grade a client
+    Client(Client),
 }
 
 /// Grade a server: one that runs, or a program that is started and ended
@@ -62,6 +67,32 @@ pub struct Server {
     /// Play the whole movie to its end; otherwise only one of at most 60 frames
     #[arg(long)]
     pub thorough: bool,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub outputs: Outputs,
+}
+
+/// Grade a client: start it, play the server, press its buttons or say which one to press
+#[derive(Debug, Args)]
+pub struct Client {
+    /// Start this program, and end it with all that it has started. {host}, {port}, {rtp_port} and {movie}
+    /// are replaced. No shell is used
+    #[arg(long, value_name = "COMMAND", required_unless_present = "list_checks")]
+    pub run: Option<String>,
+
+    /// The folder in which the program is started
+    #[arg(long, value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
+
+    /// The movie's name in requests. The movie itself is made by the check
+    #[arg(long, value_name = "NAME", default_value = "movie.Mjpeg")]
+    pub movie: String,
+
+    /// Press the buttons too, in the profile's way unless this says how. Without it, the check says which
+    /// button to press
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, value_enum)]
+    pub press: Option<Option<Press>>,
 
     #[command(flatten)]
     #[allow(missing_docs)]

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     }
     let done = match &arguments.command {
         Command::Server(server) => run::server(server),
+        Command::Client(client) => run::client(client),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -2,11 +2,16 @@
 //! The program that is graded, as a child process: in a process group of its own, with bounded output, and
 //! ended for sure, with all that it has started.
 
+use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
 use serde::Serialize;
 use std::collections::{BTreeSet, VecDeque};
-use std::io::{self, Read};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -163,6 +168,39 @@ pub struct ProgramOutput {
     pub ended: Option<String>,
 }
 
+/// What a program is started with besides its command line.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// Environment variables that are set.
+    pub variables: Vec<(OsString, OsString)>,
+    /// Environment variables that are removed.
+    pub removed: Vec<OsString>,
+    /// Whether it runs in a terminal of its own.
+    pub terminal: bool,
+}
+
+/// The size of the terminal of a program.
+const TERMINAL: Winsize = Winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
+
+/// Types into the terminal in which a program runs.
+#[derive(Debug)]
+pub struct TerminalInput(File);
+
+impl TerminalInput {
+    /// Types.
+    ///
+    /// # Errors
+    /// If the terminal is gone.
+    pub fn write(&mut self, keys: &[u8]) -> io::Result<()> {
+        self.0.write_all(keys)
+    }
+
+    /// Whether the program reads single keys, and not lines.
+    pub fn is_raw(&self) -> bool {
+        tcgetattr(&self.0).is_ok_and(|it| !it.local_flags.contains(LocalFlags::ICANON))
+    }
+}
+
 /// A running program. It is ended when dropped.
 #[derive(Debug)]
 pub struct Program {
@@ -175,6 +213,7 @@ pub struct Program {
     /// Processes that it has started, with the times of their start: orphans are found by these.
     known: BTreeSet<(i32, u64)>,
     ended: Option<ExitStatus>,
+    terminal: Option<TerminalInput>,
 }
 
 impl Program {
@@ -183,19 +222,45 @@ impl Program {
     /// # Errors
     /// If the system cannot start it.
     pub fn start(line: &CommandLine, folder: Option<&PathBuf>) -> Result<Self, LaunchError> {
+        Self::start_in(line, folder, &Surroundings::default())
+    }
+
+    /// Starts a program in these surroundings. Its standard input is empty, unless it has a terminal.
+    ///
+    /// # Errors
+    /// If the system cannot start it.
+    pub fn start_in(
+        line: &CommandLine,
+        folder: Option<&PathBuf>,
+        surroundings: &Surroundings,
+    ) -> Result<Self, LaunchError> {
         let (name, arguments) = line.0.split_first().ok_or(LaunchError::Empty)?;
         let failed = |source| LaunchError::Start { program: name.clone(), source };
         let mut command = Command::new(name);
         command.args(arguments).stdin(Stdio::null()).process_group(0);
         // Python shows what a program has printed only when it ends, unless this is set.
         command.env("PYTHONUNBUFFERED", "1");
+        for name in &surroundings.removed {
+            command.env_remove(name);
+        }
+        command.envs(surroundings.variables.iter().map(|(name, value)| (name, value)));
         if let Some(folder) = folder {
             command.current_dir(folder);
         }
-        let (output, input) = io::pipe().map_err(failed)?;
-        command.stdout(input.try_clone().map_err(failed)?).stderr(input);
+        let (output, terminal) = if surroundings.terminal {
+            let pair = openpty(&TERMINAL, None).map_err(|it| failed(it.into()))?;
+            // Copies are not inherited by child processes; the pair would be, and is dropped here.
+            let copy = |of: &OwnedFd| of.try_clone().map_err(failed);
+            command.stdin(copy(&pair.slave)?).stdout(copy(&pair.slave)?).stderr(copy(&pair.slave)?);
+            let input = TerminalInput(copy(&pair.master)?.into());
+            (Box::new(File::from(copy(&pair.master)?)) as Box<dyn Read + Send>, Some(input))
+        } else {
+            let (output, input) = io::pipe().map_err(failed)?;
+            command.stdout(input.try_clone().map_err(failed)?).stderr(input);
+            (Box::new(output) as Box<dyn Read + Send>, None)
+        };
         let child = command.spawn().map_err(failed)?;
-        // The command has the writing end of the pipe.
+        // The command has the writing end of the pipe, or the other end of the terminal.
         drop(command);
         let captured: Arc<Mutex<Captured>> = Arc::default();
         let target = captured.clone();
@@ -207,7 +272,18 @@ impl Program {
         let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
         let command = line.shown();
         let adopts = nix::sys::prctl::get_child_subreaper().unwrap_or(false);
-        Ok(Self { command, child, group, captured, adopts, known: BTreeSet::new(), ended: None })
+        let known = BTreeSet::new();
+        Ok(Self { command, child, group, captured, adopts, known, ended: None, terminal })
+    }
+
+    /// The input of its terminal, if it has one and nobody took it yet.
+    pub fn terminal(&mut self) -> Option<TerminalInput> {
+        self.terminal.take()
+    }
+
+    /// What it has printed so far: the start and the end; printable.
+    pub fn printed(&self) -> String {
+        self.captured.lock().unwrap_or_else(PoisonError::into_inner).text()
     }
 
     /// How the program has ended, if it has.

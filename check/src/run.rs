@@ -2,7 +2,7 @@
 //! Carries out a command: reads the profile and the movie, starts the program, grades it, writes reports.
 
 use crate::check::Check;
-use crate::cli::{Outputs, Server};
+use crate::cli::{Client, Outputs, Server};
 use crate::movie::Movie;
 use crate::output;
 use crate::process::{CommandLine, Program};
@@ -81,6 +81,35 @@ pub fn server(arguments: &Server) -> Result<bool> {
     } else {
         report = crate::server::grade(&job);
     }
+    write(&report, &arguments.outputs)?;
+    Ok(report.has_passed())
+}
+
+/// Grades a client. Gives whether every counted check passed.
+///
+/// # Errors
+/// If the usage is wrong, or this machine lacks what it takes.
+pub fn client(arguments: &Client) -> Result<bool> {
+    let profile = profile::load(&arguments.outputs.profile)?;
+    if arguments.outputs.list_checks {
+        print(&list(&crate::client::checks(), &profile))?;
+        return Ok(true);
+    }
+    let command = arguments.run.clone().unwrap_or_default();
+    let names = ["host", "port", "rtp_port", "movie"].map(|name| (name, "0"));
+    CommandLine::parse(&command, &names).context("--run")?;
+    let folder = arguments.dir.as_ref();
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        bail!("--dir: {} is not a folder", folder.display());
+    }
+    let job = crate::client::Job {
+        command,
+        folder,
+        movie: arguments.movie.clone(),
+        profile: &profile,
+        press: arguments.press.map(|how| how.unwrap_or(profile.client.press)),
+    };
+    let report = crate::client::grade(&job)?;
     write(&report, &arguments.outputs)?;
     Ok(report.has_passed())
 }

@@ -2,6 +2,7 @@
 //! The checks against servers that are made for them: a correct one, one deliberately wrong one for each
 //! check, hostile ones, and our own server.
 
+mod clients;
 mod defect;
 mod hostile;
 mod lab_server;

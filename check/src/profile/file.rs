@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds, reads and checks profiles.
 
-use super::keys::{lab_keys, point_keys, profile_keys, time_keys};
+use super::keys::{client_keys, lab_keys, point_keys, profile_keys, time_keys};
 use super::settings::Profile;
 use mjpeg_program::toml_file::{
     self, FileError, FileProblem, Key, Problems, ReadError, TableKeys, parse, quoted,
@@ -95,7 +95,7 @@ fn read(path: &Path, bytes: &[u8], chain: usize) -> Result<Profile, ProfileError
 
 fn read_tables(problems: &mut Problems, root: &toml_file::DeTable, profile: &mut Profile) {
     let (profile_keys, lab, time) = (profile_keys(), lab_keys(), time_keys());
-    let points = point_keys();
+    let (points, client) = (point_keys(), client_keys());
     let elsewhere = |name: &str| {
         fn has<T>(keys: &[Key<T>], name: &str) -> bool {
             keys.iter().any(|key| key.name == name)
@@ -104,12 +104,13 @@ fn read_tables(problems: &mut Problems, root: &toml_file::DeTable, profile: &mut
             _ if has(&profile_keys, name) || name == "inherits" => Some("before the first table"),
             _ if has(&lab, name) => Some("in [lab]"),
             _ if has(&time, name) => Some("in [time]"),
+            _ if has(&client, name) => Some("in [client]"),
             _ if has(&points, name) => Some("in [points]"),
             _ => None,
         }
     };
     let elsewhere = &elsewhere;
-    let others = &["inherits", "lab", "time", "points"];
+    let others = &["inherits", "lab", "time", "client", "points"];
     let place = "before the first table";
     let keys = TableKeys { place, keys: &profile_keys, others, elsewhere };
     problems.read_table(root, &keys, profile);
@@ -120,6 +121,10 @@ fn read_tables(problems: &mut Problems, root: &toml_file::DeTable, profile: &mut
     if let Some(table) = problems.table(root, "time") {
         let keys = TableKeys { place: "in [time]", keys: &time, others: &[], elsewhere };
         problems.read_table(table, &keys, &mut profile.time);
+    }
+    if let Some(table) = problems.table(root, "client") {
+        let keys = TableKeys { place: "in [client]", keys: &client, others: &[], elsewhere };
+        problems.read_table(table, &keys, &mut profile.client);
     }
     if let Some(table) = problems.table(root, "points") {
         let keys = TableKeys { place: "in [points]", keys: &points, others: &[], elsewhere };
@@ -136,7 +141,7 @@ fn parsed(text: &str) -> Result<Profile, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{Form, Fragments, Lab, Times};
+    use crate::profile::{ClientLab, Form, Fragments, Lab, Times};
 
     #[test]
     fn the_shipped_profiles_are_what_they_say() {
@@ -148,12 +153,17 @@ mod tests {
         let text = SHIPPED[0].1;
         let textbook = &profiles[0];
         assert_eq!((&textbook.lab, &textbook.time), (&Lab::default(), &Times::default()));
+        assert_eq!(textbook.client, ClientLab::default());
         for key in lab_keys() {
             let line = format!("\n{} = {}\n", key.name, (key.write)(&textbook.lab));
             assert!(text.contains(&line), "{line}");
         }
         for key in time_keys() {
             let line = format!("\n{} = {}\n", key.name, (key.write)(&textbook.time));
+            assert!(text.contains(&line), "{line}");
+        }
+        for key in client_keys() {
+            let line = format!("\n{} = {}\n", key.name, (key.write)(&textbook.client));
             assert!(text.contains(&line), "{line}");
         }
         for key in point_keys() {
@@ -188,7 +198,7 @@ mod tests {
             (
                 "reply = \"2s\"",
                 "my.toml:1:1: found the key \"reply\" before the first table; allowed are title, \
-                 inherits, lab, time, points; the key belongs in [time]",
+                 inherits, lab, time, client, points; the key belongs in [time]",
             ),
             (
                 "[lab]\nmarker = \"always\"",

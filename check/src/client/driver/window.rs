@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The client's real window: its buttons are clicked, and its picture is seen in screenshots.
+
+use super::x11::{Display, Found, Rectangle, Screen};
+use super::{Action, Driver, Settings};
+use crate::client::film;
+use crate::client::picture::{Content, Picture};
+use crate::process::Surroundings;
+use anyhow::Result;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The number of buttons.
+const BUTTONS: usize = 4;
+
+/// The size of buttons.
+const MIN_WIDTH: u16 = 30;
+const MAX_HEIGHT: u16 = 90;
+
+/// Windows in a row differ less than this in their middle.
+const ROW: i16 = 6;
+
+/// Time between two screenshots.
+const SAMPLE: Duration = Duration::from_millis(15);
+
+/// How long a dialog is left before it is answered: it may still be drawn.
+const ANSWER_TIME: Duration = Duration::from_millis(300);
+
+/// The part of the window that a colour must have to be the picture, as a divisor.
+const PART: usize = 12;
+
+#[derive(Default)]
+struct Shared {
+    pictures: Mutex<Vec<Picture>>,
+    notes: Mutex<Vec<String>>,
+    ended: AtomicBool,
+}
+
+/// The window in one run.
+pub struct Window<'a> {
+    screen: &'a Screen,
+    positions: Vec<[u8; 2]>,
+    clock: crate::clock::Clock,
+    display: Option<Display>,
+    buttons: Vec<(i16, i16)>,
+    main: Option<Found>,
+    problem: String,
+    shared: Arc<Shared>,
+}
+
+impl<'a> Window<'a> {
+    /// For one run.
+    pub fn new(screen: &'a Screen, settings: &Settings) -> Self {
+        Self {
+            screen,
+            positions: settings.lab.positions.clone(),
+            clock: settings.clock,
+            display: None,
+            buttons: Vec::new(),
+            main: None,
+            problem: "the client has no window".to_owned(),
+            shared: Arc::default(),
+        }
+    }
+
+    /// Looks for the window and its buttons.
+    fn look(&mut self) -> Result<bool> {
+        if self.display.is_none() {
+            self.display = Some(Display::open(&self.screen.display)?);
+        }
+        let Some(display) = &self.display else { return Ok(false) };
+        let Some(main) = main_window(display)? else { return Ok(false) };
+        let buttons = if self.positions.is_empty() {
+            row_of_buttons(&display.inside(main.window)?)
+        } else {
+            self.positions.iter().map(|percent| main.area.at(*percent)).collect()
+        };
+        // It may still be drawn: twice the same is enough.
+        let is_same = self.main.is_some_and(|it| it.area == main.area) && self.buttons == buttons;
+        (self.main, self.buttons) = (Some(main), buttons);
+        if self.buttons.len() < BUTTONS {
+            self.problem = "the client's window has no row of four buttons that are windows: state \
+                            their positions in the profile ([client] positions)"
+                .to_owned();
+            return Ok(false);
+        }
+        Ok(is_same)
+    }
+
+    /// Takes screenshots, and answers dialogs, in a thread of its own.
+    fn watch(&self) -> Result<()> {
+        let display = Display::open(&self.screen.display)?;
+        let (shared, clock) = (self.shared.clone(), self.clock);
+        let watch = move || {
+            let mut last = Content::Blank;
+            let mut dialog: Option<(u32, Instant)> = None;
+            while !shared.ended.load(Ordering::Relaxed) {
+                if let Ok(Some(main)) = main_window(&display)
+                    && let Ok(pixels) = display.sample(main.area)
+                {
+                    let content = content(&pixels);
+                    if content != last {
+                        last = content.clone();
+                        let picture = Picture { at: clock.now(), content };
+                        shared.pictures.lock().unwrap_or_else(PoisonError::into_inner).push(picture);
+                    }
+                }
+                // Errors mean that the dialog has closed.
+                let _ = answer(&display, &mut dialog, &shared);
+                std::thread::sleep(SAMPLE);
+            }
+        };
+        std::thread::Builder::new().name("screenshots".to_owned()).spawn(watch)?;
+        Ok(())
+    }
+}
+
+impl Driver for Window<'_> {
+    fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            variables: vec![("DISPLAY".into(), self.screen.display.clone().into())],
+            removed: vec!["WAYLAND_DISPLAY".into(), "XAUTHORITY".into()],
+            ..Surroundings::default()
+        }
+    }
+
+    fn is_ready(&mut self) -> bool {
+        match self.look() {
+            Ok(true) => match self.watch() {
+                Ok(()) => true,
+                Err(error) => {
+                    self.problem = format!("{error:#}");
+                    false
+                }
+            },
+            Ok(false) => false,
+            Err(error) => {
+                self.problem = format!("{error:#}");
+                false
+            }
+        }
+    }
+
+    fn not_ready(&self) -> String {
+        self.problem.clone()
+    }
+
+    fn act(&mut self, action: Action, _: bool) -> Result<(), String> {
+        let display = self.display.as_ref().ok_or("there is no screen")?;
+        let done = match action.button() {
+            Some(number) => {
+                let button = self.buttons.get(number).ok_or("there is no such button")?;
+                display.click(*button)
+            }
+            None => {
+                let main = self.main.as_ref().ok_or("there is no window")?;
+                display.close(main.window)
+            }
+        };
+        done.map_err(|error| format!("{error:#}"))
+    }
+
+    fn sees_pictures(&self) -> bool {
+        true
+    }
+
+    fn sees_all(&self) -> bool {
+        false
+    }
+
+    fn pictures(&mut self) -> Vec<Picture> {
+        std::mem::take(&mut *self.shared.pictures.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut *self.shared.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Window<'_> {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The largest window that is no dialog.
+fn main_window(display: &Display) -> Result<Option<Found>> {
+    let windows = display.windows()?;
+    let main = windows.into_iter().filter(|it| !it.is_dialog).max_by_key(|it| it.area.area());
+    Ok(main.filter(|it| it.area.area() > 1))
+}
+
+/// The middles of the lowest four buttons that are in a row, from left to right.
+fn row_of_buttons(windows: &[Found]) -> Vec<(i16, i16)> {
+    let is_button = |it: &&Found| {
+        it.is_leaf && it.area.width >= MIN_WIDTH && it.area.height <= MAX_HEIGHT
+    };
+    let mut middles: Vec<(i16, i16)> =
+        windows.iter().filter(is_button).map(|it| it.area.at([50, 50])).collect();
+    middles.sort_by_key(|(x, y)| (-*y, *x));
+    for (_, y) in &middles {
+        let in_row = |(_, other): &&(i16, i16)| (other - y).abs() < ROW;
+        let mut row: Vec<(i16, i16)> = middles.iter().filter(in_row).copied().collect();
+        if row.len() >= BUTTONS {
+            row.sort_unstable();
+            row.truncate(BUTTONS);
+            return row;
+        }
+    }
+    Vec::new()
+}
+
+/// What a window shows: the colour of a frame, if enough of the window has it.
+fn content(pixels: &[[u8; 3]]) -> Content {
+    let mut counts = vec![0_usize; film::period()];
+    for pixel in pixels {
+        if let Some(count) = film::nearest(*pixel).and_then(|colour| counts.get_mut(colour)) {
+            *count += 1;
+        }
+    }
+    let most = counts.iter().enumerate().max_by_key(|(_, count)| **count);
+    match most {
+        Some((colour, count)) if *count > pixels.len() / PART => Content::Colour(colour),
+        _ => Content::Blank,
+    }
+}
+
+/// Presses the first button of a dialog, which is OK or Yes.
+fn answer(
+    display: &Display,
+    seen: &mut Option<(u32, Instant)>,
+    shared: &Shared,
+) -> Result<()> {
+    let windows = display.windows()?;
+    let Some(dialog) = windows.iter().find(|it| it.is_dialog) else {
+        *seen = None;
+        return Ok(());
+    };
+    match seen {
+        Some((window, since)) if *window == dialog.window => {
+            if since.elapsed() < ANSWER_TIME {
+                return Ok(());
+            }
+        }
+        _ => {
+            *seen = Some((dialog.window, Instant::now()));
+            return Ok(());
+        }
+    }
+    let inside = display.inside(dialog.window)?;
+    let leaves = inside.iter().filter(|it| it.is_leaf).map(|it| it.area);
+    let mut leaves: Vec<Rectangle> = leaves.collect();
+    leaves.sort_by_key(|it| (-it.at([50, 50]).1 / ROW, it.x));
+    if let Some(first) = leaves.first() {
+        display.click(first.at([50, 50]))?;
+        let note = "the client showed a dialog, which was answered with its first button";
+        let mut notes = shared.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.push(note.to_owned());
+        *seen = Some((dialog.window, Instant::now()));
+    }
+    Ok(())
+}
