@@ -334,11 +334,13 @@ impl Program {
         let group = self.group.as_raw();
         let own = nix::unistd::getpid().as_raw();
         let all = processes();
+        let spared = SPARED.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let is_own = |it: &&Process| {
+            let is_orphan = self.adopts && it.parent == own && !spared.contains(&it.id);
             it.group == group
                 || it.session == group
                 || it.parent == group
-                || self.adopts && it.parent == own
+                || is_orphan
                 || self.known.contains(&(it.id, it.start))
         };
         let mut found: BTreeSet<i32> = all.iter().filter(is_own).map(|it| it.id).collect();
@@ -398,6 +400,15 @@ fn capture(mut output: impl Read, captured: &Mutex<Captured>) {
             Err(_) => return,
         }
     }
+}
+
+/// Child processes of ours that are no orphans of a graded program.
+static SPARED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Spares a child process of ours when a graded program is ended with its orphans.
+pub fn spare(child: &Child) {
+    let id = i32::try_from(child.id()).unwrap_or(i32::MAX);
+    SPARED.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
 }
 
 /// Ends all programs at once, with what they have started. For the end of this process.

@@ -187,3 +187,36 @@ fn a_real_window_is_graded_as_the_stand_in_is() {
         assert_eq!(failed(&report), BTreeSet::from([id]), "{defect}: {}", text(&report));
     }
 }
+
+#[test]
+fn programs_that_are_no_client_end_in_time_and_get_a_report() {
+    let mut profile = quick_client("textbook");
+    profile.time.start = std::time::Duration::from_secs(3);
+    let client = format!("{} '{}' {{host}} {{port}} {{rtp_port}} {{movie}}", python(), lab_client().display());
+    // The command, the first check's verdict, and a part of the report.
+    let rows = [
+        ("no-such-program".to_owned(), "failed  ", "cannot start no-such-program: No such file"),
+        ("sh -c 'echo no display; exit 3'".to_owned(), "failed  ", "the program ended with exit code 3"),
+        ("sleep 1000".to_owned(), "not run ", "the program does not use tkinter"),
+        ("yes".to_owned(), "not run ", "the program does not use tkinter"),
+        (format!("{client} --defect hangs"), "passed  ", "SETUP within"),
+        (format!("{client} --defect floods"), "passed  ", "the number is not increased"),
+        (format!("{client} --defect binary"), "passed  ", "\\x00\\x01\\x02"),
+        (format!("{client} --defect closes-half"), "passed  ", "SETUP within"),
+    ];
+    for (command, verdict, part) in rows {
+        let started = std::time::Instant::now();
+        let movie = "movie.Mjpeg".to_owned();
+        let press = Some(Press::StandIn);
+        let job = Job { command: command.clone(), folder: None, movie, profile: &profile, press };
+        let report = grade(&job).unwrap();
+        let text = text(&report);
+        assert!(!report.has_passed(), "{command}");
+        assert!(text.contains(&format!("\n{verdict}")), "{command}: {text}");
+        assert!(text.contains(part), "{command}: {text}");
+        for out in [html(&report), text] {
+            assert!(!out.contains(|it: char| it.is_control() && !matches!(it, '\n' | '\t')), "{command}");
+        }
+        assert!(started.elapsed() < std::time::Duration::from_secs(120), "{command}");
+    }
+}

@@ -2,11 +2,13 @@
 //! The checks against servers that are made for them: a correct one, one deliberately wrong one for each
 //! check, hostile ones, and our own server.
 
+mod by_hand;
 mod clients;
 mod defect;
 mod hostile;
 mod lab_server;
 mod matrix;
+mod own_client;
 mod own_server;
 mod reports;
 mod sender;

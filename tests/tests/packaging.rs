@@ -17,13 +17,14 @@ const PROGRAMS: [&str; 4] =
     ["mjpeg-rtsp-server", "mjpeg-rtsp-client", "mjpeg-movie", "mjpeg-lab-check"];
 
 /// The programs and their subcommands.
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 14] = [
     &["mjpeg-rtsp-server"],
     &["mjpeg-rtsp-server", "user"],
     &["mjpeg-rtsp-server", "user", "add"],
     &["mjpeg-rtsp-server", "certificate"],
     &["mjpeg-lab-check"],
     &["mjpeg-lab-check", "server"],
+    &["mjpeg-lab-check", "client"],
     &["mjpeg-rtsp-client"],
     &["mjpeg-movie"],
     &["mjpeg-movie", "make"],

@@ -41,6 +41,9 @@ pub struct Job<'a> {
     pub press: Option<Press>,
 }
 
+#[cfg(test)]
+mod tests;
+
 /// Grades a client.
 ///
 /// # Errors

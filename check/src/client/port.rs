@@ -28,14 +28,10 @@ impl ReservedPort {
         for step in 0..COUNT {
             // Even ports, as RFC 3550 section 11 has it.
             let port = FIRST + (start + step) % COUNT / 2 * 2;
-            let reserved = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-            let free = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port));
-            match (reserved, free) {
-                (Ok(reservation), Ok(_)) if !is_open(port) => {
-                    return Ok(Self { port, _reservation: reservation });
-                }
-                (Err(error), _) | (_, Err(error)) => last = error,
-                _ => {}
+            let free = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).map(drop);
+            match free.and_then(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, port))) {
+                Ok(reservation) => return Ok(Self { port, _reservation: reservation }),
+                Err(error) => last = error,
             }
         }
         Err(last)

@@ -29,6 +29,10 @@ const ATTEMPTS: usize = 2;
 /// How long a client that is slow may take to read a reply.
 const SETTLED: Duration = Duration::from_millis(700);
 
+/// How long a client may take to read a reply, and by how much more at most on a busy machine.
+const READING: Duration = Duration::from_millis(120);
+const MAX_READING: Duration = Duration::from_secs(2);
+
 /// By how many times the longest delay of this machine a limit grows.
 const STALLS: u32 = 20;
 
@@ -156,6 +160,7 @@ impl<'a> Session<'a> {
             pending: Vec::new(),
             run,
         };
+        session.driver.announce(title);
         session.action("the client is started".to_owned());
         let terminal = session.program.terminal();
         session.driver.attach(terminal);
@@ -450,6 +455,12 @@ impl<'a> Session<'a> {
     /// What the job asks for.
     pub fn profile(&self) -> &'a crate::profile::Profile {
         self.context.job.profile
+    }
+
+    /// How long a client takes to read a reply.
+    pub fn reading_time(&self) -> Duration {
+        let worst = self.context.limit(Duration::ZERO).min(MAX_READING) / 2;
+        READING + worst
     }
 
     /// A limit that is longer on a busy machine.

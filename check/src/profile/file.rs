@@ -166,6 +166,7 @@ mod tests {
             let line = format!("\n{} = {}\n", key.name, (key.write)(&textbook.client));
             assert!(text.contains(&line), "{line}");
         }
+        assert_eq!(textbook.points, crate::profile::default_points());
         for key in point_keys() {
             let line = format!("\n{} = {}\n", key.name, (key.write)(&textbook.points));
             assert!(text.contains(&line), "{line}");
@@ -175,13 +176,13 @@ mod tests {
     #[test]
     fn a_profile_states_only_what_differs() {
         let text = "inherits = \"seed\"\ntitle = \"Week 3\"\n[lab]\nframe-rate = 25\n\
-                    [time]\nreply = \"500ms\"\n[points]\nframe-rate = 5\nmovie-missing = 0\n";
+                    [time]\nreply = \"500ms\"\n[points]\nframe-rate = 5\nmovie-missing = 2\n";
         let profile = parsed(text).unwrap();
         let mut want = load("seed").unwrap();
         want.title = "Week 3".to_owned();
         want.lab.frame_rate = 25;
         want.time.reply = std::time::Duration::from_millis(500);
-        want.points.extend([("frame-rate", 5), ("movie-missing", 0)]);
+        want.points.extend([("frame-rate", 5), ("movie-missing", 2)]);
         want.name.clone_from(&profile.name);
         assert_eq!(profile, want);
     }
@@ -216,6 +217,16 @@ mod tests {
             (
                 "[lab]\nsession-min = 9\nsession-max = 8",
                 "my.toml:1:1: session-min: found 9, which is above session-max, 8",
+            ),
+            (
+                "[client]\nprints-lost = \"lost: \"",
+                "my.toml:2:15: prints-lost: found \"lost: \"; allowed is a regular expression with a group \
+                 for the number, or an empty text",
+            ),
+            (
+                "[client]\npositions = [[12, 82], [36]]",
+                "my.toml:2:13: positions: found a list; allowed is a list of four positions [x, y] in \
+                 percent of the window, or an empty list",
             ),
             (
                 "inherits = 5",

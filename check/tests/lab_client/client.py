@@ -64,6 +64,19 @@ class Client:
         self.label.grid(row=0, column=0, columnspan=4, sticky=W + E + N + S, padx=5, pady=5)
 
     def setup(self):
+        if has("hangs"):
+            threading.Event().wait()
+        if has("binary"):
+            self.control.sendall(bytes(range(256)))
+            return
+        if has("closes-half"):
+            self.control.shutdown(socket.SHUT_WR)
+            return
+        if has("floods"):
+            self.send("SETUP")
+            flood = self.request("PAUSE").encode() + b"\n\n"
+            while True:
+                self.control.sendall(flood * 100)
         if self.state == INIT or has("setup-in-ready") and self.state == READY:
             self.send("SETUP")
             if has("state-by-button"):
@@ -124,6 +137,8 @@ class Client:
                 self.master.destroy()
             else:
                 self.exit()
+                if has("keeps-control") or has("keeps-port"):
+                    self.master.destroy()
         else:
             self.play()
         if has("endless-thread"):
@@ -149,14 +164,14 @@ class Client:
     # Control
 
     def connect(self):
-        port = arguments.port + 1 if has("other-port") else arguments.port
+        port = 1 if has("other-port") else arguments.port
         try:
             self.control = socket.create_connection((arguments.host, port))
         except OSError:
             print("connection failed")
             return
         if has("short-reply-time"):
-            self.control.settimeout(0.1)
+            self.control.settimeout(0.2)
         if not has("short-reply-time"):
             threading.Thread(target=self.replies, args=(self.control,)).start()
 
@@ -164,6 +179,7 @@ class Client:
         if self.control is None:
             return
         if has("new-connections") and method != "SETUP":
+            self.control.shutdown(socket.SHUT_RDWR)
             self.connect()
         self.seq += 0 if has("fixed-cseq") and self.seq else 1
         self.sent = method
@@ -173,7 +189,7 @@ class Client:
 
     def request(self, method):
         file = "video.mjpg" if has("other-movie") else arguments.file
-        port = 25000 if has("fixed-rtp-port") else arguments.rtp_port
+        port = 25001 if has("fixed-rtp-port") else arguments.rtp_port
         session = 123456 if has("fixed-session") else self.session
         if arguments.form == "seed":
             if method == "SETUP":

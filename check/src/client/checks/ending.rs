@@ -3,7 +3,7 @@
 
 use super::{ClientCheck, Outcome, check, not_run, play, request, required, step, verdict};
 use crate::check::Failure;
-use crate::client::evidence::ClientEvidence;
+use crate::client::evidence::{ClientEvidence, Run};
 use gstmjpegfile::lab::Method;
 
 pub(super) fn checks() -> Vec<ClientCheck> {
@@ -71,6 +71,15 @@ fn close(evidence: &ClientEvidence) -> Outcome {
     let step = step(run, "close")?;
     if run.request_of("close").is_some() {
         return Ok(());
+    }
+    let lacks = |run: Option<&Run>, name| {
+        run.is_some_and(|it| it.step(name).is_some() && it.request_of(name).is_none())
+    };
+    if lacks(evidence.play.as_ref(), "teardown") {
+        return Err(not_run("Teardown does not send TEARDOWN"));
+    }
+    if lacks(evidence.states.as_ref(), "teardown-in-ready") {
+        return Err(not_run("TEARDOWN is not sent in READY"));
     }
     let sent = run.requests_in("close", &[Method::Setup, Method::Play, Method::Pause]);
     let actual = match (sent.first(), &run.ended) {

@@ -64,7 +64,7 @@ fn is_alive(evidence: &ClientEvidence, run: &Run, what: &str) -> Outcome {
     Err(Failure::new(format!("the client works after {what}"), actual, "it ends, or hangs", look).into())
 }
 
-fn loss(evidence: &ClientEvidence) -> Outcome {
+pub(super) fn loss(evidence: &ClientEvidence) -> Outcome {
     let [first, _, last] = LOST;
     let run = run(evidence, evidence.loss.as_ref(), first)?;
     if run.sight == Sight::None {

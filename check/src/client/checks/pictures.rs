@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The fewest different frames that are shown, if pictures are seen now and then.
-const FEW: usize = 3;
+const FEW: usize = 2;
 
 /// The part of the frames that are shown at least, as a divisor: a slow program leaves some out.
 const PART: usize = 2;
@@ -170,7 +170,8 @@ fn pause_picture(evidence: &ClientEvidence) -> Outcome {
     let pause = request(run, "pause")?.at;
     let end = run.times.get("paused").copied().ok_or_else(|| not_run("PAUSE was not observed"))?;
     let look = "pauseMovie: it sends PAUSE, and leaves the label as it is";
-    let in_pause = |it: &&Shown| it.at >= pause && it.at < end;
+    let pressed = run.step("pause").map_or(pause, |it| it.at);
+    let in_pause = |it: &&Shown| it.at >= pressed && it.at < end;
     for shown in run.shown.iter().filter(in_pause) {
         match shown.what {
             What::Frame(_) if shown.at < pause + ON_THE_WAY => {}

@@ -4,6 +4,7 @@
 use super::{ClientCheck, METHODS, Outcome, check, excerpt, not_run, required, step, verdict, words};
 use crate::check::Failure;
 use crate::client::evidence::{ClientEvidence, Run, Sight};
+use crate::client::requests::Received;
 use gstmjpegfile::lab::Method;
 use std::time::Duration;
 
@@ -44,12 +45,19 @@ fn sent_setup(run: &Run) -> Outcome {
     }
 }
 
+/// PLAY that was sent before SETUP was answered, and when that was.
+fn early_play(evidence: &ClientEvidence) -> Option<(&Received, Duration)> {
+    let run = evidence.late.as_ref()?;
+    let replied = run.times.get("setup-replied").copied()?;
+    let is_early = |it: &&Received| it.method == Some(Method::Play) && it.at < replied;
+    Some((run.requests.iter().find(is_early)?, replied))
+}
+
 fn waits(evidence: &ClientEvidence) -> Outcome {
     let run = required(evidence.late.as_ref())?;
     sent_setup(run)?;
     step(run, "early-play")?;
-    let replied = run.times.get("setup-replied").copied().unwrap_or(Duration::MAX);
-    let early = run.requests.iter().find(|it| it.method == Some(Method::Play) && it.at < replied);
+    let early = early_play(evidence);
     // In INIT the button sends PLAY in any case: another check says so.
     let in_init = evidence
         .states
@@ -58,7 +66,7 @@ fn waits(evidence: &ClientEvidence) -> Outcome {
     match early {
         None => Ok(()),
         Some(_) if in_init => Err(not_run("Play sends PLAY in INIT")),
-        Some(play) => {
+        Some((play, replied)) => {
             let before = replied.saturating_sub(play.at).as_millis();
             let actual = format!("PLAY {before} ms before the reply to SETUP");
             let mistake = "the button sets the state to READY, or the client does not look at the reply";
@@ -69,9 +77,18 @@ fn waits(evidence: &ClientEvidence) -> Outcome {
     }
 }
 
+/// A client that does not wait for replies is another check's.
+fn not_early(evidence: &ClientEvidence) -> Outcome {
+    match early_play(evidence) {
+        Some(_) => Err(not_run("the client does not wait for replies")),
+        None => Ok(()),
+    }
+}
+
 fn late(evidence: &ClientEvidence) -> Outcome {
     let run = required(evidence.late.as_ref())?;
     sent_setup(run)?;
+    not_early(evidence)?;
     let look = "recvRtspReply: recv waits until a reply arrives; no short time limit on this socket";
     let setups: Vec<_> =
         run.requests.iter().filter(|it| it.method == Some(Method::Setup)).skip(1).collect();
@@ -106,6 +123,7 @@ fn not_found(evidence: &ClientEvidence) -> Outcome {
     let run = required(evidence.not_found.as_ref())?;
     sent_setup(run)?;
     step(run, "play")?;
+    not_early(evidence)?;
     let in_init = evidence
         .states
         .as_ref()
@@ -114,7 +132,7 @@ fn not_found(evidence: &ClientEvidence) -> Outcome {
         return Err(not_run("Play sends PLAY in INIT"));
     }
     let refused = run.times.get("refused").copied().unwrap_or_default();
-    let is_after = |it: &&crate::client::requests::Received| {
+    let is_after = |it: &&Received| {
         it.at >= refused && matches!(it.method, Some(Method::Play | Method::Pause))
     };
     let Some(first) = run.requests.iter().find(is_after) else { return Ok(()) };

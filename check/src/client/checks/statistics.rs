@@ -2,7 +2,7 @@
 //! The check of the statistics that a client prints or shows.
 
 use super::{Outcome, not_run, request, required, verdict};
-use crate::check::{Check, Failure};
+use crate::check::{Check, Failure, Verdict};
 use crate::client::evidence::ClientEvidence;
 use crate::client::scenarios::{LOSS_FRAMES, LOST};
 use regex_lite::Regex;
@@ -44,6 +44,9 @@ fn find(expression: &str, texts: &str) -> Option<f64> {
 fn statistics(evidence: &ClientEvidence) -> Outcome {
     let run = required(evidence.loss.as_ref())?;
     request(run, "play")?;
+    if let Err(Verdict::Failed(_)) = super::network::loss(evidence) {
+        return Err(not_run("the movie does not go on after a loss"));
+    }
     let client = &evidence.profile.client;
     let lab = &evidence.profile.lab;
     let lost = LOST.len() as f64;

@@ -63,6 +63,10 @@ impl Driver for Hand<'_> {
         Surroundings::default()
     }
 
+    fn announce(&mut self, title: &str) {
+        say(&format!("mjpeg-lab-check: the client is started: {title}"));
+    }
+
     fn is_ready(&mut self) -> bool {
         true
     }

@@ -65,6 +65,9 @@ pub trait Driver {
     /// What the program needs to be started with.
     fn surroundings(&self) -> Surroundings;
 
+    /// Announces a run, by its title.
+    fn announce(&mut self, _title: &str) {}
+
     /// Takes the input of the terminal in which the program runs, if it has one.
     fn attach(&mut self, _terminal: Option<TerminalInput>) {}
 

@@ -27,6 +27,9 @@ const SAMPLE: Duration = Duration::from_millis(15);
 /// How long a dialog is left before it is answered: it may still be drawn.
 const ANSWER_TIME: Duration = Duration::from_millis(300);
 
+/// How often the buttons are searched before a click.
+const LOOKS: usize = 20;
+
 /// The part of the window that a colour must have to be the picture, as a divisor.
 const PART: usize = 12;
 
@@ -147,6 +150,14 @@ impl Driver for Window<'_> {
     }
 
     fn act(&mut self, action: Action, _: bool) -> Result<(), String> {
+        // The window may have another size since it shows a picture. A dialog may cover it.
+        for _ in 0..LOOKS {
+            match self.look() {
+                Ok(true) => break,
+                Ok(false) => std::thread::sleep(SAMPLE),
+                Err(error) => return Err(format!("{error:#}")),
+            }
+        }
         let display = self.display.as_ref().ok_or("there is no screen")?;
         let done = match action.button() {
             Some(number) => {

@@ -43,6 +43,7 @@ impl Screen {
             .stderr(Stdio::null())
             .spawn()
             .context("--press=window needs Xvfb (package xvfb), which cannot be started")?;
+        crate::process::spare(&server);
         let mut number = String::new();
         let output = server.stdout.take().context("Xvfb has no output")?;
         let read = BufReader::new(output).read_line(&mut number);

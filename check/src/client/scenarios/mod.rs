@@ -123,7 +123,15 @@ fn set_up(session: &mut Session) -> bool {
     if session.serve(limit, |it| it.is_port_open()) {
         session.mark("port-open");
     }
+    read_reply(session);
     sent
+}
+
+/// Waits until the reply has been sent, and the client has had time to read it.
+fn read_reply(session: &mut Session) {
+    session.serve(Duration::from_secs(1), |it| it.has_replied());
+    let time = session.reading_time();
+    session.watch(time);
 }
 
 /// Presses Play, and waits until the sender has carried out some steps, and the client has shown the last
@@ -155,7 +163,6 @@ fn tear_down(session: &mut Session, name: &'static str) -> bool {
     let sent = session.press(name, Action::Teardown, Method::Teardown);
     if sent {
         session.serve(Duration::from_secs(1), |it| it.has_replied());
-        session.mark("torn-down");
         let limit = session.limit(session.profile().client.end);
         session.serve(limit, |it| it.is_closed() && !it.is_port_open());
         if session.is_closed() {
@@ -164,7 +171,6 @@ fn tear_down(session: &mut Session, name: &'static str) -> bool {
         if !session.is_port_open() {
             session.mark("port-closed");
         }
-        session.mark("watched");
     }
     sent
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a network does to packets.
 
-use super::{policy, set_up, settle, show, tear_down};
+use super::{policy, read_reply, set_up, settle, show, tear_down};
 use crate::client::driver::Action;
 use crate::client::sender::Step::{self, Frame, Garbage, Nothing};
 use crate::client::session::{Policy, Session};
@@ -61,7 +61,8 @@ fn run(session: &mut Session, steps: usize) {
     }
     show(session, steps);
     settle(session);
-    session.mark("sent");
-    session.press("pause", Action::Pause, Method::Pause);
+    if session.press("pause", Action::Pause, Method::Pause) {
+        read_reply(session);
+    }
     tear_down(session, "teardown");
 }

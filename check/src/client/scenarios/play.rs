@@ -27,9 +27,7 @@ pub(super) fn run(session: &mut Session) {
         settle(session);
         session.watch(OBSERVED);
         session.mark("paused");
-        if play(session, "resume", RESUMED) {
-            session.mark("resumed");
-        }
+        play(session, "resume", RESUMED);
     }
     tear_down(session, "teardown");
 }
@@ -41,5 +39,4 @@ pub(super) fn close(session: &mut Session) {
     session.press("close", Action::Close, Method::Teardown);
     let limit = session.limit(session.profile().client.end);
     session.serve(limit, |it| it.run.ended.is_some());
-    session.mark("watched");
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Replies that come late, or refuse.
 
-use super::{play, policy, set_up, tear_down};
+use super::{play, policy, read_reply, set_up, tear_down};
 use crate::client::driver::Action;
 use crate::client::session::{Policy, Session};
 use gstmjpegfile::lab::Method;
 use std::time::Duration;
 
 /// How late replies are.
-pub(in crate::client) const LATE: Duration = Duration::from_millis(300);
+const LATE: Duration = Duration::from_millis(300);
 
 /// The number of frames that are shown.
 const FRAMES: usize = 8;
@@ -28,8 +28,7 @@ pub(super) fn late(session: &mut Session) {
     session.serve(limit, |it| it.has_replied());
     session.mark("setup-replied");
     // A client that waits in its callback does now what was pressed.
-    session.watch(Duration::from_millis(150));
-    session.serve(limit, |it| it.has_replied());
+    read_reply(session);
     let is_play = |it: &crate::client::requests::Received| it.method == Some(Method::Play);
     let early = session.run.requests.get(from..).unwrap_or_default();
     let has_played = early.iter().any(|it| is_play(it) && it.ok_at.is_some());
@@ -40,9 +39,8 @@ pub(super) fn late(session: &mut Session) {
     } else if !play(session, "play", FRAMES) {
         return;
     }
-    session.mark("played");
     if session.press("pause", Action::Pause, Method::Pause) {
-        session.serve(Duration::from_secs(1), |it| it.has_replied());
+        read_reply(session);
     }
     session.press("teardown", Action::Teardown, Method::Teardown);
 }
@@ -52,8 +50,7 @@ pub(super) fn not_found(session: &mut Session) {
     if !session.press("setup", Action::Setup, Method::Setup) {
         return;
     }
-    session.serve(Duration::from_secs(1), |it| it.has_replied());
-    session.watch(Duration::from_millis(100));
+    read_reply(session);
     session.press_in_vain("play", Action::Play);
     session.press_in_vain("pause", Action::Pause);
 }
@@ -63,11 +60,8 @@ pub(super) fn server_error(session: &mut Session) {
     if !set_up(session) || !session.press("play", Action::Play, Method::Play) {
         return;
     }
-    session.serve(Duration::from_secs(1), |it| it.has_replied());
-    session.watch(Duration::from_millis(100));
+    read_reply(session);
     session.press_in_vain("pause", Action::Pause);
-    if play(session, "play-again", FRAMES) {
-        session.mark("played");
-    }
+    play(session, "play-again", FRAMES);
     tear_down(session, "teardown");
 }

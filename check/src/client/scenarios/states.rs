@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A user who presses buttons that should do nothing.
 
-use super::{play, set_up, tear_down};
+use super::{play, read_reply, set_up, tear_down};
 use crate::client::driver::Action;
 use crate::client::session::Session;
 use gstmjpegfile::lab::Method;
@@ -23,7 +23,7 @@ pub(super) fn run(session: &mut Session) {
     session.press_in_vain("setup-in-playing", Action::Setup);
     session.press_in_vain("play-in-playing", Action::Play);
     if session.press("pause", Action::Pause, Method::Pause) {
-        session.serve(std::time::Duration::from_secs(1), |it| it.has_replied());
+        read_reply(session);
         session.press_in_vain("pause-again", Action::Pause);
         tear_down(session, "teardown-in-ready");
     }
