@@ -16,6 +16,9 @@ import traceback
 
 SOCKET = "MJPEG_LAB_CHECK_SOCKET"
 
+# Of longer texts, the end is reported.
+MAX_TEXT = 4000
+
 
 class Link:
     """Sends reports, and puts orders into the main loop."""
@@ -30,6 +33,8 @@ class Link:
 
     def report(self, event, data=None, **values):
         values["event"] = event
+        if "text" in values:
+            values["text"] = values["text"][-MAX_TEXT:]
         if data is not None:
             values["length"] = len(data)
         line = (json.dumps(values) + "\n").encode()

@@ -81,7 +81,9 @@ fn a_person_who_does_what_is_said_gets_a_report() {
         presses += 1;
         let names = ["press Setup ", "press Play ", "press Pause ", "press Teardown "];
         let order = match names.iter().position(|name| line.contains(name)) {
-            Some(button) => serde_json::json!({ "order": "press", "widget": buttons[button], "number": number }),
+            Some(button) => {
+                serde_json::json!({ "order": "press", "widget": buttons[button], "number": number })
+            }
             None => serde_json::json!({ "order": "close", "number": number }),
         };
         stream.write_all(format!("{order}\n").as_bytes()).unwrap();

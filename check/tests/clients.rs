@@ -33,8 +33,8 @@ const REQUESTS: &[Row] = &[
 const STATES: &[Row] = &[
     ("play-in-init", "client-init", "the state is not tested"),
     ("pause-in-ready", "client-ready", "the state is not tested"),
-    ("setup-in-ready", "client-ready", "SETUP (CSeq 2) after Setup is pressed"),
-    ("play-in-playing", "client-playing", "PLAY (CSeq 3) after Play is pressed"),
+    ("setup-in-ready", "client-ready", "SETUP (CSeq 3) after Setup is pressed"),
+    ("play-in-playing", "client-playing", "PLAY (CSeq 4) after Play is pressed"),
     ("teardown-only-playing", "client-teardown-ready", "sent in PLAYING only"),
     ("state-by-button", "client-waits-for-reply", "ms before the reply to SETUP"),
     ("short-reply-time", "client-late-reply", "stops waiting for the reply"),
@@ -78,8 +78,11 @@ fn extended() -> Profile {
 /// Grades a client with a mistake, or a correct one.
 fn run(profile: &Profile, press: Press, options: &str) -> Report {
     let client = lab_client();
-    let command =
-        format!("{} '{}' {{host}} {{port}} {{rtp_port}} {{movie}} {options}", python(), client.display());
+    let command = format!(
+        "{} '{}' {{host}} {{port}} {{rtp_port}} {{movie}} {options}",
+        python(),
+        client.display()
+    );
     let movie = "movie.Mjpeg".to_owned();
     grade(&Job { command, folder: None, movie, profile, press: Some(press) }).unwrap()
 }
@@ -192,11 +195,19 @@ fn a_real_window_is_graded_as_the_stand_in_is() {
 fn programs_that_are_no_client_end_in_time_and_get_a_report() {
     let mut profile = quick_client("textbook");
     profile.time.start = std::time::Duration::from_secs(3);
-    let client = format!("{} '{}' {{host}} {{port}} {{rtp_port}} {{movie}}", python(), lab_client().display());
+    let client = format!(
+        "{} '{}' {{host}} {{port}} {{rtp_port}} {{movie}}",
+        python(),
+        lab_client().display()
+    );
     // The command, the first check's verdict, and a part of the report.
     let rows = [
         ("no-such-program".to_owned(), "failed  ", "cannot start no-such-program: No such file"),
-        ("sh -c 'echo no display; exit 3'".to_owned(), "failed  ", "the program ended with exit code 3"),
+        (
+            "sh -c 'echo no display; exit 3'".to_owned(),
+            "failed  ",
+            "the program ended with exit code 3",
+        ),
         ("sleep 1000".to_owned(), "not run ", "the program does not use tkinter"),
         ("yes".to_owned(), "not run ", "the program does not use tkinter"),
         (format!("{client} --defect hangs"), "passed  ", "SETUP within"),
@@ -215,7 +226,10 @@ fn programs_that_are_no_client_end_in_time_and_get_a_report() {
         assert!(text.contains(&format!("\n{verdict}")), "{command}: {text}");
         assert!(text.contains(part), "{command}: {text}");
         for out in [html(&report), text] {
-            assert!(!out.contains(|it: char| it.is_control() && !matches!(it, '\n' | '\t')), "{command}");
+            assert!(
+                !out.contains(|it: char| it.is_control() && !matches!(it, '\n' | '\t')),
+                "{command}"
+            );
         }
         assert!(started.elapsed() < std::time::Duration::from_secs(120), "{command}");
     }

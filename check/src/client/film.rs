@@ -104,7 +104,8 @@ mod tests {
         let all: BTreeSet<&Vec<u8>> = movie.frames.iter().collect();
         assert_eq!((all.len(), period()), (FRAMES, 24));
         // The lab's clients receive at most 20 480 bytes, Java ones 15 000.
-        let (least, most) = (all.iter().map(|it| it.len()).min(), all.iter().map(|it| it.len()).max());
+        let (least, most) =
+            (all.iter().map(|it| it.len()).min(), all.iter().map(|it| it.len()).max());
         assert!(least > Some(3000) && most < Some(14_000), "{least:?} {most:?}");
     }
 

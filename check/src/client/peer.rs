@@ -235,7 +235,8 @@ fn read(mut stream: TcpStream, number: usize, clock: Clock, to: &Sender<Incoming
             Ok(have) => {
                 total += have;
                 let bytes = buffer.get(..have).unwrap_or_default().to_vec();
-                if total <= MAX_BYTES && to.send(Incoming::Bytes(number, clock.now(), bytes)).is_err()
+                if total <= MAX_BYTES
+                    && to.send(Incoming::Bytes(number, clock.now(), bytes)).is_err()
                 {
                     return;
                 }

@@ -68,7 +68,9 @@ pub fn identify(picture: Picture, movie: &Movie, sent: &[SentFrame]) -> Shown {
         Content::Colour(colour) => {
             // Colours repeat: of the frames with this one, the last that was sent.
             let of_colour = |frame: &usize| frame % film::period() == colour;
-            let what = before().find(of_colour).map_or(What::OtherColour(film::colour(colour)), What::Frame);
+            let what = before()
+                .find(of_colour)
+                .map_or(What::OtherColour(film::colour(colour)), What::Frame);
             (what, Vec::new())
         }
         Content::Bytes(bytes) => match movie.identify(&bytes, 0) {

@@ -26,6 +26,9 @@ const QUIET: Duration = Duration::from_millis(250);
 /// How often a button is pressed at most.
 const ATTEMPTS: usize = 2;
 
+/// How long it takes to answer a question of the client.
+const QUESTION: Duration = Duration::from_secs(4);
+
 /// How long a client that is slow may take to read a reply.
 const SETTLED: Duration = Duration::from_millis(700);
 
@@ -311,7 +314,7 @@ impl<'a> Session<'a> {
                 Some(Method::Play) if self.state == State::Ready => self.policy.play = Status::Ok,
                 _ => {}
             }
-            self.run.times.insert("refused", at);
+            self.run.times.entry("refused").or_insert(at);
             return;
         }
         self.state = next;
@@ -341,7 +344,9 @@ impl<'a> Session<'a> {
     ///
     /// A client that is slow may not have read the reply before: the button is pressed once more.
     pub fn press(&mut self, name: Name, action: Action, expected: Method) -> bool {
-        let limit = self.request_limit();
+        // The client may ask whether the user is sure.
+        let question = if action == Action::Close { QUESTION } else { Duration::ZERO };
+        let limit = self.request_limit() + question;
         let from = self.run.requests.len();
         let is_expected = move |it: &Received| it.method == Some(expected);
         for attempt in 0..ATTEMPTS {

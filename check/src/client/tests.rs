@@ -79,8 +79,15 @@ impl Numbers {
             ("other", Action::Close),
             ("another", Action::Close),
         ];
-        const TIMES: [&str; 7] =
-            ["port-open", "paused", "setup-replied", "refused", "control-closed", "port-closed", "closed"];
+        const TIMES: [&str; 7] = [
+            "port-open",
+            "paused",
+            "setup-replied",
+            "refused",
+            "control-closed",
+            "port-closed",
+            "closed",
+        ];
         let count = self.below(8);
         let mut run = Run { connected: Some(self.time()), ..Run::default() };
         run.requests = (0..count).map(|_| self.request()).collect();

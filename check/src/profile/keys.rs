@@ -69,10 +69,7 @@ pub(super) fn lab_keys() -> Vec<Key<Lab>> {
     ]
 }
 
-fn duration<T: Clone + 'static>(
-    name: &'static str,
-    field: fn(&mut T) -> &mut Duration,
-) -> Key<T> {
+fn duration<T: Clone + 'static>(name: &'static str, field: fn(&mut T) -> &mut Duration) -> Key<T> {
     let (start, end) = (write_duration(*TIMES.start()), write_duration(*TIMES.end()));
     let allowed = format!("{DURATION}, from {start} to {end}");
     let read = |value: &DeValue| read_duration(value).filter(|time| TIMES.contains(time));
@@ -108,14 +105,17 @@ fn texts(
         let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
         format!("[{}]", texts.join(", "))
     };
-    key(name, format!("a list of {count} texts of at most {MAX_TEXT} characters"), field, read, write)
+    key(
+        name,
+        format!("a list of {count} texts of at most {MAX_TEXT} characters"),
+        field,
+        read,
+        write,
+    )
 }
 
 /// An expression that finds a number.
-fn expression(
-    name: &'static str,
-    field: fn(&mut ClientLab) -> &mut String,
-) -> Key<ClientLab> {
+fn expression(name: &'static str, field: fn(&mut ClientLab) -> &mut String) -> Key<ClientLab> {
     let allowed = "a regular expression with a group for the number, or an empty text".to_owned();
     let read = |value: &DeValue| {
         let text = value.as_str()?;
@@ -134,8 +134,7 @@ pub(super) fn client_keys() -> Vec<Key<ClientLab>> {
         |it: &mut C| &mut it.positions,
         |value: &DeValue| {
             let DeValue::Array(values) = value else { return None };
-            let percent =
-                |value: &DeValue| u8::try_from(read_number(value, &(0..=100))?).ok();
+            let percent = |value: &DeValue| u8::try_from(read_number(value, &(0..=100))?).ok();
             let position = |value: &DeValue| {
                 let DeValue::Array(pair) = value else { return None };
                 let pair: Vec<u8> =

@@ -271,7 +271,7 @@ class Client:
                 return
             try:
                 self.packet(packet)
-            except TclError:
+            except (TclError, RuntimeError):
                 return
             except EOFError:
                 return

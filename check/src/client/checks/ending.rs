@@ -60,7 +60,8 @@ fn port(evidence: &ClientEvidence) -> Outcome {
     if run.times.contains_key("port-closed") {
         return Ok(());
     }
-    let mistake = "the RTP socket is not closed after TEARDOWN: the next SETUP with this port fails";
+    let mistake =
+        "the RTP socket is not closed after TEARDOWN: the next SETUP with this port fails";
     let look = "listenRtp: close the socket if self.teardownAcked == 1, also after PAUSE";
     let expected = format!("UDP port {} is closed {}", run.rtp_port, seconds(evidence));
     Err(Failure::new(expected, "it is open", mistake, look).into())
@@ -87,7 +88,8 @@ fn close(evidence: &ClientEvidence) -> Outcome {
         (None, Some((_, how))) => format!("no request; the program ended with {how}"),
         (None, None) => "no request".to_owned(),
     };
-    let mistake = "the window has no handler for WM_DELETE_WINDOW, or the handler does not send TEARDOWN";
+    let mistake =
+        "the window has no handler for WM_DELETE_WINDOW, or the handler does not send TEARDOWN";
     let look = "handler, and master.protocol(\"WM_DELETE_WINDOW\", self.handler)";
     let expected = format!("TEARDOWN within {} ms", step.limit.as_millis());
     Err(Failure::new(expected, actual, mistake, look).into())
@@ -104,7 +106,9 @@ fn ends(evidence: &ClientEvidence) -> Outcome {
     }
     let limit = evidence.profile.client.end;
     let mistake = "a thread goes on: it reads from a socket for ever, or its loop has no end";
-    let look = "the ends of listenRtp and recvRtspReply; close sockets, or make the threads daemons";
-    let expected = format!("the program has ended {} ms after its window was closed", limit.as_millis());
+    let look =
+        "the ends of listenRtp and recvRtspReply; close sockets, or make the threads daemons";
+    let expected =
+        format!("the program has ended {} ms after its window was closed", limit.as_millis());
     Err(Failure::new(expected, "it runs", mistake, look).into())
 }

@@ -90,7 +90,11 @@ fn request(run: &Run, name: Name) -> Result<&Received, Verdict> {
 /// Whether pictures are seen; the check does not count if not.
 fn seen(run: &Run) -> Outcome {
     let reason = "what the client shows is not seen: use --press or --press=window";
-    if run.sight == Sight::None { Err(Verdict::Skipped { reason: reason.to_owned() }) } else { Ok(()) }
+    if run.sight == Sight::None {
+        Err(Verdict::Skipped { reason: reason.to_owned() })
+    } else {
+        Ok(())
+    }
 }
 
 /// A request as bytes that prove something.

@@ -36,7 +36,11 @@ pub(super) fn checks() -> Vec<ClientCheck> {
 }
 
 /// The run, if frames were shown before anything happened to them. What is seen does not count otherwise.
-fn run<'a>(evidence: &'a ClientEvidence, run: Option<&'a Run>, before: usize) -> Result<&'a Run, Verdict> {
+fn run<'a>(
+    evidence: &'a ClientEvidence,
+    run: Option<&'a Run>,
+    before: usize,
+) -> Result<&'a Run, Verdict> {
     let run = required(run)?;
     request(run, "play")?;
     if run.sight == Sight::None {
@@ -61,7 +65,8 @@ fn is_alive(evidence: &ClientEvidence, run: &Run, what: &str) -> Outcome {
         None => "no PAUSE when Pause was pressed".to_owned(),
     };
     let look = "listenRtp: what an exception there ends";
-    Err(Failure::new(format!("the client works after {what}"), actual, "it ends, or hangs", look).into())
+    Err(Failure::new(format!("the client works after {what}"), actual, "it ends, or hangs", look)
+        .into())
 }
 
 pub(super) fn loss(evidence: &ClientEvidence) -> Outcome {
@@ -105,7 +110,8 @@ fn reorder(evidence: &ClientEvidence) -> Outcome {
     let actual = format!("frame {} after frame {}", old + 1, early + 1);
     let mistake = "the number of the frame is not compared with that of the last one";
     let look = "listenRtp: if currFrameNbr > self.frameNbr";
-    let expected = format!("frame {} is left out, since frame {} is shown already", late + 1, early + 1);
+    let expected =
+        format!("frame {} is left out, since frame {} is shown already", late + 1, early + 1);
     Err(Failure::new(expected, actual, mistake, look).with(packet(run, late)).into())
 }
 

@@ -144,10 +144,14 @@ fn frames(evidence: &ClientEvidence) -> Outcome {
     if shown.len() < least.max(1) {
         let actual = format!("{} of {} frames were shown", shown.len(), sent.len());
         let mistake = match shown.len() {
-            0 => "packets are not read, the thread that reads them has ended, or the picture is not put \
-                  into the window",
-            1 => "only the first packet is read: the loop of listenRtp ends, or the number of the last \
-                  frame is wrong",
+            0 => {
+                "packets are not read, the thread that reads them has ended, or the picture is not put \
+                  into the window"
+            }
+            1 => {
+                "only the first packet is read: the loop of listenRtp ends, or the number of the last \
+                  frame is wrong"
+            }
             _ => "frames are left out: a wait in listenRtp, or packets are dropped",
         };
         let expected = format!("at least {} different frames", least.max(1));
@@ -177,7 +181,11 @@ fn pause_picture(evidence: &ClientEvidence) -> Outcome {
             What::Frame(_) if shown.at < pause + ON_THE_WAY => {}
             What::Frame(frame) => {
                 let mistake = "frames are kept and shown later";
-                let actual = format!("frame {} was shown {} ms after PAUSE", frame + 1, (shown.at - pause).as_millis());
+                let actual = format!(
+                    "frame {} was shown {} ms after PAUSE",
+                    frame + 1,
+                    (shown.at - pause).as_millis()
+                );
                 return Err(Failure::new("the last picture stays", actual, mistake, look).into());
             }
             _ => {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of what the client does with replies: late ones, and errors.
 
-use super::{ClientCheck, METHODS, Outcome, check, excerpt, not_run, required, step, verdict, words};
+use super::{
+    ClientCheck, METHODS, Outcome, check, excerpt, not_run, required, step, verdict, words,
+};
 use crate::check::Failure;
 use crate::client::evidence::{ClientEvidence, Run, Sight};
 use crate::client::requests::Received;
@@ -69,7 +71,8 @@ fn waits(evidence: &ClientEvidence) -> Outcome {
         Some((play, replied)) => {
             let before = replied.saturating_sub(play.at).as_millis();
             let actual = format!("PLAY {before} ms before the reply to SETUP");
-            let mistake = "the button sets the state to READY, or the client does not look at the reply";
+            let mistake =
+                "the button sets the state to READY, or the client does not look at the reply";
             let look = "parseRtspReply sets self.state, and nothing else does";
             let failure = Failure::new("no PLAY before SETUP is answered", actual, mistake, look);
             Err(failure.with(excerpt(run, play, "PLAY")).into())
@@ -89,7 +92,8 @@ fn late(evidence: &ClientEvidence) -> Outcome {
     let run = required(evidence.late.as_ref())?;
     sent_setup(run)?;
     not_early(evidence)?;
-    let look = "recvRtspReply: recv waits until a reply arrives; no short time limit on this socket";
+    let look =
+        "recvRtspReply: recv waits until a reply arrives; no short time limit on this socket";
     let setups: Vec<_> =
         run.requests.iter().filter(|it| it.method == Some(Method::Setup)).skip(1).collect();
     if let Some(again) = setups.first() {
@@ -97,7 +101,8 @@ fn late(evidence: &ClientEvidence) -> Outcome {
         let failure = Failure::new("one SETUP", "a second one", mistake, look);
         return Err(failure.with(excerpt(run, again, "SETUP")).into());
     }
-    let mistake = "the client stops waiting for the reply after a short time, and its state does not change";
+    let mistake =
+        "the client stops waiting for the reply after a short time, and its state does not change";
     if !run.requests.iter().any(|it| it.method == Some(Method::Play)) {
         let plays = evidence.play.as_ref().is_some_and(|it| it.request_of("play").is_some());
         if !plays {
@@ -107,7 +112,10 @@ fn late(evidence: &ClientEvidence) -> Outcome {
         return Err(Failure::new(expected, "no PLAY", mistake, look).into());
     }
     let pauses = evidence.play.as_ref().is_some_and(|it| it.request_of("pause").is_some());
-    if pauses && run.step("pause").is_some_and(|it| it.error.is_none()) && run.request_of("pause").is_none() {
+    if pauses
+        && run.step("pause").is_some_and(|it| it.error.is_none())
+        && run.request_of("pause").is_none()
+    {
         let expected = "PAUSE after the reply to PLAY, which took 300 ms";
         return Err(Failure::new(expected, "no PAUSE", mistake, look).into());
     }

@@ -34,21 +34,37 @@ pub(super) fn checks() -> Vec<ClientCheck> {
             "client-play",
             "Play sends PLAY",
             "lab: PLAY leads from READY to PLAYING; RFC 2326 section 10.5",
-            |it| verdict(sends(it, "play", "playMovie: the test of the state, and the branch for PLAY")),
+            |it| {
+                verdict(sends(
+                    it,
+                    "play",
+                    "playMovie: the test of the state, and the branch for PLAY",
+                ))
+            },
         ),
         check(
             "client-pause",
             "Pause sends PAUSE",
             "lab: PAUSE leads from PLAYING to READY; RFC 2326 section 10.6",
             |it| {
-                verdict(sends(it, "pause", "pauseMovie: the test of the state, and the branch for PAUSE"))
+                verdict(sends(
+                    it,
+                    "pause",
+                    "pauseMovie: the test of the state, and the branch for PAUSE",
+                ))
             },
         ),
         check(
             "client-teardown",
             "Teardown sends TEARDOWN",
             "lab: TEARDOWN ends the session; RFC 2326 section 10.7",
-            |it| verdict(sends(it, "teardown", "exitClient: TEARDOWN is sent before sockets are closed")),
+            |it| {
+                verdict(sends(
+                    it,
+                    "teardown",
+                    "exitClient: TEARDOWN is sent before sockets are closed",
+                ))
+            },
         ),
         check(
             "client-request-form",
@@ -183,9 +199,13 @@ fn sends(evidence: &ClientEvidence, name: &'static str, look: &str) -> Outcome {
         (others, _) => words(others),
     };
     let mistake = match others.first() {
-        Some(_) => "another request is sent: its first word, or the branch that writes it, is wrong",
-        None => "the button's command sends nothing: the state is another one than it should be, or the \
-                 request is written but not sent",
+        Some(_) => {
+            "another request is sent: its first word, or the branch that writes it, is wrong"
+        }
+        None => {
+            "the button's command sends nothing: the state is another one than it should be, or the \
+                 request is written but not sent"
+        }
     };
     let expected = format!("{word} within {} ms", step.limit.as_millis());
     let failure = Failure::new(expected, actual, mistake, look);
@@ -209,9 +229,13 @@ fn expected_form(request: &Received, form: Form, run: &Run) -> Option<String> {
 fn form(evidence: &ClientEvidence) -> Outcome {
     let run = connected(evidence)?;
     let form = evidence.profile.lab.form;
-    let look = "sendRtspRequest: the text of this request; servers split it by line ends and blanks";
-    let requests: Vec<&Received> =
-        run.requests.iter().filter(|it| it.method.is_some_and(|it| METHODS.contains(&it))).collect();
+    let look =
+        "sendRtspRequest: the text of this request; servers split it by line ends and blanks";
+    let requests: Vec<&Received> = run
+        .requests
+        .iter()
+        .filter(|it| it.method.is_some_and(|it| METHODS.contains(&it)))
+        .collect();
     if requests.is_empty() {
         return Err(not_run("no request was sent"));
     }
@@ -224,7 +248,8 @@ fn form(evidence: &ClientEvidence) -> Outcome {
             if have == *line {
                 continue;
             }
-            let actual = if lines.len() <= at { "no such line".to_owned() } else { format!("{have:?}") };
+            let actual =
+                if lines.len() <= at { "no such line".to_owned() } else { format!("{have:?}") };
             let mistake = mistake_in(have, line, lines.len());
             let failure = Failure::new(format!("line {}: {line:?}", at + 1), actual, mistake, look);
             return Err(failure.with(excerpt(run, request, have)).into());
@@ -293,10 +318,12 @@ fn cseq(evidence: &ClientEvidence) -> Outcome {
 
 fn session(evidence: &ClientEvidence) -> Outcome {
     let run = connected(evidence)?;
-    let look = "parseRtspReply: self.sessionId is taken from SETUP's reply; sendRtspRequest sends it";
-    let later = run.requests.iter().filter(|it| {
-        matches!(it.method, Some(Method::Play | Method::Pause | Method::Teardown))
-    });
+    let look =
+        "parseRtspReply: self.sessionId is taken from SETUP's reply; sendRtspRequest sends it";
+    let later = run
+        .requests
+        .iter()
+        .filter(|it| matches!(it.method, Some(Method::Play | Method::Pause | Method::Teardown)));
     let mut any = false;
     for request in later {
         any = true;
@@ -309,7 +336,8 @@ fn session(evidence: &ClientEvidence) -> Outcome {
             "0" => "the session is sent before it is taken from the reply",
             _ => "the number is fixed, or is read from another word of the reply",
         };
-        let actual = if have.is_empty() { "no session".to_owned() } else { format!("session {have:?}") };
+        let actual =
+            if have.is_empty() { "no session".to_owned() } else { format!("session {have:?}") };
         let failure = Failure::new(format!("session {}", run.session), actual, mistake, look);
         let line = request.lines().get(2).copied().unwrap_or_default().to_owned();
         return Err(failure.with(excerpt(run, request, &line)).into());

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of buttons in states that do not allow them, and of the states after replies.
 
-use super::{ClientCheck, METHODS, Outcome, check, excerpt, not_run, required, step, verdict, words};
+use super::{
+    ClientCheck, METHODS, Outcome, check, excerpt, not_run, required, step, verdict, words,
+};
 use crate::check::{Failure, Verdict};
 use crate::client::evidence::{ClientEvidence, Name, Run};
 use gstmjpegfile::lab::Method;
@@ -18,7 +20,9 @@ pub(super) fn checks() -> Vec<ClientCheck> {
             "client-ready",
             "in READY, Setup and Pause send nothing",
             "lab: in READY only PLAY and TEARDOWN are allowed",
-            |it| verdict(nothing(it, &["setup-in-ready", "pause-in-ready", "pause-again"], "READY")),
+            |it| {
+                verdict(nothing(it, &["setup-in-ready", "pause-in-ready", "pause-again"], "READY"))
+            },
         ),
         check(
             "client-playing",
@@ -73,9 +77,11 @@ fn teardown_in_ready(evidence: &ClientEvidence) -> Outcome {
         return Ok(());
     }
     // Another check is for TEARDOWN in general.
-    if evidence.play.as_ref().is_some_and(|it| {
-        it.step("teardown").is_some() && it.request_of("teardown").is_none()
-    }) {
+    if evidence
+        .play
+        .as_ref()
+        .is_some_and(|it| it.step("teardown").is_some() && it.request_of("teardown").is_none())
+    {
         return Err(not_run("Teardown does not send TEARDOWN in PLAYING"));
     }
     let sent = run.requests_in("teardown-in-ready", &[Method::Setup, Method::Play, Method::Pause]);

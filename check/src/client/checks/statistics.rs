@@ -2,7 +2,7 @@
 //! The check of the statistics that a client prints or shows.
 
 use super::{Outcome, not_run, request, required, verdict};
-use crate::check::{Check, Failure, Verdict};
+use crate::check::{Check, Failure};
 use crate::client::evidence::ClientEvidence;
 use crate::client::scenarios::{LOSS_FRAMES, LOST};
 use regex_lite::Regex;
@@ -44,7 +44,7 @@ fn find(expression: &str, texts: &str) -> Option<f64> {
 fn statistics(evidence: &ClientEvidence) -> Outcome {
     let run = required(evidence.loss.as_ref())?;
     request(run, "play")?;
-    if let Err(Verdict::Failed(_)) = super::network::loss(evidence) {
+    if super::network::loss(evidence).is_err() {
         return Err(not_run("the movie does not go on after a loss"));
     }
     let client = &evidence.profile.client;
@@ -54,8 +54,20 @@ fn statistics(evidence: &ClientEvidence) -> Outcome {
     let (_, bytes) = run.sent_packets;
     let rows = [
         ("lost packets", &client.prints_lost, lost, 0.0, "LOST"),
-        ("percent of packets lost", &client.prints_loss_percent, 100.0 * lost / LOSS_FRAMES as f64, POINTS, "LOST"),
-        ("frames per second", &client.prints_frame_rate, f64::from(lab.frame_rate), TOLERANCE, "RATE"),
+        (
+            "percent of packets lost",
+            &client.prints_loss_percent,
+            100.0 * lost / LOSS_FRAMES as f64,
+            POINTS,
+            "LOST",
+        ),
+        (
+            "frames per second",
+            &client.prints_frame_rate,
+            f64::from(lab.frame_rate),
+            TOLERANCE,
+            "RATE",
+        ),
         ("bytes per second", &client.prints_data_rate, bytes as f64 / seconds, TOLERANCE, "RATE"),
     ];
     for (what, expression, want, tolerance, kind) in rows {
@@ -63,7 +75,8 @@ fn statistics(evidence: &ClientEvidence) -> Outcome {
             continue;
         }
         let off = if kind == "RATE" { want * tolerance } else { tolerance };
-        let look = "where the client counts packets: the numbers that are missing between two packets";
+        let look =
+            "where the client counts packets: the numbers that are missing between two packets";
         let expected = if off == 0.0 {
             format!("{want:.0} {what}")
         } else {
@@ -73,14 +86,17 @@ fn statistics(evidence: &ClientEvidence) -> Outcome {
             if run.texts.trim().is_empty() {
                 return Err(not_run(format!("nothing was printed or shown: no {what}")));
             }
-            let mistake = "the text is another one than the profile's expression, or is not printed";
+            let mistake =
+                "the text is another one than the profile's expression, or is not printed";
             let actual = "no such text in the client's output and window";
             return Err(Failure::new(expected, actual, mistake, look).into());
         };
         if (have - want).abs() > off + f64::EPSILON {
             let mistake = match kind {
-                "LOST" => "a gap of several packets is counted as one, late or first packets are counted, or \
-                           the count is off by one",
+                "LOST" => {
+                    "a gap of several packets is counted as one, late or first packets are counted, or \
+                           the count is off by one"
+                }
                 _ => "the time is measured from another start, or in another unit",
             };
             return Err(Failure::new(expected, format!("{have}"), mistake, look).into());

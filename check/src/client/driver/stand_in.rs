@@ -43,7 +43,10 @@ const MAX_LINE: u64 = 64 * 1024;
 /// The longest picture in bytes.
 const MAX_PICTURE: usize = 4 * 1024 * 1024;
 
-/// The most reports of a run.
+/// The most connections in a run: a client makes one.
+const MAX_CONNECTIONS: usize = 8;
+
+/// The most reports of a connection.
 const MAX_REPORTS: usize = 20_000;
 
 /// The longest text that is kept, in bytes.
@@ -142,11 +145,13 @@ impl StandIn {
         let shared: Arc<Shared> = Arc::default();
         let (of_thread, clock) = (shared.clone(), settings.clock);
         let listen = move || {
-            while !of_thread.ended.load(Ordering::Relaxed) {
+            let mut connections = 0;
+            while !of_thread.ended.load(Ordering::Relaxed) && connections < MAX_CONNECTIONS {
                 let Ok((stream, _)) = listener.accept() else {
                     std::thread::sleep(Duration::from_millis(5));
                     continue;
                 };
+                connections += 1;
                 let _ = stream.set_nonblocking(false);
                 let shared = of_thread.clone();
                 // Without a thread, the client is not heard.
@@ -210,7 +215,8 @@ impl Driver for StandIn {
         let order = match action.button() {
             Some(button) => {
                 let name = self.names.get(button).cloned().unwrap_or_default();
-                let widget = self.button(button).ok_or(format!("the client has no button {name}"))?;
+                let widget =
+                    self.button(button).ok_or(format!("the client has no button {name}"))?;
                 serde_json::json!({ "order": "press", "widget": widget, "number": number })
             }
             None => serde_json::json!({ "order": "close", "number": number }),

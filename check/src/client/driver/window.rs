@@ -83,9 +83,10 @@ impl<'a> Window<'a> {
         let is_same = self.main.is_some_and(|it| it.area == main.area) && self.buttons == buttons;
         (self.main, self.buttons) = (Some(main), buttons);
         if self.buttons.len() < BUTTONS {
-            self.problem = "the client's window has no row of four buttons that are windows: state \
+            self.problem =
+                "the client's window has no row of four buttons that are windows: state \
                             their positions in the profile ([client] positions)"
-                .to_owned();
+                    .to_owned();
             return Ok(false);
         }
         Ok(is_same)
@@ -106,7 +107,11 @@ impl<'a> Window<'a> {
                     if content != last {
                         last = content.clone();
                         let picture = Picture { at: clock.now(), content };
-                        shared.pictures.lock().unwrap_or_else(PoisonError::into_inner).push(picture);
+                        shared
+                            .pictures
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push(picture);
                     }
                 }
                 // Errors mean that the dialog has closed.
@@ -204,9 +209,8 @@ fn main_window(display: &Display) -> Result<Option<Found>> {
 
 /// The middles of the lowest four buttons that are in a row, from left to right.
 fn row_of_buttons(windows: &[Found]) -> Vec<(i16, i16)> {
-    let is_button = |it: &&Found| {
-        it.is_leaf && it.area.width >= MIN_WIDTH && it.area.height <= MAX_HEIGHT
-    };
+    let is_button =
+        |it: &&Found| it.is_leaf && it.area.width >= MIN_WIDTH && it.area.height <= MAX_HEIGHT;
     let mut middles: Vec<(i16, i16)> =
         windows.iter().filter(is_button).map(|it| it.area.at([50, 50])).collect();
     middles.sort_by_key(|(x, y)| (-*y, *x));
@@ -238,11 +242,7 @@ fn content(pixels: &[[u8; 3]]) -> Content {
 }
 
 /// Presses the first button of a dialog, which is OK or Yes.
-fn answer(
-    display: &Display,
-    seen: &mut Option<(u32, Instant)>,
-    shared: &Shared,
-) -> Result<()> {
+fn answer(display: &Display, seen: &mut Option<(u32, Instant)>, shared: &Shared) -> Result<()> {
     let windows = display.windows()?;
     let Some(dialog) = windows.iter().find(|it| it.is_dialog) else {
         *seen = None;

@@ -50,7 +50,10 @@ impl Screen {
         let mut screen = Self { server, display: format!(":{}", number.trim()) };
         if !matches!(read, Ok(1..)) {
             let ended = screen.server.try_wait().ok().flatten();
-            bail!("Xvfb does not start: {}", ended.map_or("no output".to_owned(), |it| it.to_string()));
+            bail!(
+                "Xvfb does not start: {}",
+                ended.map_or("no output".to_owned(), |it| it.to_string())
+            );
         }
         Ok(screen)
     }
@@ -211,9 +214,8 @@ impl Display {
         request.extend(x.to_ne_bytes());
         request.extend(y.to_ne_bytes());
         request.extend([0; 8]);
-        let sent = self
-            .connection
-            .send_request_without_reply(&[IoSlice::new(&request)], Vec::new())?;
+        let sent =
+            self.connection.send_request_without_reply(&[IoSlice::new(&request)], Vec::new())?;
         sent.check()?;
         Ok(())
     }
@@ -249,7 +251,8 @@ impl Display {
             return Ok(Vec::new());
         }
         let format = ImageFormat::Z_PIXMAP;
-        let image = self.connection.get_image(format, self.root, x, y, width, height, !0)?.reply()?;
+        let image =
+            self.connection.get_image(format, self.root, x, y, width, height, !0)?.reply()?;
         // 32 bits a pixel, blue first.
         let rows = image.data.chunks_exact(usize::from(width) * 4).step_by(STEP);
         let pixels = rows.flat_map(|row| row.chunks_exact(4).step_by(STEP));

@@ -87,7 +87,8 @@ pub(super) fn run(context: &Context) -> ClientEvidence {
             evidence.notes.push(format!("the run was ended after {seconds} s, its limit"));
             break;
         }
-        let is_over = !is_ready || run.connected.is_none();
+        // Nothing can be said of a client that sends nothing.
+        let is_over = !is_ready || run.requests.is_empty();
         *slot(&mut evidence) = Some(run);
         if is_over {
             break;

@@ -19,6 +19,9 @@ pub(in crate::client) const LATE: (usize, usize) = (10, 11);
 /// The frame that comes three times.
 pub(in crate::client) const REPEATED: usize = 15;
 
+/// The number of frame periods in which nothing is sent.
+const PAUSE: usize = 6;
+
 /// The last frame before the garbage.
 pub(in crate::client) const BEFORE_GARBAGE: usize = 19;
 
@@ -34,7 +37,10 @@ fn disorder_steps() -> Vec<Step> {
     let (late, early) = LATE;
     let mut steps: Vec<Step> = (0..late).map(Frame).collect();
     // Nothing follows for a while, so that the pictures are seen in screenshots too.
-    steps.extend([Frame(early), Nothing, Nothing, Frame(late), Nothing, Nothing, Nothing]);
+    steps.push(Frame(early));
+    steps.extend([const { Nothing }; PAUSE]);
+    steps.push(Frame(late));
+    steps.extend([const { Nothing }; PAUSE]);
     steps.extend((early + 1..=REPEATED).map(Frame));
     steps.extend([Frame(REPEATED), Frame(REPEATED)]);
     steps.extend((REPEATED + 1..=BEFORE_GARBAGE).map(Frame));
