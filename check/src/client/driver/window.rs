@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The client's real window: its buttons are clicked, and its picture is seen in screenshots.
 
-use super::x11::{Display, Found, Rectangle, Screen};
+use super::x11::{Display, Found, Rectangle, Screen, leaves};
 use super::{Action, Driver, Settings};
 use crate::client::film;
 use crate::client::picture::{Content, Picture};
@@ -23,6 +23,9 @@ const ROW: i16 = 6;
 
 /// Time between two screenshots.
 const SAMPLE: Duration = Duration::from_millis(15);
+
+/// Time between two looks at the windows.
+const REFRESH: Duration = Duration::from_millis(200);
 
 /// How long a dialog is left before it is answered: it may still be drawn.
 const ANSWER_TIME: Duration = Duration::from_millis(300);
@@ -99,8 +102,16 @@ impl<'a> Window<'a> {
         let watch = move || {
             let mut last = Content::Blank;
             let mut dialog: Option<(u32, Instant)> = None;
+            let mut main: Option<(Found, Instant)> = None;
             while !shared.ended.load(Ordering::Relaxed) {
-                if let Ok(Some(main)) = main_window(&display)
+                // One question for each screenshot; where the window is, now and then.
+                if main.is_none_or(|(_, since)| since.elapsed() >= REFRESH) {
+                    let found = main_window(&display).ok().flatten();
+                    main = found.map(|found| (found, Instant::now()));
+                    // Errors mean that the dialog has closed.
+                    let _ = answer(&display, &mut dialog, &shared);
+                }
+                if let Some((main, _)) = main
                     && let Ok(pixels) = display.sample(main.area)
                 {
                     let content = content(&pixels);
@@ -114,8 +125,6 @@ impl<'a> Window<'a> {
                             .push(picture);
                     }
                 }
-                // Errors mean that the dialog has closed.
-                let _ = answer(&display, &mut dialog, &shared);
                 std::thread::sleep(SAMPLE);
             }
         };
@@ -209,10 +218,10 @@ fn main_window(display: &Display) -> Result<Option<Found>> {
 
 /// The middles of the lowest four buttons that are in a row, from left to right.
 fn row_of_buttons(windows: &[Found]) -> Vec<(i16, i16)> {
-    let is_button =
-        |it: &&Found| it.is_leaf && it.area.width >= MIN_WIDTH && it.area.height <= MAX_HEIGHT;
+    let is_button = |it: &&Rectangle| it.width >= MIN_WIDTH && it.height <= MAX_HEIGHT;
+    let leaves = leaves(windows);
     let mut middles: Vec<(i16, i16)> =
-        windows.iter().filter(is_button).map(|it| it.area.at([50, 50])).collect();
+        leaves.iter().filter(is_button).map(|it| it.middle()).collect();
     middles.sort_by_key(|(x, y)| (-*y, *x));
     for (_, y) in &middles {
         let in_row = |(_, other): &&(i16, i16)| (other - y).abs() < ROW;
@@ -259,16 +268,47 @@ fn answer(display: &Display, seen: &mut Option<(u32, Instant)>, shared: &Shared)
             return Ok(());
         }
     }
-    let inside = display.inside(dialog.window)?;
-    let leaves = inside.iter().filter(|it| it.is_leaf).map(|it| it.area);
-    let mut leaves: Vec<Rectangle> = leaves.collect();
-    leaves.sort_by_key(|it| (-it.at([50, 50]).1 / ROW, it.x));
+    let mut leaves = leaves(&display.inside(dialog.window)?);
+    leaves.sort_by_key(|it| (-it.middle().1 / ROW, it.x));
     if let Some(first) = leaves.first() {
-        display.click(first.at([50, 50]))?;
+        display.click(first.middle())?;
         let note = "the client showed a dialog, which was answered with its first button";
         let mut notes = shared.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.push(note.to_owned());
         *seen = Some((dialog.window, Instant::now()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(x: i16, y: i16, width: u16, height: u16) -> Found {
+        let area = Rectangle { x, y, width, height };
+        Found { window: 1, area, is_leaf: true, is_dialog: false }
+    }
+
+    #[test]
+    fn buttons_are_the_lowest_row_of_four() {
+        let buttons = [210, 10, 110, 310].map(|x| found(x, 300, 90, 30));
+        let label = found(0, 0, 400, 290);
+        // A frame behind the buttons, which are not in it but over it.
+        let frame = found(0, 290, 400, 50);
+        let want = vec![(55, 315), (155, 315), (255, 315), (355, 315)];
+        let with = |more: &[Found]| row_of_buttons(&[&buttons[..], more].concat());
+        assert_eq!(with(&[label, frame]), want);
+        let upper = [10, 110, 210, 310].map(|x| found(x, 0, 90, 30));
+        assert_eq!(with(&upper), want);
+        assert_eq!(row_of_buttons(&buttons[..3]), Vec::new());
+    }
+
+    #[test]
+    fn a_picture_is_recognised_by_its_colour() {
+        let grey = [[217; 3]; 70];
+        let picture = [film::colour(5); 30];
+        assert_eq!(content(&[&grey[..], &picture[..]].concat()), Content::Colour(5));
+        assert_eq!(content(&[&grey[..], &picture[..5]].concat()), Content::Blank);
+        assert_eq!(content(&[]), Content::Blank);
+    }
 }

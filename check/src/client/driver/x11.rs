@@ -86,6 +86,21 @@ impl Rectangle {
         (self.x.saturating_add(part(self.width, x)), self.y.saturating_add(part(self.height, y)))
     }
 
+    /// Its middle.
+    pub fn middle(self) -> (i16, i16) {
+        self.at([50, 50])
+    }
+
+    /// Whether a point is in it.
+    pub fn contains(self, (x, y): (i16, i16)) -> bool {
+        let end = |start: i16, length: u16| i32::from(start) + i32::from(length);
+        x >= self.x
+            && y >= self.y
+            && i32::from(x) < end(self.x, self.width)
+            && i32::from(y) < end(self.y, self.height)
+    }
+
+    /// The number of its pixels.
     pub fn area(self) -> u32 {
         u32::from(self.width) * u32::from(self.height)
     }
@@ -100,6 +115,16 @@ pub struct Found {
     pub is_leaf: bool,
     /// Whether it is a dialog of another window.
     pub is_dialog: bool,
+}
+
+/// The windows without windows in them, but for those behind others: buttons, labels, pictures.
+pub fn leaves(windows: &[Found]) -> Vec<Rectangle> {
+    let leaves: Vec<Rectangle> = windows.iter().filter(|it| it.is_leaf).map(|it| it.area).collect();
+    let is_behind = |area: &Rectangle| {
+        let smaller = leaves.iter().filter(|it| it.area() < area.area());
+        smaller.into_iter().any(|it| area.contains(it.middle()))
+    };
+    leaves.iter().filter(|area| !is_behind(area)).copied().collect()
 }
 
 /// A connection to a screen.
@@ -136,15 +161,18 @@ impl Display {
     }
 
     /// The windows of the screen that can be seen: those of programs, not what is in them.
+    ///
+    /// # Errors
+    /// If the screen has gone.
     pub fn windows(&self) -> Result<Vec<Found>> {
-        let mut found = Vec::new();
-        for window in self.connection.query_tree(self.root)?.reply()?.children {
-            found.extend(self.look(window).ok().flatten());
-        }
-        Ok(found)
+        let children = self.connection.query_tree(self.root)?.reply()?.children;
+        self.look(&children)
     }
 
     /// The visible windows in another one.
+    ///
+    /// # Errors
+    /// If the screen has gone.
     pub fn inside(&self, window: Window) -> Result<Vec<Found>> {
         let mut found = Vec::new();
         self.search(window, MAX_DEPTH, &mut found)?;
@@ -152,12 +180,12 @@ impl Display {
     }
 
     fn search(&self, window: Window, depth: usize, found: &mut Vec<Found>) -> Result<()> {
-        let children = self.connection.query_tree(window)?.reply()?.children;
-        for child in children {
-            if depth == 0 || found.len() >= MAX_WINDOWS {
-                break;
-            }
-            let Ok(Some(child)) = self.look(child) else { continue };
+        // The window may just have been closed.
+        let Ok(tree) = self.connection.query_tree(window)?.reply() else { return Ok(()) };
+        if depth == 0 || found.len() >= MAX_WINDOWS {
+            return Ok(());
+        }
+        for child in self.look(&tree.children)? {
             let at = found.len();
             found.push(child);
             self.search(child.window, depth - 1, found)?;
@@ -169,21 +197,33 @@ impl Display {
         Ok(())
     }
 
-    /// A window, if it can be seen.
-    fn look(&self, window: Window) -> Result<Option<Found>> {
-        let attributes = self.connection.get_window_attributes(window)?.reply()?;
-        if attributes.map_state != MapState::VIEWABLE {
-            return Ok(None);
+    /// Those of some windows that can be seen. All questions are asked at once: each answer takes a while
+    /// on a busy machine.
+    fn look(&self, windows: &[Window]) -> Result<Vec<Found>> {
+        let mut asked = Vec::new();
+        for window in windows.iter().take(MAX_WINDOWS).copied() {
+            let (owner, kind) = (AtomEnum::WM_TRANSIENT_FOR, AtomEnum::WINDOW);
+            asked.push((
+                window,
+                self.connection.get_window_attributes(window)?,
+                self.connection.get_geometry(window)?,
+                self.connection.translate_coordinates(window, self.root, 0, 0)?,
+                self.connection.get_property(false, window, owner, kind, 0, 1)?,
+            ));
         }
-        let size = self.connection.get_geometry(window)?.reply()?;
-        let at = self.connection.translate_coordinates(window, self.root, 0, 0)?.reply()?;
-        let transient = AtomEnum::WM_TRANSIENT_FOR;
-        let owner = self
-            .connection
-            .get_property(false, window, transient, AtomEnum::WINDOW, 0, 1)?
-            .reply()?;
-        let area = Rectangle { x: at.dst_x, y: at.dst_y, width: size.width, height: size.height };
-        Ok(Some(Found { window, area, is_leaf: false, is_dialog: owner.value_len > 0 }))
+        let mut found = Vec::new();
+        for (window, attributes, size, at, owner) in asked {
+            let answers = (attributes.reply(), size.reply(), at.reply(), owner.reply());
+            // A window that has been closed meanwhile has no answers.
+            let (Ok(attributes), Ok(size), Ok(at), Ok(owner)) = answers else { continue };
+            if attributes.map_state == MapState::VIEWABLE {
+                let (width, height) = (size.width, size.height);
+                let area = Rectangle { x: at.dst_x, y: at.dst_y, width, height };
+                let is_dialog = owner.value_len > 0;
+                found.push(Found { window, area, is_leaf: false, is_dialog });
+            }
+        }
+        Ok(found)
     }
 
     /// Clicks at a point of the screen.
