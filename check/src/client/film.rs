@@ -4,7 +4,7 @@
 
 use crate::movie::Movie;
 use jpeg_encoder::{ColorType, Encoder, EncodingError};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 /// The size of the frames, that of the textbook's movie.
 pub const WIDTH: u16 = 384;
@@ -27,7 +27,7 @@ const TOLERANCE: u8 = 24;
 const LEVELS: [u8; 3] = [40, 140, 240];
 
 /// The colours, without the grey ones, which windows have.
-fn colours() -> Vec<[u8; 3]> {
+static COLOURS: LazyLock<Vec<[u8; 3]>> = LazyLock::new(|| {
     let mut colours = Vec::new();
     for red in LEVELS {
         for green in LEVELS {
@@ -40,17 +40,16 @@ fn colours() -> Vec<[u8; 3]> {
     }
     // Neighbours in the movie differ much.
     (0..colours.len()).filter_map(|at| colours.get(at * 7 % colours.len()).copied()).collect()
-}
+});
 
 /// The number of frames after which the colours repeat.
 pub fn period() -> usize {
-    colours().len()
+    COLOURS.len()
 }
 
 /// The colour of a frame, from 0.
 pub fn colour(frame: usize) -> [u8; 3] {
-    let colours = colours();
-    colours.get(frame % colours.len().max(1)).copied().unwrap_or_default()
+    COLOURS.get(frame % COLOURS.len().max(1)).copied().unwrap_or_default()
 }
 
 /// The number of a colour, which is that of the first frame with it.
@@ -58,7 +57,7 @@ pub fn nearest(pixel: [u8; 3]) -> Option<usize> {
     let is_near = |colour: &[u8; 3]| {
         colour.iter().zip(pixel).all(|(want, have)| want.abs_diff(have) <= TOLERANCE)
     };
-    colours().iter().position(is_near)
+    COLOURS.iter().position(is_near)
 }
 
 /// Makes the movie.

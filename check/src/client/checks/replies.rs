@@ -32,8 +32,8 @@ pub(super) fn checks() -> Vec<ClientCheck> {
         ),
         check(
             "client-server-error",
-            "after 500 for PLAY the state stays READY",
-            "lab: CON_ERR_500; RFC 2326 section A.1: no state changes after an error",
+            "after 500 for PLAY the state is not PLAYING",
+            "lab: CON_ERR_500; RFC 2326 section A.1: no state changes after an error. The client may also end",
             |it| verdict(server_error(it)),
         ),
     ]
@@ -167,13 +167,6 @@ fn server_error(evidence: &ClientEvidence) -> Outcome {
         let mistake = "the status code of the reply is not tested: any reply leads to PLAYING";
         let failure = Failure::new("no PAUSE after 500", words(&sent), mistake, look);
         return Err(failure.with(excerpt(run, first, first.word().as_str())).into());
-    }
-    if run.step("play-again").is_some_and(|it| it.error.is_none())
-        && run.request_of("play-again").is_none()
-    {
-        let mistake = "after an error the state is no longer READY, or the client has ended";
-        let expected = "PLAY when Play is pressed again";
-        return Err(Failure::new(expected, "no PLAY", mistake, look).into());
     }
     Ok(())
 }

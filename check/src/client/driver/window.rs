@@ -238,8 +238,13 @@ fn row_of_buttons(windows: &[Found]) -> Vec<(i16, i16)> {
 /// What a window shows: the colour of a frame, if enough of the window has it.
 fn content(pixels: &[[u8; 3]]) -> Content {
     let mut counts = vec![0_usize; film::period()];
+    // Neighbours mostly have the same colour.
+    let mut last = ([0; 3], None);
     for pixel in pixels {
-        if let Some(count) = film::nearest(*pixel).and_then(|colour| counts.get_mut(colour)) {
+        if *pixel != last.0 {
+            last = (*pixel, film::nearest(*pixel));
+        }
+        if let Some(count) = last.1.and_then(|colour: usize| counts.get_mut(colour)) {
             *count += 1;
         }
     }
