@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line.
 
+use crate::profile::Press;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -9,6 +10,8 @@ Examples:
   mjpeg-lab-check server --port 8554 --movie movie.Mjpeg
   mjpeg-lab-check server --run \"python3 Server.py {port}\" --dir submission/ --movie movie.Mjpeg
   mjpeg-lab-check server --run \"java Server {port}\" --dir sub/ --movie movie.Mjpeg --profile java --html report.html
+  mjpeg-lab-check client --run \"python3 ClientLauncher.py {host} {port} {rtp_port} {movie}\" --dir submission/ --press
+  mjpeg-lab-check client --run \"java Client {host} {port} {movie}\" --dir sub/ --profile java --press=window
   mjpeg-lab-check server --list-checks --profile my-course.toml
   mjpeg-lab-check class submissions/ --movie movie.Mjpeg --jobs 4 --out results/
 
@@ -31,6 +34,8 @@ pub enum Command {
     Server(Server),
     /// Grade the servers of a class
     Class(Class),
+    /// Grade a client
+    Client(Client),
 }
 
 /// Grade a server: one that runs, or a program that is started and ended
@@ -73,6 +78,32 @@ pub struct Server {
     /// Seconds by which the run may take longer than the profile says; `class` uses it
     #[arg(long, value_name = "SECONDS", hide = true, default_value_t = 0)]
     pub extra_time: u32,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub outputs: Outputs,
+}
+
+/// Grade a client: start it, play the server, press its buttons or say which one to press
+#[derive(Debug, Args)]
+pub struct Client {
+    /// Start this program, and end it with all that it has started. {host}, {port}, {rtp_port} and {movie}
+    /// are replaced. No shell is used
+    #[arg(long, value_name = "COMMAND", required_unless_present = "list_checks")]
+    pub run: Option<String>,
+
+    /// The folder in which the program is started
+    #[arg(long, value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
+
+    /// The movie's name in requests. The movie itself is made by the check
+    #[arg(long, value_name = "NAME", default_value = "movie.Mjpeg")]
+    pub movie: String,
+
+    /// Press the buttons too, in the profile's way unless this says how. Without it, the check says which
+    /// button to press
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, value_enum)]
+    pub press: Option<Option<Press>>,
 
     #[command(flatten)]
     #[allow(missing_docs)]

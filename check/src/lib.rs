@@ -4,10 +4,10 @@
 //! A run has three parts that know little of each other:
 //!
 //! ```text
-//! exchanges   net/, server/scenarios/    speak with the program; write down what actual, and when
+//! exchanges   net/, {server,client}/scenarios/  speak with the program; write down what happened, and when
 //!     |  Recording: messages and packets with their times
 //!     v
-//! checks      server/checks/             evaluate what was recorded; no sockets, no clock, no waiting
+//! checks      {server,client}/checks/    evaluate what was recorded; no sockets, no clock, no waiting
 //!     |  Report: for each check a verdict, and the bytes that prove it
 //!     v
 //! outputs     output/                    a table, JSON, JUnit, Gradescope, PrairieLearn, HTML
@@ -21,6 +21,7 @@
 pub mod check;
 pub mod class;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod limited;
 pub mod movie;

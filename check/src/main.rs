@@ -35,6 +35,7 @@ fn main() -> ExitCode {
     let done = match &arguments.command {
         Command::Server(server) => run::server(server),
         Command::Class(class) => class::run(class),
+        Command::Client(client) => run::client(client),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

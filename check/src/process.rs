@@ -2,11 +2,16 @@
 //! The program that is graded, as a child process: in a process group of its own, with bounded output, and
 //! ended for sure, with all that it has started.
 
+use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
 use serde::Serialize;
 use std::collections::{BTreeSet, VecDeque};
-use std::io::{self, Read};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -168,6 +173,41 @@ pub struct ProgramOutput {
     pub ended: Option<String>,
 }
 
+/// What a program is started with besides its command line.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The words of a program that starts it. Reports do not show them.
+    pub wrapper: Vec<String>,
+    /// Environment variables that are set.
+    pub variables: Vec<(OsString, OsString)>,
+    /// Environment variables that are removed.
+    pub removed: Vec<OsString>,
+    /// Whether it runs in a terminal of its own.
+    pub terminal: bool,
+}
+
+/// The size of the terminal of a program.
+const TERMINAL: Winsize = Winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
+
+/// Types into the terminal in which a program runs.
+#[derive(Debug)]
+pub struct TerminalInput(File);
+
+impl TerminalInput {
+    /// Types.
+    ///
+    /// # Errors
+    /// If the terminal is gone.
+    pub fn write(&mut self, keys: &[u8]) -> io::Result<()> {
+        self.0.write_all(keys)
+    }
+
+    /// Whether the program reads single keys, and not lines.
+    pub fn is_raw(&self) -> bool {
+        tcgetattr(&self.0).is_ok_and(|it| !it.local_flags.contains(LocalFlags::ICANON))
+    }
+}
+
 /// A running program. It is ended when dropped.
 #[derive(Debug)]
 pub struct Program {
@@ -180,6 +220,7 @@ pub struct Program {
     /// Processes that it has started, with the times of their start: orphans are found by these.
     known: BTreeSet<(i32, u64)>,
     ended: Option<ExitStatus>,
+    terminal: Option<TerminalInput>,
 }
 
 impl Program {
@@ -188,33 +229,46 @@ impl Program {
     /// # Errors
     /// If the system cannot start it.
     pub fn start(line: &CommandLine, folder: Option<&PathBuf>) -> Result<Self, LaunchError> {
-        Self::start_within(line, &[], folder)
+        Self::start_in(line, folder, &Surroundings::default())
     }
 
-    /// Starts a program by another one, whose first arguments are the words of `wrapper`. Reports show the
-    /// program only.
+    /// Starts a program in these surroundings. Its standard input is empty, unless it has a terminal.
     ///
     /// # Errors
     /// If the system cannot start it.
-    pub fn start_within(
+    pub fn start_in(
         line: &CommandLine,
-        wrapper: &[String],
         folder: Option<&PathBuf>,
+        surroundings: &Surroundings,
     ) -> Result<Self, LaunchError> {
-        let words = [wrapper, &line.0].concat();
+        let words = [&surroundings.wrapper, &line.0[..]].concat();
         let (name, arguments) = words.split_first().ok_or(LaunchError::Empty)?;
         let failed = |source| LaunchError::Start { program: name.clone(), source };
         let mut command = Command::new(name);
         command.args(arguments).stdin(Stdio::null()).process_group(0);
         // Python shows what a program has printed only when it ends, unless this is set.
         command.env("PYTHONUNBUFFERED", "1");
+        for name in &surroundings.removed {
+            command.env_remove(name);
+        }
+        command.envs(surroundings.variables.iter().map(|(name, value)| (name, value)));
         if let Some(folder) = folder {
             command.current_dir(folder);
         }
-        let (output, input) = io::pipe().map_err(failed)?;
-        command.stdout(input.try_clone().map_err(failed)?).stderr(input);
+        let (output, terminal) = if surroundings.terminal {
+            let pair = openpty(&TERMINAL, None).map_err(|it| failed(it.into()))?;
+            // Copies are not inherited by child processes; the pair would be, and is dropped here.
+            let copy = |of: &OwnedFd| of.try_clone().map_err(failed);
+            command.stdin(copy(&pair.slave)?).stdout(copy(&pair.slave)?).stderr(copy(&pair.slave)?);
+            let input = TerminalInput(copy(&pair.master)?.into());
+            (Box::new(File::from(copy(&pair.master)?)) as Box<dyn Read + Send>, Some(input))
+        } else {
+            let (output, input) = io::pipe().map_err(failed)?;
+            command.stdout(input.try_clone().map_err(failed)?).stderr(input);
+            (Box::new(output) as Box<dyn Read + Send>, None)
+        };
         let child = command.spawn().map_err(failed)?;
-        // The command has the writing end of the pipe.
+        // The command has the writing end of the pipe, or the other end of the terminal.
         drop(command);
         let captured: Arc<Mutex<Captured>> = Arc::default();
         let target = captured.clone();
@@ -226,7 +280,18 @@ impl Program {
         let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
         let command = line.shown();
         let adopts = nix::sys::prctl::get_child_subreaper().unwrap_or(false);
-        Ok(Self { command, child, group, captured, adopts, known: BTreeSet::new(), ended: None })
+        let known = BTreeSet::new();
+        Ok(Self { command, child, group, captured, adopts, known, ended: None, terminal })
+    }
+
+    /// The input of its terminal, if it has one and nobody took it yet.
+    pub fn terminal(&mut self) -> Option<TerminalInput> {
+        self.terminal.take()
+    }
+
+    /// What it has printed so far: the start and the end; printable.
+    pub fn printed(&self) -> String {
+        self.captured.lock().unwrap_or_else(PoisonError::into_inner).text()
     }
 
     /// How the program has ended, if it has.
@@ -277,11 +342,13 @@ impl Program {
         let group = self.group.as_raw();
         let own = nix::unistd::getpid().as_raw();
         let all = processes();
+        let spared = SPARED.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let is_own = |it: &&Process| {
+            let is_orphan = self.adopts && it.parent == own && !spared.contains(&it.id);
             it.group == group
                 || it.session == group
                 || it.parent == group
-                || self.adopts && it.parent == own
+                || is_orphan
                 || self.known.contains(&(it.id, it.start))
         };
         let mut found: BTreeSet<i32> = all.iter().filter(is_own).map(|it| it.id).collect();
@@ -341,6 +408,15 @@ fn capture(mut output: impl Read, captured: &Mutex<Captured>) {
             Err(_) => return,
         }
     }
+}
+
+/// Child processes of ours that are no orphans of a graded program.
+static SPARED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Spares a child process of ours when a graded program is ended with its orphans.
+pub fn spare(child: &Child) {
+    let id = i32::try_from(child.id()).unwrap_or(i32::MAX);
+    SPARED.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
 }
 
 /// Ends all programs at once, with what they have started. For the end of this process.

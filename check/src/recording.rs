@@ -63,9 +63,11 @@ pub enum Event {
     ClosedHere,
     /// The program closed the connection, or it was reset.
     ClosedThere,
+    /// A button was pressed, or something else happened that is no message: in words.
+    Action(String),
 }
 
-/// A datagram that arrived.
+/// A datagram that arrived, or, if a client is graded, one that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {
     /// When the kernel received it, from the start of the run.

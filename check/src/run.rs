@@ -2,10 +2,10 @@
 //! Carries out a command: reads the profile and the movie, starts the program, grades it, writes reports.
 
 use crate::check::Check;
-use crate::cli::{Outputs, Server};
+use crate::cli::{Client, Outputs, Server};
 use crate::movie::Movie;
 use crate::output;
-use crate::process::{CommandLine, Program};
+use crate::process::{CommandLine, Program, Surroundings};
 use crate::profile::{self, Profile};
 use crate::report::Report;
 use crate::server::{Job, LEAST_FRAMES};
@@ -58,7 +58,9 @@ pub fn server(arguments: &Server) -> Result<bool> {
             bail!("--dir: {} is not a folder", folder.display());
         }
         let mut output = None;
-        match Program::start_within(&line, &arguments.wrapper, folder) {
+        let wrapper = arguments.wrapper.clone();
+        let surroundings = Surroundings { wrapper, ..Surroundings::default() };
+        match Program::start_in(&line, folder, &surroundings) {
             Ok(program) => {
                 let program = RefCell::new(program);
                 job.program = Some(&program);
@@ -83,6 +85,35 @@ pub fn server(arguments: &Server) -> Result<bool> {
     } else {
         report = crate::server::grade(&job);
     }
+    write(&report, &arguments.outputs)?;
+    Ok(report.has_passed())
+}
+
+/// Grades a client. Gives whether every counted check passed.
+///
+/// # Errors
+/// If the usage is wrong, or this machine lacks what it takes.
+pub fn client(arguments: &Client) -> Result<bool> {
+    let profile = profile::load(&arguments.outputs.profile)?;
+    if arguments.outputs.list_checks {
+        print(&list(&crate::client::checks(), &profile))?;
+        return Ok(true);
+    }
+    let command = arguments.run.clone().unwrap_or_default();
+    let names = ["host", "port", "rtp_port", "movie"].map(|name| (name, "0"));
+    CommandLine::parse(&command, &names).context("--run")?;
+    let folder = arguments.dir.as_ref();
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        bail!("--dir: {} is not a folder", folder.display());
+    }
+    let job = crate::client::Job {
+        command,
+        folder,
+        movie: arguments.movie.clone(),
+        profile: &profile,
+        press: arguments.press.map(|how| how.unwrap_or(profile.client.press)),
+    };
+    let report = crate::client::grade(&job)?;
     write(&report, &arguments.outputs)?;
     Ok(report.has_passed())
 }

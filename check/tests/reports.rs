@@ -125,7 +125,7 @@ fn json_has_the_verdicts_and_the_exchange() {
     assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
     let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!(report["passed"], true);
-    assert_eq!((&report["earned"], &report["points"]), (&43.into(), &43.into()));
+    assert_eq!((&report["earned"], &report["points"]), (&40.into(), &40.into()));
     let verdict = |id: &str| {
         let checks = report["checks"].as_array().unwrap();
         checks.iter().find(|check| check["id"] == id).unwrap()["verdict"].clone()
@@ -175,6 +175,16 @@ fn wrong_usage_says_what_is_wrong() {
                 .into(),
         ),
         (
+            vec!["client", "--run", "x {prot}"],
+            "mjpeg-lab-check: --run: the command line has {prot}; known are {host}, {port}, {rtp_port}, \
+             {movie}\n"
+                .into(),
+        ),
+        (
+            vec!["client", "--run", "x", "--dir", "/no/folder"],
+            "mjpeg-lab-check: --dir: /no/folder is not a folder\n".into(),
+        ),
+        (
             vec!["server", "--run", "x", "--dir", "/no/folder", "--movie", movie],
             "mjpeg-lab-check: --dir: /no/folder is not a folder\n".into(),
         ),
@@ -199,5 +209,9 @@ fn checks_are_listed_with_their_points() {
     assert!(text.starts_with(start), "{text}");
     assert!(text.contains("\n    1  fragment-numbers "), "{text}");
     assert!(!text.contains("ext-seek"), "{text}");
-    assert!(text.ends_with("\n   47  points\n"), "{text}");
+    assert!(text.ends_with("\n   44  points\n"), "{text}");
+    let done = lab_check(&["client", "--list-checks", "--profile", "seed"]);
+    let text = String::from_utf8(done.stdout).unwrap();
+    assert!(!text.contains("client-session"), "{text}");
+    assert!(text.ends_with("\n   29  points\n"), "{text}");
 }

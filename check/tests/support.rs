@@ -119,3 +119,23 @@ pub fn with_python(command: &mut Command) -> &mut Command {
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("/usr/bin:{path}"))
 }
+
+/// A shipped profile for clients, for a machine that is busy with other tests.
+pub fn quick_client(name: &str) -> Profile {
+    let mut profile = profile::load(name).unwrap();
+    profile.client.request = Duration::from_secs(2);
+    profile.client.end = Duration::from_secs(2);
+    profile.client.total = Duration::from_mins(5);
+    profile.time.start = Duration::from_secs(10);
+    profile
+}
+
+/// The tests' client in Python.
+pub fn lab_client() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab_client/client.py")
+}
+
+/// The system's Python, which has tkinter and Pillow.
+pub fn python() -> &'static str {
+    "/usr/bin/python3"
+}

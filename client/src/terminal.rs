@@ -28,6 +28,7 @@ const SEEK_STEP: gst::ClockTime = gst::ClockTime::from_seconds(5);
 const KEYS: &str = "\
 s            setup
 p            play
+a            pause
 space        play or pause
 t            teardown
 left, right  back or forward 5 s
@@ -222,6 +223,7 @@ fn control_player(player: &Player, key: &KeyEvent) -> bool {
         KeyCode::Char('?') => print_line(KEYS),
         KeyCode::Char('s') => player.command("setup"),
         KeyCode::Char('t') => player.command("teardown"),
+        KeyCode::Char('a') => player.command("pause"),
         KeyCode::Char(' ') if player.state() == State::Playing => player.command("pause"),
         KeyCode::Char('p' | ' ') => player.command("play"),
         KeyCode::Char('l') => {

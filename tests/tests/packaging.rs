@@ -17,7 +17,7 @@ const PROGRAMS: [&str; 4] =
     ["mjpeg-rtsp-server", "mjpeg-rtsp-client", "mjpeg-movie", "mjpeg-lab-check"];
 
 /// The programs and their subcommands.
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 17] = [
     &["mjpeg-rtsp-server"],
     &["mjpeg-rtsp-server", "user"],
     &["mjpeg-rtsp-server", "user", "add"],
@@ -27,6 +27,7 @@ const COMMANDS: [&[&str]; 16] = [
     &["mjpeg-lab-check"],
     &["mjpeg-lab-check", "server"],
     &["mjpeg-lab-check", "class"],
+    &["mjpeg-lab-check", "client"],
     &["mjpeg-rtsp-client"],
     &["mjpeg-movie"],
     &["mjpeg-movie", "make"],

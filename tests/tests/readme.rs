@@ -145,6 +145,14 @@ const ROWS: &[(&str, How)] = &[
             has_line(&done.stdout, " 0 failed, 0 could not run")
         }),
     ),
+    (
+        "target/release/mjpeg-lab-check client --run \"target/release/mjpeg-rtsp-client --terminal --no-play \
+         --dialect a {host} {port} {rtp_port} {movie}\" --press=terminal --html client.html",
+        How::Ends(|folder, done| {
+            ensure!(folder.path().join("client.html").metadata()?.len() > 10_000);
+            has_line(&done.stdout, " 0 failed, 0 could not run")
+        }),
+    ),
     ("export GST_PLUGIN_PATH=$PWD/target/release", How::SetsUp),
     (
         "gst-launch-1.0 mjpegfilesrc location=movie.mjpeg ! rtpjpegprep for-decoder=true ! jpegdec \

@@ -77,6 +77,7 @@ fn exchange(recording: &Recording) -> Value {
             Event::Silence { .. } => ("silence", None),
             Event::ClosedHere => ("closed by the check", None),
             Event::ClosedThere => ("closed by the program", None),
+            Event::Action(text) => ("action", Some(text.clone())),
         };
         json!({
             "seconds": entry.at.as_secs_f64(),

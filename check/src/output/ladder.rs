@@ -78,7 +78,9 @@ pub(super) fn ladder(recording: &Recording, marked: &Marked, peer: &str) -> Stri
         escaped(recording.title)
     );
     // Writing to a String does not fail.
-    for (x, name) in [(LEFT, "lab check"), (RIGHT, peer)] {
+    // Requests go from left to right: the client is on the left.
+    let (left, right) = if peer == "client" { (peer, "lab check") } else { ("lab check", peer) };
+    for (x, name) in [(LEFT, left), (RIGHT, right)] {
         let _ = writeln!(
             out,
             "<text x=\"{x}\" y=\"18\" class=\"end\" text-anchor=\"middle\">{}</text><line stroke=\"#8c8c88\" x1=\"{x}\" y1=\"24\" x2=\"{x}\" y2=\"{height}\"/>",
@@ -143,6 +145,7 @@ fn entry(out: &mut String, y: usize, bad: bool, event: &Event) {
         Event::Connected => return label(out, y, "connected"),
         Event::ClosedHere => return label(out, y, "connection closed by the check"),
         Event::ClosedThere => return label(out, y, "connection closed by the program"),
+        Event::Action(text) => return label(out, y, text),
     };
     let (class, colour) = if bad { (" class=\"bad\"", "#b3261e") } else { ("", "#1f4e8c") };
     let tip = if to > from { to - 8 } else { to + 8 };

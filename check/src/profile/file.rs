@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds, reads and checks profiles.
 
-use super::keys::{lab_keys, point_keys, profile_keys, time_keys};
+use super::keys::{client_keys, lab_keys, point_keys, profile_keys, time_keys};
 use super::settings::Profile;
 use mjpeg_program::toml_file::{
     self, FileError, FileProblem, Key, Problems, ReadError, TableKeys, parse, quoted,
@@ -95,7 +95,7 @@ fn read(path: &Path, bytes: &[u8], chain: usize) -> Result<Profile, ProfileError
 
 fn read_tables(problems: &mut Problems, root: &toml_file::DeTable, profile: &mut Profile) {
     let (profile_keys, lab, time) = (profile_keys(), lab_keys(), time_keys());
-    let points = point_keys();
+    let (points, client) = (point_keys(), client_keys());
     let elsewhere = |name: &str| {
         fn has<T>(keys: &[Key<T>], name: &str) -> bool {
             keys.iter().any(|key| key.name == name)
@@ -104,12 +104,13 @@ fn read_tables(problems: &mut Problems, root: &toml_file::DeTable, profile: &mut
             _ if has(&profile_keys, name) || name == "inherits" => Some("before the first table"),
             _ if has(&lab, name) => Some("in [lab]"),
             _ if has(&time, name) => Some("in [time]"),
+            _ if has(&client, name) => Some("in [client]"),
             _ if has(&points, name) => Some("in [points]"),
             _ => None,
         }
     };
     let elsewhere = &elsewhere;
-    let others = &["inherits", "lab", "time", "points"];
+    let others = &["inherits", "lab", "time", "client", "points"];
     let place = "before the first table";
     let keys = TableKeys { place, keys: &profile_keys, others, elsewhere };
     problems.read_table(root, &keys, profile);
@@ -120,6 +121,10 @@ fn read_tables(problems: &mut Problems, root: &toml_file::DeTable, profile: &mut
     if let Some(table) = problems.table(root, "time") {
         let keys = TableKeys { place: "in [time]", keys: &time, others: &[], elsewhere };
         problems.read_table(table, &keys, &mut profile.time);
+    }
+    if let Some(table) = problems.table(root, "client") {
+        let keys = TableKeys { place: "in [client]", keys: &client, others: &[], elsewhere };
+        problems.read_table(table, &keys, &mut profile.client);
     }
     if let Some(table) = problems.table(root, "points") {
         let keys = TableKeys { place: "in [points]", keys: &points, others: &[], elsewhere };
@@ -136,7 +141,7 @@ fn parsed(text: &str) -> Result<Profile, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{Form, Fragments, Lab, Times};
+    use crate::profile::{ClientLab, Form, Fragments, Lab, Times};
 
     #[test]
     fn the_shipped_profiles_are_what_they_say() {
@@ -148,6 +153,7 @@ mod tests {
         let text = SHIPPED[0].1;
         let textbook = &profiles[0];
         assert_eq!((&textbook.lab, &textbook.time), (&Lab::default(), &Times::default()));
+        assert_eq!(textbook.client, ClientLab::default());
         for key in lab_keys() {
             let line = format!("\n{} = {}\n", key.name, (key.write)(&textbook.lab));
             assert!(text.contains(&line), "{line}");
@@ -156,6 +162,11 @@ mod tests {
             let line = format!("\n{} = {}\n", key.name, (key.write)(&textbook.time));
             assert!(text.contains(&line), "{line}");
         }
+        for key in client_keys() {
+            let line = format!("\n{} = {}\n", key.name, (key.write)(&textbook.client));
+            assert!(text.contains(&line), "{line}");
+        }
+        assert_eq!(textbook.points, crate::profile::default_points());
         for key in point_keys() {
             let line = format!("\n{} = {}\n", key.name, (key.write)(&textbook.points));
             assert!(text.contains(&line), "{line}");
@@ -165,13 +176,13 @@ mod tests {
     #[test]
     fn a_profile_states_only_what_differs() {
         let text = "inherits = \"seed\"\ntitle = \"Week 3\"\n[lab]\nframe-rate = 25\n\
-                    [time]\nreply = \"500ms\"\n[points]\nframe-rate = 5\nmovie-missing = 0\n";
+                    [time]\nreply = \"500ms\"\n[points]\nframe-rate = 5\nmovie-missing = 2\n";
         let profile = parsed(text).unwrap();
         let mut want = load("seed").unwrap();
         want.title = "Week 3".to_owned();
         want.lab.frame_rate = 25;
         want.time.reply = std::time::Duration::from_millis(500);
-        want.points.extend([("frame-rate", 5), ("movie-missing", 0)]);
+        want.points.extend([("frame-rate", 5), ("movie-missing", 2)]);
         want.name.clone_from(&profile.name);
         assert_eq!(profile, want);
     }
@@ -188,7 +199,7 @@ mod tests {
             (
                 "reply = \"2s\"",
                 "my.toml:1:1: found the key \"reply\" before the first table; allowed are title, \
-                 inherits, lab, time, points; the key belongs in [time]",
+                 inherits, lab, time, client, points; the key belongs in [time]",
             ),
             (
                 "[lab]\nmarker = \"always\"",
@@ -206,6 +217,16 @@ mod tests {
             (
                 "[lab]\nsession-min = 9\nsession-max = 8",
                 "my.toml:1:1: session-min: found 9, which is above session-max, 8",
+            ),
+            (
+                "[client]\nprints-lost = \"lost: \"",
+                "my.toml:2:15: prints-lost: found \"lost: \"; allowed is a regular expression with a group \
+                 for the number, or an empty text",
+            ),
+            (
+                "[client]\npositions = [[12, 82], [36]]",
+                "my.toml:2:13: positions: found a list; allowed is a list of four positions [x, y] in \
+                 percent of the window, or an empty list",
             ),
             (
                 "inherits = 5",

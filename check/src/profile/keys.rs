@@ -2,10 +2,10 @@
 //! The keys of a profile, table by table. Parsing, errors and the test of the shipped profiles use these
 //! lists.
 
-use super::settings::{Extension, Lab, Profile, Times, check_ids};
+use super::settings::{ClientLab, Extension, Lab, Profile, Times, check_ids};
 use mjpeg_program::toml_file::{
-    DURATION, DeValue, Key, choice, choices, key, number, read_choice, read_duration, read_number,
-    write_choice, write_duration,
+    DURATION, DeValue, Key, choice, choices, key, number, quoted, read_choice, read_duration,
+    read_number, write_choice, write_duration,
 };
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -13,6 +13,9 @@ use std::time::Duration;
 
 /// The longest title in characters.
 const MAX_TITLE: usize = 200;
+
+/// The longest text of a button, in characters.
+const MAX_TEXT: usize = 40;
 
 /// The highest number of points.
 const MAX_POINTS: u64 = 10_000;
@@ -30,7 +33,7 @@ pub(super) fn profile_keys() -> Vec<Key<Profile>> {
             let is_short = |text: &&str| text.chars().count() <= MAX_TITLE;
             value.as_str().filter(is_short).map(mjpeg_program::log::printable)
         },
-        |title| mjpeg_program::toml_file::quoted(title),
+        |title| quoted(title),
     );
     vec![title]
 }
@@ -66,7 +69,7 @@ pub(super) fn lab_keys() -> Vec<Key<Lab>> {
     ]
 }
 
-fn duration(name: &'static str, field: fn(&mut Times) -> &mut Duration) -> Key<Times> {
+fn duration<T: Clone + 'static>(name: &'static str, field: fn(&mut T) -> &mut Duration) -> Key<T> {
     let (start, end) = (write_duration(*TIMES.start()), write_duration(*TIMES.end()));
     let allowed = format!("{DURATION}, from {start} to {end}");
     let read = |value: &DeValue| read_duration(value).filter(|time| TIMES.contains(time));
@@ -76,12 +79,90 @@ fn duration(name: &'static str, field: fn(&mut Times) -> &mut Duration) -> Key<T
 /// The keys of `[time]`.
 pub(super) fn time_keys() -> Vec<Key<Times>> {
     vec![
-        duration("start", |it| &mut it.start),
+        duration("start", |it: &mut Times| &mut it.start),
         duration("reply", |it| &mut it.reply),
         duration("first-packet", |it| &mut it.first_packet),
         duration("stop", |it| &mut it.stop),
         duration("disconnect", |it| &mut it.disconnect),
         duration("total", |it| &mut it.total),
+    ]
+}
+
+/// A list of this many texts.
+fn texts(
+    name: &'static str,
+    count: usize,
+    field: fn(&mut ClientLab) -> &mut Vec<String>,
+) -> Key<ClientLab> {
+    let read = move |value: &DeValue| {
+        let DeValue::Array(values) = value else { return None };
+        let short = |text: &&str| !text.is_empty() && text.chars().count() <= MAX_TEXT;
+        let text = |value: &DeValue| value.as_str().filter(short).map(ToOwned::to_owned);
+        let texts: Option<Vec<String>> = values.iter().map(|it| text(it.get_ref())).collect();
+        texts.filter(|texts| texts.len() == count)
+    };
+    let write = |texts: &Vec<String>| {
+        let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+        format!("[{}]", texts.join(", "))
+    };
+    key(
+        name,
+        format!("a list of {count} texts of at most {MAX_TEXT} characters"),
+        field,
+        read,
+        write,
+    )
+}
+
+/// An expression that finds a number.
+fn expression(name: &'static str, field: fn(&mut ClientLab) -> &mut String) -> Key<ClientLab> {
+    let allowed = "a regular expression with a group for the number, or an empty text".to_owned();
+    let read = |value: &DeValue| {
+        let text = value.as_str()?;
+        let finds = |text: &str| regex_lite::Regex::new(text).is_ok_and(|it| it.captures_len() > 1);
+        (text.is_empty() || finds(text)).then(|| text.to_owned())
+    };
+    key(name, allowed, field, read, |text| quoted(text))
+}
+
+/// The keys of `[client]`.
+pub(super) fn client_keys() -> Vec<Key<ClientLab>> {
+    type C = ClientLab;
+    let positions = key(
+        "positions",
+        "a list of four positions [x, y] in percent of the window, or an empty list".to_owned(),
+        |it: &mut C| &mut it.positions,
+        |value: &DeValue| {
+            let DeValue::Array(values) = value else { return None };
+            let percent = |value: &DeValue| u8::try_from(read_number(value, &(0..=100))?).ok();
+            let position = |value: &DeValue| {
+                let DeValue::Array(pair) = value else { return None };
+                let pair: Vec<u8> =
+                    pair.iter().map(|it| percent(it.get_ref())).collect::<Option<_>>()?;
+                <[u8; 2]>::try_from(pair).ok()
+            };
+            let list: Vec<[u8; 2]> =
+                values.iter().map(|it| position(it.get_ref())).collect::<Option<_>>()?;
+            matches!(list.len(), 0 | 4).then_some(list)
+        },
+        |list: &Vec<[u8; 2]>| {
+            let pairs: Vec<String> = list.iter().map(|[x, y]| format!("[{x}, {y}]")).collect();
+            format!("[{}]", pairs.join(", "))
+        },
+    );
+    vec![
+        choice("press", |it: &mut C| &mut it.press),
+        texts("buttons", 4, |it| &mut it.buttons),
+        positions,
+        texts("keys", 5, |it| &mut it.keys),
+        duration("request", |it: &mut C| &mut it.request),
+        duration("end", |it: &mut C| &mut it.end),
+        duration("hand", |it: &mut C| &mut it.hand),
+        duration("total", |it: &mut C| &mut it.total),
+        expression("prints-lost", |it| &mut it.prints_lost),
+        expression("prints-loss-percent", |it| &mut it.prints_loss_percent),
+        expression("prints-frame-rate", |it| &mut it.prints_frame_rate),
+        expression("prints-data-rate", |it| &mut it.prints_data_rate),
     ]
 }
 

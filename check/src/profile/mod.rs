@@ -12,6 +12,6 @@ mod settings;
 
 pub use file::{ProfileError, SHIPPED, load};
 pub use settings::{
-    Extension, Form, Fragments, Lab, Marker, Profile, Times, TimestampRule, check_ids,
-    default_points,
+    ClientLab, Extension, Form, Fragments, Lab, Marker, Press, Profile, Times, TimestampRule,
+    check_ids, default_points,
 };

@@ -131,6 +131,68 @@ impl Lab {
     }
 }
 
+/// How a client's buttons are pressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Press {
+    /// By a stand-in for tkinter and Pillow, which draws nothing: for clients in Python
+    StandIn,
+    /// With the mouse, in a window on a screen of its own (Xvfb)
+    Window,
+    /// With keys, in a terminal of its own
+    Terminal,
+}
+
+/// What the course's clients are like.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientLab {
+    /// How `--press` presses buttons, unless it says how.
+    pub press: Press,
+    /// The texts of the buttons: setup, play, pause, teardown.
+    pub buttons: Vec<String>,
+    /// The positions of these buttons in the window, in percent of its width and height; empty if they are
+    /// windows of their own.
+    pub positions: Vec<[u8; 2]>,
+    /// The keys for setup, play, pause, teardown, and to quit.
+    pub keys: Vec<String>,
+    /// From a press to the request.
+    pub request: Duration,
+    /// From the reply to TEARDOWN until the sockets are closed, and from the closed window to the end of
+    /// the program.
+    pub end: Duration,
+    /// For a person to press a button.
+    pub hand: Duration,
+    /// For the whole run.
+    pub total: Duration,
+    /// Finds the number of lost packets in what the client prints or shows; empty if it states none.
+    pub prints_lost: String,
+    /// Finds the lost packets in percent.
+    pub prints_loss_percent: String,
+    /// Finds the frames per second.
+    pub prints_frame_rate: String,
+    /// Finds the bytes per second.
+    pub prints_data_rate: String,
+}
+
+impl Default for ClientLab {
+    fn default() -> Self {
+        let texts = |texts: &[&str]| texts.iter().map(|it| (*it).to_owned()).collect();
+        Self {
+            press: Press::StandIn,
+            buttons: texts(&["Setup", "Play", "Pause", "Teardown"]),
+            positions: Vec::new(),
+            keys: texts(&["s", "p", "a", "t", "q"]),
+            request: Duration::from_secs(2),
+            end: Duration::from_secs(3),
+            hand: Duration::from_mins(1),
+            total: Duration::from_secs(90),
+            prints_lost: String::new(),
+            prints_loss_percent: String::new(),
+            prints_frame_rate: String::new(),
+            prints_data_rate: String::new(),
+        }
+    }
+}
+
 /// Time limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Times {
@@ -172,18 +234,25 @@ pub struct Profile {
     pub lab: Lab,
     /// Time limits.
     pub time: Times,
+    /// What clients are like.
+    pub client: ClientLab,
     /// The points of each check by its name. 0 shows a check without counting it.
     pub points: BTreeMap<&'static str, u32>,
 }
 
 /// The names of all checks, of every kind of program. No two are the same.
 pub fn check_ids() -> Vec<&'static str> {
-    crate::server::checks().iter().map(|check| check.id).collect()
+    let server = crate::server::checks().into_iter().map(|check| check.id);
+    server.chain(crate::client::checks().into_iter().map(|check| check.id)).collect()
 }
 
-/// A point for each check.
+/// Checks that the server which comes with the textbook's lab fails. Students do not write that part.
+const NOT_COUNTED: [&str; 3] = ["teardown-in-ready", "movie-missing", "disconnect-stops"];
+
+/// A point for each check, but for those that the textbook's own server fails.
 pub fn default_points() -> BTreeMap<&'static str, u32> {
-    check_ids().into_iter().map(|id| (id, 1)).collect()
+    let points = |id: &'static str| (id, u32::from(!NOT_COUNTED.contains(&id)));
+    check_ids().into_iter().map(points).collect()
 }
 
 impl Default for Profile {
@@ -193,6 +262,7 @@ impl Default for Profile {
             title: "the textbook's lab".to_owned(),
             lab: Lab::default(),
             time: Times::default(),
+            client: ClientLab::default(),
             points: default_points(),
         }
     }

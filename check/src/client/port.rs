@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! UDP ports of this machine: a free one for the client, and whether it has opened it.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+
+/// Ports that the system does not choose by itself for other programs.
+const FIRST: u16 = 20_000;
+const COUNT: u16 = 12_000;
+
+/// A UDP port that is free, and that no other run of this program takes. It is reserved by the TCP port of
+/// the same number, since a client must be able to open the UDP port.
+#[derive(Debug)]
+pub struct ReservedPort {
+    /// The port.
+    pub port: u16,
+    _reservation: TcpListener,
+}
+
+impl ReservedPort {
+    /// Takes a free port.
+    ///
+    /// # Errors
+    /// If none is free.
+    pub fn take() -> io::Result<Self> {
+        let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap_or(0);
+        let mut last = io::Error::from(io::ErrorKind::AddrInUse);
+        for step in 0..COUNT {
+            // Even ports, as RFC 3550 section 11 has it.
+            let port = FIRST + (start + step) % COUNT / 2 * 2;
+            let free = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).map(drop);
+            match free.and_then(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, port))) {
+                Ok(reservation) => return Ok(Self { port, _reservation: reservation }),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// Whether a program has opened a UDP port.
+pub fn is_open(port: u16) -> bool {
+    let open = |path: &str| {
+        let table = std::fs::read_to_string(path).unwrap_or_default();
+        table.lines().skip(1).any(|line| local_port(line) == Some(port))
+    };
+    open("/proc/net/udp") || open("/proc/net/udp6")
+}
+
+/// The local port in a line of the table of sockets.
+fn local_port(line: &str) -> Option<u16> {
+    let address = line.split_ascii_whitespace().nth(1)?;
+    u16::from_str_radix(address.rsplit_once(':')?.1, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reserved_port_is_free_until_it_is_opened() {
+        let (first, second) = (ReservedPort::take().unwrap(), ReservedPort::take().unwrap());
+        assert_ne!(first.port, second.port);
+        assert!(!is_open(first.port));
+        let socket = UdpSocket::bind(("0.0.0.0", first.port)).unwrap();
+        assert!(is_open(first.port));
+        drop(socket);
+        assert!(!is_open(first.port));
+    }
+}

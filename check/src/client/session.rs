@@ -1,0 +1,515 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One run of the client: starts it, answers its requests, presses its buttons, and records all of it.
+
+use super::Job;
+use super::driver::{Action, Driver, Drivers, Settings};
+use super::evidence::{Name, Run, Sight, Step};
+use super::peer::{Peer, PeerEvent};
+use super::picture::{What, identify};
+use super::port::{ReservedPort, is_open};
+use super::requests::Received;
+use super::sender::{self, Sender};
+use crate::clock::{Clock, Deadline, StallMeter};
+use crate::process::{CommandLine, LaunchError, Program, ProgramOutput};
+use crate::recording::{Entry, Event, Recording};
+use anyhow::{Context as _, Result};
+use gstmjpegfile::lab::{Method, Request, Status};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// Time between two looks at the program.
+const POLL: Duration = Duration::from_millis(10);
+
+/// How long nothing must follow a button that should do nothing.
+const QUIET: Duration = Duration::from_millis(250);
+
+/// How often a button is pressed at most.
+const ATTEMPTS: usize = 2;
+
+/// How long it takes to answer a question of the client.
+const QUESTION: Duration = Duration::from_secs(4);
+
+/// How long a client that is slow may take to read a reply.
+const SETTLED: Duration = Duration::from_millis(700);
+
+/// How long a client may take to read a reply, and by how much more at most on a busy machine.
+const READING: Duration = Duration::from_millis(120);
+const MAX_READING: Duration = Duration::from_secs(2);
+
+/// By how many times the longest delay of this machine a limit grows.
+const STALLS: u32 = 20;
+
+/// The most by which a limit grows.
+const MAX_GROWTH: Duration = Duration::from_secs(8);
+
+/// The most requests that are kept.
+const MAX_REQUESTS: usize = 500;
+
+/// What all runs share.
+pub struct Context<'a> {
+    /// What is graded.
+    pub job: &'a Job<'a>,
+    /// What presses buttons.
+    pub drivers: &'a Drivers,
+    /// The movie that is sent.
+    pub movie: &'a crate::movie::Movie,
+    /// The time of the run.
+    pub clock: Clock,
+    /// Its end.
+    pub deadline: Deadline,
+    /// How late this machine wakes threads.
+    pub stalls: StallMeter,
+    /// The longest such delay so far.
+    pub worst: Cell<Duration>,
+    /// The number of runs so far.
+    pub runs: Cell<u32>,
+    /// What the program printed in the run that says most.
+    pub output: std::cell::RefCell<Option<ProgramOutput>>,
+    /// Notes of drivers.
+    pub notes: std::cell::RefCell<Vec<String>>,
+}
+
+impl Context<'_> {
+    /// A time limit that is longer on a machine that is busy.
+    pub fn limit(&self, limit: Duration) -> Duration {
+        self.worst.set(self.worst.get().max(self.stalls.take()));
+        limit + (self.worst.get() * STALLS).min(MAX_GROWTH)
+    }
+}
+
+/// How requests are answered.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// SETUP.
+    pub setup: Status,
+    /// PLAY.
+    pub play: Status,
+    /// How long each reply takes.
+    pub delay: Duration,
+    /// What is sent.
+    pub frames: Vec<sender::Step>,
+}
+
+/// The states of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Init,
+    Ready,
+    Playing,
+}
+
+/// A run.
+pub struct Session<'a> {
+    context: &'a Context<'a>,
+    driver: Box<dyn Driver + 'a>,
+    program: Program,
+    peer: Peer,
+    sender: Sender,
+    reserved: ReservedPort,
+    recording: Recording,
+    policy: Policy,
+    state: State,
+    /// Requests whose replies are due.
+    pending: Vec<(Instant, usize)>,
+    /// What is known so far.
+    pub run: Run,
+}
+
+impl<'a> Session<'a> {
+    /// Starts the client, and waits until it can be driven.
+    ///
+    /// # Errors
+    /// If the program cannot be started, or this machine lacks what it takes.
+    pub fn start(context: &'a Context<'a>, title: &'static str, policy: Policy) -> Result<Self> {
+        let (job, clock) = (context.job, context.clock);
+        let settings = Settings { lab: &job.profile.client, clock };
+        let driver = context.drivers.driver(&settings)?;
+        let peer = Peer::start(clock).context("cannot listen at 127.0.0.1")?;
+        let reserved = ReservedPort::take().context("no UDP port is free")?;
+        let (port, rtp_port) = (peer.port.to_string(), reserved.port.to_string());
+        let values = [
+            ("host", "127.0.0.1"),
+            ("port", &*port),
+            ("rtp_port", &*rtp_port),
+            ("movie", &*job.movie),
+        ];
+        let line = CommandLine::parse(&job.command, &values)?;
+        let program = Program::start_in(&line, job.folder, &driver.surroundings());
+        let program = program.map_err(|error: LaunchError| anyhow::Error::from(error))?;
+        let sender = Sender::start(clock, context.movie, &job.profile.lab, policy.frames.clone())?;
+        context.runs.set(context.runs.get() + 1);
+        let sight = match (driver.sees_pictures(), driver.sees_all()) {
+            (false, _) => Sight::None,
+            (true, false) => Sight::Some,
+            (true, true) => Sight::All,
+        };
+        let run = Run {
+            rtp_port: reserved.port,
+            // Another one in each run, and the same each time.
+            session: 100_000 + context.runs.get() * 137_911 % 900_000,
+            sight,
+            ..Run::default()
+        };
+        let mut session = Self {
+            context,
+            driver,
+            program,
+            peer,
+            sender,
+            reserved,
+            recording: Recording { title, ..Recording::default() },
+            policy,
+            state: State::Init,
+            pending: Vec::new(),
+            run,
+        };
+        session.driver.announce(title);
+        session.action("the client is started".to_owned());
+        let terminal = session.program.terminal();
+        session.driver.attach(terminal);
+        let limit = context.limit(job.profile.time.start);
+        let is_ready = session.serve(limit, |it| it.run.ended.is_some() || it.driver.is_ready());
+        if session.run.ended.is_some() || !is_ready {
+            session.run.not_ready = Some(match &session.run.ended {
+                Some((_, how)) => format!("the program ended with {how}"),
+                None => session.driver.not_ready(),
+            });
+        }
+        Ok(session)
+    }
+
+    /// Whether buttons can be pressed.
+    pub fn is_ready(&self) -> bool {
+        self.run.not_ready.is_none()
+    }
+
+    fn record(&mut self, at: Duration, connection: usize, event: Event) -> usize {
+        self.recording.entries.push(Entry { at, connection, event });
+        self.recording.entries.len() - 1
+    }
+
+    fn action(&mut self, text: String) {
+        self.record(self.context.clock.now(), 0, Event::Action(text));
+    }
+
+    /// Remembers the time now.
+    pub fn mark(&mut self, name: Name) {
+        self.run.times.insert(name, self.context.clock.now());
+    }
+
+    /// Answers requests until something is true, or for at most some time. Gives whether it became true.
+    pub fn serve(&mut self, time: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
+        let limit = self.context.deadline.limit(time);
+        loop {
+            self.look();
+            self.send_due();
+            if done(self) {
+                return true;
+            }
+            let now = Instant::now();
+            if now >= limit {
+                return false;
+            }
+            let due = self.pending.iter().map(|(due, _)| *due).min();
+            let until = due.unwrap_or(limit).min(limit).min(now + POLL);
+            if let Some(event) = self.peer.next(until) {
+                self.handle(event);
+            }
+        }
+    }
+
+    /// Answers requests for some time.
+    pub fn watch(&mut self, time: Duration) {
+        self.serve(time, |_| false);
+    }
+
+    /// Looks at the pictures and at the program.
+    fn look(&mut self) {
+        let pictures = self.driver.pictures();
+        if !pictures.is_empty() {
+            let sent = self.sender.frames();
+            for picture in pictures {
+                self.run.shown.push(identify(picture, self.context.movie, &sent));
+            }
+        }
+        if self.run.ended.is_none()
+            && let Some(how) = self.program.has_ended()
+        {
+            self.action(format!("the program ended with {how}"));
+            self.run.ended = Some((self.context.clock.now(), how));
+        }
+    }
+
+    fn handle(&mut self, event: PeerEvent) {
+        match event {
+            PeerEvent::Connected(connection, at) => {
+                self.run.connected.get_or_insert(at);
+                self.record(at, connection, Event::Connected);
+            }
+            PeerEvent::Closed(connection, at) => {
+                self.run.times.insert("closed", at);
+                self.record(at, connection, Event::ClosedThere);
+            }
+            PeerEvent::Request(request) if self.run.requests.len() < MAX_REQUESTS => {
+                self.take(request);
+            }
+            PeerEvent::Request(_) => {}
+        }
+    }
+
+    fn take(&mut self, mut request: Received) {
+        let event = Event::Request {
+            method: request.method.unwrap_or(Method::Options),
+            cseq: request.cseq.unwrap_or(0),
+            bytes: request.text.clone().into_bytes(),
+        };
+        request.entry = self.record(request.at, request.connection, event);
+        // The sender stops at once: what follows PAUSE was on its way.
+        if matches!(request.method, Some(Method::Pause | Method::Teardown)) {
+            self.sender.pause();
+        }
+        self.run.requests.push(request);
+        let number = self.run.requests.len() - 1;
+        self.pending.push((Instant::now() + self.policy.delay, number));
+        self.send_due();
+    }
+
+    fn send_due(&mut self) {
+        let now = Instant::now();
+        let (due, later): (Vec<_>, Vec<_>) =
+            self.pending.drain(..).partition(|(due, _)| *due <= now);
+        self.pending = later;
+        for (_, number) in due {
+            self.reply(number);
+        }
+    }
+
+    /// Answers a request, as the state has it.
+    fn reply(&mut self, number: usize) {
+        let Some(request) = self.run.requests.get(number).cloned() else { return };
+        let refused = Status::MethodNotValidInThisState;
+        let (status, next) = match (request.method, self.state) {
+            (Some(Method::Setup), State::Init) => (self.policy.setup, State::Ready),
+            (Some(Method::Play), State::Ready) => (self.policy.play, State::Playing),
+            (Some(Method::Pause), State::Playing) => (Status::Ok, State::Ready),
+            (Some(Method::Teardown), _) => (Status::Ok, State::Init),
+            (Some(Method::Setup | Method::Play | Method::Pause), state) => (refused, state),
+            (_, state) => (Status::NotImplemented, state),
+        };
+        // Without a readable number, the one that it should have.
+        let previous = self.run.requests.get(..number).unwrap_or_default().last();
+        let expected = previous.and_then(|it| it.cseq).unwrap_or(0).saturating_add(1);
+        let cseq = request.cseq.unwrap_or(expected);
+        let text = status.write(cseq, self.run.session, request.line_format());
+        let sent = self.peer.send(request.connection, text.as_bytes());
+        let at = self.context.clock.now();
+        if sent {
+            let to = request.method.map(|method| (method, cseq));
+            self.record(at, request.connection, Event::Reply { to, bytes: text.into_bytes() });
+        }
+        if status != Status::Ok {
+            // The next attempt works.
+            match request.method {
+                Some(Method::Setup) => self.policy.setup = Status::Ok,
+                Some(Method::Play) if self.state == State::Ready => self.policy.play = Status::Ok,
+                _ => {}
+            }
+            self.run.times.entry("refused").or_insert(at);
+            return;
+        }
+        self.state = next;
+        if let Some(request) = self.run.requests.get_mut(number) {
+            request.ok_at = Some(at);
+        }
+        match request.method {
+            Some(Method::Play) => {
+                let port = self.target(&request);
+                self.sender.play(self.peer.host(request.connection), port);
+            }
+            Some(Method::Pause | Method::Teardown) => self.sender.pause(),
+            _ => {}
+        }
+    }
+
+    /// The port to send to: that of the command line, or, if the client has opened another one, which it
+    /// stated, that one.
+    fn target(&self, _: &Received) -> u16 {
+        let own = self.reserved.port;
+        let setup = self.run.requests.iter().find(|it| it.method == Some(Method::Setup));
+        let stated = setup.and_then(|it| Request::parse(&it.text).ok()).and_then(|it| it.rtp_port);
+        stated.filter(|port| *port != own && !is_open(own) && is_open(*port)).unwrap_or(own)
+    }
+
+    /// Does what a user does, and waits for the request that should follow. Gives whether it came.
+    ///
+    /// A client that is slow may not have read the reply before: the button is pressed once more.
+    pub fn press(&mut self, name: Name, action: Action, expected: Method) -> bool {
+        // The client may ask whether the user is sure.
+        let question = if action == Action::Close { QUESTION } else { Duration::ZERO };
+        let limit = self.request_limit() + question;
+        let from = self.run.requests.len();
+        let is_expected = move |it: &Received| it.method == Some(expected);
+        for attempt in 0..ATTEMPTS {
+            let first = self.run.step(name).map(|it| it.at).filter(|_| attempt > 0);
+            self.act(name, action, true, limit);
+            self.serve(limit, |it| {
+                let new = it.run.requests.get(from..).unwrap_or_default();
+                new.iter().any(is_expected) || it.run.ended.is_some() && it.is_closed()
+            });
+            let new = self.run.requests.get(from..).unwrap_or_default();
+            let request = new.iter().position(is_expected).map(|at| from + at);
+            let now = self.context.clock.now();
+            if let Some(step) = self.run.steps.get_mut(name) {
+                (step.request, step.until) = (request, now);
+                step.at = first.unwrap_or(step.at);
+            }
+            let is_over = self.driver.must_be_done() || self.run.ended.is_some();
+            if request.is_some() || is_over || action == Action::Close {
+                break;
+            }
+        }
+        self.run.request_of(name).is_some()
+    }
+
+    fn request_limit(&self) -> Duration {
+        let limit = self.driver.request_limit().unwrap_or(self.context.job.profile.client.request);
+        self.context.limit(limit)
+    }
+
+    /// Presses a button that should do nothing.
+    ///
+    /// A client that is slow may not have read the reply before: what it sends counts if it sends it again.
+    pub fn press_in_vain(&mut self, name: Name, action: Action) {
+        let limit = self.request_limit();
+        for attempt in 0..ATTEMPTS {
+            let from = self.run.requests.len();
+            self.act(name, action, false, limit);
+            let done = self.serve(limit, |it| it.driver.is_done());
+            if !done && self.driver.must_be_done() {
+                self.failed(name, "it was not done in time".to_owned());
+            }
+            self.watch(QUIET);
+            let now = self.context.clock.now();
+            if let Some(step) = self.run.steps.get_mut(name) {
+                step.until = now;
+            }
+            if self.run.requests.len() == from || self.driver.must_be_done() {
+                break;
+            }
+            if attempt + 1 < ATTEMPTS {
+                self.watch(SETTLED);
+            }
+        }
+    }
+
+    /// Does what a user does, without waiting.
+    pub fn act(&mut self, name: Name, action: Action, expects: bool, limit: Duration) {
+        let at = self.context.clock.now();
+        self.action(action.describe().to_owned());
+        let step = Step { action, at, until: Duration::MAX, request: None, limit, error: None };
+        self.run.steps.insert(name, step);
+        if let Err(error) = self.driver.act(action, expects) {
+            self.failed(name, error);
+        }
+    }
+
+    fn failed(&mut self, name: Name, error: String) {
+        if let Some(step) = self.run.steps.get_mut(name) {
+            step.error = Some(error);
+        }
+    }
+
+    /// Whether all replies have been sent.
+    pub fn has_replied(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Whether the control connection is closed.
+    pub fn is_closed(&self) -> bool {
+        let count = |test: fn(&Event) -> bool| {
+            self.recording.entries.iter().filter(|it| test(&it.event)).count()
+        };
+        let connected = count(|it| matches!(it, Event::Connected));
+        connected > 0 && connected == count(|it| matches!(it, Event::ClosedThere))
+    }
+
+    /// Whether the RTP port is open.
+    pub fn is_port_open(&self) -> bool {
+        is_open(self.reserved.port)
+    }
+
+    /// The number of steps of the sender that are done.
+    pub fn steps_sent(&self) -> usize {
+        self.sender.steps_done()
+    }
+
+    /// The last frame that was shown.
+    pub fn last_shown(&self) -> Option<usize> {
+        let frame = |it: &super::picture::Shown| match it.what {
+            What::Frame(frame) => Some(frame),
+            _ => None,
+        };
+        self.run.shown.iter().rev().find_map(frame)
+    }
+
+    /// The last frame that was sent.
+    pub fn last_sent(&self) -> Option<usize> {
+        self.sender.frames().last().map(|it| it.frame)
+    }
+
+    /// What the job asks for.
+    pub fn profile(&self) -> &'a crate::profile::Profile {
+        self.context.job.profile
+    }
+
+    /// How long a client takes to read a reply.
+    pub fn reading_time(&self) -> Duration {
+        let worst = self.context.limit(Duration::ZERO).min(MAX_READING) / 2;
+        READING + worst
+    }
+
+    /// A limit that is longer on a busy machine.
+    pub fn limit(&self, time: Duration) -> Duration {
+        self.context.limit(time)
+    }
+
+    /// Ends the program; gives what is known of the run.
+    pub fn finish(mut self, recordings: &mut Vec<Recording>) -> Run {
+        self.look();
+        let texts = self.driver.texts();
+        self.context.notes.borrow_mut().extend(self.driver.notes());
+        self.run.sent = self.sender.frames();
+        let packets = self.sender.packets();
+        let bytes = packets.iter().map(|it| it.length.saturating_sub(12)).sum();
+        self.run.sent_packets = (packets.len(), bytes);
+        self.recording.packets = packets;
+        self.recording.entries.sort_by_key(|entry| entry.at);
+        let output = self.program.end();
+        self.run.texts = format!("{}\n{texts}", output.text);
+        keep(&mut self.context.output.borrow_mut(), output);
+        // Entries were sorted: requests are found again.
+        let entries = self.recording.entries.iter().enumerate();
+        let numbers: Vec<usize> = entries
+            .filter(|(_, it)| matches!(it.event, Event::Request { .. }))
+            .map(|(number, _)| number)
+            .collect();
+        let mut order: Vec<usize> = (0..self.run.requests.len()).collect();
+        order.sort_by_key(|at| self.run.requests.get(*at).map(|it| it.at));
+        for (request, number) in order.into_iter().zip(numbers) {
+            if let Some(request) = self.run.requests.get_mut(request) {
+                request.entry = number;
+            }
+        }
+        self.run.recording = recordings.len();
+        recordings.push(self.recording);
+        self.run
+    }
+}
+
+/// Keeps the output of the run that says most: that of a program that failed.
+fn keep(kept: &mut Option<ProgramOutput>, output: ProgramOutput) {
+    let says_more = |it: &ProgramOutput| it.text.contains("Traceback");
+    if kept.as_ref().is_none_or(|kept| !says_more(kept) && says_more(&output)) {
+        *kept = Some(output);
+    }
+}
