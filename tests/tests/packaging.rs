@@ -120,7 +120,7 @@ fn the_package_has_every_file_and_every_file_exists() -> Result<()> {
     for file in files(generated.path())? {
         want.insert(format!("generated/{}", file.display()));
     }
-    for folder in ["debian", "desktop", "systemd"] {
+    for folder in ["debian", "desktop", "grafana", "systemd"] {
         for file in files(&packaging().join(folder))? {
             want.insert(format!("{folder}/{}", file.display()));
         }

@@ -156,7 +156,7 @@ fn requests(movie: &Path) -> Result<()> {
                 for _ in 0..REQUESTS {
                     client.request(&line, "User-Agent: bench\r\n")?;
                 }
-                figures.push((server.cpu()? - before) / REQUESTS);
+                figures.push(server.cpu()?.saturating_sub(before) / REQUESTS);
             }
         }
         row(name, figures)?;
@@ -181,7 +181,7 @@ fn frames(movie: &Path) -> Result<()> {
             }
             let (before, start) = (server.cpu()?, Instant::now());
             sleep(TIME);
-            let used = server.cpu()? - before;
+            let used = server.cpu()?.saturating_sub(before);
             let frames = start.elapsed().as_secs_f64() * 50.0 * f64::from(VIEWERS);
             figures.push(used.div_f64(frames));
         }
