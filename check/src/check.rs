@@ -85,8 +85,8 @@ impl Failure {
 
     /// Adds the bytes that prove the failure.
     #[must_use]
-    pub fn with(mut self, excerpt: Option<Excerpt>) -> Self {
-        self.excerpt = excerpt;
+    pub fn with(mut self, excerpt: impl Into<Option<Excerpt>>) -> Self {
+        self.excerpt = excerpt.into();
         self
     }
 }

@@ -182,7 +182,8 @@ impl Worker {
     fn packets(&self, frame: usize) -> Vec<Vec<u8>> {
         const SSRC: u32 = 0x6c61_6263;
         let image = self.movie.frame(frame);
-        let nanoseconds = self.lab.period().as_nanos() as u64 * frame as u64;
+        let period = u64::try_from(self.lab.period().as_nanos()).unwrap_or(u64::MAX);
+        let nanoseconds = period.saturating_mul(frame as u64);
         let timestamp = Timestamp::default().after(Nanoseconds::new(nanoseconds));
         let size = match self.lab.fragments {
             Fragments::Off => image.len().max(1),

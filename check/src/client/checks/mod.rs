@@ -98,12 +98,12 @@ fn seen(run: &Run) -> Outcome {
 }
 
 /// A request as bytes that prove something.
-fn excerpt(run: &Run, request: &Received, marked: &str) -> Option<Excerpt> {
+fn excerpt(run: &Run, request: &Received, marked: &str) -> Excerpt {
     let whole = 0..request.text.len();
     let found = if marked.is_empty() { None } else { request.text.find(marked) };
     let marked = found.map_or(whole, |at| at..at + marked.len());
     let pointer = Pointer::Entry(run.recording, request.entry);
-    Some(Excerpt::new(request.named(), pointer, request.text.as_bytes(), marked))
+    Excerpt::new(request.named(), pointer, request.text.as_bytes(), marked)
 }
 
 /// The requests of a run, as they are named in sentences.

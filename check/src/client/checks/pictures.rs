@@ -184,7 +184,7 @@ fn pause_picture(evidence: &ClientEvidence) -> Outcome {
                 let actual = format!(
                     "frame {} was shown {} ms after PAUSE",
                     frame + 1,
-                    (shown.at - pause).as_millis()
+                    shown.at.saturating_sub(pause).as_millis()
                 );
                 return Err(Failure::new("the last picture stays", actual, mistake, look).into());
             }

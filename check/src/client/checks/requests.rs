@@ -136,13 +136,13 @@ fn setup(evidence: &ClientEvidence) -> Outcome {
         let actual = first.map_or("no request".to_owned(), Received::named);
         let mistake = "Setup's command is not connected, the request is not sent, or its first word is another";
         let failure = Failure::new(expected, actual, mistake, look);
-        return Err(failure.with(first.and_then(|it| excerpt(run, it, ""))).into());
+        return Err(failure.with(first.map(|it| excerpt(run, it, ""))).into());
     };
     if first.is_some_and(|first| first.entry != setup.entry) {
         let actual = first.map_or(String::new(), |it| format!("{} came before it", it.named()));
         let mistake = "a request is sent before Setup is pressed";
         let failure = Failure::new("SETUP is the first request", actual, mistake, look);
-        return Err(failure.with(first.and_then(|it| excerpt(run, it, ""))).into());
+        return Err(failure.with(first.map(|it| excerpt(run, it, ""))).into());
     }
     let name = &evidence.movie.name;
     let file = file(setup);
@@ -209,7 +209,7 @@ fn sends(evidence: &ClientEvidence, name: &'static str, look: &str) -> Outcome {
     };
     let expected = format!("{word} within {} ms", step.limit.as_millis());
     let failure = Failure::new(expected, actual, mistake, look);
-    Err(failure.with(others.first().and_then(|it| excerpt(run, it, ""))).into())
+    Err(failure.with(others.first().map(|it| excerpt(run, it, ""))).into())
 }
 
 /// A request as the profile's form has it, with the values of this one.

@@ -281,12 +281,12 @@ fn read(stream: UnixStream, shared: &Shared, clock: Clock) {
         if reader.read_exact(&mut bytes).is_err() {
             break;
         }
-        accept(&mut shared.lock(), report, bytes, clock.now());
+        accept(&mut shared.lock(), &report, bytes, clock.now());
     }
     shared.lock().is_closed = true;
 }
 
-fn accept(state: &mut State, report: Report, bytes: Vec<u8>, at: Duration) {
+fn accept(state: &mut State, report: &Report, bytes: Vec<u8>, at: Duration) {
     let text = report.text.chars().take(MAX_TEXT).collect();
     match report.event.as_str() {
         "ready" => state.is_ready = true,

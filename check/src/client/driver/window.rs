@@ -86,10 +86,9 @@ impl<'a> Window<'a> {
         let is_same = self.main.is_some_and(|it| it.area == main.area) && self.buttons == buttons;
         (self.main, self.buttons) = (Some(main), buttons);
         if self.buttons.len() < BUTTONS {
-            self.problem =
-                "the client's window has no row of four buttons that are windows: state \
-                            their positions in the profile ([client] positions)"
-                    .to_owned();
+            "the client's window has no row of four buttons that are windows: state their positions in \
+             the profile ([client] positions)"
+                .clone_into(&mut self.problem);
             return Ok(false);
         }
         Ok(is_same)

@@ -22,6 +22,9 @@ const NOTED_STALL: Duration = Duration::from_millis(50);
 /// How long the picture must stay the same to be the last one.
 const STILL: Duration = Duration::from_millis(300);
 
+/// Where the evidence of a run is.
+type Slot = fn(&mut ClientEvidence) -> &mut Option<Run>;
+
 /// What a run does.
 type Scenario = fn(&mut Session);
 
@@ -42,7 +45,6 @@ pub(super) fn run(context: &Context) -> ClientEvidence {
         close: None,
         notes: Vec::new(),
     };
-    type Slot = fn(&mut ClientEvidence) -> &mut Option<Run>;
     let runs: [(&'static str, Slot, Scenario, Policy); 8] = [
         ("Setup, Play, Pause, Play, Teardown", |it| &mut it.play, play::run, policy()),
         ("Buttons in other states", |it| &mut it.states, states::run, policy()),
