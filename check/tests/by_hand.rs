@@ -14,7 +14,7 @@ use std::time::Duration;
 type Window = (UnixStream, Vec<u64>);
 
 /// Reads what a client reports, and hands it over when its window is there.
-fn watch(stream: UnixStream, to: &std::sync::mpsc::Sender<Window>) {
+fn watch(stream: &UnixStream, to: &std::sync::mpsc::Sender<Window>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let (mut buttons, mut line) = (Vec::new(), String::new());
     while matches!(reader.read_line(&mut line), Ok(1..)) {
@@ -41,7 +41,7 @@ fn windows(path: &Path) -> Receiver<Window> {
     std::thread::spawn(move || {
         while let Ok((stream, _)) = listener.accept() {
             let to = to.clone();
-            std::thread::spawn(move || watch(stream, &to));
+            std::thread::spawn(move || watch(&stream, &to));
         }
     });
     from
@@ -73,7 +73,7 @@ fn a_person_who_does_what_is_said_gets_a_report() {
     for line in said.lines() {
         let line = line.unwrap();
         if line.contains("the client is started") {
-            window = Some(windows.recv_timeout(Duration::from_secs(60)).unwrap());
+            window = Some(windows.recv_timeout(Duration::from_mins(1)).unwrap());
             continue;
         }
         let (stream, buttons) = window.as_mut().unwrap();

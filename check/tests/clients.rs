@@ -69,9 +69,9 @@ const ENDING: &[Row] = &[
 /// The profile, with the statistics that the client prints.
 fn extended() -> Profile {
     let mut profile = quick_client("textbook");
-    profile.client.prints_lost = "lost packets: ([0-9]+)".to_owned();
-    profile.client.prints_loss_percent = "loss: ([0-9.]+) %".to_owned();
-    profile.client.prints_frame_rate = "frame rate: ([0-9.]+)".to_owned();
+    "lost packets: ([0-9]+)".clone_into(&mut profile.client.prints_lost);
+    "loss: ([0-9.]+) %".clone_into(&mut profile.client.prints_loss_percent);
+    "frame rate: ([0-9.]+)".clone_into(&mut profile.client.prints_frame_rate);
     profile
 }
 
@@ -231,6 +231,6 @@ fn programs_that_are_no_client_end_in_time_and_get_a_report() {
                 "{command}"
             );
         }
-        assert!(started.elapsed() < std::time::Duration::from_secs(120), "{command}");
+        assert!(started.elapsed() < std::time::Duration::from_mins(2), "{command}");
     }
 }

@@ -118,7 +118,7 @@ impl Events {
         loop {
             let line = self.line()?;
             match line.split_once(": ") {
-                Some(("event", event)) => name = event.to_owned(),
+                Some(("event", event)) => event.clone_into(&mut name),
                 Some(("data", text)) => data = serde_json::from_str(text)?,
                 _ if line.is_empty() && !name.is_empty() => return Ok((name, data)),
                 _ => {}
@@ -180,7 +180,7 @@ impl UdpViewer {
     fn receive(&self) -> Result<Received> {
         let mut got = Received::default();
         let (end, mut bye) = (Instant::now() + LIMIT, false);
-        let mut bytes = [0; 65_536];
+        let mut bytes = vec![0; 65_536];
         loop {
             ensure!(Instant::now() < end, "no BYE: {got:?}");
             match self.rtp.recv(&mut bytes) {
