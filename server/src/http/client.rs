@@ -82,6 +82,12 @@ impl Client {
         lock(&self.slot).set_idle(idle);
     }
 
+    /// Notes that a response has been sent. The connection may be closed for a new one, unless a stream follows.
+    pub fn finish_response(&self) {
+        let starts_stream = lock(&self.stream).is_some();
+        self.set_idle(!starts_stream);
+    }
+
     /// Sets the stream that the connection is used for after the present response.
     pub fn set_stream(&self, stream: PreparedStream) {
         *lock(&self.stream) = Some(stream);

@@ -179,7 +179,7 @@ impl TrackedBody {
 
 impl Drop for TrackedBody {
     fn drop(&mut self) {
-        self.client.set_idle(true);
+        self.client.finish_response();
     }
 }
 
