@@ -16,7 +16,7 @@ use std::process::{Command, ExitCode};
 /// The first argument that asks for it.
 pub const NAME: &str = "run-limited";
 
-/// What [`Arguments::probe`] prints.
+/// What `Arguments::probe` prints.
 pub const WORKS: &str = "the sandbox works";
 
 /// The exit code of a program that cannot be started, as of shells.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measures the figures of docs/performance.md, each together with its peer's in the same run.
 //!
-//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|many|observe|strangers|access|http|reload|repair|window|window-soak]...`
+//! `scripts/bench [source|huge|first-frame|recode|viewers|lab|many|observe|strangers|access|http|page|reload|repair|window|window-soak]...`
 //! builds everything and runs this.
 #![allow(clippy::print_stdout, reason = "the tables are the product")]
 
@@ -12,6 +12,7 @@ mod huge;
 mod lab;
 mod many;
 mod observe;
+mod page;
 mod recode;
 mod reload;
 mod repair;
@@ -43,6 +44,7 @@ fn main() -> Result<()> {
         "strangers",
         "access",
         "http",
+        "page",
         "reload",
         "repair",
         "window",
@@ -61,6 +63,7 @@ fn main() -> Result<()> {
             "strangers" => strangers::run()?,
             "access" => access::run()?,
             "http" => http::run()?,
+            "page" => page::run()?,
             "reload" => reload::run()?,
             "repair" => repair::run()?,
             "window" => window::run()?,
@@ -68,7 +71,7 @@ fn main() -> Result<()> {
             "window-soak" => window::soak()?,
             other => bail!(
                 "no bench {other}; there are source, huge, first-frame, recode, viewers, lab, many, \
-                 observe, strangers, access, http, reload, repair, window, window-soak"
+                 observe, strangers, access, http, page, reload, repair, window, window-soak"
             ),
         }
     }

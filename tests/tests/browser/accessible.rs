@@ -18,6 +18,9 @@ fn axe() -> Result<String> {
 /// The violations on the page, each with the element and the reason.
 fn violations(site: &mut Site, axe: &str) -> Result<Vec<String>> {
     site.browser.value(&format!("{axe}; 0"))?;
+    // While a colour changes, its contrast is that of neither colour.
+    site.browser
+        .wait_for("document.getAnimations().every(it => !(it instanceof CSSTransition))")?;
     let found = site.browser.value(
         "axe.run(document).then(done => done.violations.flatMap(rule => \
          rule.nodes.map(node => `${rule.id}: ${node.target.join(' ')}: ${node.failureSummary}`)))",
