@@ -71,12 +71,12 @@ pub struct Server {
     #[arg(long)]
     pub thorough: bool,
 
-    /// A word of the command that starts the program; `class` uses it for its sandbox
-    #[arg(long, value_name = "WORD", hide = true, allow_hyphen_values = true)]
+    /// A word of a command that starts the program, such as a sandbox; once for each word
+    #[arg(long, value_name = "WORD", requires = "run", allow_hyphen_values = true)]
     pub wrapper: Vec<String>,
 
-    /// Seconds by which the run may take longer than the profile says; `class` uses it
-    #[arg(long, value_name = "SECONDS", hide = true, default_value_t = 0)]
+    /// Seconds by which the run may take longer than the profile says
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub extra_time: u32,
 
     #[command(flatten)]

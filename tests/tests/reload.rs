@@ -166,8 +166,8 @@ fn a_bad_file_is_refused_and_the_old_one_goes_on() -> Result<()> {
             Some(b"lab = 'x'\ngrac = 1\n"),
             "ERROR FILE:1:7: lab: found \"x\"; allowed is \"on\", \"off\" or \"only\"\n\
              ERROR FILE:2:1: found the key \"grac\" before the first table; allowed are listen, lab, \
-             http-tunnel, tls-certificate, tls-key, tls-listen, tls-udp, proxy-from, allow, deny, basic-auth, \
-             prepare-cache, explain, log, log-format, grace, limits, defaults, user, mount; \
+             http-tunnel, tls-certificate, tls-key, tls-listen, tls-udp, http, http-hosts, proxy-from, allow, deny, \
+             basic-auth, prepare-cache, explain, log, log-format, grace, limits, defaults, user, mount; \
              perhaps \"grace\" is meant\n",
         ),
         (Some(b"\xff"), "ERROR FILE:1:1: found the byte 0xff; allowed is text in UTF-8\n"),
