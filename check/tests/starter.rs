@@ -125,7 +125,7 @@ pub fn copy_starter(to: &Path, open: &[usize]) {
     }
 }
 
-/// The checks of a server that did not pass, as failed and not run.
+/// The checks that did not pass, as failed and not run.
 type NotPassed = (BTreeSet<String>, BTreeSet<String>);
 
 /// Grades the starter's server with some gaps open.
@@ -133,20 +133,25 @@ fn grade(open: &[usize]) -> (Option<i32>, NotPassed, String) {
     let folder = tempfile::tempdir().unwrap();
     copy_starter(folder.path(), open);
     let (movie, short) = write_movies(folder.path());
-    let done = with_python(Command::new(env!("CARGO_BIN_EXE_mjpeg-lab-check")).args([
-        "server",
-        "--json",
-        "--run",
-        "python3 Server.py {port}",
-        "--dir",
-        folder.path().to_str().unwrap(),
-        "--movie",
-        movie.to_str().unwrap(),
-        "--short-movie",
-        short.to_str().unwrap(),
-    ]))
-    .output()
-    .unwrap();
+    let (movie, short) = (movie.to_str().unwrap(), short.to_str().unwrap());
+    let run =
+        ["server", "--run", "python3 Server.py {port}", "--movie", movie, "--short-movie", short];
+    graded(&run, folder.path())
+}
+
+/// Grades the starter's client with some gaps open, by the stand-in for tkinter.
+fn grade_client(open: &[usize]) -> (Option<i32>, NotPassed, String) {
+    let folder = tempfile::tempdir().unwrap();
+    copy_starter(folder.path(), open);
+    let command = "python3 ClientLauncher.py {host} {port} {rtp_port} {movie}";
+    graded(&["client", "--press", "--run", command], folder.path())
+}
+
+/// Runs a grading of a program in a folder.
+fn graded(arguments: &[&str], folder: &Path) -> (Option<i32>, NotPassed, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mjpeg-lab-check"));
+    command.args(arguments).args(["--json", "--dir"]).arg(folder);
+    let done = with_python(&mut command).output().unwrap();
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
     let report: Value = serde_json::from_slice(&done.stdout).unwrap();
     let of = |word: &str| {
@@ -194,6 +199,28 @@ fn each_gap_fails_its_checks_and_no_other() {
                 let (code, not_passed, text) = grade(open);
                 let want = (Some(exit), (set(failed), set(&[])));
                 assert_eq!((code, not_passed), want, "{open:?}: {text}");
+                assert!(!text.contains("Traceback"), "{open:?}: {text}");
+            });
+        }
+    });
+}
+
+#[test]
+fn each_gap_of_the_client_fails_its_checks_and_no_other() {
+    // Checks that need what a failed one asks for are not run.
+    let rows: [(&[usize], i32, &[&str], usize); 5] = [
+        (&[], 0, &[], 0),
+        (&[5], 1, &["client-setup"], 28),
+        (&[6], 1, &["client-frames"], 6),
+        (&[7], 1, &["client-play", "client-ready"], 19),
+        (&[8], 1, &["client-close"], 0),
+    ];
+    std::thread::scope(|scope| {
+        for (open, exit, failed, not_run) in rows {
+            scope.spawn(move || {
+                let (code, (got, rest), text) = grade_client(open);
+                let want = (Some(exit), set(failed), not_run);
+                assert_eq!((code, got, rest.len()), want, "{open:?}: {text}");
                 assert!(!text.contains("Traceback"), "{open:?}: {text}");
             });
         }

@@ -25,6 +25,7 @@ class Client:
 
     def __init__(self, master, host, port, rtp_port, movie):
         self.master = master
+        self.server = (host, port)
         self.movie = movie
         self.rtp_port = rtp_port
         self.state = INIT
@@ -38,10 +39,27 @@ class Client:
         self.receiver = None
         self.stop = threading.Event()
         self.arrived = queue.Queue()
-        self.connection = socket.create_connection((host, port))
+        self.connect()
         self.make_window()
-        threading.Thread(target=self.receive_replies, daemon=True).start()
         self.after = master.after(SHOW_PERIOD, self.show_arrived)
+
+    def connect(self):
+        """Connects, and receives replies in a thread."""
+        self.connection = socket.create_connection(self.server)
+        threading.Thread(
+            target=self.receive_replies, args=[self.connection], daemon=True
+        ).start()
+
+    def disconnect(self):
+        """Closes the connection: it ends with the session. The next SETUP connects again."""
+        if self.connection:
+            try:
+                # Ends the thread that waits for replies.
+                self.connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            self.connection.close()
+            self.connection = None
 
     def make_window(self):
         """Nothing is to be done here."""
@@ -68,6 +86,8 @@ class Client:
         request = self.write_request(method)
         if request:
             try:
+                if not self.connection:
+                    self.connect()
                 self.connection.sendall(request.encode())
             except OSError as error:
                 print("the request was not sent:", error, flush=True)
@@ -80,11 +100,11 @@ class Client:
         # session number of SETUP's reply (Session: 123456).
         return ""
 
-    def receive_replies(self):
+    def receive_replies(self, connection):
         """Runs in a thread of its own."""
         while True:
             try:
-                reply = self.connection.recv(1024)
+                reply = connection.recv(1024)
             except OSError:
                 return
             if not reply:
@@ -111,6 +131,7 @@ class Client:
             self.open_rtp()
         elif self.requested == TEARDOWN:
             self.close_rtp()
+            self.disconnect()
             self.shown = 0
         # TODO 7 (client): change the state to what the request that was answered leads to.
 
@@ -180,5 +201,5 @@ class Client:
             pass
         self.master.after_cancel(self.after)
         self.close_rtp()
-        self.connection.close()
+        self.disconnect()
         self.master.destroy()
