@@ -58,7 +58,9 @@ fn get(
     path: &str,
 ) -> Result<(Duration, usize)> {
     let start = Instant::now();
-    write!(stream.get_mut(), "GET {path} HTTP/1.1\r\nHost: {http}\r\n\r\n")?;
+    // In one segment: the kernel would hold the second one back until the first is acknowledged.
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {http}\r\n\r\n");
+    stream.get_mut().write_all(request.as_bytes())?;
     let mut length = None;
     loop {
         let mut line = String::new();
