@@ -183,7 +183,7 @@ impl Plan<'_> {
         hasher.update(self.hash);
         hasher.update(copied.hash);
         let key = hex(&hasher.finalize());
-        Ok(Copy { base, folder, bytes, key, notes: copied.notes })
+        Ok(Copy { _base: base, folder, bytes, key, notes: copied.notes })
     }
 
     /// Starts a grader and waits for its end.
@@ -284,8 +284,7 @@ fn end_group(child: &mut Child) {
 /// A copy of a submission with the movies. It is removed when dropped.
 struct Copy {
     /// The folder that is removed.
-    #[allow(dead_code)]
-    base: tempfile::TempDir,
+    _base: tempfile::TempDir,
     folder: PathBuf,
     bytes: u64,
     key: String,

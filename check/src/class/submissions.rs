@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The most files and folders of a submission.
@@ -304,22 +305,23 @@ fn only_zip(folder: &Path) -> Option<PathBuf> {
 /// The hash of all names and files of a folder.
 fn hash(folder: &Path) -> Result<String, SubmissionError> {
     let mut hasher = Sha256::new();
-    hash_folder(folder, "", &mut hasher)?;
+    hash_folder(folder, b"", &mut hasher)?;
     Ok(hex(&hasher.finalize()))
 }
 
-fn hash_folder(folder: &Path, prefix: &str, hasher: &mut Sha256) -> Result<(), SubmissionError> {
+fn hash_folder(folder: &Path, prefix: &[u8], hasher: &mut Sha256) -> Result<(), SubmissionError> {
     let failed = |source| SubmissionError::Read { path: "the copy".to_owned(), source };
     let mut entries =
         fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(failed)?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        // By its bytes: names need not be UTF-8.
+        let name = [prefix, entry.file_name().as_bytes()].concat();
         hasher.update((name.len() as u64).to_be_bytes());
         hasher.update(&name);
         if entry.file_type().map_err(failed)?.is_dir() {
             hasher.update([1]);
-            hash_folder(&entry.path(), &format!("{name}/"), hasher)?;
+            hash_folder(&entry.path(), &[&name[..], b"/"].concat(), hasher)?;
         } else {
             let bytes = fs::read(entry.path()).map_err(failed)?;
             hasher.update([0]);

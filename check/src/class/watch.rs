@@ -188,7 +188,7 @@ fn look(shared: &Shared, ticks: u64) {
         let (before, at) = program.computed;
         let passed = at.elapsed();
         if passed >= BUSY_PERIOD {
-            #[allow(clippy::cast_precision_loss)]
+            #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
             let seconds = computed.saturating_sub(before) as f64 / ticks as f64;
             program.busy |= seconds / passed.as_secs_f64() > BUSY;
             program.computed = (computed, Instant::now());

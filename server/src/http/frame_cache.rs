@@ -3,11 +3,11 @@
 
 use crate::observe::metrics::Metrics;
 use crate::observe::sessions::Dialect;
+use crate::send::frame_cache::{self, Frames};
 use crate::send::{FetchOutcome, FrameFetcher, FrameRef};
 use bytes::Bytes;
 use gstmjpegfile::movie::SOI;
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use quick_cache::Weighter;
 use std::io;
 use std::sync::Arc;
 
@@ -26,13 +26,10 @@ impl Weighter<FrameKey, Bytes> for FrameWeighter {
     }
 }
 
-type Frames =
-    Cache<FrameKey, Bytes, FrameWeighter, DefaultHashBuilder, DefaultLifecycle<FrameKey, Bytes>>;
-
 /// Reads frames, and caches them for all viewers. A frame is empty if the file was overwritten and it is no
 /// image: it is not sent, and the stream soon goes on with the file as it is now.
 pub(super) struct FrameCache {
-    cache: Option<Frames>,
+    cache: Option<Frames<FrameKey, Bytes, FrameWeighter>>,
     /// Counts hits and misses.
     metrics: Option<Arc<Metrics>>,
 }
@@ -40,18 +37,7 @@ pub(super) struct FrameCache {
 impl FrameCache {
     /// A cache of up to `capacity` bytes; 0 for no cache. How it is used is counted in `metrics`.
     pub fn new(capacity: u64, metrics: Option<Arc<Metrics>>) -> Self {
-        let items = usize::try_from(capacity / 16_384).unwrap_or(1024);
-        // Few shards, since a frame must fit into one.
-        let options = OptionsBuilder::new()
-            .estimated_items_capacity(items)
-            .weight_capacity(capacity)
-            .shards(4)
-            .build();
-        // Building fails only if a capacity is missing.
-        let cache = options.ok().filter(|_| capacity > 0).map(|options| {
-            let (hash, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
-            Cache::with_options(options, FrameWeighter, hash, lifecycle)
-        });
+        let cache = frame_cache::new(capacity, FrameWeighter);
         Self { cache, metrics }
     }
 

@@ -4,13 +4,13 @@
 
 use crate::observe::metrics::Metrics;
 use crate::observe::sessions::Dialect;
+use crate::send::frame_cache::{self, Frames};
 use crate::send::{FetchOutcome, FrameFetcher, FrameRef};
 use gstmjpegfile::jpeg::{
     self, CheckError, Conversion, ConversionReason, Header, Unusable, check, prepare,
 };
 use gstmjpegfile::rtp::JpegPayloads;
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use quick_cache::Weighter;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -84,17 +84,9 @@ impl Weighter<FrameKey, Arc<PreparedFrame>> for PayloadWeighter {
     }
 }
 
-type FrameCache = Cache<
-    FrameKey,
-    Arc<PreparedFrame>,
-    PayloadWeighter,
-    DefaultHashBuilder,
-    DefaultLifecycle<FrameKey, Arc<PreparedFrame>>,
->;
-
 /// Prepares frames, and caches them for all viewers.
 pub(super) struct PayloadCache {
-    cache: Option<FrameCache>,
+    cache: Option<Frames<FrameKey, Arc<PreparedFrame>, PayloadWeighter>>,
     /// Counts hits, misses and conversions.
     metrics: Option<Arc<Metrics>>,
 }
@@ -102,22 +94,7 @@ pub(super) struct PayloadCache {
 impl PayloadCache {
     /// A cache of up to `capacity` bytes; 0 for no cache. How it is used is counted in `metrics`.
     pub fn new(capacity: u64, metrics: Option<Arc<Metrics>>) -> Self {
-        let items = usize::try_from(capacity / 16_384).unwrap_or(1024);
-        // Few shards, since a frame must fit into one.
-        let options = OptionsBuilder::new()
-            .estimated_items_capacity(items)
-            .weight_capacity(capacity)
-            .shards(4)
-            .build();
-        // Building fails only if a capacity is missing.
-        let cache = options.ok().filter(|_| capacity > 0).map(|options| {
-            Cache::with_options(
-                options,
-                PayloadWeighter,
-                DefaultHashBuilder::default(),
-                DefaultLifecycle::default(),
-            )
-        });
+        let cache = frame_cache::new(capacity, PayloadWeighter);
         Self { cache, metrics }
     }
 

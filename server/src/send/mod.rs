@@ -16,12 +16,13 @@
 //! - [`live`]: the streams of live movies, which their viewers share.
 //! - [`movie_log`]: logs what is wrong with a movie, once.
 //!
-//! [`clock`] is the clock for all of that. [`counts`] has what was sent to each viewer.
+//! [`frame_cache`] makes the caches of frames. [`clock`] is the clock for all of that. [`counts`] has what was sent to each viewer.
 
 pub(crate) mod clock;
 pub(crate) mod counts;
 pub(crate) mod cursor;
 pub(crate) mod datagrams;
+pub(crate) mod frame_cache;
 pub(crate) mod live;
 pub(crate) mod movie_log;
 pub(crate) mod pacer;
