@@ -27,6 +27,12 @@ const GRACE: Duration = Duration::from_millis(300);
 /// How long processes are searched and killed.
 const KILL_TIME: Duration = Duration::from_secs(5);
 
+/// How much of a program's output is read at full speed, in bytes.
+const FAST: u64 = 4 * 1024 * 1024;
+
+/// The pause after each read beyond [`FAST`]: a program that prints without end takes no core of ours.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// Time between two looks at a process.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -396,13 +402,19 @@ fn describe(status: ExitStatus) -> String {
 }
 
 fn capture(mut output: impl Read, captured: &Mutex<Captured>) {
-    let mut buffer = [0; 8192];
+    let mut buffer = vec![0; 32 * 1024];
     loop {
         match output.read(&mut buffer) {
             Ok(0) => return,
             Ok(have) => {
                 let bytes = buffer.get(..have).unwrap_or_default();
-                captured.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+                let mut captured = captured.lock().unwrap_or_else(PoisonError::into_inner);
+                captured.push(bytes);
+                let is_flood = captured.total > FAST;
+                drop(captured);
+                if is_flood {
+                    std::thread::sleep(PAUSE);
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return,

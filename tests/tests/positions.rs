@@ -85,7 +85,7 @@ impl Frames {
 
 fn hash<'a>(rows: impl Iterator<Item = &'a [u8]>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    rows.flatten().for_each(|byte| hasher.write_u8(*byte));
+    rows.for_each(|bytes| hasher.write(bytes));
     hasher.finish()
 }
 

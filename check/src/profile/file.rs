@@ -23,7 +23,7 @@ const MAX_CHAIN: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// The file cannot be read.
-    #[error("the profile: {0}")]
+    #[error(transparent)]
     Read(#[from] ReadError),
     /// Something in the file is not valid. One line for each problem.
     #[error("{}", lines(.0))]
@@ -60,7 +60,7 @@ fn load_from(name: &str, folder: Option<&Path>, chain: usize) -> Result<Profile,
     if !name.contains(['/', '.']) && !path.exists() {
         return Err(ProfileError::Unknown(name.to_owned()));
     }
-    read(&path, &toml_file::read(&path)?, chain)
+    read(&path, &toml_file::read(&path, "the profile")?, chain)
 }
 
 fn read(path: &Path, bytes: &[u8], chain: usize) -> Result<Profile, ProfileError> {
@@ -110,24 +110,26 @@ fn read_tables(problems: &mut Problems, root: &toml_file::DeTable, profile: &mut
         }
     };
     let elsewhere = &elsewhere;
-    let others = &["inherits", "lab", "time", "client", "points"];
+    let last = &["inherits", "lab", "time", "client", "points"];
     let place = "before the first table";
-    let keys = TableKeys { place, keys: &profile_keys, others, elsewhere };
+    let keys = TableKeys { place, keys: &profile_keys, first: &[], last, elsewhere };
     problems.read_table(root, &keys, profile);
     if let Some(table) = problems.table(root, "lab") {
-        let keys = TableKeys { place: "in [lab]", keys: &lab, others: &[], elsewhere };
+        let keys = TableKeys { place: "in [lab]", keys: &lab, first: &[], last: &[], elsewhere };
         problems.read_table(table, &keys, &mut profile.lab);
     }
     if let Some(table) = problems.table(root, "time") {
-        let keys = TableKeys { place: "in [time]", keys: &time, others: &[], elsewhere };
+        let keys = TableKeys { place: "in [time]", keys: &time, first: &[], last: &[], elsewhere };
         problems.read_table(table, &keys, &mut profile.time);
     }
     if let Some(table) = problems.table(root, "client") {
-        let keys = TableKeys { place: "in [client]", keys: &client, others: &[], elsewhere };
+        let keys =
+            TableKeys { place: "in [client]", keys: &client, first: &[], last: &[], elsewhere };
         problems.read_table(table, &keys, &mut profile.client);
     }
     if let Some(table) = problems.table(root, "points") {
-        let keys = TableKeys { place: "in [points]", keys: &points, others: &[], elsewhere };
+        let keys =
+            TableKeys { place: "in [points]", keys: &points, first: &[], last: &[], elsewhere };
         problems.read_table(table, &keys, &mut profile.points);
     }
 }

@@ -4,8 +4,8 @@
 
 use super::settings::{ClientLab, Extension, Lab, Profile, Times, check_ids};
 use mjpeg_program::toml_file::{
-    DURATION, DeValue, Key, choice, choices, key, number, quoted, read_choice, read_duration,
-    read_number, write_choice, write_duration,
+    DeValue, Key, choice, choices, duration, key, number, quoted, read_choice, read_number,
+    write_choice,
 };
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -69,22 +69,15 @@ pub(super) fn lab_keys() -> Vec<Key<Lab>> {
     ]
 }
 
-fn duration<T: Clone + 'static>(name: &'static str, field: fn(&mut T) -> &mut Duration) -> Key<T> {
-    let (start, end) = (write_duration(*TIMES.start()), write_duration(*TIMES.end()));
-    let allowed = format!("{DURATION}, from {start} to {end}");
-    let read = |value: &DeValue| read_duration(value).filter(|time| TIMES.contains(time));
-    key(name, allowed, field, read, |time| write_duration(*time))
-}
-
 /// The keys of `[time]`.
 pub(super) fn time_keys() -> Vec<Key<Times>> {
     vec![
-        duration("start", |it: &mut Times| &mut it.start),
-        duration("reply", |it| &mut it.reply),
-        duration("first-packet", |it| &mut it.first_packet),
-        duration("stop", |it| &mut it.stop),
-        duration("disconnect", |it| &mut it.disconnect),
-        duration("total", |it| &mut it.total),
+        duration("start", TIMES, |it: &mut Times| &mut it.start),
+        duration("reply", TIMES, |it| &mut it.reply),
+        duration("first-packet", TIMES, |it| &mut it.first_packet),
+        duration("stop", TIMES, |it| &mut it.stop),
+        duration("disconnect", TIMES, |it| &mut it.disconnect),
+        duration("total", TIMES, |it| &mut it.total),
     ]
 }
 
@@ -155,10 +148,10 @@ pub(super) fn client_keys() -> Vec<Key<ClientLab>> {
         texts("buttons", 4, |it| &mut it.buttons),
         positions,
         texts("keys", 5, |it| &mut it.keys),
-        duration("request", |it: &mut C| &mut it.request),
-        duration("end", |it: &mut C| &mut it.end),
-        duration("hand", |it: &mut C| &mut it.hand),
-        duration("total", |it: &mut C| &mut it.total),
+        duration("request", TIMES, |it: &mut C| &mut it.request),
+        duration("end", TIMES, |it: &mut C| &mut it.end),
+        duration("hand", TIMES, |it: &mut C| &mut it.hand),
+        duration("total", TIMES, |it: &mut C| &mut it.total),
         expression("prints-lost", |it| &mut it.prints_lost),
         expression("prints-loss-percent", |it| &mut it.prints_loss_percent),
         expression("prints-frame-rate", |it| &mut it.prints_frame_rate),
@@ -178,6 +171,7 @@ pub(super) fn point_keys() -> Vec<Key<BTreeMap<&'static str, u32>>> {
             number.map(|number| points.insert(id, number)).is_some()
         }),
         write: Box::new(move |points: &P| points.get(id).copied().unwrap_or(0).to_string()),
+        is_secret: false,
     };
     check_ids().into_iter().map(key).collect()
 }
