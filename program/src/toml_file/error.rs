@@ -25,24 +25,30 @@ impl std::fmt::Display for FilePosition {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The operating system reported an error.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {what} {}", path.display())]
     Unreadable {
+        /// What the file is.
+        what: &'static str,
         /// The path of the file.
         path: PathBuf,
         /// The error of the operating system.
         source: io::Error,
     },
     /// The path is not that of a file.
-    #[error("{} is {found}; it must be a regular file", path.display())]
+    #[error("{what} {} is {found}; it must be a regular file", path.display())]
     NotRegular {
+        /// What the file is.
+        what: &'static str,
         /// The path.
         path: PathBuf,
         /// What the path is.
         found: &'static str,
     },
     /// The file is too long.
-    #[error("{} has over {limit} bytes, which is the maximum", path.display())]
+    #[error("{what} {} has over {limit} bytes, which is the maximum", path.display())]
     TooLong {
+        /// What the file is.
+        what: &'static str,
         /// The path of the file.
         path: PathBuf,
         /// The maximum length in bytes.

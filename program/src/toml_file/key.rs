@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A key of a table, as one row of a list.
 
-use super::value::{choices, read_choice, read_number, write_choice};
+use super::value::{
+    DURATION, choices, read_choice, read_duration, read_number, write_choice, write_duration,
+};
 use clap::ValueEnum;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 use toml::de::DeValue;
 
 type Read<T> = Box<dyn Fn(&mut T, &DeValue) -> bool>;
@@ -19,6 +22,8 @@ pub struct Key<T> {
     pub read: Read<T>,
     /// The value as it is written in the file.
     pub write: Write<T>,
+    /// Whether errors, which are logged, do not repeat its value.
+    pub is_secret: bool,
 }
 
 /// A key whose value is stored in one field.
@@ -33,7 +38,7 @@ pub fn key<T: Clone + 'static, V: Clone + 'static>(
         read(value).map(|value| *field(settings) = value).is_some()
     };
     let write = move |settings: &T| write(field(&mut settings.clone()));
-    Key { name, allowed, read: Box::new(store), write: Box::new(write) }
+    Key { name, allowed, read: Box::new(store), write: Box::new(write), is_secret: false }
 }
 
 /// A key whose value is one of the names of an enum.
@@ -66,4 +71,16 @@ where
     let allowed = format!("a whole number from {} to {}", range.start(), range.end());
     let read = move |value: &DeValue| N::try_from(read_number(value, &range)?).ok();
     key(name, allowed, field, read, ToString::to_string)
+}
+
+/// A key whose value is a time of a range.
+pub fn duration<T: Clone + 'static>(
+    name: &'static str,
+    range: RangeInclusive<Duration>,
+    field: fn(&mut T) -> &mut Duration,
+) -> Key<T> {
+    let (start, end) = (write_duration(*range.start()), write_duration(*range.end()));
+    let allowed = format!("{DURATION}, from {start} to {end}");
+    let read = move |value: &DeValue| read_duration(value).filter(|time| range.contains(time));
+    key(name, allowed, field, read, |time| write_duration(*time))
 }

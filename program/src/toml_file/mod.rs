@@ -13,7 +13,7 @@ mod table;
 mod value;
 
 pub use error::{FileError, FilePosition, FileProblem, ReadError};
-pub use key::{Key, boolean, choice, key, number};
+pub use key::{Key, boolean, choice, duration, key, number};
 pub use table::{Problems, TableKeys, parse};
 pub use toml::Spanned;
 pub use toml::de::{DeTable, DeValue};
@@ -30,12 +30,13 @@ use std::path::Path;
 /// The longest file in bytes.
 pub const MAX_LENGTH: u64 = 1024 * 1024;
 
-/// Reads the bytes of a file. Waits for no other process: a FIFO is refused.
+/// Reads the bytes of a file. Waits for no other process: a FIFO is refused. `what` is what errors call the
+/// file, such as `the configuration`.
 ///
 /// # Errors
 /// If the path is not that of a regular file of at most [`MAX_LENGTH`] bytes, or it cannot be read.
-pub fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
-    let unreadable = |source| ReadError::Unreadable { path: path.to_owned(), source };
+pub fn read(path: &Path, what: &'static str) -> Result<Vec<u8>, ReadError> {
+    let unreadable = |source| ReadError::Unreadable { what, path: path.to_owned(), source };
     let mut options = File::options();
     let file = options.read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits()).open(path);
     let file = file.map_err(unreadable)?;
@@ -47,12 +48,12 @@ pub fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
         _ => Some("a device"),
     };
     if let Some(found) = found {
-        return Err(ReadError::NotRegular { path: path.to_owned(), found });
+        return Err(ReadError::NotRegular { what, path: path.to_owned(), found });
     }
     let mut bytes = Vec::new();
     file.take(MAX_LENGTH + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_LENGTH {
-        return Err(ReadError::TooLong { path: path.to_owned(), limit: MAX_LENGTH });
+        return Err(ReadError::TooLong { what, path: path.to_owned(), limit: MAX_LENGTH });
     }
     Ok(bytes)
 }

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 const MAX_PROBLEMS: usize = 20;
 
 /// The longest list of allowed keys in an error; of more, only the probable one is named.
-const MAX_ALLOWED: usize = 20;
+const MAX_ALLOWED: usize = 25;
 
 /// The keys of a table.
 pub struct TableKeys<'a, T> {
@@ -21,8 +21,10 @@ pub struct TableKeys<'a, T> {
     pub place: &'static str,
     /// The keys whose values are stored in a `T`.
     pub keys: &'a [Key<T>],
-    /// Keys that the caller reads.
-    pub others: &'a [&'static str],
+    /// Keys that the caller reads. Errors name them before `keys`.
+    pub first: &'a [&'static str],
+    /// Keys that the caller reads. Errors name them after `keys`.
+    pub last: &'a [&'static str],
     /// The table that has a key which this one lacks, such as `in [time]`.
     pub elsewhere: &'a dyn Fn(&str) -> Option<&'static str>,
 }
@@ -85,8 +87,11 @@ impl Problems<'_> {
 
     /// Adds the problem that a value is not allowed.
     pub fn report_value(&mut self, key: &str, value: &Spanned<DeValue>, allowed: &str) {
-        let (key, found) = (key.to_owned(), describe(value.get_ref()));
-        let allowed = allowed.to_owned();
+        self.report_found(key, value, describe(value.get_ref()), allowed);
+    }
+
+    fn report_found(&mut self, key: &str, value: &Spanned<DeValue>, found: String, allowed: &str) {
+        let (key, allowed) = (key.to_owned(), allowed.to_owned());
         self.report(value.span().start, FileProblem::Value { key, found, allowed });
     }
 
@@ -114,9 +119,13 @@ impl Problems<'_> {
             let text: &str = name.get_ref();
             if let Some(key) = keys.keys.iter().find(|key| key.name == text) {
                 if !(key.read)(settings, value.get_ref()) {
-                    self.report_value(key.name, value, &key.allowed);
+                    let found = match value.get_ref() {
+                        DeValue::String(_) if key.is_secret => "another text".to_owned(),
+                        value => describe(value),
+                    };
+                    self.report_found(key.name, value, found, &key.allowed);
                 }
-            } else if !keys.others.contains(&text) {
+            } else if !keys.first.contains(&text) && !keys.last.contains(&text) {
                 self.report(name.span().start, unknown(text, keys));
             }
         }
@@ -124,8 +133,9 @@ impl Problems<'_> {
 }
 
 fn unknown<T>(found: &str, keys: &TableKeys<T>) -> FileProblem {
-    let mut names: Vec<&str> = keys.keys.iter().map(|key| key.name).collect();
-    names.extend(keys.others);
+    let mut names = keys.first.to_vec();
+    names.extend(keys.keys.iter().map(|key| key.name));
+    names.extend(keys.last);
     let allowed = match names.get(MAX_ALLOWED..) {
         Some(rest) if !rest.is_empty() => {
             let first = names.get(..MAX_ALLOWED).unwrap_or_default().join(", ");

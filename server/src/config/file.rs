@@ -1,27 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds, reads and checks the configuration file.
 
-use super::error::{ConfigError, FileError, Problem};
-use super::keys::{Key, MOUNT_ONLY, limit_keys, mount_keys, server_keys, user_keys};
+use super::keys::{HASHES, MOUNT_ONLY, limit_keys, mount_keys, server_keys, user_keys};
 use super::settings::MountSettings;
-use super::value::{describe, quoted, shown};
-use super::{Config, FilePosition, MountConfig, apply_flags_of_mounts, path_in_file};
+use super::{Config, MountConfig, apply_flags_of_mounts, path_in_file};
 use crate::access::users::{User, UserRule};
 use crate::cli::Arguments;
+use mjpeg_program::toml_file::{
+    self, DeTable, DeValue, FileError, FilePosition, FileProblem, Key, Problems, ReadError,
+    Spanned, TableKeys, shown,
+};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
-use std::ops::Range;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
-
-/// The longest configuration file in bytes.
-const MAX_LENGTH: u64 = 1024 * 1024;
-
-/// The number of problems that are reported at a time.
-const MAX_PROBLEMS: usize = 20;
 
 /// The configuration file that is read if the command line names none: the first one that exists.
 pub(super) fn default_path() -> Option<PathBuf> {
@@ -33,28 +23,24 @@ pub(super) fn default_path() -> Option<PathBuf> {
     paths.find(|path| path.symlink_metadata().is_ok())
 }
 
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Something in the file is not valid. One line for each problem, in the order of the file.
+    #[error("{}", lines(.0))]
+    File(Vec<FileError>),
+}
+
+fn lines(errors: &[FileError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 /// Reads the bytes of the file. Waits for no other process: a FIFO is refused.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
-    let mut options = File::options();
-    let file = options.read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits()).open(path);
-    let file = file.map_err(unreadable)?;
-    let kind = file.metadata().map_err(unreadable)?.file_type();
-    let found = match kind {
-        _ if kind.is_file() => None,
-        _ if kind.is_dir() => Some("a folder"),
-        _ if kind.is_fifo() => Some("a FIFO"),
-        _ => Some("a device"),
-    };
-    if let Some(found) = found {
-        return Err(ConfigError::NotRegular { path: path.to_owned(), found });
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_LENGTH + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_LENGTH {
-        return Err(ConfigError::TooLong { path: path.to_owned(), limit: MAX_LENGTH });
-    }
-    Ok(bytes)
+    Ok(toml_file::read(path, "the configuration")?)
 }
 
 /// Reads a configuration from the bytes of a file. The flags of the command line win.
@@ -64,101 +50,57 @@ pub(super) fn parse(
     arguments: &Arguments,
     config: &mut Config,
 ) -> Result<(), ConfigError> {
-    let mut parser = Parser { path, bytes, problems: BTreeMap::new() };
-    match std::str::from_utf8(bytes) {
-        Ok(text) => parser.parse(text.trim_start_matches('\u{feff}'), arguments, config),
-        Err(error) => {
-            let at = error.valid_up_to();
-            parser.report(at, Problem::NotUtf8(bytes.get(at).copied().unwrap_or_default()));
-        }
-    }
-    if parser.problems.is_empty() {
-        return Ok(());
-    }
-    let problems = parser.problems.iter().take(MAX_PROBLEMS);
-    let error = |(at, problem): (&usize, &Problem)| {
-        let (position, problem) = (parser.position(*at), problem.clone());
-        FileError { position, problem }
+    let read = |problems: &mut Problems, root: &DeTable| {
+        Reader { path, problems, arguments, config }.read(root);
     };
-    Err(ConfigError::File(problems.map(error).collect()))
+    toml_file::parse(path, bytes, read).map_err(ConfigError::File)
 }
 
-struct Parser<'a> {
+/// Reads the tables of a file into a configuration.
+struct Reader<'a, 'f> {
     path: &'a Path,
-    bytes: &'a [u8],
-    /// The problems by their byte offsets.
-    problems: BTreeMap<usize, Problem>,
+    problems: &'a mut Problems<'f>,
+    arguments: &'a Arguments,
+    config: &'a mut Config,
 }
 
-impl Parser<'_> {
-    /// Adds a problem, unless there is one at the same offset.
-    fn report(&mut self, at: usize, problem: Problem) {
-        self.problems.entry(at).or_insert(problem);
-    }
-
-    fn report_value(&mut self, key: &str, value: &Spanned<DeValue>, allowed: &str) {
-        let found = match value.get_ref() {
-            // Errors are logged, and passwords are not.
-            DeValue::String(_) if HASHES.contains(&key) => "another text".to_owned(),
-            value => describe(value),
-        };
-        let key = key.to_owned();
-        let allowed = allowed.to_owned();
-        self.report(value.span().start, Problem::Value { key, found, allowed });
-    }
-
-    /// The position of a byte offset.
-    fn position(&self, at: usize) -> FilePosition {
-        let before = self.bytes.get(..at).unwrap_or(self.bytes);
-        let line = 1 + memchr::memchr_iter(b'\n', before).count();
-        let start = memchr::memrchr(b'\n', before).map_or(0, |end| end + 1);
-        let in_line = String::from_utf8_lossy(before.get(start..).unwrap_or_default());
-        FilePosition { file: self.path.to_owned(), line, column: in_line.chars().count() + 1 }
-    }
-
-    fn parse(&mut self, text: &str, arguments: &Arguments, config: &mut Config) {
-        // A byte order mark is not part of the text.
-        self.bytes = self.bytes.get(self.bytes.len() - text.len()..).unwrap_or_default();
-        let (document, errors) = DeTable::parse_recoverable(text);
-        for error in errors {
-            let at = error.span().map_or(text.len(), |span: Range<usize>| span.start);
-            self.report(at, Problem::Syntax(one_line(error.message())));
-        }
-        // What follows a syntax error is probably read wrongly.
-        if !self.problems.is_empty() {
-            return;
-        }
-        let root = document.get_ref();
+impl Reader<'_, '_> {
+    fn read(&mut self, root: &DeTable) {
         let tables = ["limits", "defaults", "user", "mount"];
-        self.read_table(
+        let place = "before the first table";
+        read_table(
+            self.problems,
             root,
-            "before the first table",
+            place,
+            (&[], &tables),
             &server_keys(),
-            &tables,
-            &mut config.server,
+            &mut self.config.server,
         );
-        self.check_tls(root, config);
-        if let Some(limits) = self.table(root, "limits") {
-            self.read_table(limits, "in [limits]", &limit_keys(), &[], &mut config.limits);
+        self.check_tls(root);
+        if let Some(table) = self.problems.table(root, "limits") {
+            let limits = &mut self.config.limits;
+            read_table(self.problems, table, "in [limits]", (&[], &[]), &limit_keys(), limits);
         }
-        if let Some(defaults) = self.table(root, "defaults") {
-            self.read_table(defaults, "in [defaults]", &mount_keys(), &[], &mut config.defaults);
+        let defaults = self.problems.table(root, "defaults");
+        if let Some(table) = defaults {
+            let defaults = &mut self.config.defaults;
+            read_table(self.problems, table, "in [defaults]", (&[], &[]), &mount_keys(), defaults);
         }
-        config.apply_flags(arguments);
-        if let Some((_, users)) = root.get_key_value("user") {
-            self.read_users(users, config);
+        self.config.apply_flags(self.arguments);
+        if let Some(users) = root.get("user") {
+            self.read_users(users);
         }
-        if let Some(defaults) = self.table(root, "defaults") {
-            self.check_rules(defaults, &config.users);
+        if let Some(table) = defaults {
+            self.check_rules(table);
         }
-        if let Some((_, mounts)) = root.get_key_value("mount") {
-            self.read_mounts(mounts, arguments, config);
+        if let Some(mounts) = root.get("mount") {
+            self.read_mounts(mounts);
         }
     }
 
     /// Resolves the paths of the certificate and the key, of which neither can be alone.
-    fn check_tls(&mut self, root: &DeTable, config: &mut Config) {
-        let server = &mut config.server;
+    fn check_tls(&mut self, root: &DeTable) {
+        let server = &mut self.config.server;
         for path in [&mut server.tls_certificate, &mut server.tls_key].into_iter().flatten() {
             *path = path_in_file(self.path, &*path);
             // Otherwise it would depend on the folder in which the server is started.
@@ -172,128 +114,102 @@ impl Parser<'_> {
         ];
         for (name, is_set, needed, has_needed) in rows {
             if let (true, false, Some(value)) = (is_set, has_needed, root.get(name)) {
-                self.report(value.span().start, Problem::Alone { key: name, needed });
+                self.report(
+                    value,
+                    format!("{name}: found a value, but {needed} has none; one needs the other"),
+                );
             }
         }
     }
 
-    /// A table in the root table.
-    fn table<'t, 'd>(&mut self, root: &'t DeTable<'d>, name: &str) -> Option<&'t DeTable<'d>> {
-        let value = root.get(name)?;
-        if value.get_ref().as_table().is_none() {
-            self.report_value(name, value, &format!("a table, [{name}]"));
-        }
-        value.get_ref().as_table()
+    /// Adds a problem of a value.
+    fn report(&mut self, value: &Spanned<DeValue>, problem: impl Into<String>) {
+        self.problems.report(value.span().start, FileProblem::Other(problem.into()));
     }
 
-    /// Reads the keys of a table. `others` are keys that the caller reads.
-    fn read_table<T>(
-        &mut self,
-        table: &DeTable,
-        place: &'static str,
-        keys: &[Key<T>],
-        others: &[&'static str],
-        settings: &mut T,
-    ) {
-        for (name, value) in table {
-            let text: &str = name.get_ref();
-            if let Some(key) = keys.iter().find(|key| key.name == text) {
-                if !(key.read)(settings, value.get_ref()) {
-                    self.report_value(key.name, value, &key.allowed);
-                }
-            } else if !others.contains(&text) {
-                let mut names: Vec<&str> = keys.iter().map(|key| key.name).collect();
-                // Paths and names of mounts come first, tables last.
-                let at = if others == MOUNT_ONLY { 0 } else { names.len() };
-                names.splice(at..at, others.iter().copied());
-                let problem = Problem::UnknownKey {
-                    found: shown(text),
-                    place,
-                    allowed: names.join(", "),
-                    advice: advice(text, &names),
-                };
-                self.report(name.span().start, problem);
-            }
-        }
-    }
-
-    fn read_users(&mut self, users: &Spanned<DeValue>, config: &mut Config) {
+    fn read_users(&mut self, users: &Spanned<DeValue>) {
         let allowed = "tables, each of which starts with [[user]]";
         let Some(tables) = users.get_ref().as_array() else {
-            return self.report_value("user", users, allowed);
+            return self.problems.report_value("user", users, allowed);
         };
         let mut names: BTreeMap<String, usize> = BTreeMap::new();
         for value in tables {
             let Some(table) = value.get_ref().as_table() else {
-                self.report_value("user", value, allowed);
+                self.problems.report_value("user", value, allowed);
                 continue;
             };
-            let (mut user, start) = (User::default(), value.span().start);
-            self.read_table(table, "in [[user]]", &user_keys(), &[], &mut user);
+            let mut user = User::default();
+            read_table(self.problems, table, "in [[user]]", (&[], &[]), &user_keys(), &mut user);
             if !table.contains_key("name") {
-                self.report(
-                    start,
-                    Problem::IncompleteUser("a name; it must have one: name = \"NAME\""),
-                );
+                let missing = "a name; it must have one: name = \"NAME\"";
+                self.report(value, format!("found a [[user]] without {missing}"));
             } else if !HASHES.iter().any(|key| table.contains_key(*key)) {
                 let missing = "a password; `user add NAME` writes a [[user]] with one";
-                self.report(start, Problem::IncompleteUser(missing));
+                self.report(value, format!("found a [[user]] without {missing}"));
             }
-            let line = self.position(start).line;
+            let line = self.problems.position(value.span().start).line;
             if let (Some(first), Some(value)) = (names.get(&user.name), table.get("name")) {
-                let problem = Problem::SameUser { name: shown(&user.name), first: *first };
-                self.report(value.span().start, problem);
+                let name = shown(&user.name);
+                self.report(
+                    value,
+                    format!("name: found \"{name}\", which is the name of the [[user]] in line {first} too"),
+                );
             }
             names.entry(user.name.clone()).or_insert(line);
-            config.users.push(user);
+            self.config.users.push(user);
         }
     }
 
     /// Checks that the rules of a table are for users that there are: a mistyped name would lock its user
     /// out.
-    fn check_rules(&mut self, table: &DeTable, users: &[User]) {
+    fn check_rules(&mut self, table: &DeTable) {
         let rules = table.get("users").and_then(|value| value.get_ref().as_array());
         for value in rules.into_iter().flatten() {
             let rule = value.get_ref().as_str().and_then(UserRule::parse);
             if let Some(rule) = rule
-                && !users.iter().any(|user| rule.matches(user))
+                && !self.config.users.iter().any(|user| rule.matches(user))
             {
-                let problem = Problem::NoSuchUser(shown(&rule.to_string()));
-                self.report(value.span().start, problem);
+                let rule = shown(&rule.to_string());
+                self.report(
+                    value,
+                    format!("users: found \"{rule}\", but there is no such [[user]]; `user add` adds one"),
+                );
             }
         }
     }
 
-    fn read_mounts(
-        &mut self,
-        mounts: &Spanned<DeValue>,
-        arguments: &Arguments,
-        config: &mut Config,
-    ) {
+    fn read_mounts(&mut self, mounts: &Spanned<DeValue>) {
         let allowed = "tables, each of which starts with [[mount]]";
         let Some(tables) = mounts.get_ref().as_array() else {
-            return self.report_value("mount", mounts, allowed);
+            return self.problems.report_value("mount", mounts, allowed);
         };
         let mut names: BTreeMap<String, usize> = BTreeMap::new();
         for value in tables {
             let Some(table) = value.get_ref().as_table() else {
-                self.report_value("mount", value, allowed);
+                self.problems.report_value("mount", value, allowed);
                 continue;
             };
-            let mut settings = config.defaults.clone();
-            self.read_table(table, "in [[mount]]", &mount_keys(), &MOUNT_ONLY, &mut settings);
-            self.check_rules(table, &config.users);
-            apply_flags_of_mounts(&mut settings, arguments);
-            let position = self.position(value.span().start);
+            let mut settings = self.config.defaults.clone();
+            let others: Others = (&MOUNT_ONLY, &[]);
+            read_table(self.problems, table, "in [[mount]]", others, &mount_keys(), &mut settings);
+            self.check_rules(table);
+            apply_flags_of_mounts(&mut settings, self.arguments);
+            let position = self.problems.position(value.span().start);
             if let Some(mount) = self.read_mount(table, value, settings, position.clone()) {
                 if let (Some(name), Some(value)) = (&mount.name, table.get("name")) {
                     if let Some(first) = names.get(name) {
-                        let problem = Problem::SameName { name: shown(name), first: *first };
-                        self.report(value.span().start, problem);
+                        let name = shown(name);
+                        self.report(
+                            value,
+                            format!(
+                                "name: found \"{name}\", which is the name of the [[mount]] in line {first} \
+                                 too; each must have a name of its own"
+                            ),
+                        );
                     }
                     names.entry(name.clone()).or_insert(position.line);
                 }
-                config.mounts.push(mount);
+                self.config.mounts.push(mount);
             }
         }
     }
@@ -308,17 +224,23 @@ impl Parser<'_> {
         let name = table.get("name").and_then(|value| {
             let name = value.get_ref().as_str().filter(|name| is_mount_name(name));
             if name.is_none() {
-                self.report_value("name", value, MOUNT_NAME);
+                self.problems.report_value("name", value, MOUNT_NAME);
             }
             name.map(ToOwned::to_owned)
         });
         let Some(path) = table.get("path") else {
-            self.report(value.span().start, Problem::NoPath);
+            let problem =
+                "found a [[mount]] without a path; it must have one: path = \"FILE OR FOLDER\"";
+            self.report(value, problem);
             return None;
         };
         let is_path = |path: &&str| !path.is_empty() && !path.contains('\0');
         let Some(text) = path.get_ref().as_str().filter(is_path) else {
-            self.report_value("path", path, "the path of a movie or of a folder of movies");
+            self.problems.report_value(
+                "path",
+                path,
+                "the path of a movie or of a folder of movies",
+            );
             return None;
         };
         let path = path_in_file(self.path, text);
@@ -326,8 +248,21 @@ impl Parser<'_> {
     }
 }
 
-/// The keys of a `[[user]]` of which it must have one.
-const HASHES: [&str; 3] = ["digest-md5", "digest-sha256", "argon2"];
+/// Keys that the caller reads: those that errors name first, and those that they name last.
+type Others<'a> = (&'a [&'static str], &'a [&'static str]);
+
+/// Reads the keys of a table.
+fn read_table<T>(
+    problems: &mut Problems,
+    table: &DeTable,
+    place: &'static str,
+    (first, last): Others,
+    keys: &[Key<T>],
+    settings: &mut T,
+) {
+    let keys = TableKeys { place, keys, first, last, elsewhere: &place_of };
+    problems.read_table(table, &keys, settings);
+}
 
 /// What the name of a mount may be.
 const MOUNT_NAME: &str = "a path without a slash at its ends, such as \"lecture\" or \
@@ -337,25 +272,6 @@ const MOUNT_NAME: &str = "a path without a slash at its ends, such as \"lecture\
 fn is_mount_name(name: &str) -> bool {
     let is_segment = |segment: &str| !matches!(segment, "" | "." | "..");
     name.split('/').all(is_segment) && !name.chars().any(char::is_control)
-}
-
-/// A message of the TOML parser in one line.
-fn one_line(message: &str) -> String {
-    message.lines().map(str::trim).collect::<Vec<_>>().join(", ")
-}
-
-/// What was probably meant by an unknown key.
-fn advice(found: &str, names: &[&str]) -> String {
-    let similar = found.to_lowercase().replace('_', "-");
-    let distance = |name: &&&str| strsim::damerau_levenshtein(&similar, name);
-    let nearest = names.iter().min_by_key(distance);
-    if let Some(name) = nearest.filter(|name| distance(name) <= 1 + name.len() / 4) {
-        return format!("; perhaps {} is meant", quoted(name));
-    }
-    match place_of(found) {
-        Some(place) => format!("; the key belongs {place}"),
-        None => String::new(),
-    }
 }
 
 /// The tables that have a key of this name.

@@ -5,92 +5,16 @@
 use super::host::HostName;
 use super::multicast::{GroupAddress, MulticastSettings, PortRange};
 use super::settings::{Limits, MountSettings, ServerSettings};
-use super::value::{
-    DURATION, FRAME_RATE, choices, quoted, read_choice, read_duration, read_frame_rate, read_list,
-    read_number, write_choice, write_duration, write_frame_rate, write_list,
-};
+use super::value::{FRAME_RATE, read_frame_rate, read_list, write_frame_rate, write_list};
 use super::{parse_http, parse_listen};
 use crate::access::hashes::{Argon2Hash, DigestHash};
 use crate::access::networks::Network;
 use crate::access::users::{User, UserRule, is_name};
-use clap::ValueEnum;
+use mjpeg_program::toml_file::{DeValue, Key, boolean, choice, duration, key, number, quoted};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use toml::de::DeValue;
-
-type Read<T> = Box<dyn Fn(&mut T, &DeValue) -> bool>;
-type Write<T> = Box<dyn Fn(&T) -> String>;
-
-/// One key of a table, whose values are stored in a `T`.
-pub(super) struct Key<T> {
-    /// The name of the key.
-    pub name: &'static str,
-    /// What its value may be, for errors.
-    pub allowed: String,
-    /// Stores a value; returns `false` if it is not allowed.
-    pub read: Read<T>,
-    /// The value as it is written in the file.
-    pub write: Write<T>,
-}
-
-/// A key whose value is stored in one field.
-fn key<T: Clone + 'static, V: Clone + 'static>(
-    name: &'static str,
-    allowed: String,
-    field: fn(&mut T) -> &mut V,
-    read: impl Fn(&DeValue) -> Option<V> + 'static,
-    write: impl Fn(&V) -> String + 'static,
-) -> Key<T> {
-    let store = move |settings: &mut T, value: &DeValue| {
-        read(value).map(|value| *field(settings) = value).is_some()
-    };
-    let write = move |settings: &T| write(field(&mut settings.clone()));
-    Key { name, allowed, read: Box::new(store), write: Box::new(write) }
-}
-
-fn choice<T: Clone + 'static, E: ValueEnum + 'static>(
-    name: &'static str,
-    field: fn(&mut T) -> &mut E,
-) -> Key<T> {
-    key(name, choices::<E>(), field, read_choice, write_choice)
-}
-
-fn boolean<T: Clone + 'static>(name: &'static str, field: fn(&mut T) -> &mut bool) -> Key<T> {
-    // `DeValue::as_bool` is not general over the lifetime of the value.
-    let read = |value: &DeValue| match value {
-        DeValue::Boolean(value) => Some(*value),
-        _ => None,
-    };
-    key(name, "true or false".to_owned(), field, read, ToString::to_string)
-}
-
-/// A key whose value is a whole number of a range.
-fn number<T: Clone + 'static, N>(
-    name: &'static str,
-    range: RangeInclusive<u64>,
-    field: fn(&mut T) -> &mut N,
-) -> Key<T>
-where
-    N: TryFrom<u64> + ToString + Clone + 'static,
-{
-    let allowed = format!("a whole number from {} to {}", range.start(), range.end());
-    let read = move |value: &DeValue| N::try_from(read_number(value, &range)?).ok();
-    key(name, allowed, field, read, ToString::to_string)
-}
-
-/// A key whose value is a time of a range.
-fn duration<T: Clone + 'static>(
-    name: &'static str,
-    range: RangeInclusive<Duration>,
-    field: fn(&mut T) -> &mut Duration,
-) -> Key<T> {
-    let (start, end) = (write_duration(*range.start()), write_duration(*range.end()));
-    let allowed = format!("{DURATION}, from {start} to {end}");
-    let read = move |value: &DeValue| read_duration(value).filter(|time| range.contains(time));
-    key(name, allowed, field, read, |time| write_duration(*time))
-}
 
 /// A key whose value is the path of a file, or an empty text for none.
 fn path<T: Clone + 'static>(
@@ -101,8 +25,9 @@ fn path<T: Clone + 'static>(
         let text = value.as_str().filter(|text| !text.contains('\0'))?;
         Some(Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty()))
     };
+    // A path that is not UTF-8 is written as nothing.
     let write = |path: &Option<PathBuf>| {
-        quoted(&path.as_deref().unwrap_or(Path::new("")).to_string_lossy())
+        path.as_deref().unwrap_or(Path::new("")).to_str().map_or_else(String::new, quoted)
     };
     key(name, "the path of a file in PEM format, or \"\"".to_owned(), field, read, write)
 }
@@ -282,24 +207,31 @@ fn hash<const N: usize>(
         Some(hash) => quoted(&hash.to_hex()),
         None => String::new(),
     };
-    key(name, format!("{} hexadecimal digits", 2 * N), field, read, write)
+    Key {
+        is_secret: true,
+        ..key(name, format!("{} hexadecimal digits", 2 * N), field, read, write)
+    }
 }
 
 /// The keys of a `[[user]]`. The value of one that the user does not have is written as nothing.
 pub(super) fn user_keys() -> Vec<Key<User>> {
     let name = |value: &DeValue| value.as_str().filter(|text| is_name(text)).map(ToOwned::to_owned);
     let write = |text: &String| quoted(text);
+    let argon2 = key(
+        "argon2",
+        Argon2Hash::ALLOWED.to_owned(),
+        |it: &mut User| &mut it.argon2,
+        |value| Some(Some(Argon2Hash::parse(value.as_str()?)?)),
+        |hash| hash.as_ref().map_or_else(String::new, |hash| quoted(hash.as_str())),
+    );
     vec![
         key("name", NAME.to_owned(), |it: &mut User| &mut it.name, name, write),
         key("role", NAME.to_owned(), |it: &mut User| &mut it.role, name, write),
         hash("digest-md5", |it: &mut User| &mut it.digest_md5),
         hash("digest-sha256", |it: &mut User| &mut it.digest_sha256),
-        key(
-            "argon2",
-            Argon2Hash::ALLOWED.to_owned(),
-            |it: &mut User| &mut it.argon2,
-            |value| Some(Some(Argon2Hash::parse(value.as_str()?)?)),
-            |hash| hash.as_ref().map_or_else(String::new, |hash| quoted(hash.as_str())),
-        ),
+        Key { is_secret: true, ..argon2 },
     ]
 }
+
+/// The keys of a `[[user]]` of which it must have one.
+pub(super) const HASHES: [&str; 3] = ["digest-md5", "digest-sha256", "argon2"];

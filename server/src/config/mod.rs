@@ -5,13 +5,12 @@
 //! - `settings.rs`: the settings and their defaults.
 //! - `host.rs`: the names by which browsers reach the server.
 //! - `keys.rs`, `value.rs`: the keys of the file, and how their values are read and written.
-//! - `file.rs`, `error.rs`: finds, reads and checks the file.
+//! - `file.rs`: finds, reads and checks the file.
 //! - `multicast.rs`: the settings of multicast.
 //! - `print.rs`: writes a configuration as a file.
 //! - `warnings.rs`: what is valid, but probably not meant.
 //! - `shared.rs`: the limits, as they are now.
 
-mod error;
 mod file;
 mod host;
 mod keys;
@@ -21,8 +20,9 @@ mod settings;
 mod value;
 mod warnings;
 
-pub use error::{ConfigError, FileError, Problem};
+pub use file::ConfigError;
 pub use host::HostName;
+pub use mjpeg_program::toml_file::FilePosition;
 pub use multicast::{GroupAddress, MulticastSettings, PortRange};
 pub use settings::{
     BasicAuth, Fragments, LabMode, Limits, LogFormat, LogLevel, MountKind, MountSettings, Oversize,
@@ -33,28 +33,12 @@ use crate::access::users::User;
 use crate::cli::Arguments;
 use crate::shared::Shared;
 use clap::CommandFactory;
+use mjpeg_program::toml_file::{Key, quoted};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The present limits, shared by all that obey them.
 pub type SharedLimits = Shared<Limits>;
-
-/// A position in the configuration file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FilePosition {
-    /// The path of the file.
-    pub file: PathBuf,
-    /// The line, from 1.
-    pub line: usize,
-    /// The column in characters, from 1.
-    pub column: usize,
-}
-
-impl std::fmt::Display for FilePosition {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
-    }
-}
 
 /// A movie, or a folder of movies, that is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +133,7 @@ impl Config {
     /// The names of the keys before all tables whose values differ, without those that a reload applies.
     pub fn keys_for_next_start(&self, new: &Self) -> Vec<&'static str> {
         let differs =
-            |key: &keys::Key<ServerSettings>| (key.write)(&self.server) != (key.write)(&new.server);
+            |key: &Key<ServerSettings>| (key.write)(&self.server) != (key.write)(&new.server);
         let keys = keys::server_keys().into_iter().filter(differs).map(|key| key.name);
         keys.filter(|name| !RELOADED.contains(name)).collect()
     }
@@ -249,7 +233,7 @@ fn parse_address(text: &str, default: Ipv4Addr) -> Option<SocketAddr> {
 
 /// A path as it is written in the configuration file.
 pub(crate) fn quoted_path(path: &Path) -> String {
-    value::quoted(&path.to_string_lossy())
+    quoted(&path.to_string_lossy())
 }
 
 /// A path of the configuration file, which is relative to the file's folder.

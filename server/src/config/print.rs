@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writes a configuration as a file that has the same meaning, but for paths that are not UTF-8.
 
-use super::keys::{Key, limit_keys, mount_keys, server_keys, user_keys};
-use super::value::quoted;
+use super::keys::{limit_keys, mount_keys, server_keys, user_keys};
 use super::{Config, MountConfig};
 use crate::access::users::User;
 use mjpeg_program::log::printable;
-use std::fmt::Write;
+use mjpeg_program::toml_file::{Key, quoted};
+use std::fmt::{Display, Write};
+use std::path::Path;
 
 impl Config {
     /// The configuration as a file.
@@ -18,6 +19,13 @@ impl Config {
             None => "# From the command line; there is no configuration file.\n".to_owned(),
         };
         write_keys(&mut out, &server_keys(), &self.server);
+        let server = &self.server;
+        let paths = [("tls-certificate", &server.tls_certificate), ("tls-key", &server.tls_key)];
+        for (key, path) in paths {
+            if let Some(path) = path.as_deref().filter(|path| path.to_str().is_none()) {
+                let _ = writeln!(out, "# {key}: the path {} is not UTF-8.", escaped(path));
+            }
+        }
         out += "\n[limits]\n";
         write_keys(&mut out, &limit_keys(), &self.limits);
         out += "\n[defaults]\n";
@@ -30,10 +38,10 @@ impl Config {
             // Otherwise the path would be relative to the folder of the file.
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             let Some(text) = path.to_str() else {
-                let bytes = path.as_os_str().as_encoded_bytes().escape_ascii();
                 let _ = writeln!(
                     out,
-                    "\n# The path {bytes} is not UTF-8: it can be served from the command line only."
+                    "\n# The path {} is not UTF-8: it can be served from the command line only.",
+                    escaped(&path)
                 );
                 continue;
             };
@@ -52,6 +60,11 @@ impl Config {
         write_keys(&mut out, &user_keys(), user);
         out
     }
+}
+
+/// The bytes of a path in ASCII.
+fn escaped(path: &Path) -> impl Display {
+    path.as_os_str().as_encoded_bytes().escape_ascii()
 }
 
 fn write_keys<T>(out: &mut String, keys: &[Key<T>], settings: &T) {

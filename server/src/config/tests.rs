@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use super::keys::{Key, MOUNT_ONLY, limit_keys, mount_keys, server_keys};
+use super::keys::{MOUNT_ONLY, limit_keys, mount_keys, server_keys};
 use super::*;
 use clap::Parser;
+use mjpeg_program::toml_file::Key;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
@@ -232,12 +233,21 @@ fn a_path_that_is_not_utf8_is_a_comment_in_the_printed_configuration() {
     let path = OsStr::from_bytes(b"/a\xff\x1b.mjpeg").into();
     let mount =
         MountConfig { path, name: None, settings: MountSettings::default(), position: None };
-    let config = Config { mounts: vec![mount], ..Config::default() };
+    let mut config = Config { mounts: vec![mount], ..Config::default() };
+    config.server.tls_certificate = Some(OsStr::from_bytes(b"/\xff/c").into());
+    config.server.tls_key = Some(OsStr::from_bytes(b"/\xff/k").into());
     let printed = config.to_toml();
-    let comment =
-        "# The path /a\\xff\\x1b.mjpeg is not UTF-8: it can be served from the command line only.";
-    assert_eq!(printed.lines().filter(|line| *line == comment).count(), 1, "{printed}");
-    assert_eq!(parse(printed.as_bytes(), &[]).unwrap().mounts, []);
+    let comments = [
+        "# The path /a\\xff\\x1b.mjpeg is not UTF-8: it can be served from the command line only.",
+        "# tls-certificate: the path /\\xff/c is not UTF-8.",
+        "# tls-key: the path /\\xff/k is not UTF-8.",
+    ];
+    for comment in comments {
+        assert_eq!(printed.lines().filter(|line| *line == comment).count(), 1, "{printed}");
+    }
+    let read = parse(printed.as_bytes(), &[]).unwrap();
+    assert_eq!(read.mounts, []);
+    assert_eq!((read.server.tls_certificate, read.server.tls_key), (None, None));
 }
 
 /// Checks the only problem of each text, after the path of the file.

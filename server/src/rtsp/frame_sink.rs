@@ -236,12 +236,13 @@ impl FrameSink for RtspSink {
     }
 
     fn play_ended(&mut self, time: ReportTime) {
-        self.send_report(time, true);
+        // Before BYE, which a viewer may answer with TEARDOWN at once.
         for viewer in &self.viewers {
             if let Some(observer) = viewer.delivery.counts().observer() {
                 observer.change_state(State::Ready);
             }
         }
+        self.send_report(time, true);
     }
 }
 
