@@ -12,7 +12,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -78,12 +78,21 @@ struct FileBytes {
     path: PathBuf,
     length: u64,
     modified: Option<SystemTime>,
+    opened: Instant,
+    /// When the file was last seen to be as it was when it was opened, in nanoseconds after `opened`.
+    same_at: AtomicU64,
 }
 
 impl FileBytes {
     fn new(file: File, path: &Path, metadata: &Metadata) -> Self {
         let (length, modified) = (metadata.len(), metadata.modified().ok());
-        Self { file: RwLock::new(Some(file)), path: path.to_owned(), length, modified }
+        let (file, path) = (RwLock::new(Some(file)), path.to_owned());
+        Self { file, path, length, modified, opened: Instant::now(), same_at: AtomicU64::new(0) }
+    }
+
+    /// Nanoseconds since the file was opened.
+    fn age(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Whether a file has the size and modification time that this one had when it was opened.
@@ -215,8 +224,14 @@ impl MovieFile {
 
     /// Whether the frames that the movie had when it was opened have been overwritten in the file.
     /// `frame` is one of them: in a file that has another length now, it is looked at. Frames that
-    /// were appended, and a file that ends before `frame`, are no reason. Does not wait for the disk.
-    pub fn is_overwritten(&self, frame: FrameLocation) -> bool {
+    /// were appended, and a file that ends before `frame`, are no reason. If the file was unchanged less
+    /// than `max_age` ago, it is not looked at. Does not wait for the disk.
+    pub fn is_overwritten(&self, frame: FrameLocation, max_age: Duration) -> bool {
+        let now = self.bytes.age();
+        let since = now.saturating_sub(self.bytes.same_at.load(Ordering::Relaxed));
+        if u128::from(since) < max_age.as_nanos() {
+            return false;
+        }
         let changed = self.bytes.with(|file| {
             let metadata = file.metadata()?;
             Ok((!self.bytes.is_same(&metadata)).then_some(metadata.len()))
@@ -234,7 +249,11 @@ impl MovieFile {
                 let location = FrameLocation { offset, ..frame };
                 matches!(self.read_at_once(location, &mut start), Ok(true)) && start != want
             }
-            Ok(None) | Err(_) => false,
+            Ok(None) => {
+                self.bytes.same_at.store(now, Ordering::Relaxed);
+                false
+            }
+            Err(_) => false,
         }
     }
 
@@ -599,13 +618,15 @@ mod tests {
             let Lookup::Frame(frame) = movie.frame(0, &AtomicBool::new(false), None) else {
                 panic!("no frame")
             };
-            assert!(!movie.is_overwritten(frame), "{name}");
+            assert!(!movie.is_overwritten(frame, Duration::ZERO), "{name}");
             file.as_file().set_len(0).unwrap();
             std::os::unix::fs::FileExt::write_all_at(file.as_file(), &bytes, 0).unwrap();
             // The clock of a file system may stand still for some milliseconds.
             let later = SystemTime::now() + Duration::from_secs(1);
             file.as_file().set_modified(later).unwrap();
-            assert_eq!(movie.is_overwritten(frame), want, "{name}");
+            // What another reader has just seen is believed for a time.
+            assert!(!movie.is_overwritten(frame, Duration::from_hours(1)), "{name}");
+            assert_eq!(movie.is_overwritten(frame, Duration::ZERO), want, "{name}");
         }
     }
 

@@ -20,7 +20,6 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// The payload of a fragment in bytes. With the headers it fits the 1500 bytes of Ethernet.
@@ -151,9 +150,7 @@ pub(super) struct LabSink {
     path: PathBuf,
     /// Counts the packets that the kernel does not accept.
     limit_log: Arc<LimitLog>,
-    /// Counts the packets that were sent, for the fourth line of a reply.
-    packets: Arc<AtomicU64>,
-    /// Counts what was sent, for the log.
+    /// Counts what was sent, for the log and the fourth line of a reply.
     counts: Arc<SendCounts>,
     /// What was sent of the present frame.
     sent: SentPackets,
@@ -179,7 +176,7 @@ impl LabSink {
         fragments: Fragments,
         explainer: Explainer,
         limit_log: Arc<LimitLog>,
-        (packets, counts): (Arc<AtomicU64>, Arc<SendCounts>),
+        counts: Arc<SendCounts>,
     ) -> Self {
         Self {
             peer,
@@ -194,7 +191,6 @@ impl LabSink {
             dropped: 0,
             path: PathBuf::new(),
             limit_log,
-            packets,
             counts,
             sent: SentPackets::default(),
         }
@@ -255,7 +251,6 @@ impl LabSink {
         let parts = [IoSlice::new(&bytes), IoSlice::new(payload)];
         match self.socket.send_to_vectored(&parts, &self.address) {
             Ok(_) => {
-                self.packets.fetch_add(1, Ordering::Relaxed);
                 self.sent.packets += 1;
                 self.sent.bytes += bytes.len() + payload.len();
                 self.sent.first.get_or_insert((header, payload.len()));

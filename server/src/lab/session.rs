@@ -21,7 +21,6 @@ use gstmjpegfile::rtp::Timestamp;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The send buffer of a UDP socket in bytes: room for several of the largest packets.
@@ -68,8 +67,8 @@ pub(super) struct Session {
     number: u32,
     explainer: Explainer,
     movie: Option<OpenedMovie>,
-    /// The number of packets that have been sent since the last TEARDOWN.
-    packets: Arc<AtomicU64>,
+    /// The number of packets that have been sent since the last TEARDOWN, without those of the open movie.
+    packets: u64,
     /// The name of the dialect of the last request.
     pub dialect: &'static str,
     /// What people can see of the session.
@@ -84,7 +83,7 @@ impl Session {
         explainer: Explainer,
         observed: Option<SessionGuard>,
     ) -> Self {
-        let (number, packets) = (session_number(), Arc::default());
+        let (number, packets) = (session_number(), 0);
         let (movie, dialect) = (None, "");
         Self { service, peer, origin, number, explainer, movie, packets, dialect, observed }
     }
@@ -136,7 +135,7 @@ impl Session {
         match request.method {
             Method::Setup => lines.extend(request.fourth_line.and_then(|it| self.setup_line(it))),
             Method::Teardown => {
-                let packets = self.packets.swap(0, Ordering::Relaxed);
+                let packets = std::mem::take(&mut self.packets);
                 lines.extend(request.fourth_line.and_then(|it| it.in_teardown(packets)));
             }
             // The names follow the three header lines without a blank line.
@@ -275,7 +274,7 @@ impl Session {
             fragments,
             self.explainer.clone(),
             limit_log.clone(),
-            (self.packets.clone(), counts.clone()),
+            counts.clone(),
         );
         let stream = Stream::new(movie, mode, Timestamp::default(), resources, pacer, sink);
         self.end("another movie was opened");
@@ -357,6 +356,7 @@ impl Session {
             observed.close_media();
         }
         let (frames, packets) = (counts.frames(), counts.packets());
+        self.packets += packets;
         let (peer, mount, dialect) = (self.peer, &mount.point, self.dialect);
         tracing::info!(%peer, %mount, dialect, frames, packets, "session ended: {reason}");
     }

@@ -11,6 +11,17 @@ use std::time::{Duration, Instant, SystemTime};
 /// What was sent to one viewer, and what it reported.
 #[derive(Debug, Default)]
 pub(crate) struct SendCounts {
+    sent: Sent,
+    report: Mutex<Option<ReceiverReport>>,
+    /// The session that these counts belong to; not set if nothing is observed.
+    observer: OnceLock<Weak<ObservedSession>>,
+}
+
+/// What is written for each frame, in one line of the processor's cache: with many viewers none of them is in
+/// the cache when the frame is due.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Sent {
     frames: AtomicU64,
     packets: AtomicU64,
     bytes: AtomicU64,
@@ -20,9 +31,6 @@ pub(crate) struct SendCounts {
     sequence_number: AtomicU32,
     /// The next frame is the first one of a play, and the observer wants to see it.
     is_first: AtomicBool,
-    report: Mutex<Option<ReceiverReport>>,
-    /// The session that these counts belong to; not set if nothing is observed.
-    observer: OnceLock<Weak<ObservedSession>>,
 }
 
 /// A frame that was sent.
@@ -61,13 +69,14 @@ impl SendCounts {
     /// Counts a frame. `first` returns the header of its first packet and the length of the payload after
     /// it; it is called only for the first frame of a play that is observed.
     pub fn add_frame(&self, frame: SentFrame, first: impl FnOnce() -> Option<(RtpHeader, usize)>) {
-        self.frames.fetch_add(1, Ordering::Relaxed);
-        self.packets.fetch_add(frame.packets as u64, Ordering::Relaxed);
-        self.bytes.fetch_add(frame.bytes as u64, Ordering::Relaxed);
-        self.frame.store(frame.number.saturating_add(1), Ordering::Relaxed);
-        self.sequence_number.store(frame.sequence_number.into(), Ordering::Relaxed);
-        if self.is_first.load(Ordering::Relaxed)
-            && self.is_first.swap(false, Ordering::Relaxed)
+        let sent = &self.sent;
+        sent.frames.fetch_add(1, Ordering::Relaxed);
+        sent.packets.fetch_add(frame.packets as u64, Ordering::Relaxed);
+        sent.bytes.fetch_add(frame.bytes as u64, Ordering::Relaxed);
+        sent.frame.store(frame.number.saturating_add(1), Ordering::Relaxed);
+        sent.sequence_number.store(frame.sequence_number.into(), Ordering::Relaxed);
+        if sent.is_first.load(Ordering::Relaxed)
+            && sent.is_first.swap(false, Ordering::Relaxed)
             && let Some(observer) = self.observer()
         {
             observer.first_packet(first());
@@ -86,7 +95,7 @@ impl SendCounts {
 
     /// Lets the observer see the first packet of the play that starts now.
     pub fn expect_first(&self) {
-        self.is_first.store(true, Ordering::Relaxed);
+        self.sent.is_first.store(true, Ordering::Relaxed);
     }
 
     /// Stores what the receiver reports.
@@ -110,27 +119,27 @@ impl SendCounts {
 
     /// The number of frames.
     pub fn frames(&self) -> u64 {
-        self.frames.load(Ordering::Relaxed)
+        self.sent.frames.load(Ordering::Relaxed)
     }
 
     /// The number of packets.
     pub fn packets(&self) -> u64 {
-        self.packets.load(Ordering::Relaxed)
+        self.sent.packets.load(Ordering::Relaxed)
     }
 
     /// The bytes of the packets, RTP headers included.
     pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.sent.bytes.load(Ordering::Relaxed)
     }
 
     /// The number of the last frame in the movie, from 0.
     pub fn frame(&self) -> Option<u64> {
-        self.frame.load(Ordering::Relaxed).checked_sub(1)
+        self.sent.frame.load(Ordering::Relaxed).checked_sub(1)
     }
 
     /// The sequence number of the last RTP packet.
     pub fn sequence_number(&self) -> u16 {
-        u16::try_from(self.sequence_number.load(Ordering::Relaxed)).unwrap_or(0)
+        u16::try_from(self.sent.sequence_number.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
     /// The number of packets that the receiver has reported as lost; `None` if it has not reported.

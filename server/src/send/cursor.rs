@@ -8,6 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+/// How long a stream believes what another one has seen of the same file: a system call for each stream
+/// would cost more than all else that is done for a frame.
+const CHANGE_AGE: Duration = Duration::from_millis(25);
+
 /// The index of the frames of a movie.
 pub(crate) trait Index: Sized {
     /// Looks up the position of a frame; [`Lookup::Cancelled`] if it is not indexed yet.
@@ -27,7 +31,7 @@ impl Index for Arc<MovieFile> {
     }
 
     fn is_overwritten(&self, location: FrameLocation) -> bool {
-        MovieFile::is_overwritten(self, location)
+        MovieFile::is_overwritten(self, location, CHANGE_AGE)
     }
 
     fn if_changed(&self) -> Option<Self> {
