@@ -3,14 +3,17 @@
 //! The sender writes atomic numbers only.
 
 use crate::observe::sessions::ObservedSession;
-use gstmjpegfile::rtp::{ReportBlock, RtpHeader};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use gstmjpegfile::rtp::{JpegHeader, ReportBlock, RtpHeader};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 /// What was sent to one viewer, and what it reported.
 #[derive(Debug, Default)]
 pub(crate) struct SendCounts {
+    /// The number of frames that have been counted, or are being counted.
+    started: AtomicU64,
+    /// The number of frames. Stored last: while it differs from `started`, a frame is being counted.
     frames: AtomicU64,
     packets: AtomicU64,
     bytes: AtomicU64,
@@ -38,6 +41,32 @@ pub(crate) struct SentFrame {
     pub sequence_number: u16,
 }
 
+/// What was sent to one viewer so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The number of frames.
+    pub frames: u64,
+    /// The number of RTP packets.
+    pub packets: u64,
+    /// The bytes of the packets.
+    pub bytes: u64,
+    /// The sequence number of the last packet.
+    pub sequence_number: u16,
+    /// The number of the last frame in the movie.
+    pub frame: Option<u64>,
+}
+
+/// The first packet of a play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FirstPacket {
+    /// Its header.
+    pub header: RtpHeader,
+    /// The length of the payload in bytes.
+    pub payload: usize,
+    /// The header at the start of the payload; `None` in the lab, which has none.
+    pub jpeg_header: Option<JpegHeader>,
+}
+
 /// What a receiver reported, and when.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReceiverReport {
@@ -58,14 +87,17 @@ impl ReceiverReport {
 }
 
 impl SendCounts {
-    /// Counts a frame. `first` returns the header of its first packet and the length of the payload after
-    /// it; it is called only for the first frame of a play that is observed.
-    pub fn add_frame(&self, frame: SentFrame, first: impl FnOnce() -> Option<(RtpHeader, usize)>) {
-        self.frames.fetch_add(1, Ordering::Relaxed);
+    /// Counts a frame. `first` returns its first packet; it is called only for the first frame of a play that
+    /// is observed.
+    pub fn add_frame(&self, frame: SentFrame, first: impl FnOnce() -> Option<FirstPacket>) {
+        // Only one thread at a time sends to a viewer.
+        self.started.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::Release);
         self.packets.fetch_add(frame.packets as u64, Ordering::Relaxed);
         self.bytes.fetch_add(frame.bytes as u64, Ordering::Relaxed);
         self.frame.store(frame.number.saturating_add(1), Ordering::Relaxed);
         self.sequence_number.store(frame.sequence_number.into(), Ordering::Relaxed);
+        self.frames.fetch_add(1, Ordering::Release);
         if self.is_first.load(Ordering::Relaxed)
             && self.is_first.swap(false, Ordering::Relaxed)
             && let Some(observer) = self.observer()
@@ -106,6 +138,24 @@ impl SendCounts {
     /// The last report of the receiver.
     pub fn report(&self) -> Option<ReceiverReport> {
         *self.locked_report()
+    }
+
+    /// What was sent. All numbers belong together if nothing is sent any more.
+    pub fn sent(&self) -> Progress {
+        Progress {
+            frames: self.frames.load(Ordering::Acquire),
+            packets: self.packets(),
+            bytes: self.bytes(),
+            sequence_number: self.sequence_number(),
+            frame: self.frame(),
+        }
+    }
+
+    /// What was sent so far; `None` while a frame is being counted.
+    pub fn progress(&self) -> Option<Progress> {
+        let sent = self.sent();
+        fence(Ordering::Acquire);
+        (self.started.load(Ordering::Relaxed) == sent.frames).then_some(sent)
     }
 
     /// The number of frames.
