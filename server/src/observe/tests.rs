@@ -520,6 +520,7 @@ fn the_number_of_readers_is_limited() {
     });
 }
 
+mod dashboard;
 mod prometheus;
 
 /// Names and values of labels.
@@ -590,33 +591,4 @@ fn there_are_fewer_than_10_000_series_and_the_rest_is_summed() {
     let class = [("dialect", "rtsp"), ("transport", "udp")];
     assert_eq!(value(&samples, "mjpeg_rtsp_frames_total", &class), Some(3000.0));
     drop(sessions);
-}
-
-/// The dashboard and the documentation name metrics that exist.
-#[test]
-fn every_metric_of_the_dashboard_exists() {
-    let observatory = Observatory::new();
-    let (session, counts) = session_with_movie(&observatory, "m");
-    send(&counts, 0);
-    let text = observatory.exposition();
-    let samples = prometheus::parse(&text).unwrap();
-    let mut known: HashSet<&str> = samples.iter().map(|sample| sample.name.as_str()).collect();
-    // Families without samples in this test.
-    known.extend(text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()));
-    // Families that need sources.
-    known.extend(["mjpeg_rtsp_connections", "mjpeg_rtsp_mounts", "mjpeg_rtsp_errors_total"]);
-    let dashboard = include_str!("../../../packaging/grafana/mjpeg-rtsp-server.json");
-    let parsed: Value = serde_json::from_str(dashboard).unwrap();
-    assert!(parsed["panels"].as_array().is_some_and(|panels| panels.len() > 5));
-    for (name, text) in
-        [("dashboard", dashboard), ("docs", include_str!("../../../docs/metrics.md"))]
-    {
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let named: HashSet<&str> =
-            text.split(|c| !is_name(c)).filter(|word| word.starts_with("mjpeg_rtsp_")).collect();
-        assert!(named.len() > 10, "{name}: {named:?}");
-        let unknown: Vec<_> = named.difference(&known).collect();
-        assert!(unknown.is_empty(), "{name}: {unknown:?}");
-    }
-    drop(session);
 }
