@@ -114,6 +114,9 @@ fn a_standard_session_is_explained_by_the_standards() -> Result<()> {
         "height",
     ];
     assert_eq!(site.browser.value(names)?, serde_json::json!(want));
+    // The list scrolls, and the page does not.
+    let overflow = "document.documentElement.scrollHeight - innerHeight";
+    assert_eq!(site.browser.value(overflow)?, 0);
     for part in ["#log", "#header", "#state-whose"] {
         let text = site.browser.text(&format!("document.querySelector('{part}').innerText"))?;
         let lower = text.to_lowercase();
