@@ -142,6 +142,9 @@ fn loss_jitter_and_round_trip_are_those_that_a_receiver_reports() -> Result<()> 
     Ok(())
 }
 
+/// The command that plays an address.
+type Player<'a> = &'a dyn Fn(&str) -> Result<Command>;
+
 /// Players through a relay that drops some packets: GStreamer's rtspsrc in our client, and ffmpeg.
 #[test]
 fn the_loss_that_players_report_over_udp_is_the_one_of_the_network() -> Result<()> {
@@ -155,8 +158,7 @@ fn the_loss_that_players_report_over_udp_is_the_one_of_the_network() -> Result<(
         command.args(["--headless", "--frames", "100000", "--transport", "udp", url]);
         Ok(command)
     };
-    let rows: [(&str, &dyn Fn(&str) -> Result<Command>); 2] =
-        [("mjpeg-rtsp-client", &client), ("ffmpeg", &ffmpeg)];
+    let rows: [(&str, Player); 2] = [("mjpeg-rtsp-client", &client), ("ffmpeg", &ffmpeg)];
     for (name, command) in rows {
         let observed = Observed::start(100, &["--loop"])?;
         let relay = Relay::start(observed.server.address()?.parse()?, |number| match number {
