@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// An RTP header as the RFC draws it, and a sentence for each field.
+// The header of an RTP packet as the RFC draws it, and a sentence for each field.
 
 import { element } from "./dom.js";
 
@@ -45,17 +45,26 @@ export class HeaderView {
       this.#root.replaceChildren(element("p", { class: "weak", text: "It comes after PLAY." }));
       return;
     }
-    const ruler = element("div", { class: "ruler", "aria-hidden": "true" }, Array.from({ length: width / 8 }, (_, i) => element("span", { text: i * 8 })), element("span", { text: width - 1 }));
-    const bits = element("div", { class: "bits", "aria-hidden": "true" });
-    bits.style.gridTemplateColumns = `repeat(${width}, minmax(0, 1fr))`;
-    for (const { field, bits: number, isFirst } of pieces(event.fields, width)) {
-      const cell = element("div", { title: `${field.name}: ${field.bits}` },
-        element("span", { class: "name", text: isFirst ? field.name : "…" }), element("span", { class: "value mono", text: isFirst ? field.value : "" }));
-      cell.style.gridColumn = `span ${number}`;
-      bits.append(cell);
+    const parts = drawing(event.fields, width, "Fields of the RTP header");
+    if (event.jpeg_fields) {
+      parts.push(element("p", { class: "weak", text: "The payload starts with the header of RTP/JPEG (RFC 2435):" }), ...drawing(event.jpeg_fields, width, "Fields of the RTP/JPEG header"));
     }
-    const list = element("div", { class: "fields", role: "list", "aria-label": "Fields" }, event.fields.map((field) => element("div", { role: "listitem" },
-      element("span", { class: "name", text: field.name }), element("span", { class: "value mono", text: field.value }), element("span", { class: "text", text: field.explanation ?? "" }))));
-    this.#root.replaceChildren(ruler, bits, list);
+    this.#root.replaceChildren(...parts);
   }
+}
+
+/** Fields as boxes in rows of `width` bits, and as a list. */
+function drawing(fields, width, name) {
+  const ruler = element("div", { class: "ruler", "aria-hidden": "true" }, Array.from({ length: width / 8 }, (_, i) => element("span", { text: i * 8 })), element("span", { text: width - 1 }));
+  const bits = element("div", { class: "bits", "aria-hidden": "true" });
+  bits.style.gridTemplateColumns = `repeat(${width}, minmax(0, 1fr))`;
+  for (const { field, bits: number, isFirst } of pieces(fields, width)) {
+    const cell = element("div", { title: `${field.name}: ${field.bits}` },
+      element("span", { class: "name", text: isFirst ? field.name : "…" }), element("span", { class: "value mono", text: isFirst ? field.value : "" }));
+    cell.style.gridColumn = `span ${number}`;
+    bits.append(cell);
+  }
+  const list = element("div", { class: "fields", role: "list", "aria-label": name }, fields.map((field) => element("div", { role: "listitem" },
+    element("span", { class: "name", text: field.name }), element("span", { class: "value mono", text: field.value }), element("span", { class: "text", text: field.explanation ?? "" }))));
+  return [ruler, bits, list];
 }

@@ -12,7 +12,7 @@ function message(event, isExplained) {
 }
 
 function header(event, isExplained) {
-  return event.fields.map((field) => {
+  return [...event.fields, ...(event.jpeg_fields ?? [])].map((field) => {
     const line = `    ${field.name} = ${field.value} (${field.bits})`;
     return isExplained && field.explanation ? `${line.padEnd(COLUMN + 4)} | ${field.explanation}` : line;
   });

@@ -62,7 +62,7 @@ class Row {
 }
 
 function roundTrip(receiver) {
-  return receiver.round_trip_ms === null ? "" : ` · RTT ${receiver.round_trip_ms.toFixed(1)}`;
+  return receiver.round_trip_ms === null ? "" : ` · RTT ${receiver.round_trip_ms.toFixed(1)} ms`;
 }
 
 /** The table. */

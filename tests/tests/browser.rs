@@ -3,6 +3,7 @@
 
 mod accessible;
 mod lab;
+mod login;
 mod modules;
 mod player;
 mod security;

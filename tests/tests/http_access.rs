@@ -6,12 +6,27 @@ use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::http_client::{HttpClient, HttpStream, get, request};
 use mjpeg_rtsp_tests::programs::{Server, program, run};
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(40);
 
 const SECRET: &str = "Zaubersäge-1729";
+
+/// Adds a user with a role and a password to a configuration.
+pub(crate) fn add_user(config: &Path, [name, role, password]: [&str; 3], hash: &str) -> Result<()> {
+    let mut child = program("mjpeg-rtsp-server")?
+        .args(["user", "add", "--password-stdin", name, "--role", role, "--hash", hash])
+        .arg("--config")
+        .arg(config)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    child.stdin.take().context("no standard input")?.write_all(password.as_bytes())?;
+    ensure!(child.wait()?.success(), "user add {name}");
+    Ok(())
+}
 
 /// A folder with a movie, and a configuration with the users ana (a viewer) and olga (an operator).
 fn folder(keys: &str, hash: &str) -> Result<Folder> {
@@ -26,15 +41,7 @@ fn folder(keys: &str, hash: &str) -> Result<Folder> {
         ("tim", "viewer", "plain-1729"),
     ];
     for (name, role, password) in users {
-        let mut child = program("mjpeg-rtsp-server")?
-            .args(["user", "add", "--password-stdin", name, "--role", role, "--hash", hash])
-            .arg("--config")
-            .arg(&config)
-            .stdin(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        child.stdin.take().context("no standard input")?.write_all(password.as_bytes())?;
-        ensure!(child.wait()?.success(), "user add");
+        add_user(&config, [name, role, password], hash)?;
     }
     let certificate = folder.path().join("tls");
     let mut make = program("mjpeg-rtsp-server")?;

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder};
-use mjpeg_rtsp_tests::peer::http_client::{HttpClient, HttpStream, get};
+use mjpeg_rtsp_tests::peer::http_client::{HttpClient, HttpStream, get, request};
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::programs::Server;
 use mjpeg_rtsp_tests::wait_until;
@@ -104,36 +104,112 @@ fn a_client_that_does_not_read_is_closed_and_disturbs_nobody() -> Result<()> {
     server.is_well()
 }
 
-#[test]
-fn many_streams_at_once_are_all_served() -> Result<()> {
-    const STREAMS: usize = 300;
-    let images = movies::images(20, "I420")?;
-    let (_folder, mut server, address) = start(&images, "")?;
-    let threads = server.threads()?;
-    let mut streams = Vec::new();
-    for _ in 0..STREAMS {
-        let mut client = HttpClient::connect(&address)?;
-        client.ask("GET /mounts/movie.mjpeg/stream.mjpeg?framerate=1", "")?;
-        streams.push(client);
+/// Counts the packets of a live movie until it is told to stop.
+struct Watcher {
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<Result<RtspClient>>,
+}
+
+impl Watcher {
+    fn start(server: &Server) -> Result<Self> {
+        let url = server.urls.iter().find(|url| url.ends_with("live.mjpeg")).context("no URL")?;
+        let mut client = RtspClient::connect(server.address()?)?;
+        client.play(url, "tcp")?;
+        client.receive_packets(2)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::SeqCst) {
+                client.receive_packets(1)?;
+            }
+            Ok(client)
+        });
+        Ok(Self { stop, thread })
     }
-    for client in &mut streams {
-        assert_eq!(client.head()?.status(), 200);
+
+    fn stop(self) -> Result<RtspClient> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().map_err(|_| anyhow::anyhow!("the viewer panicked"))?
+    }
+}
+
+#[test]
+fn a_thousand_streams_at_once_are_all_served() -> Result<()> {
+    const STREAMS: usize = 1000;
+    // The server raises its own limit.
+    let files = rlimit::increase_nofile_limit(4096)?;
+    anyhow::ensure!(files >= 4096, "the system allows {files} open files");
+    let images = movies::coloured(40)?;
+    let folder = Folder::new()?;
+    folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    let text = format!(
+        "http = '127.0.0.1:0'\n[limits]\nmax-viewers = {}\n[defaults]\nframerate = 10\n[[mount]]\n\
+         path = 'movie.mjpeg'\nloop = true\n[[mount]]\npath = 'movie.mjpeg'\nname = 'live.mjpeg'\n\
+         kind = 'live'\n",
+        STREAMS + 1
+    );
+    let config = folder.file("server.toml", text.as_bytes())?;
+    let mut server = Server::start(["--config".as_ref(), config.as_os_str()], 2)?;
+    let address = server.http_address()?;
+    let watcher = Watcher::start(&server)?;
+    let (threads, memory, descriptors) = (server.threads()?, server.memory()?, server.files()?);
+    let path = "/mounts/movie.mjpeg/stream.mjpeg?framerate=1";
+    let mut streams =
+        (0..STREAMS).map(|_| HttpStream::open(&address, path)).collect::<Result<Vec<_>>>()?;
+    for stream in &streams {
+        assert_eq!(stream.head.status(), 200);
+    }
+    // Whatever else is asked for is answered as always.
+    let rows = [
+        ("GET /mounts/movie.mjpeg/stream.mjpeg", 503),
+        ("GET /mounts/live.mjpeg/stream.mjpeg", 503),
+        ("HEAD /mounts/movie.mjpeg/stream.mjpeg", 200),
+        ("GET /mounts/movie.mjpeg/stream.mjpeg?speed=99", 400),
+        ("GET /mounts/other.mjpeg/stream.mjpeg", 404),
+        ("POST /mounts/movie.mjpeg/stream.mjpeg", 405),
+        ("GET /mounts/movie.mjpeg/frames/3.jpg", 200),
+        ("GET /readyz", 200),
+        ("GET /metrics", 200),
+    ];
+    for (line, status) in rows {
+        assert_eq!(request(&address, line, "")?.status(), status, "{line}");
     }
     let state = get(&address, "/api/v1/server")?.json()?;
-    assert_eq!(state["viewers"], STREAMS);
+    assert_eq!(state["viewers"], STREAMS + 1);
+    let sessions = get(&address, "/api/v1/sessions")?.json()?;
+    assert_eq!(sessions["sessions"].as_array().map(Vec::len), Some(STREAMS + 1));
     // No thread for a viewer: those that may wait end again when they have nothing to do.
     assert!(server.threads()? <= threads + 25, "{} {threads}", server.threads()?);
-    // RTSP is answered meanwhile.
-    let mut rtsp = RtspClient::connect(server.address()?)?;
-    let start = Instant::now();
-    let reply = rtsp.request("OPTIONS *", "")?;
-    assert_eq!(reply.status, 200);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-    drop(streams);
+    // A socket, and the file of the movie.
+    let more = server.files()?.saturating_sub(descriptors);
+    assert!(more <= 2 * STREAMS + 50, "{more} descriptors");
+    let grown = server.memory()?.saturating_sub(memory);
+    assert!(grown < 200_000_000, "{grown} bytes");
+    // Each has one frame a second, and ends when the movie is not served any more.
+    let mut parts = streams.iter_mut().map(|it| it.take(3)).collect::<Result<Vec<_>>>()?;
+    std::fs::write(&config, text.replace("loop = true", "name = 'other.mjpeg'"))?;
+    server.process().signal("HUP")?;
+    for (stream, parts) in streams.iter_mut().zip(&mut parts) {
+        parts.extend(stream.rest()?);
+    }
+    for (at, parts) in parts.iter().enumerate() {
+        let numbers: Vec<u64> = parts.iter().map(|part| part.number).collect();
+        let want: Vec<u64> = (0..4).cycle().map(|it| 10 * it).take(parts.len()).collect();
+        assert_eq!(numbers, want, "stream {at}");
+        for part in parts {
+            assert!(part.jpeg == images[usize::try_from(part.number)?], "stream {at}");
+        }
+    }
     let viewers = || -> Result<u64> {
         get(&address, "/api/v1/server")?.json()?["viewers"].as_u64().context("no count")
     };
-    wait_until("all have gone", LIMIT, || viewers().is_ok_and(|count| count == 0));
+    wait_until("all have gone", LIMIT, || viewers().is_ok_and(|count| count == 1));
+    wait_until("their descriptors are closed", LIMIT, || {
+        server.files().is_ok_and(|files| files <= descriptors + 5)
+    });
+    let viewer = watcher.stop()?;
+    assert_eq!(viewer.missing, 0);
+    assert!(viewer.packets > 40, "{} packets", viewer.packets);
     server.is_well()
 }
 

@@ -39,6 +39,7 @@ mod positions;
 mod previews;
 mod proxies;
 mod readme;
+mod receivers;
 mod recode;
 mod reload;
 mod requests;

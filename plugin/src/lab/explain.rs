@@ -275,7 +275,7 @@ pub fn explain_reply(text: &str, request: Option<(Method, u64)>) -> Explanation 
 
 /// Explains the first packet of a stream: each field of its header.
 pub fn explain_rtp(header: &RtpHeader, payload: usize) -> Explanation {
-    let lines = header.explain().into_iter().map(|field| {
+    let lines = header.explain_in_lab().into_iter().map(|field| {
         let bits = if field.bits == 1 { "bit" } else { "bits" };
         (format!("{} = {} ({} {bits})", field.name, field.value, field.bits), field.sentence)
     });

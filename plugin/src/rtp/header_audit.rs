@@ -1,117 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Explains RTP headers to the students who write lab servers: what each field says, and how a
-//! server's packets differ from what the lab asks for.
+//! Inspects RTP headers for the students who write lab servers: how a server's packets differ from what
+//! the lab asks for.
 
 use super::{PAYLOAD_TYPE_JPEG, RtpHeader};
 use std::time::Instant;
-
-/// A field of the RTP header, explained.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeaderField {
-    /// Name in RFC 3550 section 5.1.
-    pub name: &'static str,
-    /// Size in bits.
-    pub bits: u8,
-    /// Content of the field.
-    pub value: u32,
-    /// What the content means.
-    pub sentence: String,
-}
-
-impl RtpHeader {
-    /// Explains each field of the fixed header, in order.
-    pub fn explain(&self) -> [HeaderField; 9] {
-        let field =
-            |name, bits, value: u32, sentence: String| HeaderField { name, bits, value, sentence };
-        let flag = |set: bool, yes: &str, no: &str| (if set { yes } else { no }).to_owned();
-        let seconds = self.timestamp.as_secs_f64();
-        [
-            field(
-                "V",
-                2,
-                self.version.into(),
-                match self.version {
-                    2 => "version 2, which is RTP's (RFC 3550)".to_owned(),
-                    other => format!(
-                        "version {other} instead of 2, RTP's version: write V into the upper two bits of the first byte"
-                    ),
-                },
-            ),
-            field(
-                "P",
-                1,
-                self.padding.into(),
-                flag(self.padding, "padding follows the payload", "no padding"),
-            ),
-            field(
-                "X",
-                1,
-                self.extension.into(),
-                flag(self.extension, "one header extension follows", "no header extension"),
-            ),
-            field(
-                "CC",
-                4,
-                self.csrc_count.into(),
-                match self.csrc_count {
-                    0 => "no contributing sources".to_owned(),
-                    count => {
-                        format!("{count} contributing sources follow the header, 4 bytes each")
-                    }
-                },
-            ),
-            field(
-                "M",
-                1,
-                self.marker.into(),
-                flag(
-                    self.marker,
-                    "marker: this packet ends its frame",
-                    "no marker: the frame continues, or the server does not use markers, like the textbook's",
-                ),
-            ),
-            field(
-                "PT",
-                7,
-                self.payload_type.into(),
-                match self.payload_type {
-                    PAYLOAD_TYPE_JPEG => "payload type 26: JPEG (RFC 3551)".to_owned(),
-                    other => format!("payload type {other}; JPEG is 26"),
-                },
-            ),
-            field(
-                "sequence number",
-                16,
-                self.sequence_number.into(),
-                match self.sequence_number {
-                    0 => {
-                        "frame 0, which the textbook's client never shows: count from 1".to_owned()
-                    }
-                    number => format!(
-                        "in the lab the number of the frame: {number}; a gap means lost packets"
-                    ),
-                },
-            ),
-            field(
-                "timestamp",
-                32,
-                self.timestamp.ticks(),
-                format!(
-                    "{seconds:.3} s, if the clock has 90000 ticks per second, as for video in RTP (RFC 3551)"
-                ),
-            ),
-            field(
-                "SSRC",
-                32,
-                self.ssrc,
-                format!(
-                    "identifier of the source, 0x{:08x}: the same in every packet of a stream",
-                    self.ssrc
-                ),
-            ),
-        ]
-    }
-}
 
 /// How packets differ from what the lab or RTP asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -220,28 +112,6 @@ mod tests {
 
     fn header(sequence_number: u16, timestamp: u32) -> RtpHeader {
         RtpHeader::jpeg(sequence_number, Timestamp::from_ticks(timestamp), 0x1234, true)
-    }
-
-    #[test]
-    fn every_field_is_explained() {
-        let fields = header(7, 4500).explain();
-        let row = |field: &HeaderField| (field.name, field.bits, field.value);
-        let want = [
-            ("V", 2, 2),
-            ("P", 1, 0),
-            ("X", 1, 0),
-            ("CC", 4, 0),
-            ("M", 1, 1),
-            ("PT", 7, 26),
-            ("sequence number", 16, 7),
-            ("timestamp", 32, 4500),
-            ("SSRC", 32, 0x1234),
-        ];
-        assert_eq!(fields.each_ref().map(row), want);
-        assert_eq!(fields.iter().map(|field| u32::from(field.bits)).sum::<u32>(), 96);
-        assert!(fields.iter().all(|field| !field.sentence.is_empty()));
-        let wrong = RtpHeader { version: 0, ..header(0, 0) }.explain();
-        assert!(wrong.iter().any(|field| field.sentence.contains("instead of 2")));
     }
 
     /// The findings in 60 frames that arrive every 50 ms.

@@ -8,6 +8,7 @@
 
 mod header;
 mod header_audit;
+mod header_fields;
 mod jpeg_payloads;
 mod lab_depacketizer;
 mod lab_packetizer;
@@ -17,7 +18,8 @@ mod sequence_counter;
 mod timestamp;
 
 pub use header::{FIXED_LEN, HeaderError, RtpHeader};
-pub use header_audit::{Finding, HeaderAudit, HeaderField};
+pub use header_audit::{Finding, HeaderAudit};
+pub use header_fields::{HeaderField, JpegHeader};
 pub use jpeg_payloads::JpegPayloads;
 pub use lab_depacketizer::{LabDepacketizer, MAX_REASSEMBLED, PacketDetector, ReceivedFrame};
 pub use lab_packetizer::{LabPacketizer, MAX_LAB_FRAME};

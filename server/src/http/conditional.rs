@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Conditional requests and ranges (RFC 9110 sections 13 and 14).
 
-use hyper::header::{HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
+use hyper::header::{
+    HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, RANGE,
+};
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
@@ -46,6 +49,18 @@ impl Validators {
         let since = single(headers, IF_MODIFIED_SINCE).and_then(date);
         let modified = self.modified.map(whole_seconds);
         since.is_some_and(|since| modified.is_some_and(|modified| modified <= since))
+    }
+
+    /// Whether the client wants another version than this one (412), such as that of which it has a part.
+    pub fn is_refused(&self, headers: &HeaderMap) -> bool {
+        let mut tags = headers.get_all(IF_MATCH).iter().peekable();
+        if tags.peek().is_some() {
+            let is_ours = |tag: &str| tag.trim() == "*" || tag.trim() == self.etag;
+            return !tags.any(|tags| tags.to_str().is_ok_and(|tags| tags.split(',').any(is_ours)));
+        }
+        let since = single(headers, IF_UNMODIFIED_SINCE).and_then(date);
+        let modified = self.modified.map(whole_seconds);
+        since.is_some_and(|since| modified.is_some_and(|modified| modified > since))
     }
 
     /// The part that a request asks for of a resource of some bytes.
@@ -150,6 +165,34 @@ mod tests {
         for (fields, want) in rows {
             assert_eq!(validators().is_known(&headers(fields)), want, "{fields:?}");
         }
+    }
+
+    #[test]
+    fn another_version_than_the_wanted_one_is_refused() {
+        let rows: [(&[(HeaderName, &str)], bool); 11] = [
+            (&[], false),
+            (&[(IF_MATCH, "\"a-1\"")], false),
+            (&[(IF_MATCH, "*")], false),
+            (&[(IF_MATCH, "\"x\", \"a-1\"")], false),
+            (&[(IF_MATCH, "\"x\"")], true),
+            // A weak tag never matches (RFC 9110 section 13.1.1).
+            (&[(IF_MATCH, "W/\"a-1\"")], true),
+            (&[(IF_UNMODIFIED_SINCE, "Sun, 06 Nov 1994 08:49:37 GMT")], false),
+            (&[(IF_UNMODIFIED_SINCE, "Sun, 06 Nov 1994 08:49:36 GMT")], true),
+            (&[(IF_UNMODIFIED_SINCE, "yesterday")], false),
+            // The tag wins.
+            (
+                &[(IF_MATCH, "\"a-1\""), (IF_UNMODIFIED_SINCE, "Sun, 06 Nov 1994 08:49:36 GMT")],
+                false,
+            ),
+            (&[(IF_MATCH, "")], true),
+        ];
+        for (fields, want) in rows {
+            assert_eq!(validators().is_refused(&headers(fields)), want, "{fields:?}");
+        }
+        let without_date = Validators { modified: None, ..validators() };
+        let since = [(IF_UNMODIFIED_SINCE, "Sun, 06 Nov 1994 08:49:36 GMT")];
+        assert!(!without_date.is_refused(&headers(&since)));
     }
 
     #[test]

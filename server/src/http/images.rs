@@ -118,6 +118,11 @@ impl Service {
         let movie = self.open(&mount).await?;
         let etag = format!("\"{:x}-{number}\"", movie.number());
         let validators = Validators { etag, modified: None };
+        if validators.is_refused(headers) {
+            self.locate(&movie, number).await?;
+            let text = "The frame is another one than the client wants.";
+            return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, text));
+        }
         if validators.is_known(headers) {
             // Not without knowing that there is such a frame.
             self.locate(&movie, number).await?;

@@ -70,6 +70,10 @@ impl Service {
             })
             .await?;
         let Version { file, length, validators } = version;
+        if validators.is_refused(headers) {
+            let text = "The file is another one than the client wants.";
+            return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, text));
+        }
         let mut response = Response::new(Body::empty());
         let mut set = |name: HeaderName, value: &str| {
             if let Ok(value) = HeaderValue::try_from(value) {

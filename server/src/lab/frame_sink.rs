@@ -8,7 +8,7 @@ use crate::connection::outbox::SendOutcome;
 use crate::limit_log::LimitLog;
 use crate::observe::metrics::Metrics;
 use crate::observe::sessions::{Dialect, State};
-use crate::send::counts::{SendCounts, SentFrame};
+use crate::send::counts::{FirstPacket, SendCounts, SentFrame};
 use crate::send::{
     DueFrame, FetchOutcome, FrameFetcher, FrameRef, FrameSink, ReportTime, Resume, movie_log,
 };
@@ -161,8 +161,8 @@ pub(super) struct LabSink {
 struct SentPackets {
     packets: usize,
     bytes: usize,
-    /// The header of the first one and the length of its payload.
-    first: Option<(RtpHeader, usize)>,
+    /// The first one.
+    first: Option<FirstPacket>,
     /// The sequence number of the last one.
     sequence_number: u16,
 }
@@ -253,7 +253,9 @@ impl LabSink {
             Ok(_) => {
                 self.sent.packets += 1;
                 self.sent.bytes += bytes.len() + payload.len();
-                self.sent.first.get_or_insert((header, payload.len()));
+                let payload = payload.len();
+                let first = FirstPacket { header, payload, jpeg_header: None };
+                self.sent.first.get_or_insert(first);
                 self.sent.sequence_number = header.sequence_number;
             }
             Err(error) => {

@@ -2,12 +2,13 @@
 //! Events of the exchange between clients and the server. What is kept is small; the explanations are
 //! written for each reader when it reads.
 
-use super::sessions::{Dialect, ObservedSession, Progress, State};
+use super::sessions::{Dialect, State};
 use super::time::rfc3339;
 use crate::access::redact;
 use crate::rtsp::explain as rtsp;
+use crate::send::counts::{FirstPacket, Progress};
 use gstmjpegfile::lab::{self, Explanation};
-use gstmjpegfile::rtp::RtpHeader;
+use gstmjpegfile::rtp::{HeaderField, JpegHeader};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -91,14 +92,16 @@ pub(crate) enum Kind {
     /// A reply is sent, which leads to this state.
     Reply(Message, Answered, State),
     /// The first packet of a play has been sent.
-    Rtp {
-        /// Its header.
-        header: RtpHeader,
-        /// The length of the payload in bytes.
-        payload: usize,
-    },
+    Rtp(FirstPacket),
     /// The state has changed without a message.
     State(State),
+    /// A movie has been closed.
+    Sent {
+        /// The number of the movie in the session, from 1.
+        movie: u64,
+        /// All that was sent of it.
+        sent: Progress,
+    },
     /// The session has ended.
     End {
         /// Why.
@@ -112,7 +115,7 @@ impl Kind {
         match self {
             Self::Request(message, _) | Self::Reply(message, ..) => message.text.len(),
             Self::End { reason } => reason.len(),
-            Self::Session { .. } | Self::Rtp { .. } | Self::State(_) => 0,
+            Self::Session { .. } | Self::Rtp(_) | Self::State(_) | Self::Sent { .. } => 0,
         }
     }
 }
@@ -158,30 +161,40 @@ impl Event {
                 explanation.remarks.clear();
                 ("reply", message_json(&session, &time, message, explanation, *state))
             }
-            Kind::Rtp { header, payload } => {
-                let fields: Vec<Value> = header
-                    .explain()
-                    .into_iter()
-                    .map(|field| {
-                        let bits = usize::from(field.bits);
-                        json!({ "name": field.name, "bits": format!("{:0bits$b}", field.value),
-                                "value": field.value.to_string(), "explanation": field.sentence })
-                    })
-                    .collect();
+            Kind::Rtp(FirstPacket { header, payload, jpeg_header }) => {
+                let fields = match self.dialect {
+                    Dialect::Lab => header.explain_in_lab(),
+                    Dialect::Rtsp | Dialect::Http => header.explain(),
+                };
+                let jpeg_fields = jpeg_header.map(JpegHeader::explain);
                 (
                     "rtp",
-                    json!({ "session": session, "time": time, "fields": fields,
+                    json!({ "session": session, "time": time, "fields": fields_json(&fields),
+                            "jpeg_fields": jpeg_fields.map(|it| fields_json(&it)),
                             "payload_bytes": payload }),
                 )
             }
             Kind::State(state) => {
                 ("state", json!({ "session": session, "time": time, "state": state }))
             }
+            Kind::Sent { sent, .. } => {
+                packets_json(self.session, self.time, Progress::default(), *sent)
+            }
             Kind::End { reason } => {
                 ("end", json!({ "session": session, "time": time, "reason": reason }))
             }
         }
     }
+}
+
+/// The fields of a header.
+fn fields_json(fields: &[HeaderField]) -> Vec<Value> {
+    let field = |field: &HeaderField| {
+        let bits = usize::from(field.bits);
+        json!({ "name": field.name, "bits": format!("{:0bits$b}", field.value),
+                "value": field.value.to_string(), "explanation": field.sentence })
+    };
+    fields.iter().map(field).collect()
 }
 
 /// The data of a message. Its lines are shown without their line ends.
@@ -217,7 +230,8 @@ fn message_json(
 
 /// The data of an event about the frames that were sent since `before`, and its name.
 pub(crate) fn packets_json(
-    session: &ObservedSession,
+    session: u64,
+    time: SystemTime,
     before: Progress,
     now: Progress,
 ) -> (&'static str, Value) {
@@ -227,8 +241,8 @@ pub(crate) fn packets_json(
         _ => before.sequence_number,
     };
     let data = json!({
-        "session": session.id.to_string(),
-        "time": rfc3339(SystemTime::now()),
+        "session": session.to_string(),
+        "time": rfc3339(time),
         "frames": now.frames.saturating_sub(before.frames),
         "packets": packets,
         "bytes": now.bytes.saturating_sub(before.bytes),

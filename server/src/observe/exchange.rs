@@ -4,9 +4,10 @@
 
 use super::Observatory;
 use super::event::{Event, Kind, packets_json};
-use super::sessions::{Dialect, Progress, State};
+use super::sessions::Dialect;
+use crate::send::counts::Progress;
 use serde_json::Value;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -25,7 +26,7 @@ const MAX_READERS: usize = 64;
 /// The time between two looks at what was sent.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The number of sessions whose packets a reader sees: the newest that play. Nobody can follow more.
+/// The number of sessions whose packets a reader sees at a time: the newest that play. Nobody can follow more.
 const MAX_SAMPLED: usize = 64;
 
 /// The number of events that are read at a time.
@@ -142,10 +143,10 @@ pub(crate) struct Reader {
     after: u64,
     /// What is to be given to the reader next.
     pending: VecDeque<Output>,
-    /// What had been sent in each session at the last look.
-    seen: HashMap<u64, Progress>,
-    /// The newest session when the reader has started. What was sent in it before is not new.
-    newest: u64,
+    /// What the reader knows to have been sent: by session, and by the number of its movie.
+    seen: HashMap<(u64, u64), Progress>,
+    /// The number of the last event when the reader has started. What was sent before is not new.
+    started: u64,
     next_sample: Instant,
 }
 
@@ -170,11 +171,15 @@ impl Reader {
             after,
             pending: VecDeque::new(),
             seen: HashMap::new(),
-            newest: 0,
+            started: 0,
             next_sample: Instant::now() + SAMPLE_INTERVAL,
         };
-        reader.newest = reader.observatory.registry.newest();
-        reader.look();
+        for session in reader.observatory.registry.all() {
+            if let Some((movie, Some(sent))) = session.progress() {
+                reader.seen.insert((session.id, movie), sent);
+            }
+        }
+        reader.started = reader.observatory.exchange.last();
         Some(reader)
     }
 
@@ -209,37 +214,55 @@ impl Reader {
         }
         for event in &events {
             self.after = event.number;
-            if self.filter.accepts(event.session, event.dialect) {
-                let (name, data) = event.to_json();
+            let output = match event.kind {
+                _ if !self.filter.accepts(event.session, event.dialect) => None,
+                Kind::Sent { movie, sent } => self.rest_of(event, movie, sent),
+                _ => Some(event.to_json()),
+            };
+            if let Some((name, data)) = output {
                 self.pending.push_back(Output { number: event.number, name, data });
             }
         }
         lost > 0 || !events.is_empty()
     }
 
-    /// Compares what has been sent with the last look. Returns the differences as events.
+    /// What was sent of a movie that has been closed, and is not known to the reader yet.
+    fn rest_of(
+        &mut self,
+        event: &Event,
+        movie: u64,
+        sent: Progress,
+    ) -> Option<(&'static str, Value)> {
+        let before = match self.seen.remove(&(event.session, movie)) {
+            Some(before) => before,
+            None if event.number <= self.started => return None,
+            None => Progress::default(),
+        };
+        let is_new = sent.frames > before.frames;
+        is_new.then(|| packets_json(event.session, event.time, before, sent))
+    }
+
+    /// Compares what has been sent with what the reader knows. Returns the differences as events.
     fn look(&mut self) -> Vec<(&'static str, Value)> {
-        let sessions = self.observatory.registry.all();
-        let mut now = HashMap::new();
         let mut events = Vec::new();
-        let wanted = sessions.iter().rev().filter(|it| self.filter.accepts(it.id, it.dialect));
-        let wanted =
-            wanted.filter(|it| it.state() == State::Playing || self.seen.contains_key(&it.id));
-        for session in wanted.take(MAX_SAMPLED) {
-            let Some(progress) = session.progress() else { continue };
-            let before = match self.seen.get(&session.id) {
-                Some(before) => *before,
-                None if session.id <= self.newest => progress,
-                None => Progress::default(),
-            };
-            // Another movie starts from 0.
-            let before = if before.frames > progress.frames { Progress::default() } else { before };
-            if progress.frames > before.frames {
-                events.push(packets_json(session, before, progress));
+        let mut present = HashSet::new();
+        for session in self.observatory.registry.all().iter().rev() {
+            if !self.filter.accepts(session.id, session.dialect) {
+                continue;
             }
-            now.insert(session.id, progress);
+            let Some((movie, sent)) = session.progress() else { continue };
+            present.insert((session.id, movie));
+            let Some(sent) = sent.filter(|_| events.len() < MAX_SAMPLED) else { continue };
+            let before = self.seen.entry((session.id, movie)).or_default();
+            if sent.frames > before.frames {
+                events.push(packets_json(session.id, SystemTime::now(), *before, sent));
+                *before = sent;
+            }
         }
-        self.seen = now;
+        // A movie that is not there any more has been closed, and this reader knows of it.
+        if self.after >= self.observatory.exchange.last() {
+            self.seen.retain(|movie, _| present.contains(movie));
+        }
         events
     }
 }

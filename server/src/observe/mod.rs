@@ -7,8 +7,8 @@
 //!   explanations.
 //! - [`metrics`]: numbers for Prometheus, with [`totals`], [`histogram`] and [`exposition`].
 //!
-//! Locks: the registry, then one session. The exchange is locked alone. Nothing waits and no system call is
-//! made with one of them.
+//! Locks: the registry, then one session, then the exchange. Nothing waits and no system call is made with one
+//! of them.
 
 pub(crate) mod event;
 pub(crate) mod exchange;
@@ -174,11 +174,6 @@ impl Registry {
     /// The number of sessions.
     pub fn count(&self) -> usize {
         self.entries().sessions.len()
-    }
-
-    /// The number of the newest session.
-    fn newest(&self) -> u64 {
-        self.entries().newest
     }
 
     /// All sessions, the oldest first.

@@ -12,8 +12,7 @@ pub(crate) use view::SessionView;
 use super::Observatory;
 use super::event::Kind;
 use super::totals::{Class, Counted, Slot};
-use crate::send::counts::{ReceiverReport, SendCounts};
-use gstmjpegfile::rtp::RtpHeader;
+use crate::send::counts::{FirstPacket, Progress, ReceiverReport, SendCounts};
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
@@ -161,6 +160,8 @@ struct Info {
     agent: Option<Arc<str>>,
     user: Option<Arc<str>>,
     media: Option<Media>,
+    /// The number of movies that have been opened.
+    movies: u64,
     closer: Option<Closer>,
     /// When the request was received that starts the present play.
     play_requested: Option<Instant>,
@@ -190,21 +191,6 @@ impl fmt::Debug for ObservedSession {
     }
 }
 
-/// What was sent in a session so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
-    /// The number of frames.
-    pub frames: u64,
-    /// The number of RTP packets.
-    pub packets: u64,
-    /// The bytes of the packets.
-    pub bytes: u64,
-    /// The sequence number of the last packet.
-    pub sequence_number: u16,
-    /// The number of the last frame in the movie.
-    pub frame: Option<u64>,
-}
-
 impl ObservedSession {
     pub(super) fn new(id: u64, new: NewSession, observatory: Weak<Observatory>) -> Self {
         let NewSession { dialect, transport, encrypted, peer, agent } = new;
@@ -213,6 +199,7 @@ impl ObservedSession {
             agent: agent.map(|agent| limited(&agent).into()),
             user: None,
             media: None,
+            movies: 0,
             closer: None,
             play_requested: None,
             ended: false,
@@ -308,23 +295,32 @@ impl ObservedSession {
         info.user = new.user.or(info.user.take());
         let samples = VecDeque::from([Sample::of(&new.counts)]);
         info.media = Some(Media { mount, counts: new.counts, slot, lost: 0, samples });
+        info.movies += 1;
         drop(info);
         drop(totals);
         self.set_state(State::Ready);
     }
 
-    /// Notes that the movie has been closed. The state becomes INIT.
+    /// Notes that the movie has been closed, after its last frame has been sent. The state becomes INIT.
     pub fn close_media(&self) {
         let Some(observatory) = self.observatory() else { return };
         // Both are locked, so that a reader of all counts finds these in one of the two.
         let mut totals = observatory.registry.totals();
         let mut info = self.info();
+        let movie = info.movies;
         if let Some(media) = info.media.take() {
             let class = Class { dialect: self.dialect, transport: info.transport };
             totals.close(class, &media.slot, media.counted());
+            drop(totals);
+            // Readers know only what was sent until they looked last. The session is locked, so that nobody
+            // finds the movie closed before this is recorded.
+            let sent = media.counts.sent();
+            if sent.frames > 0 {
+                let closed = Kind::Sent { movie, sent };
+                observatory.exchange.record(self.id, self.dialect, closed);
+            }
         }
         drop(info);
-        drop(totals);
         self.set_state(State::Init);
     }
 
@@ -340,16 +336,15 @@ impl ObservedSession {
         self.set_state(State::Playing);
     }
 
-    /// Notes that the first frame of a play has been sent: the header of its first packet, if it has one,
-    /// and the length of the payload after it.
-    pub fn first_packet(&self, packet: Option<(RtpHeader, usize)>) {
+    /// Notes that the first frame of a play has been sent, and its first packet, if it is sent in packets.
+    pub fn first_packet(&self, packet: Option<FirstPacket>) {
         let requested = self.info().play_requested.take();
         let Some(observatory) = self.observatory() else { return };
         if let Some(requested) = requested {
             observatory.metrics.first_packet.add(requested.elapsed());
         }
-        if let Some((header, payload)) = packet {
-            observatory.exchange.record(self.id, self.dialect, Kind::Rtp { header, payload });
+        if let Some(packet) = packet {
+            observatory.exchange.record(self.id, self.dialect, Kind::Rtp(packet));
         }
     }
 
@@ -375,9 +370,10 @@ impl ObservedSession {
         self.close_media();
         self.info().closer = None;
         if let Some(observatory) = self.observatory() {
-            observatory.registry.remove(self.id);
             let reason = limited(reason).into();
             observatory.exchange.record(self.id, self.dialect, Kind::End { reason });
+            // A session that is not there any more has recorded its end.
+            observatory.registry.remove(self.id);
         }
         self.gone.notify_waiters();
     }
@@ -411,17 +407,12 @@ impl ObservedSession {
         }
     }
 
-    /// What was sent so far; `None` without a movie.
-    pub fn progress(&self) -> Option<Progress> {
+    /// The number of the present movie in the session, from 1, and what was sent of it so far; `None` while a
+    /// frame is being counted.
+    pub fn progress(&self) -> Option<(u64, Option<Progress>)> {
         let info = self.info();
-        let counts = &info.media.as_ref()?.counts;
-        Some(Progress {
-            frames: counts.frames(),
-            packets: counts.packets(),
-            bytes: counts.bytes(),
-            sequence_number: counts.sequence_number(),
-            frame: counts.frame(),
-        })
+        let progress = info.media.as_ref()?.counts.progress();
+        Some((info.movies, progress))
     }
 
     /// The counts of the present movie, what they belong to, and the slot of the mount.

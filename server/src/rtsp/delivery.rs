@@ -6,9 +6,9 @@ use super::gst_media::Sockets;
 use super::multicast::Group;
 use crate::connection::outbox::{OnDrained, Outbox, SendOutcome};
 use crate::limit_log::LimitLog;
-use crate::send::counts::{SendCounts, SentFrame};
+use crate::send::counts::{FirstPacket, SendCounts, SentFrame};
 use crate::send::datagrams::{Datagrams, Offload};
-use gstmjpegfile::rtp::{FIXED_LEN, JpegPayloads, RtpHeader};
+use gstmjpegfile::rtp::{FIXED_LEN, JpegHeader, JpegPayloads, RtpHeader};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockaddrStorage, sendto};
 use std::io::IoSlice;
@@ -210,7 +210,9 @@ fn count(counts: &SendCounts, number: u64, headers: &[[u8; FIXED_LEN]], payloads
     let packets = headers.len();
     let bytes = packets * FIXED_LEN + payloads.bytes();
     counts.add_frame(SentFrame { number, packets, bytes, sequence_number }, || {
-        Some((header(headers.first())?, payloads.iter().next()?.len()))
+        let payload = payloads.iter().next()?;
+        let (header, jpeg_header) = (header(headers.first())?, JpegHeader::of(payload));
+        Some(FirstPacket { header, payload: payload.len(), jpeg_header })
     });
 }
 

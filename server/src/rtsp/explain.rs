@@ -111,13 +111,12 @@ fn header_line(line: &str, is_reply: bool) -> String {
         ("range", true) => return format!("the part of the movie that is sent: {}", range(value)),
         ("range", false) => return format!("the part of the movie to send: {}", range(value)),
         ("rtp-info", _) => return rtp_info_line(value),
-        ("scale", _) => {
-            return format!("{value} seconds of the movie in a second, frames are left out");
-        }
+        ("scale", _) => return scale_line(value),
         ("speed", _) => return format!("{value} times the normal data rate, no frame is left out"),
         ("user-agent", _) => "what the client calls itself",
         ("server", _) => "what the server calls itself",
-        ("date", _) => "the time at the server",
+        ("date", true) => "the time at the server",
+        ("date", false) => "the time at the client",
         ("public" | "allow", _) => "the methods that the server has",
         ("accept", _) => "the formats of a description that the client reads",
         ("content-type", _) => "the format of the body",
@@ -136,7 +135,8 @@ fn header_line(line: &str, is_reply: bool) -> String {
         ("bandwidth", _) => "the data rate of the client's connection",
         ("connection", _) => "whether the connection is closed after the reply",
         ("retry-after", _) => return format!("the client may try again after {value} s"),
-        ("supported", _) => "the extensions that the client has",
+        ("supported", true) => "the extensions that the server has",
+        ("supported", false) => "the extensions that the client has",
         ("x-dynamic-rate" | "x-accept-dynamic-rate", _) => "an extension that this server ignores",
         _ => "not needed here; ignored",
     };
@@ -183,6 +183,16 @@ fn transport_line(value: &str, is_reply: bool) -> String {
         Some(ports) => format!("{how}, from the ports {ports} of the server"),
         None => how,
     }
+}
+
+/// How fast the movie passes (RFC 2326 section 12.34).
+fn scale_line(value: &str) -> String {
+    let Ok(scale) = value.parse::<f64>() else {
+        return "how fast the movie passes: 1 is its own rate".to_owned();
+    };
+    let backwards = if scale < 0.0 { ", backwards" } else { "" };
+    let left_out = if scale.abs() >= 1.5 { "; frames are left out" } else { "" };
+    format!("{} seconds of the movie pass in a second{backwards}{left_out}", scale.abs())
 }
 
 /// A range of normal play time.
@@ -345,7 +355,18 @@ mod tests {
                 "RTP will be sent to a group 239.1.1.1 over UDP",
             ),
             ("RTP-Info: url=x;rtptime=9", true, "the start of the range has the timestamp 9"),
+            ("Date: Thu, 01 Jan 1970 00:00:00 GMT", true, "the time at the server"),
+            ("Date: Thu, 01 Jan 1970 00:00:00 GMT", false, "the time at the client"),
             ("Retry-After: 1", true, "the client may try again after 1 s"),
+            ("Scale: 2.000", true, "2 seconds of the movie pass in a second; frames are left out"),
+            ("Scale: 0.5", false, "0.5 seconds of the movie pass in a second"),
+            (
+                "Scale: -1.5",
+                false,
+                "1.5 seconds of the movie pass in a second, backwards; frames are left out",
+            ),
+            ("Scale: fast", false, "how fast the movie passes: 1 is its own rate"),
+            ("Speed: 2", true, "2 times the normal data rate, no frame is left out"),
         ];
         for (line, is_reply, want) in rows {
             assert_eq!(header_line(line, is_reply), want, "{line}");

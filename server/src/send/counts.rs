@@ -3,8 +3,8 @@
 //! The sender writes atomic numbers only.
 
 use crate::observe::sessions::ObservedSession;
-use gstmjpegfile::rtp::{ReportBlock, RtpHeader};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use gstmjpegfile::rtp::{JpegHeader, ReportBlock, RtpHeader};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,6 +22,9 @@ pub(crate) struct SendCounts {
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Sent {
+    /// The number of frames that have been counted, or are being counted.
+    started: AtomicU64,
+    /// The number of frames. Stored last: while it differs from `started`, a frame is being counted.
     frames: AtomicU64,
     packets: AtomicU64,
     bytes: AtomicU64,
@@ -46,6 +49,32 @@ pub(crate) struct SentFrame {
     pub sequence_number: u16,
 }
 
+/// What was sent to one viewer so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The number of frames.
+    pub frames: u64,
+    /// The number of RTP packets.
+    pub packets: u64,
+    /// The bytes of the packets.
+    pub bytes: u64,
+    /// The sequence number of the last packet.
+    pub sequence_number: u16,
+    /// The number of the last frame in the movie.
+    pub frame: Option<u64>,
+}
+
+/// The first packet of a play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FirstPacket {
+    /// Its header.
+    pub header: RtpHeader,
+    /// The length of the payload in bytes.
+    pub payload: usize,
+    /// The header at the start of the payload; `None` in the lab, which has none.
+    pub jpeg_header: Option<JpegHeader>,
+}
+
 /// What a receiver reported, and when.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReceiverReport {
@@ -65,18 +94,25 @@ impl ReceiverReport {
     }
 }
 
+/// Adds to a number that only one thread at a time changes.
+fn add(number: &AtomicU64, more: u64, order: Ordering) {
+    number.store(number.load(Ordering::Relaxed).wrapping_add(more), order);
+}
+
 impl SendCounts {
-    /// Counts a frame. `first` returns the header of its first packet and the length of the payload after
-    /// it; it is called only for the first frame of a play that is observed.
-    pub fn add_frame(&self, frame: SentFrame, first: impl FnOnce() -> Option<(RtpHeader, usize)>) {
-        let sent = &self.sent;
-        sent.frames.fetch_add(1, Ordering::Relaxed);
-        sent.packets.fetch_add(frame.packets as u64, Ordering::Relaxed);
-        sent.bytes.fetch_add(frame.bytes as u64, Ordering::Relaxed);
-        sent.frame.store(frame.number.saturating_add(1), Ordering::Relaxed);
-        sent.sequence_number.store(frame.sequence_number.into(), Ordering::Relaxed);
-        if sent.is_first.load(Ordering::Relaxed)
-            && sent.is_first.swap(false, Ordering::Relaxed)
+    /// Counts a frame. `first` returns its first packet; it is called only for the first frame of a play that
+    /// is observed.
+    pub fn add_frame(&self, frame: SentFrame, first: impl FnOnce() -> Option<FirstPacket>) {
+        // Only one thread at a time sends to a viewer.
+        add(&self.sent.started, 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        add(&self.sent.packets, frame.packets as u64, Ordering::Relaxed);
+        add(&self.sent.bytes, frame.bytes as u64, Ordering::Relaxed);
+        self.sent.frame.store(frame.number.saturating_add(1), Ordering::Relaxed);
+        self.sent.sequence_number.store(frame.sequence_number.into(), Ordering::Relaxed);
+        add(&self.sent.frames, 1, Ordering::Release);
+        if self.sent.is_first.load(Ordering::Relaxed)
+            && self.sent.is_first.swap(false, Ordering::Relaxed)
             && let Some(observer) = self.observer()
         {
             observer.first_packet(first());
@@ -115,6 +151,24 @@ impl SendCounts {
     /// The last report of the receiver.
     pub fn report(&self) -> Option<ReceiverReport> {
         *self.locked_report()
+    }
+
+    /// What was sent. All numbers belong together if nothing is sent any more.
+    pub fn sent(&self) -> Progress {
+        Progress {
+            frames: self.sent.frames.load(Ordering::Acquire),
+            packets: self.packets(),
+            bytes: self.bytes(),
+            sequence_number: self.sequence_number(),
+            frame: self.frame(),
+        }
+    }
+
+    /// What was sent so far; `None` while a frame is being counted.
+    pub fn progress(&self) -> Option<Progress> {
+        let sent = self.sent();
+        fence(Ordering::Acquire);
+        (self.sent.started.load(Ordering::Relaxed) == sent.frames).then_some(sent)
     }
 
     /// The number of frames.

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, Command, Stdio};
@@ -54,6 +55,8 @@ pub struct Browser {
     session: Option<String>,
     next_id: u64,
     events: Vec<Value>,
+    /// The answers to the next questions for a user and a password; `None` presses Cancel.
+    logins: VecDeque<Option<(String, String)>>,
     _process: Guard,
     _home: TempDir,
 }
@@ -103,6 +106,7 @@ impl Browser {
             session: None,
             next_id: 0,
             events: Vec::new(),
+            logins: VecDeque::new(),
             _process: process,
             _home: home,
         };
@@ -126,15 +130,7 @@ impl Browser {
     /// # Errors
     /// If the browser refuses it, or does not answer.
     pub fn command(&mut self, method: &str, parameters: &Value) -> Result<Value> {
-        self.next_id += 1;
-        let id = self.next_id;
-        let mut message = json!({"id": id, "method": method, "params": parameters});
-        if let Some(session) = &self.session {
-            message["sessionId"] = json!(session);
-        }
-        let mut bytes = serde_json::to_vec(&message)?;
-        bytes.push(0);
-        self.input.write_all(&bytes).with_context(|| format!("{method}: the browser has ended"))?;
+        let id = self.send(method, parameters)?;
         let end = Instant::now() + LIMIT;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -148,10 +144,68 @@ impl Browser {
         }
     }
 
-    fn note(&mut self, message: Value) {
-        if message.get("method").is_some() {
-            self.events.push(message);
+    /// Sends a command and returns its number.
+    fn send(&mut self, method: &str, parameters: &Value) -> Result<u64> {
+        self.next_id += 1;
+        let mut message = json!({"id": self.next_id, "method": method, "params": parameters});
+        if let Some(session) = &self.session {
+            message["sessionId"] = json!(session);
         }
+        let mut bytes = serde_json::to_vec(&message)?;
+        bytes.push(0);
+        self.input.write_all(&bytes).with_context(|| format!("{method}: the browser has ended"))?;
+        Ok(self.next_id)
+    }
+
+    /// Keeps an event. Those of the domain Fetch are answered.
+    fn note(&mut self, message: Value) {
+        let request = &message["params"]["requestId"];
+        let answer = match message["method"].as_str() {
+            None => return,
+            Some("Fetch.requestPaused") => {
+                Some(("Fetch.continueRequest", json!({"requestId": request})))
+            }
+            Some("Fetch.authRequired") => {
+                let response = match self.logins.pop_front().flatten() {
+                    Some((user, password)) => json!({"response": "ProvideCredentials",
+                        "username": user, "password": password}),
+                    None => json!({"response": "CancelAuth"}),
+                };
+                let answer = json!({"requestId": request, "authChallengeResponse": response});
+                Some(("Fetch.continueWithAuth", answer))
+            }
+            Some(_) => None,
+        };
+        if let Some((method, parameters)) = answer {
+            // If the browser has ended, the next command says so.
+            let _ = self.send(method, &parameters);
+        }
+        self.events.push(message);
+    }
+
+    /// Sets what is answered when the browser asks for a user and a password, instead of its dialog, which a
+    /// browser without a window does not show: one answer for each question, `None` to cancel. All further
+    /// questions are cancelled.
+    ///
+    /// # Errors
+    /// If the browser refuses.
+    pub fn answer_logins(&mut self, answers: &[Option<(&str, &str)>]) -> Result<()> {
+        let owned =
+            |it: &Option<(&str, &str)>| it.map(|(user, word)| (user.to_owned(), word.to_owned()));
+        self.logins = answers.iter().map(owned).collect();
+        self.command("Fetch.enable", &json!({"handleAuthRequests": true})).map(drop)
+    }
+
+    /// The scheme and the realm of each question for a user and a password, and what was asked for.
+    pub fn asked_logins(&mut self) -> Vec<[String; 3]> {
+        self.receive_events();
+        let asked = self.events.iter().filter(|it| it["method"] == "Fetch.authRequired");
+        let asked = asked.map(|it| {
+            let challenge = &it["params"]["authChallenge"];
+            [&challenge["scheme"], &challenge["realm"], &it["params"]["request"]["url"]]
+                .map(|text| text.as_str().unwrap_or_default().to_owned())
+        });
+        asked.collect()
     }
 
     /// Takes the events that have arrived.

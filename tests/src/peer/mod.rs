@@ -10,6 +10,7 @@ pub mod lab_server;
 pub mod libjpeg;
 pub mod relay;
 pub mod retina;
+pub mod rtp_receiver;
 pub mod rtsp_client;
 pub mod rtsp_server;
 pub mod tls_client;

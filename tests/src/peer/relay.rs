@@ -25,7 +25,7 @@ type Decide = Arc<dyn Fn(u64) -> Fate + Send + Sync>;
 /// Passes RTP packets on, to one viewer.
 struct Line {
     decide: Decide,
-    count: Arc<Mutex<u64>>,
+    count: Arc<Mutex<Counts>>,
     delayed: Option<Vec<u8>>,
 }
 
@@ -33,11 +33,14 @@ impl Line {
     /// The packets to pass on after this one has arrived.
     fn pass(&mut self, packet: &[u8]) -> Vec<Vec<u8>> {
         let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
-        *count += 1;
+        count.packets += 1;
         let packet = packet.to_vec();
-        let mut out = match (self.decide)(*count) {
+        let mut out = match (self.decide)(count.packets) {
             Fate::Passes => vec![packet],
-            Fate::IsDropped => Vec::new(),
+            Fate::IsDropped => {
+                count.dropped += 1;
+                Vec::new()
+            }
             Fate::IsRepeated => vec![packet.clone(), packet],
             Fate::IsDelayed => {
                 self.delayed = Some(packet);
@@ -49,10 +52,17 @@ impl Line {
     }
 }
 
+/// What a relay has passed on and dropped.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    packets: u64,
+    dropped: u64,
+}
+
 /// A running relay. Its threads end with the connections.
 pub struct Relay {
     address: SocketAddr,
-    count: Arc<Mutex<u64>>,
+    count: Arc<Mutex<Counts>>,
 }
 
 impl Relay {
@@ -66,7 +76,7 @@ impl Relay {
     ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
-        let (decide, count): (Decide, _) = (Arc::new(decide), Arc::new(Mutex::new(0)));
+        let (decide, count): (Decide, Arc<Mutex<Counts>>) = (Arc::new(decide), Arc::default());
         let counted = count.clone();
         std::thread::spawn(move || {
             while let Ok((client, _)) = listener.accept() {
@@ -84,16 +94,26 @@ impl Relay {
 
     /// RTP packets that the server has sent.
     pub fn packets(&self) -> u64 {
-        *self.count.lock().unwrap_or_else(PoisonError::into_inner)
+        self.count.lock().unwrap_or_else(PoisonError::into_inner).packets
+    }
+
+    /// RTP packets that were not passed on.
+    pub fn dropped(&self) -> u64 {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner).dropped
     }
 }
 
 /// The ports of a client, and those of the relay that replace them.
 type Ports = Arc<Mutex<Option<([u16; 2], [u16; 2])>>>;
 
+/// The ports that the server sends from, in the place of which the client is given those of the relay.
+type ServerPorts = Arc<Mutex<Option<[u16; 2]>>>;
+
 fn relay(client: &TcpStream, server: SocketAddr, mut line: Line) -> Result<()> {
+    let server_host = server.ip();
     let server = TcpStream::connect(server)?;
     let ports: Ports = Arc::default();
+    let server_ports: ServerPorts = Arc::default();
     let sockets = pair()?;
     let relay_ports = [sockets[0].local_addr()?.port(), sockets[1].local_addr()?.port()];
 
@@ -102,7 +122,7 @@ fn relay(client: &TcpStream, server: SocketAddr, mut line: Line) -> Result<()> {
         let mut bytes = [0; 8192];
         while let Ok(len @ 1..) = from.read(&mut bytes) {
             let request = bytes.get(..len).unwrap_or_default();
-            let request = match client_ports(request) {
+            let request = match ports_after("client_port=", request) {
                 Some(of_client) => {
                     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
                     *known = Some((of_client, relay_ports));
@@ -123,13 +143,22 @@ fn relay(client: &TcpStream, server: SocketAddr, mut line: Line) -> Result<()> {
     ];
     for ((at, socket), mut line) in sockets.into_iter().enumerate().zip(lines) {
         let (ports, host) = (ports.clone(), client.peer_addr()?.ip());
+        let server_ports = server_ports.clone();
         std::thread::spawn(move || {
             let mut datagram = vec![0; 65_536];
-            while let Ok(len) = socket.recv(&mut datagram) {
+            while let Ok((len, from)) = socket.recv_from(&mut datagram) {
                 let packet = datagram.get(..len).unwrap_or_default();
                 let of_client = *ports.lock().unwrap_or_else(PoisonError::into_inner);
                 let Some((of_client, _)) = of_client else { continue };
                 let to = SocketAddr::new(host, of_client[at]);
+                if from == to {
+                    // Reports of the receiver.
+                    let known = *server_ports.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(of_server) = known {
+                        let _ = socket.send_to(packet, (server_host, of_server[at]));
+                    }
+                    continue;
+                }
                 let packets = line.as_mut().map_or(vec![packet.to_vec()], |it| it.pass(packet));
                 for packet in packets {
                     let _ = socket.send_to(&packet, to);
@@ -149,7 +178,15 @@ fn relay(client: &TcpStream, server: SocketAddr, mut line: Line) -> Result<()> {
                     _ => {
                         let ports = *ports.lock().unwrap_or_else(PoisonError::into_inner);
                         vec![ports.map_or(part.clone(), |(of_client, of_relay)| {
-                            replaced(&part, of_relay, of_client)
+                            let part = replaced(&part, of_relay, of_client);
+                            let Some(of_server) = ports_after("server_port=", &part) else {
+                                return part;
+                            };
+                            *server_ports.lock().unwrap_or_else(PoisonError::into_inner) =
+                                Some(of_server);
+                            let pair = |[a, b]: [u16; 2]| format!("server_port={a}-{b}");
+                            let text = String::from_utf8_lossy(&part);
+                            text.replace(&pair(of_server), &pair(of_relay)).into_bytes()
                         })]
                     }
                 };
@@ -188,10 +225,10 @@ fn pair() -> Result<[UdpSocket; 2]> {
     anyhow::bail!("no two consecutive ports")
 }
 
-/// The ports of a request: `client_port=A-B`, or the lab's `client_port= A`.
-fn client_ports(request: &[u8]) -> Option<[u16; 2]> {
-    let text = std::str::from_utf8(request).ok()?;
-    let rest = text.split_once("client_port=")?.1.trim_start();
+/// The ports in a message, such as `client_port=A-B`, or the lab's `client_port= A`.
+fn ports_after(name: &str, message: &[u8]) -> Option<[u16; 2]> {
+    let text = std::str::from_utf8(message).ok()?;
+    let rest = text.split_once(name)?.1.trim_start();
     let mut numbers = rest.split(|it: char| !it.is_ascii_digit()).map(str::parse::<u16>);
     let first = numbers.next()?.ok()?;
     Some([first, numbers.next().and_then(Result::ok).unwrap_or(first + 1)])

@@ -15,6 +15,15 @@ fn lab_client(site: &Site, frames: &str) -> Result<Guard> {
     Ok(Guard::new(child))
 }
 
+/// Plays a movie in standard RTSP; ends when dropped.
+fn standard_client(site: &Site, frames: &str) -> Result<Guard> {
+    let url = site.server.urls.first().context("no URL")?;
+    let mut client = program("mjpeg-rtsp-client")?;
+    client.args(["--headless", "--frames", frames, url]).stdin(Stdio::null());
+    let child = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    Ok(Guard::new(child))
+}
+
 /// The page's script has run.
 const READY: &str = "document.querySelector('#smaller').disabled";
 
@@ -74,6 +83,47 @@ fn a_lab_session_is_shown_as_it_speaks() -> Result<()> {
         saved.contains("    TEARDOWN a.mjpeg RTSP/1.0\n") && !saved.contains("SETUP"),
         "{saved}"
     );
+    site.is_well()
+}
+
+/// In standard RTSP, no sentence is about the lab: what it asks for is wrong there.
+#[test]
+fn a_standard_session_is_explained_by_the_standards() -> Result<()> {
+    let mut site = Site::start(&["a.mjpeg"], &[])?;
+    site.open("/lab")?;
+    site.browser.wait_for(READY)?;
+    let mut client = standard_client(&site, "20")?;
+    ensure!(client.wait(mjpeg_rtsp_tests::peer::browser::LIMIT)?.success(), "the client failed");
+    site.browser.wait_for("document.querySelector('#log .end') !== null")?;
+    let names = "[...document.querySelectorAll('#header .fields .name')].map(it => it.textContent)";
+    let want = [
+        "V",
+        "P",
+        "X",
+        "CC",
+        "M",
+        "PT",
+        "sequence number",
+        "timestamp",
+        "SSRC",
+        "type-specific",
+        "fragment offset",
+        "type",
+        "Q",
+        "width",
+        "height",
+    ];
+    assert_eq!(site.browser.value(names)?, serde_json::json!(want));
+    // The list scrolls, and the page does not.
+    let overflow = "document.documentElement.scrollHeight - innerHeight";
+    assert_eq!(site.browser.value(overflow)?, 0);
+    for part in ["#log", "#header", "#state-whose"] {
+        let text = site.browser.text(&format!("document.querySelector('{part}').innerText"))?;
+        let lower = text.to_lowercase();
+        ensure!(!lower.contains("lab") && !lower.contains("textbook"), "{part}: {text}");
+    }
+    let silent = "[...document.querySelectorAll('#log .lines dd')].filter(it => it.textContent === '').length";
+    assert_eq!(site.browser.value(silent)?, 0);
     site.is_well()
 }
 
