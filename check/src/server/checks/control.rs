@@ -3,8 +3,8 @@
 
 use super::frames::movie_frames;
 use super::{
-    FOREVER, Outcome, ServerCheck, actual_reply, check, excerpt, first_play, ms, not_run,
-    packet_excerpt, play, required, resumed_play, sent_request, stream, verdict,
+    FOREVER, Outcome, SAME_NUMBER, ServerCheck, actual_reply, check, excerpt, first_play, ms,
+    not_run, packet_excerpt, play, required, resumed_play, sent_request, stream, verdict,
 };
 use crate::check::Failure;
 use crate::server::evidence::ServerEvidence;
@@ -172,6 +172,9 @@ fn resume_frame(evidence: &ServerEvidence) -> Outcome {
 
 fn resume_sequence(evidence: &ServerEvidence) -> Outcome {
     let (exchange, first) = first_play(evidence)?;
+    if first.only_number().is_some() {
+        return Err(not_run(SAME_NUMBER));
+    }
     let start = sent_request(exchange.play.as_ref(), "PLAY")?.sent_at;
     let resume = sent_request(exchange.resume.as_ref(), "PLAY after PAUSE")?.sent_at;
     let (_, before) = stream(evidence, exchange, (start, resume))?;

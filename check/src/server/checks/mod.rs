@@ -53,6 +53,9 @@ fn verdict(outcome: Outcome) -> Verdict {
     outcome.err().unwrap_or(Verdict::Passed)
 }
 
+/// Why a check could not run that needs sequence numbers which differ.
+const SAME_NUMBER: &str = "all packets have the same sequence number: see rtp-sequence-step";
+
 /// A verdict of a check that could not run.
 fn not_run(reason: impl Into<String>) -> Verdict {
     Verdict::not_run(reason)

@@ -2,8 +2,8 @@
 //! Checks of the first packets and of RTP headers.
 
 use super::{
-    Outcome, ServerCheck, actual_reply, check, excerpt, first_play, ms, not_run, packet_excerpt,
-    play, required, resumed_play, sent_request, verdict,
+    Outcome, SAME_NUMBER, ServerCheck, actual_reply, check, excerpt, first_play, ms, not_run,
+    packet_excerpt, play, required, resumed_play, sent_request, verdict,
 };
 use crate::check::Failure;
 use crate::profile::{Fragments, Marker, TimestampRule};
@@ -283,6 +283,9 @@ fn sequence_start(evidence: &ServerEvidence) -> Outcome {
     if number == want {
         return Ok(());
     }
+    if stream.only_number().is_some() {
+        return Err(not_run(SAME_NUMBER));
+    }
     let mistake = match number {
         0 => "the number is taken before it is increased: the first frame is number 1",
         _ => {
@@ -316,6 +319,15 @@ fn sequence_step(evidence: &ServerEvidence) -> Outcome {
         return Err(not_run("this machine was too busy to receive all packets: run it again"));
     }
     let Some(packet) = stream.packets.get(at) else { return Ok(()) };
+    if let Some(only) = stream.only_number() {
+        let mistake = match only {
+            0 => "the number is not written into the header, or not increased",
+            _ => "the number is not increased, or bytes 2 and 3 have another value than it",
+        };
+        let expected = "a number that is greater by one in each packet".to_owned();
+        let texts = (expected, format!("{only} in all packets"), mistake.to_owned());
+        return header_failure(evidence, packet, 2..4, texts);
+    }
     let (expected, mistake) = if number == before {
         (before.wrapping_add(1), "the number is not increased, or a packet is sent twice")
     } else if number.wrapping_sub(before) == 2 {
