@@ -124,3 +124,22 @@ try:
 except OSError as error:
     print("network:", error.strerror)
 "#;
+
+/// Reports pictures of 4 MB without end as soon as it has a window, and then is a client.
+pub const FLOODS_PICTURES: &str = r#"
+def flood():
+    import mjpeg_lab_check_link as link
+    threading = link.threading
+    report = link.Link()
+    picture = bytes(4_000_000)
+    def run():
+        while True:
+            report.report("picture", data=picture, widget=1)
+            report.report("text", text="x" * 4000, widget=1)
+            report.report("message", text="x" * 4000)
+    threading.Thread(target=run, daemon=True).start()
+
+flood()
+
+def main():
+"#;
