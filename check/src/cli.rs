@@ -75,13 +75,9 @@ pub struct Server {
     #[arg(long)]
     pub thorough: bool,
 
-    /// A word of a command that starts the program, such as a sandbox; once for each word
-    #[arg(long, value_name = "WORD", requires = "run", allow_hyphen_values = true)]
-    pub wrapper: Vec<OsString>,
-
-    /// Seconds by which the run may take longer than the profile says
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    pub extra_time: u32,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub start: Start,
 
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -109,22 +105,29 @@ pub struct Client {
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, value_enum)]
     pub press: Option<Option<Press>>,
 
-    /// A word of a command that starts the program, such as a sandbox; once for each word. The environment
-    /// of the program is set after it
-    #[arg(long, value_name = "WORD", requires = "run", allow_hyphen_values = true)]
-    pub wrapper: Vec<OsString>,
-
     /// Put the stand-in for tkinter into this empty folder, which the sandbox shows to the program
     #[arg(long, value_name = "FOLDER")]
     pub stand_in_folder: Option<PathBuf>,
 
-    /// Seconds by which the run may take longer than the profile says
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    pub extra_time: u32,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub start: Start,
 
     #[command(flatten)]
     #[allow(missing_docs)]
     pub outputs: Outputs,
+}
+
+/// How the program is started, and for how long.
+#[derive(Debug, Args)]
+pub struct Start {
+    /// A word of a command that starts the program, such as a sandbox; once for each word
+    #[arg(long, value_name = "WORD", requires = "run", allow_hyphen_values = true)]
+    pub wrapper: Vec<OsString>,
+
+    /// Seconds by which the run may take longer than the profile says
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub extra_time: u32,
 }
 
 /// What a run uses and writes.

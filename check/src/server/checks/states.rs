@@ -3,9 +3,7 @@
 //! request; it must do no harm.
 
 use super::frames::movie_frames;
-use super::{
-    Outcome, ServerCheck, actual_reply, check, excerpt, not_run, required, sent_request, verdict,
-};
+use super::{Outcome, ServerCheck, actual_reply, excerpt, not_run, required, sent_request};
 use crate::check::{Failure, Verdict};
 use crate::server::evidence::{ServerEvidence, StateExchange};
 use crate::server::exchange::{Answer, NoReply};
@@ -13,41 +11,41 @@ use crate::server::stream::{Stream, StreamFrame};
 
 pub(super) fn checks() -> Vec<ServerCheck> {
     vec![
-        check(
+        ServerCheck::of_all(
             "play-in-init",
             "PLAY before SETUP is ignored or refused",
             "lab: PLAY is allowed in READY only; RFC 2326 section 7.1.1: 455",
-            |it| verdict(play_in_init(it)),
+            play_in_init,
         ),
-        check(
+        ServerCheck::of_all(
             "pause-in-ready",
             "PAUSE before PLAY does no harm",
             "lab: PAUSE leads from PLAYING to READY, and does nothing in READY",
-            |it| verdict(pause_in_ready(it)),
+            pause_in_ready,
         ),
-        check(
+        ServerCheck::of_all(
             "setup-twice",
             "a second SETUP of the same movie keeps the session",
             "lab: SETUP is allowed in INIT only; a user may press the button twice",
-            |it| verdict(setup_twice(it)),
+            setup_twice,
         ),
-        check(
+        ServerCheck::of_all(
             "play-twice",
             "a second PLAY starts no second stream",
             "lab: PLAY is allowed in READY only; a user may press the button twice",
-            |it| verdict(play_twice(it)),
+            play_twice,
         ),
-        check(
+        ServerCheck::of_all(
             "teardown-in-ready",
             "TEARDOWN before PLAY is answered 200",
             "lab: TEARDOWN ends the session in each state",
-            |it| verdict(teardown_in_ready(it)),
+            teardown_in_ready,
         ),
-        check(
+        ServerCheck::of_all(
             "survives-states",
             "the server serves a new client after all that",
             "lab: a client's mistakes concern that client only",
-            |it| verdict(lives(it)),
+            lives,
         ),
     ]
 }
