@@ -189,6 +189,7 @@ pub struct Surroundings {
 impl Surroundings {
     /// The same with a program that starts the program, such as a sandbox. It may clear the environment, so
     /// `env` sets the variables after it.
+    #[must_use]
     pub fn within(mut self, wrapper: &[OsString]) -> Self {
         if wrapper.is_empty() {
             return self;

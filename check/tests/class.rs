@@ -69,8 +69,9 @@ impl TestClass {
     /// Adds a file, in a folder.
     pub fn add_file(&self, name: &str, file: &str, text: &str) {
         let folder = self.submissions().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join(file), text).unwrap();
+        let path = folder.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
 
     /// Adds a zip file with names and texts.
@@ -106,7 +107,7 @@ impl TestClass {
         command
     }
 
-    fn command(&self, out: &Path, options: &[&str]) -> Command {
+    pub fn command(&self, out: &Path, options: &[&str]) -> Command {
         let mut command = self.bare_command(out, options);
         let path = |name: &str| self.movies.path().join(name);
         command.arg("--movie").arg(path("movie.Mjpeg"));
@@ -246,6 +247,8 @@ fn hostile_submissions_cost_only_themselves() {
     class.add_zip("outside.zip", &[("../../Server.py", b"x")]);
     fs::write(class.submissions().join("damaged.zip"), "PK").unwrap();
     fs::create_dir(class.submissions().join("empty")).unwrap();
+    class.add_file("misplaced", "src/Server.py", "");
+    class.add_file("misplaced", "notes.txt", "");
     let other = tempfile::NamedTempFile::new().unwrap();
     let out = tempfile::tempdir().unwrap();
     let marker = "MARKER_OF_HOSTILE";
@@ -260,6 +263,9 @@ fn hostile_submissions_cost_only_themselves() {
     assert!(written.parse::<u64>().unwrap() < 300_000_000, "{written}");
     assert_eq!(verdict(out.path(), "deletes"), "passed", "{}", text(&done));
     assert!(other.path().exists() && class.movies.path().join("movie.Mjpeg").exists());
+    assert_eq!(verdict(out.path(), "misplaced"), "connect, 44 not run", "{}", text(&done));
+    let note = "no file Server.py in the folder of the program; the submission has src/Server.py";
+    assert!(notes(out.path(), "misplaced").contains(note), "{}", notes(out.path(), "misplaced"));
     assert_eq!(verdict(out.path(), "forges"), "connect, 44 not run", "{}", text(&done));
     let report = fs::read_to_string(out.path().join("forges/report.html")).unwrap();
     assert!(!report.contains("<script") && report.contains("&lt;script"));

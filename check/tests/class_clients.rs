@@ -4,7 +4,9 @@
 use crate::class::{TestClass, left, notes, text, verdict};
 use crate::hostile_programs::{DELETES, FLOODS_PICTURES, HOSTILE, TEN_GIGABYTES};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// A name, the open gaps of the starter, and the verdict.
@@ -65,24 +67,30 @@ fn servers_and_clients_are_graded_together() {
     class.add_starter("correct", &[]);
     class.add_starter("gaps", &[2, 8]);
     let out = tempfile::tempdir().unwrap();
+    // Paths need not be UTF-8.
+    let temporary = out.path().join(OsStr::from_bytes(b"tmp \xff"));
+    fs::create_dir(&temporary).unwrap();
+    let results = out.path().join("results");
     let options = ["--grade", "both", "--jobs", "2", "--sandbox", "bubblewrap"];
-    let done = class.grade(out.path(), &options);
+    let done = class.command(&results, &options).env("TMPDIR", &temporary).output().unwrap();
+    assert_eq!(fs::read_dir(temporary).unwrap().count(), 0);
+    let out = results.as_path();
     assert_eq!(done.status.code(), Some(1), "{}", text(&done));
-    assert_eq!(verdict(out.path(), "correct"), "passed", "{}", text(&done));
-    assert_eq!(verdict(out.path(), "gaps"), "pause-stops client-close", "{}", text(&done));
+    assert_eq!(verdict(out, "correct"), "passed", "{}", text(&done));
+    assert_eq!(verdict(out, "gaps"), "pause-stops client-close", "{}", text(&done));
     let errors = String::from_utf8_lossy(&done.stderr).into_owned();
     let line = " gaps: 70 of 72 points (server 41 of 42, client 29 of 30); failed: pause-stops, client-close (";
     assert!(errors.contains(line), "{errors}");
-    let csv = fs::read_to_string(out.path().join("summary.csv")).unwrap();
+    let csv = fs::read_to_string(out.join("summary.csv")).unwrap();
     let heading =
         "submission,earned,points,server earned,server points,client earned,client points,passed,";
     assert!(csv.starts_with(heading), "{csv}");
     assert!(csv.contains("\r\ngaps,70,72,41,42,29,30,70,2,0,pause-stops client-close,,,"), "{csv}");
-    let page = fs::read_to_string(out.path().join("summary.html")).unwrap();
+    let page = fs::read_to_string(out.join("summary.html")).unwrap();
     assert!(page.contains("<td class=\"number\">41 of 42</td><td class=\"number\">29 of 30</td>"));
     assert!(page.contains("<a href=\"gaps/report.html#check-client-close\""), "{page}");
     // One page has both reports, and no name twice.
-    let report = fs::read_to_string(out.path().join("gaps/report.html")).unwrap();
+    let report = fs::read_to_string(out.join("gaps/report.html")).unwrap();
     assert!(
         report
             .contains("<p class=\"summary\">70 of 72 points: server 41 of 42, client 29 of 30</p>")
@@ -100,7 +108,7 @@ fn servers_and_clients_are_graded_together() {
     assert_eq!(report.matches("<!DOCTYPE html>").count(), 1);
     // What is graded is a part of what a resumed run keeps verdicts by.
     let resumed = [&options[..], &["--resume"]].concat();
-    let done = class.grade(out.path(), &resumed);
+    let done = class.grade(out, &resumed);
     assert_eq!(text(&done).matches("(kept)").count(), 2, "{}", text(&done));
 }
 

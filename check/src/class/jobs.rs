@@ -3,6 +3,7 @@
 //! one ends no other.
 
 use super::grader::{Ended, Grader};
+use super::missing;
 use super::progress::Progress;
 use super::sandbox::Sandbox;
 use super::submissions::{Submission, hex};
@@ -108,7 +109,9 @@ impl Plan<'_> {
                 return Some((verdict, true));
             }
             let grader = Grader { plan: self, role: *role, command, copy: &copy, job, watch };
-            let (part, page) = grade_program(&grader)?;
+            let missing = missing::note(command, &copy.folder);
+            let (mut part, page) = grade_program(&grader)?;
+            part.notes.extend(missing);
             graded.push(part);
             pages.extend(page);
             notes.clone_from(&copy.notes);
@@ -191,8 +194,9 @@ fn write_page(results: &Path, verdict: &Verdict, pages: &[String]) -> anyhow::Re
         }
         ([page], [_]) => page.clone(),
         _ => {
-            let words =
-                |it: &super::verdict::Points| format!("{} {}", it.program.name(), it.words());
+            let words = |it: &super::verdict::ProgramPoints| {
+                format!("{} {}", it.program.name(), it.words())
+            };
             let programs: Vec<String> = verdict.programs.iter().map(words).collect();
             let (earned, points) =
                 verdict.grades.as_ref().map_or((0, 0), |it| (it.earned, it.points));

@@ -5,6 +5,7 @@
 //! - `sandbox.rs`: what separates the programs from the machine, each other and their verdicts.
 //! - `jobs.rs`: the submissions, some at once; `grader.rs`: a grader for each program.
 //! - `watch.rs`: what the programs take of the machine.
+//! - `missing.rs`: the file that the command names is not in the submission.
 //! - `verdict.rs`: the verdict of a submission, which a resumed run keeps.
 //! - `groups.rs`, `summary.rs`: the summary; `progress.rs`: how far the run is.
 
@@ -12,6 +13,7 @@ mod archive;
 mod grader;
 mod groups;
 mod jobs;
+mod missing;
 mod progress;
 mod sandbox;
 mod submissions;

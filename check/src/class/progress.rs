@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reports how far a class is: a bar on a terminal, and a line for each submission.
 
-use super::verdict::{Points, Verdict};
+use super::verdict::{ProgramPoints, Verdict};
 use indicatif::{ProgressBar, ProgressStyle};
 use mjpeg_program::log::say;
 use std::fmt::Write;
@@ -70,7 +70,7 @@ fn words(verdict: &Verdict, earlier: bool) -> String {
     let ids: Vec<&str> = verdict.failed().map(|check| check.id.as_str()).collect();
     let mut text = format!("{} of {} points", grades.earned, grades.points);
     if verdict.programs.len() > 1 {
-        let words = |it: &Points| format!("{} {}", it.program.name(), it.words());
+        let words = |it: &ProgramPoints| format!("{} {}", it.program.name(), it.words());
         let programs: Vec<String> = verdict.programs.iter().map(words).collect();
         // Writing to a String does not fail.
         let _ = write!(text, " ({})", programs.join(", "));

@@ -2,7 +2,7 @@
 //! The summary of a class as CSV and as a page.
 
 use super::groups::{Group, groups};
-use super::verdict::{Points, REPORT, Verdict};
+use super::verdict::{ProgramPoints, REPORT, Verdict};
 use crate::cli::Role;
 use crate::output::escaped;
 use base64::Engine;
@@ -37,7 +37,7 @@ impl Heading<'_> {
 }
 
 /// The points of a program of a submission.
-fn points(verdict: &Verdict, role: Role) -> Option<&Points> {
+fn points(verdict: &Verdict, role: Role) -> Option<&ProgramPoints> {
     verdict.programs.iter().find(|it| it.program == role)
 }
 
@@ -191,7 +191,7 @@ fn row(
     };
     let _ = write!(out, "</td><td class=\"number\">{earned}</td><td class=\"number\">{of}</td>");
     for role in apart {
-        let words = points(verdict, *role).map(Points::words).unwrap_or_default();
+        let words = points(verdict, *role).map(ProgramPoints::words).unwrap_or_default();
         let _ = write!(out, "<td class=\"number\">{words}</td>");
     }
     out.push_str("<td>");
@@ -345,7 +345,8 @@ mod tests {
     #[test]
     fn points_of_servers_and_clients_are_shown_apart() {
         let mut both = verdict("a", &[("cseq", "passed", None)], 2);
-        let points = |program, earned, points| Points { program, earned, points: Some(points) };
+        let points =
+            |program, earned, points| ProgramPoints { program, earned, points: Some(points) };
         both.programs = vec![points(Role::Server, 2, 2), points(Role::Client, 0, 3)];
         let verdicts = [both, Verdict::not_graded("d", "not a zip file")];
         let heading = heading(&[Role::Server, Role::Client], &[]);

@@ -58,7 +58,7 @@ pub struct Graded {
 
 /// The points of a program of a submission.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Points {
+pub struct ProgramPoints {
     /// The program.
     pub program: Role,
     /// The points that it gets.
@@ -67,7 +67,7 @@ pub struct Points {
     pub points: Option<u64>,
 }
 
-impl Points {
+impl ProgramPoints {
     /// The points in words.
     pub fn words(&self) -> String {
         match self.points {
@@ -98,7 +98,7 @@ pub struct Verdict {
     /// The grades of all its programs together; `None` if none could be graded.
     pub grades: Option<Grades>,
     /// The points of each of its programs.
-    pub programs: Vec<Points>,
+    pub programs: Vec<ProgramPoints>,
     /// Why it, or one of its programs, could not be graded.
     pub problem: Option<String>,
     /// What the reader should know.
@@ -145,7 +145,7 @@ impl Verdict {
                     (0, None)
                 }
             };
-            verdict.programs.push(Points { program: role, earned, points });
+            verdict.programs.push(ProgramPoints { program: role, earned, points });
         }
         if !problems.is_empty() {
             verdict.problem = Some(problems.join("; "));
@@ -273,7 +273,7 @@ mod tests {
     /// What is compared of a verdict: points, programs, checks, problem, notes, and whether it passed.
     fn parts(graded: Vec<Graded>) -> String {
         let verdict = Verdict::of_programs("ann", String::new(), graded);
-        let programs: Vec<String> = verdict.programs.iter().map(Points::words).collect();
+        let programs: Vec<String> = verdict.programs.iter().map(ProgramPoints::words).collect();
         let text = verdict.grades.as_ref().map_or("none".to_owned(), |it| {
             let ids: Vec<&str> = it.checks.iter().map(|check| check.id.as_str()).collect();
             format!("{}/{} {} [{}]", it.earned, it.points, it.summary, ids.join(" "))
