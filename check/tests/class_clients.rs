@@ -56,6 +56,11 @@ fn clients_are_graded_in_the_sandbox_whatever_the_number_of_jobs() {
                 // The student's report names the program, and not what surrounds it.
                 assert!(report.contains("<code>python3 ClientLauncher.py 127.0.0.1 "));
                 assert!(!report.contains("bwrap") && !report.contains("PYTHONPATH"));
+                // A correct client says that requests failed. That is in the exchange, not in the summary.
+                let message = "the client shows a message: Request failed: RTSP/1.0 404 Not Found";
+                assert!(report.contains(message));
+                let csv = fs::read_to_string(results.join("summary.csv")).unwrap();
+                assert!(!csv.contains("message"), "{csv}");
             });
         }
     });

@@ -237,6 +237,9 @@ impl<'a> Session<'a> {
                 self.run.shown.push(identify(picture, self.context.movie, &sent));
             }
         }
+        for (at, text) in self.driver.messages() {
+            self.record(at, 0, Event::Action(format!("the client shows a message: {text}")));
+        }
         if self.run.ended.is_none()
             && let Some(how) = self.program.has_ended()
         {

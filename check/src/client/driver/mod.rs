@@ -110,6 +110,11 @@ pub trait Driver {
         String::new()
     }
 
+    /// The messages that the client has shown since the last call, with their times.
+    fn messages(&mut self) -> Vec<(Duration, String)> {
+        Vec::new()
+    }
+
     /// What the reader should know.
     fn notes(&mut self) -> Vec<String> {
         Vec::new()

@@ -58,8 +58,9 @@ const MAX_TEXT: usize = 16 * 1024;
 /// The most buttons, and the most other widgets with texts, that are kept.
 const MAX_WIDGETS: usize = 200;
 
-/// The most messages that are kept.
+/// The most messages of a run that are kept, and the longest one in characters.
 const MAX_MESSAGES: usize = 20;
+const MAX_MESSAGE: usize = 100;
 
 /// The most bytes of pictures that wait to be looked at. A client that reports more is not read any more.
 const MAX_WAITING: usize = 32 * 1024 * 1024;
@@ -139,7 +140,9 @@ struct State {
     /// The bytes of these pictures.
     waiting: usize,
     texts: BTreeMap<u64, String>,
-    messages: Vec<String>,
+    messages: Vec<(Duration, String)>,
+    /// The number of messages so far.
+    message_count: usize,
     /// The number of the last order that was carried out.
     done: usize,
     is_closed: bool,
@@ -282,10 +285,8 @@ impl Driver for StandIn {
         state.texts.values().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
-    fn notes(&mut self) -> Vec<String> {
-        let messages = std::mem::take(&mut self.shared.lock().messages);
-        let note = |text| format!("the client showed a message: {text}");
-        messages.into_iter().map(note).collect()
+    fn messages(&mut self) -> Vec<(Duration, String)> {
+        std::mem::take(&mut self.shared.lock().messages)
     }
 }
 
@@ -327,13 +328,15 @@ fn read(stream: UnixStream, shared: &Shared, clock: Clock) {
 }
 
 fn accept(state: &mut State, report: &Report, bytes: Vec<u8>, at: Duration) {
-    let text = report.text.chars().take(MAX_TEXT).collect();
+    let text: String = report.text.chars().take(MAX_TEXT).collect();
     match report.event.as_str() {
         "ready" => state.is_ready = true,
         "button" => insert(&mut state.buttons, report.widget, text),
         "text" => insert(&mut state.texts, report.widget, text),
-        "message" if state.messages.len() < MAX_MESSAGES => {
-            state.messages.push(mjpeg_program::log::printable(&text));
+        "message" if state.message_count < MAX_MESSAGES => {
+            state.message_count += 1;
+            let text: String = text.chars().take(MAX_MESSAGE).collect();
+            state.messages.push((at, mjpeg_program::log::printable(&text)));
         }
         "picture" => {
             state.waiting += bytes.len();
