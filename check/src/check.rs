@@ -4,6 +4,9 @@
 use crate::profile::Profile;
 use std::ops::Range;
 
+/// The result of an evaluation: nothing if the check passed.
+pub type Outcome = Result<(), Verdict>;
+
 /// A check that evaluates the evidence `E`: what was recorded of a server, or of a client.
 pub struct Check<E> {
     /// The name in profiles and reports.
@@ -16,7 +19,29 @@ pub struct Check<E> {
     pub applies: fn(&Profile) -> bool,
     /// Evaluates the evidence. It asks no clock and no socket, so that the same evidence has the same
     /// verdict.
-    pub evaluate: fn(&E) -> Verdict,
+    pub evaluate: fn(&E) -> Outcome,
+}
+
+impl<E> Check<E> {
+    /// A check that every profile has.
+    pub fn of_all(
+        id: &'static str,
+        title: &'static str,
+        basis: &'static str,
+        evaluate: fn(&E) -> Outcome,
+    ) -> Self {
+        Self { id, title, basis, applies: |_| true, evaluate }
+    }
+
+    /// What it finds.
+    pub fn verdict(&self, evidence: &E) -> Verdict {
+        (self.evaluate)(evidence).err().unwrap_or(Verdict::Passed)
+    }
+}
+
+/// A verdict of a check that could not run.
+pub fn not_run(reason: impl Into<String>) -> Verdict {
+    Verdict::NotRun { reason: reason.into() }
 }
 
 /// What a check found.
@@ -36,13 +61,6 @@ pub enum Verdict {
         /// Why.
         reason: String,
     },
-}
-
-impl Verdict {
-    /// A verdict of a check that could not run.
-    pub fn not_run(reason: impl Into<String>) -> Self {
-        Self::NotRun { reason: reason.into() }
-    }
 }
 
 impl From<Failure> for Verdict {

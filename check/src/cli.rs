@@ -3,6 +3,8 @@
 
 use crate::profile::Press;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -14,6 +16,8 @@ Examples:
   mjpeg-lab-check client --run \"java Client {host} {port} {movie}\" --dir sub/ --profile java --press=window
   mjpeg-lab-check server --list-checks --profile my-course.toml
   mjpeg-lab-check class submissions/ --movie movie.Mjpeg --jobs 4 --out results/
+  mjpeg-lab-check class submissions/ --grade both --movie movie.Mjpeg --short-movie short.Mjpeg --jobs 4
+  mjpeg-lab-check class submissions/ --grade client --run-client \"python3 Main.py {host} {port} {rtp_port} {movie}\"
 
 Exit codes: 0 every counted check passed; 1 one did not, or the program did not start; 2 wrong usage";
 
@@ -32,7 +36,7 @@ pub struct Arguments {
 pub enum Command {
     /// Grade a server
     Server(Server),
-    /// Grade the servers of a class
+    /// Grade the servers, the clients or both of a class
     Class(Class),
     /// Grade a client
     Client(Client),
@@ -71,13 +75,9 @@ pub struct Server {
     #[arg(long)]
     pub thorough: bool,
 
-    /// A word of a command that starts the program, such as a sandbox; once for each word
-    #[arg(long, value_name = "WORD", requires = "run", allow_hyphen_values = true)]
-    pub wrapper: Vec<String>,
-
-    /// Seconds by which the run may take longer than the profile says
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    pub extra_time: u32,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub start: Start,
 
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -105,9 +105,29 @@ pub struct Client {
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, value_enum)]
     pub press: Option<Option<Press>>,
 
+    /// Put the stand-in for tkinter into this empty folder, which the sandbox shows to the program
+    #[arg(long, value_name = "FOLDER")]
+    pub stand_in_folder: Option<PathBuf>,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub start: Start,
+
     #[command(flatten)]
     #[allow(missing_docs)]
     pub outputs: Outputs,
+}
+
+/// How the program is started, and for how long.
+#[derive(Debug, Args)]
+pub struct Start {
+    /// A word of a command that starts the program, such as a sandbox; once for each word
+    #[arg(long, value_name = "WORD", requires = "run", allow_hyphen_values = true)]
+    pub wrapper: Vec<OsString>,
+
+    /// Seconds by which the run may take longer than the profile says
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub extra_time: u32,
 }
 
 /// What a run uses and writes.
@@ -142,16 +162,22 @@ pub struct Outputs {
     pub html: Option<PathBuf>,
 }
 
-/// Grade the servers of a class: a folder that has a folder or zip file for each submission
+/// Grade the servers, the clients or both of a class: a folder that has a folder or zip file for each
+/// submission
 #[derive(Debug, Args)]
 pub struct Class {
     /// The folder of the submissions
     #[arg(value_name = "FOLDER")]
     pub folder: PathBuf,
 
-    /// The movie, which is put into each copy of a submission
+    /// What is graded of each submission. The points of both are added
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = Grade::Server)]
+    pub grade: Grade,
+
+    /// The movie, which is put into each copy of a submission. With --grade client it is not read: its file
+    /// name is the one in requests, movie.Mjpeg unless stated
     #[arg(long, value_name = "FILE")]
-    pub movie: PathBuf,
+    pub movie: Option<PathBuf>,
 
     /// Another movie, of at most 60 frames, so that its end comes soon
     #[arg(long, value_name = "FILE")]
@@ -161,9 +187,15 @@ pub struct Class {
     #[arg(long, value_name = "PROFILE", default_value = "textbook")]
     pub profile: String,
 
-    /// Start each program so. {host}, {port} and {movie} are replaced. No shell is used
-    #[arg(long, value_name = "COMMAND", default_value = "python3 Server.py {port}")]
-    pub run: String,
+    /// Start each server so. {host}, {port} and {movie} are replaced. No shell is used [default: python3
+    /// Server.py {port}]
+    #[arg(long, value_name = "COMMAND")]
+    pub run: Option<String>,
+
+    /// Start each client so. {host}, {port}, {rtp_port} and {movie} are replaced. No shell is used [default:
+    /// python3 ClientLauncher.py {host} {port} {rtp_port} {movie}]
+    #[arg(long, value_name = "COMMAND")]
+    pub run_client: Option<String>,
 
     /// Grade so many submissions at once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -189,6 +221,48 @@ pub struct Class {
     /// Let the programs read this folder too, such as that of a Java in a home folder; may be repeated
     #[arg(long, value_name = "FOLDER")]
     pub readable: Vec<PathBuf>,
+}
+
+/// What is graded of each submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Grade {
+    /// Its server.
+    Server,
+    /// Its client: its buttons are pressed by the stand-in for tkinter.
+    Client,
+    /// Its server and its client.
+    Both,
+}
+
+impl Grade {
+    /// The programs that are graded, in their order.
+    pub fn roles(self) -> &'static [Role] {
+        match self {
+            Self::Server => &[Role::Server],
+            Self::Client => &[Role::Client],
+            Self::Both => &[Role::Server, Role::Client],
+        }
+    }
+}
+
+/// Which program of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The server.
+    Server,
+    /// The client.
+    Client,
+}
+
+impl Role {
+    /// Its name, which is also that of the command that grades it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
 }
 
 /// What separates graded programs from the machine.

@@ -26,6 +26,8 @@ pub mod clock;
 pub mod limited;
 pub mod movie;
 pub mod net;
+#[cfg(test)]
+mod numbers;
 pub mod output;
 pub mod process;
 pub mod profile;

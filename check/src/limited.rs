@@ -92,9 +92,12 @@ fn start(arguments: &Arguments) -> io::Result<()> {
     if arguments.probe && arguments.uid.is_none() {
         return probe();
     }
-    let own = std::env::current_exe()?.into_os_string();
-    let again = [own, NAME.into(), "--probe".into()];
-    let words = if arguments.probe { &again[..] } else { &arguments.words };
+    let mut words = arguments.words.clone();
+    if arguments.probe {
+        // Only then: without /proc, as in some containers, this program cannot find itself.
+        let own = std::env::current_exe()?.into_os_string();
+        words = vec![own, NAME.into(), "--probe".into()];
+    }
     let Some((program, rest)) = words.split_first() else {
         return Err(io::Error::other("no program is named"));
     };

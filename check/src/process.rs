@@ -183,13 +183,36 @@ pub struct ProgramOutput {
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
     /// The words of a program that starts it. Reports do not show them.
-    pub wrapper: Vec<String>,
+    pub wrapper: Vec<OsString>,
     /// Environment variables that are set.
     pub variables: Vec<(OsString, OsString)>,
     /// Environment variables that are removed.
     pub removed: Vec<OsString>,
     /// Whether it runs in a terminal of its own.
     pub terminal: bool,
+}
+
+impl Surroundings {
+    /// The same with a program that starts the program, such as a sandbox. It may clear the environment, so
+    /// `env` sets the variables after it.
+    #[must_use]
+    pub fn within(mut self, wrapper: &[OsString]) -> Self {
+        if wrapper.is_empty() {
+            return self;
+        }
+        self.wrapper = wrapper.to_vec();
+        if !self.variables.is_empty() {
+            self.wrapper.push("env".into());
+            let variable = |(name, value): (OsString, OsString)| {
+                let mut word = name;
+                word.push("=");
+                word.push(value);
+                word
+            };
+            self.wrapper.extend(self.variables.drain(..).map(variable));
+        }
+        self
+    }
 }
 
 /// The size of the terminal of a program.
@@ -247,9 +270,11 @@ impl Program {
         folder: Option<&PathBuf>,
         surroundings: &Surroundings,
     ) -> Result<Self, LaunchError> {
-        let words = [&surroundings.wrapper, &line.0[..]].concat();
+        let own = line.0.iter().map(OsString::from);
+        let words: Vec<OsString> = surroundings.wrapper.iter().cloned().chain(own).collect();
         let (name, arguments) = words.split_first().ok_or(LaunchError::Empty)?;
-        let failed = |source| LaunchError::Start { program: name.clone(), source };
+        let shown = name.to_string_lossy();
+        let failed = |source| LaunchError::Start { program: shown.to_string(), source };
         let mut command = Command::new(name);
         command.args(arguments).stdin(Stdio::null()).process_group(0);
         // Python shows what a program has printed only when it ends, unless this is set.

@@ -80,7 +80,7 @@ impl Report {
                 title: check.title,
                 basis: check.basis,
                 points,
-                verdict: (check.evaluate)(evidence),
+                verdict: check.verdict(evidence),
             });
         }
     }

@@ -23,7 +23,7 @@ use std::time::Duration;
 /// If the usage is wrong: the profile, the movie, the command line, or a file that cannot be written.
 pub fn server(arguments: &Server) -> Result<bool> {
     let mut profile = profile::load(&arguments.outputs.profile)?;
-    profile.time.total += Duration::from_secs(arguments.extra_time.into());
+    profile.time.total += Duration::from_secs(arguments.start.extra_time.into());
     if arguments.outputs.list_checks {
         print(&list(&crate::server::checks(), &profile))?;
         return Ok(true);
@@ -58,8 +58,7 @@ pub fn server(arguments: &Server) -> Result<bool> {
             bail!("--dir: {} is not a folder", folder.display());
         }
         let mut output = None;
-        let wrapper = arguments.wrapper.clone();
-        let surroundings = Surroundings { wrapper, ..Surroundings::default() };
+        let surroundings = Surroundings::default().within(&arguments.start.wrapper);
         match Program::start_in(&line, folder, &surroundings) {
             Ok(program) => {
                 let program = RefCell::new(program);
@@ -94,7 +93,8 @@ pub fn server(arguments: &Server) -> Result<bool> {
 /// # Errors
 /// If the usage is wrong, or this machine lacks what it takes.
 pub fn client(arguments: &Client) -> Result<bool> {
-    let profile = profile::load(&arguments.outputs.profile)?;
+    let mut profile = profile::load(&arguments.outputs.profile)?;
+    profile.client.total += Duration::from_secs(arguments.start.extra_time.into());
     if arguments.outputs.list_checks {
         print(&list(&crate::client::checks(), &profile))?;
         return Ok(true);
@@ -112,6 +112,8 @@ pub fn client(arguments: &Client) -> Result<bool> {
         movie: arguments.movie.clone(),
         profile: &profile,
         press: arguments.press.map(|how| how.unwrap_or(profile.client.press)),
+        wrapper: &arguments.start.wrapper,
+        stand_in_folder: arguments.stand_in_folder.as_deref(),
     };
     let report = crate::client::grade(&job)?;
     write(&report, &arguments.outputs)?;

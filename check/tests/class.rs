@@ -16,18 +16,20 @@ use tempfile::TempDir;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 /// A folder with the submissions of a class, and one with the movies.
-struct TestClass {
+pub struct TestClass {
     folder: TempDir,
     movies: TempDir,
 }
 
 impl TestClass {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let class =
             Self { folder: tempfile::tempdir().unwrap(), movies: tempfile::tempdir().unwrap() };
         write_movies(class.movies.path());
         let profile = "inherits = \"textbook\"\n[time]\nreply = \"1s\"\n";
         fs::write(class.movies.path().join("quick.toml"), profile).unwrap();
+        let profile = "inherits = \"textbook\"\n[client]\nend = \"2s\"\n";
+        fs::write(class.movies.path().join("quick-client.toml"), profile).unwrap();
         class
     }
 
@@ -35,12 +37,22 @@ impl TestClass {
         self.folder.path()
     }
 
-    /// Adds our solution with a part of its server replaced, as a folder.
-    fn add_edited(&self, name: &str, edits: &[(&str, &str)]) {
+    /// Adds the starter with our solution of all gaps but some, as a folder.
+    pub fn add_starter(&self, name: &str, open: &[usize]) {
         let folder = self.submissions().join(name);
         fs::create_dir_all(&folder).unwrap();
-        copy_starter(&folder, &[]);
-        let path = folder.join("Server.py");
+        copy_starter(&folder, open);
+    }
+
+    /// Adds our solution with a part of its server replaced, as a folder.
+    fn add_edited(&self, name: &str, edits: &[(&str, &str)]) {
+        self.add_edited_file(name, "Server.py", edits);
+    }
+
+    /// Adds our solution with a part of a file replaced, as a folder.
+    pub fn add_edited_file(&self, name: &str, file: &str, edits: &[(&str, &str)]) {
+        self.add_starter(name, &[]);
+        let path = self.submissions().join(name).join(file);
         let mut text = fs::read_to_string(&path).unwrap();
         for (from, to) in edits {
             assert_eq!(text.matches(from).count(), 1, "{name}: {from}");
@@ -49,15 +61,21 @@ impl TestClass {
         fs::write(path, text).unwrap();
     }
 
-    /// Adds a program, as a folder.
+    /// Adds a server, as a folder.
     fn add_program(&self, name: &str, text: &str) {
+        self.add_file(name, "Server.py", text);
+    }
+
+    /// Adds a file, in a folder.
+    pub fn add_file(&self, name: &str, file: &str, text: &str) {
         let folder = self.submissions().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("Server.py"), text).unwrap();
+        let path = folder.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
 
     /// Adds a zip file with names and texts.
-    fn add_zip(&self, name: &str, files: &[(&str, &[u8])]) {
+    pub fn add_zip(&self, name: &str, files: &[(&str, &[u8])]) {
         let mut zip = ZipWriter::new(fs::File::create(self.submissions().join(name)).unwrap());
         for (name, bytes) in files {
             zip.start_file(*name, SimpleFileOptions::default()).unwrap();
@@ -67,7 +85,7 @@ impl TestClass {
     }
 
     /// Makes a zip file of a folder that was added, with a folder in it, and removes the folder.
-    fn zip(&self, name: &str) {
+    pub fn zip(&self, name: &str) {
         let folder = self.submissions().join(name);
         let mut files = Vec::new();
         for entry in fs::read_dir(&folder).unwrap() {
@@ -81,26 +99,39 @@ impl TestClass {
         self.add_zip(&format!("{name}.zip"), &files);
     }
 
-    fn command(&self, out: &Path, options: &[&str]) -> Command {
+    /// The command without movies and profile.
+    pub fn bare_command(&self, out: &Path, options: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mjpeg-lab-check"));
-        let path = |name: &str| self.movies.path().join(name);
-        command.arg("class").arg(self.submissions());
-        command.arg("--movie").arg(path("movie.Mjpeg"));
-        command.arg("--short-movie").arg(path("short.Mjpeg"));
-        command.arg("--profile").arg(path("quick.toml")).arg("--out").arg(out).args(options);
+        command.arg("class").arg(self.submissions()).arg("--out").arg(out).args(options);
         with_python(&mut command);
         command
     }
 
-    /// Grades the class.
-    fn grade(&self, out: &Path, options: &[&str]) -> Output {
+    pub fn command(&self, out: &Path, options: &[&str]) -> Command {
+        let mut command = self.bare_command(out, options);
+        let path = |name: &str| self.movies.path().join(name);
+        command.arg("--movie").arg(path("movie.Mjpeg"));
+        command.arg("--short-movie").arg(path("short.Mjpeg"));
+        command.arg("--profile").arg(path("quick.toml"));
+        command
+    }
+
+    /// Grades the class: its servers, unless the options ask for something else.
+    pub fn grade(&self, out: &Path, options: &[&str]) -> Output {
         self.command(out, options).output().unwrap()
+    }
+
+    /// Grades the clients of the class.
+    pub fn grade_clients(&self, out: &Path, options: &[&str]) -> Output {
+        let mut command = self.bare_command(out, options);
+        command.args(["--grade", "client", "--profile"]);
+        command.arg(self.movies.path().join("quick-client.toml")).output().unwrap()
     }
 }
 
 /// What the verdict in a folder of results says: the failed checks and those that could not run, or why
 /// there are no grades.
-fn verdict(out: &Path, name: &str) -> String {
+pub fn verdict(out: &Path, name: &str) -> String {
     let path = out.join(name).join("verdict.json");
     let text = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let verdict: Value = serde_json::from_slice(&text).unwrap();
@@ -119,13 +150,15 @@ fn verdict(out: &Path, name: &str) -> String {
     }
 }
 
-fn notes(out: &Path, name: &str) -> String {
+/// The notes in a folder of results.
+pub fn notes(out: &Path, name: &str) -> String {
     let text = fs::read(out.join(name).join("verdict.json")).unwrap();
     let verdict: Value = serde_json::from_slice(&text).unwrap();
     verdict["notes"].to_string()
 }
 
-fn text(output: &Output) -> String {
+/// All that a run has printed.
+pub fn text(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it).into_owned()).concat()
 }
 
@@ -197,7 +230,7 @@ fn check_hostile(out: &Path, done: &Output) {
 }
 
 /// The processes of the system that run one of the hostile programs.
-fn left(marker: &str) -> Vec<String> {
+pub fn left(marker: &str) -> Vec<String> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let lines = entries.filter_map(|it| fs::read(it.path().join("cmdline")).ok());
     let lines = lines.map(|it| String::from_utf8_lossy(&it).replace('\0', " "));
@@ -214,6 +247,8 @@ fn hostile_submissions_cost_only_themselves() {
     class.add_zip("outside.zip", &[("../../Server.py", b"x")]);
     fs::write(class.submissions().join("damaged.zip"), "PK").unwrap();
     fs::create_dir(class.submissions().join("empty")).unwrap();
+    class.add_file("misplaced", "src/Server.py", "");
+    class.add_file("misplaced", "notes.txt", "");
     let other = tempfile::NamedTempFile::new().unwrap();
     let out = tempfile::tempdir().unwrap();
     let marker = "MARKER_OF_HOSTILE";
@@ -228,6 +263,9 @@ fn hostile_submissions_cost_only_themselves() {
     assert!(written.parse::<u64>().unwrap() < 300_000_000, "{written}");
     assert_eq!(verdict(out.path(), "deletes"), "passed", "{}", text(&done));
     assert!(other.path().exists() && class.movies.path().join("movie.Mjpeg").exists());
+    assert_eq!(verdict(out.path(), "misplaced"), "connect, 44 not run", "{}", text(&done));
+    let note = "no file Server.py in the folder of the program; the submission has src/Server.py";
+    assert!(notes(out.path(), "misplaced").contains(note), "{}", notes(out.path(), "misplaced"));
     assert_eq!(verdict(out.path(), "forges"), "connect, 44 not run", "{}", text(&done));
     let report = fs::read_to_string(out.path().join("forges/report.html")).unwrap();
     assert!(!report.contains("<script") && report.contains("&lt;script"));

@@ -76,6 +76,19 @@ fn extended() -> Profile {
     profile
 }
 
+/// The grading of a client by its command.
+fn job(command: String, profile: &Profile, press: Press) -> Job<'_> {
+    Job {
+        command,
+        folder: None,
+        movie: "movie.Mjpeg".to_owned(),
+        profile,
+        press: Some(press),
+        wrapper: &[],
+        stand_in_folder: None,
+    }
+}
+
 /// Grades a client with a mistake, or a correct one.
 fn run(profile: &Profile, press: Press, options: &str) -> Report {
     let client = lab_client();
@@ -84,8 +97,7 @@ fn run(profile: &Profile, press: Press, options: &str) -> Report {
         python(),
         client.display()
     );
-    let movie = "movie.Mjpeg".to_owned();
-    grade(&Job { command, folder: None, movie, profile, press: Some(press) }).unwrap()
+    grade(&job(command, profile, press)).unwrap()
 }
 
 fn text(report: &Report) -> String {
@@ -226,10 +238,7 @@ fn programs_that_are_no_client_end_in_time_and_get_a_report() {
     ];
     for_each(&rows, AT_ONCE, |(command, verdict, part)| {
         let started = std::time::Instant::now();
-        let movie = "movie.Mjpeg".to_owned();
-        let press = Some(Press::StandIn);
-        let job = Job { command: command.clone(), folder: None, movie, profile: &profile, press };
-        let report = grade(&job).unwrap();
+        let report = grade(&job(command.clone(), &profile, Press::StandIn)).unwrap();
         let text = text(&report);
         assert!(!report.has_passed(), "{command}");
         assert!(text.contains(&format!("\n{verdict}")), "{command}: {text}");

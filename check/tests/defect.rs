@@ -9,9 +9,15 @@ pub enum Defect {
     SetupFails,
     NoBlankInReplies,
     FixedCseq,
+    CseqOfRequestBefore,
+    CseqAhead,
+    NoCseqLine,
+    NoSessionLine,
+    BlankLineAfterStatus,
     NewSessionInEachReply,
     SmallSession,
     FixedSession,
+    LongSession,
     PlayInInitIsOk,
     PauseInReadyCloses,
     SecondSetupMakesSession,
@@ -31,6 +37,8 @@ pub enum Defect {
     PayloadType0,
     LowByteFirst,
     StartsWith0,
+    NumbersAre0,
+    NumbersAre1,
     StepsByTwo,
     LosesPackets,
     FixedTimestamp,
@@ -68,4 +76,21 @@ pub enum Defect {
     EmptyList,
     SwitchIgnored,
     SeekIgnored,
+}
+
+/// What some servers do, and is no mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Habit {
+    /// Does not answer requests in wrong states, as the textbook's server.
+    IgnoresWrongStates,
+    /// The SSRC is 0 in all packets.
+    SsrcIs0,
+    /// The first line of a reply ends with CR and LF, the others with LF.
+    MixesLineEnds,
+    /// Replies end with a blank line, as RFC 2326 has it.
+    BlankLineAtEnd,
+    /// Replies come in two parts.
+    RepliesInParts,
+    /// Session numbers are the largest of the lab.
+    LargeSession,
 }

@@ -35,7 +35,8 @@ pub const HOSTILE: &[Hostile] = &[
     ),
     (
         "memory",
-        "import os, time\nos.fork()\nall = b'x' * 900_000_000\ntime.sleep(1000)",
+        // What is shared counts in each, so that little has to be written on a busy machine.
+        "import os, time\nall = b'x' * 300_000_000\nfor _ in range(4):\n if os.fork() == 0: break\ntime.sleep(1000)",
         "connect, 44 not run",
         "over 1024 MiB of memory",
     ),
@@ -123,4 +124,23 @@ try:
     socket.create_connection(("192.0.2.1", 80), 5)
 except OSError as error:
     print("network:", error.strerror)
+"#;
+
+/// Reports pictures of 4 MB without end as soon as it has a window, and then is a client.
+pub const FLOODS_PICTURES: &str = r#"
+def flood():
+    import mjpeg_lab_check_link as link
+    threading = link.threading
+    report = link.Link()
+    picture = bytes(4_000_000)
+    def run():
+        while True:
+            report.report("picture", data=picture, widget=1)
+            report.report("text", text="x" * 4000, widget=1)
+            report.report("message", text="x" * 4000)
+    threading.Thread(target=run, daemon=True).start()
+
+flood()
+
+def main():
 "#;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A correct lab server, and deliberate mistakes in it.
 
-use crate::defect::Defect;
+use crate::defect::{Defect, Habit};
 use crate::sender::{Position, Sender, Stop};
 use crate::support::{movie, short_movie};
 use gstmjpegfile::lab::{Method, Request};
@@ -17,6 +17,7 @@ use std::time::Duration;
 #[derive(Clone)]
 pub struct Behaviour {
     pub defect: Option<Defect>,
+    pub habit: Option<Habit>,
     pub fragments: Fragments,
     pub movies: Vec<(String, Vec<Vec<u8>>)>,
     /// How long each reply takes.
@@ -27,7 +28,7 @@ impl Behaviour {
     /// Sends the movies of the tests.
     pub fn new(defect: Option<Defect>, fragments: Fragments) -> Self {
         let movies = [movie(), short_movie()].map(|it| (it.name, it.frames)).to_vec();
-        Self { defect, fragments, movies, reply_delay: Duration::ZERO }
+        Self { defect, habit: None, fragments, movies, reply_delay: Duration::ZERO }
     }
 }
 
@@ -155,11 +156,26 @@ impl Session {
             let Ok(request) = Request::parse(&text) else { continue };
             let Some(reply) = self.answer(&request, &text) else { return self.gone() };
             std::thread::sleep(self.shared.behaviour.reply_delay);
-            if stream.write_all(reply.as_bytes()).is_err() {
+            if self.write(&mut stream, reply.as_bytes()).is_err() {
                 break;
             }
         }
         self.gone();
+    }
+
+    fn write(&self, stream: &mut TcpStream, mut reply: &[u8]) -> std::io::Result<()> {
+        // In the middle of the second line.
+        let parts = if self.has_habit(Habit::RepliesInParts) { 20.min(reply.len()) } else { 0 };
+        if parts > 0 {
+            stream.write_all(&reply[..parts])?;
+            std::thread::sleep(Duration::from_millis(20));
+            reply = &reply[parts..];
+        }
+        stream.write_all(reply)
+    }
+
+    fn has_habit(&self, habit: Habit) -> bool {
+        self.shared.behaviour.habit == Some(habit)
     }
 
     /// The client has gone, or the connection is closed.
@@ -269,6 +285,7 @@ impl Session {
                 }
                 Some(self.reply(200, request, text))
             }
+            _ if self.has_habit(Habit::IgnoresWrongStates) => silent,
             _ => Some(self.reply(455, request, text)),
         }
     }
@@ -284,6 +301,7 @@ impl Session {
         self.number = match self.shared.behaviour.defect {
             Some(Defect::SmallSession) => 42 + count,
             Some(Defect::FixedSession) => 123_456,
+            _ if self.has_habit(Habit::LargeSession) => 999_999 - count,
             _ => 200_000 + 7 * count,
         };
     }
@@ -365,7 +383,12 @@ impl Session {
     fn reply(&self, code: u16, request: &Request, text: &str) -> String {
         let has = |defect| self.shared.has(defect);
         let reason = if code == 200 { "OK" } else { "Error" };
-        let cseq = if has(Defect::FixedCseq) { 1 } else { request.cseq };
+        let cseq = match self.shared.behaviour.defect {
+            Some(Defect::FixedCseq) => 1,
+            Some(Defect::CseqOfRequestBefore) => request.cseq - 1,
+            Some(Defect::CseqAhead) => request.cseq + 1,
+            _ => request.cseq,
+        };
         let session = match code {
             200 if has(Defect::NewSessionInEachReply) => {
                 self.number + u32::try_from(request.cseq).unwrap()
@@ -374,11 +397,24 @@ impl Session {
             _ => 0,
         };
         let blank = if has(Defect::NoBlankInReplies) { "" } else { " " };
+        let long = if has(Defect::LongSession) { "98765432109876543210" } else { "" };
         let mut lines = vec![
             format!("RTSP/1.0 {code} {reason}"),
             format!("CSeq:{blank}{cseq}"),
-            format!("Session:{blank}{session}"),
+            format!("Session:{blank}{long}{session}"),
         ];
+        match self.shared.behaviour.defect {
+            Some(Defect::NoCseqLine) => drop(lines.remove(1)),
+            Some(Defect::NoSessionLine) => drop(lines.remove(2)),
+            Some(Defect::BlankLineAfterStatus) => lines.insert(1, String::new()),
+            _ => {}
+        }
+        if self.has_habit(Habit::MixesLineEnds) {
+            lines[0] += "\r";
+        }
+        if self.has_habit(Habit::BlankLineAtEnd) {
+            lines.extend([String::new(), String::new()]);
+        }
         if request.fourth_line.is_some() && code == 200 {
             let position = self.position.lock().unwrap();
             match request.method {

@@ -4,6 +4,7 @@
 
 mod by_hand;
 mod class;
+mod class_clients;
 mod clients;
 mod defect;
 mod hostile;

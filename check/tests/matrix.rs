@@ -2,7 +2,7 @@
 //! Rows are mistakes, columns are checks: each mistake fails exactly its own check, and the report names
 //! it.
 
-use crate::defect::Defect;
+use crate::defect::{Defect, Habit};
 use crate::lab_server::{Behaviour, LabServer};
 use crate::support::{failed, grade_at, not_run, quick};
 use mjpeg_lab_check::check::Verdict;
@@ -20,9 +20,26 @@ const REPLIES: &[Row] = &[
     (Defect::SetupFails, "setup-status", "the movie is not found"),
     (Defect::NoBlankInReplies, "reply-form", "line 2 is not CSeq, with one blank after the colon"),
     (Defect::FixedCseq, "cseq", "every reply has the same number"),
+    (Defect::CseqOfRequestBefore, "cseq", "has the number of the request before"),
+    (Defect::CseqAhead, "cseq", "the server counts by itself"),
+    (Defect::NoCseqLine, "reply-form", "line 2 is not CSeq, with one blank after the colon"),
+    (Defect::NoSessionLine, "reply-form", "line 3 is not Session"),
+    (Defect::BlankLineAfterStatus, "reply-form", "line 2 is not CSeq"),
     (Defect::NewSessionInEachReply, "session-constant", "a new number is made for each reply"),
     (Defect::SmallSession, "session-range", "made with another range"),
     (Defect::FixedSession, "session-own", "the number is fixed"),
+    (Defect::LongSession, "session-range", "made with another range"),
+];
+
+/// Mistakes of a server that does not answer requests in wrong states: the replies to later requests must
+/// not be taken for late ones.
+const IGNORING: &[Row] = &[
+    (Defect::FixedCseq, "cseq", "every reply has the same number"),
+    (Defect::CseqOfRequestBefore, "cseq", "has the number of the request before"),
+    (Defect::CseqAhead, "cseq", "the server counts by itself"),
+    (Defect::NoCseqLine, "reply-form", "line 2 is not CSeq, with one blank after the colon"),
+    (Defect::MissingIsSilent, "movie-missing", "printed, but not sent"),
+    (Defect::PauseInReadyCloses, "pause-in-ready", "PAUSE uses what only PLAY makes"),
 ];
 
 const STATES: &[Row] = &[
@@ -46,6 +63,8 @@ const HEADERS: &[Row] = &[
     (Defect::PayloadType0, "rtp-payload-type", "PT = 0"),
     (Defect::LowByteFirst, "rtp-byte-order", "the low byte is written first"),
     (Defect::StartsWith0, "rtp-sequence-start", "the first frame is number 1"),
+    (Defect::NumbersAre0, "rtp-sequence-step", "the number is not written into the header"),
+    (Defect::NumbersAre1, "rtp-sequence-step", "1 in all packets the number is not increased"),
     (Defect::StepsByTwo, "rtp-sequence-step", "increased twice"),
     (Defect::LosesPackets, "rtp-sequence-step", "a frame is not sent"),
     (Defect::FixedTimestamp, "rtp-timestamp", "the timestamp is fixed"),
@@ -93,6 +112,7 @@ const HD: &[Row] = &[
     (Defect::OtherNumbers, "fragment-numbers", "increased for each packet instead of each frame"),
     (Defect::NoMarker, "rtp-marker", "the frame is complete"),
     (Defect::PauseStopsLate, "pause-stops", "only after a long wait"),
+    (Defect::NumbersAre0, "rtp-sequence-step", "the number is not written into the header"),
 ];
 
 const EXTENSIONS: &[Row] = &[
@@ -117,17 +137,22 @@ fn extended() -> Profile {
 }
 
 /// Grades a server with a mistake, or a correct one.
-fn run(defect: Option<Defect>, profile: &Profile) -> Report {
-    let server = LabServer::start(Behaviour::new(defect, profile.lab.fragments));
+fn run(defect: Option<Defect>, habit: Option<Habit>, profile: &Profile) -> Report {
+    let behaviour = Behaviour { habit, ..Behaviour::new(defect, profile.lab.fragments) };
+    let server = LabServer::start(behaviour);
     grade_at(server.address(), profile)
 }
 
 /// Grades all servers of a table at once, and compares what failed.
 fn check(rows: &[Row], profile: &Profile) {
+    check_with(rows, None, profile);
+}
+
+fn check_with(rows: &[Row], habit: Option<Habit>, profile: &Profile) {
     let wrong: Vec<String> = std::thread::scope(|scope| {
         let run = |row: &Row| {
             let row = *row;
-            scope.spawn(move || wrong(row, &run(Some(row.0), profile)))
+            scope.spawn(move || wrong(row, &run(Some(row.0), habit, profile)))
         };
         let threads: Vec<_> = rows.iter().map(run).collect();
         threads.into_iter().filter_map(|it| it.join().unwrap()).collect()
@@ -157,15 +182,41 @@ fn a_correct_server_passes_every_check_of_every_profile() {
     std::thread::scope(|scope| {
         for profile in &profiles {
             scope.spawn(move || {
-                let report = run(None, profile);
-                let none = BTreeSet::new();
-                let text =
-                    mjpeg_lab_check::output::table(&report, mjpeg_lab_check::output::Style::Plain);
-                assert_eq!((failed(&report), not_run(&report)), (none.clone(), none), "{text}");
-                assert!(report.has_passed());
+                passes(&run(None, None, profile));
             });
         }
     });
+}
+
+fn passes(report: &Report) {
+    let none = BTreeSet::new();
+    let text = mjpeg_lab_check::output::table(report, mjpeg_lab_check::output::Style::Plain);
+    assert_eq!((failed(report), not_run(report)), (none.clone(), none), "{text}");
+    assert!(report.has_passed());
+}
+
+#[test]
+fn habits_that_are_no_mistakes_pass_every_check() {
+    let habits = [
+        Habit::IgnoresWrongStates,
+        Habit::SsrcIs0,
+        Habit::MixesLineEnds,
+        Habit::BlankLineAtEnd,
+        Habit::RepliesInParts,
+        Habit::LargeSession,
+    ];
+    let profile = quick("textbook");
+    std::thread::scope(|scope| {
+        for habit in habits {
+            let profile = &profile;
+            scope.spawn(move || passes(&run(None, Some(habit), profile)));
+        }
+    });
+}
+
+#[test]
+fn mistakes_fail_their_check_too_if_wrong_states_are_ignored() {
+    check_with(IGNORING, Some(Habit::IgnoresWrongStates), &quick("textbook"));
 }
 
 #[test]
@@ -210,7 +261,7 @@ fn mistakes_in_extensions_fail_their_check() {
 
 #[test]
 fn every_check_has_a_mistake_that_fails_it() {
-    let tables = [REPLIES, STATES, HEADERS, FRAMES, CONTROL, VIEWERS, HD, EXTENSIONS];
+    let tables = [REPLIES, IGNORING, STATES, HEADERS, FRAMES, CONTROL, VIEWERS, HD, EXTENSIONS];
     let with_row: BTreeSet<&str> = tables.into_iter().flatten().map(|row| row.1).collect();
     let all: BTreeSet<&str> = checks().iter().map(|check| check.id).collect();
     assert_eq!(with_row, all);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Sends frames as the lab does, but for one mistake.
 
-use crate::defect::Defect;
+use crate::defect::{Defect, Habit};
 use crate::lab_server::Shared;
 use mjpeg_lab_check::profile::Fragments;
 use std::net::{IpAddr, TcpStream, UdpSocket};
@@ -134,7 +134,11 @@ impl Sender {
 
     fn send_packet(&self, position: &mut Position, payload: &[u8], last: bool) {
         let has = |defect| self.shared.has(defect);
-        let number = position.number;
+        let number = match self.shared.behaviour.defect {
+            Some(Defect::NumbersAre0) => 0,
+            Some(Defect::NumbersAre1) => 1,
+            _ => position.number,
+        };
         let mut header = [0x80, 26, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         match self.shared.behaviour.defect {
             Some(Defect::Version0) => header[0] = 0,
@@ -160,8 +164,10 @@ impl Sender {
         };
         header[4..8].copy_from_slice(&timestamp.to_be_bytes());
         let fresh = if has(Defect::NewSsrcInEachPacket) { u32::from(number) } else { 0 };
-        header[8..12].copy_from_slice(&(self.ssrc + fresh).to_be_bytes());
-        position.number = number.wrapping_add(if has(Defect::StepsByTwo) { 2 } else { 1 });
+        let is_0 = self.shared.behaviour.habit == Some(Habit::SsrcIs0);
+        let ssrc = if is_0 { 0 } else { self.ssrc + fresh };
+        header[8..12].copy_from_slice(&ssrc.to_be_bytes());
+        position.number = position.number.wrapping_add(if has(Defect::StepsByTwo) { 2 } else { 1 });
         if has(Defect::NoPackets) || has(Defect::LosesPackets) && number.is_multiple_of(9) {
             return;
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reports how far a class is: a bar on a terminal, and a line for each submission.
 
-use super::verdict::Verdict;
+use super::verdict::{ProgramPoints, Verdict};
 use indicatif::{ProgressBar, ProgressStyle};
 use mjpeg_program::log::say;
 use std::fmt::Write;
@@ -69,11 +69,16 @@ fn words(verdict: &Verdict, earlier: bool) -> String {
     };
     let ids: Vec<&str> = verdict.failed().map(|check| check.id.as_str()).collect();
     let mut text = format!("{} of {} points", grades.earned, grades.points);
+    if verdict.programs.len() > 1 {
+        let words = |it: &ProgramPoints| format!("{} {}", it.program.name(), it.words());
+        let programs: Vec<String> = verdict.programs.iter().map(words).collect();
+        // Writing to a String does not fail.
+        let _ = write!(text, " ({})", programs.join(", "));
+    }
     if let Some(named) = ids.get(..ids.len().min(NAMED)).filter(|named| !named.is_empty()) {
         text += "; failed: ";
         text += &named.join(", ");
         if ids.len() > NAMED {
-            // Writing to a String does not fail.
             let _ = write!(text, " and {} more", ids.len() - NAMED);
         }
     }

@@ -6,14 +6,14 @@
 //! ```text
 //! class                             the machine
 //! └─ bwrap: a network of its own    (loopback only)
-//!    └─ mjpeg-lab-check server      the grader: speaks with the program, writes the report
+//!    └─ mjpeg-lab-check server      the grader, or client: speaks with the program, writes the report
 //!       └─ bwrap: files, processes  read-only system, own /tmp and copy, nothing else
 //!          └─ run-limited           limits on processes, memory, files and time
 //!             └─ the program
 //! ```
 //!
 //! The grader and the program share the network only. So the program cannot see the grader's process, its
-//! files or its output.
+//! files or its output. A client also sees the folder with the stand-in for tkinter and its socket.
 
 use crate::cli::SandboxChoice;
 use crate::limited;
@@ -67,7 +67,7 @@ const SYSTEM: &[&str] = &[
 ];
 
 /// Folders of the system that are often links into /usr.
-const MERGED: &[&str] = &["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+const MERGED: [&str; 6] = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 
 /// What separates the programs from the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +88,29 @@ pub struct Sandbox {
     /// The user of the first job, if programs run as other users.
     first_user: Option<u32>,
     /// The arguments of bubblewrap that are the same for all.
-    system: Vec<String>,
+    system: Vec<OsString>,
+}
+
+/// A program that is to be started.
+#[derive(Debug, Clone, Copy)]
+pub struct Sandboxed<'a> {
+    /// The number of its job, from 0.
+    pub job: u16,
+    /// Its folder.
+    pub copy: &'a Path,
+    /// The bytes in it.
+    pub bytes: u64,
+    /// Another folder that it may read, at the same path.
+    pub shown: Option<&'a Path>,
+}
+
+fn add(words: &mut Vec<OsString>, more: &[&str]) {
+    words.extend(more.iter().map(OsString::from));
+}
+
+/// Shows a file or folder for reading.
+fn bind(words: &mut Vec<OsString>, from: &Path, to: &Path) {
+    words.extend(["--ro-bind".into(), from.into(), to.into()]);
 }
 
 impl Sandbox {
@@ -147,7 +169,7 @@ impl Sandbox {
         std::fs::create_dir_all(&copy)?;
         self.give(&copy, 0)?;
         let mut words = self.grader();
-        words.extend(self.wrapper(0, &copy, 0).into_iter().map(OsString::from));
+        words.extend(self.wrapper(&Sandboxed { job: 0, copy: &copy, bytes: 0, shown: None }));
         // It ends with "--".
         words.pop();
         words.push("--probe".into());
@@ -176,48 +198,56 @@ impl Sandbox {
             .to_vec()
     }
 
-    /// The words before a program's command. `copy` is its folder, of so many bytes; `job` the number of the
-    /// job, from 0.
-    pub fn wrapper(&self, job: u16, copy: &Path, bytes: u64) -> Vec<String> {
-        let program = self.program.to_string_lossy().into_owned();
-        let mut words = Vec::new();
-        let mut add = |more: &[&str]| words.extend(more.iter().map(|it| (*it).to_owned()));
-        let user = self.user(job).map(|user| user.to_string());
-        let own = [&*program, limited::NAME];
+    /// The words before a program's command.
+    pub fn wrapper(&self, program: &Sandboxed) -> Vec<OsString> {
+        let mut words: Vec<OsString> = Vec::new();
+        let user = self.user(program.job).map(|user| user.to_string());
+        let own = [self.program.as_os_str(), limited::NAME.as_ref()];
         if self.kind == Kind::Limits {
-            add(&own);
+            words.extend(own.map(OsString::from));
             if let Some(user) = &user {
                 // Nothing else runs as this user. Of ours, all processes would count.
-                add(&["--uid", user, "--tasks", &TASKS.to_string()]);
+                add(&mut words, &["--uid", user, "--tasks", &TASKS.to_string()]);
             }
         } else {
             if let Some(user) = &user {
-                add(&own);
-                add(&["--uid", user, "--"]);
+                words.extend(own.map(OsString::from));
+                add(&mut words, &["--uid", user, "--"]);
             }
-            let inside = "/run/mjpeg-lab-check";
-            let (size, shared) = ((bytes + WRITABLE).to_string(), SHARED.to_string());
-            let copy = copy.to_string_lossy();
-            add(&["bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]);
-            add(&["--unshare-cgroup-try", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"]);
-            add(&["--die-with-parent", "--new-session", "--clearenv"]);
-            for (name, value) in ENVIRONMENT {
-                add(&["--setenv", name, value]);
-            }
-            add(&self.system.iter().map(String::as_str).collect::<Vec<_>>());
-            add(&["--ro-bind", &program, inside, "--ro-bind", &copy, "/submission"]);
-            add(&["--proc", "/proc", "--dev", "/dev"]);
-            add(&["--size", &shared, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]);
-            add(&["--size", &size, "--tmpfs", "/tmp", "--size", &size, "--tmpfs", "/work"]);
-            add(&["--chdir", "/work", "--remount-ro", "/", "--"]);
-            add(&[inside, limited::NAME, "--copy", "/submission"]);
-            // Inside, only the processes of this user namespace count.
-            add(&["--tasks", &TASKS.to_string()]);
+            self.bubblewrap(&mut words, program);
         }
-        let file = (bytes + WRITABLE).to_string();
-        add(&["--seconds", &SECONDS.to_string(), "--memory", &MEMORY.to_string()]);
-        add(&["--file", &file, "--"]);
+        let file = (program.bytes + WRITABLE).to_string();
+        add(&mut words, &["--seconds", &SECONDS.to_string(), "--memory", &MEMORY.to_string()]);
+        add(&mut words, &["--file", &file, "--"]);
         words
+    }
+
+    /// The words of the inner sandbox.
+    fn bubblewrap(&self, words: &mut Vec<OsString>, program: &Sandboxed) {
+        let inside = "/run/mjpeg-lab-check";
+        let (size, shared) = ((program.bytes + WRITABLE).to_string(), SHARED.to_string());
+        add(words, &["bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]);
+        add(
+            words,
+            &["--unshare-cgroup-try", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"],
+        );
+        add(words, &["--die-with-parent", "--new-session", "--clearenv"]);
+        for (name, value) in ENVIRONMENT {
+            add(words, &["--setenv", name, value]);
+        }
+        words.extend(self.system.iter().cloned());
+        bind(words, &self.program, inside.as_ref());
+        bind(words, program.copy, "/submission".as_ref());
+        add(words, &["--proc", "/proc", "--dev", "/dev"]);
+        add(words, &["--size", &shared, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]);
+        add(words, &["--size", &size, "--tmpfs", "/tmp", "--size", &size, "--tmpfs", "/work"]);
+        if let Some(folder) = program.shown {
+            bind(words, folder, folder);
+        }
+        add(words, &["--chdir", "/work", "--remount-ro", "/", "--"]);
+        add(words, &[inside, limited::NAME, "--copy", "/submission"]);
+        // Inside, only the processes of this user namespace count.
+        add(words, &["--tasks", &TASKS.to_string()]);
     }
 
     /// The user that a job's program runs as, if it is another one.
@@ -259,35 +289,32 @@ fn set_mode(path: &Path, mode: u32) -> Result<()> {
 }
 
 /// The arguments of bubblewrap that show the system and some folders, for reading.
-fn system(readable: &[PathBuf]) -> Result<Vec<String>> {
-    let mut words: Vec<String> = vec!["--ro-bind".into(), "/usr".into(), "/usr".into()];
-    for folder in MERGED {
-        let path = Path::new(folder);
-        if let Ok(target) = std::fs::read_link(path) {
-            words.extend(["--symlink".into(), target.to_string_lossy().into(), (*folder).into()]);
-        } else if path.is_dir() {
-            words.extend(["--ro-bind", folder, folder].map(Into::into));
+fn system(readable: &[PathBuf]) -> Result<Vec<OsString>> {
+    let mut words: Vec<OsString> = Vec::new();
+    bind(&mut words, "/usr".as_ref(), "/usr".as_ref());
+    for folder in MERGED.map(Path::new) {
+        if let Ok(target) = std::fs::read_link(folder) {
+            words.extend(["--symlink".into(), target.into(), folder.into()]);
+        } else if folder.is_dir() {
+            bind(&mut words, folder, folder);
         }
     }
-    let mut shown: Vec<String> = SYSTEM.iter().map(|it| (*it).to_owned()).collect();
+    let mut shown: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
     // The configuration of Debian's Java.
-    for entry in std::fs::read_dir("/etc").into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with("java") {
-            shown.push(format!("/etc/{name}"));
-        }
-    }
+    let entries = std::fs::read_dir("/etc").into_iter().flatten().flatten();
+    let is_java = |name: OsString| name.as_encoded_bytes().starts_with(b"java");
+    shown.extend(entries.filter(|it| is_java(it.file_name())).map(|it| it.path()));
     shown.sort();
-    for path in &shown {
-        words.extend(["--ro-bind-try", path, path].map(Into::into));
+    for path in shown {
+        words.extend(["--ro-bind-try".into(), path.clone().into(), path.into()]);
     }
     for folder in readable {
-        let shown = folder.display();
-        let path = folder.canonicalize().with_context(|| format!("--readable {shown}"))?;
-        let Some(path) = path.to_str().filter(|_| path.is_dir()) else {
-            bail!("--readable {shown}: not a folder, or not named in UTF-8");
-        };
-        words.extend(["--ro-bind", path, path].map(Into::into));
+        let path =
+            folder.canonicalize().with_context(|| format!("--readable {}", folder.display()))?;
+        if !path.is_dir() {
+            bail!("--readable {}: not a folder", folder.display());
+        }
+        bind(&mut words, &path, &path);
     }
     Ok(words)
 }

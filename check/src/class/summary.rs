@@ -2,7 +2,8 @@
 //! The summary of a class as CSV and as a page.
 
 use super::groups::{Group, groups};
-use super::verdict::{REPORT, Verdict};
+use super::verdict::{ProgramPoints, REPORT, Verdict};
+use crate::cli::Role;
 use crate::output::escaped;
 use base64::Engine;
 use sha2::{Digest, Sha256};
@@ -22,16 +23,33 @@ pub struct Heading<'a> {
     pub profile: String,
     /// The number of submissions, also of those without a verdict.
     pub submissions: usize,
+    /// The programs that are graded of each.
+    pub roles: &'a [Role],
     /// What the reader should know.
     pub notes: &'a [String],
 }
 
+impl Heading<'_> {
+    /// The programs whose points are shown apart: those of several.
+    fn apart(&self) -> &[Role] {
+        if self.roles.len() > 1 { self.roles } else { &[] }
+    }
+}
+
+/// The points of a program of a submission.
+fn points(verdict: &Verdict, role: Role) -> Option<&ProgramPoints> {
+    verdict.programs.iter().find(|it| it.program == role)
+}
+
 /// The summary as CSV (RFC 4180), with a line for each verdict.
-pub fn csv(verdicts: &[Verdict]) -> String {
+pub fn csv(verdicts: &[Verdict], heading: &Heading) -> String {
     let groups = groups(verdicts);
-    let mut out =
-        "submission,earned,points,passed,failed,not run,failed checks,group,same bytes,seconds,problem,notes\r\n"
-            .to_owned();
+    let mut out = "submission,earned,points,".to_owned();
+    for role in heading.apart() {
+        // Writing to a String does not fail.
+        let _ = write!(out, "{0} earned,{0} points,", role.name());
+    }
+    out += "passed,failed,not run,failed checks,group,same bytes,seconds,problem,notes\r\n";
     for (number, verdict) in verdicts.iter().enumerate() {
         let count = |word: &str| {
             let checks = verdict.grades.iter().flat_map(|grades| &grades.checks);
@@ -43,10 +61,14 @@ pub fn csv(verdicts: &[Verdict]) -> String {
             });
         let failed: Vec<&str> = verdict.failed().map(|check| check.id.as_str()).collect();
         let (group, same) = place(&groups, number);
-        let fields = [
-            verdict.name.clone(),
-            earned,
-            points,
+        let mut fields = vec![verdict.name.clone(), earned, points];
+        for role in heading.apart() {
+            let (earned, points) =
+                self::points(verdict, *role).map_or((0, None), |it| (it.earned, it.points));
+            fields.push(earned.to_string());
+            fields.push(points.map(|it| it.to_string()).unwrap_or_default());
+        }
+        fields.extend([
             count("passed"),
             count("failed"),
             count("not run"),
@@ -56,8 +78,8 @@ pub fn csv(verdicts: &[Verdict]) -> String {
             format!("{:.1}", verdict.seconds),
             verdict.problem.clone().unwrap_or_default(),
             verdict.notes.join("; "),
-        ];
-        out += &fields.map(|it| field(&it)).join(",");
+        ]);
+        out += &fields.iter().map(|it| field(it)).collect::<Vec<_>>().join(",");
         out += "\r\n";
     }
     out
@@ -110,23 +132,27 @@ pub fn page(verdicts: &[Verdict], heading: &Heading) -> String {
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hash}'\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>{0}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{0}</h1>\n\
-         <p>Profile {1}</p>\n<p class=\"summary\">{2} submissions: {passed} passed every check, {3} did not, \
+         <p>Profile {1}; graded: {5}</p>\n<p class=\"summary\">{2} submissions: {passed} passed every check, {3} did not, \
          {not_graded} could not be graded, {4} have no verdict yet</p>\n",
         escaped(&title),
         escaped(&heading.profile),
         heading.submissions,
         verdicts.len() - passed - not_graded,
-        heading.submissions.saturating_sub(verdicts.len())
+        heading.submissions.saturating_sub(verdicts.len()),
+        heading.roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(", ")
     );
     for note in heading.notes {
         // Writing to a String does not fail.
         let _ = writeln!(out, "<p class=\"note\">{}</p>", escaped(note));
     }
-    out += "<table id=\"submissions\">\n<thead><tr><th>submission</th><th>points</th><th>of</th>\
-            <th>failed checks</th><th title=\"submissions that fail the same checks\">group</th>\
+    out += "<table id=\"submissions\">\n<thead><tr><th>submission</th><th>points</th><th>of</th>";
+    for role in heading.apart() {
+        let _ = write!(out, "<th>{}</th>", role.name());
+    }
+    out += "<th>failed checks</th><th title=\"submissions that fail the same checks\">group</th>\
             <th title=\"and whose wrong bytes are the same\">same bytes</th><th>seconds</th></tr></thead>\n<tbody>\n";
     for (number, verdict) in verdicts.iter().enumerate() {
-        row(&mut out, verdict, place(&groups, number));
+        row(&mut out, verdict, heading.apart(), place(&groups, number));
     }
     out += "</tbody>\n</table>\n";
     most_failed(&mut out, verdicts);
@@ -140,15 +166,20 @@ fn link(name: &str) -> String {
     format!("{}/{REPORT}", escaped(name).replace(' ', "%20"))
 }
 
-fn row(out: &mut String, verdict: &Verdict, place: (Option<usize>, Option<(usize, usize)>)) {
+fn row(
+    out: &mut String,
+    verdict: &Verdict,
+    apart: &[Role],
+    place: (Option<usize>, Option<(usize, usize)>),
+) {
     let name = escaped(&verdict.name);
     let class = match &verdict.grades {
-        Some(grades) if grades.passed => "passed",
+        Some(_) if verdict.has_passed() => "passed",
         Some(_) => "failed",
         None => "problem",
     };
     let _ = write!(out, "<tr class=\"{class}\"><td>");
-    let (points, of) = match &verdict.grades {
+    let (earned, of) = match &verdict.grades {
         Some(grades) => {
             let _ = write!(out, "<a href=\"{}\">{name}</a>", link(&verdict.name));
             (grades.earned.to_string(), grades.points.to_string())
@@ -158,8 +189,12 @@ fn row(out: &mut String, verdict: &Verdict, place: (Option<usize>, Option<(usize
             ("0".to_owned(), "–".to_owned())
         }
     };
-    let _ =
-        write!(out, "</td><td class=\"number\">{points}</td><td class=\"number\">{of}</td><td>");
+    let _ = write!(out, "</td><td class=\"number\">{earned}</td><td class=\"number\">{of}</td>");
+    for role in apart {
+        let words = points(verdict, *role).map(ProgramPoints::words).unwrap_or_default();
+        let _ = write!(out, "<td class=\"number\">{words}</td>");
+    }
+    out.push_str("<td>");
     for check in verdict.failed() {
         let (id, title) = (escaped(&check.id), escaped(&check.title));
         let link = link(&verdict.name);
@@ -272,6 +307,16 @@ mod tests {
         }
     }
 
+    fn heading<'a>(roles: &'a [Role], notes: &'a [String]) -> Heading<'a> {
+        Heading {
+            folder: "<class>".to_owned(),
+            profile: "textbook: the textbook's lab".to_owned(),
+            submissions: 5,
+            roles,
+            notes,
+        }
+    }
+
     fn verdicts() -> Vec<Verdict> {
         let mut noted =
             verdict("b \"<b>", &[("cseq", "failed", Some("31")), ("payload", "not run", None)], 0);
@@ -294,19 +339,39 @@ mod tests {
             "d,0,,0,0,0,,,,0.0,not a zip file,",
             "",
         ];
-        assert_eq!(csv(&verdicts()), want.join("\r\n"));
+        assert_eq!(csv(&verdicts(), &heading(&[Role::Server], &[])), want.join("\r\n"));
+    }
+
+    #[test]
+    fn points_of_servers_and_clients_are_shown_apart() {
+        let mut both = verdict("a", &[("cseq", "passed", None)], 2);
+        let points =
+            |program, earned, points| ProgramPoints { program, earned, points: Some(points) };
+        both.programs = vec![points(Role::Server, 2, 2), points(Role::Client, 0, 3)];
+        let verdicts = [both, Verdict::not_graded("d", "not a zip file")];
+        let heading = heading(&[Role::Server, Role::Client], &[]);
+        let want = [
+            "submission,earned,points,server earned,server points,client earned,client points,passed,failed,\
+             not run,failed checks,group,same bytes,seconds,problem,notes",
+            "a,2,2,2,2,0,3,1,0,0,,,,16.5,,",
+            "d,0,,0,,0,,0,0,0,,,,0.0,not a zip file,",
+            "",
+        ];
+        assert_eq!(csv(&verdicts, &heading), want.join("\r\n"));
+        let page = page(&verdicts, &heading);
+        for part in [
+            "<p>Profile textbook: the textbook&#39;s lab; graded: server, client</p>",
+            "<th>of</th><th>server</th><th>client</th><th>failed checks</th>",
+            "<td class=\"number\">2 of 2</td><td class=\"number\">0 of 3</td><td>",
+        ] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
     }
 
     #[test]
     fn the_page_escapes_names_and_allows_one_script() {
         let notes = ["no sandbox <here>".to_owned()];
-        let heading = Heading {
-            folder: "<class>".to_owned(),
-            profile: "textbook: the textbook's lab".to_owned(),
-            submissions: 5,
-            notes: &notes,
-        };
-        let page = page(&verdicts(), &heading);
+        let page = page(&verdicts(), &heading(&[Role::Server], &notes));
         for part in [
             "<h1>Lab check of &lt;class&gt;</h1>",
             "5 submissions: 1 passed every check, 2 did not, 1 could not be graded, 1 have no verdict yet",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The verdict of a submission, as it is kept in its folder of results.
 
+use crate::cli::Role;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -29,7 +30,7 @@ pub struct CheckVerdict {
     pub wrong_bytes: Option<String>,
 }
 
-/// What grading a submission brought.
+/// What grading a submission brought, or one of its programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grades {
     /// Whether every counted check passed.
@@ -44,6 +45,49 @@ pub struct Grades {
     pub checks: Vec<CheckVerdict>,
 }
 
+/// What grading a program of a submission brought.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Graded {
+    /// The program.
+    pub role: Role,
+    /// The grades, or why it could not be graded.
+    pub grades: Result<Grades, String>,
+    /// What the reader should know.
+    pub notes: Vec<String>,
+}
+
+/// The points of a program of a submission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramPoints {
+    /// The program.
+    pub program: Role,
+    /// The points that it gets.
+    pub earned: u64,
+    /// The points in all; `None` if it could not be graded.
+    pub points: Option<u64>,
+}
+
+impl ProgramPoints {
+    /// The points in words.
+    pub fn words(&self) -> String {
+        match self.points {
+            Some(points) => format!("{} of {points}", self.earned),
+            None => "not graded".to_owned(),
+        }
+    }
+}
+
+impl Grades {
+    /// Adds the grades of another program.
+    fn add(&mut self, other: Self) {
+        self.passed &= other.passed;
+        self.earned += other.earned;
+        self.points += other.points;
+        self.summary = format!("{}; {}", self.summary, other.summary);
+        self.checks.extend(other.checks);
+    }
+}
+
 /// The verdict of a submission.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -51,9 +95,11 @@ pub struct Verdict {
     pub name: String,
     /// The hash of what it depends on: the submission, the profile, the movies, the command.
     pub key: String,
-    /// The grades; `None` if the submission could not be graded.
+    /// The grades of all its programs together; `None` if none could be graded.
     pub grades: Option<Grades>,
-    /// Why it could not be graded.
+    /// The points of each of its programs.
+    pub programs: Vec<ProgramPoints>,
+    /// Why it, or one of its programs, could not be graded.
     pub problem: Option<String>,
     /// What the reader should know.
     pub notes: Vec<String>,
@@ -68,15 +114,48 @@ impl Verdict {
             name: name.to_owned(),
             key: String::new(),
             grades: None,
+            programs: Vec::new(),
             problem: Some(problem.into()),
             notes: Vec::new(),
             seconds: 0.0,
         }
     }
 
+    /// The verdict of a submission whose programs were graded. The names of their checks differ.
+    pub fn of_programs(name: &str, key: String, graded: Vec<Graded>) -> Self {
+        let several = graded.len() > 1;
+        let named = |role: Role, text: String| {
+            if several { format!("{}: {text}", role.name()) } else { text }
+        };
+        let mut verdict = Self { key, problem: None, ..Self::not_graded(name, "") };
+        let mut problems = Vec::new();
+        for Graded { role, grades, notes } in graded {
+            verdict.notes.extend(notes.into_iter().map(|note| named(role, note)));
+            let (earned, points) = match grades {
+                Ok(grades) => {
+                    let points = (grades.earned, Some(grades.points));
+                    match &mut verdict.grades {
+                        Some(all) => all.add(grades),
+                        None => verdict.grades = Some(grades),
+                    }
+                    points
+                }
+                Err(problem) => {
+                    problems.push(named(role, problem));
+                    (0, None)
+                }
+            };
+            verdict.programs.push(ProgramPoints { program: role, earned, points });
+        }
+        if !problems.is_empty() {
+            verdict.problem = Some(problems.join("; "));
+        }
+        verdict
+    }
+
     /// Whether every counted check passed.
     pub fn has_passed(&self) -> bool {
-        self.grades.as_ref().is_some_and(|grades| grades.passed)
+        self.problem.is_none() && self.grades.as_ref().is_some_and(|grades| grades.passed)
     }
 
     /// The counted checks that did not pass.
@@ -97,7 +176,8 @@ impl Verdict {
             return None;
         }
         let verdict: Self = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-        (verdict.key == key && verdict.grades.is_some()).then_some(verdict)
+        let is_complete = verdict.grades.is_some() && verdict.problem.is_none();
+        (verdict.key == key && is_complete).then_some(verdict)
     }
 
     /// Writes the verdict into a folder of results. It is complete or missing, also if this process is
@@ -124,7 +204,6 @@ struct Printed {
     summary: String,
     checks: Vec<PrintedCheck>,
     notes: Vec<String>,
-    seconds: f64,
 }
 
 #[derive(Deserialize)]
@@ -142,11 +221,11 @@ struct PrintedExcerpt {
     marked: (usize, usize),
 }
 
-/// The verdict that a grader's JSON object states.
+/// The grades and notes that a grader's JSON object states.
 ///
 /// # Errors
 /// If it is not such an object.
-pub fn of_report(json: &[u8], name: &str, key: String) -> Result<Verdict, serde_json::Error> {
+pub fn of_report(json: &[u8]) -> Result<(Grades, Vec<String>), serde_json::Error> {
     let printed: Printed = serde_json::from_slice(json)?;
     let wrong = |excerpt: PrintedExcerpt| {
         let (start, end) = excerpt.marked;
@@ -160,18 +239,78 @@ pub fn of_report(json: &[u8], name: &str, key: String) -> Result<Verdict, serde_
         counted: check.counted,
         wrong_bytes: check.excerpt.map(wrong).filter(|bytes| !bytes.is_empty()),
     });
-    Ok(Verdict {
-        name: name.to_owned(),
-        key,
-        grades: Some(Grades {
-            passed: printed.passed,
-            earned: printed.earned,
-            points: printed.points,
-            summary: printed.summary,
-            checks: checks.collect(),
-        }),
-        problem: None,
-        notes: printed.notes,
-        seconds: printed.seconds,
-    })
+    let grades = Grades {
+        passed: printed.passed,
+        earned: printed.earned,
+        points: printed.points,
+        summary: printed.summary,
+        checks: checks.collect(),
+    };
+    Ok((grades, printed.notes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grades(id: &str, passed: bool, earned: u64) -> Grades {
+        let check = CheckVerdict {
+            id: id.to_owned(),
+            title: String::new(),
+            verdict: if passed { "passed" } else { "failed" }.to_owned(),
+            counted: true,
+            wrong_bytes: None,
+        };
+        let summary = format!("{earned} of 10 points");
+        Grades { passed, earned, points: 10, summary, checks: vec![check] }
+    }
+
+    fn graded(role: Role, grades: Result<Grades, &str>) -> Graded {
+        let notes = vec!["a note".to_owned()];
+        Graded { role, grades: grades.map_err(str::to_owned), notes }
+    }
+
+    /// What is compared of a verdict: points, programs, checks, problem, notes, and whether it passed.
+    fn parts(graded: Vec<Graded>) -> String {
+        let verdict = Verdict::of_programs("ann", String::new(), graded);
+        let programs: Vec<String> = verdict.programs.iter().map(ProgramPoints::words).collect();
+        let text = verdict.grades.as_ref().map_or("none".to_owned(), |it| {
+            let ids: Vec<&str> = it.checks.iter().map(|check| check.id.as_str()).collect();
+            format!("{}/{} {} [{}]", it.earned, it.points, it.summary, ids.join(" "))
+        });
+        let (problem, notes) = (verdict.problem.clone(), verdict.notes.join(", "));
+        format!("{text} ({}) {problem:?} {notes}: {}", programs.join(", "), verdict.has_passed())
+    }
+
+    #[test]
+    fn the_points_of_programs_are_added() {
+        use Role::{Client, Server};
+        let good = || grades("cseq", true, 10);
+        let rows = [
+            (
+                vec![graded(Server, Ok(good()))],
+                "10/10 10 of 10 points [cseq] (10 of 10) None a note: true",
+            ),
+            (
+                vec![
+                    graded(Server, Ok(good())),
+                    graded(Client, Ok(grades("client-cseq", false, 7))),
+                ],
+                "17/20 10 of 10 points; 7 of 10 points [cseq client-cseq] (10 of 10, 7 of 10) None \
+                 server: a note, client: a note: false",
+            ),
+            (
+                vec![graded(Server, Ok(good())), graded(Client, Err("too late"))],
+                "10/10 10 of 10 points [cseq] (10 of 10, not graded) Some(\"client: too late\") \
+                 server: a note, client: a note: false",
+            ),
+            (
+                vec![graded(Client, Err("too late"))],
+                "none (not graded) Some(\"too late\") a note: false",
+            ),
+        ];
+        for (graded, want) in rows {
+            assert_eq!(parts(graded), want);
+        }
+    }
 }

@@ -25,7 +25,8 @@ use crate::profile::{Press, Profile};
 use crate::report::Report;
 use anyhow::{Context as _, Result};
 use driver::Drivers;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 /// A client that is to be graded.
 pub struct Job<'a> {
@@ -39,6 +40,11 @@ pub struct Job<'a> {
     pub profile: &'a Profile,
     /// What presses the buttons; `None` is a person.
     pub press: Option<Press>,
+    /// The words of a program that starts it, such as a sandbox.
+    pub wrapper: &'a [OsString],
+    /// An empty folder for the stand-in for tkinter that the sandbox shows to the program; otherwise a
+    /// temporary one.
+    pub stand_in_folder: Option<&'a Path>,
 }
 
 #[cfg(test)]
@@ -51,7 +57,7 @@ mod tests;
 pub fn grade(job: &Job) -> Result<Report> {
     let clock = Clock::start();
     let movie = film::make(&job.movie).context("cannot make the movie")?;
-    let drivers = Drivers::new(job.press)?;
+    let drivers = Drivers::new(job.press, job.stand_in_folder)?;
     // A person takes as long as it takes.
     let time = match job.press {
         Some(_) => job.profile.client.total,

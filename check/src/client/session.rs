@@ -134,7 +134,8 @@ impl<'a> Session<'a> {
             ("movie", &*job.movie),
         ];
         let line = CommandLine::parse(&job.command, &values)?;
-        let program = Program::start_in(&line, job.folder, &driver.surroundings());
+        let surroundings = driver.surroundings().within(job.wrapper);
+        let program = Program::start_in(&line, job.folder, &surroundings);
         let program = program.map_err(|error: LaunchError| anyhow::Error::from(error))?;
         let sender = Sender::start(clock, context.movie, &job.profile.lab, policy.frames.clone())?;
         context.runs.set(context.runs.get() + 1);
@@ -229,8 +230,15 @@ impl<'a> Session<'a> {
         if !pictures.is_empty() {
             let sent = self.sender.frames();
             for picture in pictures {
+                // Pictures that are no frame take long, and a client may report any number of them.
+                if self.context.deadline.is_over() {
+                    break;
+                }
                 self.run.shown.push(identify(picture, self.context.movie, &sent));
             }
+        }
+        for (at, text) in self.driver.messages() {
+            self.record(at, 0, Event::Action(format!("the client shows a message: {text}")));
         }
         if self.run.ended.is_none()
             && let Some(how) = self.program.has_ended()

@@ -8,24 +8,11 @@ use super::requests::Received;
 use super::sender::SentFrame;
 use super::*;
 use crate::movie::{Match, Movie};
+use crate::numbers::Numbers;
 use crate::profile::Form;
 use crate::recording::Recording;
-use std::time::Duration;
-
-/// Numbers that look random, and are the same in each run.
-struct Numbers(u64);
 
 impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % limit.max(1)
-    }
-
-    fn time(&mut self) -> Duration {
-        Duration::from_millis(u64::try_from(self.below(4000)).unwrap())
-    }
-
     fn request(&mut self) -> Received {
         const TEXTS: [&str; 8] = [
             "SETUP movie.Mjpeg RTSP/1.0\nCSeq: 1\nTransport: RTP/UDP; client_port= 25000",
@@ -116,7 +103,7 @@ impl Numbers {
         run
     }
 
-    fn maybe(&mut self) -> Option<Run> {
+    fn maybe_run(&mut self) -> Option<Run> {
         (self.below(8) > 0).then(|| self.run())
     }
 }
@@ -134,14 +121,14 @@ fn any_evidence_of_a_client_is_evaluated_without_a_panic_and_twice_the_same() {
             movie: Movie::new("movie.Mjpeg".to_owned(), vec![vec![0xff, 0xd8]]),
             recordings: vec![Recording::default(); 2],
             no_start: None,
-            play: numbers.maybe(),
-            states: numbers.maybe(),
-            late: numbers.maybe(),
-            not_found: numbers.maybe(),
-            server_error: numbers.maybe(),
-            loss: numbers.maybe(),
-            disorder: numbers.maybe(),
-            close: numbers.maybe(),
+            play: numbers.maybe_run(),
+            states: numbers.maybe_run(),
+            late: numbers.maybe_run(),
+            not_found: numbers.maybe_run(),
+            server_error: numbers.maybe_run(),
+            loss: numbers.maybe_run(),
+            disorder: numbers.maybe_run(),
+            close: numbers.maybe_run(),
             notes: Vec::new(),
         };
         let evaluate = || {

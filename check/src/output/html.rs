@@ -12,16 +12,38 @@ use std::fmt::Write;
 
 const STYLE: &str = include_str!("report.css");
 
-/// Writes a report as an HTML page: the checks, each exchange as a ladder, and its packets in time.
-pub fn html(report: &Report) -> String {
-    let title = format!("Lab check: {}", report.subject);
-    let mut out = format!(
+/// The start of the body of a page, and its end.
+const BODY: [&str; 2] = ["<body>\n", "</body>\n</html>\n"];
+
+/// The start of a page, with its heading.
+fn start(title: &str) -> String {
+    let [body, _] = BODY;
+    format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
-         <title>{0}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{0}</h1>\n",
-        escaped(&title)
-    );
+         <title>{0}</title>\n<style>\n{STYLE}</style>\n</head>\n{body}<h1>{0}</h1>\n",
+        escaped(title)
+    )
+}
+
+/// Joins pages of reports, such as those of a server and a client, under a heading and some paragraphs.
+pub fn joined(title: &str, paragraphs: &[String], pages: &[String]) -> String {
+    let [body, end] = BODY;
+    let mut out = start(title);
+    for paragraph in paragraphs {
+        // Writing to a String does not fail.
+        let _ = writeln!(out, "<p class=\"summary\">{}</p>", escaped(paragraph));
+    }
+    // Texts of programs are escaped, so that they contain neither.
+    let bodies = pages.iter().filter_map(|page| page.split_once(body)?.1.strip_suffix(end));
+    out.extend(bodies);
+    out + end
+}
+
+/// Writes a report as an HTML page: the checks, each exchange as a ladder, and its packets in time.
+pub fn html(report: &Report) -> String {
+    let mut out = start(&format!("Lab check: {}", report.subject));
     let class = if report.has_passed() { "passed" } else { "failed" };
     // Writing to a String does not fail.
     let _ = writeln!(
@@ -36,7 +58,7 @@ pub fn html(report: &Report) -> String {
     }
     out.push_str("<h2>Checks</h2>\n<table class=\"checks\">\n");
     for result in &report.results {
-        check(&mut out, result);
+        check(&mut out, report, result);
     }
     out.push_str("</table>\n");
     for (number, recording) in report.recordings.iter().enumerate() {
@@ -53,11 +75,16 @@ pub fn html(report: &Report) -> String {
             escaped(&output.text)
         );
     }
-    out.push_str("</body>\n</html>\n");
-    out
+    let [_, end] = BODY;
+    out + end
 }
 
-fn check(out: &mut String, result: &CheckResult) {
+/// What is graded: a server or a client.
+fn role(report: &Report) -> &str {
+    report.subject.split(' ').next().unwrap_or_default()
+}
+
+fn check(out: &mut String, report: &Report, result: &CheckResult) {
     let class = word(&result.verdict).replace(' ', "-");
     let points = if result.is_counted() {
         format!("{}/{}", result.earned(), result.points)
@@ -91,7 +118,7 @@ fn check(out: &mut String, result: &CheckResult) {
             }
             out.push_str("</dl>");
             if let Some(excerpt) = &failure.excerpt {
-                bytes(out, excerpt);
+                bytes(out, role(report), excerpt);
             }
         }
     }
@@ -99,11 +126,11 @@ fn check(out: &mut String, result: &CheckResult) {
 }
 
 /// The bytes of a failure, with the wrong ones marked.
-fn bytes(out: &mut String, excerpt: &Excerpt) {
+fn bytes(out: &mut String, role: &str, excerpt: &Excerpt) {
     let (Pointer::Entry(exchange, _) | Pointer::Packet(exchange, _)) = excerpt.pointer;
     let _ = write!(
         out,
-        "<p class=\"bytes\"><a href=\"#exchange-{exchange}\">{}</a></p><pre class=\"bytes\">",
+        "<p class=\"bytes\"><a href=\"#{role}-exchange-{exchange}\">{}</a></p><pre class=\"bytes\">",
         escaped(&excerpt::heading(excerpt))
     );
     for line in excerpt::lines(excerpt) {
@@ -138,8 +165,9 @@ fn marked(report: &Report, exchange: usize) -> Marked {
 
 fn exchange(out: &mut String, report: &Report, number: usize, recording: &Recording) {
     let marked = marked(report, number);
-    let peer = report.subject.split(' ').next().unwrap_or_default();
-    let _ = writeln!(out, "<h2 id=\"exchange-{number}\">{}</h2>", escaped(recording.title));
+    let peer = role(report);
+    let title = escaped(recording.title);
+    let _ = writeln!(out, "<h2 id=\"{peer}-exchange-{number}\">{title}</h2>");
     out.push_str(&ladder(recording, &marked, peer));
     out.push_str(&timeline(recording, &marked));
     for (count, what) in [

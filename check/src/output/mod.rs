@@ -12,7 +12,7 @@ mod table;
 mod timeline;
 
 pub use gradescope::gradescope;
-pub use html::html;
+pub use html::{html, joined};
 pub use json::json;
 pub use junit::junit;
 pub use prairielearn::prairielearn;

@@ -6,6 +6,7 @@ use crate::clock::{Clock, Deadline, StallMeter};
 use crate::net::{Control, Receivers, ReplyBytes};
 use crate::recording::{Entry, Event, Recording};
 use gstmjpegfile::lab::{Method, Reply};
+use std::cell::Cell;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,9 @@ pub struct Context<'a> {
     pub deadline: Deadline,
     /// How late this machine wakes threads.
     pub stalls: StallMeter,
+    /// Whether a reply had a number that no request without a reply has. The numbers of such a server do not
+    /// say which request a reply belongs to.
+    pub misnumbers: Cell<bool>,
 }
 
 /// Why a request got no reply.
@@ -294,12 +298,17 @@ impl<'a> Recorder<'a> {
         answer
     }
 
-    /// Records a reply. It belongs to the request, or to an earlier one whose number it has.
+    /// Records a reply. It belongs to the request, or to an earlier one whose number it has, unless the
+    /// server's numbers are known to be wrong.
     fn take_reply(&mut self, client: &mut Client, answer: &mut Answer, bytes: &[u8]) {
         let fields = Reply::parse(&String::from_utf8_lossy(bytes)).ok();
         let cseq = fields.as_ref().and_then(|fields| fields.cseq);
+        let is_own = cseq.is_none() || cseq == Some(answer.cseq);
         let late = client.unanswered.iter().position(|(_, number)| Some(*number) == cseq);
-        let late = late.filter(|_| cseq != Some(answer.cseq));
+        if !is_own && late.is_none() {
+            self.context.misnumbers.set(true);
+        }
+        let late = late.filter(|_| !is_own && !self.context.misnumbers.get());
         let to = match late {
             Some(at) => client.unanswered.remove(at),
             None => (answer.method, answer.cseq),

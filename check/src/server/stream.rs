@@ -8,6 +8,9 @@ use gstmjpegfile::rtp::RtpHeader;
 use std::borrow::Cow;
 use std::time::Duration;
 
+/// The fewest frames with one sequence number that show that it does not change.
+const MANY: usize = 3;
+
 /// A packet with its header.
 #[derive(Debug, Clone, Copy)]
 pub struct StreamPacket<'a> {
@@ -81,6 +84,14 @@ impl<'a> Stream<'a> {
     /// The number of a frame's first packet in the recording.
     pub fn recorded(&self, frame: &StreamFrame) -> usize {
         self.packets.get(frame.first).map_or(0, |packet| packet.number)
+    }
+
+    /// The sequence number that all frames have, if they have the same one. Frames that are sent twice
+    /// cannot be told apart by it.
+    pub fn only_number(&self) -> Option<u16> {
+        let mut numbers = self.frames.iter().map(|frame| self.number(frame.first));
+        let first = numbers.next()?;
+        (numbers.all(|number| number == first) && self.frames.len() >= MANY).then_some(first)
     }
 
     fn group(&mut self, lab: &Lab) {

@@ -2,27 +2,15 @@
 //! Checks evaluate whatever a server sends.
 
 use super::*;
+use crate::numbers::Numbers;
 use crate::profile::{Extension, Fragments, Marker, TimestampRule};
 use crate::recording::{Packet, Recording};
 use gstmjpegfile::lab::Method;
 
-/// Numbers that look random, and are the same in each run.
-struct Numbers(u64);
-
 impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % limit.max(1)
-    }
-
     fn bytes(&mut self, limit: usize) -> Vec<u8> {
         let length = self.below(limit);
         (0..length).map(|_| u8::try_from(self.below(256)).unwrap()).collect()
-    }
-
-    fn time(&mut self) -> Duration {
-        Duration::from_millis(u64::try_from(self.below(4000)).unwrap())
     }
 
     fn maybe<T>(&mut self, value: T) -> Option<T> {

@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of the end: TEARDOWN, and the closed window.
 
-use super::{ClientCheck, Outcome, check, not_run, play, request, required, step, verdict};
+use super::{ClientCheck, Outcome, not_run, play, request, required, step};
 use crate::check::Failure;
 use crate::client::evidence::{ClientEvidence, Run};
 use gstmjpegfile::lab::Method;
 
 pub(super) fn checks() -> Vec<ClientCheck> {
     vec![
-        check(
+        ClientCheck::of_all(
             "client-teardown-control",
             "TEARDOWN closes the control connection",
             "lab: recvRtspReply closes the RTSP socket when TEARDOWN is answered",
-            |it| verdict(control(it)),
+            control,
         ),
-        check(
+        ClientCheck::of_all(
             "client-teardown-port",
             "TEARDOWN closes the RTP port",
             "lab: listenRtp closes the RTP socket when TEARDOWN is answered",
-            |it| verdict(port(it)),
+            port,
         ),
-        check(
+        ClientCheck::of_all(
             "client-close",
             "closing the window sends TEARDOWN",
             "lab: the handler of WM_DELETE_WINDOW ends the session",
-            |it| verdict(close(it)),
+            close,
         ),
-        check(
+        ClientCheck::of_all(
             "client-ends",
             "the program ends when its window is closed",
             "lab: no thread is left over when the user has gone",
-            |it| verdict(ends(it)),
+            ends,
         ),
     ]
 }

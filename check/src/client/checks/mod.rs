@@ -12,12 +12,8 @@ mod statistics;
 
 use super::evidence::{ClientEvidence, Name, Run, Sight, Step};
 use super::requests::Received;
-use crate::check::{Check, Excerpt, Pointer, Verdict};
-use crate::profile::Profile;
+use crate::check::{Check, Excerpt, Outcome, Pointer, Verdict, not_run};
 use gstmjpegfile::lab::Method;
-
-/// The result of an evaluation: nothing if the check passed.
-type Outcome = Result<(), Verdict>;
 
 type ClientCheck = Check<ClientEvidence>;
 
@@ -32,28 +28,6 @@ pub fn checks() -> Vec<ClientCheck> {
     all.extend(ending::checks());
     all.extend(statistics::checks());
     all
-}
-
-fn always(_: &Profile) -> bool {
-    true
-}
-
-/// A check that every profile has.
-fn check(
-    id: &'static str,
-    title: &'static str,
-    basis: &'static str,
-    evaluate: fn(&ClientEvidence) -> Verdict,
-) -> ClientCheck {
-    Check { id, title, basis, applies: always, evaluate }
-}
-
-fn verdict(outcome: Outcome) -> Verdict {
-    outcome.err().unwrap_or(Verdict::Passed)
-}
-
-fn not_run(reason: impl Into<String>) -> Verdict {
-    Verdict::not_run(reason)
 }
 
 /// A run, if it took place and the client could be driven.

@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of what the client does if packets are lost, late, repeated, or none.
 
-use super::{ClientCheck, Outcome, check, not_run, request, required, seen, verdict};
+use super::{ClientCheck, Outcome, not_run, request, required, seen};
 use crate::check::{Excerpt, Failure, Pointer, Verdict};
 use crate::client::evidence::{ClientEvidence, Run, Sight};
 use crate::client::scenarios::{BEFORE_GARBAGE, LAST, LATE, LOST, REPEATED};
 
 pub(super) fn checks() -> Vec<ClientCheck> {
     vec![
-        check(
+        ClientCheck::of_all(
             "client-loss",
             "after lost packets the movie goes on",
             "RFC 3550 section 6.4.1: packets are lost; lab: UDP does not repeat them",
-            |it| verdict(loss(it)),
+            loss,
         ),
-        check(
+        ClientCheck::of_all(
             "client-reorder",
             "a frame that is late is not shown after a newer one",
             "lab: a frame is shown if its number is above that of the last one",
-            |it| verdict(reorder(it)),
+            reorder,
         ),
-        check(
+        ClientCheck::of_all(
             "client-duplicate",
             "after repeated packets the movie goes on",
             "RFC 3550 section 6.4.1: packets may be duplicated by the network",
-            |it| verdict(goes_on(it, Part::Repeated)),
+            |it| goes_on(it, Part::Repeated),
         ),
-        check(
+        ClientCheck::of_all(
             "client-garbage",
             "datagrams that are no RTP packet do no harm",
             "RFC 3550 appendix A.1: a packet is validated before it is used",
-            |it| verdict(goes_on(it, Part::Garbage)),
+            |it| goes_on(it, Part::Garbage),
         ),
     ]
 }

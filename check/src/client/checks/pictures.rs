@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of the RTP port and of what the client shows.
 
-use super::{ClientCheck, Outcome, check, excerpt, not_run, play, request, seen, step, verdict};
+use super::{ClientCheck, Outcome, excerpt, not_run, play, request, seen, step};
 use crate::check::{Excerpt, Failure, Pointer, Verdict};
 use crate::client::evidence::{ClientEvidence, Run, Sight};
 use crate::client::picture::{Shown, What};
@@ -21,29 +21,29 @@ const ON_THE_WAY: Duration = Duration::from_millis(500);
 
 pub(super) fn checks() -> Vec<ClientCheck> {
     vec![
-        check(
+        ClientCheck::of_all(
             "client-rtp-port",
             "the RTP port is open after SETUP",
             "lab: openRtpPort binds the UDP port of the command line when SETUP is answered 200",
-            |it| verdict(rtp_port(it)),
+            rtp_port,
         ),
-        check(
+        ClientCheck::of_all(
             "client-frames",
             "the frames of the movie are shown",
             "lab: each packet's payload, after 12 bytes of RTP header, is a JPEG image",
-            |it| verdict(frames(it)),
+            frames,
         ),
-        check(
+        ClientCheck::of_all(
             "client-pause-picture",
             "PAUSE keeps the last picture",
             "lab: PAUSE stops the movie, and the picture stays",
-            |it| verdict(pause_picture(it)),
+            pause_picture,
         ),
-        check(
+        ClientCheck::of_all(
             "client-resume",
             "PLAY after PAUSE goes on without a new SETUP",
             "lab: PAUSE leads to READY, in which PLAY is allowed",
-            |it| verdict(resume(it)),
+            resume,
         ),
     ]
 }

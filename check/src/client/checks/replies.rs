@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of what the client does with replies: late ones, and errors.
 
-use super::{
-    ClientCheck, METHODS, Outcome, check, excerpt, not_run, required, step, verdict, words,
-};
+use super::{ClientCheck, METHODS, Outcome, excerpt, not_run, required, step, words};
 use crate::check::Failure;
 use crate::client::evidence::{ClientEvidence, Run, Sight};
 use crate::client::requests::Received;
@@ -12,29 +10,29 @@ use std::time::Duration;
 
 pub(super) fn checks() -> Vec<ClientCheck> {
     vec![
-        check(
+        ClientCheck::of_all(
             "client-waits-for-reply",
             "the state changes with the reply, not with the button",
             "lab: the client changes its state when the reply with 200 arrives",
-            |it| verdict(waits(it)),
+            waits,
         ),
-        check(
+        ClientCheck::of_all(
             "client-late-reply",
             "replies that take 300 ms are used",
             "lab: TCP delivers a reply whenever the server sends it",
-            |it| verdict(late(it)),
+            late,
         ),
-        check(
+        ClientCheck::of_all(
             "client-not-found",
             "after 404 for SETUP the state stays INIT",
             "lab: FILE_NOT_FOUND_404; RFC 2326 section 11.3.3: no state changes after an error",
-            |it| verdict(not_found(it)),
+            not_found,
         ),
-        check(
+        ClientCheck::of_all(
             "client-server-error",
             "after 500 for PLAY the state is not PLAYING",
             "lab: CON_ERR_500; RFC 2326 section A.1: no state changes after an error. The client may also end",
-            |it| verdict(server_error(it)),
+            server_error,
         ),
     ]
 }

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of the connection and of the requests: which one each button sends, and how it is written.
 
-use super::{
-    ClientCheck, METHODS, Outcome, check, excerpt, not_run, play, request, step, verdict, words,
-};
+use super::{ClientCheck, METHODS, Outcome, excerpt, not_run, play, request, step, words};
 use crate::check::{Check, Failure, Verdict};
 use crate::client::evidence::{ClientEvidence, Run};
 use crate::client::requests::Received;
@@ -12,84 +10,66 @@ use gstmjpegfile::lab::{Method, Request};
 
 pub(super) fn checks() -> Vec<ClientCheck> {
     vec![
-        check(
+        ClientCheck::of_all(
             "client-connects",
             "the client connects to the server's host and port",
             "lab: ClientLauncher HOST PORT RTP_PORT FILE; the client opens a TCP connection",
-            |it| verdict(connects(it)),
+            connects,
         ),
-        check(
+        ClientCheck::of_all(
             "client-setup",
             "Setup sends SETUP for the movie, as the first request",
             "lab: SETUP leads from INIT to READY; RFC 2326 section 10.4",
-            |it| verdict(setup(it)),
+            setup,
         ),
-        check(
+        ClientCheck::of_all(
             "client-transport",
             "SETUP states the client's RTP port",
             "lab: Transport: RTP/UDP; client_port= RTP_PORT; RFC 2326 section 12.39",
-            |it| verdict(transport(it)),
+            transport,
         ),
-        check(
+        ClientCheck::of_all(
             "client-play",
             "Play sends PLAY",
             "lab: PLAY leads from READY to PLAYING; RFC 2326 section 10.5",
-            |it| {
-                verdict(sends(
-                    it,
-                    "play",
-                    "playMovie: the test of the state, and the branch for PLAY",
-                ))
-            },
+            |it| sends(it, "play", "playMovie: the test of the state, and the branch for PLAY"),
         ),
-        check(
+        ClientCheck::of_all(
             "client-pause",
             "Pause sends PAUSE",
             "lab: PAUSE leads from PLAYING to READY; RFC 2326 section 10.6",
-            |it| {
-                verdict(sends(
-                    it,
-                    "pause",
-                    "pauseMovie: the test of the state, and the branch for PAUSE",
-                ))
-            },
+            |it| sends(it, "pause", "pauseMovie: the test of the state, and the branch for PAUSE"),
         ),
-        check(
+        ClientCheck::of_all(
             "client-teardown",
             "Teardown sends TEARDOWN",
             "lab: TEARDOWN ends the session; RFC 2326 section 10.7",
-            |it| {
-                verdict(sends(
-                    it,
-                    "teardown",
-                    "exitClient: TEARDOWN is sent before sockets are closed",
-                ))
-            },
+            |it| sends(it, "teardown", "exitClient: TEARDOWN is sent before sockets are closed"),
         ),
-        check(
+        ClientCheck::of_all(
             "client-request-form",
             "requests are written as the lab asks",
             "lab: METHOD FILE RTSP/1.0, CSeq: N, then Transport or Session, split by line and word",
-            |it| verdict(form(it)),
+            form,
         ),
-        check(
+        ClientCheck::of_all(
             "client-cseq",
             "the sequence number rises by one from request to request",
             "lab: each request has the next CSeq; RFC 2326 section 12.17",
-            |it| verdict(cseq(it)),
+            cseq,
         ),
         Check {
             id: "client-session",
             title: "requests after SETUP send the session of SETUP's reply",
             basis: "lab: the client sends back the session number; RFC 2326 section 12.37",
             applies: |profile| profile.lab.form != Form::Seed,
-            evaluate: |it| verdict(session(it)),
+            evaluate: session,
         },
-        check(
+        ClientCheck::of_all(
             "client-one-connection",
             "all requests come over one connection",
             "lab: the connection is opened once and kept until TEARDOWN",
-            |it| verdict(one_connection(it)),
+            one_connection,
         ),
     ]
 }

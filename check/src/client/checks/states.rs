@@ -1,40 +1,36 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of buttons in states that do not allow them, and of the states after replies.
 
-use super::{
-    ClientCheck, METHODS, Outcome, check, excerpt, not_run, required, step, verdict, words,
-};
+use super::{ClientCheck, METHODS, Outcome, excerpt, not_run, required, step, words};
 use crate::check::{Failure, Verdict};
 use crate::client::evidence::{ClientEvidence, Name, Run};
 use gstmjpegfile::lab::Method;
 
 pub(super) fn checks() -> Vec<ClientCheck> {
     vec![
-        check(
+        ClientCheck::of_all(
             "client-init",
             "before SETUP, Play and Pause send nothing",
             "lab: in INIT only SETUP is allowed",
-            |it| verdict(nothing(it, &["play-in-init", "pause-in-init"], "INIT")),
+            |it| nothing(it, &["play-in-init", "pause-in-init"], "INIT"),
         ),
-        check(
+        ClientCheck::of_all(
             "client-ready",
             "in READY, Setup and Pause send nothing",
             "lab: in READY only PLAY and TEARDOWN are allowed",
-            |it| {
-                verdict(nothing(it, &["setup-in-ready", "pause-in-ready", "pause-again"], "READY"))
-            },
+            |it| nothing(it, &["setup-in-ready", "pause-in-ready", "pause-again"], "READY"),
         ),
-        check(
+        ClientCheck::of_all(
             "client-playing",
             "in PLAYING, Setup and Play send nothing",
             "lab: in PLAYING only PAUSE and TEARDOWN are allowed",
-            |it| verdict(nothing(it, &["setup-in-playing", "play-in-playing"], "PLAYING")),
+            |it| nothing(it, &["setup-in-playing", "play-in-playing"], "PLAYING"),
         ),
-        check(
+        ClientCheck::of_all(
             "client-teardown-ready",
             "Teardown sends TEARDOWN in READY too",
             "lab: TEARDOWN is allowed in READY and PLAYING",
-            |it| verdict(teardown_in_ready(it)),
+            teardown_in_ready,
         ),
     ]
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The check of the statistics that a client prints or shows.
 
-use super::{Outcome, not_run, request, required, verdict};
+use super::{Outcome, not_run, request, required};
 use crate::check::{Check, Failure};
 use crate::client::evidence::ClientEvidence;
 use crate::client::scenarios::{LOSS_FRAMES, LOST};
@@ -29,7 +29,7 @@ pub(super) fn checks() -> Vec<Check<ClientEvidence>> {
             .iter()
             .any(|text| !text.is_empty())
         },
-        evaluate: |it| verdict(statistics(it)),
+        evaluate: statistics,
     }]
 }
 

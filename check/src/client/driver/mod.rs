@@ -10,6 +10,7 @@ mod x11;
 use super::picture::Picture;
 use crate::process::{Surroundings, TerminalInput};
 use crate::profile::{ClientLab, Press};
+use std::path::Path;
 use std::time::Duration;
 
 /// What a user does.
@@ -109,6 +110,11 @@ pub trait Driver {
         String::new()
     }
 
+    /// The messages that the client has shown since the last call, with their times.
+    fn messages(&mut self) -> Vec<(Duration, String)> {
+        Vec::new()
+    }
+
     /// What the reader should know.
     fn notes(&mut self) -> Vec<String> {
         Vec::new()
@@ -133,14 +139,14 @@ pub enum Drivers {
 }
 
 impl Drivers {
-    /// Prepares for a kind.
+    /// Prepares for a kind. The stand-in is put into the folder, otherwise into a temporary one.
     ///
     /// # Errors
     /// If a program or a folder is missing: what to do.
-    pub fn new(press: Option<Press>) -> anyhow::Result<Self> {
+    pub fn new(press: Option<Press>, folder: Option<&Path>) -> anyhow::Result<Self> {
         Ok(match press {
             None => Self::Hand(hand::Lines::start()?),
-            Some(Press::StandIn) => Self::StandIn(stand_in::Package::unpack()?),
+            Some(Press::StandIn) => Self::StandIn(stand_in::Package::unpack(folder)?),
             Some(Press::Window) => Self::Window(x11::Screen::start()?),
             Some(Press::Terminal) => Self::Terminal,
         })

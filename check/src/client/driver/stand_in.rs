@@ -7,11 +7,14 @@ use crate::client::film;
 use crate::client::picture::{Content, Picture};
 use crate::clock::Clock;
 use crate::process::Surroundings;
+use anyhow::Context as _;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -49,39 +52,68 @@ const MAX_CONNECTIONS: usize = 8;
 /// The most reports of a connection.
 const MAX_REPORTS: usize = 20_000;
 
-/// The longest text that is kept, in bytes.
+/// The longest text that is kept, in characters.
 const MAX_TEXT: usize = 16 * 1024;
+
+/// The most buttons, and the most other widgets with texts, that are kept.
+const MAX_WIDGETS: usize = 200;
+
+/// The most messages of a run that are kept, and the longest one in characters.
+const MAX_MESSAGES: usize = 20;
+const MAX_MESSAGE: usize = 100;
+
+/// The most bytes of pictures that wait to be looked at. A client that reports more is not read any more.
+const MAX_WAITING: usize = 32 * 1024 * 1024;
 
 /// How long a press may take to be sent.
 const WRITE_TIME: Duration = Duration::from_secs(1);
 
-/// The package, in a folder that is removed at the end.
+/// The package, in a folder. The program may run as another user, so all may read it, and connect to the
+/// socket; who reaches them depends on what the folder is in.
 pub struct Package {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
+    /// The folder, if it is a temporary one, which is removed at the end.
+    _temporary: Option<tempfile::TempDir>,
     sockets: AtomicUsize,
 }
 
 impl Package {
-    /// Writes the package into a folder.
+    /// Writes the package into a folder, otherwise into a temporary one.
     ///
     /// # Errors
-    /// If there is no space for it.
-    pub fn unpack() -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("mjpeg-lab-check-").tempdir()?;
-        for (name, text) in FILES {
-            let path = folder.path().join("python").join(name);
-            if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent)?;
-            }
-            std::fs::write(path, text)?;
-        }
-        Ok(Self { folder, sockets: AtomicUsize::new(0) })
+    /// If it cannot be written.
+    pub fn unpack(folder: Option<&Path>) -> anyhow::Result<Self> {
+        let (folder, temporary) = if let Some(folder) = folder {
+            (folder.to_owned(), None)
+        } else {
+            let temporary = tempfile::Builder::new().prefix("mjpeg-lab-check-").tempdir()?;
+            (temporary.path().to_owned(), Some(temporary))
+        };
+        write_package(&folder.join("python")).with_context(|| {
+            format!("cannot write the stand-in for tkinter into {}", folder.display())
+        })?;
+        Ok(Self { folder, _temporary: temporary, sockets: AtomicUsize::new(0) })
     }
 
     fn socket(&self) -> PathBuf {
         let number = self.sockets.fetch_add(1, Ordering::Relaxed);
-        self.folder.path().join(format!("{number}.socket"))
+        self.folder.join(format!("{number}.socket"))
     }
+}
+
+fn write_package(python: &Path) -> io::Result<()> {
+    let folders = ["", "tkinter", "PIL"];
+    for folder in folders {
+        let folder = python.join(folder);
+        fs::create_dir_all(&folder)?;
+        fs::set_permissions(folder, Permissions::from_mode(0o755))?;
+    }
+    for (name, text) in FILES {
+        let path = python.join(name);
+        fs::write(&path, text)?;
+        fs::set_permissions(path, Permissions::from_mode(0o644))?;
+    }
+    Ok(())
 }
 
 /// A report of the stand-in.
@@ -105,8 +137,12 @@ struct State {
     /// The texts of buttons by their numbers, which rise.
     buttons: BTreeMap<u64, String>,
     pictures: Vec<Picture>,
+    /// The bytes of these pictures.
+    waiting: usize,
     texts: BTreeMap<u64, String>,
-    messages: Vec<String>,
+    messages: Vec<(Duration, String)>,
+    /// The number of messages so far.
+    message_count: usize,
     /// The number of the last order that was carried out.
     done: usize,
     is_closed: bool,
@@ -141,6 +177,7 @@ impl StandIn {
     pub fn new(package: &Package, settings: &Settings) -> io::Result<Self> {
         let socket = package.socket();
         let listener = UnixListener::bind(&socket)?;
+        fs::set_permissions(&socket, Permissions::from_mode(0o666))?;
         listener.set_nonblocking(true)?;
         let shared: Arc<Shared> = Arc::default();
         let (of_thread, clock) = (shared.clone(), settings.clock);
@@ -162,7 +199,7 @@ impl StandIn {
         };
         std::thread::Builder::new().name("stand-in".to_owned()).spawn(listen)?;
         Ok(Self {
-            python: package.folder.path().join("python"),
+            python: package.folder.join("python"),
             socket,
             names: settings.lab.buttons.clone(),
             shared,
@@ -238,7 +275,9 @@ impl Driver for StandIn {
     }
 
     fn pictures(&mut self) -> Vec<Picture> {
-        std::mem::take(&mut self.shared.lock().pictures)
+        let mut state = self.shared.lock();
+        state.waiting = 0;
+        std::mem::take(&mut state.pictures)
     }
 
     fn texts(&self) -> String {
@@ -246,10 +285,8 @@ impl Driver for StandIn {
         state.texts.values().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
-    fn notes(&mut self) -> Vec<String> {
-        let messages = std::mem::take(&mut self.shared.lock().messages);
-        let note = |text| format!("the client showed a message: {text}");
-        messages.into_iter().map(note).collect()
+    fn messages(&mut self) -> Vec<(Duration, String)> {
+        std::mem::take(&mut self.shared.lock().messages)
     }
 }
 
@@ -281,25 +318,38 @@ fn read(stream: UnixStream, shared: &Shared, clock: Clock) {
         if reader.read_exact(&mut bytes).is_err() {
             break;
         }
-        accept(&mut shared.lock(), &report, bytes, clock.now());
+        let mut state = shared.lock();
+        if state.waiting + bytes.len() > MAX_WAITING {
+            break;
+        }
+        accept(&mut state, &report, bytes, clock.now());
     }
     shared.lock().is_closed = true;
 }
 
 fn accept(state: &mut State, report: &Report, bytes: Vec<u8>, at: Duration) {
-    let text = report.text.chars().take(MAX_TEXT).collect();
+    let text: String = report.text.chars().take(MAX_TEXT).collect();
     match report.event.as_str() {
         "ready" => state.is_ready = true,
-        "button" => {
-            state.buttons.insert(report.widget, text);
+        "button" => insert(&mut state.buttons, report.widget, text),
+        "text" => insert(&mut state.texts, report.widget, text),
+        "message" if state.message_count < MAX_MESSAGES => {
+            state.message_count += 1;
+            let text: String = text.chars().take(MAX_MESSAGE).collect();
+            state.messages.push((at, mjpeg_program::log::printable(&text)));
         }
-        "text" => {
-            state.texts.insert(report.widget, text);
+        "picture" => {
+            state.waiting += bytes.len();
+            state.pictures.push(Picture { at, content: content(bytes) });
         }
-        "message" => state.messages.push(mjpeg_program::log::printable(&text)),
-        "picture" => state.pictures.push(Picture { at, content: content(bytes) }),
         "done" => state.done = state.done.max(report.number),
         _ => {}
+    }
+}
+
+fn insert(texts: &mut BTreeMap<u64, String>, widget: u64, text: String) {
+    if texts.len() < MAX_WIDGETS || texts.contains_key(&widget) {
+        texts.insert(widget, text);
     }
 }
 

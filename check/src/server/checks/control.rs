@@ -3,8 +3,8 @@
 
 use super::frames::movie_frames;
 use super::{
-    FOREVER, Outcome, ServerCheck, actual_reply, check, excerpt, first_play, ms, not_run,
-    packet_excerpt, play, required, resumed_play, sent_request, stream, verdict,
+    FOREVER, Outcome, SAME_NUMBER, ServerCheck, actual_reply, excerpt, first_play, ms, not_run,
+    packet_excerpt, play, required, resumed_play, sent_request, stream,
 };
 use crate::check::Failure;
 use crate::server::evidence::ServerEvidence;
@@ -16,47 +16,47 @@ const LATE_PACKETS: usize = 2;
 
 pub(super) fn checks() -> Vec<ServerCheck> {
     vec![
-        check(
+        ServerCheck::of_all(
             "pause-reply",
             "PAUSE is answered 200",
             "lab: PAUSE leads from PLAYING to READY; OK_200",
-            |it| verdict(pause_reply(it)),
+            pause_reply,
         ),
-        check(
+        ServerCheck::of_all(
             "pause-stops",
             "no packet comes after PAUSE",
             "lab: PAUSE stops the sender; RFC 2326 section 10.6: the stream is halted",
-            |it| verdict(pause_stops(it)),
+            pause_stops,
         ),
-        check(
+        ServerCheck::of_all(
             "resume-frame",
             "PLAY after PAUSE goes on with the next frame",
             "lab: PAUSE keeps the position; RFC 2326 section 10.6: resumes at the pause point",
-            |it| verdict(resume_frame(it)),
+            resume_frame,
         ),
-        check(
+        ServerCheck::of_all(
             "resume-sequence",
             "sequence numbers go on after PAUSE",
             "RFC 3550 section 5.1: the number increments by one for each packet of the stream",
-            |it| verdict(resume_sequence(it)),
+            resume_sequence,
         ),
-        check(
+        ServerCheck::of_all(
             "teardown-reply",
             "TEARDOWN is answered 200",
             "lab: TEARDOWN ends the session; OK_200",
-            |it| verdict(teardown_reply(it)),
+            teardown_reply,
         ),
-        check(
+        ServerCheck::of_all(
             "teardown-stops",
             "no packet comes after TEARDOWN",
             "lab: TEARDOWN stops the sender and closes its socket; RFC 2326 section 10.7",
-            |it| verdict(teardown_stops(it)),
+            teardown_stops,
         ),
-        check(
+        ServerCheck::of_all(
             "teardown-again",
             "after TEARDOWN the movie plays from its start for the same port",
             "lab: a new session starts with the first frame",
-            |it| verdict(teardown_again(it)),
+            teardown_again,
         ),
     ]
 }
@@ -172,6 +172,9 @@ fn resume_frame(evidence: &ServerEvidence) -> Outcome {
 
 fn resume_sequence(evidence: &ServerEvidence) -> Outcome {
     let (exchange, first) = first_play(evidence)?;
+    if first.only_number().is_some() {
+        return Err(not_run(SAME_NUMBER));
+    }
     let start = sent_request(exchange.play.as_ref(), "PLAY")?.sent_at;
     let resume = sent_request(exchange.resume.as_ref(), "PLAY after PAUSE")?.sent_at;
     let (_, before) = stream(evidence, exchange, (start, resume))?;

@@ -4,7 +4,6 @@
 use super::frames::{frames_of, movie_frames};
 use super::{
     FOREVER, Outcome, ServerCheck, actual_reply, excerpt, not_run, packet_excerpt, required,
-    verdict,
 };
 use crate::check::{Check, Failure, Verdict};
 use crate::profile::{Extension, Fragments};
@@ -21,35 +20,35 @@ pub(super) fn checks() -> Vec<ServerCheck> {
             title: "SETUP's reply states the number of frames, TEARDOWN's the number of sent packets",
             basis: "lab (statistics): TotalFrame and TotalSendPacketCount in a fourth line",
             applies: |profile| profile.has(Extension::Statistics),
-            evaluate: |it| verdict(statistics(it)),
+            evaluate: statistics,
         },
         Check {
             id: "ext-describe",
             title: "DESCRIBE is answered with a description of the stream",
             basis: "lab (DESCRIBE): an SDP with video in RTP, payload type 26; RFC 2326 section 10.2",
             applies: |profile| profile.has(Extension::Describe),
-            evaluate: |it| verdict(describe(it)),
+            evaluate: describe,
         },
         Check {
             id: "ext-list",
             title: "LIST is answered with the names of the movies",
             basis: "lab (LIST): the names follow the three lines, one in each line",
             applies: |profile| profile.has(Extension::List),
-            evaluate: |it| verdict(list(it)),
+            evaluate: list,
         },
         Check {
             id: "ext-switch",
             title: "SWITCH opens another movie",
             basis: "lab (SWITCH): PLAY after it sends the frames of the named movie",
             applies: |profile| profile.has(Extension::Switch),
-            evaluate: |it| verdict(switch(it)),
+            evaluate: switch,
         },
         Check {
             id: "ext-seek",
             title: "SEEK goes to the position that it states",
             basis: "lab (SEEK): X-Seek is the position in the movie, from 0 to 1",
             applies: |profile| profile.has(Extension::Seek),
-            evaluate: |it| verdict(seek(it)),
+            evaluate: seek,
         },
     ]
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of the frames: their bytes, their order, their times, their fragments.
 
-use super::{Outcome, ServerCheck, check, first_play, not_run, packet_excerpt, verdict};
+use super::{Outcome, ServerCheck, first_play, not_run, packet_excerpt};
 use crate::check::{Check, Failure};
 use crate::movie::Match;
 use crate::profile::{Fragments, Profile};
@@ -18,37 +18,37 @@ const MAX_UNKNOWN: usize = 50;
 pub(super) fn checks() -> Vec<ServerCheck> {
     let fragmented = |profile: &Profile| profile.lab.fragments != Fragments::Off;
     vec![
-        check(
+        ServerCheck::of_all(
             "payload",
             "each payload is exactly a frame of the movie",
             "lab: the payload is the JPEG as it is in the file, without the five digits before it",
-            |it| verdict(payload(it)),
+            payload,
         ),
-        check(
+        ServerCheck::of_all(
             "frame-order",
             "the frames come in the order of the movie, from the first one",
             "lab: the sequence number is the number of the frame",
-            |it| verdict(frame_order(it)),
+            frame_order,
         ),
-        check(
+        ServerCheck::of_all(
             "frame-rate",
             "frames are sent at the frame rate of the lab",
             "lab: the server sends a frame every 50 ms, 20 in a second",
-            |it| verdict(frame_rate(it)),
+            frame_rate,
         ),
         Check {
             id: "fragment-size",
             title: "no payload is longer than the profile allows",
             basis: "lab (HD): frames are cut so that a packet fits the network's MTU",
             applies: fragmented,
-            evaluate: |it| verdict(fragment_size(it)),
+            evaluate: fragment_size,
         },
         Check {
             id: "fragment-numbers",
             title: "the fragments of a frame are numbered as the profile says",
             basis: "lab (HD): F1 has one sequence number for each frame, F2 one for each packet",
             applies: fragmented,
-            evaluate: |it| verdict(fragment_numbers(it)),
+            evaluate: fragment_numbers,
         },
     ]
 }

@@ -13,12 +13,8 @@ mod viewers;
 use super::evidence::{PlayExchange, ServerEvidence};
 use super::exchange::{Answer, NoReply, ReceivedReply};
 use super::stream::Stream;
-use crate::check::{Check, Excerpt, Pointer, Verdict};
-use crate::profile::Profile;
+use crate::check::{Check, Excerpt, Outcome, Pointer, Verdict, not_run};
 use std::time::Duration;
-
-/// The result of an evaluation: nothing if the check passed.
-type Outcome = Result<(), Verdict>;
 
 type ServerCheck = Check<ServerEvidence>;
 
@@ -35,28 +31,8 @@ pub fn checks() -> Vec<ServerCheck> {
     all
 }
 
-fn always(_: &Profile) -> bool {
-    true
-}
-
-/// A check that every profile has.
-fn check(
-    id: &'static str,
-    title: &'static str,
-    basis: &'static str,
-    evaluate: fn(&ServerEvidence) -> Verdict,
-) -> ServerCheck {
-    Check { id, title, basis, applies: always, evaluate }
-}
-
-fn verdict(outcome: Outcome) -> Verdict {
-    outcome.err().unwrap_or(Verdict::Passed)
-}
-
-/// A verdict of a check that could not run.
-fn not_run(reason: impl Into<String>) -> Verdict {
-    Verdict::not_run(reason)
-}
+/// Why a check could not run that needs sequence numbers which differ.
+const SAME_NUMBER: &str = "all packets have the same sequence number: see rtp-sequence-step";
 
 fn play(evidence: &ServerEvidence) -> Result<&PlayExchange, Verdict> {
     evidence.play.as_ref().ok_or_else(|| not_run("there is no connection"))

@@ -2,8 +2,8 @@
 //! Checks of the first packets and of RTP headers.
 
 use super::{
-    Outcome, ServerCheck, actual_reply, check, excerpt, first_play, ms, not_run, packet_excerpt,
-    play, required, resumed_play, sent_request, verdict,
+    Outcome, SAME_NUMBER, ServerCheck, actual_reply, excerpt, first_play, ms, not_run,
+    packet_excerpt, play, required, resumed_play, sent_request,
 };
 use crate::check::Failure;
 use crate::profile::{Fragments, Marker, TimestampRule};
@@ -18,83 +18,89 @@ const HEADER: &str = "the function that writes the RTP header (RtpPacket.encode 
 
 pub(super) fn checks() -> Vec<ServerCheck> {
     vec![
-        check(
+        ServerCheck::of_all(
             "play-reply",
             "PLAY is answered 200",
             "lab: PLAY leads from READY to PLAYING; OK_200",
-            |it| verdict(play_reply(it)),
+            play_reply,
         ),
-        check(
+        ServerCheck::of_all(
             "rtp-port",
             "RTP packets go to the port that SETUP stated",
             "lab: client_port in the Transport header is where the client listens",
-            |it| verdict(rtp_port(it)),
+            rtp_port,
         ),
-        check(
+        ServerCheck::of_all(
             "play-starts",
             "the first packet comes soon after PLAY",
             "lab: PLAY starts the thread that sends frames",
-            |it| verdict(play_starts(it)),
+            play_starts,
         ),
-        check("rtp-version", "V is 2", "RFC 3550 section 5.1: version (V), 2 bits: 2", |it| {
-            verdict(rtp_version(it))
-        }),
-        check(
+        ServerCheck::of_all(
+            "rtp-version",
+            "V is 2",
+            "RFC 3550 section 5.1: version (V), 2 bits: 2",
+            rtp_version,
+        ),
+        ServerCheck::of_all(
             "rtp-padding",
             "P is 0",
             "RFC 3550 section 5.1: P says that padding ends the payload; the lab has none",
-            |it| verdict(bit(it, ("P", 0x20), |header| header.padding)),
+            |it| bit(it, ("P", 0x20), |header| header.padding),
         ),
-        check(
+        ServerCheck::of_all(
             "rtp-extension",
             "X is 0",
             "RFC 3550 section 5.1: X says that an extension follows the header; the lab has none",
-            |it| verdict(bit(it, ("X", 0x10), |header| header.extension)),
+            |it| bit(it, ("X", 0x10), |header| header.extension),
         ),
-        check(
+        ServerCheck::of_all(
             "rtp-csrc-count",
             "CC is 0",
             "RFC 3550 section 5.1: CC counts the contributing sources after the header; the lab has none",
-            |it| verdict(bit(it, ("CC", 0x0f), |header| header.csrc_count != 0)),
+            |it| bit(it, ("CC", 0x0f), |header| header.csrc_count != 0),
         ),
-        check(
+        ServerCheck::of_all(
             "rtp-marker",
             "the marker bit is as the profile says",
             "lab: the textbook's code never sets it; RFC 3551 section 4.2: set in the last packet of a frame",
-            |it| verdict(marker(it)),
+            marker,
         ),
-        check("rtp-payload-type", "PT is 26", "RFC 3551 table 5: payload type 26 is JPEG", |it| {
-            verdict(payload_type(it))
-        }),
-        check(
+        ServerCheck::of_all(
+            "rtp-payload-type",
+            "PT is 26",
+            "RFC 3551 table 5: payload type 26 is JPEG",
+            payload_type,
+        ),
+        ServerCheck::of_all(
             "rtp-byte-order",
             "the sequence number has its high byte first",
             "RFC 3550 section 4: integers are in network byte order",
-            |it| verdict(byte_order(it)),
+            byte_order,
         ),
-        check(
+        ServerCheck::of_all(
             "rtp-sequence-start",
             "the first sequence number is that of the first frame",
             "lab: the sequence number is the frame's number, from 1; clients never show frame 0",
-            |it| verdict(sequence_start(it)),
+            sequence_start,
         ),
-        check(
+        ServerCheck::of_all(
             "rtp-sequence-step",
             "sequence numbers rise by one",
             "RFC 3550 section 5.1: the sequence number increments by one for each packet",
-            |it| verdict(sequence_step(it)),
+            sequence_step,
         ),
-        check(
+        ServerCheck::of_all(
             "rtp-timestamp",
             "timestamps move as the profile says",
             "RFC 3550 section 5.1: the timestamp is the sampling instant, of a clock that increments linearly",
-            |it| verdict(timestamp(it)),
+            timestamp,
         ),
-        check(
+        ServerCheck::of_all(
             "rtp-ssrc",
             "all packets of a session have the same SSRC",
             "RFC 3550 section 5.1: the SSRC identifies the source",
-            |it| verdict(ssrc(it)),
+            ssrc,
         ),
     ]
 }
@@ -283,6 +289,9 @@ fn sequence_start(evidence: &ServerEvidence) -> Outcome {
     if number == want {
         return Ok(());
     }
+    if stream.only_number().is_some() {
+        return Err(not_run(SAME_NUMBER));
+    }
     let mistake = match number {
         0 => "the number is taken before it is increased: the first frame is number 1",
         _ => {
@@ -316,6 +325,15 @@ fn sequence_step(evidence: &ServerEvidence) -> Outcome {
         return Err(not_run("this machine was too busy to receive all packets: run it again"));
     }
     let Some(packet) = stream.packets.get(at) else { return Ok(()) };
+    if let Some(only) = stream.only_number() {
+        let mistake = match only {
+            0 => "the number is not written into the header, or not increased",
+            _ => "the number is not increased, or bytes 2 and 3 have another value than it",
+        };
+        let expected = "a number that is greater by one in each packet".to_owned();
+        let texts = (expected, format!("{only} in all packets"), mistake.to_owned());
+        return header_failure(evidence, packet, 2..4, texts);
+    }
     let (expected, mistake) = if number == before {
         (before.wrapping_add(1), "the number is not increased, or a packet is sent twice")
     } else if number.wrapping_sub(before) == 2 {

@@ -2,51 +2,50 @@
 //! Checks of requests in states that do not allow them. The lab lets a server ignore or refuse such a
 //! request; it must do no harm.
 
-use super::{
-    Outcome, ServerCheck, actual_reply, check, excerpt, not_run, required, sent_request, verdict,
-};
+use super::frames::movie_frames;
+use super::{Outcome, ServerCheck, actual_reply, excerpt, not_run, required, sent_request};
 use crate::check::{Failure, Verdict};
 use crate::server::evidence::{ServerEvidence, StateExchange};
 use crate::server::exchange::{Answer, NoReply};
-use crate::server::stream::Stream;
+use crate::server::stream::{Stream, StreamFrame};
 
 pub(super) fn checks() -> Vec<ServerCheck> {
     vec![
-        check(
+        ServerCheck::of_all(
             "play-in-init",
             "PLAY before SETUP is ignored or refused",
             "lab: PLAY is allowed in READY only; RFC 2326 section 7.1.1: 455",
-            |it| verdict(play_in_init(it)),
+            play_in_init,
         ),
-        check(
+        ServerCheck::of_all(
             "pause-in-ready",
             "PAUSE before PLAY does no harm",
             "lab: PAUSE leads from PLAYING to READY, and does nothing in READY",
-            |it| verdict(pause_in_ready(it)),
+            pause_in_ready,
         ),
-        check(
+        ServerCheck::of_all(
             "setup-twice",
             "a second SETUP of the same movie keeps the session",
             "lab: SETUP is allowed in INIT only; a user may press the button twice",
-            |it| verdict(setup_twice(it)),
+            setup_twice,
         ),
-        check(
+        ServerCheck::of_all(
             "play-twice",
             "a second PLAY starts no second stream",
             "lab: PLAY is allowed in READY only; a user may press the button twice",
-            |it| verdict(play_twice(it)),
+            play_twice,
         ),
-        check(
+        ServerCheck::of_all(
             "teardown-in-ready",
             "TEARDOWN before PLAY is answered 200",
             "lab: TEARDOWN ends the session in each state",
-            |it| verdict(teardown_in_ready(it)),
+            teardown_in_ready,
         ),
-        check(
+        ServerCheck::of_all(
             "survives-states",
             "the server serves a new client after all that",
             "lab: a client's mistakes concern that client only",
-            |it| verdict(lives(it)),
+            lives,
         ),
     ]
 }
@@ -162,13 +161,13 @@ fn play_twice(evidence: &ServerEvidence) -> Outcome {
     let part = (play.sent_at, states.watched_until);
     let stream = Stream::new(recording, 0, part, &evidence.profile.lab);
     // A frame that is sent again, or out of order, comes from a second sender, or a new start.
-    let mut last: Option<(usize, u16)> = None;
-    for (at, frame) in stream.frames.iter().enumerate() {
-        let number = stream.number(frame.first);
-        if let Some((_, before)) = last.filter(|_| frame.at > again.sent_at) {
+    let (what, numbers) = numbers(evidence, &stream);
+    let mut last: Option<u16> = None;
+    for (frame, number) in numbers {
+        if let Some(before) = last.filter(|_| frame.at > again.sent_at) {
             let ahead = number.wrapping_sub(before);
             if ahead == 0 || ahead > u16::MAX / 2 {
-                let actual = format!("sequence number {number} after {before}");
+                let actual = format!("{what} {number} after {before}");
                 let mistake = "the second PLAY starts a second sender, or starts the movie again";
                 let expected = "the same stream goes on";
                 let excerpt =
@@ -176,9 +175,26 @@ fn play_twice(evidence: &ServerEvidence) -> Outcome {
                 return Err(Failure::new(expected, actual, mistake, look).with(excerpt).into());
             }
         }
-        last = Some((at, number));
+        last = Some(number);
     }
     Ok(())
+}
+
+/// The frames of a stream with what tells them apart, and its name: their sequence numbers, or if these are
+/// all the same, their numbers in the movie.
+fn numbers<'a>(
+    evidence: &ServerEvidence,
+    stream: &'a Stream<'a>,
+) -> (&'static str, Vec<(&'a StreamFrame<'a>, u16)>) {
+    if stream.only_number().is_none() {
+        let number = |frame: &'a StreamFrame<'a>| (frame, stream.number(frame.first));
+        return ("sequence number", stream.frames.iter().map(number).collect());
+    }
+    let in_movie = movie_frames(evidence, stream).into_iter();
+    let number = |(frame, at): (usize, usize)| {
+        Some((stream.frames.get(at)?, u16::try_from(frame + 1).ok()?))
+    };
+    ("frame", in_movie.filter_map(number).collect())
 }
 
 fn teardown_in_ready(evidence: &ServerEvidence) -> Outcome {

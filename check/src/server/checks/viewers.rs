@@ -4,8 +4,8 @@
 
 use super::frames::frames_of;
 use super::{
-    FOREVER, Outcome, ServerCheck, actual_reply, check, excerpt, ms, not_run, packet_excerpt, play,
-    required, sent_request, verdict,
+    FOREVER, Outcome, ServerCheck, actual_reply, excerpt, ms, not_run, packet_excerpt, play,
+    required, sent_request,
 };
 use crate::check::{Failure, Verdict};
 use crate::server::evidence::{DisconnectExchange, EndExchange, ServerEvidence};
@@ -20,47 +20,47 @@ const LATE_PACKETS: usize = 2;
 
 pub(super) fn checks() -> Vec<ServerCheck> {
     vec![
-        check(
+        ServerCheck::of_all(
             "movie-missing",
             "SETUP of a movie that does not exist is answered 404",
             "lab: FILE_NOT_FOUND_404; RFC 2326 section 11: 404 Not Found",
-            |it| verdict(movie_missing(it)),
+            movie_missing,
         ),
-        check(
+        ServerCheck::of_all(
             "survives-missing",
             "the server serves the next client after that",
             "lab: a client's mistakes concern that client only",
-            |it| verdict(survives_missing(it)),
+            survives_missing,
         ),
-        check(
+        ServerCheck::of_all(
             "two-clients",
             "two clients receive their own streams at once",
             "lab: the server has a thread for each client, with its own movie, port and session",
-            |it| verdict(two_clients(it)),
+            two_clients,
         ),
-        check(
+        ServerCheck::of_all(
             "end-stops",
             "the last frame of the movie comes, and nothing after it",
             "lab: at the end of the file there is no frame to send",
-            |it| verdict(end_stops(it)),
+            end_stops,
         ),
-        check(
+        ServerCheck::of_all(
             "teardown-after-end",
             "the session can be ended after the end of the movie",
             "lab: TEARDOWN is answered in each state",
-            |it| verdict(teardown_after_end(it)),
+            teardown_after_end,
         ),
-        check(
+        ServerCheck::of_all(
             "disconnect-stops",
             "packets stop when the client's connection closes",
             "lab: a session lasts as long as its connection",
-            |it| verdict(disconnect_stops(it)),
+            disconnect_stops,
         ),
-        check(
+        ServerCheck::of_all(
             "survives-disconnect",
             "the server serves the next client after one has disappeared",
             "lab: the server accepts clients until it is stopped",
-            |it| verdict(survives_disconnect(it)),
+            survives_disconnect,
         ),
     ]
 }
