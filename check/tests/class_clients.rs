@@ -154,7 +154,7 @@ fn hostile_clients_cost_only_themselves() {
     add_hostile(&class);
     class.add_zip("outside.zip", &[("../../ClientLauncher.py", b"x")]);
     let out = tempfile::tempdir().unwrap();
-    let marker = "MARKER_OF_HOSTILE_CLIENT";
+    let marker = format!("HOSTILE_CLIENT_OF_{}_", std::process::id());
     let run = format!("env {marker}=1 python3 {LAUNCHER} {{host}} {{port}} {{rtp_port}} {{movie}}");
     let options = ["--jobs", "4", "--sandbox", "bubblewrap", "--run-client", &run];
     let done = class.grade_clients(out.path(), &options);
@@ -166,7 +166,7 @@ fn hostile_clients_cost_only_themselves() {
     let outside =
         "the zip file has the name ../../ClientLauncher.py, which is outside of its folder";
     assert_eq!(verdict(out.path(), "outside"), outside);
-    assert_eq!(left(marker), Vec::<String>::new());
+    assert_eq!(left(&marker), Vec::<String>::new());
 }
 
 #[test]
