@@ -15,7 +15,7 @@ const PAGES: usize = 1000;
 const PLAYERS: usize = 10;
 
 /// The time of each measurement.
-const TIME: Duration = Duration::from_secs(5);
+const TIME: Duration = Duration::from_secs(4);
 
 /// What is open beside the RTSP viewers.
 #[derive(Debug, Clone, Copy)]

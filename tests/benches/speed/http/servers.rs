@@ -198,12 +198,11 @@ fn start(command: &mut Command, address: &str) -> Result<Guard> {
 fn stock(movie: &Movie, viewers: usize) -> Result<Cost> {
     let port = free_port()?;
     let line = format!(
-        "multifilesrc location={}/%03d.jpg loop=true stop-index=99 caps=image/jpeg,framerate={RATE}/1 \
-         ! identity sync=true ! multipartmux ! tcpserversink host=127.0.0.1 port={port} sync=false",
-        movie.frames.display()
+        "filesrc location={} ! matroskademux ! multipartmux ! tcpserversink host=127.0.0.1 port={port} sync=true",
+        movie.matroska.display()
     );
     let mut command = Command::new("gst-launch-1.0");
-    command.arg("-q").args(line.split(' ').filter(|word| !word.is_empty()));
+    command.arg("-q").args(line.split(' '));
     let address = format!("127.0.0.1:{port}");
     let process = start(&mut command, &address)?;
     let readers = Readers::of_streams()?;
