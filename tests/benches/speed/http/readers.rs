@@ -29,6 +29,9 @@ const PAGES_PAUSE: Duration = Duration::from_millis(2);
 /// The time between two pictures of a page, as in `server/web/previews.js`.
 const PICTURE_PERIOD: Duration = Duration::from_millis(500);
 
+/// The streams that are opened at once: some servers answer with the next frame only, and some listen queues are short.
+const OPENED_AT_ONCE: usize = 8;
+
 /// The most bytes that are discarded by one system call.
 const MOST: usize = 1 << 20;
 
@@ -60,16 +63,23 @@ pub(super) fn repeat<T>(count: usize, mut action: impl FnMut() -> Result<T>) -> 
 /// Opens streams, and discards what they send from then on.
 pub(super) fn open(address: &str, path: &str, count: usize) -> Result<Readers> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
-    let readers = Readers::of_streams()?;
-    repeat(count, || {
-        let mut socket = connect(address)?;
-        socket.write_all(request.as_bytes())?;
-        let mut start = [0; 15];
-        socket.read_exact(&mut start).context("no response")?;
-        let is_stream = start.starts_with(b"HTTP/1.") && start.ends_with(b" 200 OK");
-        ensure!(is_stream, "not a stream: {}", String::from_utf8_lossy(&start));
-        readers.add(socket)
-    })?;
+    let (readers, start) = (Readers::of_streams()?, Instant::now());
+    while readers.len() < count {
+        let late = start.elapsed() >= LIMIT;
+        ensure!(!late, "only {} of {count} streams within {LIMIT:?}", readers.len());
+        let asked = repeat(OPENED_AT_ONCE.min(count - readers.len()), || {
+            let mut socket = connect(address)?;
+            socket.write_all(request.as_bytes())?;
+            Ok(socket)
+        })?;
+        for mut socket in asked {
+            let mut start = [0; 15];
+            socket.read_exact(&mut start).context("no response")?;
+            let is_stream = start.starts_with(b"HTTP/1.") && start.ends_with(b" 200 OK");
+            ensure!(is_stream, "not a stream: {}", String::from_utf8_lossy(&start));
+            readers.add(socket)?;
+        }
+    }
     Ok(readers)
 }
 

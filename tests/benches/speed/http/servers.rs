@@ -206,7 +206,12 @@ fn stock(movie: &Movie, viewers: usize) -> Result<Cost> {
     let address = format!("127.0.0.1:{port}");
     let process = start(&mut command, &address)?;
     let readers = Readers::of_streams()?;
-    repeat(viewers, || readers.add(connect(&address)?))?;
+    repeat(viewers, || {
+        readers.add(connect(&address)?)?;
+        // A full listen queue makes the next connection wait for a second.
+        sleep(Duration::from_millis(10));
+        Ok(())
+    })?;
     cost(process.id(), readers)
 }
 
