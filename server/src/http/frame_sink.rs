@@ -72,6 +72,9 @@ pub(super) fn seconds(framerate: FrameRate, number: u64) -> String {
 impl FrameSink for HttpSink {
     type Fetcher = FrameCache;
 
+    /// Browsers buffer, and their frames are large: those of RTSP come first.
+    const YIELDS: bool = true;
+
     fn options(&self) {}
 
     fn is_watched(&self) -> bool {

@@ -195,6 +195,9 @@ pub(crate) trait FrameSink: Send + Sized + 'static {
         resume: Resume,
     ) -> SendOutcome;
 
+    /// Whether the frames of other sinks that are due are sent first.
+    const YIELDS: bool = false;
+
     /// The time between two calls of [`Self::report`]; `None` for no reports.
     const REPORT_INTERVAL: Option<Duration> = None;
 

@@ -30,6 +30,11 @@ pub(crate) trait Paced: Send + Sync {
     /// Unique among all paced streams; orders streams that are due at the same instant.
     fn id(&self) -> u64;
 
+    /// Whether frames of other streams that are due are sent before those of this one. The frames of
+    /// many viewers over HTTP would otherwise delay those of RTSP viewers, whose players measure the
+    /// time between packets.
+    fn yields(&self) -> bool;
+
     /// Sends the next frame of a play and returns when the one after it is due. Returns `None` if
     /// the play has been stopped, has ended, or will be scheduled again by another thread. `scratch`
     /// is memory for the bytes of a frame, shared by all streams.
@@ -221,6 +226,9 @@ impl<C: Clock> PacerLoop<C> {
                 while schedule.frames.peek().is_some_and(|Reverse(next)| next.due <= end) {
                     self.batch.extend(schedule.frames.pop().map(|Reverse(frame)| frame));
                 }
+                drop(schedule);
+                // The order is kept otherwise.
+                self.batch.sort_by_key(|frame| frame.stream.yields());
                 return true;
             }
             let locked = Locked { guard: schedule, notified: &self.shared.changed };
@@ -316,6 +324,7 @@ mod tests {
         id: u64,
         clock: C,
         period: Duration,
+        yields: bool,
         panics: bool,
         sent: Sender<(Instant, u64)>,
         failed: AtomicBool,
@@ -324,6 +333,10 @@ mod tests {
     impl<C: Clock> Paced for TestStream<C> {
         fn id(&self) -> u64 {
             self.id
+        }
+
+        fn yields(&self) -> bool {
+            self.yields
         }
 
         fn send_next(self: Arc<Self>, _: u64, _: &mut Vec<u8>) -> Option<Instant> {
@@ -377,7 +390,7 @@ mod tests {
         sent: &Sender<(Instant, u64)>,
     ) -> TestStream<C> {
         let (clock, sent, failed) = (clock.clone(), sent.clone(), AtomicBool::new(false));
-        TestStream { id, clock, period, panics: false, sent, failed }
+        TestStream { id, clock, period, yields: false, panics: false, sent, failed }
     }
 
     #[test]
@@ -406,6 +419,21 @@ mod tests {
         }
         for frame in 0..3 {
             test.expect_batch(period * frame, &[0, 1, 2, 3]);
+        }
+    }
+
+    #[test]
+    fn streams_that_yield_are_sent_after_the_others_that_are_due() {
+        let mut test = PacerTest::new();
+        let period = Duration::from_millis(50);
+        // Id, microseconds until the first frame, whether it yields.
+        for (id, due, yields) in [(0, 0, true), (1, 0, false), (2, 100, true), (3, 200, false)] {
+            let stream = TestStream { yields, ..stream(&test.clock, id, period, &test.sender) };
+            let due = test.clock.at(Duration::from_micros(due));
+            test.pacer.send_at(due, 0, Arc::new(stream));
+        }
+        for frame in 0..3 {
+            test.expect_batch(period * frame, &[1, 3, 0, 2]);
         }
     }
 

@@ -514,6 +514,10 @@ impl<S: FrameSink, C: Clock> Paced for Stream<S, C> {
         self.id
     }
 
+    fn yields(&self) -> bool {
+        S::YIELDS
+    }
+
     fn send_next(self: Arc<Self>, number: u64, scratch: &mut Vec<u8>) -> Option<Instant> {
         match self.tick(number, scratch) {
             TickOutcome::NextAt(due) => Some(due),
