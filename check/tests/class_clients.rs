@@ -154,7 +154,7 @@ fn hostile_clients_cost_only_themselves() {
     add_hostile(&class);
     class.add_zip("outside.zip", &[("../../ClientLauncher.py", b"x")]);
     let out = tempfile::tempdir().unwrap();
-    let marker = "MARKER_OF_HOSTILE_CLIENT";
+    let marker = "MARKER_OF_BAD_CLIENT";
     let run = format!("env {marker}=1 python3 {LAUNCHER} {{host}} {{port}} {{rtp_port}} {{movie}}");
     let options = ["--jobs", "4", "--sandbox", "bubblewrap", "--run-client", &run];
     let done = class.grade_clients(out.path(), &options);
