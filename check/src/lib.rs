@@ -30,6 +30,7 @@ pub mod net;
 mod numbers;
 pub mod output;
 pub mod process;
+mod processes;
 pub mod profile;
 pub mod recording;
 pub mod report;

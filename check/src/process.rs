@@ -2,6 +2,7 @@
 //! The program that is graded, as a child process: in a process group of its own, with bounded output, and
 //! ended for sure, with all that it has started.
 
+use crate::processes::{Process, processes};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::termios::{LocalFlags, tcgetattr};
@@ -483,49 +484,6 @@ pub fn end_all() {
         }
         std::thread::sleep(POLL);
     }
-}
-
-/// A process of the system.
-pub(crate) struct Process {
-    pub(crate) id: i32,
-    pub(crate) parent: i32,
-    group: i32,
-    session: i32,
-    pub(crate) is_zombie: bool,
-    /// Whether it computes, or waits for a core.
-    pub(crate) is_running: bool,
-    /// When it was started, in clock ticks.
-    pub(crate) start: u64,
-    /// The time that it has computed, in clock ticks.
-    pub(crate) computed: u64,
-    /// Its memory in pages.
-    pub(crate) pages: u64,
-}
-
-/// The processes of the system.
-pub(crate) fn processes() -> Vec<Process> {
-    let Ok(folder) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let read = |entry: std::fs::DirEntry| {
-        let id: i32 = entry.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        // After the name, which is in parentheses: state, parent, group, session, and the start later on.
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-        let number = |at: usize| fields.get(at)?.parse().ok();
-        let count = |at: usize| fields.get(at)?.parse::<u64>().ok();
-        let is_zombie = matches!(fields.first(), Some(&("Z" | "X")));
-        Some(Process {
-            id,
-            parent: number(1)?,
-            group: number(2)?,
-            session: number(3)?,
-            is_zombie,
-            is_running: fields.first() == Some(&"R"),
-            start: count(19)?,
-            computed: count(11)? + count(12)?,
-            pages: count(21)?,
-        })
-    };
-    folder.filter_map(|entry| read(entry.ok()?)).collect()
 }
 
 /// Makes orphans of all child processes children of this process, so that they can be found and ended. For

@@ -369,7 +369,7 @@ fn ctrl_c_keeps_what_is_done_and_resume_goes_on() {
     class.add_program("b", "import time\ntime.sleep(1000)");
     class.add_program("c", "import no_such_module");
     let out = tempfile::tempdir().unwrap();
-    let marker = "MARKER_OF_CTRL_C";
+    let marker = format!("CTRL_C_OF_{}_", std::process::id());
     let run = format!("env {marker}=1 python3 Server.py {{port}}");
     let options = ["--sandbox", "bubblewrap", "--run", &run];
     let mut child = class

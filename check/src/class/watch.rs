@@ -3,7 +3,7 @@
 //! ended; one of which several processes compute gets the lowest priority, so that it disturbs no other.
 
 use super::sandbox::Kind;
-use crate::process::{Process, processes};
+use crate::processes::{Process, processes};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
