@@ -89,8 +89,6 @@ export class Viewers {
       element("div", { class: "viewers-top" }, element(heading, { text: "Who is watching" }), this.#summary, heading === "h1" ? this.#filter : null),
       this.#table, this.#empty);
     this.#filter.addEventListener("input", () => this.#load());
-    // By its own width, since it is also beside the picture.
-    new ResizeObserver(() => root.classList.toggle("narrow", root.clientWidth < 860)).observe(root);
     document.addEventListener("visibilitychange", () => {
       if (this.#shown && !document.hidden) this.#load();
     });

@@ -5,6 +5,7 @@ use super::{FRAMES, Site};
 use anyhow::{Context, Result, ensure};
 use mjpeg_rtsp_tests::movies::frame_of;
 use mjpeg_rtsp_tests::peer::browser::Look;
+use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use serde_json::Value;
 
 /// The picture's colour in its middle, the frame's number and the time that the page shows, and the state; all at
@@ -227,13 +228,21 @@ fn a_missing_movie_and_a_lost_server_are_reported() -> Result<()> {
 #[test]
 fn phones_have_no_horizontal_scroll_bar() -> Result<()> {
     let long = "a-very-long-name-without-any-blank-that-cannot-be-broken-anywhere-at-all.mjpeg";
-    let mut site = Site::start(&["a.mjpeg", long], &[])?;
+    let mut site = Site::start(&["a.mjpeg", long], &["--loop"])?;
+    // The list of viewers has a row.
+    let url = site.server.urls.iter().find(|url| url.contains(long)).context("no URL")?;
+    let mut viewer = RtspClient::connect(site.server.address()?)?;
+    viewer.play(url, "tcp")?;
     for look in [Look::PHONE, Look::PHONE.dark()] {
         site.browser.look(look)?;
         for path in ["/", "/?search=nothing", "/#viewers", "/lab", &format!("/play/{long}")] {
             site.open("about:blank").ok();
             site.open(path)?;
             site.browser.wait_for("document.readyState === 'complete' && document.querySelector('h1')?.textContent !== ''")?;
+            if path == "/#viewers" {
+                let row = "document.querySelector('#viewers .session:not(.head)') !== null";
+                site.browser.wait_for(row)?;
+            }
             let widths =
                 site.browser.value("[document.documentElement.scrollWidth, innerWidth]")?;
             assert_eq!(widths, serde_json::json!([360, 360]), "{path}");
