@@ -138,6 +138,14 @@ fn extended() -> Profile {
 
 /// Grades a server with a mistake, or a correct one.
 fn run(defect: Option<Defect>, habit: Option<Habit>, profile: &Profile) -> Report {
+    // Whose packets do not arrive are looked for at the usual ports, which all tests of the machine share.
+    let shares_ports = matches!(defect, Some(Defect::NoPackets | Defect::FixedPort));
+    let _lock = shares_ports.then(|| {
+        let path = std::env::temp_dir().join("mjpeg-lab-check-usual-ports.lock");
+        let file = std::fs::File::create(path).unwrap();
+        file.lock().unwrap();
+        file
+    });
     let behaviour = Behaviour { habit, ..Behaviour::new(defect, profile.lab.fragments) };
     let server = LabServer::start(behaviour);
     grade_at(server.address(), profile)
