@@ -99,7 +99,7 @@ pub fn certificate(arguments: &MakeCertificate) -> Result<()> {
     let mut out = std::io::stdout().lock();
     for (name, path) in [("tls-certificate", certificate), ("tls-key", key)] {
         let path = std::path::absolute(&path).unwrap_or(path);
-        writeln!(out, "{name} = {}", config::quoted_path(&path))?;
+        writeln!(out, "{}", config::path_line(name, &path))?;
     }
     Ok(out.flush()?)
 }

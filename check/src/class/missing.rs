@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds out why a program cannot be started: the file that the command names is not in its folder.
 
+use crate::process::CommandLine;
 use mjpeg_program::log::printable;
 use std::fs;
 use std::path::Path;
@@ -15,7 +16,9 @@ const MAX_DEPTH: usize = 8;
 pub fn note(command: &str, folder: &Path) -> Option<String> {
     let is_file =
         |word: &&str| Path::new(word).extension().is_some_and(|it| it == "py" || it == "jar");
-    let named = command.split([' ', '"', '\'']).find(is_file)?;
+    let values = ["host", "port", "rtp_port", "movie"].map(|name| (name, "0"));
+    let command = CommandLine::parse(command, &values).ok()?;
+    let named = command.words().iter().map(String::as_str).find(is_file)?;
     if Path::new(named).is_absolute() || folder.join(named).is_file() {
         return None;
     }
@@ -57,11 +60,12 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_is_named_with_where_it_is() {
         const RUN: &str = "python3 Server.py {port}";
-        let rows: [(&str, &[&str], Option<&str>); 7] = [
+        let rows: [(&str, &[&str], Option<&str>); 8] = [
             (RUN, &["Server.py"], None),
             ("java Server {port}", &[], None),
             ("python3 /opt/run.py", &[], None),
             ("python3 'src/Server.py' {port}", &["src/Server.py"], None),
+            ("python3 'My Server.py' {port}", &["My Server.py"], None),
             (RUN, &["README.txt"], Some("no file Server.py in the folder of the program")),
             (
                 RUN,

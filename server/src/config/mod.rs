@@ -231,9 +231,12 @@ fn parse_address(text: &str, default: Ipv4Addr) -> Option<SocketAddr> {
     text.parse().ok().or_else(|| Some(SocketAddr::new(default, text.parse().ok()?)))
 }
 
-/// A path as it is written in the configuration file.
-pub(crate) fn quoted_path(path: &Path) -> String {
-    quoted(&path.to_string_lossy())
+/// The line of a key whose value is a path; a comment if the path is not UTF-8, which no file can have.
+pub(crate) fn path_line(key: &str, path: &Path) -> String {
+    path.to_str().map_or_else(
+        || format!("# {key}: the path {} is not UTF-8.", print::escaped(path)),
+        |text| format!("{key} = {}", quoted(text)),
+    )
 }
 
 /// A path of the configuration file, which is relative to the file's folder.

@@ -2,7 +2,7 @@
 //! Writes a configuration as a file that has the same meaning, but for paths that are not UTF-8.
 
 use super::keys::{limit_keys, mount_keys, server_keys, user_keys};
-use super::{Config, MountConfig};
+use super::{Config, MountConfig, path_line};
 use crate::access::users::User;
 use mjpeg_program::log::printable;
 use mjpeg_program::toml_file::{Key, quoted};
@@ -23,7 +23,7 @@ impl Config {
         let paths = [("tls-certificate", &server.tls_certificate), ("tls-key", &server.tls_key)];
         for (key, path) in paths {
             if let Some(path) = path.as_deref().filter(|path| path.to_str().is_none()) {
-                let _ = writeln!(out, "# {key}: the path {} is not UTF-8.", escaped(path));
+                let _ = writeln!(out, "{}", path_line(key, path));
             }
         }
         out += "\n[limits]\n";
@@ -63,7 +63,7 @@ impl Config {
 }
 
 /// The bytes of a path in ASCII.
-fn escaped(path: &Path) -> impl Display {
+pub(super) fn escaped(path: &Path) -> impl Display {
     path.as_os_str().as_encoded_bytes().escape_ascii()
 }
 

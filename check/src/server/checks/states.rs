@@ -180,8 +180,8 @@ fn play_twice(evidence: &ServerEvidence) -> Outcome {
     Ok(())
 }
 
-/// The frames of a stream with what tells them apart, and its name: their sequence numbers, or if these are
-/// all the same, their numbers in the movie.
+/// The frames of a stream, each with a number, and the name of that number: the sequence number, or if all
+/// frames have the same one, the number in the movie.
 fn numbers<'a>(
     evidence: &ServerEvidence,
     stream: &'a Stream<'a>,
