@@ -186,6 +186,7 @@ fn bytes_that_are_no_valid_request_disturb_nobody() -> Result<()> {
     let long = "a".repeat(40_000);
     let many = "X: 1\r\n".repeat(200);
     let close = "Connection: close\r\n\r\n";
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n";
     // Bytes, status; 0 if the connection is closed without a reply.
     let rows: Vec<(Vec<u8>, u16)> = vec![
         (format!("GET /{long} HTTP/1.1\r\n{host}\r\n").into(), 431),
@@ -201,14 +202,10 @@ fn bytes_that_are_no_valid_request_disturb_nobody() -> Result<()> {
         (format!("TRACE /healthz HTTP/1.1\r\n{host}{close}").into(), 405),
         (format!("GET /healthz HTTP/1.1\r\n{host}Content-Length: -1\r\n{close}").into(), 400),
         (format!("GET /healthz HTTP/1.1\r\n{host}Transfer-Encoding: x\r\n{close}").into(), 400),
-        (format!("POST / HTTP/1.1\r\n{host}Content-Length: 4000000000\r\n\r\nxx").into(), 405),
-        (
-            format!(
-                "POST / HTTP/1.1\r\n{host}Expect: 100-continue\r\nContent-Length: 9\r\n{close}"
-            )
-            .into(),
-            405,
-        ),
+        (format!("POST / HTTP/1.1\r\n{host}Content-Length: 4000000000\r\n\r\nxx").into(), 413),
+        (format!("POST / HTTP/1.1\r\n{host}Content-Length: 16385\r\n\r\n").into(), 413),
+        (format!("GET / HTTP/1.1\r\n{host}{chunked}4001\r\n{}\r\n", &long[..0x4001]).into(), 413),
+        (format!("GET / HTTP/1.1\r\n{host}{chunked}zz\r\n").into(), 400),
         (b"GET /healthz HTTP/1.0\r\n\r\n".to_vec(), 200),
         (b"GET /healthz HTTP/3.0\r\n\r\n".to_vec(), 400),
         (b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n".to_vec(), 400),
@@ -249,10 +246,38 @@ fn several_requests_are_answered_in_a_connection() -> Result<()> {
         }
         client.ask("HEAD /mounts/cam/door.mjpeg/movie.mjpeg", "")?;
         assert_eq!(client.head()?.header("accept-ranges"), "bytes");
-        // A body that nobody asked for is no request.
-        client.ask("GET /healthz", "Content-Length: 5\r\n")?;
-        client.send(b"GET /")?;
-        assert_eq!(client.response()?.text(), "ok\n");
+    }
+    server.is_well()
+}
+
+#[test]
+fn a_body_that_nothing_uses_is_no_request() -> Result<()> {
+    let images = movies::images(FRAMES, "I420")?;
+    let (_folder, mut server, address) = start(&images, &[])?;
+    let mut client = HttpClient::connect(&address)?;
+    let long = "x".repeat(16 * 1024);
+    // Headers, the body in two parts.
+    let rows = [
+        ("Content-Length: 5", "", "GET /"),
+        ("Content-Length: 5", "GET", " /"),
+        ("Content-Length: 5\r\nExpect: 100-continue", "", "GET /"),
+        ("Content-Length: 16384", "", &*long),
+        ("Transfer-Encoding: chunked", "5\r\nGE", "T /\r\n0\r\n\r\n"),
+        ("Transfer-Encoding: chunked", "", "4000\r\n"),
+    ];
+    for (headers, first, rest) in rows {
+        client.ask("GET /healthz", &format!("{headers}\r\n"))?;
+        client.send(first.as_bytes())?;
+        if headers.contains("Expect") {
+            assert_eq!(client.head()?.status_line, "HTTP/1.1 100 Continue");
+        }
+        // Others are answered meanwhile.
+        assert_eq!(get(&address, "/healthz")?.text(), "ok\n");
+        client.send(rest.as_bytes())?;
+        if rest == "4000\r\n" {
+            client.send(format!("{long}\r\n0\r\n\r\n").as_bytes())?;
+        }
+        assert_eq!(client.response()?.text(), "ok\n", "{headers}");
     }
     server.is_well()
 }

@@ -14,23 +14,29 @@ use crate::ending::Ending;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioTimer;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 use tokio::time::timeout;
 use tower::Service as _;
 
 /// The maximum length of the first line and headers of a request in bytes, and the number of headers.
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
+
+/// The longest body of a request in bytes. No resource uses one.
+const MAX_BODY: usize = 16 * 1024;
 
 /// The longest target of a request in bytes.
 const MAX_TARGET: usize = 8 * 1024;
@@ -120,12 +126,22 @@ async fn answer(
     client: Arc<Client>,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
+    let (head, body) = request.into_parts();
+    let discarded = discard(body, service.context.limits.get().request_time).await;
     client.start_request();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, path) = (head.method.clone(), head.uri.path().to_owned());
     let peer = client.peer;
-    let response = match check(&service, &client, &request).await {
+    let checked = match discarded {
+        Ok(()) => check(&service, &client, &head).await,
+        Err(refusal) => {
+            // What follows is the rest of the body.
+            client.close_after_response();
+            Err(refusal)
+        }
+    };
+    let response = match checked {
         Ok(context) => {
-            let mut request = request.map(Body::new);
+            let mut request = Request::from_parts(head, Body::empty());
             request.extensions_mut().insert(context);
             service.router().call(request).await.unwrap_or_else(|never| match never {})
         }
@@ -141,22 +157,49 @@ async fn answer(
     Ok(response.map(|body| Body::new(TrackedBody::new(body, client, ending))))
 }
 
+/// Reads the body of a request, which nothing uses, to its end: hyper closes the connection if a part of it has not
+/// arrived when the request is answered.
+async fn discard(mut body: Incoming, limit: Duration) -> Result<(), Refusal> {
+    let too_large = || {
+        let text = format!("The body of the request has over {MAX_BODY} bytes.");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+    };
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(too_large());
+    }
+    let read = async {
+        let mut length = 0;
+        while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+            let invalid = |_| Refusal::bad_request("The body of the request is not valid.");
+            length += frame.map_err(invalid)?.data_ref().map_or(0, Bytes::len);
+            if length > MAX_BODY {
+                return Err(too_large());
+            }
+        }
+        Ok(())
+    };
+    timeout(limit, read).await.unwrap_or_else(|_| {
+        let text = format!("The body of the request did not arrive within {} s.", limit.as_secs());
+        Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, text))
+    })
+}
+
 /// Checks what holds for all requests. Returns what is known of the client.
 async fn check(
     service: &Service,
     client: &Arc<Client>,
-    request: &Request<Incoming>,
+    request: &Parts,
 ) -> Result<Context, Refusal> {
-    let (uri, headers) = (request.uri(), request.headers());
+    let (uri, headers) = (&request.uri, &request.headers);
     if uri.to_string().len() > MAX_TARGET {
         let text = format!("The address has over {MAX_TARGET} bytes.");
         return Err(Refusal::new(StatusCode::URI_TOO_LONG, text));
     }
-    let host = host::of_request(request.version(), uri, headers)?;
+    let host = host::of_request(request.version, uri, headers)?;
     let is_local = service.is_local();
     host::check(host.as_ref(), &service.access.get().http_hosts, is_local)?;
-    origin::check(request.method(), headers, host.as_ref())?;
-    let user = service.identify(client, request.method(), uri, headers).await?;
+    origin::check(&request.method, headers, host.as_ref())?;
+    let user = service.identify(client, &request.method, uri, headers).await?;
     Ok(Context { client: client.clone(), user, host })
 }
 
