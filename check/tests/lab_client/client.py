@@ -102,8 +102,6 @@ class Client:
 
     def pause(self):
         if self.state == PLAYING or has("pause-in-ready") and self.state == READY:
-            if has("pause-clears"):
-                self.label.configure(image="")
             if has("pause-sends-nothing"):
                 return
             self.send("PAUSE")
@@ -243,6 +241,9 @@ class Client:
         elif self.sent == "PAUSE":
             self.state = READY
             self.stopped.set()
+            if has("pause-clears"):
+                # The height is now one of 288 lines of text: the buttons are below the screen.
+                self.label.configure(image="")
         elif self.sent == "TEARDOWN":
             self.state = INIT
             self.torn_down = True

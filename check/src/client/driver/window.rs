@@ -91,6 +91,12 @@ impl<'a> Window<'a> {
                 .clone_into(&mut self.problem);
             return Ok(false);
         }
+        // A label whose picture is removed may be higher than the screen.
+        for button in &self.buttons {
+            if display.reveal(&main, *button)? {
+                return Ok(false);
+            }
+        }
         Ok(is_same)
     }
 
@@ -106,6 +112,10 @@ impl<'a> Window<'a> {
                 // One question for each screenshot; where the window is, now and then.
                 if main.is_none_or(|(_, since)| since.elapsed() >= REFRESH) {
                     let found = main_window(&display).ok().flatten();
+                    if let Some(found) = &found {
+                        // It may have become smaller since it was moved.
+                        let _ = display.reveal_part(found);
+                    }
                     main = found.map(|found| (found, Instant::now()));
                     // Errors mean that the dialog has closed.
                     let _ = answer(&display, &mut dialog, &shared);

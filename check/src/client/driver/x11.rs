@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use x11rb::connection::{Connection as _, RequestConnection as _};
 use x11rb::protocol::xproto::{
-    AtomEnum, ClientMessageEvent, ConnectionExt as _, EventMask, ImageFormat, MapState, Window,
+    AtomEnum, ClientMessageEvent, ConfigureWindowAux, ConnectionExt as _, EventMask, ImageFormat,
+    MapState, Window,
 };
 use x11rb::rust_connection::RustConnection;
 
@@ -19,6 +20,9 @@ const MAX_DEPTH: usize = 12;
 
 /// The most windows that are looked at.
 const MAX_WINDOWS: usize = 2000;
+
+/// What must be seen beside a point, in pixels.
+const MARGIN: i16 = 20;
 
 /// How long a button of the mouse is held, and how long before it rests on the button.
 const CLICK_TIME: Duration = Duration::from_millis(40);
@@ -98,6 +102,17 @@ impl Rectangle {
             && y >= self.y
             && i32::from(x) < end(self.x, self.width)
             && i32::from(y) < end(self.y, self.height)
+    }
+
+    /// Where its first coordinate must be so that a point that is `inside` its length can be seen on a screen of this
+    /// length: where it is, if that can be seen already, and if not, with as much of the start as possible.
+    fn revealed(start: i16, inside: i16, screen: u16) -> i16 {
+        let screen = i16::try_from(screen).unwrap_or(i16::MAX);
+        let seen = 0..screen.saturating_sub(MARGIN);
+        if seen.contains(&start.saturating_add(inside)) {
+            return start;
+        }
+        seen.end.saturating_sub(1).saturating_sub(inside).min(0)
     }
 
     /// The number of its pixels.
@@ -226,6 +241,36 @@ impl Display {
         Ok(found)
     }
 
+    /// Moves a window so that a point of the screen's coordinates, which is in the window, can be seen. There is no
+    /// window manager that would keep windows on the screen. Gives whether it was moved.
+    ///
+    /// # Errors
+    /// If the screen has gone.
+    pub fn reveal(&self, found: &Found, (x, y): (i16, i16)) -> Result<bool> {
+        let area = found.area;
+        let left = Rectangle::revealed(area.x, x.saturating_sub(area.x), self.size.0);
+        let top = Rectangle::revealed(area.y, y.saturating_sub(area.y), self.size.1);
+        if (left, top) == (area.x, area.y) {
+            return Ok(false);
+        }
+        let place = ConfigureWindowAux::new().x(i32::from(left)).y(i32::from(top));
+        self.connection.configure_window(found.window, &place)?.check()?;
+        Ok(true)
+    }
+
+    /// Moves a window of which nothing can be seen. Gives whether it was moved.
+    ///
+    /// # Errors
+    /// If the screen has gone.
+    pub fn reveal_part(&self, found: &Found) -> Result<bool> {
+        let Rectangle { x, y, width, height } = found.area;
+        let (right, bottom) = found.area.at([100, 100]);
+        let nearest = |start: i16, end: i16, length: u16| {
+            if start < 0 && length > 0 { end.saturating_sub(1) } else { start }
+        };
+        self.reveal(found, (nearest(x, right, width), nearest(y, bottom, height)))
+    }
+
     /// Clicks at a point of the screen.
     pub fn click(&self, (x, y): (i16, i16)) -> Result<()> {
         const MOTION: u8 = 6;
@@ -301,5 +346,32 @@ impl Display {
             _ => [0; 3],
         };
         Ok(pixels.map(colour).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_moved_only_if_a_point_cannot_be_seen() {
+        // Start, the point in the window, screen, new start.
+        let rows = [
+            (0, 300, 1024, 0),
+            (100, 300, 1024, 100),
+            (-50, 300, 1024, -50),
+            // It is below the screen, or at its edge.
+            (0, 5000, 1024, -3997),
+            (0, 1010, 1024, -7),
+            (900, 300, 1024, 0),
+            // It is above it.
+            (-3997, 300, 1024, 0),
+            (-3997, 4500, 1024, -3997),
+            (0, i16::MAX, 1024, -31764),
+            (i16::MIN, 10, 1024, 0),
+        ];
+        for (start, inside, screen, want) in rows {
+            assert_eq!(Rectangle::revealed(start, inside, screen), want, "{start} {inside}");
+        }
     }
 }

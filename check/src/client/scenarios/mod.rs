@@ -140,19 +140,21 @@ fn read_reply(session: &mut Session) {
 /// Presses Play, and waits until the sender has carried out some steps, and the client has shown the last
 /// frame. Gives whether PLAY was sent.
 fn play(session: &mut Session, name: &'static str, steps: usize) -> bool {
+    // The first frames may be sent before the request is known here.
+    let until = session.steps_sent() + steps;
     if !session.press(name, Action::Play, Method::Play) {
         return false;
     }
-    show(session, steps);
+    show(session, until);
     true
 }
 
-/// Waits until the sender has carried out some steps, and the client has shown the last frame.
-fn show(session: &mut Session, steps: usize) {
-    let before = session.steps_sent();
-    let time = session.profile().lab.period() * u32::try_from(steps).unwrap_or(1);
+/// Waits until the sender has carried out this number of steps in all, and the client has shown the last frame.
+fn show(session: &mut Session, until: usize) {
+    let left = until.saturating_sub(session.steps_sent());
+    let time = session.profile().lab.period() * u32::try_from(left).unwrap_or(1);
     let limit = session.limit(time + session.profile().client.request);
-    session.serve(limit, |it| it.steps_sent() >= before + steps || it.run.ended.is_some());
+    session.serve(limit, |it| it.steps_sent() >= until || it.run.ended.is_some());
     let newest = session.last_sent();
     let limit = session.limit(Duration::from_millis(300));
     let sees = session.run.sight != super::evidence::Sight::None;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a network does to packets.
 
-use super::{policy, read_reply, set_up, settle, show, tear_down};
+use super::{play, policy, read_reply, set_up, settle, tear_down};
 use crate::client::driver::Action;
 use crate::client::sender::Step::{self, Frame, Garbage, Nothing};
 use crate::client::session::{Policy, Session};
@@ -62,10 +62,9 @@ pub(super) fn disorder(session: &mut Session) {
 }
 
 fn run(session: &mut Session, steps: usize) {
-    if !set_up(session) || !session.press("play", Action::Play, Method::Play) {
+    if !set_up(session) || !play(session, "play", steps) {
         return;
     }
-    show(session, steps);
     settle(session);
     if session.press("pause", Action::Pause, Method::Pause) {
         read_reply(session);
