@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// A student's client: one TCP connection, one UDP port.
 pub(crate) struct LabClient {
     control: TcpStream,
-    rtp: UdpSocket,
+    pub(crate) rtp: UdpSocket,
 }
 
 impl LabClient {

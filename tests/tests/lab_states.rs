@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::programs::{Server, serve_as};
 use std::ffi::OsStr;
-use std::time::Instant;
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
 
 /// Timestamps of two frames differ by this.
 const TICKS: u32 = 4500;
@@ -181,5 +182,32 @@ fn a_live_movie_ignores_startpoint_and_has_no_other_position() -> Result<()> {
     let jpeg = session.client.packet()?.1;
     let at = images.iter().position(|image| *image == jpeg).context("no frame")?;
     assert!(at < 180, "frame {at}");
+    server.is_well()
+}
+
+#[test]
+fn a_port_that_was_closed_for_a_while_gets_each_frame_again() -> Result<()> {
+    let folder = Folder::new()?;
+    folder.file("a.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
+    let mut server = Server::start([OsStr::new("--loop"), folder.path().as_os_str()], 1)?;
+    let mut client = InState::reach(&server, Playing)?.client;
+    for _ in 0..3 {
+        let port = client.port()?;
+        let (last, _) = client.packet()?;
+        // The system reports to the server that nobody receives its packets.
+        client.rtp = UdpSocket::bind("0.0.0.0:0")?;
+        mjpeg_rtsp_tests::pace(Duration::from_millis(250));
+        client.rtp = UdpSocket::bind(("0.0.0.0", port))?;
+        client.rtp.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let (first, _) = client.packet()?;
+        let missed = first.sequence_number - last.sequence_number - 1;
+        assert!((2..100).contains(&missed), "{missed}");
+        for number in 1..8 {
+            let (header, _) = client.packet()?;
+            assert_eq!(header.sequence_number, first.sequence_number + number);
+        }
+    }
+    let log = server.log()?;
+    assert!(!log.contains("not sent"), "{log}");
     server.is_well()
 }

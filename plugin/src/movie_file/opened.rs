@@ -12,7 +12,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -66,6 +66,8 @@ pub struct MovieFile {
     form: MovieForm,
     bytes: FileBytes,
     index: RwLock<SharedIndex>,
+    /// The number of bad spans in `index`. Streams ask for the next one with each frame, and most movies have none.
+    bad_spans: AtomicUsize,
     /// Mutex of `grown`. It protects nothing, since the index has its own lock.
     waiting: Mutex<()>,
     grown: Condvar,
@@ -277,7 +279,8 @@ impl MovieFile {
         let frames = FrameIndex::new(form);
         let index = RwLock::new(SharedIndex { frames, complete: false, failed: None });
         let (waiting, grown) = (Mutex::default(), Condvar::new());
-        Self { identity, form, bytes, index, waiting, grown }
+        let bad_spans = AtomicUsize::new(0);
+        Self { identity, form, bytes, index, bad_spans, waiting, grown }
     }
 
     /// Calls `advance` in a thread until it returns false or the movie is dropped.
@@ -318,6 +321,7 @@ impl MovieFile {
             for step in state.steps.drain(..) {
                 index.frames.record(step);
             }
+            self.bad_spans.store(index.frames.bad_spans().len(), Ordering::Release);
         }
         match end {
             Some(failed) => self.finish(failed),
@@ -402,6 +406,9 @@ impl MovieFile {
     /// The bad span with index `which`, and the number of the frame that follows it. `None` if it has
     /// not been found or follows `frame`.
     pub fn bad_span(&self, which: usize, frame: u64) -> Option<(u64, BadSpan)> {
+        if which >= self.bad_spans.load(Ordering::Acquire) {
+            return None;
+        }
         let index = self.read_index();
         index.frames.bad_spans().get(which).copied().filter(|(before, _)| *before <= frame)
     }

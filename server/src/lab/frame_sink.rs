@@ -15,7 +15,7 @@ use crate::send::{
 use gstmjpegfile::jpeg::{Reduced, first_image, reduce_within};
 use gstmjpegfile::movie::{FrameRate, SOI};
 use gstmjpegfile::rtp::{LabPacketizer, MAX_LAB_FRAME, RtpHeader};
-use socket2::{SockAddr, Socket};
+use socket2::Socket;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -135,7 +135,6 @@ struct LoggedOnce {
 /// Sends the datagrams of a session.
 pub(super) struct LabSink {
     peer: SocketAddr,
-    address: SockAddr,
     socket: Socket,
     framerate: FrameRate,
     fragments: Fragments,
@@ -152,8 +151,6 @@ pub(super) struct LabSink {
     limit_log: Arc<LimitLog>,
     /// Counts what was sent, for the log and the fourth line of a reply.
     counts: Arc<SendCounts>,
-    /// What was sent of the present frame.
-    sent: SentPackets,
 }
 
 /// The packets of one frame that were sent.
@@ -168,7 +165,7 @@ struct SentPackets {
 }
 
 impl LabSink {
-    /// A sink that sends from a socket to the RTP port of a client.
+    /// A sink that sends to the RTP port of a client, from a socket that is connected to it.
     pub fn new(
         socket: Socket,
         peer: SocketAddr,
@@ -180,7 +177,6 @@ impl LabSink {
     ) -> Self {
         Self {
             peer,
-            address: peer.into(),
             socket,
             framerate,
             fragments,
@@ -192,7 +188,6 @@ impl LabSink {
             path: PathBuf::new(),
             limit_log,
             counts,
-            sent: SentPackets::default(),
         }
     }
 
@@ -222,15 +217,17 @@ impl LabSink {
         }
     }
 
+    /// Sends a frame, and counts its packets.
     fn send_jpeg(&mut self, jpeg: &[u8], source: FrameRef) {
+        let mut sent = SentPackets::default();
         let mut header = self.packetizer.header(self.framerate.start_of(source.number));
         self.log_sequence_wrap(header.sequence_number);
         if !std::mem::replace(&mut self.explained, true) {
             self.explainer.explain_rtp(&header, jpeg.len());
         }
         if self.fragments == Fragments::Off {
-            self.send_packet(header, jpeg);
-            return;
+            self.send_packet(header, jpeg, &mut sent);
+            return self.count(source, sent);
         }
         let mut fragments = jpeg.chunks(FRAGMENT).peekable();
         let mut first = true;
@@ -241,22 +238,40 @@ impl LabSink {
             }
             first = false;
             header.marker = fragments.peek().is_none();
-            self.send_packet(header, fragment);
+            self.send_packet(header, fragment, &mut sent);
+        }
+        self.count(source, sent);
+    }
+
+    fn count(&self, source: FrameRef, sent: SentPackets) {
+        let SentPackets { packets, bytes, first, sequence_number } = sent;
+        if packets > 0 {
+            let frame = SentFrame { number: source.number, packets, bytes, sequence_number };
+            self.counts.add_frame(frame, || first);
         }
     }
 
-    /// Sends one datagram. The kernel gathers header and payload.
-    fn send_packet(&mut self, header: RtpHeader, payload: &[u8]) {
+    /// Sends one datagram, and adds it to those of its frame. The kernel gathers header and payload.
+    fn send_packet(&self, header: RtpHeader, payload: &[u8], sent: &mut SentPackets) {
         let bytes = header.to_bytes();
         let parts = [IoSlice::new(&bytes), IoSlice::new(payload)];
-        match self.socket.send_to_vectored(&parts, &self.address) {
+        let result = match self.socket.send_vectored(&parts) {
+            // An earlier packet has found the client's port closed. This one has not been sent.
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                self.socket.send_vectored(&parts)
+            }
+            result => result,
+        };
+        match result {
+            // The client has closed its port, and may open it again.
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
             Ok(_) => {
-                self.sent.packets += 1;
-                self.sent.bytes += bytes.len() + payload.len();
+                sent.packets += 1;
+                sent.bytes += bytes.len() + payload.len();
                 let payload = payload.len();
                 let first = FirstPacket { header, payload, jpeg_header: None };
-                self.sent.first.get_or_insert(first);
-                self.sent.sequence_number = header.sequence_number;
+                sent.first.get_or_insert(first);
+                sent.sequence_number = header.sequence_number;
             }
             Err(error) => {
                 let kind = match error.kind() {
@@ -281,7 +296,6 @@ impl FrameSink for LabSink {
 
     fn send(&mut self, frame: &LabFrame, due: DueFrame, _resume: Resume) -> SendOutcome {
         let source = due.source;
-        self.sent = SentPackets::default();
         match frame {
             LabFrame::Unchanged(jpeg) => {
                 self.log_size(source, jpeg.len());
@@ -297,11 +311,6 @@ impl FrameSink for LabSink {
                 self.drop_frame(source, *bytes);
             }
             LabFrame::Overwritten => {}
-        }
-        let SentPackets { packets, bytes, first, sequence_number } = self.sent;
-        if packets > 0 {
-            let frame = SentFrame { number: source.number, packets, bytes, sequence_number };
-            self.counts.add_frame(frame, || first);
         }
         SendOutcome::Accepted
     }

@@ -19,7 +19,7 @@ use gstmjpegfile::movie::Nanoseconds;
 use gstmjpegfile::movie_file::MovieFile;
 use gstmjpegfile::rtp::Timestamp;
 use socket2::{Domain, Protocol, Socket, Type};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -251,7 +251,10 @@ impl Session {
     fn open(&mut self, file: &str, port: u16) -> Status {
         let Some((mount, movie)) = self.open_file(file) else { return Status::NotFound };
         tracing::debug!(peer = %self.peer, mount = %mount.point, "lab movie opened");
-        let socket = match rtp_socket(self.peer.ip()) {
+        // With the scope of a link-local address.
+        let mut rtp_peer = self.peer;
+        rtp_peer.set_port(port);
+        let socket = match rtp_socket(rtp_peer) {
             Ok(socket) => socket,
             Err(error) => {
                 tracing::error!(peer = %self.peer, "cannot open a UDP socket: {error}");
@@ -261,7 +264,6 @@ impl Session {
         let SendContext { pacers, limit_log, workers, observatory, .. } = &self.service.context;
         let (mode, settings) = (mount.mode(), &mount.settings);
         let Some(pacer) = pacers.pick() else { return Status::InternalServerError };
-        let rtp_peer = SocketAddr::new(self.peer.ip(), port);
         let (oversize, fragments) = (settings.lab_oversize, settings.lab_fragment);
         let metrics = observatory.as_ref().map(|observatory| observatory.metrics.clone());
         let fetcher = LabFetcher { oversize, fragments, metrics };
@@ -422,17 +424,14 @@ impl Drop for Session {
     }
 }
 
-/// Opens the socket that RTP is sent from. It is non-blocking, since a pacer sends for many sessions.
-fn rtp_socket(peer: IpAddr) -> std::io::Result<Socket> {
-    let (domain, wildcard): (_, IpAddr) = match peer {
-        IpAddr::V4(_) => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
-        IpAddr::V6(_) => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
-    };
-    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+/// Opens the socket from which RTP is sent to a client. It is non-blocking, since a pacer sends for many sessions,
+/// and connected: the kernel finds the route once, and not for each packet.
+fn rtp_socket(peer: SocketAddr) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(peer), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     // The system may allow less.
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
-    socket.bind(&SocketAddr::new(wildcard, 0).into())?;
+    socket.connect(&peer.into())?;
     Ok(socket)
 }
 

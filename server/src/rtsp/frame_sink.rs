@@ -47,8 +47,6 @@ pub(super) struct RtspSink {
     path: PathBuf,
     /// The reasons for conversions that have been logged.
     conversions_logged: BTreeSet<&'static str>,
-    /// Memory for the headers of the packets of a frame.
-    headers: Vec<[u8; FIXED_LEN]>,
     /// Counts the frames that slow viewers lose.
     limit_log: Arc<LimitLog>,
     /// Counts the frames that were dropped.
@@ -79,7 +77,6 @@ impl RtspSink {
             dropped: BTreeMap::new(),
             path: PathBuf::new(),
             conversions_logged: BTreeSet::new(),
-            headers: Vec::new(),
             limit_log,
             metrics: None,
         }
@@ -130,10 +127,10 @@ impl RtspSink {
         (number, rtptime): (u64, Timestamp),
         resume: Option<Resume>,
     ) -> SendOutcome {
-        let mut headers = std::mem::take(&mut self.headers);
-        headers.clear();
         let mut header = RtpHeader::jpeg(self.sequence_number, rtptime, self.ssrc, false);
         let count = payloads.iter().len();
+        // New memory is that of the last frame of another stream, which is in the processor's cache.
+        let mut headers: Vec<[u8; FIXED_LEN]> = Vec::with_capacity(count);
         for packet in 1..=count {
             header.marker = packet == count;
             headers.push(header.to_bytes());
@@ -162,8 +159,6 @@ impl RtspSink {
             self.packets = self.packets.wrapping_add(wrapping(count));
             self.octets = self.octets.wrapping_add(wrapping(payloads.bytes()));
         }
-        drop(datagrams);
-        self.headers = headers;
         sent
     }
 

@@ -80,8 +80,9 @@ struct State<S: FrameSink> {
     /// The number of bad spans of the file that have been logged.
     bad_spans_logged: usize,
     prefetch: Prefetch<FrameOf<S>>,
-    /// `None` while a frame is being sent.
-    sink: Option<S>,
+    /// `None` while a frame is being sent. In a box, so that only its address moves: with many viewers none of it is
+    /// in the processor's cache.
+    sink: Option<Box<S>>,
     /// The number of threads that wait for the sink.
     waiting_threads: usize,
 }
@@ -124,7 +125,7 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
             plays: 0,
             bad_spans_logged: 0,
             prefetch: Prefetch::Idle,
-            sink: Some(sink),
+            sink: Some(Box::new(sink)),
             waiting_threads: 0,
         };
         let (state, sink_returned) = (Mutex::new(state), Condvar::new());
@@ -444,12 +445,12 @@ impl FrameToFetch {
 /// The sink of a stream, taken out of its state. Goes back into the state when dropped.
 struct BorrowedSink<'a, S: FrameSink, C: Clock> {
     stream: &'a Stream<S, C>,
-    sink: Option<S>,
+    sink: Option<Box<S>>,
 }
 
 impl<'a, S: FrameSink, C: Clock> BorrowedSink<'a, S, C> {
     fn sink(&mut self) -> Option<&mut S> {
-        self.sink.as_mut()
+        self.sink.as_deref_mut()
     }
 
     /// Puts the sink back, and returns the locked state.

@@ -106,6 +106,8 @@ pub(crate) struct Timeline {
     start: Instant,
     /// The number of ticks that are done.
     ticks: u64,
+    /// When the next tick is due, in nanoseconds after `start`.
+    due: u64,
     /// The RTP timestamp of tick 0.
     rtptime: Timestamp,
 }
@@ -113,7 +115,7 @@ pub(crate) struct Timeline {
 impl Timeline {
     /// A plan whose first frame is due at `start` and has the RTP timestamp `rtptime`.
     pub fn new(plan: Plan, start: Instant, rtptime: Timestamp) -> Self {
-        Self { plan, start, ticks: 0, rtptime }
+        Self { plan, start, ticks: 0, due: 0, rtptime }
     }
 
     /// The frame of the next tick; `None` at the end of the plan.
@@ -133,12 +135,12 @@ impl Timeline {
 
     /// When the next tick is due.
     pub fn due(&self) -> Instant {
-        self.start + Duration::from_nanos(self.plan.due(self.ticks))
+        self.start + Duration::from_nanos(self.due)
     }
 
     /// The RTP timestamp of the next tick.
     pub fn rtptime(&self) -> Timestamp {
-        self.rtptime.after(Nanoseconds::new(self.plan.due(self.ticks)))
+        self.rtptime.after(Nanoseconds::new(self.due))
     }
 
     /// The RTP timestamp of an instant at or after the start.
@@ -155,6 +157,7 @@ impl Timeline {
     /// Finishes the next tick, and returns when the one after it is due.
     pub fn advance(&mut self, now: Instant) -> Instant {
         self.ticks += 1;
+        self.due = self.plan.due(self.ticks);
         let late = now.saturating_duration_since(self.due());
         if late > MAX_LATENESS {
             self.start += late;
