@@ -36,7 +36,7 @@ pub const HOSTILE: &[Hostile] = &[
     (
         "memory",
         // What is shared counts in each, so that little has to be written on a busy machine.
-        "import os, time\nall = b'x' * 300_000_000\nfor _ in range(4):\n if os.fork() == 0: break\ntime.sleep(1000)",
+        "import os, time\nall = b'x' * 100_000_000\nfor _ in range(12):\n if os.fork() == 0: break\ntime.sleep(1000)",
         "connect, 44 not run",
         "over 1024 MiB of memory",
     ),
