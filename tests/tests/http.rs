@@ -247,6 +247,15 @@ fn several_requests_are_answered_in_a_connection() -> Result<()> {
         client.ask("HEAD /mounts/cam/door.mjpeg/movie.mjpeg", "")?;
         assert_eq!(client.head()?.header("accept-ranges"), "bytes");
     }
+    // A client that says all at once, and closes its sending side.
+    for path in ["frames/3.jpg", "snapshot.jpg?frame=3"] {
+        client.ask(&format!("GET /mounts/cam/door.mjpeg/{path}"), "")?;
+    }
+    client.socket().shutdown(std::net::Shutdown::Write)?;
+    for _ in 0..2 {
+        assert!(client.response()?.body == images[3]);
+    }
+    assert!(client.is_closed()?);
     server.is_well()
 }
 

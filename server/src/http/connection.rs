@@ -73,6 +73,8 @@ pub(crate) async fn serve(
         .header_read_timeout(limits.request_time)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
+        // A client that sends nothing any more still gets its responses.
+        .half_close(true)
         .serve_connection(io, service_fn(respond));
     let mut ending = pin!(service.ending.clone().announced());
     let mut exiting = false;
