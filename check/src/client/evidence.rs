@@ -100,6 +100,8 @@ pub struct Run {
     pub sight: Sight,
     /// How the program ended by itself, and when.
     pub ended: Option<(Duration, String)>,
+    /// How much longer it may have taken for anything, since the machine was busy.
+    pub stall: Duration,
     /// The session that it was given.
     pub session: u32,
     /// Its RTP port.

@@ -3,7 +3,7 @@
 
 use super::requests::{Received, split};
 use crate::clock::Clock;
-use gstmjpegfile::lab::{Framer, Pause};
+use gstmjpegfile::lab::{Framer, FramerError, Pause};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -134,14 +134,13 @@ impl Peer {
             Incoming::Bytes(number, at, bytes) => {
                 let Some(connection) = self.connections.get_mut(number) else { return };
                 (connection.last_byte, connection.last_at) = (Instant::now(), at);
-                if !connection.is_unreadable && connection.framer.push(&bytes).is_err() {
-                    connection.is_unreadable = true;
-                    connection.framer = Framer::default();
-                    let text = String::from_utf8_lossy(&bytes).into_owned();
-                    let request = Received::new(at, number, text);
-                    self.events.push_back(PeerEvent::Request(request));
+                if connection.is_unreadable {
+                    return;
                 }
-                self.frame(number);
+                match connection.framer.push(&bytes) {
+                    Ok(()) => self.frame(number),
+                    Err(error) => self.end_reading(number, error, (at, &bytes)),
+                }
             }
             Incoming::Closed(number, at) => {
                 self.frame_rest(number);
@@ -150,6 +149,19 @@ impl Peer {
                     self.events.push_back(PeerEvent::Closed(number, at));
                 }
             }
+        }
+    }
+
+    /// Takes what came before bytes that cannot be read, or after which too many wait, and reads nothing more of the
+    /// connection.
+    fn end_reading(&mut self, number: usize, error: FramerError, (at, bytes): (Duration, &[u8])) {
+        self.frame_with(number, Pause::Long);
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        connection.is_unreadable = true;
+        connection.framer = Framer::default();
+        if matches!(error, FramerError::NotText(_)) {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            self.events.push_back(PeerEvent::Request(Received::new(at, number, text)));
         }
     }
 

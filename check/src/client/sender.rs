@@ -160,10 +160,12 @@ impl Worker {
             Step::Nothing => {}
             Step::Garbage(bytes) => self.send(state, target, bytes),
             Step::Frame(frame) => {
+                // It may be shown before this thread goes on.
+                let at = self.clock.now();
                 for packet in self.packets(frame) {
                     self.send(state, target, packet);
                 }
-                state.frames.push(SentFrame { at: self.clock.now(), frame });
+                state.frames.push(SentFrame { at, frame });
             }
         }
         if state.next < state.steps.len() {

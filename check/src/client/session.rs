@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 /// Time between two looks at the program.
 const POLL: Duration = Duration::from_millis(10);
 
+/// Time between two looks at how busy the machine is, while a program starts.
+const START_STEP: Duration = Duration::from_millis(500);
+
 /// How long nothing must follow a button that should do nothing.
 const QUIET: Duration = Duration::from_millis(250);
 
@@ -35,6 +38,12 @@ const SETTLED: Duration = Duration::from_millis(700);
 /// How long a client may take to read a reply, and by how much more at most on a busy machine.
 const READING: Duration = Duration::from_millis(120);
 const MAX_READING: Duration = Duration::from_secs(2);
+
+/// The shortest time between two replies.
+const APART: Duration = Duration::from_millis(50);
+
+/// The most requests that wait for that: a client that floods gets its replies at once.
+const MAX_APART: usize = 3;
 
 /// By how many times the longest delay of this machine a limit grows.
 const STALLS: u32 = 20;
@@ -111,6 +120,8 @@ pub struct Session<'a> {
     state: State,
     /// Requests whose replies are due.
     pending: Vec<(Instant, usize)>,
+    /// When the last reply was sent.
+    replied: Option<Instant>,
     /// What is known so far.
     pub run: Run,
 }
@@ -162,14 +173,23 @@ impl<'a> Session<'a> {
             policy,
             state: State::Init,
             pending: Vec::new(),
+            replied: None,
             run,
         };
         session.driver.announce(title);
         session.action("the client is started".to_owned());
         let terminal = session.program.terminal();
         session.driver.attach(terminal);
-        let limit = context.limit(job.profile.time.start);
-        let is_ready = session.serve(limit, |it| it.run.ended.is_some() || it.driver.is_ready());
+        // How busy the machine is shows while the program starts.
+        let started = Instant::now();
+        let mut is_ready = false;
+        while !is_ready && started.elapsed() < context.limit(job.profile.time.start) {
+            is_ready =
+                session.serve(START_STEP, |it| it.run.ended.is_some() || it.driver.is_ready());
+            if context.deadline.is_over() {
+                break;
+            }
+        }
         if session.run.ended.is_some() || !is_ready {
             session.run.not_ready = Some(match &session.run.ended {
                 Some((_, how)) => format!("the program ended with {how}"),
@@ -278,7 +298,10 @@ impl<'a> Session<'a> {
         }
         self.run.requests.push(request);
         let number = self.run.requests.len() - 1;
-        self.pending.push((Instant::now() + self.policy.delay, number));
+        // Replies that come together are read at once by the lab's clients, which use the first one only.
+        let apart = self.replied.map(|at| at + APART).filter(|_| self.pending.len() < MAX_APART);
+        let due = Instant::now() + self.policy.delay;
+        self.pending.push((apart.map_or(due, |apart| due.max(apart)), number));
         self.send_due();
     }
 
@@ -309,8 +332,10 @@ impl<'a> Session<'a> {
         let expected = previous.and_then(|it| it.cseq).unwrap_or(0).saturating_add(1);
         let cseq = request.cseq.unwrap_or(expected);
         let text = status.write(cseq, self.run.session, request.line_format());
-        let sent = self.peer.send(request.connection, text.as_bytes());
+        // The client may act before this thread goes on.
         let at = self.context.clock.now();
+        let sent = self.peer.send(request.connection, text.as_bytes());
+        self.replied = Some(Instant::now());
         if sent {
             let to = request.method.map(|method| (method, cseq));
             self.record(at, request.connection, Event::Reply { to, bytes: text.into_bytes() });
@@ -396,7 +421,7 @@ impl<'a> Session<'a> {
             if !done && self.driver.must_be_done() {
                 self.failed(name, "it was not done in time".to_owned());
             }
-            self.watch(QUIET);
+            self.watch(QUIET + self.stall());
             let now = self.context.clock.now();
             if let Some(step) = self.run.steps.get_mut(name) {
                 step.until = now;
@@ -425,6 +450,11 @@ impl<'a> Session<'a> {
         if let Some(step) = self.run.steps.get_mut(name) {
             step.error = Some(error);
         }
+    }
+
+    /// Whether the program has done what was pressed last, as far as that is known.
+    pub fn is_done(&mut self) -> bool {
+        self.driver.is_done()
     }
 
     /// Whether all replies have been sent.
@@ -472,8 +502,12 @@ impl<'a> Session<'a> {
 
     /// How long a client takes to read a reply.
     pub fn reading_time(&self) -> Duration {
-        let worst = self.context.limit(Duration::ZERO).min(MAX_READING) / 2;
-        READING + worst
+        READING + self.stall() / 2
+    }
+
+    /// How much longer a client may take on a busy machine for what takes it no time otherwise.
+    fn stall(&self) -> Duration {
+        self.context.limit(Duration::ZERO).min(MAX_READING)
     }
 
     /// A limit that is longer on a busy machine.
@@ -487,6 +521,7 @@ impl<'a> Session<'a> {
         let texts = self.driver.texts();
         self.context.notes.borrow_mut().extend(self.driver.notes());
         self.run.sent = self.sender.frames();
+        self.run.stall = self.stall();
         let packets = self.sender.packets();
         let bytes = packets.iter().map(|it| it.length.saturating_sub(12)).sum();
         self.run.sent_packets = (packets.len(), bytes);

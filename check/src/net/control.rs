@@ -72,13 +72,19 @@ impl Control {
         self.stream.write_all(bytes)
     }
 
-    /// Waits for a reply. It has ended when nothing follows; the lab's replies have no other end.
-    pub fn read_reply(&mut self, wait: Duration, deadline: Deadline) -> ReplyBytes {
+    /// Waits for a reply. It has ended when nothing follows; the lab's replies have no other end. `stall` is how
+    /// late this machine wakes a server that sends a reply in parts.
+    pub fn read_reply(
+        &mut self,
+        wait: Duration,
+        stall: Duration,
+        deadline: Deadline,
+    ) -> ReplyBytes {
         let limit = deadline.limit(wait);
         let mut bytes = Vec::new();
         let mut buffer = [0; 4096];
         loop {
-            let quiet = if has_three_lines(&bytes) { QUIET } else { LONG_QUIET };
+            let quiet = if has_three_lines(&bytes) { QUIET } else { LONG_QUIET + stall };
             let until = if bytes.is_empty() { limit } else { limit.min(Instant::now() + quiet) };
             let left = until.saturating_duration_since(Instant::now());
             let timeout = self.stream.set_read_timeout(Some(left.max(LEAST_WAIT)));

@@ -13,6 +13,12 @@ use std::time::{Duration, Instant};
 /// Time between two attempts to connect to a program that starts.
 const RETRY: Duration = Duration::from_millis(20);
 
+/// By how many times the longest delay of this machine a limit grows.
+const STALLS: u32 = 4;
+
+/// The most by which a limit grows.
+const MAX_GROWTH: Duration = Duration::from_secs(2);
+
 /// What all exchanges of a run share.
 pub struct Context<'a> {
     /// What is graded.
@@ -23,9 +29,24 @@ pub struct Context<'a> {
     pub deadline: Deadline,
     /// How late this machine wakes threads.
     pub stalls: StallMeter,
+    /// The longest such delay so far.
+    pub worst: Cell<Duration>,
     /// Whether a reply had a number that no request without a reply has. The numbers of such a server do not
     /// say which request a reply belongs to.
     pub misnumbers: Cell<bool>,
+}
+
+impl Context<'_> {
+    /// The longest delay of this machine so far.
+    pub fn stall(&self) -> Duration {
+        self.worst.set(self.worst.get().max(self.stalls.take()));
+        self.worst.get()
+    }
+
+    /// A time limit that is longer on a busy machine.
+    pub fn limit(&self, limit: Duration) -> Duration {
+        limit + (self.stall() * STALLS).min(MAX_GROWTH)
+    }
 }
 
 /// Why a request got no reply.
@@ -169,12 +190,15 @@ impl<'a> Recorder<'a> {
 
     fn connect_within(&mut self, limit: Duration, rtp: Option<(usize, u16)>) -> io::Result<Client> {
         let job = self.context.job;
-        let limit = self.context.deadline.limit(limit);
+        let started = Instant::now();
         let control = loop {
-            match Control::connect(job.address, limit) {
+            // How busy the machine is shows while the program starts.
+            let left = self.context.limit(limit).saturating_sub(started.elapsed());
+            let until = self.context.deadline.limit(left);
+            match Control::connect(job.address, until) {
                 Ok(control) => break control,
                 // A program that has just been started does not listen yet.
-                Err(error) if job.program.is_none() || Instant::now() >= limit => {
+                Err(error) if job.program.is_none() || Instant::now() >= until => {
                     return Err(error);
                 }
                 Err(error) => {
@@ -253,6 +277,7 @@ impl<'a> Recorder<'a> {
         client.cseq += 1;
         let cseq = client.cseq;
         let bytes = text.as_bytes().to_vec();
+        let wait = self.context.limit(wait);
         let sent_at = self.context.clock.now();
         let request = Event::Request { method, cseq, bytes };
         let mut answer = Answer { method, cseq, sent_at, reply: None, no_reply: None };
@@ -269,7 +294,11 @@ impl<'a> Recorder<'a> {
         }
         while answer.reply.is_none() && answer.no_reply.is_none() {
             let left = wait.saturating_sub(started.elapsed());
-            let (bytes, no_reply) = match client.control.read_reply(left, self.context.deadline) {
+            let (bytes, no_reply) = match client.control.read_reply(
+                left,
+                self.context.stall(),
+                self.context.deadline,
+            ) {
                 ReplyBytes::Bytes(bytes) => (bytes, None),
                 ReplyBytes::Nothing => (Vec::new(), Some(NoReply::Silence)),
                 ReplyBytes::Closed(bytes) => (bytes, Some(NoReply::Closed)),
@@ -337,7 +366,7 @@ impl<'a> Recorder<'a> {
 
     /// Waits until a client has received a number of packets. Gives whether it has.
     pub fn receive(&self, client: &Client, packets: usize, wait: Duration) -> bool {
-        let limit = self.context.deadline.limit(wait);
+        let limit = self.context.deadline.limit(self.context.limit(wait));
         let receivers = self.receivers.as_ref();
         receivers.is_some_and(|it| it.wait(client.rtp.0, limit, |have| have >= packets))
     }
@@ -348,7 +377,8 @@ impl<'a> Recorder<'a> {
         let lab = &self.context.job.profile.lab;
         let before = self.received(client);
         if lab.fragments == crate::profile::Fragments::Off {
-            return self.receive(client, before + frames, wait);
+            self.receive(client, before + frames, wait);
+            return self.received(client) > before;
         }
         let has_started = self.receive(client, before + 1, wait);
         if has_started {
@@ -360,6 +390,11 @@ impl<'a> Recorder<'a> {
     /// The number of packets that a client has received.
     pub fn received(&self, client: &Client) -> usize {
         self.receivers.as_ref().map_or(0, |receivers| receivers.count(client.rtp.0))
+    }
+
+    /// Lets packets arrive for some time, and longer on a busy machine. Gives when it ended.
+    pub fn watch_to_stop(&self, time: Duration) -> Duration {
+        self.watch(time + self.context.stall())
     }
 
     /// Waits until a client has received nothing for some time. Gives whether that was so.

@@ -68,7 +68,8 @@ impl Job<'_> {
         let frames = u32::try_from(frames).unwrap_or(u32::MAX);
         // A server may be slower than it should.
         let to_end = self.profile.lab.period().saturating_mul(frames).saturating_mul(3) / 2;
-        self.profile.time.total + if self.thorough { to_end } else { Duration::ZERO }
+        let start = if self.program.is_some() { self.profile.time.start } else { Duration::ZERO };
+        self.profile.time.total + start + if self.thorough { to_end } else { Duration::ZERO }
     }
 }
 
@@ -83,6 +84,7 @@ pub fn grade(job: &Job) -> Report {
         clock,
         deadline: Deadline::after(job.total()),
         stalls: StallMeter::start(),
+        worst: std::cell::Cell::default(),
         misnumbers: std::cell::Cell::new(false),
     };
     let evidence = scenarios::run(&context);

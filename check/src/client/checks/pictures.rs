@@ -178,7 +178,7 @@ fn pause_picture(evidence: &ClientEvidence) -> Outcome {
     let in_pause = |it: &&Shown| it.at >= pressed && it.at < end;
     for shown in run.shown.iter().filter(in_pause) {
         match shown.what {
-            What::Frame(_) if shown.at < pause + ON_THE_WAY => {}
+            What::Frame(_) if shown.at < pause + ON_THE_WAY + run.stall => {}
             What::Frame(frame) => {
                 let mistake = "frames are kept and shown later";
                 let actual = format!(

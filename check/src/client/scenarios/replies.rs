@@ -26,7 +26,10 @@ pub(super) fn late(session: &mut Session) {
     let limit = session.limit(session.profile().client.request);
     session.act("early-play", Action::Play, false, limit);
     session.serve(limit, |it| it.has_replied());
-    session.mark("setup-replied");
+    if let Some(at) = session.run.request_of("setup").and_then(|it| it.ok_at) {
+        session.run.times.insert("setup-replied", at);
+    }
+    session.serve(limit, Session::is_done);
     // A client that waits in its callback does now what was pressed.
     read_reply(session);
     let is_play = |it: &crate::client::requests::Received| it.method == Some(Method::Play);

@@ -20,6 +20,7 @@ pub(super) fn run(session: &mut Session) {
     if !play(session, "play", FRAMES) {
         return;
     }
+    read_reply(session);
     session.press_in_vain("setup-in-playing", Action::Setup);
     session.press_in_vain("play-in-playing", Action::Play);
     if session.press("pause", Action::Pause, Method::Pause) {

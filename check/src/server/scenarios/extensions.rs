@@ -56,11 +56,12 @@ fn exchange(
         Extension::Switch => {
             let other = recorder.context.job.other.map(|movie| movie.name.clone());
             let Some(other) = other else { return };
-            let wait = recorder.context.job.profile.time.reply;
+            let job = recorder.context.job;
+            let wait = job.profile.time.reply;
             if play(recorder, client, answers) {
                 answers.push(recorder.request_movie(client, Method::Switch, &other, wait));
                 answers.push(recorder.request_movie(client, Method::Play, &other, wait));
-                recorder.watch(SETTLE);
+                recorder.receive_frames(client, PACKETS, job.profile.time.first_packet);
                 answers.push(recorder.request_movie(client, Method::Teardown, &other, wait));
             }
         }

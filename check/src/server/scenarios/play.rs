@@ -57,12 +57,11 @@ pub(super) fn run(context: &Context, evidence: &mut ServerEvidence) {
         again_setup: None,
         again_play: None,
     };
-    context.stalls.take();
     if play.setup.is_ok() {
         let client = exchange(&mut recorder, client, &mut play);
         again(&mut recorder, client, &mut play);
     }
-    play.stall = context.stalls.take();
+    play.stall = context.stall();
     play.recording = recorder.finish(&mut evidence.recordings);
     if let Some(recording) = evidence.recordings.get_mut(play.recording) {
         // Packets at the usual ports may be meant for another client of this machine. They say where the
@@ -90,13 +89,13 @@ fn exchange(recorder: &mut Recorder, mut client: Client, play: &mut PlayExchange
         return client;
     }
     play.pause = Some(recorder.request(&mut client, Method::Pause));
-    recorder.watch(time.stop + SILENCE);
+    recorder.watch_to_stop(time.stop + SILENCE);
     let before = recorder.received(&client);
     play.resume = Some(recorder.request(&mut client, Method::Play));
     recorder.receive(&client, before + 1, time.first_packet);
     recorder.watch(frames(RESUMED_FRAMES));
     play.teardown = Some(recorder.request(&mut client, Method::Teardown));
-    play.silent_until = recorder.watch(time.stop + SILENCE);
+    play.silent_until = recorder.watch_to_stop(time.stop + SILENCE);
     client
 }
 

@@ -136,7 +136,7 @@ pub(super) fn disconnect(context: &Context, evidence: &mut ServerEvidence) {
         disconnect.play = Some(recorder.request(&mut client, Method::Play));
         recorder.receive_frames(&client, FRAMES_BEFORE_DISCONNECT, time.first_packet);
         disconnect.closed_at = Some(recorder.close(client));
-        disconnect.watched_until = recorder.watch(time.disconnect + END_SILENCE);
+        disconnect.watched_until = recorder.watch_to_stop(time.disconnect + END_SILENCE);
     } else {
         recorder.close(client);
     }
