@@ -8,6 +8,7 @@ use mjpeg_rtsp_tests::pace;
 use mjpeg_rtsp_tests::peer::relay::{Fate, Relay, address_of};
 use mjpeg_rtsp_tests::peer::rtsp_server::RtspServer;
 use mjpeg_rtsp_tests::programs::{headless, run, serve};
+use mjpeg_rtsp_tests::wait_until;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
@@ -207,6 +208,7 @@ fn keep_alives_and_their_replies_are_captured() -> Result<()> {
     let (code, summary, stderr) = headless(&arguments)?;
     assert_eq!(code, Some(0), "{summary} {stderr}");
 
+    wait_until("TEARDOWN", LIMIT, || server.methods().last().is_some_and(|it| it == "TEARDOWN"));
     let sent = server.methods();
     ensure!(sent.iter().filter(|it| *it == "GET_PARAMETER").count() > 1, "{sent:?}");
     let decode_as = format!("tcp.port=={},rtsp", server.address().port());

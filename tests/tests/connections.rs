@@ -241,7 +241,7 @@ fn slow_clients_and_clients_that_do_not_read_are_closed_after_ten_seconds() -> R
         still_plays(&mut viewer)?;
         let sent = Instant::now();
         assert_eq!(RtspClient::connect(server.address()?)?.request("OPTIONS *", "")?.status, 200);
-        assert!(sent.elapsed() < Duration::from_secs(1), "{:?}", sent.elapsed());
+        assert!(sent.elapsed() < Duration::from_secs(5), "{:?}", sent.elapsed());
     }
     let late = half.receive_to_end()?;
     assert!(late.starts_with("RTSP/1.0 408 Request Time-out\r\n"), "{late}");

@@ -91,7 +91,13 @@ fn a_looping_movie_starts_again_and_a_live_one_is_at_the_same_frame_for_all() ->
         HttpStream::open(&address, &format!("/mounts/live.mjpeg/stream.mjpeg{query}"))
     };
     let (mut one, mut two, mut thin) = (open("")?, open("")?, open("?framerate=5")?);
-    let (ones, twos, thins) = (one.take(20)?, two.take(20)?, thin.take(4)?);
+    // The time of a part is that at which it is read.
+    let (mut ones, mut twos) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        ones.extend(one.take(1)?);
+        twos.extend(two.take(1)?);
+    }
+    let thins = thin.take(4)?;
     for parts in [&ones, &twos, &thins] {
         let numbers: Vec<u64> = parts.iter().map(|part| part.number).collect();
         let step = if parts.len() == 4 { 4 } else { 1 };

@@ -108,6 +108,10 @@ fn every_kind_of_server_is_played_byte_for_byte() -> Result<()> {
                 scope.spawn(move || -> Result<_> {
                     let server = LabServer::start(behaviour, frames)?;
                     let played = play(&server, 2500).with_context(|| name)?;
+                    // The client does not wait for the reply to the last request for long.
+                    wait_until("TEARDOWN", LIMIT, || {
+                        server.requests().last().is_some_and(|it| it.contains("TEARDOWN"))
+                    });
                     Ok((name, behaviour, played, server.requests()))
                 })
             })
@@ -376,13 +380,13 @@ fn each_failure_is_one_line_and_exit_code_1() -> Result<()> {
         (
             mute.address(),
             "0",
-            "no RTP arrived at port PORT within 1 s: the server may not have the movie \
+            "no RTP arrived at port PORT within 3 s: the server may not have the movie \
              \"movie.Mjpeg\" (most lab servers reply 200 then), or a firewall blocks UDP",
         ),
         (
             missing_unanswered.address(),
             "0",
-            "the server does not reply to SETUP within 1 s: it may not have the movie \"movie.Mjpeg\" \
+            "the server does not reply to SETUP within 3 s: it may not have the movie \"movie.Mjpeg\" \
              (the textbook's server does not reply then), or it may not speak the lab's dialect",
         ),
         (
@@ -403,7 +407,7 @@ fn each_failure_is_one_line_and_exit_code_1() -> Result<()> {
                 scope.spawn(move || -> Result<()> {
                     let (host, server) = ("127.0.0.1", address.port().to_string());
                     let (code, summary, stderr) =
-                        headless(&["--timeout", "1", host, &server, rtp, "movie.Mjpeg"])?;
+                        headless(&["--timeout", "3", host, &server, rtp, "movie.Mjpeg"])?;
                     assert_eq!((code, &summary["frames"]), (Some(1), &0.into()), "{stderr}");
                     let source = format!("labrtsp://{address}/movie.Mjpeg?rtp-port={rtp}");
                     let stderr = normalized(

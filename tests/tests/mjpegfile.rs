@@ -162,6 +162,8 @@ fn seeks_in_a_parsed_movie_find_their_frame() -> Result<()> {
     for accurate in [gst::SeekFlags::ACCURATE, gst::SeekFlags::empty()] {
         for frame in [60_usize, 7, 99, 0, 33] {
             let time = gst::ClockTime::from_mseconds(frame as u64 * 50);
+            // A seek during the change back to PLAYING after another one may bring no frame.
+            pipeline.wait_for_state()?;
             pipeline.pipeline().seek_simple(gst::SeekFlags::FLUSH | accurate, time)?;
             let sample = pipeline.sample()?;
             assert_eq!(pts(&sample)?, time, "{accurate:?} {frame}");
@@ -182,6 +184,7 @@ fn a_long_movie_is_indexed_while_it_plays() -> Result<()> {
     let (_folder, pipeline) = parsed(&images)?;
     let seek = |frame: u32| -> Result<()> {
         let time = gst::ClockTime::from_mseconds(u64::from(frame) * 50);
+        pipeline.wait_for_state()?;
         pipeline.pipeline().seek_simple(gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE, time)?;
         let sample = pipeline.sample()?;
         assert_eq!((pts(&sample)?, bytes(&sample)?), (time, image(frame)), "{frame}");
@@ -211,6 +214,7 @@ fn a_parsed_movie_is_decoded_backwards() -> Result<()> {
     let pipeline = TestPipeline::launch(&line)?;
     pipeline.play()?;
     pipeline.sample()?;
+    pipeline.wait_for_state()?;
     let (set, ms) = (gst::SeekType::Set, gst::ClockTime::from_mseconds);
     pipeline.pipeline().seek(-1.0, gst::SeekFlags::FLUSH, set, ms(0), set, ms(4000))?;
     let times = pipeline.samples()?.iter().map(pts).collect::<Result<Vec<_>>>()?;

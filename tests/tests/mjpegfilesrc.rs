@@ -118,6 +118,7 @@ fn seeks_are_exact_in_time_and_in_frames() -> Result<()> {
         assert_eq!(playing.frames(100)?, expected(&images, want), "{start} to {stop:?} ms");
     }
     let frame = gst::format::Default::from_u64(7);
+    playing.pipeline.wait_for_state()?;
     playing.source.seek_simple(flags, frame)?;
     assert_eq!(playing.frames(100)?, expected(&images, 7..30), "frame 7");
     Ok(())

@@ -51,8 +51,8 @@ fn a_folder_of_many_movies_is_served_at_once_and_takes_no_time_when_idle() -> Re
     }
     let started = Instant::now();
     let mut server = Server::start([folder.path()], MOVIES)?;
-    // Half as much on an idle machine, in a release build a tenth.
-    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    // 2 s on an idle machine, in a release build a fifth of that.
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     let mut rtsp = RtspClient::connect(server.address()?)?;
     let url = format!("rtsp://{}/MOVIE{}.MJPEG", server.address()?, MOVIES - 1);
     assert_eq!(rtsp.described_range(&url)?, "npt=0-0.05");

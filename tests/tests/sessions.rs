@@ -61,7 +61,7 @@ fn a_lost_session_is_opened_again_and_goes_on() -> Result<()> {
         let mut server = Server::start([&movie], 1)?;
         let address = server.address()?.to_owned();
         let source = server.urls[0].replace("rtsp://", &format!("{scheme}://"));
-        let timeout = Duration::from_secs(2);
+        let timeout = Duration::from_secs(5);
         let options =
             Options { transport, latency: 0, timeout, reconnect: true, ..Options::default() };
         let (player, shown) = watched(&source, &options)?;

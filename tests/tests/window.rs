@@ -179,7 +179,7 @@ fn a_click_replaces_an_rtp_port_that_is_taken() -> Result<()> {
 #[test]
 fn received_frames_are_saved_and_recorded() -> Result<()> {
     let folder = Folder::new()?;
-    let images = movies::images(200, "I420")?;
+    let images = movies::images(600, "I420")?;
     let movie = folder.file("ball.mjpeg", &movies::movie(&images)?)?;
     let mut server = Server::start([movie], 1)?;
     let display = Display::start()?;

@@ -16,8 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Opening a movie indexes it for this long; then a thread continues. This is enough for most movies.
-const INDEX_AT_OPEN: Duration = Duration::from_millis(5);
+/// Opening a movie indexes it for this long; then a thread continues. This is enough for most movies, on a busy
+/// machine too, where a thread may wait for its turn for most of the time.
+const INDEX_AT_OPEN: Duration = Duration::from_millis(20);
 
 /// Indexing publishes its results after this number of steps, or after [`PUBLISH_AFTER`] if that is
 /// earlier. Waiting for the lock takes longer than a step, and one step on a slow disk takes long.

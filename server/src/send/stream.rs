@@ -191,9 +191,9 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
         &self,
         action: impl FnOnce(&mut S, Option<ReportTime>) -> T,
     ) -> Option<T> {
-        let now = self.now();
         let play = self.state().play;
-        let time = play.map(|play| self.report_time(&play.timeline, now));
+        // The time of the report is read now too.
+        let time = play.map(|play| self.report_time(&play.timeline, self.now()));
         self.with_sink(|sink| action(sink, time))
     }
 
@@ -369,7 +369,8 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
         // receiver that has none yet takes the arrival for the time of a frame, which may be later than
         // the time that the report gives to the second frame. VLC does not show such a frame.
         if let Some(interval) = S::REPORT_INTERVAL.filter(|_| now >= play.next_report) {
-            sink.report(self.report_time(&play.timeline, now));
+            // Not `now`: reading the frame may have taken a while.
+            sink.report(self.report_time(&play.timeline, self.now()));
             let mut state = self.state();
             if let Some(present) = state.play.as_mut().filter(|present| present.number == number) {
                 present.next_report = now + interval;
