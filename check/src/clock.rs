@@ -79,8 +79,8 @@ impl StallMeter {
         Self { worst }
     }
 
-    /// The longest delay since the last call.
-    pub fn take(&self) -> Duration {
-        std::mem::take(&mut *self.worst.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The longest delay so far.
+    pub fn worst(&self) -> Duration {
+        *self.worst.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -59,7 +59,7 @@ fn a_request_that_is_not_complete_in_time_ends_its_connection() -> Result<()> {
     client.ask("GET /healthz", "Content-Length: 5\r\n")?;
     client.send(b"GET ")?;
     let reply = client.response()?;
-    let text = "The body of the request did not arrive within 1 s.\n";
+    let text = "The body of the request did not arrive within 1s.\n";
     assert_eq!((reply.status(), reply.text()), (408, text.into()));
     assert!(client.is_closed()?);
     let kind = "connection closed: no complete HTTP request within request-time";

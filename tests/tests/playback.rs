@@ -116,10 +116,10 @@ fn a_source_that_waits_for_the_index_stops_at_once() -> Result<()> {
 #[test]
 fn a_movie_that_is_overwritten_while_it_plays_goes_on_with_its_new_frames_or_ends() -> Result<()> {
     let folder = Folder::new()?;
-    let images = movies::images(400, "I420")?;
-    let (old, new) = images.split_at(200);
+    let images = movies::images(800, "I420")?;
+    let (old, new) = images.split_at(400);
     let (old, new) = (movies::movie(old)?, movies::movie(new)?);
-    let want = ffmpeg::file_checksums(&folder.file("plain", &images[200..].concat())?)?;
+    let want = ffmpeg::file_checksums(&folder.file("plain", &images[400..].concat())?)?;
     for options in [&["--loop"][..], &[]] {
         let path = folder.file("movie.mjpeg", &old)?;
         let arguments = options.iter().map(Into::into).chain([path.clone().into_os_string()]);
@@ -131,7 +131,7 @@ fn a_movie_that_is_overwritten_while_it_plays_goes_on_with_its_new_frames_or_end
         let mut viewer = RtspClient::connect(server.address()?)?;
         viewer.play(&url, "tcp")?;
         viewer.receive_packets(20)?;
-        // Other frames in the same file, which is not truncated. A pass takes 10 s.
+        // Other frames in the same file, which is not truncated. A pass takes 20 s.
         let file = OpenOptions::new().write(true).open(&path)?;
         file.write_all_at(&new, 0)?;
         let got = watching.join().map_err(|_| anyhow::anyhow!("panicked"))??;

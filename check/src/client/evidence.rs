@@ -100,7 +100,7 @@ pub struct Run {
     pub sight: Sight,
     /// How the program ended by itself, and when.
     pub ended: Option<(Duration, String)>,
-    /// How much longer it may have taken for anything, since the machine was busy.
+    /// How late a busy machine may have woken the client and the check together.
     pub stall: Duration,
     /// The session that it was given.
     pub session: u32,

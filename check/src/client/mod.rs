@@ -70,7 +70,6 @@ pub fn grade(job: &Job) -> Result<Report> {
         clock,
         deadline: Deadline::after(time),
         stalls: StallMeter::start(),
-        worst: std::cell::Cell::default(),
         runs: std::cell::Cell::default(),
         output: std::cell::RefCell::default(),
         notes: std::cell::RefCell::default(),

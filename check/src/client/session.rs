@@ -68,8 +68,6 @@ pub struct Context<'a> {
     pub deadline: Deadline,
     /// How late this machine wakes threads.
     pub stalls: StallMeter,
-    /// The longest such delay so far.
-    pub worst: Cell<Duration>,
     /// The number of runs so far.
     pub runs: Cell<u32>,
     /// What the program printed in the run that says most.
@@ -81,8 +79,7 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// A time limit that is longer on a machine that is busy.
     pub fn limit(&self, limit: Duration) -> Duration {
-        self.worst.set(self.worst.get().max(self.stalls.take()));
-        limit + (self.worst.get() * STALLS).min(MAX_GROWTH)
+        limit + (self.stalls.worst() * STALLS).min(MAX_GROWTH)
     }
 }
 
@@ -299,7 +296,8 @@ impl<'a> Session<'a> {
         self.run.requests.push(request);
         let number = self.run.requests.len() - 1;
         // Replies that come together are read at once by the lab's clients, which use the first one only.
-        let apart = self.replied.map(|at| at + APART).filter(|_| self.pending.len() < MAX_APART);
+        let last = self.pending.iter().map(|(due, _)| *due).max().or(self.replied);
+        let apart = last.map(|at| at + APART).filter(|_| self.pending.len() < MAX_APART);
         let due = Instant::now() + self.policy.delay;
         self.pending.push((apart.map_or(due, |apart| due.max(apart)), number));
         self.send_due();
@@ -521,7 +519,7 @@ impl<'a> Session<'a> {
         let texts = self.driver.texts();
         self.context.notes.borrow_mut().extend(self.driver.notes());
         self.run.sent = self.sender.frames();
-        self.run.stall = self.stall();
+        self.run.stall = self.context.stalls.worst() * 2;
         let packets = self.sender.packets();
         let bytes = packets.iter().map(|it| it.length.saturating_sub(12)).sum();
         self.run.sent_packets = (packets.len(), bytes);

@@ -29,8 +29,6 @@ pub struct Context<'a> {
     pub deadline: Deadline,
     /// How late this machine wakes threads.
     pub stalls: StallMeter,
-    /// The longest such delay so far.
-    pub worst: Cell<Duration>,
     /// Whether a reply had a number that no request without a reply has. The numbers of such a server do not
     /// say which request a reply belongs to.
     pub misnumbers: Cell<bool>,
@@ -39,8 +37,7 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// The longest delay of this machine so far.
     pub fn stall(&self) -> Duration {
-        self.worst.set(self.worst.get().max(self.stalls.take()));
-        self.worst.get()
+        self.stalls.worst()
     }
 
     /// A time limit that is longer on a busy machine.

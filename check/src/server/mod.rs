@@ -84,7 +84,6 @@ pub fn grade(job: &Job) -> Report {
         clock,
         deadline: Deadline::after(job.total()),
         stalls: StallMeter::start(),
-        worst: std::cell::Cell::default(),
         misnumbers: std::cell::Cell::new(false),
     };
     let evidence = scenarios::run(&context);

@@ -162,6 +162,9 @@ async fn answer(
 /// Reads the body of a request, which nothing uses, to its end: hyper closes the connection if a part of it has not
 /// arrived when the request is answered.
 async fn discard(mut body: Incoming, limit: Duration) -> Result<(), Refusal> {
+    if body.is_end_stream() {
+        return Ok(());
+    }
     let too_large = || {
         let text = format!("The body of the request has over {MAX_BODY} bytes.");
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)
@@ -181,7 +184,7 @@ async fn discard(mut body: Incoming, limit: Duration) -> Result<(), Refusal> {
         Ok(())
     };
     timeout(limit, read).await.unwrap_or_else(|_| {
-        let text = format!("The body of the request did not arrive within {} s.", limit.as_secs());
+        let text = format!("The body of the request did not arrive within {limit:?}.");
         Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, text))
     })
 }

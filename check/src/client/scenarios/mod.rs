@@ -96,7 +96,7 @@ pub(super) fn run(context: &Context) -> ClientEvidence {
             break;
         }
     }
-    let worst = context.worst.get();
+    let worst = context.stalls.worst();
     if worst > NOTED_STALL {
         evidence.notes.push(format!(
             "this machine was busy: it woke threads up to {} ms late; the time limits are longer",
