@@ -4,6 +4,7 @@
 use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder, SIZE};
 use mjpeg_rtsp_tests::peer::libjpeg::{Picture, cjpeg, images_for_jpegdec, psnr};
+use mjpeg_rtsp_tests::peer::relay::{Relay, address_of};
 use mjpeg_rtsp_tests::peer::rtsp_server::RtspServer;
 use mjpeg_rtsp_tests::programs::{
     Guard, Server, Terminal, headless, program, run, serve, serve_as, target_folder,
@@ -97,6 +98,18 @@ pub(crate) fn saved(source: &str, options: &[&str]) -> Result<Vec<Vec<u8>>> {
     names.iter().map(|name| Ok(std::fs::read(name)?)).collect()
 }
 
+/// Over UDP, BYE may be lost. GStreamer notices that the sender is silent after 25 s or more.
+#[test]
+fn a_movie_without_bye_ends_at_its_known_length() -> Result<()> {
+    let (_folder, mut server) = serve(20, &[])?;
+    let relay = Relay::without_rtcp(address_of(&server.urls[0])?)?;
+    let url = server.urls[0].replace(server.address()?, &relay.address().to_string());
+    let (code, summary, stderr) = headless(&["--transport", "udp", "--timeout", "15", &url])?;
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{summary}");
+    assert_eq!((&summary["frames"], &summary["lost"]), (&20.into(), &0.into()), "{summary}");
+    server.is_well()
+}
+
 /// RTP/JPEG counts in blocks of 8 pixels; the SDP has the true size.
 #[test]
 fn pictures_have_their_true_size_over_rtsp() -> Result<()> {
@@ -140,10 +153,8 @@ fn images_that_jpegdec_shows_wrongly_are_converted() -> Result<()> {
 #[test]
 fn failures_are_one_line_and_exit_code_1() -> Result<()> {
     let (_folder, mut server) = serve(200, &[])?;
-    let closed = {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        format!("rtsp://{port}/movie.mjpeg")
-    };
+    let (_reserved, closed) = crate::ports::closed()?;
+    let closed = format!("rtsp://{closed}/movie.mjpeg");
     let secret = closed.replace("rtsp://", "rtsp://admin:secret@");
     let none = format!("{}.none", server.urls[0]);
     // It accepts connections and answers no request.

@@ -35,6 +35,7 @@ mod packaging;
 mod pipelines;
 mod playback;
 mod player;
+mod ports;
 mod positions;
 mod previews;
 mod proxies;

@@ -24,6 +24,7 @@ mod imp;
 mod interim;
 mod keep_alive;
 mod length;
+mod lost_end;
 mod machine;
 pub mod movies;
 mod packet_bytes;
@@ -208,6 +209,7 @@ impl Player {
         player.set_repeat(options.repeat);
         endless::watch(&player);
         reconnect::watch_silence(&player, options.timeout);
+        lost_end::watch(&player);
         Ok(player)
     }
 

@@ -74,6 +74,22 @@ impl Relay {
         server: SocketAddr,
         decide: impl Fn(u64) -> Fate + Send + Sync + 'static,
     ) -> Result<Self> {
+        Self::start_with(server, decide, true)
+    }
+
+    /// Relays all RTP packets to clients over UDP, but no RTCP packet such as BYE.
+    ///
+    /// # Errors
+    /// If there is no port.
+    pub fn without_rtcp(server: SocketAddr) -> Result<Self> {
+        Self::start_with(server, |_| Fate::Passes, false)
+    }
+
+    fn start_with(
+        server: SocketAddr,
+        decide: impl Fn(u64) -> Fate + Send + Sync + 'static,
+        rtcp_passes: bool,
+    ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let (decide, count): (Decide, Arc<Mutex<Counts>>) = (Arc::new(decide), Arc::default());
@@ -81,7 +97,7 @@ impl Relay {
         std::thread::spawn(move || {
             while let Ok((client, _)) = listener.accept() {
                 let line = Line { decide: decide.clone(), count: count.clone(), delayed: None };
-                let _ = relay(&client, server, line);
+                let _ = relay(&client, server, line, rtcp_passes);
             }
         });
         Ok(Self { address, count: counted })
@@ -109,7 +125,7 @@ type Ports = Arc<Mutex<Option<([u16; 2], [u16; 2])>>>;
 /// The ports that the server sends from, in the place of which the client is given those of the relay.
 type ServerPorts = Arc<Mutex<Option<[u16; 2]>>>;
 
-fn relay(client: &TcpStream, server: SocketAddr, mut line: Line) -> Result<()> {
+fn relay(client: &TcpStream, server: SocketAddr, mut line: Line, rtcp_passes: bool) -> Result<()> {
     let server_host = server.ip();
     let server = TcpStream::connect(server)?;
     let ports: Ports = Arc::default();
@@ -157,6 +173,9 @@ fn relay(client: &TcpStream, server: SocketAddr, mut line: Line) -> Result<()> {
                     if let Some(of_server) = known {
                         let _ = socket.send_to(packet, (server_host, of_server[at]));
                     }
+                    continue;
+                }
+                if at == 1 && !rtcp_passes {
                     continue;
                 }
                 let packets = line.as_mut().map_or(vec![packet.to_vec()], |it| it.pass(packet));
