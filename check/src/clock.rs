@@ -38,6 +38,12 @@ impl Deadline {
         Self(Instant::now() + time)
     }
 
+    /// A deadline some time after this one.
+    #[must_use]
+    pub fn later(self, time: Duration) -> Self {
+        Self(self.0 + time)
+    }
+
     /// The end of a wait that starts now.
     pub fn limit(self, wait: Duration) -> Instant {
         self.0.min(Instant::now() + wait)

@@ -41,11 +41,31 @@ pub struct Shared {
     sessions: AtomicUsize,
     /// The port of the last SETUP, of all clients.
     pub last_port: AtomicU16,
+    /// Senders that stop late, of all sessions.
+    late: Mutex<Vec<RunningSender>>,
+}
+
+/// A sender's stop, and its thread.
+type RunningSender = (Arc<Stop>, JoinHandle<()>);
+
+/// How long a sender goes on that stops late. Limits grow with the delays of the machine: it must be longer.
+const LATE: Duration = Duration::from_millis(2800);
+
+fn stop_all(senders: &mut Vec<RunningSender>) {
+    for (stop, sender) in senders.drain(..) {
+        stop.set();
+        let _ = sender.join();
+    }
 }
 
 impl Shared {
     pub fn has(&self, defect: Defect) -> bool {
         self.behaviour.defect == Some(defect)
+    }
+
+    /// Stops the senders that stop late: the next play is without a mistake.
+    fn stop_late_senders(&self) {
+        stop_all(&mut self.late.lock().unwrap());
     }
 
     /// Ends the server: its listening socket closes.
@@ -71,6 +91,7 @@ impl LabServer {
             address: listener.local_addr().unwrap(),
             sessions: AtomicUsize::new(0),
             last_port: AtomicU16::new(0),
+            late: Mutex::default(),
         });
         let of_thread = shared.clone();
         let accept = move || {
@@ -126,7 +147,7 @@ struct Session {
     position: Arc<Mutex<Position>>,
     /// The state as the sender changes it: the movie has ended.
     ended: Arc<AtomicBool>,
-    senders: Vec<(Arc<Stop>, JoinHandle<()>)>,
+    senders: Vec<RunningSender>,
     control: Option<TcpStream>,
 }
 
@@ -195,19 +216,18 @@ impl Session {
     }
 
     fn stop(&mut self) {
-        for (stop, sender) in self.senders.drain(..) {
-            stop.set();
-            let _ = sender.join();
-        }
+        stop_all(&mut self.senders);
     }
 
-    /// Stops later, and does not wait for it.
-    fn stop_after(&mut self, time: Duration) {
-        for (stop, _) in self.senders.drain(..) {
+    /// Stops after [`LATE`], or at the next SETUP or PLAY of any client, and does not wait for it.
+    fn stop_later(&mut self) {
+        for (stop, sender) in self.senders.drain(..) {
+            let of_thread = stop.clone();
             std::thread::spawn(move || {
-                std::thread::sleep(time);
-                stop.set();
+                std::thread::sleep(LATE);
+                of_thread.set();
             });
+            self.shared.late.lock().unwrap().push((stop, sender));
         }
     }
 
@@ -309,6 +329,7 @@ impl Session {
     fn set_up(&mut self, request: &Request, text: &str) -> Option<String> {
         let movie = self.find(request.file.as_deref()?);
         let shared = self.shared.clone();
+        shared.stop_late_senders();
         let has = |defect| shared.has(defect);
         let Some(movie) = movie else {
             if has(Defect::EndsAtMissing) {
@@ -340,7 +361,7 @@ impl Session {
     fn pause(&mut self) {
         match self.shared.behaviour.defect {
             Some(Defect::PauseDoesNotStop) => {}
-            Some(Defect::PauseStopsLate) => self.stop_after(Duration::from_millis(700)),
+            Some(Defect::PauseStopsLate) => self.stop_later(),
             _ => self.stop(),
         }
         let mut position = self.position.lock().unwrap();
@@ -355,6 +376,7 @@ impl Session {
     }
 
     fn play(&mut self) {
+        self.shared.stop_late_senders();
         // A sender that was not stopped sends on.
         let sends = self.senders.iter().any(|(_, sender)| !sender.is_finished());
         if !(sends && self.shared.has(Defect::PauseDoesNotStop)) {
@@ -364,7 +386,7 @@ impl Session {
 
     fn tear_down(&mut self, state: State, request: &Request, text: &str) -> String {
         if self.shared.has(Defect::TeardownStopsLate) && state == State::Playing {
-            self.stop_after(Duration::from_millis(700));
+            self.stop_later();
         } else {
             self.stop();
         }

@@ -15,6 +15,9 @@ const FRAGMENT: usize = 1400;
 /// The time between two frames.
 const PERIOD: Duration = Duration::from_millis(50);
 
+/// How late the first packet is, by mistake. The check waits for 3 s, so that it can go on.
+const LATE_START: Duration = Duration::from_millis(2800);
+
 /// Where a stream is.
 pub struct Position {
     pub movie: usize,
@@ -59,8 +62,7 @@ impl Sender {
     pub fn run(&mut self, stop: &Stop, first_session: bool) {
         let resumed = self.position.lock().unwrap().resumed;
         let late = self.shared.has(Defect::StartsLate) && first_session && !resumed;
-        let mut due =
-            Instant::now() + if late { Duration::from_millis(1800) } else { Duration::ZERO };
+        let mut due = Instant::now() + if late { LATE_START } else { Duration::ZERO };
         let period = match self.shared.behaviour.defect {
             Some(Defect::TenFrames) => 2 * PERIOD,
             Some(Defect::FortyFrames) => PERIOD / 2,

@@ -51,6 +51,10 @@ const STALLS: u32 = 20;
 /// The most by which a limit grows.
 const MAX_GROWTH: Duration = Duration::from_secs(8);
 
+/// The number of waits by whose growth the time of all runs grows: a correct client is observed in about as
+/// many in which nothing should happen.
+const WAITS: u32 = 16;
+
 /// The most requests that are kept.
 const MAX_REQUESTS: usize = 500;
 
@@ -64,8 +68,10 @@ pub struct Context<'a> {
     pub movie: &'a crate::movie::Movie,
     /// The time of the run.
     pub clock: Clock,
-    /// Its end.
-    pub deadline: Deadline,
+    /// Its end on a machine that is not busy.
+    pub end: Deadline,
+    /// How much later it ends on a busy machine.
+    pub growth: Cell<Duration>,
     /// How late this machine wakes threads.
     pub stalls: StallMeter,
     /// The number of runs so far.
@@ -80,6 +86,21 @@ impl Context<'_> {
     /// A time limit that is longer on a machine that is busy.
     pub fn limit(&self, limit: Duration) -> Duration {
         limit + (self.stalls.worst() * STALLS).min(MAX_GROWTH)
+    }
+
+    /// The end of all runs. It changes only in [`Self::grow`], so that it is known which run was cut off.
+    pub fn deadline(&self) -> Deadline {
+        self.end.later(self.growth.get())
+    }
+
+    /// Makes the end later if the machine is busy.
+    pub fn grow(&self) {
+        self.growth.set(self.stall() * WAITS);
+    }
+
+    /// How much longer a client may take on a busy machine for what takes it no time otherwise.
+    fn stall(&self) -> Duration {
+        self.limit(Duration::ZERO).min(MAX_READING)
     }
 }
 
@@ -183,7 +204,7 @@ impl<'a> Session<'a> {
         while !is_ready && started.elapsed() < context.limit(job.profile.time.start) {
             is_ready =
                 session.serve(START_STEP, |it| it.run.ended.is_some() || it.driver.is_ready());
-            if context.deadline.is_over() {
+            if context.deadline().is_over() {
                 break;
             }
         }
@@ -217,7 +238,7 @@ impl<'a> Session<'a> {
 
     /// Answers requests until something is true, or for at most some time. Gives whether it became true.
     pub fn serve(&mut self, time: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
-        let limit = self.context.deadline.limit(time);
+        let limit = self.context.deadline().limit(time);
         loop {
             self.look();
             self.send_due();
@@ -248,7 +269,7 @@ impl<'a> Session<'a> {
             let sent = self.sender.frames();
             for picture in pictures {
                 // Pictures that are no frame take long, and a client may report any number of them.
-                if self.context.deadline.is_over() {
+                if self.context.deadline().is_over() {
                     break;
                 }
                 self.run.shown.push(identify(picture, self.context.movie, &sent));
@@ -505,7 +526,7 @@ impl<'a> Session<'a> {
 
     /// How much longer a client may take on a busy machine for what takes it no time otherwise.
     fn stall(&self) -> Duration {
-        self.context.limit(Duration::ZERO).min(MAX_READING)
+        self.context.stall()
     }
 
     /// A limit that is longer on a busy machine.

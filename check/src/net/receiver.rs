@@ -14,6 +14,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 /// The number of packets that are kept.
@@ -64,12 +65,20 @@ pub struct Receivers {
     /// The address to listen at.
     local: IpAddr,
     ports: Vec<u16>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Receivers {
     /// Receives what comes from one host at one of our addresses.
     pub fn new(clock: Clock, from: IpAddr, local: IpAddr) -> Self {
-        Self { shared: Arc::default(), clock, from: from.to_canonical(), local, ports: Vec::new() }
+        Self {
+            shared: Arc::default(),
+            clock,
+            from: from.to_canonical(),
+            local,
+            ports: Vec::new(),
+            threads: Vec::new(),
+        }
     }
 
     /// Opens a port, 0 for a free one; gives its number among our ports and the port itself.
@@ -89,12 +98,18 @@ impl Receivers {
         shared.lock().dropped.push(0);
         let receive = move || {
             while !shared.end.load(Ordering::Relaxed) {
-                if let Some(datagram) = receive(&socket) {
+                if let Some(datagram) = receive(&socket, MsgFlags::empty()) {
                     accept(&shared, datagram, (number, from, clock));
                 }
             }
+            // On a busy machine, packets that have arrived are still in the socket. A server may send without
+            // an end.
+            for _ in 0..MAX_PACKETS {
+                let Some(datagram) = receive(&socket, MsgFlags::MSG_DONTWAIT) else { return };
+                accept(&shared, datagram, (number, from, clock));
+            }
         };
-        std::thread::Builder::new().name("rtp".to_owned()).spawn(receive)?;
+        self.threads.push(std::thread::Builder::new().name("rtp".to_owned()).spawn(receive)?);
         self.ports.push(port);
         Ok((number, port))
     }
@@ -129,11 +144,18 @@ impl Receivers {
         self.shared.lock().packets.iter().rev().find(|it| it.port == port).map(|it| it.at)
     }
 
-    /// Closes all ports; gives all packets in the order of their times, the number of packets that were
-    /// not kept, and the number that the kernel dropped.
-    pub fn finish(self) -> (Vec<Packet>, u64, u32) {
+    /// Closes all ports; gives all packets that have arrived before, in the order of their times, the number
+    /// of packets that were not kept, and the number that the kernel dropped.
+    pub fn finish(mut self) -> (Vec<Packet>, u64, u32) {
+        let end = self.clock.now();
+        self.shared.end.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // What a thread that failed has received is kept.
+            let _ = thread.join();
+        }
         let received = std::mem::take(&mut *self.shared.lock());
         let mut packets = received.packets;
+        packets.retain(|packet| packet.at <= end);
         packets.sort_by_key(|packet| packet.at);
         (packets, received.discarded, received.dropped.iter().sum())
     }
@@ -152,14 +174,13 @@ struct Datagram {
     dropped: Option<u32>,
 }
 
-/// Waits for a datagram, for at most [`STEP`].
-fn receive(socket: &UdpSocket) -> Option<Datagram> {
+/// Waits for a datagram, for at most [`STEP`], or not at all, as the flags say.
+fn receive(socket: &UdpSocket, flags: MsgFlags) -> Option<Datagram> {
     let mut bytes = vec![0; 65_536];
     let mut space = nix::cmsg_space!(TimeSpec, u32);
     let mut parts = [IoSliceMut::new(&mut bytes)];
     let descriptor = socket.as_raw_fd();
-    let message =
-        recvmsg::<SockaddrStorage>(descriptor, &mut parts, Some(&mut space), MsgFlags::empty());
+    let message = recvmsg::<SockaddrStorage>(descriptor, &mut parts, Some(&mut space), flags);
     let message = message.ok()?;
     let (mut at, mut dropped) = (SystemTime::now(), None);
     for control in message.cmsgs().ok()? {

@@ -129,6 +129,8 @@ pub struct EndExchange {
     pub setup: Answer,
     /// PLAY.
     pub play: Option<Answer>,
+    /// Whether no packet came any more before TEARDOWN.
+    pub silent: bool,
     /// TEARDOWN after the end.
     pub teardown: Option<Answer>,
 }

@@ -391,12 +391,20 @@ impl<'a> Recorder<'a> {
 
     /// Lets packets arrive for some time, and longer on a busy machine. Gives when it ended.
     pub fn watch_to_stop(&self, time: Duration) -> Duration {
-        self.watch(time + self.context.stall())
+        let started = Instant::now();
+        loop {
+            // A delay during the wait makes the limit of the check longer too.
+            let left = (time + self.context.stall()).saturating_sub(started.elapsed());
+            let now = self.watch(left);
+            if left.is_zero() || self.context.deadline.is_over() {
+                return now;
+            }
+        }
     }
 
     /// Waits until a client has received nothing for some time. Gives whether that was so.
     pub fn receive_to_end(&self, client: &Client, quiet: Duration, wait: Duration) -> bool {
-        let limit = self.context.deadline.limit(wait);
+        let limit = self.context.deadline.limit(self.context.limit(wait));
         let mut count = self.received(client);
         loop {
             let more = self.receive(client, count + 1, quiet);

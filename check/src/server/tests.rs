@@ -135,6 +135,7 @@ fn evidence(numbers: &mut Numbers) -> ServerEvidence {
             movie: movie.clone(),
             setup: numbers.answer(Method::Setup),
             play: numbers.maybe_answer(Method::Play),
+            silent: numbers.below(2) == 0,
             teardown: numbers.maybe_answer(Method::Teardown),
         }),
         no_end: None,

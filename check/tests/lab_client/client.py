@@ -17,6 +17,9 @@ from PIL import Image, ImageTk
 INIT, READY, PLAYING = range(3)
 HEADER = 12
 
+# The late replies of the check take 300 ms.
+SHORT_REPLY_TIME = 0.29
+
 arguments = argparse.ArgumentParser()
 arguments.add_argument("host")
 arguments.add_argument("port", type=int)
@@ -169,7 +172,7 @@ class Client:
             print("connection failed")
             return
         if has("short-reply-time"):
-            self.control.settimeout(0.2)
+            self.control.settimeout(SHORT_REPLY_TIME)
         if not has("short-reply-time"):
             threading.Thread(target=self.replies, args=(self.control,)).start()
 
@@ -181,9 +184,10 @@ class Client:
             self.connect()
         self.seq += 0 if has("fixed-cseq") and self.seq else 1
         self.sent = method
+        started = time.monotonic()
         self.control.sendall(self.request(method).encode())
         if has("short-reply-time"):
-            threading.Thread(target=self.replies, args=(self.control,)).start()
+            threading.Thread(target=self.replies, args=(self.control, started)).start()
 
     def request(self, method):
         file = "video.mjpg" if has("other-movie") else arguments.file
@@ -203,7 +207,7 @@ class Client:
             return "\r\n".join(lines) + "\r\n"
         return "\n".join(lines)
 
-    def replies(self, control):
+    def replies(self, control, started=None):
         while True:
             try:
                 data = control.recv(1024)
@@ -211,11 +215,16 @@ class Client:
                 return
             if not data:
                 return
+            # On a busy machine, the reply may be there before this thread goes on.
+            if started is not None and time.monotonic() - started > SHORT_REPLY_TIME:
+                return
             self.reply(data.decode())
             if self.torn_down:
                 if not has("keeps-control"):
                     control.shutdown(socket.SHUT_RDWR)
                     control.close()
+                return
+            if started is not None:
                 return
 
     def reply(self, text):
@@ -239,8 +248,9 @@ class Client:
         elif self.sent == "PLAY":
             self.state = PLAYING
         elif self.sent == "PAUSE":
-            self.state = READY
+            # Play makes a new event as soon as the state is READY.
             self.stopped.set()
+            self.state = READY
             if has("pause-clears"):
                 # The height is now one of 288 lines of text: the buttons are below the screen.
                 self.label.configure(image="")
@@ -269,6 +279,9 @@ class Client:
             except socket.timeout:
                 continue
             except (OSError, AttributeError):
+                return
+            # On a busy machine, this thread may still wait when packets come after PAUSE.
+            if has("thread-only-once") and stopped.is_set():
                 return
             try:
                 self.packet(packet)

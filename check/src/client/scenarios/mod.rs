@@ -71,6 +71,7 @@ pub(super) fn run(context: &Context) -> ClientEvidence {
         ("The window is closed", |it| &mut it.close, play::close, policy()),
     ];
     for (title, slot, scenario, policy) in runs {
+        context.grow();
         let mut session = match Session::start(context, title, policy) {
             Ok(session) => session,
             Err(error) => {
@@ -83,9 +84,9 @@ pub(super) fn run(context: &Context) -> ClientEvidence {
             scenario(&mut session);
         }
         let run = session.finish(&mut evidence.recordings);
-        if context.deadline.is_over() {
+        if context.deadline().is_over() {
             // What was cut off proves nothing.
-            let seconds = context.job.profile.client.total.as_secs();
+            let seconds = context.clock.now().as_secs();
             evidence.notes.push(format!("the run was ended after {seconds} s, its limit"));
             break;
         }

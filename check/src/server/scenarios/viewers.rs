@@ -88,8 +88,14 @@ pub(super) fn end_of_movie(context: &Context, evidence: &mut ServerEvidence) {
     let (time, lab) = (&context.job.profile.time, &context.job.profile.lab);
     if let Ok(mut client) = recorder.connect() {
         let setup = recorder.request_movie(&mut client, Method::Setup, &movie.name, time.reply);
-        let mut end =
-            EndExchange { recording: 0, movie: movie.clone(), setup, play: None, teardown: None };
+        let mut end = EndExchange {
+            recording: 0,
+            movie: movie.clone(),
+            setup,
+            play: None,
+            silent: false,
+            teardown: None,
+        };
         if end.setup.is_ok() {
             end.play =
                 Some(recorder.request_movie(&mut client, Method::Play, &movie.name, time.reply));
@@ -98,11 +104,14 @@ pub(super) fn end_of_movie(context: &Context, evidence: &mut ServerEvidence) {
             if recorder.receive(&client, 1, time.first_packet) {
                 // In fragments, more packets than frames come.
                 let packets = movie.frames.len();
-                if lab.fragments == Fragments::Off {
+                let rest = if lab.fragments == Fragments::Off {
                     recorder.receive(&client, packets, wait * 3 / 2);
-                }
+                    wait / 2
+                } else {
+                    wait * 2
+                };
                 let quiet = END_SILENCE.max(4 * lab.period());
-                recorder.receive_to_end(&client, quiet, wait / 2 + Duration::from_secs(1));
+                end.silent = recorder.receive_to_end(&client, quiet, rest + Duration::from_secs(1));
             }
             let teardown =
                 recorder.request_movie(&mut client, Method::Teardown, &movie.name, time.reply);
