@@ -209,17 +209,17 @@ fn slow_clients_and_clients_that_do_not_read_are_closed_after_ten_seconds() -> R
     let mut http = RtspClient::connect(server.address()?)?;
     http.send("GET / HTTP/1.0\r\n")?;
     // A lab client that never lets its request end.
+    let connected = Instant::now();
     let mut lab = TcpStream::connect(server.address()?)?;
     lab.set_write_timeout(Some(LIMIT))?;
     let lab = std::thread::spawn(move || {
         use std::io::Write;
-        let started = Instant::now();
         let mut sent = lab.write_all(b"SETUP movie\n1\n");
-        while sent.is_ok() && started.elapsed() < LIMIT {
+        while sent.is_ok() && connected.elapsed() < LIMIT {
             sent = lab.write_all(b"x");
             mjpeg_rtsp_tests::pace(Duration::from_millis(10));
         }
-        (sent.is_err(), started.elapsed())
+        (sent.is_err(), connected.elapsed())
     });
     let mut alone = RtspClient::connect(server.address()?)?;
     alone.send("GET / HTTP/1.0\r\nx-sessioncookie: c\r\n\r\n")?;
@@ -267,10 +267,10 @@ fn a_viewer_that_never_reads_is_disconnected() -> Result<()> {
     let options = ["--loop".into(), "--framerate".into(), "1000".into(), movie.into_os_string()];
     let mut server = Server::start::<OsString>(options, 1)?;
     let before = server.files()?;
+    let started = Instant::now();
     let deaf: Vec<RtspClient> = (0..4).map(|_| play(&server)).collect::<Result<_>>()?;
     assert!(server.files()? >= before + deaf.len());
     let mut viewer = play(&server)?;
-    let started = Instant::now();
     // The viewer and its movie remain, and a few files of the library.
     wait_until("the deaf viewers are disconnected", Duration::from_mins(1), || {
         still_plays(&mut viewer).is_ok()

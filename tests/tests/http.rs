@@ -577,7 +577,7 @@ fn http_is_off_unless_asked_for_and_local_unless_an_address_is_given() -> Result
     assert!(!server.log()?.contains("serving HTTP"));
     // The port for RTSP answers no browser.
     assert_eq!(get(server.address()?, "/")?.status(), 404);
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
+    let port = crate::ports::free()?.to_string();
     let (_folder, server) =
         mjpeg_rtsp_tests::programs::serve_as("movie.mjpeg", &images, &["--http", &port])?;
     assert_eq!(server.http_address()?, format!("127.0.0.1:{port}"));

@@ -16,6 +16,18 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// The number of frames of the movies.
 const FRAMES: u32 = 40;
 
+/// The number of images of [`long_movie`], for 20 s.
+const MANY: u64 = 400;
+
+/// Different images for a time that is longer than any delay of a busy machine, each followed by a number of
+/// bytes, which decoders ignore.
+fn long_movie(bytes: usize) -> Result<Vec<Vec<u8>>> {
+    let images = movies::images(FRAMES, "I420")?;
+    let rounds = (0..).flat_map(|round: u8| images.iter().map(move |image| (round, image)));
+    let longer = |(round, image): (u8, &Vec<u8>)| [image.clone(), vec![round; bytes]].concat();
+    Ok(rounds.map(longer).take(usize::try_from(MANY)?).collect())
+}
+
 /// A server of a movie in a folder, and of the same one live.
 fn start(images: &[Vec<u8>], keys: &str) -> Result<(Folder, Server, String)> {
     let folder = Folder::new()?;
@@ -65,6 +77,7 @@ fn each_frame_is_that_of_the_file_at_its_time() -> Result<()> {
         ("?framerate=25", from(0), 1.95),
     ];
     for (query, numbers, seconds) in rows {
+        let started = Instant::now();
         let mut stream = HttpStream::open(&address, &format!("{movie}{query}"))?;
         let head = &stream.head;
         assert_eq!(head.status_line, "HTTP/1.0 200 OK", "{query}");
@@ -72,20 +85,23 @@ fn each_frame_is_that_of_the_file_at_its_time() -> Result<()> {
         assert_eq!((head.header("content-length"), head.header("transfer-encoding")), ("", ""));
         let parts = stream.rest()?;
         are_frames(&parts, &images, &numbers);
-        let (first, last) = (parts.first().context("no part")?, parts.last().context("no part")?);
-        let took = last.at.duration_since(first.at).as_secs_f64();
-        // A busy machine is late, but not early by more than it was late at the first frame.
-        assert!(took > seconds - 0.2, "{query}: {took} s");
+        let last = parts.last().context("no part")?;
+        let took = last.at.duration_since(started).as_secs_f64();
+        // A busy machine is late, but never early: the first frame is sent after the request. 10 ms are for
+        // frames that the server sends together.
+        assert!(took > seconds - 0.01, "{query}: {took} s");
     }
     server.is_well()
 }
 
 #[test]
 fn a_looping_movie_starts_again_and_a_live_one_is_at_the_same_frame_for_all() -> Result<()> {
-    let images = movies::images(FRAMES, "I420")?;
+    let images = long_movie(1)?;
     let (_folder, mut server, address) = start(&images, "")?;
-    let mut looping = HttpStream::open(&address, "/mounts/loop.mjpeg/stream.mjpeg?start=frame:38")?;
-    are_frames(&looping.take(4)?, &images, &[38, 39, 0, 1]);
+    let query = "?start=frame:398";
+    let mut looping =
+        HttpStream::open(&address, &format!("/mounts/loop.mjpeg/stream.mjpeg{query}"))?;
+    are_frames(&looping.take(4)?, &images, &[398, 399, 0, 1]);
     drop(looping);
     let open = |query: &str| {
         HttpStream::open(&address, &format!("/mounts/live.mjpeg/stream.mjpeg{query}"))
@@ -102,31 +118,30 @@ fn a_looping_movie_starts_again_and_a_live_one_is_at_the_same_frame_for_all() ->
         let numbers: Vec<u64> = parts.iter().map(|part| part.number).collect();
         let step = if parts.len() == 4 { 4 } else { 1 };
         let first = *numbers.first().context("no part")?;
-        let want: Vec<u64> = (0..).map(|it| (first + it * step) % 40).take(parts.len()).collect();
+        let want: Vec<u64> = (0..).map(|it| (first + it * step) % MANY).take(parts.len()).collect();
         assert_eq!(numbers, want);
         are_frames(parts, &images, &numbers);
     }
-    // The two streams have a frame at about the same time.
-    let same = |part: &&Part| part.number == twos[10].number;
-    let other = ones.iter().find(same).context("not the same frames")?;
-    let (a, b) = (other.at, twos[10].at);
-    let apart = a.max(b) - a.min(b);
+    // The two streams have a frame at about the same time. A busy machine may be late to read some.
+    let apart = |two: &Part| {
+        let one = ones.iter().find(|one| one.number == two.number)?;
+        Some(one.at.max(two.at) - one.at.min(two.at))
+    };
+    let apart = twos.iter().filter_map(apart).min().context("not the same frames")?;
     assert!(apart < Duration::from_millis(500), "{apart:?}");
     // The snapshot is the frame of now.
     let now = one.take(1)?[0].number;
     let snapshot = get(&address, "/mounts/live.mjpeg/snapshot.jpg")?;
     let number: u64 = snapshot.header("x-frame-number").parse()?;
-    assert!((number + 40 - now) % 40 < 20, "{number} after {now}");
+    assert!((number + MANY - now) % MANY < MANY / 2, "{number} after {now}");
     assert!(snapshot.body == images[usize::try_from(number)?]);
     server.is_well()
 }
 
 #[test]
 fn a_slow_client_skips_to_the_newest_frame() -> Result<()> {
-    // Frames of 50 kB, so that the buffers of the system hold few of them. Decoders ignore what follows an image.
-    let images: Vec<Vec<u8>> = movies::images(FRAMES, "I420")?;
-    let pad = |image: &Vec<u8>| [image.clone(), vec![0; 50_000 - image.len()]].concat();
-    let images: Vec<Vec<u8>> = images.iter().map(pad).collect();
+    // Frames of more than 50 kB, so that the buffers of the system hold few of them.
+    let images = long_movie(50_000)?;
     let (_folder, mut server, address) = start(&images, "")?;
     for mount in ["loop.mjpeg", "live.mjpeg"] {
         let client = HttpClient::connect(&address)?;
@@ -134,23 +149,22 @@ fn a_slow_client_skips_to_the_newest_frame() -> Result<()> {
         SockRef::from(client.socket()).set_recv_buffer_size(64 * 1024)?;
         let mut stream = HttpStream::over(client, &format!("/mounts/{mount}/stream.mjpeg"))?;
         let first = stream.take(1)?.remove(0);
-        let start = Instant::now();
         pace(Duration::from_secs(4));
         // Those that were on their way, then the newest.
         let parts = stream.take(30)?;
         let mut counted = first.number;
-        let mut gaps = 0;
+        let (mut gaps, mut least_late) = (0, Duration::MAX);
         for part in &parts {
-            let distance = (part.number + 40 - counted % 40) % 40;
+            let distance = (part.number + MANY - counted % MANY) % MANY;
             gaps += u32::from(distance > 1);
             counted += distance;
+            let due = Duration::from_millis(50 * (counted - first.number));
+            least_late = least_late.min(part.at.duration_since(first.at).saturating_sub(due));
             assert!(images[usize::try_from(part.number)?] == part.jpeg, "{mount}: {}", part.number);
         }
         assert!(gaps >= 1, "{mount}: no frame was skipped");
-        let last = parts.last().context("no part")?;
-        let elapsed = last.at.duration_since(start);
-        // 30 frames would take 1.5 s; the movie passed in the 4 s before too.
-        assert!(elapsed < Duration::from_secs(7), "{mount}: {elapsed:?}");
+        // Of the frames that were on their way, even the 30th would be 2.5 s late.
+        assert!(least_late < Duration::from_millis(2500), "{mount}: {least_late:?}");
         drop(stream);
         server.wait_for_log(&format!("mount=/{mount} transport=\"HTTP\" frames="), LIMIT);
         let log = server.log()?;
@@ -265,11 +279,11 @@ fn streams_end_with_their_movie_their_mount_and_the_server() -> Result<()> {
     server.wait_for_log(reason, LIMIT);
     // A live movie goes on.
     live.take(5)?;
-    let start = Instant::now();
     server.process().signal("TERM")?;
     live.rest()?;
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     server.process().wait(LIMIT)?;
+    // The stream ends at once, and is not closed at the end of the time that connections have.
+    assert!(!server.log()?.contains("connections did not end within grace"), "{}", server.log()?);
     wait_until("the log", LIMIT, || {
         server.log().is_ok_and(|log| log.contains("session ended: the server exits"))
     });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Lab clients against our server: the exact bytes of replies and frames.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use gstmjpegfile::rtp::{LabDepacketizer, RtpHeader};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::ffmpeg;
@@ -380,16 +380,28 @@ fn requests_without_an_end_that_cannot_be_carried_out_are_answered_after_a_silen
         assert_eq!(client.packet()?.0.sequence_number, last, "{request:?}");
     }
     client.ok("PAUSE \n3", 3, "\n")?;
-    // Lines that arrive one by one, as they do when the client's system waits for acknowledgements.
-    let mut client = LabClient::connect(&server)?;
-    let transport = port(&client.port()?.to_string());
-    for line in setup(&transport).split_inclusive('\n') {
-        client.control.write_all(line.as_bytes())?;
-        mjpeg_rtsp_tests::pace(Duration::from_millis(60));
+    // Lines that arrive one by one, as they do when the client's system waits for acknowledgements. The server
+    // waits 250 ms for the next one: on a busy machine, this process may need several attempts.
+    let end = Instant::now() + 2 * LIMIT;
+    let mut longest = Duration::MAX;
+    while longest >= Duration::from_millis(250) {
+        ensure!(Instant::now() < end, "a pause of {longest:?}");
+        longest = Duration::ZERO;
+        let mut client = LabClient::connect(&server)?;
+        let transport = port(&client.port()?.to_string());
+        let mut before = Instant::now();
+        for line in setup(&transport).split_inclusive('\n') {
+            let now = Instant::now();
+            client.control.write_all(line.as_bytes())?;
+            longest = longest.max(before.elapsed());
+            before = now;
+            mjpeg_rtsp_tests::pace(Duration::from_millis(60));
+        }
+        let mut reply = [0; 100];
+        let have = client.control.read(&mut reply)?;
+        let is_ok = reply[..have].starts_with(b"RTSP/1.0 200 OK\nCSeq: 1\n");
+        assert!(is_ok || longest >= Duration::from_millis(250), "{}", server.log()?);
     }
-    let mut reply = [0; 100];
-    let have = client.control.read(&mut reply)?;
-    assert!(reply[..have].starts_with(b"RTSP/1.0 200 OK\nCSeq: 1\n"), "{}", server.log()?);
     server.is_well()
 }
 
@@ -646,13 +658,17 @@ fn frames_are_sent_on_time_until_the_connection_closes() -> Result<()> {
     let mut client = LabClient::connect(&server)?;
     client.play()?;
     client.packet()?;
-    let started = Instant::now();
-    for _ in 0..60 {
-        client.packet()?;
+    // Times of 60 frames. A delay of a busy machine changes one of them, drift each. After a delay of over a
+    // second the server sends all later frames later by as much.
+    let mut off: Vec<f64> = Vec::new();
+    while off.last().is_none_or(|off| off.abs() >= 0.5) {
+        assert!(off.len() < 5, "{off:?} s off");
+        let started = Instant::now();
+        for _ in 0..60 {
+            client.packet()?;
+        }
+        off.push(started.elapsed().as_secs_f64() - 3.0);
     }
-    // 3 s, and a tolerance for a busy machine; drift would add up.
-    let off = started.elapsed().as_secs_f64() - 3.0;
-    assert!(off.abs() < 0.5, "{off} s off");
     let LabClient { control, rtp } = client;
     drop(control);
     server.wait_for_log("lab client gone", LIMIT);

@@ -152,18 +152,26 @@ fn extensions_choose_the_frame_and_the_speed() -> Result<()> {
         let (header, _) = session.client.packet()?;
         assert_eq!(header.timestamp.ticks(), frame * TICKS, "{requests:?}{line}");
     }
-    // Times of 20 frames.
+    // Times of 20 frames. A delay of a busy machine changes one of them, a wrong speed each.
     for (request, seconds) in [("SPEED_0_5X", 2.0), ("SPEED_1X", 1.0), ("SPEED_2X", 0.5)] {
-        let mut session = InState::reach(&server, Ready)?;
-        session.ok(&format!("{request} a.mjpeg RTSP/1.0\nCSeq: N"))?;
-        session.ok("PLAY a.mjpeg RTSP/1.0\nCSeq: N")?;
-        session.client.packet()?;
-        let started = Instant::now();
-        for _ in 0..20 {
+        let mut off: Vec<f64> = Vec::new();
+        while off.last().is_none_or(|off| off.abs() >= 0.3) {
+            assert!(off.len() < 5, "{request}: {off:?} s off");
+            let mut session = InState::reach(&server, Ready)?;
+            session.ok(&format!("{request} a.mjpeg RTSP/1.0\nCSeq: N"))?;
+            let requested = Instant::now();
+            session.ok("PLAY a.mjpeg RTSP/1.0\nCSeq: N")?;
             session.client.packet()?;
+            let started = Instant::now();
+            for _ in 0..20 {
+                session.client.packet()?;
+            }
+            off.push(started.elapsed().as_secs_f64() - seconds);
+            // No frame is early, whatever the machine does. 10 ms are for frames that
+            // the server sends together.
+            let took = requested.elapsed().as_secs_f64();
+            assert!(took > seconds - 0.01, "{request}: {took} s");
         }
-        let off = started.elapsed().as_secs_f64() - seconds;
-        assert!(off.abs() < 0.3, "{request}: {off} s off");
     }
     server.is_well()
 }

@@ -170,8 +170,8 @@ fn the_times_of_requests_sessions_and_stalled_viewers_are_those_of_the_configura
     assert!(started.elapsed() >= Duration::from_millis(900), "{:?}", started.elapsed());
     // A connection without a session.
     let mut idle = connect_from(&server, 4)?;
-    assert_eq!(idle.request("OPTIONS *", "")?.status, 200);
     let since = Instant::now();
+    assert_eq!(idle.request("OPTIONS *", "")?.status, 200);
     idle.wait_until_closed()?;
     assert!(since.elapsed() >= Duration::from_millis(1900), "{:?}", since.elapsed());
     // A session over UDP whose viewer reports nothing. Its connection asks whether it is still there by

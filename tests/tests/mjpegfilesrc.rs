@@ -4,7 +4,8 @@
 use anyhow::{Context, Result};
 use gst::prelude::*;
 use mjpeg_rtsp_tests::movies::{self, Folder};
-use mjpeg_rtsp_tests::pipeline::{TestPipeline, buffer, bytes, pts};
+use mjpeg_rtsp_tests::pipeline::{DEADLINE, TestPipeline, buffer, bytes, pts};
+use mjpeg_rtsp_tests::wait_until;
 use std::path::Path;
 
 /// A movie in a pipeline of the source and an appsink.
@@ -82,6 +83,16 @@ fn expected(
     numbers.into_iter().map(frame).collect()
 }
 
+/// The duration, once the thread that finds the frames has found all.
+fn known_duration(element: &impl IsA<gst::Element>) -> Option<gst::ClockTime> {
+    let mut duration = None;
+    wait_until("the duration", DEADLINE.into(), || {
+        duration = element.query_duration::<gst::ClockTime>();
+        duration.is_some()
+    });
+    duration
+}
+
 #[test]
 fn every_frame_is_pushed_unchanged_with_its_time_and_number() -> Result<()> {
     let images = frames(30);
@@ -90,10 +101,8 @@ fn every_frame_is_pushed_unchanged_with_its_time_and_number() -> Result<()> {
     let want =
         "image/jpeg, parsed=(boolean)true, width=(int)32, height=(int)16, framerate=(fraction)20/1";
     assert_eq!(caps.context("no caps")?, want.parse::<gst::Caps>()?);
-    assert_eq!(
-        playing.source.query_duration::<gst::ClockTime>(),
-        Some(gst::ClockTime::from_mseconds(1500))
-    );
+    let duration = known_duration(&playing.source);
+    assert_eq!(duration, Some(gst::ClockTime::from_mseconds(1500)));
     let frames = playing.source.query_duration::<gst::format::Default>();
     assert_eq!(frames.map(|frames| *frames), Some(30));
     assert_eq!(playing.frames(100)?, expected(&images, 0..30));
@@ -232,7 +241,7 @@ fn a_uri_names_a_movie_with_its_settings() -> Result<()> {
     let pipeline = pipeline?;
     pipeline.set_state(gst::State::Paused)?;
     pipeline.wait_for_state()?;
-    let duration = pipeline.pipeline().query_duration::<gst::ClockTime>();
+    let duration = known_duration(pipeline.pipeline());
     assert_eq!(duration, Some(gst::ClockTime::from_mseconds(100)));
     let source: gst::Element = pipeline.pipeline().property("source");
     assert_eq!(

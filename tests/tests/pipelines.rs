@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::programs::{Guard, Server, has_played, run, target_folder};
 use mjpeg_rtsp_tests::wait_until;
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -133,7 +133,7 @@ fn rtp_that_is_sent_is_received() -> Result<()> {
     for (receive, send, usual, last) in rows {
         let folder = Folder::new()?;
         folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "Y444")?)?)?;
-        let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = crate::ports::free()?;
         let _receiver = start(receive, &folder, (usual, port))?;
         wait_until("the receiver's socket", Duration::from_secs(20), || {
             UdpSocket::bind(("0.0.0.0", port)).is_err()
@@ -167,7 +167,7 @@ fn the_servers_mount_is_played_to_its_end() -> Result<()> {
 fn multipart_over_tcp_is_decoded_by_ffmpeg() -> Result<()> {
     let folder = Folder::new()?;
     folder.file("movie.mjpeg", &movies::movie(&movies::images(20, "I420")?)?)?;
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = crate::ports::free()?;
     let _sender = start("serve-multipart.launch", &folder, ("8080", port))?;
     wait_until("the sender's port", Duration::from_secs(20), || {
         TcpStream::connect(("127.0.0.1", port)).is_ok()

@@ -362,7 +362,7 @@ fn each_failure_has_its_kind() -> Result<()> {
     let address = server.address()?.to_owned();
     let taken = std::net::UdpSocket::bind("0.0.0.0:0")?;
     let port = taken.local_addr()?.port();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let (_reserved, closed) = crate::ports::closed()?;
     let failing = Behaviour {
         requests: Requests::Java,
         replies: Replies::SetupError("500 CONNECTION ERROR"),

@@ -11,7 +11,6 @@ use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::programs::{Guard, Server, Terminal, run, serve_as, target_folder};
 use mjpeg_rtsp_tests::wait_until;
 use std::collections::BTreeSet;
-use std::net::UdpSocket;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -376,7 +375,7 @@ fn command_lines_that_play_show_the_movie() -> Result<()> {
     each(
         |how| matches!(how, How::Shows),
         |script, _| {
-            let rtp_port = UdpSocket::bind("0.0.0.0:0")?.local_addr()?.port().to_string();
+            let rtp_port = crate::ports::free()?.to_string();
             let script = at(&server, script)?.replace(" 1025 ", &format!(" {lab_port} "));
             let mut shell = shell(&script.replace(" 25000 ", &format!(" {rtp_port} ")), &folder);
             display.prepare(&mut shell);

@@ -53,7 +53,7 @@ fn keys_and_clicks_drive_a_lab_server_and_closing_tears_down() -> Result<()> {
     let display = Display::start()?;
     let address = server.address();
     let (host, port) = (address.ip().to_string(), address.port().to_string());
-    let rtp_port = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
+    let rtp_port = crate::ports::free()?.to_string();
     let lab = ["--no-play", &host, &port, &rtp_port, "movie.Mjpeg"];
     let mut window = Window::open(&display, &[&ARGUMENTS[..], &lab].concat())?;
     let methods_are = |words: &[&str]| {
