@@ -4,9 +4,9 @@
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
-/// Ports that the system does not choose by itself for other programs.
-const FIRST: u16 = 20_000;
-const COUNT: u16 = 12_000;
+/// Ports that no other program takes by chance: Linux chooses ports up to 60999 by itself, ffmpeg up to 65000.
+const FIRST: u16 = 65_002;
+const COUNT: u16 = 532;
 
 /// A UDP port that is free, and that no other run of this program takes. It is reserved by the TCP port of
 /// the same number, since a client must be able to open the UDP port.
@@ -28,8 +28,10 @@ impl ReservedPort {
         for step in 0..COUNT {
             // Even ports, as RFC 3550 section 11 has it.
             let port = FIRST + (start + step) % COUNT / 2 * 2;
-            let free = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).map(drop);
-            match free.and_then(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, port))) {
+            // In this order: the UDP port of another run is not opened even for a moment.
+            let reserved = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+            let free = |_: &TcpListener| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).map(drop);
+            match reserved.and_then(|it| free(&it).map(|()| it)) {
                 Ok(reservation) => return Ok(Self { port, _reservation: reservation }),
                 Err(error) => last = error,
             }
