@@ -133,7 +133,7 @@ fn a_looping_movie_starts_again_and_a_live_one_is_at_the_same_frame_for_all() ->
     let now = one.take(1)?[0].number;
     let snapshot = get(&address, "/mounts/live.mjpeg/snapshot.jpg")?;
     let number: u64 = snapshot.header("x-frame-number").parse()?;
-    assert!((number + MANY - now) % MANY < MANY / 2, "{number} after {now}");
+    assert!((number + MANY - now) % MANY < 80, "{number} after {now}");
     assert!(snapshot.body == images[usize::try_from(number)?]);
     server.is_well()
 }
@@ -282,7 +282,7 @@ fn streams_end_with_their_movie_their_mount_and_the_server() -> Result<()> {
     server.process().signal("TERM")?;
     live.rest()?;
     server.process().wait(LIMIT)?;
-    // The stream ends at once, and is not closed at the end of the time that connections have.
+    // The stream was not closed at the end of the time that connections have.
     assert!(!server.log()?.contains("connections did not end within grace"), "{}", server.log()?);
     wait_until("the log", LIMIT, || {
         server.log().is_ok_and(|log| log.contains("session ended: the server exits"))

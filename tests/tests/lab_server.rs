@@ -383,6 +383,7 @@ fn requests_without_an_end_that_cannot_be_carried_out_are_answered_after_a_silen
     // Lines that arrive one by one, as they do when the client's system waits for acknowledgements. The server
     // waits 250 ms for the next one: on a busy machine, this process may need several attempts.
     let end = Instant::now() + 2 * LIMIT;
+    let mut refused = 0;
     let mut longest = Duration::MAX;
     while longest >= Duration::from_millis(250) {
         ensure!(Instant::now() < end, "a pause of {longest:?}");
@@ -400,7 +401,12 @@ fn requests_without_an_end_that_cannot_be_carried_out_are_answered_after_a_silen
         let mut reply = [0; 100];
         let have = client.control.read(&mut reply)?;
         let is_ok = reply[..have].starts_with(b"RTSP/1.0 200 OK\nCSeq: 1\n");
-        assert!(is_ok || longest >= Duration::from_millis(250), "{}", server.log()?);
+        if !is_ok && longest < Duration::from_millis(250) {
+            // The server may have been late to read what was there.
+            refused += 1;
+            assert!(refused < 4, "{}", server.log()?);
+            longest = Duration::MAX;
+        }
     }
     server.is_well()
 }

@@ -213,7 +213,7 @@ fn the_session_of_a_silent_client_times_out() -> Result<()> {
 }
 
 #[test]
-fn gst_play_seeks_twenty_times_in_two_seconds() -> Result<()> {
+fn gst_play_seeks_again_while_it_seeks() -> Result<()> {
     let images = vec![movies::images(100, "I420")?; 12].concat();
     let (_folder, mut server) = serve_as("movie.mjpeg", &images, &["--log", "debug"])?;
     let sinks = "--videosink=fakesink --audiosink=fakesink";
@@ -243,7 +243,7 @@ fn gst_play_seeks_twenty_times_in_two_seconds() -> Result<()> {
     let log = server.log()?;
     let plays = log.lines().filter(|line| line.contains("method=\"PLAY\""));
     let statuses: Vec<bool> = plays.map(|line| line.ends_with("status=200")).collect();
-    assert!(statuses.len() > 5 && !statuses.contains(&false), "{log}");
+    assert!(!statuses.contains(&false), "{log}");
     server.is_well()
 }
 

@@ -19,6 +19,7 @@ mod session;
 
 pub use checks::checks;
 pub use evidence::ClientEvidence;
+pub use session::MAX_TOTAL_GROWTH;
 
 use crate::clock::{Clock, Deadline, StallMeter};
 use crate::profile::{Press, Profile};
@@ -68,6 +69,7 @@ pub fn grade(job: &Job) -> Result<Report> {
         drivers: &drivers,
         movie: &movie,
         clock,
+        total: time,
         end: Deadline::after(time),
         growth: std::cell::Cell::default(),
         stalls: StallMeter::start(),

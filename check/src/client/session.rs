@@ -55,6 +55,9 @@ const MAX_GROWTH: Duration = Duration::from_secs(8);
 /// many in which nothing should happen.
 const WAITS: u32 = 16;
 
+/// The most by which the time of all runs grows.
+pub const MAX_TOTAL_GROWTH: Duration = MAX_READING.saturating_mul(WAITS);
+
 /// The most requests that are kept.
 const MAX_REQUESTS: usize = 500;
 
@@ -68,7 +71,9 @@ pub struct Context<'a> {
     pub movie: &'a crate::movie::Movie,
     /// The time of the run.
     pub clock: Clock,
-    /// Its end on a machine that is not busy.
+    /// The time of all runs, before `growth` is added.
+    pub total: Duration,
+    /// The end of it.
     pub end: Deadline,
     /// How much later it ends on a busy machine.
     pub growth: Cell<Duration>,

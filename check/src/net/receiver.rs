@@ -102,8 +102,8 @@ impl Receivers {
                     accept(&shared, datagram, (number, from, clock));
                 }
             }
-            // On a busy machine, packets that have arrived are still in the socket. A server may send without
-            // an end.
+            // On a busy machine, packets that have arrived are still in the socket. Bounded: a server may never
+            // stop sending.
             for _ in 0..MAX_PACKETS {
                 let Some(datagram) = receive(&socket, MsgFlags::MSG_DONTWAIT) else { return };
                 accept(&shared, datagram, (number, from, clock));
@@ -144,7 +144,12 @@ impl Receivers {
         self.shared.lock().packets.iter().rev().find(|it| it.port == port).map(|it| it.at)
     }
 
-    /// Closes all ports; gives all packets that have arrived before, in the order of their times, the number
+    /// Whether packets were not kept, since there are too many.
+    pub fn is_full(&self) -> bool {
+        self.shared.lock().discarded > 0
+    }
+
+    /// Closes all ports; gives all packets that arrived before the call, in the order of their times, the number
     /// of packets that were not kept, and the number that the kernel dropped.
     pub fn finish(mut self) -> (Vec<Packet>, u64, u32) {
         let end = self.clock.now();
@@ -226,4 +231,24 @@ fn accept(shared: &Shared, datagram: Datagram, port: (usize, IpAddr, Clock)) {
         received.packets.push(Packet { at: clock.of(datagram.at), port, bytes, length });
     }
     shared.arrived.notify_all();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_arrived_is_kept_at_the_end() {
+        let host = IpAddr::from([127, 0, 0, 1]);
+        let mut receivers = Receivers::new(Clock::start(), host, host);
+        let ports = [receivers.open(0).unwrap().1, receivers.open(0).unwrap().1];
+        let sender = UdpSocket::bind((host, 0)).unwrap();
+        for number in 0..100_u8 {
+            for port in ports {
+                sender.send_to(&[0x80, number], (host, port)).unwrap();
+            }
+        }
+        let (packets, discarded, dropped) = receivers.finish();
+        assert_eq!((packets.len(), discarded, dropped), (200, 0, 0));
+    }
 }

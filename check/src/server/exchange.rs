@@ -409,7 +409,8 @@ impl<'a> Recorder<'a> {
         loop {
             let more = self.receive(client, count + 1, quiet);
             if !more {
-                return !self.context.deadline.is_over();
+                let is_full = self.receivers.as_ref().is_some_and(Receivers::is_full);
+                return !is_full && !self.context.deadline.is_over();
             }
             if Instant::now() >= limit {
                 return false;

@@ -5,7 +5,7 @@
 //! lost, and rtpsession 1.22 ignores it if it is read before the first RTP packet. The player would wait for
 //! frames that do not come. But it knows the movie's length from the description, and the frame on screen.
 
-use super::{Player, Protocol, State};
+use super::{Exchange, Player, Protocol};
 use glib::subclass::prelude::*;
 use gst::prelude::*;
 use std::time::{Duration, Instant};
@@ -16,61 +16,105 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// A movie's last frame starts at most this long before its end.
 const LONGEST_FRAME: Duration = Duration::from_secs(1);
 
-/// The silence after which a movie has ended, from the time at which its last frame ends. BYE itself and the
-/// last packets may be late.
-const SILENCE: Duration = Duration::from_secs(1);
+/// The silence after which a movie has ended, from the time at which its last frame ends. BYE and the last
+/// packets may be late.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Watches the sessions of a player.
 pub(super) fn watch(player: &Player) {
     if player.protocol() != Protocol::Rtsp {
         return;
     }
-    let mut shown = None;
+    let mut silence = None;
     player.every(INTERVAL, "lost-end-watch", move |player| {
-        let position = frame_of_datagrams(player);
-        if shown.is_none_or(|(last, _)| Some(last) != position) {
-            shown = position.map(|position| (position, Instant::now()));
+        let machine = player.imp().machine();
+        let plays = machine.plays()
+            && machine.start_position().is_none()
+            && machine.seek_target().is_none();
+        drop(machine);
+        if !plays {
+            silence = None;
+            return glib::ControlFlow::Continue;
         }
-        let (Some((position, since)), Some(duration)) = (shown, player.duration()) else {
+        let now = Instant::now();
+        let known = silence.get_or_insert_with(|| Silence::new(player, now));
+        known.look(player, now);
+        let (Some(position), Some(duration)) = (player.position(), player.duration()) else {
             return glib::ControlFlow::Continue;
         };
-        // The last packet may have come after the frame that is on screen.
-        let since = player.last_arrival().map_or(since, |last| last.max(since));
-        if is_over(position.into(), duration.into(), player.rate(), since.elapsed()) {
-            shown = None;
+        let is_over = is_over(position.into(), duration.into(), player.rate(), known.time);
+        if is_over && known.has_lost_end() {
+            known.is_ended = true;
             send_end(player);
         }
         glib::ControlFlow::Continue
     });
 }
 
-/// The position of the frame on screen, of a movie that plays by datagrams. In a connection nothing is lost.
-fn frame_of_datagrams(player: &Player) -> Option<gst::ClockTime> {
-    let imp = player.imp();
-    let is_seeking = {
-        let machine = imp.machine();
-        machine.start_position().is_some() || machine.seek_target().is_some()
-    };
-    let plays = player.state() == State::Playing && player.pending().is_none() && !is_seeking;
-    let has_connection = imp.collector().interleaved_bytes() > 0;
-    player.position().filter(|_| plays && !has_connection)
+/// How long nothing has come since the movie plays.
+#[derive(Debug)]
+struct Silence {
+    /// When this was first looked at.
+    since: Instant,
+    /// The bytes of RTP in the connection then.
+    interleaved: u64,
+    looked: Instant,
+    /// What was seen last: the frame on screen, and the arrival of a packet.
+    seen: (Option<gst::ClockTime>, Option<Instant>),
+    time: Duration,
+    /// A packet has come in the connection, in which nothing is lost.
+    has_connection: bool,
+    is_ended: bool,
 }
 
-/// Whether a movie has ended of which the frame at `position` has been on screen for the time `silence`.
+impl Silence {
+    fn new(player: &Player, now: Instant) -> Self {
+        Self {
+            since: now,
+            interleaved: player.imp().collector().interleaved_bytes(),
+            looked: now,
+            seen: (None, None),
+            time: Duration::ZERO,
+            has_connection: false,
+            is_ended: false,
+        }
+    }
+
+    fn look(&mut self, player: &Player, now: Instant) {
+        let seen = (player.position(), player.last_arrival());
+        // After a delay of the machine, packets may still be in the socket: it counts as one interval.
+        let passed = (now - self.looked).min(INTERVAL);
+        self.time = if seen == self.seen { self.time + passed } else { Duration::ZERO };
+        self.seen = seen;
+        self.looked = now;
+        self.has_connection |= player.imp().collector().interleaved_bytes() > self.interleaved;
+    }
+
+    /// Whether the movie has played, by datagrams, and its end has not been sent.
+    fn has_lost_end(&self) -> bool {
+        let has_played = self.seen.1.is_some_and(|arrival| arrival > self.since);
+        has_played && !self.has_connection && !self.is_ended
+    }
+}
+
+/// Whether the movie is over: its frame at `position` has been on screen for `silence`, and no packet came.
 fn is_over(position: Duration, duration: Duration, rate: f64, silence: Duration) -> bool {
-    let left = if rate < 0.0 { position } else { duration.saturating_sub(position) };
-    let longest = SILENCE.as_secs_f64() + left.as_secs_f64() / rate.abs();
-    left <= LONGEST_FRAME && silence.as_secs_f64() >= longest
+    let left = duration.saturating_sub(position);
+    let longest = SILENCE.as_secs_f64() + left.as_secs_f64() / rate;
+    // A length that is passed is wrong.
+    let is_near_end = left <= LONGEST_FRAME && position <= duration + LONGEST_FRAME;
+    is_near_end && silence.as_secs_f64() >= longest
 }
 
-/// Ends the stream as BYE does.
+/// Ends the stream as rtspsrc does at BYE.
 fn send_end(player: &Player) {
     let source = player
         .imp()
         .playbin()
         .and_then(|playbin| playbin.property::<Option<gst::Element>>("source"));
     if let Some(source) = source {
-        tracing::info!("the movie ends without BYE");
+        let note = "the movie is over, but the server's BYE has not arrived";
+        player.imp().report(&Exchange::Note(note.to_owned()));
         source.send_event(gst::event::Eos::new());
     }
 }
@@ -83,18 +127,16 @@ mod tests {
     fn a_movie_is_over_after_its_last_frame_and_a_silence() {
         // Milliseconds: position, duration, silence; rate, and whether it is over.
         let rows = [
-            (9950, 10_000, 1050, 1.0, true),
-            (9950, 10_000, 1040, 1.0, false),
-            (9000, 10_000, 2000, 1.0, true),
-            (9000, 10_000, 1999, 1.0, false),
+            (9950, 10_000, 2050, 1.0, true),
+            (9950, 10_000, 2040, 1.0, false),
+            (9000, 10_000, 3000, 1.0, true),
+            (9000, 10_000, 2999, 1.0, false),
             (8999, 10_000, 60_000, 1.0, false),
-            (9500, 10_000, 1250, 2.0, true),
-            (9500, 10_000, 1240, 2.0, false),
-            (9500, 10_000, 1999, 0.5, false),
-            (10_100, 10_000, 1000, 1.0, true),
-            (0, 10_000, 1000, -1.0, true),
-            (40, 10_000, 1039, -1.0, false),
-            (9950, 10_000, 60_000, -1.0, false),
+            (9500, 10_000, 2250, 2.0, true),
+            (9500, 10_000, 2240, 2.0, false),
+            (9500, 10_000, 2999, 0.5, false),
+            (11_000, 10_000, 2000, 1.0, true),
+            (11_001, 10_000, 60_000, 1.0, false),
         ];
         for (position, duration, silence, rate, want) in rows {
             let [position, duration, silence] =

@@ -364,7 +364,7 @@ impl Machine {
     }
 
     /// Whether it plays, and neither pauses nor steps.
-    fn plays(&self) -> bool {
+    pub fn plays(&self) -> bool {
         self.state == State::Playing && self.pending.is_none() && self.step == Step::None
     }
 
