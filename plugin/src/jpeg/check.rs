@@ -167,10 +167,10 @@ pub fn check(jpeg: &[u8]) -> Result<CheckedJpeg<'_>, CheckError> {
 }
 
 /// Checks one image whose header has been read.
-pub(super) fn check_parsed<'a>(
-    jpeg: &'a [u8],
-    header: &Header,
-) -> Result<CheckedJpeg<'a>, CheckError> {
+///
+/// # Errors
+/// See [`check`].
+pub fn check_parsed<'a>(jpeg: &'a [u8], header: &Header) -> Result<CheckedJpeg<'a>, CheckError> {
     // Other processes have several scans, with tables and scan headers between them.
     let (after_scan, end) = if header.has_one_scan() {
         scan_end(jpeg, header.scan_data)?

@@ -16,7 +16,9 @@ mod segments;
 mod tables;
 mod writable;
 
-pub use check::{CheckError, CheckedJpeg, MAX_SIDE, RtpParameters, UnsupportedByRtp, check};
+pub use check::{
+    CheckError, CheckedJpeg, MAX_SIDE, RtpParameters, UnsupportedByRtp, check, check_parsed,
+};
 pub use entropy::scan_is_complete;
 pub use header::{
     Component, Damage, Header, HuffmanTable, MAX_PIXELS, Process, QuantizationTable, Scan,

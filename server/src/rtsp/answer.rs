@@ -47,8 +47,8 @@ impl Connection {
                         self.respond(&request, reply.into());
                         return None;
                     }
-                    Authorization::Granted(user) => {
-                        self.state().user = user;
+                    Authorization::Granted(permission) => {
+                        self.state().permission = permission;
                         if let Some(reply) = self.reply_at_once(&request) {
                             self.respond(&request, reply.into());
                             return None;
@@ -61,11 +61,9 @@ impl Connection {
             }
             // A packet, such as a receiver report, keeps the sessions of the connection alive.
             Incoming::Packet(channel, bytes) => {
-                for id in &self.state().sessions {
-                    if let Some(session) = self.service.sessions.get(id) {
-                        session.gst_handle.touch();
-                        session.read_report(channel, &bytes);
-                    }
+                for session in self.sessions() {
+                    session.gst_handle.touch();
+                    session.read_report(channel, &bytes);
                 }
             }
             Incoming::Reply => {}
@@ -112,7 +110,7 @@ impl Connection {
         if !waiting.authorized {
             match self.authorize(request, Thread::MayWait) {
                 Authorization::Refused(reply) => return self.respond(request, reply.into()),
-                Authorization::Granted(user) => self.state().user = user,
+                Authorization::Granted(permission) => self.state().permission = permission,
                 // Nothing is too slow here.
                 Authorization::Slow => {
                     return self.respond(request, Status::InternalServerError.into());

@@ -16,12 +16,21 @@ pub(super) const TOO_MANY_WRONG: &str = "connection closed: five wrong names or 
 
 /// Whether a request may be answered.
 pub(super) enum Authorization {
-    /// Yes. The client has logged in with this name, if the movie needs that.
-    Granted(Option<Arc<str>>),
+    /// Yes.
+    Granted(Permission),
     /// No. The reply says why.
     Refused(Reply),
-    /// This takes too long for the task of the connection: ask again, on a thread that may wait.
+    /// The check takes too long for the task of the connection: ask again, on a thread that may wait.
     Slow,
+}
+
+/// What a request may use.
+#[derive(Default)]
+pub(super) struct Permission {
+    /// The name by which the client has logged in, if the movie needs that.
+    pub user: Option<Arc<str>>,
+    /// The movie that the URL names.
+    pub mount: Option<Arc<Mount>>,
 }
 
 /// Where a request is checked.
@@ -34,13 +43,16 @@ pub(super) enum Thread {
 }
 
 impl Connection {
-    /// Checks a request. OPTIONS needs no login: players ask by it what the server can do.
+    /// Checks a request. OPTIONS needs no login: players use it to query capabilities.
     pub fn authorize(&self, request: &Request, thread: Thread) -> Authorization {
         if request.method == Method::Options {
-            return Authorization::Granted(None);
+            return Authorization::Granted(Permission::default());
         }
         let access = self.service.access.get();
-        let mount = self.mount_of(request);
+        let of_url = self.service.catalog.get().find_url(&request.uri).cloned();
+        // A request is about the movie of its URL, otherwise about that of its session.
+        let mount = of_url.clone().or_else(|| self.mount_of_session(request));
+        let has_mount = mount.is_some();
         let is_visible = |mount: &Arc<Mount>| access.is_visible(mount, self.peer.ip());
         if mount.as_ref().is_some_and(|mount| !is_visible(mount)) {
             self.service.limit_log.count(HIDDEN_FROM_NETWORK, self.peer);
@@ -59,18 +71,13 @@ impl Connection {
                 Authorization::Refused(Reply::new(Status::NotFound))
             }
             // A path that leads to no visible movie. Requests that need one would find the hidden one.
-            None if self.mount_of(request).is_some() => {
-                Authorization::Refused(Reply::new(Status::NotFound))
-            }
-            _ => Authorization::Granted(user),
+            None if has_mount => Authorization::Refused(Reply::new(Status::NotFound)),
+            _ => Authorization::Granted(Permission { user, mount: of_url }),
         }
     }
 
-    /// The mount that a request is about: that of its URL, otherwise that of its session.
-    fn mount_of(&self, request: &Request) -> Option<Arc<Mount>> {
-        let of_url = self.service.catalog.get().find_url(&request.uri).cloned();
-        let of_session = || Some(self.service.sessions.get(request.session()?)?.mount.clone());
-        of_url.or_else(of_session)
+    fn mount_of_session(&self, request: &Request) -> Option<Arc<Mount>> {
+        Some(self.service.sessions.get(request.session()?)?.mount.clone())
     }
 
     /// Returns the name of the user who has sent a request.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Explains messages of standard RTSP (RFC 2326) to people who see them on a screen: a sentence for each
-//! line. Texts in, sentences out.
+//! line.
 
 use gstmjpegfile::lab::{Explanation, visible};
 

@@ -2,6 +2,7 @@
 //! Answers the requests of standard RTSP, method by method (RFC 2326 section 10).
 
 use super::Service;
+use super::authorization::Permission;
 use super::delivery::Delivery;
 use super::gst_media::MovieMedia;
 use super::gst_server::{GstClient, GstReply, GstRequest};
@@ -59,8 +60,8 @@ pub(super) struct ConnectionState {
     client: Option<GstClient>,
     /// The identifiers of the sessions that end with the connection.
     pub sessions: Vec<String>,
-    /// The user who has sent the request that is being answered.
-    pub user: Option<Arc<str>>,
+    /// What the request that is being answered may use.
+    pub permission: Permission,
     /// The connection has ended. A request may still be being answered.
     ended: bool,
 }
@@ -88,25 +89,26 @@ impl Connection {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn mount(&self, request: &Request) -> Result<Arc<Mount>, Status> {
-        self.service.catalog.get().find_url(&request.uri).cloned().ok_or(Status::NotFound)
+    /// The movie in the URL of the request that is being answered.
+    fn mount(&self) -> Result<Arc<Mount>, Status> {
+        self.state().permission.mount.clone().ok_or(Status::NotFound)
     }
 
     /// The session of a request. It must be of the movie in the URL.
     fn session(&self, request: &Request) -> Result<Arc<Session>, Status> {
         let id = request.session().ok_or(Status::SessionNotFound)?;
         let session = self.service.sessions.get(id).ok_or(Status::SessionNotFound)?;
-        if session.user != self.state().user {
+        if session.user != self.state().permission.user {
             return Err(Status::SessionNotFound);
         }
-        let mount = self.mount(request)?;
+        let mount = self.mount()?;
         // After a reload, the mount may be another one with other settings.
         let same = mount.point == session.mount.point;
         same.then_some(session).ok_or(Status::AggregateOperationNotAllowed)
     }
 
     pub(super) fn describe(&self, request: &Request) -> Response {
-        let reply = self.mount(request).and_then(|mount| {
+        let reply = self.mount().and_then(|mount| {
             let movie = mount.open_playable().map_err(|reason| status_of(&reason))?;
             movie.wait_total(INDEX_LIMIT);
             let base = base_url(&request.uri, &mount).ok_or(Status::BadRequest)?;
@@ -138,7 +140,7 @@ impl Connection {
     }
 
     fn try_set_up(&self, request: &Request) -> Result<Reply, Status> {
-        let mount = self.mount(request)?;
+        let mount = self.mount()?;
         if let Some(session) = request.session() {
             let session = self.service.sessions.get(session).ok_or(Status::SessionNotFound)?;
             // A session has one movie, and its transport cannot be changed (section 10.4).
@@ -322,7 +324,7 @@ impl Connection {
         let mut session = Session::new(ids, mount, self.origin, ssrc, delivery);
         (session.peer, session.tunnelled) = (self.peer, self.tunnelled);
         session.encrypted = self.encrypted;
-        session.user.clone_from(&self.state().user);
+        session.user.clone_from(&self.state().permission.user);
         if let Transport::Udp { rtcp, .. } = transport {
             let reporter = SocketAddr::new(self.peer.ip(), rtcp);
             self.service.gst_server.loss_reports().add(reporter, &session.counts);
@@ -348,7 +350,7 @@ impl Connection {
             PlayRequestError::InvalidRange => Status::InvalidRange,
             PlayRequestError::UnknownUnit => Status::NotImplemented,
         })?;
-        // A live movie has one position and no end. Players that know no better ask for its start, and
+        // A live movie has one position and no end. Players that do not know this ask for its start, and
         // those that stop by themselves after a time (openRTSP -d) also for an end; the reply's Range
         // states what they get.
         let elsewhere = play_request.start.is_some_and(|it| it > 0);
@@ -409,9 +411,12 @@ impl Connection {
     }
 
     fn any_session(&self, condition: impl Fn(&Session) -> bool) -> bool {
-        let state = self.state();
-        let mut sessions = state.sessions.iter().filter_map(|id| self.service.sessions.get(id));
-        sessions.any(|session| condition(&session))
+        self.sessions().iter().any(|session| condition(session))
+    }
+
+    /// The sessions that end with the connection.
+    pub(super) fn sessions(&self) -> Vec<Arc<Session>> {
+        self.state().sessions.iter().filter_map(|id| self.service.sessions.get(id)).collect()
     }
 
     /// Ends the sessions of the connection. May wait for locks of gst-rtsp-server.

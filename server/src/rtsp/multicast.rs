@@ -350,7 +350,7 @@ impl Interface {
     }
 
     /// Makes a socket send and receive by this interface. Linux 5.7 lets every process do that. Unlike
-    /// `IP_MULTICAST_IF` it needs no IPv4 address of the interface, which only netlink tells.
+    /// `IP_MULTICAST_IF` it needs no IPv4 address of the interface, which only netlink reports.
     fn bind(&self, socket: &Socket) -> io::Result<()> {
         if self.index == 0 { Ok(()) } else { socket.bind_device(Some(self.name.as_bytes())) }
     }

@@ -7,7 +7,7 @@ use crate::observe::sessions::Dialect;
 use crate::send::frame_cache::{self, Frames};
 use crate::send::{FetchOutcome, FrameFetcher, FrameRef};
 use gstmjpegfile::jpeg::{
-    self, CheckError, Conversion, ConversionReason, Header, Unusable, check, prepare,
+    self, CheckError, Conversion, ConversionReason, Header, Unusable, check_parsed, prepare,
 };
 use gstmjpegfile::rtp::JpegPayloads;
 use quick_cache::Weighter;
@@ -105,10 +105,12 @@ impl PayloadCache {
             return FetchOutcome::Shrunk;
         }
         // The check of such a frame reads all of its codes.
-        if Header::parse(bytes).is_ok_and(|header| header.restart_interval > 0) {
+        let header = Header::parse(bytes);
+        if header.as_ref().is_ok_and(|header| header.restart_interval > 0) {
             return FetchOutcome::MustEncode;
         }
-        let prepared = match check(bytes) {
+        let checked = header.map_err(CheckError::from).and_then(|it| check_parsed(bytes, &it));
+        let prepared = match checked {
             Ok(image) if key.size.is_none_or(|size| size == image.size()) => {
                 PreparedFrame::of(&jpeg::Prepared::AsIs(image))
             }

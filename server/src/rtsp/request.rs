@@ -143,7 +143,7 @@ pub struct RequestReader {
     /// The number of bytes in `buffer` that do not contain the end of the head.
     searched: usize,
     head: Option<Head>,
-    /// The bytes of the request that was taken last; `None` if nobody wants to see them.
+    /// The bytes of the request that was taken last; `None` if they are not observed.
     text: Option<Vec<u8>>,
 }
 

@@ -79,11 +79,11 @@ pub(super) enum PlayError {
     NoMovie,
     /// There is no pacer.
     NoPacer,
-    /// There are as many viewers as there may be.
+    /// The limit of viewers is reached.
     TooManyViewers(ViewerLimit),
 }
 
-/// The limit for which a session is not set up.
+/// The limit because of which a session is not set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SessionLimit {
     /// The number of sessions in total.
@@ -161,7 +161,7 @@ impl Sessions {
     /// Adds a new session.
     ///
     /// # Errors
-    /// If there are as many as there may be.
+    /// If the limit is reached.
     pub fn add(&self, session: Session, limits: &Limits) -> Result<(), SessionLimit> {
         let mut all = self.all();
         check_limits(&all, session.origin, limits)?;
@@ -172,7 +172,7 @@ impl Sessions {
     /// Checks whether an origin may have one more session.
     ///
     /// # Errors
-    /// If there are as many as there may be.
+    /// If the limit is reached.
     pub fn has_room(&self, origin: Origin, limits: &Limits) -> Result<(), SessionLimit> {
         check_limits(&self.all(), origin, limits)
     }
@@ -192,7 +192,7 @@ impl Sessions {
         self.gst_server.end(id);
     }
 
-    /// Ends a session at the wish of an operator, and reports the end to its viewer. May wait for locks of
+    /// Ends a session at the request of an operator, and reports the end to its viewer. May wait for locks of
     /// gst-rtsp-server.
     pub fn close(&self, id: &str, reason: &str) {
         let Some(session) = self.get(id) else { return };

@@ -95,8 +95,8 @@ impl Transport {
         }
     }
 
-    /// A `Transport` header that offers exactly this, for gst-rtsp-server. It knows nothing of multicast:
-    /// of the session it keeps only the time limit.
+    /// A `Transport` header that offers exactly this, for gst-rtsp-server. It does not know multicast
+    /// sessions: it keeps only their time limits.
     pub fn offer(self) -> String {
         match self {
             Self::Udp { rtp, rtcp } => format!("RTP/AVP;unicast;client_port={rtp}-{rtcp}"),

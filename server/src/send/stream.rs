@@ -2,8 +2,8 @@
 //! A movie that is sent to the viewers of one sink: puts together the cursor, the timeline, the
 //! fetcher and the sink, and is driven by a pacer.
 //!
-//! No lock is held while a frame is sent: the sink is taken out of the state meanwhile. Callers that
-//! need the sink, or must know that nothing is being sent, wait until it is back.
+//! No lock is held while the file is looked at or the sink is used: both are taken out of the state meanwhile.
+//! Callers that need the sink, or must know that nothing is being sent, wait until they are back.
 
 use super::clock::{Clock, SystemClock};
 use super::cursor::{Cursor, Next};
@@ -70,20 +70,27 @@ impl Position {
     }
 }
 
-struct State<S: FrameSink> {
+/// What sends the frames: taken out of the state while a thread uses it.
+struct Sending<S: FrameSink> {
     cursor: Cursor,
+    sink: S,
+    /// The number of bad spans of the file that have been logged.
+    bad_spans_logged: usize,
+}
+
+struct State<S: FrameSink> {
+    /// The movie of the cursor.
+    movie: Arc<MovieFile>,
     /// The position while nothing is played.
     position: Position,
     play: Option<Play>,
     /// The number of plays that have been started.
     plays: u64,
-    /// The number of bad spans of the file that have been logged.
-    bad_spans_logged: usize,
     prefetch: Prefetch<FrameOf<S>>,
-    /// `None` while a frame is being sent. In a box, so that only its address moves: with many viewers none of it is
-    /// in the processor's cache.
-    sink: Option<Box<S>>,
-    /// The number of threads that wait for the sink.
+    /// `None` while a thread uses it. In a box, so that only its address moves: with many viewers none of it is in
+    /// the processor's cache.
+    sending: Option<Box<Sending<S>>>,
+    /// The number of threads that wait for it.
     waiting_threads: usize,
 }
 
@@ -94,8 +101,8 @@ pub(crate) struct Stream<S: FrameSink, C: Clock = SystemClock> {
     resources: Arc<Resources<S::Fetcher>>,
     pacer: Pacer<C>,
     state: Mutex<State<S>>,
-    /// Notified when the sink is back in the state.
-    sink_returned: Condvar,
+    /// Notified when cursor and sink are back in the state.
+    returned: Condvar,
 }
 
 /// The result of one tick of a play.
@@ -118,19 +125,19 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
         pacer: Pacer<C>,
         sink: S,
     ) -> Arc<Self> {
+        let cursor = Cursor::new(movie.clone(), mode.looping);
         let state = State {
-            cursor: Cursor::new(movie, mode.looping),
+            movie,
             position: Position { nanoseconds: 0, rtptime },
             play: None,
             plays: 0,
-            bad_spans_logged: 0,
             prefetch: Prefetch::Idle,
-            sink: Some(Box::new(sink)),
+            sending: Some(Box::new(Sending { cursor, sink, bad_spans_logged: 0 })),
             waiting_threads: 0,
         };
-        let (state, sink_returned) = (Mutex::new(state), Condvar::new());
+        let (state, returned) = (Mutex::new(state), Condvar::new());
         let framerate = mode.framerate;
-        Arc::new(Self { id: new_id(), framerate, resources, pacer, state, sink_returned })
+        Arc::new(Self { id: new_id(), framerate, resources, pacer, state, returned })
     }
 
     fn state(&self) -> MutexGuard<'_, State<S>> {
@@ -140,12 +147,17 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
     /// Locks the state once no frame is being sent.
     fn idle_state(&self) -> MutexGuard<'_, State<S>> {
         let mut state = self.state();
-        while state.sink.is_none() {
+        while state.sending.is_none() {
             state.waiting_threads += 1;
-            state = self.sink_returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.waiting_threads -= 1;
         }
         state
+    }
+
+    /// Takes cursor and sink out of an idle state, and unlocks it.
+    fn borrow(&self, mut state: MutexGuard<'_, State<S>>) -> Borrowed<'_, S, C> {
+        Borrowed { stream: self, sending: state.sending.take() }
     }
 
     fn now(&self) -> Instant {
@@ -159,7 +171,7 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
 
     /// The movie that is sent.
     pub fn movie(&self) -> Arc<MovieFile> {
-        self.state().cursor.movie().clone()
+        self.state().movie.clone()
     }
 
     /// The present position.
@@ -177,10 +189,12 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
     /// stream if there is no viewer after that. Never returns `None`, since the sink is there while
     /// no frame is being sent.
     pub fn with_sink<T>(&self, action: impl FnOnce(&mut S) -> T) -> Option<T> {
-        let mut state = self.idle_state();
-        let sink = state.sink.as_mut()?;
+        let mut borrowed = self.borrow(self.idle_state());
+        let sink = &mut borrowed.sending()?.sink;
         let result = action(sink);
-        if !sink.is_watched() {
+        let is_watched = sink.is_watched();
+        let mut state = borrowed.give_back();
+        if !is_watched {
             state.stop();
         }
         Some(result)
@@ -211,9 +225,10 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
         let number = {
             let mut state = self.idle_state();
             state.stop();
-            let Some(sink) = state.sink.as_mut().filter(|sink| sink.is_watched()) else { return };
-            sink.play_started();
-            state.cursor.rewind();
+            let sending = state.sending.as_mut().filter(|it| it.sink.is_watched());
+            let Some(sending) = sending else { return };
+            sending.sink.play_started();
+            sending.cursor.rewind();
             state.plays += 1;
             let timeline = Timeline::new(plan, start, state.position.rtptime);
             let (number, now) = (state.plays, self.now());
@@ -244,10 +259,9 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
     /// Stops the present play and reports its end to the viewers.
     pub fn end(&self) {
         let mut state = self.idle_state();
-        if let (Some(play), Some(sink)) = (state.play, &mut state.sink) {
-            sink.play_ended(self.report_time(&play.timeline, self.now()));
-        }
+        let Some(play) = state.play else { return };
         state.stop();
+        self.report_end(state, self.report_time(&play.timeline, self.now()));
     }
 
     /// Stops the present play, if there is one, and reports the end to the viewers even if they have stopped it
@@ -257,12 +271,17 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
         let wall_clock = self.pacer.clock().wall_clock();
         let paused = ReportTime { wall_clock, rtptime: state.position.rtptime };
         let time = state.play.map_or(paused, |play| self.report_time(&play.timeline, self.now()));
-        if state.plays > 0
-            && let Some(sink) = &mut state.sink
-        {
-            sink.play_ended(time);
-        }
         state.stop();
+        if state.plays > 0 {
+            self.report_end(state, time);
+        }
+    }
+
+    /// Reports the end of a play that has been stopped to the viewers.
+    fn report_end(&self, state: MutexGuard<'_, State<S>>, time: ReportTime) {
+        if let Some(sending) = self.borrow(state).sending() {
+            sending.sink.play_ended(time);
+        }
     }
 
     /// Makes a worker read a frame from the disk.
@@ -299,40 +318,39 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
 
     /// Sends the frame of a play that is due.
     fn tick(self: &Arc<Self>, number: u64, scratch: &mut Vec<u8>) -> TickOutcome {
-        let mut state = self.state();
+        let state = self.idle_state();
         let Some(mut play) = state.play.filter(|play| play.number == number) else {
             return TickOutcome::Suspended;
         };
         let Some(frame) = play.timeline.frame() else { return TickOutcome::Finished };
+        let mut borrowed = self.borrow(state);
+        let Some(sending) = borrowed.sending() else { return TickOutcome::Suspended };
         let now = self.now();
-        if now >= play.next_change_check {
+        let checks = now >= play.next_change_check;
+        if checks {
             play.next_change_check = now + CHANGE_CHECK_INTERVAL;
-            state.check_for_change(frame);
         }
-        let (frame, location) = match state.look_up(&mut play.timeline, frame) {
-            Next::Frame(frame, location) => (frame, location),
-            Next::NotIndexed => {
-                play.waits_for_index = true;
-                state.play = Some(play);
-                return TickOutcome::NextAt(now + INDEX_INTERVAL);
+        let is_overwritten = checks && sending.follow_overwritten(frame);
+        let next = sending.look_up(&mut play.timeline, frame);
+        let movie = sending.cursor.movie().clone();
+        if let Next::Frame(frame, _) = next {
+            sending.bad_spans_logged =
+                movie_log::bad_spans(&movie, sending.bad_spans_logged, frame);
+            if std::mem::take(&mut play.waits_for_index) {
+                play.timeline.delay_until(now);
             }
+        }
+        play.waits_for_index |= matches!(next, Next::NotIndexed);
+        let Some(prefetched) = self.looked_up(&mut play, &movie, next, is_overwritten) else {
+            return TickOutcome::Suspended;
+        };
+        let (frame, location) = match next {
+            Next::Frame(frame, location) => (frame, location),
+            Next::NotIndexed => return TickOutcome::NextAt(now + INDEX_INTERVAL),
             Next::End => return TickOutcome::Finished,
         };
-        let movie = state.cursor.movie().clone();
-        state.bad_spans_logged = movie_log::bad_spans(&movie, state.bad_spans_logged, frame);
-        if std::mem::take(&mut play.waits_for_index) {
-            play.timeline.delay_until(now);
-        }
-        state.play = Some(play);
-        let Some(sink) = state.sink.take() else { return TickOutcome::Suspended };
-        let prefetched = state.prefetch.take(frame);
-        drop(state);
-        let mut borrowed = BorrowedSink { stream: self, sink: Some(sink) };
         let to_fetch = FrameToFetch { movie, number: frame, location };
-        let options = borrowed.sink().map(|sink| sink.options());
-        let (Some(sink), Some(options)) = (borrowed.sink(), options) else {
-            return TickOutcome::Finished;
-        };
+        let options = sending.sink.options();
         let fetched = match prefetched {
             PrefetchResult::Done(fetched) => fetched,
             PrefetchResult::Awaited => return TickOutcome::Suspended,
@@ -370,14 +388,14 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
         // the time that the report gives to the second frame. VLC does not show such a frame.
         if let Some(interval) = S::REPORT_INTERVAL.filter(|_| now >= play.next_report) {
             // Not `now`: reading the frame may have taken a while.
-            sink.report(self.report_time(&play.timeline, self.now()));
+            sending.sink.report(self.report_time(&play.timeline, self.now()));
             let mut state = self.state();
             if let Some(present) = state.play.as_mut().filter(|present| present.number == number) {
                 present.next_report = now + interval;
             }
         }
         let due = DueFrame { source: to_fetch.as_ref(), rtptime: play.timeline.rtptime() };
-        if sink.send(&prepared, due, &resume) == SendOutcome::Busy {
+        if sending.sink.send(&prepared, due, &resume) == SendOutcome::Busy {
             let fetched = Ok(FetchOutcome::Ready(prepared));
             self.state().prefetch = Prefetch::Done { frame, fetched };
             // The connection calls what `resume` returns once it has sent its queue.
@@ -387,45 +405,63 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
         let slow = S::Fetcher::is_slow(&prepared);
         S::Fetcher::recycle(prepared, scratch);
         let next = play.timeline.advance(now);
-        let options = sink.options();
+        // A worker prepares the frame of the next tick before it is due.
+        let ahead = if slow { sending.next_frame(&mut play.timeline) } else { None };
+        let options = sending.sink.options();
         let mut state = borrowed.give_back();
         let Some(present) = state.play.as_mut().filter(|present| present.number == number) else {
             return TickOutcome::Suspended;
         };
         present.timeline = play.timeline;
-        if slow && state.prefetch.is_idle() {
-            self.prefetch(&mut state, &mut play.timeline, options);
+        if let Some(ahead) = ahead.filter(|_| state.prefetch.is_idle()) {
+            state.movie.clone_from(&ahead.movie);
+            state.prefetch.start(ahead.number, false);
+            drop(state);
+            self.encode_on_worker(ahead, options);
         }
         TickOutcome::NextAt(next)
     }
 
-    /// Makes a worker prepare the frame of the next tick before it is due.
-    fn prefetch(
-        self: &Arc<Self>,
-        state: &mut State<S>,
-        timeline: &mut Timeline,
-        options: OptionsOf<S>,
-    ) {
-        let Some(frame) = timeline.frame() else { return };
-        if let Next::Frame(number, location) = state.look_up(timeline, frame) {
-            state.prefetch.start(number, false);
-            let movie = state.cursor.movie().clone();
-            self.encode_on_worker(FrameToFetch { movie, number, location }, options);
+    /// Stores what a look-up has changed, and takes the frame if a worker has prepared it. `None` if the play is not
+    /// the present one any more.
+    fn looked_up(
+        &self,
+        play: &mut Play,
+        movie: &Arc<MovieFile>,
+        next: Next,
+        is_overwritten: bool,
+    ) -> Option<PrefetchResult<FrameOf<S>>> {
+        let mut state = self.state();
+        let present = state.play.as_mut().filter(|present| present.number == play.number)?;
+        // A report may have been asked for meanwhile.
+        play.next_report = present.next_report;
+        *present = *play;
+        if !Arc::ptr_eq(&state.movie, movie) {
+            state.movie.clone_from(movie);
         }
+        if is_overwritten {
+            state.prefetch = Prefetch::Idle;
+        }
+        Some(match next {
+            Next::Frame(frame, _) => state.prefetch.take(frame),
+            Next::NotIndexed | Next::End => PrefetchResult::NotStarted,
+        })
     }
 
     /// Ends a play that has reached its end.
     fn finish_play(&self, number: u64) {
         let mut state = self.idle_state();
         let Some(play) = state.play.filter(|play| play.number == number) else { return };
-        movie_log::index_failed(state.cursor.movie());
-        if let Some(sink) = &mut state.sink {
-            sink.play_ended(self.report_time(&play.timeline, self.now()));
-        }
         state.stop();
         // At the end of the movie, unlike that of a range, the next play starts from its beginning.
         if play.timeline.frame().is_some() {
             state.position.nanoseconds = 0;
+        }
+        let time = self.report_time(&play.timeline, self.now());
+        let mut borrowed = self.borrow(state);
+        if let Some(sending) = borrowed.sending() {
+            movie_log::index_failed(sending.cursor.movie());
+            sending.sink.play_ended(time);
         }
     }
 }
@@ -443,34 +479,35 @@ impl FrameToFetch {
     }
 }
 
-/// The sink of a stream, taken out of its state. Goes back into the state when dropped.
-struct BorrowedSink<'a, S: FrameSink, C: Clock> {
+/// Cursor and sink of a stream, taken out of its state. They go back into the state when this is dropped.
+struct Borrowed<'a, S: FrameSink, C: Clock> {
     stream: &'a Stream<S, C>,
-    sink: Option<Box<S>>,
+    sending: Option<Box<Sending<S>>>,
 }
 
-impl<'a, S: FrameSink, C: Clock> BorrowedSink<'a, S, C> {
-    fn sink(&mut self) -> Option<&mut S> {
-        self.sink.as_deref_mut()
+impl<'a, S: FrameSink, C: Clock> Borrowed<'a, S, C> {
+    /// Never `None`: they are taken from an idle state, and given back at the end.
+    fn sending(&mut self) -> Option<&mut Sending<S>> {
+        self.sending.as_deref_mut()
     }
 
-    /// Puts the sink back, and returns the locked state.
+    /// Puts them back, and returns the locked state.
     fn give_back(&mut self) -> MutexGuard<'a, State<S>> {
         let mut state = self.stream.state();
-        if let Some(sink) = self.sink.take() {
-            state.sink = Some(sink);
+        if let Some(sending) = self.sending.take() {
+            state.sending = Some(sending);
             // Notifying is a system call even if no thread waits.
             if state.waiting_threads > 0 {
-                self.stream.sink_returned.notify_all();
+                self.stream.returned.notify_all();
             }
         }
         state
     }
 }
 
-impl<S: FrameSink, C: Clock> Drop for BorrowedSink<'_, S, C> {
+impl<S: FrameSink, C: Clock> Drop for Borrowed<'_, S, C> {
     fn drop(&mut self) {
-        if self.sink.is_some() {
+        if self.sending.is_some() {
             drop(self.give_back());
         }
     }
@@ -484,15 +521,25 @@ impl<S: FrameSink> State<S> {
             self.position = Position::of(&play.timeline);
         }
     }
+}
 
-    /// Goes on with the file as it is now if the frames of the movie have been overwritten. `frame` is
-    /// the next one.
-    fn check_for_change(&mut self, frame: u64) {
-        if self.cursor.follow_overwritten(frame) {
-            self.prefetch = Prefetch::Idle;
+impl<S: FrameSink> Sending<S> {
+    /// Continues with the file as it is now if the frames of the movie have been overwritten. `frame` is the next
+    /// one. Returns whether they have.
+    fn follow_overwritten(&mut self, frame: u64) -> bool {
+        let is_overwritten = self.cursor.follow_overwritten(frame);
+        if is_overwritten {
             self.bad_spans_logged = 0;
             movie_log::overwritten(self.cursor.movie(), frame);
         }
+        is_overwritten
+    }
+
+    /// The frame of the next tick, if it is indexed.
+    fn next_frame(&mut self, timeline: &mut Timeline) -> Option<FrameToFetch> {
+        let frame = timeline.frame()?;
+        let Next::Frame(number, location) = self.look_up(timeline, frame) else { return None };
+        Some(FrameToFetch { movie: self.cursor.movie().clone(), number, location })
     }
 
     /// Looks up a frame of a timeline. If a play starts past the last frame of the movie, it starts
