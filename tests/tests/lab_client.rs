@@ -176,6 +176,9 @@ fn check(
     assert_eq!(number("lost"), missing, "{name}: {:?}", played.stats);
     let repeated = if behaviour.packets == Packets::Twice { images.len() } else { 0 };
     assert_eq!(number("repeated"), u64::try_from(repeated)?, "{name}");
+    // A stranger sends a packet with each frame.
+    let ignored = if behaviour.packets == Packets::Noise { images.len() } else { 0 };
+    assert_eq!(number("ignored"), u64::try_from(ignored)?, "{name}");
     let states_number =
         matches!(behaviour.replies, Replies::TotalFrames | Replies::Frames | Replies::TotalFrame);
     let duration = gst::ClockTime::from_mseconds(50 * u64::try_from(images.len())?);

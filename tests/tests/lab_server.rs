@@ -46,7 +46,7 @@ impl LabClient {
         Ok(String::from_utf8(reply[..have].to_vec())?)
     }
 
-    /// Sends a request and checks each byte of its reply; gives the session number.
+    /// Sends a request and checks each byte of its reply; returns the session number.
     pub(crate) fn ok(&mut self, request: &str, cseq: u32, end: &str) -> Result<String> {
         let reply = self.request(request)?;
         let session = reply.split("Session: ").nth(1).map(str::trim).unwrap_or_default().to_owned();
@@ -59,7 +59,7 @@ impl LabClient {
         Ok(session)
     }
 
-    /// Sets the movie up in the textbook's form; gives the session number.
+    /// Sets the movie up in the textbook's form; returns the session number.
     fn set_up(&mut self) -> Result<String> {
         let port = self.port()?;
         let transport = format!("Transport: RTP/UDP; client_port= {port}");
@@ -93,7 +93,7 @@ impl LabClient {
         Ok(sends)
     }
 
-    /// Fails if a packet comes within the time of several frames. Gives the number of those that were on their way.
+    /// Fails if a packet comes within the time of several frames. Returns the number of those that were on their way.
     pub(crate) fn assert_silent(&self) -> Result<u16> {
         // Packets that were on their way when the reply was written.
         self.rtp.set_read_timeout(Some(Duration::from_millis(100)))?;
@@ -478,7 +478,7 @@ const REDUCTIONS: [&str; 3] = [
     "encoded again at lower quality",
 ];
 
-/// Images that no datagram holds: one that is too large at any quality, one that is coded in a way that
+/// Images that do not fit into a datagram: one that is too large at any quality, one that is coded in a way that
 /// this project does not decode, and one of noise.
 fn images_too_large() -> Result<Vec<Vec<u8>>> {
     let flat = Picture { width: 3840, height: 4000, samples: vec![90; 3 * 3840 * 4000] };
@@ -647,7 +647,7 @@ fn fragments_are_reassembled() -> Result<()> {
             let (header, payload) = client.packet()?;
             assert!(payload.len() <= 1400, "{form}");
             packets += 1;
-            frames.extend(depacketizer.push(&[&header.to_bytes()[..], &payload].concat(), 0)?);
+            frames.extend(depacketizer.push(&[&header.to_bytes()[..], &payload].concat(), None)?);
         }
         assert!(packets > images.len(), "{form}: {packets} packets");
         assert_eq!(depacketizer.counts().lost, 0, "{form}: none lost");

@@ -3,13 +3,10 @@
 
 use super::frame_log::FrameLog;
 use super::packet_log::{Analysis, Order};
-use gstmjpegfile::rtp::{PacketCounts, RtpHeader, SequenceCounter};
+use gstmjpegfile::rtp::{PacketCounts, RtpHeader, SequenceCounter, VIDEO_CLOCK_RATE};
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::time::{Duration, Instant};
-
-/// Ticks per second of RTP timestamps of video (RFC 2435 section 3; the lab uses the same).
-const CLOCK_RATE: f64 = 90_000.0;
 
 /// An RTP packet without its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +57,7 @@ impl PacketTracker {
         let since_previous = self.last_arrival.replace(now).map(|last| now - last);
         // RFC 3550 section 6.4.1 and appendix A.8. Timestamps wrap around, so their difference is
         // taken as a signed number.
-        let arrival = (now - first_arrival).as_secs_f64() * CLOCK_RATE;
+        let arrival = (now - first_arrival).as_secs_f64() * f64::from(VIDEO_CLOCK_RATE);
         let ticks = self
             .last
             .map_or(0, |last| header.timestamp.ticks_since(last.header.timestamp).cast_signed());
@@ -140,7 +137,7 @@ impl PacketTracker {
         self.frame_log.take().map_or(Ok(()), |log| log.finish().map(drop))
     }
 
-    /// Forgets all packets. The log of frames goes on.
+    /// Forgets all packets. The log of frames continues.
     pub fn reset(&mut self) {
         let (frame_log, frame_log_error) = (self.frame_log.take(), self.frame_log_error.take());
         *self = Self { frame_log, frame_log_error, is_lab: self.is_lab, ..Self::default() };
@@ -165,7 +162,7 @@ impl PacketTracker {
         self.pause();
     }
 
-    /// Notes that PLAY has been refused: the numbers go on. Gives the orders of the packets that were
+    /// Notes that PLAY has been refused: the numbers go on. Returns the orders of the packets that were
     /// undecided.
     pub fn play_refused(&mut self) -> Vec<Order> {
         let held = self.held.take().unwrap_or_default();
@@ -173,7 +170,7 @@ impl PacketTracker {
     }
 
     /// Notes the reply to PLAY, with the sequence number of the first packet after it. What was sent
-    /// before it and has not arrived is not counted as lost: a seek drops it. Gives the orders of the
+    /// before it and has not arrived is not counted as lost: a seek drops it. Returns the orders of the
     /// packets that were undecided.
     pub fn play_replied(&mut self, first: Option<u16>) -> Vec<Order> {
         let held = self.held.take().unwrap_or_default();
@@ -218,7 +215,7 @@ impl PacketTracker {
 
     /// Inter-arrival jitter (RFC 3550 section 6.4.1).
     pub fn jitter(&self) -> Duration {
-        Duration::from_secs_f64(self.jitter / CLOCK_RATE)
+        Duration::from_secs_f64(self.jitter / f64::from(VIDEO_CLOCK_RATE))
     }
 
     /// The longest time between the starts of two frames since the last call.

@@ -19,7 +19,7 @@ const REPLY_TIME: Duration = Duration::from_secs(2);
 /// The longest reply that is read, in bytes.
 pub(super) const MAX_REPLY: usize = 64 * 1024;
 
-/// What a wait for a reply brought.
+/// Result of waiting for a reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Reply(String),

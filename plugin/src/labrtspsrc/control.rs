@@ -206,7 +206,7 @@ impl Control {
         self.shared.control.wait(socket, self.next_check()).map(|_| ())
     }
 
-    /// When the silence of the server means something, if nothing happens before.
+    /// When the silence of the server becomes significant, if nothing happens before.
     fn next_check(&self) -> Option<Instant> {
         let Stage::Playing(since) = self.stage else { return None };
         let Some((header, arrival)) = self.shared.arrived().last else {
@@ -327,7 +327,7 @@ impl Control {
         }
     }
 
-    /// Time that is left of the search.
+    /// The remaining time of the search.
     fn search_time(&self) -> Duration {
         self.search_end.saturating_duration_since(Instant::now()).max(LEAST_WAIT)
     }
@@ -526,7 +526,9 @@ impl Control {
             let movie = self.shared.movie();
             match (movie.timed, movie.frame_at(fraction), self.shared.socket()) {
                 (true, Some(frame), _) => self.shared.await_frame(frame),
-                (_, _, Some((socket, _))) => receiver::drain(&socket),
+                (_, _, Some((socket, _))) => {
+                    self.shared.count_ignored(receiver::drain(&socket));
+                }
                 _ => {}
             }
             self.shared.reset_arrived();
@@ -607,7 +609,7 @@ impl Control {
         Ok(())
     }
 
-    /// Without a packet since PLAY: tries the next form, fails or ends the stream, at its time.
+    /// If no packet has arrived since PLAY: tries the next form, fails, or ends the stream when it is time.
     fn check_first_packet(&mut self, since: Instant, closed: bool) -> Result<(), Failure> {
         if !closed && !self.first_packet_wait(since).is_zero() {
             return Ok(());
@@ -627,7 +629,7 @@ impl Control {
         Err(self.no_rtp())
     }
 
-    /// How long to wait on for the first packet since PLAY.
+    /// How much longer to wait for the first packet since PLAY.
     fn first_packet_wait(&self, since: Instant) -> Duration {
         let now = Instant::now();
         if self.understood {

@@ -92,6 +92,13 @@ impl LabRtspSrc {
         self.depay.reset();
     }
 
+    /// The statistics of `rtplabdepay`, and what the receiver did not give to it.
+    fn stats(&self) -> gst::Structure {
+        let mut stats = self.depay.property::<gst::Structure>("stats");
+        stats.set("ignored", self.receiver.imp().ignored());
+        stats
+    }
+
     /// Starts the control thread, which sends SETUP.
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let settings = self.settings().clone();
@@ -130,8 +137,9 @@ impl LabRtspSrc {
 
     /// Hands a command to the control thread.
     fn command(&self, command: Command) {
-        if let Some(running) = &*self.running() {
-            running.shared.command(command);
+        let shared = self.running().as_ref().map(|running| running.shared.clone());
+        if let Some(shared) = shared {
+            shared.command(command);
         }
     }
 
@@ -237,7 +245,9 @@ impl ObjectImpl for LabRtspSrc {
                     .build(),
                 glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                     .nick("Statistics")
-                    .blurb("Counters: frames, packets, bytes, lost, repeated, late, damaged")
+                    .blurb(
+                        "Counters: frames, packets, bytes, lost, repeated, late, damaged, ignored",
+                    )
                     .read_only()
                     .build(),
             ]
@@ -284,7 +294,7 @@ impl ObjectImpl for LabRtspSrc {
             "dialect" => self.settings().dialect.to_value(),
             "timeout" => self.settings().timeout.to_value(),
             "latency" => self.settings().latency.to_value(),
-            _ => self.depay.property_value("stats"),
+            _ => self.stats().to_value(),
         })
     }
 
@@ -406,6 +416,14 @@ mod tests {
         let thread = spawn_control(element.downgrade(), shared, || panic!("on purpose")).unwrap();
         assert_eq!(error_on(&bus), border::INTERNAL);
         assert!(thread.join().is_ok());
+    }
+
+    #[test]
+    fn the_statistics_are_those_of_all_parts() {
+        let (element, _bus) = element();
+        let stats = element.property::<gst::Structure>("stats");
+        let count = |name| stats.get::<u64>(name);
+        assert_eq!([count("packets"), count("damaged"), count("ignored")], [Ok(0), Ok(0), Ok(0)]);
     }
 
     #[test]

@@ -134,7 +134,7 @@ pub(super) fn request(
     post(element, structure);
 }
 
-/// `request` is the method and CSeq of the request; `None` for bytes that no request waits for.
+/// `request` is the method and CSeq of the request; `None` for bytes that do not belong to a request.
 pub(super) fn reply(element: &LabRtspSrc, request: Option<(Method, u64)>, text: &str) {
     let mut structure = gst::Structure::builder("labrtspsrc-reply").field("text", text).build();
     if let Some((method, cseq)) = request {

@@ -18,7 +18,7 @@
 //! | `dialect` | `auto` | form of the requests: `auto` tries all until RTP arrives, and remembers the form for the server; `j`, `a`, `c`, `s`, `s1`, `s2` are fixed forms |
 //! | `timeout` | ms, 5000 | how long to wait for the connection, a reply, the first packet; a silence of this length ends a movie |
 //! | `latency` | ms, 100 | how long frames are held before they are shown, which evens out their arrival |
-//! | `stats` | read-only | as `rtplabdepay`'s |
+//! | `stats` | read-only | as `rtplabdepay`'s, and `ignored`: datagrams of other hosts, and packets from before a seek |
 //!
 //! | state change | request |
 //! |---|---|

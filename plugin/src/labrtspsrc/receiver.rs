@@ -32,7 +32,7 @@ const DATAGRAM: usize = 65_536;
 /// Size of the kernel's receive buffer, in bytes.
 const RECEIVE_BUFFER: usize = 1024 * 1024;
 
-/// After this long without a packet, no missing packet is waited for.
+/// After this long without a packet, the receiver no longer waits for missing packets.
 const SILENCE: Duration = Duration::from_millis(100);
 
 /// Opens a socket at the wildcard address; `port` 0 is a free one.
@@ -49,10 +49,14 @@ pub(super) fn bind(server: IpAddr, port: u16) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// Discards datagrams that have been received and not read.
-pub(super) fn drain(socket: &UdpSocket) {
+/// Discards datagrams that have been received and not read; returns their number.
+pub(super) fn drain(socket: &UdpSocket) -> u64 {
     let mut bytes = [0; 1];
-    while socket.recv(&mut bytes).is_ok() {}
+    let mut discarded = 0;
+    while socket.recv(&mut bytes).is_ok() {
+        discarded += 1;
+    }
+    discarded
 }
 
 #[derive(Debug, Default)]
@@ -110,6 +114,11 @@ impl Receiver {
         self.state().latency = latency;
     }
 
+    /// Number of datagrams of the session that were dropped: of other hosts, and from before a seek.
+    pub fn ignored(&self) -> u64 {
+        self.shared().map_or(0, |shared| shared.ignored())
+    }
+
     /// Waits for the next packet from the server.
     fn receive(&self) -> Result<gst::Buffer, gst::FlowError> {
         let shared = self.shared().ok_or(gst::FlowError::Error)?;
@@ -148,6 +157,7 @@ impl Receiver {
         received
     }
 
+    /// The buffer of a datagram; `None` if it is not of this stream, which is counted.
     fn take(
         &self,
         shared: &Shared,
@@ -162,19 +172,24 @@ impl Receiver {
                 "{} bytes from {from} dropped: not the server",
                 packet.len()
             );
+            shared.count_ignored(1);
             return None;
         }
         match RtpHeader::parse(packet) {
             Ok((header, payload)) => {
+                let restarts = shared.arrived().packets == 0;
                 let is_packet = {
                     let mut state = self.state();
-                    if shared.arrived().packets == 0 {
+                    if restarts {
                         state.detector = PacketDetector::default();
                     }
                     state.detector.is_packet(&header, payload)
                 };
                 if is_packet {
                     if shared.is_before_seek(&header) {
+                        let number = header.sequence_number;
+                        gst::debug!(CAT, imp = self, "packet {number} dropped: from before a seek");
+                        shared.count_ignored(1);
                         return None;
                     }
                     let is_first = shared.count_packet(header);
@@ -366,5 +381,47 @@ impl PushSrcImpl for Receiver {
         _buffer: Option<&mut gst::BufferRef>,
     ) -> Result<CreateSuccess, gst::FlowError> {
         self.receive().map(CreateSuccess::NewBuffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtp::Timestamp;
+
+    #[test]
+    fn packets_of_other_hosts_and_from_before_a_seek_are_counted() {
+        gst::init().unwrap();
+        let receiver = glib::Object::new::<super::super::Receiver>();
+        let imp = receiver.imp();
+        let shared = Arc::new(Shared::new().unwrap());
+        shared.set_movie(Movie { framerate: Some(20.0), timed: true, ..Movie::default() });
+        imp.prepare(shared.clone(), glib::WeakRef::new());
+        shared.await_frame(39);
+        let server = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let other = IpAddr::from([127, 0, 0, 2]);
+        // The host, the number of the frame, whether the packet is passed on, the count after it.
+        let rows = [(other, 39, false, 1), (server, 41, false, 2), (server, 39, true, 2)];
+        for (from, frame, passes, ignored) in rows {
+            let header = RtpHeader::jpeg(1, Timestamp::from_ticks(frame * 4500), 0, true);
+            let packet = [&header.to_bytes()[..], &[0; 8]].concat();
+            let buffer = imp.take(&shared, &packet, SocketAddr::new(from, 5000), server);
+            assert_eq!((buffer.is_some(), imp.ignored()), (passes, ignored), "{from}, {frame}");
+        }
+        // The next session has a count of its own.
+        imp.prepare(Arc::new(Shared::new().unwrap()), glib::WeakRef::new());
+        assert_eq!(imp.ignored(), 0);
+    }
+
+    #[test]
+    fn discarded_datagrams_are_counted() {
+        let server = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let socket = bind(server, 0).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let sender = UdpSocket::bind((server, 0)).unwrap();
+        for _ in 0..3 {
+            sender.send_to(&[0; 20], (server, port)).unwrap();
+        }
+        assert_eq!([drain(&socket), drain(&socket)], [3, 0]);
     }
 }

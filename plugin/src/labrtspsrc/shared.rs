@@ -17,7 +17,7 @@ const SEEK_LIMIT: Duration = Duration::from_secs(3);
 /// How long packets that were sent before a seek may still arrive, after all that had arrived were read.
 const IN_FLIGHT: Duration = Duration::from_millis(500);
 
-/// How long packets are dropped at most after a seek, from the first one on.
+/// The maximum time for which packets are dropped after a seek, from the first one on.
 const MAX_DROPPED: Duration = Duration::from_secs(3);
 
 /// More frames than this are not lost at once: the server has started its numbers again.
@@ -140,6 +140,8 @@ struct State {
     /// The socket for RTP, and the server's address.
     socket: Option<(Arc<UdpSocket>, IpAddr)>,
     arrived: Arrived,
+    /// Number of datagrams that were dropped: of other hosts, and from before a seek.
+    ignored: u64,
     /// The stream has ended.
     ended: bool,
     movie: Movie,
@@ -199,6 +201,16 @@ impl Shared {
 
     pub fn arrived(&self) -> Arrived {
         self.state().arrived
+    }
+
+    /// Number of datagrams that were dropped: of other hosts, and from before a seek.
+    pub fn ignored(&self) -> u64 {
+        self.state().ignored
+    }
+
+    /// Counts datagrams that were dropped.
+    pub fn count_ignored(&self, datagrams: u64) {
+        self.state().ignored += datagrams;
     }
 
     /// Drops packets of other frames than `frame` until it arrives, after a seek.

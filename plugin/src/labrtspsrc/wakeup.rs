@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Waiting for a socket and for a wake-up from another thread at the same time.
+//! Waits for a socket and for a wake-up from another thread at the same time.
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
-/// Ends the wait of the one thread that waits with it.
+/// Ends the wait of the single thread that uses it.
 ///
 /// A wake-up before the wait ends that wait at once, so no wake-up is lost between a check of the
 /// shared state and the wait for its next change.

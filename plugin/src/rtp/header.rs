@@ -94,7 +94,7 @@ impl RtpHeader {
         [flags, kind, s1, s0, t3, t2, t1, t0, i3, i2, i1, i0]
     }
 
-    /// Reads a packet. Gives the header, and the payload without CSRC identifiers, extension and
+    /// Reads a packet. Returns the header, and the payload without CSRC identifiers, extension and
     /// padding. The version is not checked.
     ///
     /// # Errors

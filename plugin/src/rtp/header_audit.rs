@@ -62,7 +62,7 @@ pub struct HeaderAudit {
 }
 
 impl HeaderAudit {
-    /// Inspects the header of a packet that arrived at a time; gives the new findings.
+    /// Inspects the header of a packet that arrived at a time; returns the new findings.
     pub fn inspect(&mut self, header: &RtpHeader, at: Instant) -> Vec<Finding> {
         let mut findings = Vec::new();
         let Some((first, start)) = self.first else {

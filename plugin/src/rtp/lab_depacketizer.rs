@@ -5,9 +5,9 @@
 use super::reorder_buffer::{BufferedPacket, MAX_DISTANCE, PacketCounts, ReorderBuffer};
 use super::{HeaderError, RtpHeader, Timestamp};
 use crate::jpeg::{self, Header, ImageEnd};
-use crate::movie::{EOI, PREFIX_LEN, SOI};
+use crate::movie::{EOI, Nanoseconds, PREFIX_LEN, SOI};
 
-/// The largest frame that is reassembled, in bytes. Larger ones are dropped.
+/// The largest frame that is reassembled, in bytes. A larger one is cut off and given as not whole.
 pub const MAX_REASSEMBLED: usize = 4 * 1024 * 1024;
 
 /// Lengths of the headers that some servers insert before the JPEG or a fragment of it, in bytes.
@@ -48,7 +48,8 @@ impl PacketDetector {
 pub struct ReceivedFrame {
     /// The image, starting with SOI.
     pub jpeg: Vec<u8>,
-    /// Whether the end of the image was received: EOI, or a packet with the marker.
+    /// Whether the end of the image was received: EOI, or a packet with the marker. False also for
+    /// an image that was cut off at [`MAX_REASSEMBLED`].
     pub whole: bool,
     /// Sequence number of the first packet; in the lab the number of the frame, from 1.
     pub sequence_number: u16,
@@ -57,14 +58,14 @@ pub struct ReceivedFrame {
     /// Timestamp of the first packet.
     pub timestamp: Timestamp,
     /// The `arrival` that [`LabDepacketizer::push`] was given for the first packet.
-    pub arrival: u64,
+    pub arrival: Option<Nanoseconds>,
 }
 
 /// A frame that is being reassembled.
 #[derive(Debug)]
 struct PartialFrame {
     first: RtpHeader,
-    arrival: u64,
+    arrival: Option<Nanoseconds>,
     /// The sequence number of the last fragment.
     last: u16,
     /// Length of the server's own header before each fragment, in bytes.
@@ -98,12 +99,17 @@ pub struct LabDepacketizer {
 }
 
 impl LabDepacketizer {
-    /// Adds a datagram; gives the frames that are complete now. `arrival` is returned with the frame
-    /// and has no meaning here, so the caller can use any clock.
+    /// Adds a datagram; returns the frames that are complete now, and those that were cut off.
+    /// `arrival` is returned with the frame and has no meaning here, so the caller can use any
+    /// clock, or none.
     ///
     /// # Errors
     /// If the datagram is not an RTP packet.
-    pub fn push(&mut self, packet: &[u8], arrival: u64) -> Result<Vec<ReceivedFrame>, HeaderError> {
+    pub fn push(
+        &mut self,
+        packet: &[u8],
+        arrival: Option<Nanoseconds>,
+    ) -> Result<Vec<ReceivedFrame>, HeaderError> {
         let (header, payload) = match RtpHeader::parse(packet) {
             // The end of a packet that was cut into datagrams may be short.
             Err(_) if self.partial.is_some() => return Ok(self.continue_packet(packet)),
@@ -156,7 +162,7 @@ impl LabDepacketizer {
     fn continue_packet(&mut self, bytes: &[u8]) -> Vec<ReceivedFrame> {
         let Some(mut partial) = self.partial.take() else { return Vec::new() };
         if partial.jpeg.len() + bytes.len() > MAX_REASSEMBLED {
-            return Vec::new();
+            return vec![partial.into_frame(false)];
         }
         partial.jpeg.extend_from_slice(bytes);
         // EOI may be split between two datagrams.
@@ -185,7 +191,7 @@ impl LabDepacketizer {
         }
         let fragment = payload.get(partial.own_header..).unwrap_or_default();
         if partial.jpeg.len() + fragment.len() > MAX_REASSEMBLED {
-            return None;
+            return Some(partial.into_frame(false));
         }
         self.fragments = true;
         partial.jpeg.extend_from_slice(fragment);
@@ -199,7 +205,7 @@ impl LabDepacketizer {
         None
     }
 
-    /// Gives the frames that wait for missing packets, and what was received of the current frame.
+    /// Returns the frames that wait for missing packets, and the received part of the current frame.
     /// For the end of the stream, or when no packet has arrived for several frame periods.
     pub fn flush(&mut self) -> Vec<ReceivedFrame> {
         let ready = self.reorder_buffer.flush();
@@ -267,7 +273,7 @@ mod tests {
         let mut depacketizer = LabDepacketizer::default();
         let mut frames = Vec::new();
         for packet in packets {
-            frames.extend(depacketizer.push(packet, 0).unwrap());
+            frames.extend(depacketizer.push(packet, None).unwrap());
         }
         frames.extend(depacketizer.flush());
         let frames = frames.into_iter().map(|it| (it.sequence_number, it.jpeg)).collect();
@@ -410,16 +416,37 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_without_an_end_is_dropped() {
-        let mut depacketizer = LabDepacketizer::default();
-        depacketizer.push(&packet(|_| {}, &SOI), 0).unwrap();
-        for number in 0..100 {
-            let fragment = packet(|_| {}, &vec![number; 60_000]);
-            assert!(depacketizer.push(&fragment, 0).unwrap().is_empty());
-            let buffered = depacketizer.partial.as_ref().map_or(0, |partial| partial.jpeg.len());
-            assert!(buffered <= MAX_REASSEMBLED);
+    fn a_frame_without_an_end_is_cut_off_once() {
+        const PART: usize = 60_000;
+        // Fragments, and datagrams that continue a packet: version 0 and no JPEG.
+        type Piece = fn(u8) -> Vec<u8>;
+        let rows: [(&str, Piece); 2] = [
+            ("fragments", |number| packet(|_| {}, &vec![number; PART])),
+            ("datagrams without a header", |_| vec![0; PART]),
+        ];
+        for (name, part) in rows {
+            let mut depacketizer = LabDepacketizer::default();
+            let mut frames = depacketizer.push(&packet(|_| {}, &SOI), None).unwrap();
+            for number in 0..100 {
+                frames.extend(depacketizer.push(&part(number), None).unwrap());
+            }
+            frames.extend(depacketizer.flush());
+            let got: Vec<_> = frames.iter().map(|it| (it.whole, it.jpeg.len())).collect();
+            // As many parts as the limit holds after SOI.
+            assert_eq!(got, [(false, 2 + MAX_REASSEMBLED / PART * PART)], "{name}");
         }
-        assert_eq!(depacketizer.flush(), []);
+    }
+
+    #[test]
+    fn a_frame_has_the_arrival_of_its_first_packet() {
+        let time = |milliseconds: u64| Some(Nanoseconds::new(milliseconds * 1_000_000));
+        let one = image(1);
+        for arrival in [time(7), None] {
+            let mut depacketizer = LabDepacketizer::default();
+            depacketizer.push(&packet(|_| {}, &one[..20]), arrival).unwrap();
+            let frames = depacketizer.push(&packet(|_| {}, &one[20..]), time(8)).unwrap();
+            assert_eq!(frames.iter().map(|frame| frame.arrival).collect::<Vec<_>>(), [arrival]);
+        }
     }
 
     proptest! {
@@ -429,7 +456,7 @@ mod tests {
         ) {
             let mut depacketizer = LabDepacketizer::default();
             for datagram in datagrams {
-                let _ = depacketizer.push(&datagram, 0);
+                let _ = depacketizer.push(&datagram, None);
             }
             depacketizer.flush();
         }

@@ -6,14 +6,15 @@
 //! It counts packets itself, since a [`SequenceCounter`](super::SequenceCounter) would be wrong for what lab
 //! servers send:
 //!
-//! - The fragments of a frame may share one number. Only their bytes tell them from copies, and a counter of
-//!   numbers takes them for copies.
+//! - The fragments of a frame may share one number. Only their bytes distinguish them from copies; a counter
+//!   of numbers takes them for copies.
 //! - A movie that starts over has its first numbers again, mostly within the latest 1024, which the counter
 //!   takes for late or repeated packets. Here a number that is more than 16 away is a new numbering; over
 //!   standard RTP it is a late packet.
 //! - Many servers, ours too, continue with 1 after 65 535; the counter takes 0 for lost.
 //! - Parity packets have numbers of their own, or take numbers of the stream.
 
+use crate::movie::Nanoseconds;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
 
@@ -28,7 +29,7 @@ const MAX_WAITING: usize = 1;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BufferedPacket {
     pub number: u16,
-    pub arrival: u64,
+    pub arrival: Option<Nanoseconds>,
     pub bytes: Vec<u8>,
 }
 
@@ -66,7 +67,7 @@ impl ReorderBuffer {
         self.last.is_some() && (1..=MAX_DISTANCE).contains(&self.distance(number))
     }
 
-    /// Adds a packet; gives the packets that are next in order.
+    /// Adds a packet; returns the packets that are next in order.
     pub fn push(&mut self, packet: BufferedPacket) -> Vec<BufferedPacket> {
         let key = (packet.number, hash(&packet.bytes));
         if self.recent.contains(&key) {
@@ -86,7 +87,7 @@ impl ReorderBuffer {
             self.waiting.insert(at, packet);
             return self.take_ready(MAX_WAITING);
         }
-        // Slightly behind, and a new number: its successors no longer wait.
+        // Slightly late, and a new number: its successors no longer wait.
         if distance > u16::MAX - MAX_DISTANCE && !repeated_number {
             self.counts.late += 1;
             self.counts.lost = self.counts.lost.saturating_sub(1);
@@ -99,13 +100,13 @@ impl ReorderBuffer {
         ready
     }
 
-    /// Gives all packets that wait, at the end of the stream or after a pause.
+    /// Returns all packets that wait, at the end of the stream or after a pause.
     pub fn flush(&mut self) -> Vec<BufferedPacket> {
         self.take_ready(0)
     }
 
     /// Releases packets that are next in order. If more than `max_waiting` packets wait, the missing
-    /// ones before them are given up.
+    /// ones before them are counted as lost.
     fn take_ready(&mut self, max_waiting: usize) -> Vec<BufferedPacket> {
         let mut ready = Vec::new();
         while let Some(first) = self.waiting.pop_front() {
@@ -151,9 +152,9 @@ mod tests {
     fn order(numbers: &[u16]) -> (Vec<u16>, PacketCounts) {
         let mut order = ReorderBuffer::default();
         let mut out = Vec::new();
-        for (arrival, number) in (0..).zip(numbers) {
+        for number in numbers {
             let bytes = number.to_be_bytes().to_vec();
-            out.extend(order.push(BufferedPacket { number: *number, arrival, bytes }));
+            out.extend(order.push(BufferedPacket { number: *number, arrival: None, bytes }));
         }
         out.extend(order.flush());
         (out.iter().map(|packet| packet.number).collect(), order.counts())
@@ -193,10 +194,10 @@ mod tests {
     fn a_movie_that_starts_over_is_not_late() {
         let mut order = ReorderBuffer::default();
         let mut released = Vec::new();
-        for (arrival, number) in (0..30).zip((1..=10).cycle()) {
+        for (byte, number) in (0..30).zip((1..=10).cycle()) {
             // The same numbers with other bytes.
-            let bytes = vec![u8::try_from(arrival).unwrap_or(0)];
-            released.extend(order.push(BufferedPacket { number, arrival, bytes }));
+            let packet = BufferedPacket { number, arrival: None, bytes: vec![byte] };
+            released.extend(order.push(packet));
         }
         assert_eq!(released.len(), 30);
         assert_eq!(order.counts(), PacketCounts { received: 30, ..PacketCounts::default() });
@@ -206,12 +207,12 @@ mod tests {
     fn fragments_of_one_number_keep_their_order() {
         let mut order = ReorderBuffer::default();
         let mut released = Vec::new();
-        for (arrival, number) in (0..).zip([1, 1, 1, 3, 3, 3, 4]) {
-            let bytes = vec![u8::try_from(arrival).unwrap_or(0)];
-            released.extend(order.push(BufferedPacket { number, arrival, bytes }));
+        for (byte, number) in (0..).zip([1, 1, 1, 3, 3, 3, 4]) {
+            let packet = BufferedPacket { number, arrival: None, bytes: vec![byte] };
+            released.extend(order.push(packet));
         }
-        let arrivals: Vec<u64> = released.iter().map(|packet| packet.arrival).collect();
-        assert_eq!(arrivals, [0, 1, 2, 3, 4, 5, 6]);
+        let bytes: Vec<u8> = released.into_iter().flat_map(|packet| packet.bytes).collect();
+        assert_eq!(bytes, [0, 1, 2, 3, 4, 5, 6]);
         assert_eq!(order.counts().lost, 1);
     }
 }

@@ -74,8 +74,8 @@ pub struct ReportBlock {
     pub delay: u32,
 }
 
-/// The longest round trip that is believed. A longer one comes from a receiver that has kept the report
-/// of an earlier stream, or that invents numbers.
+/// The longest round trip that is accepted. A longer one comes from a receiver that has kept the report
+/// of an earlier stream, or that reports invalid numbers.
 const MAX_ROUND_TRIP: u32 = 60 * 65_536;
 
 /// Both ends round times down to parts of 65536 of a second, and the delay may have been measured by

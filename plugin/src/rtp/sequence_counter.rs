@@ -7,7 +7,7 @@ use super::PacketCounts;
 /// appendix A.1, `MAX_DROPOUT`).
 const MAX_DROPOUT: u64 = 3000;
 
-/// The latest sequence numbers that are remembered, to tell late packets from repeated ones.
+/// The latest sequence numbers that are remembered, to distinguish late packets from repeated ones.
 const WINDOW: u64 = 1024;
 
 /// What the sequence number of a packet says about it and about those before it.
@@ -15,7 +15,7 @@ const WINDOW: u64 = 1024;
 pub enum PacketOrder {
     /// The next number, or the first of a numbering.
     Next,
-    /// So many numbers were left out. Their packets are lost, unless they arrive later.
+    /// This many numbers were left out. Their packets are lost, unless they arrive later.
     AfterGap(u64),
     /// A number that had been left out.
     Late,
@@ -88,7 +88,7 @@ impl SequenceCounter {
         let Some(extended) = highest.checked_add_signed(i64::from(distance)) else {
             return PacketOrder::Foreign;
         };
-        // Far ahead, or too old to be told from a repeated one: a stray number or another numbering.
+        // Far ahead, or too old to be distinguished from a repeated one: a stray number or another numbering.
         if extended > highest + MAX_DROPOUT || extended + WINDOW <= highest {
             if self.restart.replace(number.wrapping_add(1)) == Some(number) {
                 // The numbering has restarted one packet ago.

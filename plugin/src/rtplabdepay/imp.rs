@@ -2,9 +2,10 @@
 
 use crate::border;
 use crate::jpeg::frame_size;
+use crate::movie::Nanoseconds;
 use crate::movie_position;
 use crate::pads::{HeldEvents, Pads, SinkPad};
-use crate::rtp::{LabDepacketizer, ReceivedFrame};
+use crate::rtp::{LabDepacketizer, MAX_REASSEMBLED, ReceivedFrame};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -18,10 +19,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-/// The arrival of a buffer without a timestamp.
-const NO_TIME: u64 = u64::MAX;
-
-/// Gives the position in the movie of a frame, if it is known.
+/// Returns the position of a frame in the movie, if it is known.
 pub type PositionOf = Arc<dyn Fn(&ReceivedFrame) -> Option<gst::ClockTime> + Send + Sync>;
 
 #[derive(Default)]
@@ -31,7 +29,8 @@ struct State {
     size: Option<(u16, u16)>,
     frames: u64,
     bytes: u64,
-    /// Number of datagrams that are not RTP packets and of frames that are not pictures.
+    /// Number of datagrams that are not RTP packets and of frames that are not pictures, lack their
+    /// end or are larger than [`MAX_REASSEMBLED`].
     damaged: u64,
     /// Sequence number and timestamp of the last frame that was pushed.
     last: Option<(u16, u32)>,
@@ -71,19 +70,24 @@ impl RtpLabDepay {
         self.state().depacketizer.reset();
     }
 
-    /// Attaches to each frame the position that `position_of` gives.
+    /// Attaches to each frame the position that `position_of` returns.
     pub fn set_positions(&self, position_of: PositionOf) {
         self.state().position_of = Some(position_of);
     }
 
     fn push(&self, frames: Vec<ReceivedFrame>) -> Result<gst::FlowSuccess, gst::FlowError> {
         for received in frames {
-            let number = received.sequence_number;
+            let (number, length) = (received.sequence_number, received.jpeg.len());
             let position_of = self.state().position_of.clone();
             // A damaged frame has a number as well.
             let position = position_of.and_then(|position_of| position_of(&received));
             let Some(Output { caps, mut buffer }) = self.output(received) else {
-                gst::warning!(CAT, imp = self, "frame {number} dropped: it is damaged");
+                gst::warning!(
+                    CAT,
+                    imp = self,
+                    "frame {number} dropped after {length} bytes: it is damaged, incomplete or larger \
+                     than {MAX_REASSEMBLED} bytes"
+                );
                 continue;
             };
             if let Some(caps) = caps {
@@ -122,8 +126,7 @@ impl RtpLabDepay {
         state.last = Some((received.sequence_number, received.timestamp.ticks()));
         let mut buffer = gst::Buffer::from_slice(received.jpeg);
         let stamped = buffer.get_mut()?;
-        let arrival = Some(received.arrival).filter(|it| *it != NO_TIME);
-        stamped.set_pts(arrival.map(gst::ClockTime::from_nseconds));
+        stamped.set_pts(received.arrival.map(|it| gst::ClockTime::from_nseconds(it.get())));
         if std::mem::take(&mut state.discont) {
             stamped.set_flags(gst::BufferFlags::DISCONT);
         }
@@ -159,7 +162,7 @@ impl SinkPad for RtpLabDepay {
     fn chain(&self, packet: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let received = {
             let map = packet.map_readable().map_err(|_| gst::FlowError::Error)?;
-            let arrival = packet.pts().map_or(NO_TIME, gst::ClockTime::nseconds);
+            let arrival = packet.pts().map(|pts| Nanoseconds::new(pts.nseconds()));
             let mut state = self.state();
             state.bytes += map.len() as u64;
             let pushed = state.depacketizer.push(&map, arrival);

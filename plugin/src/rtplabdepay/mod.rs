@@ -12,8 +12,8 @@
 //!
 //! A frame has the timestamp of its first packet's buffer, since the RTP timestamps of most lab
 //! servers are whole seconds. A packet that arrives early waits for the missing one until the next
-//! packet or a GAP event. Frames without a readable header, and fragmented frames without their last
-//! fragment, are dropped and counted.
+//! packet or a GAP event. Frames without a readable header, fragmented frames without their last
+//! fragment, and fragmented frames of more than 4 MiB are dropped and counted as `damaged`.
 //!
 //! | property | |
 //! |---|---|
@@ -21,6 +21,7 @@
 
 mod imp;
 
+use crate::rtp::VIDEO_CLOCK_RATE;
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -37,7 +38,7 @@ impl RtpLabDepay {
         self.imp().reset();
     }
 
-    /// Attaches to each frame the position that `position_of` gives.
+    /// Attaches to each frame the position that `position_of` returns.
     pub(crate) fn set_positions(&self, position_of: imp::PositionOf) {
         self.imp().set_positions(position_of);
     }
@@ -47,7 +48,7 @@ impl RtpLabDepay {
 pub(crate) fn rtp_caps() -> gst::Caps {
     gst::Caps::builder("application/x-rtp")
         .field("media", "video")
-        .field("clock-rate", 90_000)
+        .field("clock-rate", i32::try_from(VIDEO_CLOCK_RATE).unwrap_or(i32::MAX))
         .field("encoding-name", "X-LAB-JPEG")
         .build()
 }

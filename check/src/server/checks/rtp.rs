@@ -9,7 +9,7 @@ use crate::check::Failure;
 use crate::profile::{Fragments, Marker, TimestampRule};
 use crate::server::evidence::ServerEvidence;
 use crate::server::stream::{Stream, StreamPacket};
-use gstmjpegfile::rtp::{PAYLOAD_TYPE_JPEG, RtpHeader};
+use gstmjpegfile::rtp::{PAYLOAD_TYPE_JPEG, RtpHeader, VIDEO_CLOCK_RATE};
 use std::ops::Range;
 
 /// Where headers are written.
@@ -383,7 +383,7 @@ fn timestamp(evidence: &ServerEvidence) -> Outcome {
     if clock && moved > 0 && back.is_none() {
         return Ok(());
     }
-    let per_frame = 90_000 / evidence.profile.lab.frame_rate.max(1);
+    let per_frame = VIDEO_CLOCK_RATE / evidence.profile.lab.frame_rate.max(1);
     let also = if clock { ", or with the time of day" } else { "" };
     let expected = format!(
         "a timestamp that rises by a constant from frame to frame, such as {per_frame}{also}"
