@@ -8,7 +8,7 @@ use gstmjpegfile::movie::PREFIX_LEN;
 /// One of them.
 #[derive(Debug)]
 pub struct Broken {
-    /// What is the matter with it.
+    /// The problem.
     pub name: &'static str,
     /// The file.
     pub bytes: Vec<u8>,
@@ -286,7 +286,7 @@ fn bad_prefixes(a: &[u8], b: &[u8], c: &[u8]) -> Vec<Broken> {
     rows.into()
 }
 
-/// Images that no decoder should be given, made from a good one: what is the matter, and the
+/// Images that must not reach a decoder, made from a good one: the problem, and the
 /// bytes.
 ///
 /// # Errors

@@ -29,7 +29,7 @@ pub fn wait_until(what: &str, limit: Duration, mut ready: impl FnMut() -> bool) 
 /// Waits as [`wait_until`] does, and runs GLib's default main loop meanwhile.
 ///
 /// # Panics
-/// If `ready` does not give true within `limit`.
+/// If `ready` does not return true within `limit`.
 pub fn wait_in_main_loop(what: &str, limit: Duration, mut ready: impl FnMut() -> bool) {
     let context = glib::MainContext::default();
     wait_until(what, limit, || {

@@ -135,7 +135,7 @@ impl Folder {
         self.0.path()
     }
 
-    /// Writes a file and gives its path.
+    /// Writes a file and returns its path.
     ///
     /// # Errors
     /// If that fails.

@@ -127,7 +127,7 @@ pub fn has_played(done: &Output) -> bool {
     done.status.success() || (closing && log.contains("Could not send message."))
 }
 
-/// Runs our client with `--headless --json`; gives its exit code, its summary and its standard
+/// Runs our client with `--headless --json`; returns its exit code, its summary and its standard
 /// error.
 ///
 /// # Errors
@@ -136,6 +136,10 @@ pub fn headless(arguments: &[&str]) -> Result<(Option<i32>, serde_json::Value, S
     const LIMIT: Duration = Duration::from_mins(1);
     let mut command = program("mjpeg-rtsp-client")?;
     command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+    // A busy machine may need more than the usual 5 s until the first frame.
+    if !arguments.contains(&"--timeout") {
+        command.args(["--timeout", "30"]);
+    }
     let done = run(command.args(["--headless", "--json"]).args(arguments), LIMIT)?;
     let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
     let summary = serde_json::from_slice(&done.stdout).with_context(|| stderr.clone())?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Who may watch: users and passwords, networks.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use http_auth::{DigestClient, PasswordParams};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::rtsp_client::{Reply, RtspClient};
@@ -116,7 +116,7 @@ fn players_log_in_by_digest_and_basic() -> Result<()> {
         let closed = with_user(&server.urls[0], "ana");
         for transport in ["tcp", "udp", "http"] {
             assert_eq!(ffmpeg::stream_checksums(&closed, transport)?, want, "{scheme} {transport}");
-            // Who needs no password may send one.
+            // A client that needs no password may send one.
             let url = with_user(&open, "nobody");
             assert_eq!(ffmpeg::stream_checksums(&url, transport)?, want, "{transport}");
         }
@@ -264,7 +264,7 @@ fn odd_credentials_get_a_clear_status() -> Result<()> {
     assert_eq!(reply.status, 401);
     let again = authorization(&reply, "ana", SECRET, &describe)?;
     assert_eq!(other.request(&describe, &again)?.status, 200);
-    // Bytes that are no header, and 64 KiB of credentials.
+    // Bytes that are not a header, and 64 KiB of credentials.
     let long = vec![b'A'; 65_536];
     let rows: [(&[u8], u16); 2] = [(b"Basic \xff", 400), (&long, 400)];
     for (value, status) in rows {
@@ -417,7 +417,7 @@ fn sessions_of_users_who_are_removed_end_with_a_reload() -> Result<()> {
     let text = text.replace("path = 'open.mjpeg'\n", "path = 'open.mjpeg'\nusers = ['cleo']\n");
     std::fs::write(&config, text)?;
     server.process().signal("HUP")?;
-    ana.wait(LIMIT)?;
+    ana.wait(LIMIT).or_else(|error| bail!("{error}: {}", server.log()?))?;
     open.receive_until_bye(Instant::now() + LIMIT)?;
     let reason = "session ended: the viewer may not watch the movie any more";
     // The player ends its session itself when it gets BYE, which may be before that.

@@ -71,7 +71,7 @@ impl Site {
         self.browser.open(&url)
     }
 
-    /// Opens the wall and waits for the pictures of so many tiles.
+    /// Opens the wall and waits for the pictures of this many tiles.
     fn open_wall(&mut self, path: &str, tiles: usize) -> Result<()> {
         self.open(path)?;
         self.browser.wait_for(&format!(

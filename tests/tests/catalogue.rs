@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// The time in which a change must be seen. Twice as long on a busy machine.
 const SEEN: Duration = Duration::from_secs(4);
 
-/// The bytes of a movie of so many frames.
+/// The bytes of a movie of this many frames.
 fn movie(frames: u32) -> Result<Vec<u8>> {
     movies::movie(&movies::images(frames, "I420")?)
 }

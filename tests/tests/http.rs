@@ -394,7 +394,7 @@ fn a_frame_that_the_client_has_is_not_sent_again() -> Result<()> {
     server.is_well()
 }
 
-/// Compares a value with a schema of OpenAPI 3.1, as far as this project's uses it. Adds what differs.
+/// Compares a value with a schema of OpenAPI 3.1, to the extent that this project uses it. Adds what differs.
 fn check(value: &Value, schema: &Value, whole: &Value, at: &str, problems: &mut Vec<String>) {
     if let Some(path) = schema["$ref"].as_str() {
         let target = path.strip_prefix('#').and_then(|path| whole.pointer(path));

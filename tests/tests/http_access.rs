@@ -65,7 +65,7 @@ fn start(folder: &Folder) -> Result<(Server, String)> {
     Ok((server, address))
 }
 
-/// Asks with curl; gives the status and the body.
+/// Asks with curl; returns the status and the body.
 fn curl(folder: &Folder, arguments: &[&str]) -> Result<(String, String)> {
     let mut command = Command::new("curl");
     let authority = folder.path().join("tls/certificate.pem");

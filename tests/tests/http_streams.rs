@@ -305,7 +305,7 @@ fn a_stream_is_one_of_the_viewers() -> Result<()> {
     let refused = get(&address, path)?;
     let reply = (refused.status(), refused.header("retry-after"), refused.text());
     assert_eq!(reply, (503, "5", "There are as many viewers as there may be.\n".to_owned()));
-    // HEAD is no viewer.
+    // HEAD does not count as a viewer.
     let head = mjpeg_rtsp_tests::peer::http_client::request(&address, &format!("HEAD {path}"), "")?;
     assert_eq!((head.status(), head.header("content-length")), (200, ""));
     open.pop();

@@ -321,7 +321,7 @@ impl Parts {
         self.scan = out;
     }
 
-    /// Changes the form; gives the change's name. The picture stays the same.
+    /// Changes the form; returns the change's name. The picture stays the same.
     fn mutate(&mut self, random: &mut Random) -> &'static str {
         if random.below(14) < 10 { self.mutate_header(random) } else { self.mutate_scan(random) }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The server as a service: its exit, what it tells a service manager, and its log.
+//! The server as a service: its exit, its notifications to a service manager, and its log.
 
 use anyhow::{Context, Result, ensure};
 use mjpeg_rtsp_tests::movies::{self, Folder};
@@ -168,7 +168,7 @@ fn a_socket_of_the_service_manager_is_used_instead_of_the_address() -> Result<()
     let line =
         "INFO socket of the service manager used instead of listen descriptor=3 address=ADDRESS";
     assert!(log.lines().any(|it| it == line), "{log}");
-    // What is no listening TCP socket is refused.
+    // A socket other than a listening TCP socket is refused.
     let udp = UdpSocket::bind("127.0.0.1:0")?;
     let mut command = activated(udp.into())?;
     let done = {
@@ -286,7 +286,7 @@ fn one_line_says_what_each_session_was_and_why_it_ended() -> Result<()> {
     server.process().signal("TERM")?;
     assert_eq!(server.process().wait(LIMIT)?.code(), Some(0));
 
-    // Transport or dialect, loss, at least so many packets, at least so many frames, reason.
+    // Transport or dialect, loss, the least number of packets, the least number of frames, reason.
     let rows = [
         ("TCP", Some(3), 20, 1, "session ended: TEARDOWN"),
         ("UDP", Some(0), 20, 1, "session ended: the client closed the connection"),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// What a launch line brings to its appsink `out`, up to its end or an error.
+/// What a launch line delivers to its appsink `out`, up to its end or an error.
 #[derive(Default)]
 struct Output {
     /// Time stamp in ms and bytes.

@@ -475,7 +475,7 @@ fn ffmpeg(arguments: &[&str], out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes a movie; gives exit code and messages, and its frames.
+/// Makes a movie; returns exit code and messages, and its frames.
 fn made(input: &Path, out: &Path, options: &[&str]) -> Result<(Done, Vec<Vec<u8>>)> {
     let arguments = [OsStr::new("make"), OsStr::new("--force"), input.as_os_str(), out.as_os_str()];
     let done = movie(arguments.into_iter().chain(options.iter().map(OsStr::new)))?;

@@ -27,7 +27,7 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    /// Serves `movie.mjpeg` with so many frames.
+    /// Serves `movie.mjpeg` with this many frames.
     pub(crate) fn start(frames: u32, options: &[&str]) -> Result<Self> {
         let options = [&["--http", "0"], options].concat();
         let (folder, server) = serve(frames, &options)?;
@@ -73,7 +73,7 @@ impl Observed {
         Ok(serde_json::from_value(list["sessions"].take())?)
     }
 
-    /// The only session, once a condition holds for it.
+    /// The only session, once a condition is true for it.
     pub(crate) fn session(&self, what: &str, ready: impl Fn(&Value) -> bool) -> Value {
         let mut found = Value::Null;
         wait_until(what, LIMIT, || {

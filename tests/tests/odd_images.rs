@@ -335,7 +335,7 @@ fn check_tools(folder: &Folder, movie: &Path, rows: &[Row]) -> Result<()> {
     Ok(())
 }
 
-/// One frame is lost for each image that no decoder should be given, and the stream goes on.
+/// One frame is lost for each image that must not reach a decoder, and the stream continues.
 #[test]
 fn damaged_images_cost_one_frame_each() -> Result<()> {
     let folder = Folder::new()?;

@@ -280,7 +280,7 @@ fn a_movie_after_interim_replies_is_played_to_its_end() -> Result<()> {
     Ok(())
 }
 
-/// Runs our client headless to its end. Gives its exit code, its standard error, and the most memory
+/// Runs our client headless to its end. Returns its exit code, its standard error, and the most memory
 /// that it occupied, in MiB.
 fn run_measured(arguments: &[&str]) -> Result<(Option<i32>, String, u64)> {
     let folder = tempfile::tempdir()?;

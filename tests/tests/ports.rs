@@ -6,7 +6,7 @@ use socket2::{Domain, Socket, Type};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A port of UDP and TCP that is free. Nobody gets it who asks the system for any port: those are from 32768.
+/// A port of UDP and TCP that is free. The system does not choose it as a free port: those are from 32768.
 /// Each call gives another one, and so do test processes with neighbouring numbers.
 pub(crate) fn free() -> Result<u16> {
     static CALLS: AtomicU32 = AtomicU32::new(0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The position and the loss that the player shows, compared with the picture on screen.
 //!
-//! Each picture of the movie is different, so its pixels tell which frame is shown.
+//! Each picture of the movie is different, so its pixels show which frame is on screen.
 
 use anyhow::{Context, Result, ensure};
 use mjpeg_rtsp_client::player::engine::{Engine, Event};
@@ -147,7 +147,7 @@ impl Watched<'_> {
         Ok(())
     }
 
-    /// Gives a command, and waits for the state after it.
+    /// Sends a command, and waits for the state after it.
     fn command(&self, command: Command, state: State) -> Result<()> {
         self.engine.command(command);
         let end = Instant::now() + LIMIT;

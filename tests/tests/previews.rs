@@ -39,7 +39,7 @@ fn movie(folder: &Folder) -> Result<std::path::PathBuf> {
     folder.file("colours.mjpeg", &movies::movie(&movies::coloured(FRAMES)?)?)
 }
 
-/// Points at the bar until the preview shows about the frame there, twice the same; gives it.
+/// Points at the bar until the preview shows about the frame there, twice the same; returns it.
 fn preview_at(display: &Display, window: &Window, x: usize) -> Result<usize> {
     let mut last = None;
     // A tip appears when the pointer rests; it is moved once, since the window may just have come.
@@ -63,7 +63,9 @@ fn the_seek_bar_shows_the_picture_under_the_pointer() -> Result<()> {
     let movie = movie(&folder)?;
     let options = ["--framerate", "1", "--log", "info"];
     let arguments = || options.iter().map(std::ffi::OsStr::new).chain([movie.as_os_str()]);
-    let mut server = Server::start(arguments(), 1)?;
+    // No other program gets this port while nobody listens.
+    let address = format!("127.0.0.1:{}", crate::ports::free()?);
+    let mut server = Server::start_on(&address, arguments(), 1)?;
     let url = server.urls[0].clone();
     let display = Display::start()?;
     let own = ["--size", "800x600", "--panel", "none", "--reconnect", &url];
@@ -87,7 +89,6 @@ fn the_seek_bar_shows_the_picture_under_the_pointer() -> Result<()> {
     server.wait_for_log("transport=\"TCP\"", LIMIT);
 
     // A server that is restarted is connected again, and there are previews again.
-    let address = server.address()?.to_owned();
     server.process().signal("KILL")?;
     server.process().wait(LIMIT)?;
     let mut server = Server::start_on(&address, arguments(), 1)?;

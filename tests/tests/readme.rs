@@ -323,7 +323,7 @@ fn every_command_line_has_a_row_and_every_row_a_command_line() -> Result<()> {
     Ok(())
 }
 
-/// Lines that show something are run by the tests below. A server goes on until the next one starts.
+/// Lines that show something are run by the tests below. A server continues until the next one starts.
 #[test]
 fn command_lines_work_in_their_order_on_a_fresh_machine() -> Result<()> {
     let folder = fresh_folder()?;

@@ -106,7 +106,7 @@ fn viewers_of_what_did_not_change_lose_nothing_and_those_of_removed_movies_get_b
         assert_eq!(viewer.request(&format!("PLAY {url}"), &session)?.status, 200, "{url}");
         viewer.receive_packets(10)?;
     }
-    // New viewers get what holds now.
+    // New viewers get the present configuration.
     let mut new = RtspClient::connect(&address)?;
     let sdp = new.request(&format!("DESCRIBE {c}"), "")?.body;
     assert!(sdp.contains("a=framerate:40\r\n") && !sdp.contains("npt=now-"), "{sdp}");

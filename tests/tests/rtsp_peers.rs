@@ -190,7 +190,7 @@ fn ffplay_shows_every_frame_exactly_and_ends() -> Result<()> {
     server.is_well()
 }
 
-/// A proxy to a server that makes RTP over UDP go to ports that nobody reads. Gives its address.
+/// A proxy to a server that makes RTP over UDP go to ports that nobody reads. Returns its address.
 fn proxy_without_udp(server: &str) -> Result<(SocketAddr, [UdpSocket; 2])> {
     let unread = [UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?];
     let port = unread[0].local_addr()?.port();

@@ -58,8 +58,9 @@ fn a_lost_session_is_opened_again_and_goes_on() -> Result<()> {
     ];
     for (scheme, transport, goes_on) in rows {
         let name = format!("{scheme} {transport:?}");
-        let mut server = Server::start([&movie], 1)?;
-        let address = server.address()?.to_owned();
+        // No other program gets this port while nobody listens.
+        let address = format!("127.0.0.1:{}", crate::ports::free()?);
+        let mut server = Server::start_on(&address, [&movie], 1)?;
         let source = server.urls[0].replace("rtsp://", &format!("{scheme}://"));
         let timeout = Duration::from_secs(5);
         let options =
@@ -106,7 +107,11 @@ fn a_lost_session_is_opened_again_and_goes_on() -> Result<()> {
 #[test]
 fn teardown_ends_the_attempts() -> Result<()> {
     mjpeg_rtsp_tests::init();
-    let (_folder, mut server) = serve(400, &[])?;
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(400, "I420")?)?)?;
+    // No other program gets this port while nobody listens.
+    let address = format!("127.0.0.1:{}", crate::ports::free()?);
+    let mut server = Server::start_on(&address, [&movie], 1)?;
     let options = Options { transport: Transport::Tcp, reconnect: true, ..Options::default() };
     let (player, shown) = watched(&server.urls[0], &options)?;
     start(&player);
@@ -125,8 +130,11 @@ fn teardown_ends_the_attempts() -> Result<()> {
 fn a_script_sees_how_often_the_session_was_lost() -> Result<()> {
     let folder = Folder::new()?;
     let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(400, "I420")?)?)?;
-    let mut server = Server::start([&movie, Path::new("--log"), Path::new("debug")], 1)?;
-    let (address, url) = (server.address()?.to_owned(), server.urls[0].clone());
+    // No other program gets this port while nobody listens.
+    let address = format!("127.0.0.1:{}", crate::ports::free()?);
+    let debug = [&movie, Path::new("--log"), Path::new("debug")];
+    let mut server = Server::start_on(&address, debug, 1)?;
+    let url = server.urls[0].clone();
     let client = std::thread::spawn(move || {
         let mut client = program("mjpeg-rtsp-client")?;
         client.args(["--headless", "--json", "--reconnect", "--transport", "tcp"]);

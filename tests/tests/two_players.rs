@@ -102,7 +102,7 @@ fn a_reply_without_an_end_ends_only_its_own_session() -> Result<()> {
     Ok(())
 }
 
-/// The packets of one session are no replies of another one that waits.
+/// The packets of one session are not counted as replies to another one that waits.
 #[test]
 fn a_session_that_waits_does_not_count_the_packets_of_another() -> Result<()> {
     mjpeg_rtsp_tests::init();

@@ -81,7 +81,7 @@ impl Receivers {
         }
     }
 
-    /// Opens a port, 0 for a free one; gives its number among our ports and the port itself.
+    /// Opens a port, 0 for a free one; returns its number among our ports and the port itself.
     ///
     /// # Errors
     /// If the port is taken.
@@ -114,7 +114,7 @@ impl Receivers {
         Ok((number, port))
     }
 
-    /// Waits until `enough` is true of the number of packets at a port. Gives whether it became so.
+    /// Waits until `enough` is true of the number of packets at a port. Returns whether it became so.
     pub fn wait(&self, port: usize, limit: Instant, enough: impl Fn(usize) -> bool) -> bool {
         let mut received = self.shared.lock();
         let (mut seen, mut count) = (0, 0);
@@ -149,10 +149,9 @@ impl Receivers {
         self.shared.lock().discarded > 0
     }
 
-    /// Closes all ports; gives all packets that arrived before the call, in the order of their times, the number
-    /// of packets that were not kept, and the number that the kernel dropped.
+    /// Closes all ports; returns all packets that have arrived, in the order of their times, the number of packets
+    /// that were not kept, and the number that the kernel dropped.
     pub fn finish(mut self) -> (Vec<Packet>, u64, u32) {
-        let end = self.clock.now();
         self.shared.end.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             // What a thread that failed has received is kept.
@@ -160,7 +159,6 @@ impl Receivers {
         }
         let received = std::mem::take(&mut *self.shared.lock());
         let mut packets = received.packets;
-        packets.retain(|packet| packet.at <= end);
         packets.sort_by_key(|packet| packet.at);
         (packets, received.discarded, received.dropped.iter().sum())
     }

@@ -272,7 +272,7 @@ impl Browser {
     /// The value of an expression as text.
     ///
     /// # Errors
-    /// If it throws, or is no text.
+    /// If it throws, or is not a text.
     pub fn text(&mut self, expression: &str) -> Result<String> {
         let value = self.value(expression)?;
         Ok(value.as_str().with_context(|| format!("{expression} is {value}"))?.to_owned())
@@ -456,7 +456,7 @@ impl Browser {
         value.as_str().map(str::to_owned)
     }
 
-    /// Waits until a condition on the browser holds, where it is not one of the page alone.
+    /// Waits until a condition on the browser is true, where it is not one of the page alone.
     ///
     /// # Panics
     /// If it does not hold in time.

@@ -206,7 +206,7 @@ impl HttpStream {
     /// Opens the stream at a path.
     ///
     /// # Errors
-    /// If the response is no stream.
+    /// If the response is not a stream.
     pub fn open(address: &str, path: &str) -> Result<Self> {
         Self::over(HttpClient::connect(address)?, path)
     }
@@ -214,7 +214,7 @@ impl HttpStream {
     /// Opens the stream at a path in a connection.
     ///
     /// # Errors
-    /// If the response is no stream.
+    /// If the response is not a stream.
     pub fn over(client: HttpClient, path: &str) -> Result<Self> {
         Self::with(client, path, "")
     }
@@ -222,7 +222,7 @@ impl HttpStream {
     /// Opens the stream at a path in a connection, with further header lines.
     ///
     /// # Errors
-    /// If the response is no stream.
+    /// If the response is not a stream.
     pub fn with(mut client: HttpClient, path: &str, headers: &str) -> Result<Self> {
         client.ask(&format!("GET {path}"), headers)?;
         let head = client.head()?;
@@ -245,7 +245,7 @@ impl HttpStream {
     /// Reads a number of parts.
     ///
     /// # Errors
-    /// If there are not so many.
+    /// If there are fewer.
     pub fn take(&mut self, count: usize) -> Result<Vec<Part>> {
         let part = |_| self.next_part()?.context("the stream has ended");
         (0..count).map(part).collect()

@@ -71,7 +71,7 @@ impl Picture {
     /// The picture of a PNG file of three bytes a pixel.
     ///
     /// # Errors
-    /// If it is none.
+    /// If it is not such a file.
     pub fn from_png(bytes: &[u8]) -> Result<Self> {
         let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info()?;
         let mut samples = vec![0; reader.output_buffer_size().context("too large")?];
@@ -97,7 +97,7 @@ impl Picture {
     }
 }
 
-/// Runs a program on a file's bytes; gives the file that it writes.
+/// Runs a program on a file's bytes; returns the file that it writes.
 fn convert(program: &str, arguments: &[&str], input: &[u8]) -> Result<Vec<u8>> {
     let (file, warnings) = convert_with_warnings(program, arguments, input)?;
     // cjpeg warns of unusual tables, which tests request; other programs warn of the image.

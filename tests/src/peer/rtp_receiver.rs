@@ -114,7 +114,7 @@ impl RtpReceiver {
         self.sender_report.is_some_and(|(_, arrived, _)| arrived.elapsed() >= age)
     }
 
-    /// Receives until a condition holds.
+    /// Receives until a condition is true.
     ///
     /// # Errors
     /// If it does not in time.

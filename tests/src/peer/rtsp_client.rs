@@ -165,7 +165,7 @@ impl RtspClient {
         Ok(reply)
     }
 
-    /// Describes a movie; gives the range that its SDP states.
+    /// Describes a movie; returns the range that its SDP states.
     ///
     /// # Errors
     /// If the reply is not 200 or states no range.
@@ -176,7 +176,7 @@ impl RtspClient {
     }
 
     /// Sets a movie up over "tcp" (interleaved), "udp" (to a port that is not read) or the Transport
-    /// given; gives the session's line.
+    /// given; returns the session's line.
     ///
     /// # Errors
     /// If a reply is not 200.
@@ -191,7 +191,7 @@ impl RtspClient {
         self.request_ok(&format!("SETUP {url}/stream=0"), &header)?.session_line()
     }
 
-    /// Sets a movie up as [`Self::set_up`] does, and plays it from its start; gives the session's
+    /// Sets a movie up as [`Self::set_up`] does, and plays it from its start; returns the session's
     /// line.
     ///
     /// # Errors
@@ -236,7 +236,7 @@ impl RtspClient {
         }
     }
 
-    /// Receives so many more interleaved packets.
+    /// Receives this many more interleaved packets.
     ///
     /// # Errors
     /// If they do not come, or anything else does.

@@ -119,7 +119,7 @@ fn serve_connection(
     let mut received = String::new();
     let mut bytes = [0; 4096];
     while let Ok(length @ 1..) = stream.read(&mut bytes) {
-        // RTCP from the client, in the connection, is no request.
+        // RTCP from the client, in the connection, is not a request.
         received += &String::from_utf8_lossy(&bytes[..length]);
         while let Some(end) = received.find("\r\n\r\n") {
             let text: String = received.drain(..end + 4).collect();

@@ -66,7 +66,7 @@ impl TlsStream {
     /// Connects and completes the handshake, by TLS 1.2 or 1.3 (`&rustls::version::TLS12`).
     ///
     /// # Errors
-    /// If that fails, or takes longer than `limit`, which holds for each later wait too.
+    /// If that fails, or takes longer than `limit`, which applies to each later wait too.
     pub fn connect(
         address: &str,
         version: &'static SupportedProtocolVersion,

@@ -64,7 +64,7 @@ impl Site {
 #[test]
 fn a_wrong_password_is_refused_and_the_right_one_shows_the_movies() -> Result<()> {
     let mut site = site()?;
-    // Who does not log in sees the movies for all.
+    // A user who does not log in sees the movies for all.
     site.open_wall("/", 1)?;
     assert_eq!(
         site.browser.text("document.querySelector('#grid .name').textContent")?,
