@@ -13,11 +13,11 @@ pub struct Check<E> {
     pub id: &'static str,
     /// What a correct program does.
     pub title: &'static str,
-    /// What the check rests on: a sentence of the lab in our words, or a section of an RFC.
+    /// The basis of the check: a sentence of the lab in our words, or a section of an RFC.
     pub basis: &'static str,
     /// Whether a profile asks for it.
     pub applies: fn(&Profile) -> bool,
-    /// Evaluates the evidence. It asks no clock and no socket, so that the same evidence has the same
+    /// Evaluates the evidence. It uses no clock and no socket, so that the same evidence has the same
     /// verdict.
     pub evaluate: fn(&E) -> Outcome,
 }
@@ -78,7 +78,7 @@ pub struct Failure {
     pub actual: String,
     /// The bytes that prove it.
     pub excerpt: Option<Excerpt>,
-    /// The likely mistake, as the cause.
+    /// The likely cause.
     pub mistake: String,
     /// Where in the program to look.
     pub look_at: String,

@@ -111,7 +111,7 @@ impl Movie {
         nearest(&equal, near)
     }
 
-    /// What these bytes are. Slow if they are no frame.
+    /// What these bytes are. Slow if they are not a frame.
     pub fn identify(&self, payload: &[u8], near: usize) -> Match {
         /// The most bytes of a header of its own before an image.
         const MAX_BEFORE: usize = 32;

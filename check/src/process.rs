@@ -31,19 +31,19 @@ const KILL_TIME: Duration = Duration::from_secs(5);
 /// How much of a program's output is read at full speed, in bytes.
 const FAST: u64 = 4 * 1024 * 1024;
 
-/// The pause after each read beyond [`FAST`]: a program that prints without end takes no core of ours.
+/// The pause after each read beyond [`FAST`]: a program that prints endlessly does not occupy a core of ours.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Time between two looks at a process.
+/// Time between two checks of a process.
 const POLL: Duration = Duration::from_millis(10);
 
 /// Why a command line cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// A quote has no end.
+    /// A quotation mark is not closed.
     #[error("the command line has a quote without end: {0}")]
     Quote(String),
-    /// There is no program in it.
+    /// It names no program.
     #[error("the command line is empty")]
     Empty,
     /// Braces with another word.
@@ -316,7 +316,7 @@ impl Program {
         Ok(Self { command, child, group, captured, adopts, known, ended: None, terminal })
     }
 
-    /// The input of its terminal, if it has one and nobody took it yet.
+    /// The input of its terminal, if it has one that has not been taken yet.
     pub fn terminal(&mut self) -> Option<TerminalInput> {
         self.terminal.take()
     }
@@ -334,7 +334,7 @@ impl Program {
         self.ended.map(describe)
     }
 
-    /// Ends the program and all that it has started, and gives what it printed.
+    /// Ends the program and all that it has started, and returns what it printed.
     pub fn end(mut self) -> ProgramOutput {
         let ended = self.has_ended();
         self.kill();
@@ -353,7 +353,7 @@ impl Program {
             std::thread::sleep(POLL);
         }
         let end = Instant::now() + KILL_TIME;
-        // Children that appear meanwhile are found by the next look.
+        // Children that appear meanwhile are found by the next search.
         while Instant::now() < end {
             let left = self.processes();
             let _ = killpg(self.group, Signal::SIGKILL);
@@ -448,7 +448,7 @@ fn capture(mut output: impl Read, captured: &Mutex<Captured>) {
     }
 }
 
-/// Child processes of ours that are no orphans of a graded program.
+/// Child processes of ours that are not orphans of a graded program.
 static SPARED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
 /// Spares a child process of ours when a graded program is ended with its orphans.

@@ -8,11 +8,11 @@ pub struct Process {
     pub group: i32,
     pub session: i32,
     pub is_zombie: bool,
-    /// Whether it computes, or waits for a core.
+    /// Whether it runs, or waits for a core.
     pub is_running: bool,
     /// When it was started, in clock ticks.
     pub start: u64,
-    /// The time that it has computed, in clock ticks.
+    /// The CPU time that it has used, in clock ticks.
     pub computed: u64,
     /// Its memory in pages.
     pub pages: u64,

@@ -63,7 +63,7 @@ pub enum Event {
     ClosedHere,
     /// The program closed the connection, or it was reset.
     ClosedThere,
-    /// A button was pressed, or something else happened that is no message: in words.
+    /// A button was pressed, or something else happened that is not a message: in words.
     Action(String),
 }
 

@@ -14,7 +14,7 @@ pub struct CheckResult {
     pub id: &'static str,
     /// What a correct program does.
     pub title: &'static str,
-    /// What the check rests on.
+    /// The basis of the check.
     pub basis: &'static str,
     /// The points for passing. A check without points is shown, but does not count.
     pub points: u32,
@@ -49,7 +49,7 @@ pub struct Report {
     pub recordings: Vec<Recording>,
     /// What the program printed, if we started it.
     pub output: Option<ProgramOutput>,
-    /// What the reader should know of the run, such as that the machine was busy.
+    /// What the reader should know about the run, such as that the machine was busy.
     pub notes: Vec<String>,
     /// How long the run took.
     pub took: Duration,

@@ -17,7 +17,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 
-/// Grades a server. Gives whether every counted check passed.
+/// Grades a server. Returns whether every counted check passed.
 ///
 /// # Errors
 /// If the usage is wrong: the profile, the movie, the command line, or a file that cannot be written.
@@ -88,7 +88,7 @@ pub fn server(arguments: &Server) -> Result<bool> {
     Ok(report.has_passed())
 }
 
-/// Grades a client. Gives whether every counted check passed.
+/// Grades a client. Returns whether every counted check passed.
 ///
 /// # Errors
 /// If the usage is wrong, or this machine lacks what it takes.

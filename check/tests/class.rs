@@ -348,7 +348,7 @@ fn bubblewrap_that_does_not_work_is_named() {
     assert!(errors.contains(note), "{errors}");
 }
 
-/// Waits until a run has reported so many verdicts; gives what it has printed.
+/// Waits until a run has reported this many verdicts; returns what it has printed.
 fn wait_for(child: &mut Child, lines: usize) -> String {
     let mut errors = child.stderr.take().unwrap();
     let mut text = String::new();

@@ -78,7 +78,7 @@ pub enum Defect {
     SeekIgnored,
 }
 
-/// What some servers do, and is no mistake.
+/// Behaviour of some servers that is not a mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Habit {
     /// Does not answer requests in wrong states, as the textbook's server.

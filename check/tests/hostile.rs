@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Programs that hang, send what is no reply, or more than anybody can take: the run ends in time, and
+//! Programs that hang, send something other than a reply, or send too much: the run ends in time, and
 //! reports are made.
 
 use crate::lab_server::{Behaviour, LabServer};

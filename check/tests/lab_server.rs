@@ -231,7 +231,7 @@ impl Session {
         }
     }
 
-    /// Carries out a request. Gives its reply, which may be empty, or `None` to close the connection.
+    /// Carries out a request. Returns its reply, which may be empty, or `None` to close the connection.
     fn answer(&mut self, request: &Request, text: &str) -> Option<String> {
         let has = |defect| self.shared.has(defect);
         if self.ended.swap(false, Ordering::SeqCst) {

@@ -5,7 +5,7 @@ use crate::support::program;
 use std::path::Path;
 use std::process::Command;
 
-/// Grades our client as a user does. Gives the exit code and the table.
+/// Grades our client as a user does. Returns the exit code and the table.
 fn grade(folder: &Path, profile: &str, dialect: &str) -> (Option<i32>, String) {
     let client = program("mjpeg-rtsp-client");
     let run = format!(

@@ -5,7 +5,7 @@ use crate::support::{program, write_movies};
 use std::path::Path;
 use std::process::Command;
 
-/// Grades our server as a user does. Gives the exit code and the table.
+/// Grades our server as a user does. Returns the exit code and the table.
 fn grade(folder: &Path, profile: &str, options: &str) -> (Option<i32>, String) {
     let (movie, short) = write_movies(folder);
     let server = program("mjpeg-rtsp-server");

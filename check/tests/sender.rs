@@ -38,7 +38,7 @@ impl Stop {
         self.1.notify_all();
     }
 
-    /// Waits until a time; gives whether to stop.
+    /// Waits until a time; returns whether to stop.
     fn wait(&self, until: Instant) -> bool {
         let left = until.saturating_duration_since(Instant::now());
         let stopped = self.0.lock().unwrap();
@@ -76,7 +76,7 @@ impl Sender {
         }
     }
 
-    /// Sends the next frame. Gives whether there may be another one.
+    /// Sends the next frame. Returns whether there may be another one.
     fn send_frame(&mut self) -> bool {
         let has = |defect| self.shared.has(defect);
         let position = self.position.clone();

@@ -50,7 +50,7 @@ pub fn short_movie() -> Movie {
     Movie::new("short.Mjpeg".to_owned(), images(SHORT, 1000))
 }
 
-/// Writes both movies into a folder; gives their paths.
+/// Writes both movies into a folder; returns their paths.
 pub fn write_movies(folder: &Path) -> (PathBuf, PathBuf) {
     let write = |movie: &Movie| {
         let mut writer = FrameWriter::new(Vec::new());

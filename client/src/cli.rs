@@ -256,7 +256,7 @@ impl Arguments {
     /// Starts the log, which goes to standard error.
     ///
     /// # Errors
-    /// If the system has no thread left.
+    /// If the system cannot start a thread.
     pub fn start_log(&self) -> std::io::Result<Log> {
         // Warnings of the window's libraries are for their developers.
         let others = if self.log > tracing::Level::INFO { self.log } else { tracing::Level::ERROR };

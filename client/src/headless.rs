@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// Interval between checks of the limits.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The errors of the source and the player, which have the same timeout, come first: they say more.
+/// The errors of the source and the player, which have the same timeout, come first: they are more specific.
 const GRACE_PERIOD: Duration = Duration::from_millis(250);
 
 /// Counts and times of the rendered frames.
@@ -131,7 +131,7 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     let (width, height) = rendered.size.unwrap_or_default();
     let error =
         error.take().or_else(|| (rendered.count == 0).then(|| "no frame was received".to_owned()));
-    // A signal is no error: it may come before the first frame.
+    // A signal is not an error: it may come before the first frame.
     let error = error.filter(|_| !termination.is_requested());
     let error = error.or_else(|| saved.err().map(|error| format!("{error:#}")));
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;

@@ -192,7 +192,7 @@ impl Drop for QuitOnDrop {
     }
 }
 
-/// Handles the keys pressed since the last call, and draws the last line. Gives how the session ends, if
+/// Handles the keys pressed since the last call, and draws the last line. Returns how the session ends, if
 /// it does.
 fn handle_keys(player: &Player, login: &mut Option<Login>) -> Option<End> {
     while crossterm::event::poll(Duration::ZERO).unwrap_or(false) {

@@ -38,7 +38,7 @@ impl Termination {
         self.number.load(Ordering::Relaxed) != 0
     }
 
-    /// The exit code after the signal, as shells have it; `None` if there was none.
+    /// The exit code after the signal, as shells define it; `None` if there was none.
     pub fn exit_code(&self) -> Option<ExitCode> {
         let number = self.number.load(Ordering::Relaxed);
         let code = u8::try_from(number).ok().filter(|number| *number != 0)?;

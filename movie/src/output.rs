@@ -84,7 +84,7 @@ impl Output {
         self.writer.write_frame(jpeg).with_context(|| self.cannot_write())
     }
 
-    /// Gives the complete movie its name.
+    /// Renames the complete movie to its final name.
     pub fn finish(self) -> Result<()> {
         let context = self.cannot_write();
         self.writer.into_inner().flush().with_context(|| context.clone())?;

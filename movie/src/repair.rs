@@ -28,7 +28,7 @@ struct Repairer {
     completed: u64,
     cleaned: u64,
     shrunk: u64,
-    /// The size of images that were scaled, and the size to which: all frames of one size stay so.
+    /// The size of images that were scaled, and the new size: frames of one size keep a common size.
     scaled: Option<((u16, u16), (u16, u16))>,
     messages: u64,
 }
@@ -83,7 +83,7 @@ pub fn run(arguments: &Repair) -> Result<ExitCode> {
     let is_whole = repairer.left_out == 0;
     repairer.output.finish()?;
     say(&format!("{out}: {summary}"));
-    // What is lost is a failure, although the movie is written.
+    // A lost image is a failure, although the movie is written.
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -93,7 +93,7 @@ fn smaller(image: &[u8], first: Option<(u16, u16)>) -> Option<Vec<u8>> {
     scale_within(image, MAX_FRAME_LEN, first).map(|smaller| smaller.jpeg)
 }
 
-/// Says what `smaller` has less of than `image`.
+/// Describes what was reduced in `smaller`, compared with `image`.
 fn how_reduced(image: &[u8], smaller: &[u8]) -> String {
     match frame_size(smaller) {
         Some((width, height)) if frame_size(image) != Some((width, height)) => {

@@ -2,7 +2,7 @@
 //! Length-prefixed MJPEG movies in GStreamer: the plugin `mjpegfile` and its format code.
 //!
 //! [`movie`] and [`jpeg`] know the format and no GStreamer type; [`movie_file`] opens files;
-//! the elements are thin around them. Programs call [`register`] and need no plugin path.
+//! the elements are thin layers over them. Programs call [`register`] and need no plugin path.
 
 mod border;
 mod frame_time;

@@ -2,8 +2,8 @@
 //! The position in the movie of a frame that came from a network.
 //!
 //! Timestamps of received buffers say when a frame is due. At another speed than 1, after a pause, or
-//! after losses, they do not say where in the movie the frame is. Who knows that from the packets
-//! attaches it to the buffer, and decoders and converters pass it on (`GstReferenceTimestampMeta`).
+//! after losses, they do not say where in the movie the frame is. An element that learns it from
+//! the packets attaches it to the buffer, and decoders and converters pass it on (`GstReferenceTimestampMeta`).
 
 use std::sync::LazyLock;
 

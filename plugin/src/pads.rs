@@ -77,7 +77,7 @@ pub(crate) struct HeldEvents {
 }
 
 impl HeldEvents {
-    /// Holds a serialized event back while there are no caps; gives back one that can be sent.
+    /// Holds a serialized event back while there are no caps; returns one that can be sent.
     pub fn hold(&mut self, event: gst::Event) -> Option<gst::Event> {
         let waits = !self.caps_sent
             && event.is_serialized()

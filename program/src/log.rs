@@ -2,7 +2,7 @@
 //! Standard error, written by a thread of its own.
 //!
 //! Logging puts a line into a bounded queue and returns at once. A line is lost if the queue is full
-//! (nobody reads the other end of the pipe) or the line cannot be written (the reader has closed the
+//! (the other end of the pipe is not read) or the line cannot be written (the reader has closed the
 //! pipe). Lost lines are counted, and reported as soon as a line can be written again.
 
 use crate::border::guarded;
@@ -37,7 +37,7 @@ static JSON: AtomicBool = AtomicBool::new(false);
 /// GLib accepts one log writer per process.
 static WRITER: Once = Once::new();
 
-/// Messages of GStreamer 1.22 about nothing that a user could change or would notice: domain and text.
+/// Messages of GStreamer 1.22 that do not concern users: domain and text.
 /// They are logged at the level debug.
 const HARMLESS: [(&str, &str); 1] = [
     // A session of rtspsrc is stopped while its first packet makes a pad (gst_rtspsrc_update_src_event
@@ -88,7 +88,7 @@ impl Queue {
     /// Waits until everything pushed so far is written, for at most `limit`.
     fn flush(&self, limit: Duration) {
         let (done, flushed) = sync_channel(1);
-        // If the queue is full, nobody reads standard error: waiting is useless.
+        // If the queue is full, standard error is not read: waiting is useless.
         match self.entries.try_send(Entry::Flush(done)) {
             Ok(()) => drop(flushed.recv_timeout(limit)),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-/// For so long, the size and the time of modification must not change.
+/// The size and the time of modification must not change for this long.
 pub const SETTLE_TIME: Duration = Duration::from_millis(500);
 
 /// How long the check of the last record may take.

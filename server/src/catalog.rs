@@ -240,7 +240,7 @@ impl Catalog {
     }
 
     /// Takes over the mount of a file that is a mount itself, and not in a folder. Whether it can be
-    /// opened is found out when somebody asks for it.
+    /// opened is found out when a client asks for it.
     fn take_over_file(&mut self, mount: &MountConfig) -> bool {
         let file_name = mount.path.file_name().and_then(|name| name.to_str());
         let Some(name) = mount.name.as_deref().or(file_name) else { return false };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tells all connections that the server exits.
+//! Announces the server's exit to all connections.
 
 use tokio::sync::watch;
 

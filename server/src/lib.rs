@@ -8,7 +8,7 @@
 //! - `server.rs`, `connection/`: accepts connections and detects their language.
 //! - `reload.rs`, `watch.rs`, `arrivals.rs`: reads the configuration again, and follows changes in the
 //!   folders of movies.
-//! - `ending.rs`, `service_manager.rs`: the exit, and what systemd is told.
+//! - `ending.rs`, `service_manager.rs`: the exit, and notifications to systemd.
 //! - `health_check.rs`: asks a running server whether it answers.
 //! - `rtsp/`, `lab/`: answer the requests of the two languages.
 //! - `http/`: the page, streams, images and API for browsers and programs.

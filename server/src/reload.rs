@@ -130,7 +130,7 @@ impl Server {
         removed.len()
     }
 
-    /// Ends the sessions that may not go on, on a thread that may wait.
+    /// Ends the sessions that may not continue, on a thread that may wait.
     fn end_removed(&self) {
         let (rtsp, lab, http) = (self.rtsp.clone(), self.lab.clone(), self.http.clone());
         self.spawn_blocking("end-removed", move || {
@@ -163,7 +163,7 @@ impl Server {
         }
     }
 
-    /// Applies a configuration that was read again, or goes on with the old one.
+    /// Applies a configuration that was read again, or keeps the old one.
     pub(crate) fn finish_reload(&mut self, loaded: Result<Loaded>) {
         match loaded {
             Ok(loaded) => self.apply(loaded),
@@ -182,7 +182,7 @@ impl Server {
                 "a change of this key takes effect when the server is started again"
             );
         }
-        // What holds now, so that the next reload compares with that.
+        // The present configuration, with which the next reload compares.
         config.server = self.config.server.with_reloaded(config.server);
         self.tls.set(tls);
         self.access.set(Access::new(&config));

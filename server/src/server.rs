@@ -40,7 +40,7 @@ const CLEAN_UP_INTERVAL: Duration = Duration::from_secs(1);
 /// The same while there is no connection, so that an idle machine sleeps.
 const IDLE_CLEAN_UP_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The shortest time between two of them, if the service manager's watchdog wants more.
+/// The shortest time between two of them, if the service manager's watchdog requires more.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The number of clean-ups between two checks for movies without viewers, which are closed.
@@ -312,7 +312,7 @@ impl Server {
         }
     }
 
-    /// Cleans up regularly, for ever.
+    /// Cleans up regularly. The future never completes.
     fn clean_up(&self) -> impl Future<Output = ()> + use<> {
         let (rtsp, catalog) = (self.rtsp.clone(), self.catalog.clone());
         let (limit_log, open) = (self.limit_log.clone(), self.open.clone());
@@ -388,7 +388,7 @@ impl OpenFiles {
     }
 }
 
-/// Raises the limit of open files, with which a process starts, as far as it may.
+/// Raises the limit of open files from its value at the start to the highest that is allowed.
 fn raise_open_files() -> OpenFiles {
     let before = rlimit::Resource::NOFILE.get_soft().unwrap_or(1024);
     let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {

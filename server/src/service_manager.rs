@@ -71,8 +71,8 @@ pub(crate) fn alive() {
     notify(&[NotifyState::Watchdog]);
 }
 
-/// The time within which the service manager must hear that the server is alive; `None` if it does not
-/// want to.
+/// The time within which the server must report to the service manager that it is alive; `None` if no
+/// reports are requested.
 pub(crate) fn watchdog_time() -> Option<Duration> {
     sd_notify::watchdog_enabled()
 }

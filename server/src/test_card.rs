@@ -11,7 +11,7 @@ use tempfile::{NamedTempFile, TempPath};
 /// The duration of the test card in seconds.
 const SECONDS: u64 = 20;
 
-/// The maximum number of frames at high frame rates, so that the server starts fast.
+/// The maximum number of frames at high frame rates, so that the server starts quickly.
 const MAX_FRAMES: u64 = 600;
 
 /// The file of the test card. Dropping the last clone removes the file.

@@ -19,7 +19,7 @@ struct Counts {
 #[derive(Debug, Clone, Default)]
 pub struct Viewers(Arc<Mutex<Counts>>);
 
-/// The limit for which a viewer is not admitted.
+/// The limit because of which a viewer is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ViewerLimit {
     /// The number of viewers in total.
@@ -72,7 +72,7 @@ impl Viewers {
     /// Counts one more viewer of a mount.
     ///
     /// # Errors
-    /// If there are as many as there may be.
+    /// If a limit is reached.
     pub fn admit(
         &self,
         mount: &Mount,

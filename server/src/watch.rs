@@ -69,7 +69,7 @@ impl Watch {
     }
 }
 
-/// Adds a folder to a watcher, which is made if there is none. Returns whether that worked.
+/// Adds a folder to a watcher, which is created if needed. Returns whether that succeeded.
 fn watch(watcher: &mut Option<RecommendedWatcher>, folder: &Path, changes: &ChangeSender) -> bool {
     let result = (|| {
         let watcher = match watcher {
@@ -87,7 +87,7 @@ fn watch(watcher: &mut Option<RecommendedWatcher>, folder: &Path, changes: &Chan
 
 fn new_watcher(changes: ChangeSender) -> notify::Result<RecommendedWatcher> {
     let handler = move |event: notify::Result<notify::Event>| {
-        // Reading a movie is no change. After an error, something may have been missed.
+        // Reading a movie is not a change. After an error, something may have been missed.
         let is_read = |event: &notify::Event| matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write));
         if !event.as_ref().is_ok_and(is_read) {
             changes.report();

@@ -28,7 +28,7 @@ pub(super) fn unpack(path: &Path, to: &Path, budget: &mut Budget) -> Result<(), 
     for number in 0..archive.len() {
         // The name of an encrypted file can be read without its password.
         let raw = archive.by_index_raw(number)?;
-        // A name that is in no encoding that can be known is kept as far as it is text.
+        // Of a name in an unknown encoding, the part that is text is kept.
         let full = raw.name().map_or_else(
             |_| String::from_utf8_lossy(raw.name_raw()).into_owned(),
             std::borrow::Cow::into_owned,
@@ -96,7 +96,7 @@ mod tests {
         }
     }
 
-    /// Unpacks a zip file that is made for it. Gives the files, or the error.
+    /// Unpacks a zip file that is made for it. Returns the files, or the error.
     fn unpacked(
         make: impl FnOnce(&mut ZipWriter<File>),
     ) -> (Result<Vec<String>, String>, Vec<String>) {

@@ -35,7 +35,7 @@ const MARGIN: Duration = Duration::from_mins(1);
 /// How long a grader may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(8);
 
-/// Time between two looks at a grader.
+/// Time between two checks of a grader.
 const POLL: Duration = Duration::from_millis(20);
 
 /// A grader that is to be started.
@@ -55,13 +55,13 @@ pub struct Grader<'a> {
     pub watch: &'a Watch,
 }
 
-/// What a grader brought.
+/// Outcome of a grader.
 pub struct Done {
     /// How it ended.
     pub ended: Ended,
     /// The page of its report, if it has written one.
     pub page: Option<String>,
-    /// What is to be said of the program.
+    /// A note on the program.
     pub notes: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Grades the submissions, some at once. Each has a grader of its own, a child process, so that what ends
-//! one ends no other.
+//! Grades the submissions, some at once. Each has its own grader, a child process, so that a problem that
+//! ends one grader does not end the others.
 
 use super::grader::{Ended, Grader};
 use super::missing;
@@ -47,7 +47,7 @@ pub struct Plan<'a> {
     pub stop: &'a AtomicBool,
 }
 
-/// Grades submissions. Gives a verdict for each one that was graded before the run was stopped.
+/// Grades submissions. Returns a verdict for each one that was graded before the run was stopped.
 pub fn grade_all(
     plan: &Plan,
     submissions: &[Submission],
@@ -79,7 +79,7 @@ pub fn grade_all(
 }
 
 impl Plan<'_> {
-    /// Grades a submission; `None` if the run was stopped meanwhile. Also gives whether the verdict is an
+    /// Grades a submission; `None` if the run was stopped meanwhile. Also returns whether the verdict is an
     /// earlier one.
     fn grade(&self, submission: &Submission, job: u16, watch: &Watch) -> Option<(Verdict, bool)> {
         let name = &submission.name;
@@ -154,7 +154,7 @@ impl Plan<'_> {
     }
 }
 
-/// Grades a program; `None` if the run was stopped meanwhile. Also gives the page of its report.
+/// Grades a program; `None` if the run was stopped meanwhile. Also returns the page of its report.
 fn grade_program(grader: &Grader) -> Option<(Graded, Option<String>)> {
     let role = grader.role;
     let failed = |problem, notes| Some((Graded { role, grades: Err(problem), notes }, None));

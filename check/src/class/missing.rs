@@ -9,7 +9,7 @@ use std::path::Path;
 /// The most files that are named.
 const MAX_NAMED: usize = 3;
 
-/// The most folders within each other that are searched.
+/// The maximum depth of folders that is searched.
 const MAX_DEPTH: usize = 8;
 
 /// A note if the command names a file of Python or Java that is not in the folder, with where it is instead.

@@ -57,12 +57,12 @@ pub struct Interrupted {
     all: usize,
 }
 
-/// Asks a class that is being graded to stop. Gives whether there is one that was not asked before.
+/// Asks a class that is being graded to stop. Returns whether there is one that was not asked before.
 pub fn interrupt() -> bool {
     RUNS.load(Ordering::SeqCst) && !STOP.swap(true, Ordering::SeqCst)
 }
 
-/// Grades a class. Gives whether every submission passed.
+/// Grades a class. Returns whether every submission passed.
 ///
 /// # Errors
 /// If the usage is wrong, a file cannot be written, or the run was stopped ([`Interrupted`]).
@@ -223,7 +223,7 @@ fn prepare(out: &Path, resume: bool) -> Result<()> {
     Ok(())
 }
 
-/// Writes the summary. Gives whether every submission passed.
+/// Writes the summary. Returns whether every submission passed.
 fn finish(out: &Path, verdicts: &[Verdict], heading: &summary::Heading) -> Result<bool> {
     let files: [(&str, String); 2] = [
         (summary::CSV, summary::csv(verdicts, heading)),

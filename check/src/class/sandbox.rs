@@ -114,7 +114,7 @@ fn bind(words: &mut Vec<OsString>, from: &Path, to: &Path) {
 }
 
 impl Sandbox {
-    /// Chooses what works here. Gives why it is not bubblewrap, if it could have been. `folder` is a
+    /// Chooses what works here. Returns why it is not bubblewrap, if it could have been. `folder` is a
     /// temporary one.
     ///
     /// # Errors
@@ -255,7 +255,7 @@ impl Sandbox {
         self.first_user.map(|first| first + u32::from(job))
     }
 
-    /// Gives a folder with all that is in it to the user of a job's program.
+    /// Makes the user of a job's program the owner of a folder and everything in it.
     ///
     /// # Errors
     /// If the system does not allow it.

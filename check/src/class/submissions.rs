@@ -15,7 +15,7 @@ pub const MAX_FILES: usize = 5000;
 /// The most bytes of a submission.
 pub const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The most folders within each other.
+/// The maximum depth of folders.
 pub const MAX_DEPTH: usize = 32;
 
 /// How many folders that contain nothing but one folder are entered.
@@ -32,7 +32,7 @@ pub enum SubmissionError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// There is no room for the copy.
+    /// There is no space for the copy.
     #[error("cannot write the copy of {path}")]
     Write {
         /// The file, relative to the submission.
@@ -46,7 +46,7 @@ pub enum SubmissionError {
     /// A file of the archive is encrypted.
     #[error("{0} is encrypted: submit it without a password")]
     Encrypted(String),
-    /// A name in the archive leaves the folder, or is no name.
+    /// A name in the archive leaves the folder, or is not a name.
     #[error("the zip file has the name {0}, which is outside of its folder")]
     Outside(String),
     /// It has too many files.
@@ -87,7 +87,7 @@ pub struct Copied {
     pub notes: Vec<String>,
 }
 
-/// The submissions in a folder in the order of their names, and the names of what is none.
+/// The submissions in a folder in the order of their names, and the names of entries that are not submissions.
 ///
 /// # Errors
 /// If the folder cannot be read.

@@ -30,7 +30,7 @@ pub struct CheckVerdict {
     pub wrong_bytes: Option<String>,
 }
 
-/// What grading a submission brought, or one of its programs.
+/// Result of grading a submission, or one of its programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grades {
     /// Whether every counted check passed.
@@ -45,7 +45,7 @@ pub struct Grades {
     pub checks: Vec<CheckVerdict>,
 }
 
-/// What grading a program of a submission brought.
+/// Result of grading a program of a submission.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graded {
     /// The program.

@@ -21,18 +21,18 @@ const MAX_MEMORY: u64 = 1024 * 1024 * 1024;
 /// The most bytes that a program may write into its folder without bubblewrap.
 const MAX_WRITTEN: u64 = 128 * 1024 * 1024;
 
-/// Time between two looks at all processes.
+/// Time between two checks of all processes.
 const PERIOD: Duration = Duration::from_millis(200);
 
-/// Time between two looks at the files of a program.
+/// Time between two checks of the files of a program.
 const FILES_PERIOD: Duration = Duration::from_secs(1);
 
 /// A program that computes for more than this share of the time, on all cores together, gets the lowest
 /// priority. A loop that waits for nothing takes 1, and a lab server of a beginner may have one.
 const BUSY: f64 = 1.5;
 
-/// So does a program that has so many processes that compute or wait for a core, at so many looks one after
-/// another: on a busy machine it gets a smaller share.
+/// So does a program that has this many processes that compute or wait for a core, at this many successive
+/// checks: on a busy machine it gets a smaller share.
 const RUNNING: usize = 3;
 const RUNNING_LOOKS: usize = 5;
 
@@ -42,7 +42,7 @@ const BUSY_PERIOD: Duration = Duration::from_secs(1);
 /// The lowest priority.
 const LOWEST: i32 = 19;
 
-/// How long processes are killed.
+/// How long to keep trying to kill processes.
 const KILL_TIME: Duration = Duration::from_secs(5);
 
 /// Time between two attempts to kill.
@@ -61,9 +61,9 @@ struct Watched {
     folder_at: Instant,
     /// All processes so far, with the times of their start: orphans are found by these.
     known: BTreeSet<(i32, u64)>,
-    /// What had been computed at a time.
+    /// CPU time used so far, and when it was measured.
     computed: (u64, Instant),
-    /// The looks one after another at which many processes were running.
+    /// The number of successive checks at which many processes were running.
     running_looks: usize,
     busy: bool,
     /// Why the program was ended.
@@ -92,7 +92,7 @@ impl Watch {
     /// Starts to watch.
     ///
     /// # Errors
-    /// If there is no thread left.
+    /// If the system cannot start a thread.
     pub fn start() -> std::io::Result<Self> {
         let shared: Arc<Shared> = Arc::default();
         let of_thread = shared.clone();
@@ -132,7 +132,7 @@ impl Watch {
         lock(&self.shared.watched).insert(root, watched);
     }
 
-    /// Ends what is left of a grader and its program, and gives what is to be said of it.
+    /// Ends what is left of a grader and its program, and returns the note on it.
     pub fn end(&self, root: u32) -> Vec<String> {
         let root = i32::try_from(root).unwrap_or(i32::MAX);
         let Some(mut watched) = lock(&self.shared.watched).remove(&root) else {
@@ -158,11 +158,11 @@ impl Drop for Watch {
     }
 }
 
-/// Kills processes. Gives whether there was one.
+/// Kills processes. Returns whether there was one.
 fn kill_all(members: &[&Process]) -> bool {
     for process in members {
         let id = Pid::from_raw(process.id);
-        // Errors mean that it is gone, or is no child of ours.
+        // Errors mean that it is gone, or is not a child of ours.
         if process.is_zombie {
             let _ = waitpid(id, Some(WaitPidFlag::WNOHANG));
         } else {

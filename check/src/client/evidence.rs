@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the runs of a client brought.
+//! The evidence from the runs of a client.
 
 use super::driver::Action;
 use super::picture::{Shown, What};
@@ -35,7 +35,7 @@ pub struct ClientEvidence {
     pub server_error: Option<Run>,
     /// Packets are lost.
     pub loss: Option<Run>,
-    /// Packets change their order, come twice, or are none.
+    /// Packets arrive out of order or twice, or are not RTP packets.
     pub disorder: Option<Run>,
     /// The window is closed.
     pub close: Option<Run>,
@@ -67,7 +67,7 @@ pub struct Step {
     pub at: Duration,
     /// Until when the client was observed: the next step follows.
     pub until: Duration,
-    /// The number of the request that it brought, of those that were expected.
+    /// The number of the request that followed, of those that were expected.
     pub request: Option<usize>,
     /// How long a request was awaited.
     pub limit: Duration,
@@ -116,7 +116,7 @@ impl Run {
         self.steps.get(name)
     }
 
-    /// The request that a step brought.
+    /// The request that followed a step.
     pub fn request_of(&self, name: Name) -> Option<&Received> {
         self.requests.get(self.step(name)?.request?)
     }

@@ -59,7 +59,7 @@ pub fn grade(job: &Job) -> Result<Report> {
     let clock = Clock::start();
     let movie = film::make(&job.movie).context("cannot make the movie")?;
     let drivers = Drivers::new(job.press, job.stand_in_folder)?;
-    // A person takes as long as it takes.
+    // A person needs more time.
     let time = match job.press {
         Some(_) => job.profile.client.total,
         None => job.profile.client.total + job.profile.client.hand * 60,

@@ -26,7 +26,7 @@ const LONG_QUIET: Duration = Duration::from_millis(400);
 /// How long a reply may take to be sent.
 const WRITE_TIME: Duration = Duration::from_secs(2);
 
-/// Time between two looks whether to accept.
+/// Time between two attempts to accept.
 const POLL: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ struct Connection {
     last_byte: Instant,
     last_at: Duration,
     is_closed: bool,
-    /// Whether its bytes are no text, so that it is not read any more.
+    /// Whether its bytes are not text, so that it is no longer read.
     is_unreadable: bool,
 }
 
@@ -198,7 +198,7 @@ impl Peer {
         }
     }
 
-    /// Sends a reply in one write. Gives whether the client may have it.
+    /// Sends a reply in one write. Returns whether the client may have it.
     pub fn send(&mut self, connection: usize, bytes: &[u8]) -> bool {
         let Some(connection) = self.connections.get_mut(connection) else { return false };
         connection.stream.write_all(bytes).is_ok()

@@ -35,7 +35,7 @@ pub struct Shown {
     pub at: Duration,
     /// What it is.
     pub what: What,
-    /// The first bytes, of one that is no frame.
+    /// The first bytes of a picture that is not a frame.
     pub bytes: Vec<u8>,
     /// The number of its bytes.
     pub length: usize,
@@ -54,7 +54,7 @@ pub enum What {
     Blank,
 }
 
-/// The bytes that are kept of a picture that is no frame.
+/// The bytes that are kept of a picture that is not a frame.
 const KEPT: usize = 200;
 
 /// Compares a picture with the frames that were sent before.

@@ -13,7 +13,7 @@ pub struct Received {
     pub entry: usize,
     /// The number of the connection.
     pub connection: usize,
-    /// Its method; `None` if the first word is none.
+    /// Its method; `None` if the first word is not a method.
     pub method: Option<Method>,
     /// Its sequence number.
     pub cseq: Option<u64>,

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub enum Step {
     /// A frame, from 0, with the sequence number of its position in the movie.
     Frame(usize),
-    /// Bytes that are no RTP packet.
+    /// Bytes that are not an RTP packet.
     Garbage(Vec<u8>),
     /// Nothing: a frame was lost, or is late.
     Nothing,

@@ -17,10 +17,10 @@ use gstmjpegfile::lab::{Method, Request, Status};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// Time between two looks at the program.
+/// Time between two checks of the program.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Time between two looks at how busy the machine is, while a program starts.
+/// Time between two measurements of how busy the machine is, while a program starts.
 const START_STEP: Duration = Duration::from_millis(500);
 
 /// How long nothing must follow a button that should do nothing.
@@ -45,7 +45,7 @@ const APART: Duration = Duration::from_millis(50);
 /// The most requests that wait for that: a client that floods gets its replies at once.
 const MAX_APART: usize = 3;
 
-/// By how many times the longest delay of this machine a limit grows.
+/// A limit grows by this multiple of the longest delay of this machine.
 const STALLS: u32 = 20;
 
 /// The most by which a limit grows.
@@ -81,7 +81,7 @@ pub struct Context<'a> {
     pub stalls: StallMeter,
     /// The number of runs so far.
     pub runs: Cell<u32>,
-    /// What the program printed in the run that says most.
+    /// What the program printed in the most informative run.
     pub output: std::cell::RefCell<Option<ProgramOutput>>,
     /// Notes of drivers.
     pub notes: std::cell::RefCell<Vec<String>>,
@@ -241,7 +241,7 @@ impl<'a> Session<'a> {
         self.run.times.insert(name, self.context.clock.now());
     }
 
-    /// Answers requests until something is true, or for at most some time. Gives whether it became true.
+    /// Answers requests until something is true, or for at most some time. Returns whether it became true.
     pub fn serve(&mut self, time: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         let limit = self.context.deadline().limit(time);
         loop {
@@ -273,7 +273,7 @@ impl<'a> Session<'a> {
         if !pictures.is_empty() {
             let sent = self.sender.frames();
             for picture in pictures {
-                // Pictures that are no frame take long, and a client may report any number of them.
+                // Pictures that are not frames take long, and a client may report any number of them.
                 if self.context.deadline().is_over() {
                     break;
                 }
@@ -397,7 +397,7 @@ impl<'a> Session<'a> {
         stated.filter(|port| *port != own && !is_open(own) && is_open(*port)).unwrap_or(own)
     }
 
-    /// Does what a user does, and waits for the request that should follow. Gives whether it came.
+    /// Does what a user does, and waits for the request that should follow. Returns whether it came.
     ///
     /// A client that is slow may not have read the reply before: the button is pressed once more.
     pub fn press(&mut self, name: Name, action: Action, expected: Method) -> bool {
@@ -476,7 +476,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Whether the program has done what was pressed last, as far as that is known.
+    /// Whether the program has done what was pressed last, to the extent that this is known.
     pub fn is_done(&mut self) -> bool {
         self.driver.is_done()
     }
@@ -539,7 +539,7 @@ impl<'a> Session<'a> {
         self.context.limit(time)
     }
 
-    /// Ends the program; gives what is known of the run.
+    /// Ends the program; returns what is known about the run.
     pub fn finish(mut self, recordings: &mut Vec<Recording>) -> Run {
         self.look();
         let texts = self.driver.texts();
@@ -573,7 +573,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Keeps the output of the run that says most: that of a program that failed.
+/// Keeps the output of the most informative run: that of a program that failed.
 fn keep(kept: &mut Option<ProgramOutput>, output: ProgramOutput) {
     let says_more = |it: &ProgramOutput| it.text.contains("Traceback");
     if kept.as_ref().is_none_or(|kept| !says_more(kept) && says_more(&output)) {

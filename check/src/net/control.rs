@@ -18,7 +18,7 @@ const LONG_QUIET: Duration = Duration::from_millis(300);
 /// The shortest wait that a socket can be asked for.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
-/// What a wait for a reply brought.
+/// Result of waiting for a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplyBytes {
     /// Bytes, after which it was silent.

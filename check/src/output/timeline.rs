@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The packets of an exchange on a line of time, with the requests.
+//! The packets of an exchange on a timeline, with the requests.
 
 use super::escaped;
 use super::ladder::Marked;
@@ -16,7 +16,7 @@ const HEIGHT: usize = 90;
 /// The most packets that are drawn.
 const MAX_PACKETS: usize = 3000;
 
-/// Draws the packets. Gives nothing if there are none.
+/// Draws the packets. Returns nothing if there are none.
 pub(super) fn timeline(recording: &Recording, marked: &Marked) -> String {
     if recording.packets.is_empty() {
         return String::new();

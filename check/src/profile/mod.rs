@@ -2,7 +2,7 @@
 //! Profiles: what a course asks for. A profile is a file in TOML; it inherits from a shipped one or from
 //! another file, and states only what differs.
 //!
-//! - `settings.rs`: what a profile holds, and the defaults, which are those of `textbook`.
+//! - `settings.rs`: the contents of a profile, and the defaults, which are those of `textbook`.
 //! - `keys.rs`: the keys of the file.
 //! - `file.rs`: finds, reads and checks profiles.
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a profile holds.
+//! The contents of a profile.
 
 use clap::ValueEnum;
 use gstmjpegfile::lab::RequestForm;

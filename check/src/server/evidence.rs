@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the exchanges with a server brought.
+//! The evidence from the exchanges with a server.
 
 use super::exchange::Answer;
 use crate::movie::Movie;
@@ -20,7 +20,7 @@ pub struct ServerEvidence {
     pub recordings: Vec<Recording>,
     /// Why there is no connection at all.
     pub no_connection: Option<String>,
-    /// Plays, pauses, goes on and tears down.
+    /// Plays, pauses, resumes and tears down.
     pub play: Option<PlayExchange>,
     /// Requests in states that do not allow them.
     pub states: Option<StateExchange>,

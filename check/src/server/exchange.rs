@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Time between two attempts to connect to a program that starts.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// By how many times the longest delay of this machine a limit grows.
+/// A limit grows by this multiple of the longest delay of this machine.
 const STALLS: u32 = 4;
 
 /// The most by which a limit grows.
@@ -53,7 +53,7 @@ pub enum NoReply {
     Silence,
     /// The server closed the connection.
     Closed,
-    /// What arrived had no end.
+    /// The reply did not end.
     TooLong,
 }
 
@@ -91,7 +91,7 @@ impl ReceivedReply {
     }
 }
 
-/// A request and what it brought.
+/// A request and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The method.
@@ -361,7 +361,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Waits until a client has received a number of packets. Gives whether it has.
+    /// Waits until a client has received a number of packets. Returns whether it has.
     pub fn receive(&self, client: &Client, packets: usize, wait: Duration) -> bool {
         let limit = self.context.deadline.limit(self.context.limit(wait));
         let receivers = self.receivers.as_ref();
@@ -369,7 +369,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Waits until a client has received a number of frames more. In fragments it is not known how many
-    /// packets they are: then as long as they take. Gives whether they, or any packets, have arrived.
+    /// packets they are: then as long as they take. Returns whether they, or any packets, have arrived.
     pub fn receive_frames(&self, client: &Client, frames: usize, wait: Duration) -> bool {
         let lab = &self.context.job.profile.lab;
         let before = self.received(client);
@@ -389,7 +389,7 @@ impl<'a> Recorder<'a> {
         self.receivers.as_ref().map_or(0, |receivers| receivers.count(client.rtp.0))
     }
 
-    /// Lets packets arrive for some time, and longer on a busy machine. Gives when it ended.
+    /// Lets packets arrive for some time, and longer on a busy machine. Returns when it ended.
     pub fn watch_to_stop(&self, time: Duration) -> Duration {
         let started = Instant::now();
         loop {
@@ -402,7 +402,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Waits until a client has received nothing for some time. Gives whether that was so.
+    /// Waits until a client has received nothing for some time. Returns whether that was so.
     pub fn receive_to_end(&self, client: &Client, quiet: Duration, wait: Duration) -> bool {
         let limit = self.context.deadline.limit(self.context.limit(wait));
         let mut count = self.received(client);
@@ -426,7 +426,7 @@ impl<'a> Recorder<'a> {
         self.context.clock.now()
     }
 
-    /// Closes the connection of a client; gives when.
+    /// Closes the connection of a client; returns the time.
     pub fn close(&mut self, client: Client) -> Duration {
         if !client.closed {
             self.record(client.connection, Event::ClosedHere);
@@ -435,7 +435,7 @@ impl<'a> Recorder<'a> {
         self.context.clock.now()
     }
 
-    /// Ends the exchange; gives the number of its recording.
+    /// Ends the exchange; returns the number of its recording.
     pub fn finish(mut self, recordings: &mut Vec<Recording>) -> usize {
         if let Some(receivers) = self.receivers.take() {
             let (packets, discarded, dropped) = receivers.finish();

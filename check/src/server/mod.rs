@@ -3,7 +3,7 @@
 //!
 //! - `exchange.rs`: a client that speaks with the server and records it.
 //! - `scenarios/`: what the client does, one exchange after another.
-//! - `evidence.rs`: what the exchanges brought.
+//! - `evidence.rs`: the evidence from the exchanges.
 //! - `stream.rs`: the frames in the recorded packets.
 //! - `checks/`: the checks, which evaluate the evidence.
 

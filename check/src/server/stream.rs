@@ -87,7 +87,7 @@ impl<'a> Stream<'a> {
     }
 
     /// The sequence number that all frames have, if they have the same one. Frames that are sent twice
-    /// cannot be told apart by it.
+    /// cannot be distinguished by it.
     pub fn only_number(&self) -> Option<u16> {
         let mut numbers = self.frames.iter().map(|frame| self.number(frame.first));
         let first = numbers.next()?;

@@ -192,7 +192,7 @@ pub(super) enum PacketPath {
     Interleaved { rtp: u8, rtcp: u8 },
 }
 
-/// Who sends to whom.
+/// The addresses of both ends, and the transport between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Conversation {
     pub client: SocketAddr,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Why a connection to an RTSP server failed. rtspsrc 1.22 reports "Generic error" for every cause, so
+//! Finds out why a connection to an RTSP server failed. rtspsrc 1.22 reports "Generic error" for every cause, so
 //! the player tries the connection itself once, after rtspsrc has failed.
 
 use super::movies::{server_of, server_text};

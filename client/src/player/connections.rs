@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The TCP connections of one player's rtspsrc.
 //!
-//! rtspsrc 1.22 does not give its connections away. But it posts a message in its own thread before it
+//! rtspsrc 1.22 does not expose its connections. But it posts a message in its own thread before it
 //! connects, and GLib's socket client, which it uses, emits a signal in the same thread when it is
 //! connected. So the thread says whose connection that is, and two players that play from one server each
 //! know their own.
@@ -110,7 +110,7 @@ unsafe extern "C" fn on_event(
     _data: glib::ffi::gpointer,
 ) -> glib::ffi::gboolean {
     let _ = guarded("connection", || {
-        // SAFETY: GLib passes so many values, which live as long as the call. `glib::Value` is a GValue.
+        // SAFETY: GLib passes this many values, which live as long as the call. `glib::Value` is a GValue.
         let values = unsafe { std::slice::from_raw_parts(values.cast(), count as usize) };
         let inode = connected(values).and_then(inode_of);
         if let (Some(inode), Some(owner)) = (inode, OWNER.with_borrow(Weak::upgrade)) {
@@ -155,7 +155,7 @@ pub(super) mod tests {
     use std::io::Read;
     use std::net::{TcpListener, TcpStream};
 
-    /// Connects as rtspsrc does, for `connections`. Gives both ends.
+    /// Connects as rtspsrc does, for `connections`. Returns both ends.
     pub fn connect(
         listener: &TcpListener,
         connections: &Arc<Connections>,

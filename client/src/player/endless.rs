@@ -2,8 +2,8 @@
 //! Ends sessions with servers whose replies do not end.
 //!
 //! rtspsrc 1.22 reads headers and bodies of any size into memory, does not say how much it has read, and
-//! cannot be interrupted meanwhile. But the kernel counts the bytes of a connection (`TCP_INFO`). What
-//! rtspsrc has read and is no RTP or RTCP packet belongs to replies. Shutting the socket down makes
+//! cannot be interrupted meanwhile. But the kernel counts the bytes of a connection (`TCP_INFO`). The
+//! bytes it has read that are not RTP or RTCP packets belong to replies. Shutting the socket down makes
 //! rtspsrc read the end of the connection, and free what it has read.
 //!
 //! The memory of the process is watched too, for whatever else may grow.
@@ -17,16 +17,16 @@ use std::collections::HashMap;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-/// The time between two looks at the memory.
+/// The time between two checks of the memory.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The time between two looks at the connections.
+/// The time between two checks of the connections.
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// The same while a reply is awaited: on loopback, a server sends 10 MiB in that time.
 const AWAITING_INTERVAL: Duration = Duration::from_millis(5);
 
-/// By so many bytes the memory may grow during a session. The largest picture that RTP/JPEG carries
+/// The memory may grow by this many bytes during a session. The largest picture that RTP/JPEG carries
 /// takes 16 MiB, and a few are in memory at a time.
 const MAX_GROWTH: u64 = 512 << 20;
 

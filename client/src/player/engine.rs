@@ -184,7 +184,7 @@ impl Engine {
         self.command(Command::Setup);
     }
 
-    /// Gives the player a command.
+    /// Passes a command to the player.
     pub fn command(&self, command: Command) {
         self.send(EngineMessage::Command(command));
     }

@@ -274,7 +274,7 @@ pub fn blank_password(text: &str) -> String {
         let url = part.find(|c: char| c.is_whitespace() || "\"'<>".contains(c));
         let (url, rest) = part.split_at(url.unwrap_or(part.len()));
         let (authority, path) = url.split_at(url.find(['/', '?']).unwrap_or(url.len()));
-        // A password with a slash that is not encoded: what looks like a port is no number.
+        // A password with a slash that is not encoded: what looks like a port is not a number.
         let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         let hidden = match authority.rsplit_once('@') {
             Some((credentials, host)) => credentials.split_once(':').map(|it| (it.0, host, path)),

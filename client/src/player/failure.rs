@@ -39,7 +39,7 @@ pub enum FailureKind {
 #[derive(Debug, Clone, PartialEq, Eq, glib::Boxed)]
 #[boxed_type(name = "MjpegRtspFailure")]
 pub struct Failure {
-    /// By which a front end chooses its advice.
+    /// The kind, by which a front end chooses its advice.
     pub kind: FailureKind,
     /// What happened, in one line.
     pub text: String,

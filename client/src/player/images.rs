@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Changes JPEG images on their way to the decoder, where GStreamer 1.22 would not show them right.
+//! Changes JPEG images on their way to the decoder, where GStreamer 1.22 would not show them correctly.
 
 use super::Borders;
 use gst::prelude::*;

@@ -51,7 +51,7 @@ pub struct Player {
     pub(super) progress: RefCell<Progress>,
     certificate_errors: Arc<CertificateErrors>,
     timeout: Cell<Duration>,
-    /// A session that is lost is opened again.
+    /// A lost session is opened again.
     reconnect: Cell<bool>,
     /// Number of commands that have been started.
     commands: Cell<u64>,
@@ -267,7 +267,7 @@ impl Player {
         &self.recorder
     }
 
-    /// Gives the machine an input, and does what it asks for.
+    /// Passes an input to the machine, and carries out its effects.
     pub(super) fn apply(&self, input: Input) {
         let pipeline = self.pipeline();
         let effects = self.machine.borrow_mut().handle(input, pipeline);

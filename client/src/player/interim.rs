@@ -23,7 +23,7 @@ const UNUSED_CHANNEL: u8 = 255;
 /// Most bytes of an interim reply.
 const MAX_REPLY: usize = 4096;
 
-/// The time between two looks at a reply that has begun.
+/// The time between two checks of a reply that has begun.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A status line of an interim reply, up to its first digit.
@@ -85,7 +85,7 @@ pub(super) fn remove(connections: &Connections, limit: Duration) {
             return;
         }
         let Ok(have @ 1..) = socket.peek(&mut bytes) else { return };
-        // SAFETY: so many bytes were received.
+        // SAFETY: this many bytes were received.
         let init = |byte: &MaybeUninit<u8>| unsafe { byte.assume_init() };
         let received: Vec<u8> = bytes.iter().take(have).map(init).collect();
         match interim_length(&received) {
@@ -104,7 +104,7 @@ pub(super) fn remove(connections: &Connections, limit: Duration) {
 /// What an answer starts with.
 #[derive(Debug, PartialEq, Eq)]
 enum Interim {
-    /// An interim reply of so many bytes.
+    /// An interim reply of this many bytes.
     Complete(usize),
     /// Perhaps an interim reply.
     Unfinished,

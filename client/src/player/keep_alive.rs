@@ -45,7 +45,7 @@ struct Reply {
 }
 
 impl Reply {
-    /// Adds a line of the log; gives the message after its last line.
+    /// Adds a line of the log; returns the message after its last line.
     fn add(&mut self, line: &str) -> Option<String> {
         let line = line.trim();
         let quoted = |line: &str| line.trim().trim_matches('\'').to_owned();

@@ -10,7 +10,7 @@ use glib::subclass::prelude::*;
 use gst::prelude::*;
 use std::time::{Duration, Instant};
 
-/// The time between two looks.
+/// The time between two checks.
 const INTERVAL: Duration = Duration::from_millis(250);
 
 /// A movie's last frame starts at most this long before its end.

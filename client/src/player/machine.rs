@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The player's state machine: commands and events in, what to do out.
+//! The player's state machine. Its inputs are commands and events, its outputs are effects.
 //!
-//! It knows neither GStreamer nor time: the player translates bus messages to [`Input`]s, tells what
-//! the pipeline has reached, and carries out the [`Effect`]s in their order.
+//! It knows neither GStreamer nor time: the player translates bus messages to [`Input`]s, reports
+//! what the pipeline has reached, and carries out the [`Effect`]s in their order.
 //!
 //! A server sends only while it plays. So a step to a frame is PLAY from the frame's position, then
 //! PAUSE when the frame has arrived. GStreamer's pipeline needs these one after the other: after a
@@ -25,7 +25,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait between two attempts to reconnect.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
-/// What the machine is told.
+/// Input of the state machine.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Input {
     /// A command of the user.
@@ -54,7 +54,7 @@ pub(super) enum Input {
     SeekRefused,
     /// The frame that a step awaits has reached the sink.
     FrameArrived,
-    /// A frame behind the section has reached the sink.
+    /// A frame after the section has reached the sink.
     SectionEnded,
     /// The last frame has been shown.
     EndOfMovie,
@@ -127,14 +127,14 @@ pub(super) enum Effect {
     Close,
     /// Seek.
     Seek {
-        /// Where to.
+        /// Target position.
         position: Duration,
         /// Playback rate from there.
         rate: f64,
     },
-    /// Treat the next frames so.
+    /// Treat the next frames this way.
     Frames(Frames),
-    /// The time until the next packet is no gap.
+    /// Do not count the time until the next packet as a gap.
     CountPause,
     /// Send [`Input::Tick`] until [`Machine::is_busy`] is false.
     Watch,
@@ -290,7 +290,7 @@ impl Machine {
         self.state != State::Init && (waits || self.step != Step::None)
     }
 
-    /// Takes an input, and tells what to do.
+    /// Handles an input, and returns what to do.
     pub fn handle(&mut self, input: Input, pipeline: Pipeline) -> Vec<Effect> {
         let mut effects = Vec::new();
         let to = &mut effects;

@@ -121,7 +121,7 @@ pub struct Options {
     pub tls_ca: Option<PathBuf>,
     /// Accept every certificate of a server.
     pub insecure: bool,
-    /// Open a session again that is lost.
+    /// Open a lost session again.
     pub reconnect: bool,
     /// Play the movie again and again.
     pub repeat: bool,

@@ -115,7 +115,7 @@ pub const EXTENSIONS: [&str; 6] = ["mjpeg", "mjpg", "avi", "mkv", "mp4", "mov"];
 const MAX_LIST: u64 = 1 << 20;
 
 /// The movies that a list (`.m3u`, `.m3u8`) names: one address or file on each line, files relative to the
-/// list's folder; lines that begin with `#` are comments. `None` if the file is no list.
+/// list's folder; lines that begin with `#` are comments. `None` if the file is not a list.
 ///
 /// # Errors
 /// If the list cannot be read.

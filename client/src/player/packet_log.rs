@@ -22,7 +22,7 @@ const MAX_ROWS: usize = 2000;
 pub enum Order {
     /// The next one.
     Next,
-    /// So many packets are missing before it.
+    /// This many packets are missing before it.
     AfterGap(u64),
     /// It arrived after a packet with a higher number.
     Late,

@@ -82,8 +82,8 @@ impl Player {
         }
     }
 
-    /// Takes the pipeline to READY or NULL. If that does not end in time, a thread is left behind with
-    /// it, and the result is false.
+    /// Takes the pipeline to READY or NULL. If that does not end in time, a thread completes
+    /// the change, and the result is false.
     fn lower_state(&self, playbin: &gst::Element, state: gst::State) -> bool {
         // The source waits for the thread of a packet that waits.
         self.collector().end_session();
@@ -92,7 +92,7 @@ impl Player {
         let of_thread = is_late.clone();
         let lower = move || {
             let _ = guarded("player-close", || element.set_state(state));
-            // Nobody else stops a pipeline that is left behind.
+            // If nobody waits for the change any more, nothing else stops the pipeline.
             if of_thread.load(Ordering::SeqCst) {
                 let _ = guarded("player-close", || element.set_state(gst::State::Null));
             }

@@ -141,7 +141,7 @@ impl ProtocolLog {
         })
     }
 
-    /// Adds a step, and gives its number. A reply also completes the entry of its request, which lacks
+    /// Adds a step, and returns its number. A reply also completes the entry of its request, which lacks
     /// some headers.
     pub(crate) fn push(&mut self, at: Duration, exchange: &Exchange) -> usize {
         if let Exchange::RtspReply { request, .. } = exchange {

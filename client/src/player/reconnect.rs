@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Opening a session again that was lost.
+//! Opens a lost session again.
 
 use super::failure::FailureKind;
 use super::{Player, Protocol, State};
 use glib::subclass::prelude::*;
 use std::time::{Duration, Instant};
 
-/// The time between two looks for silence.
+/// The time between two checks for silence.
 const INTERVAL: Duration = Duration::from_millis(500);
 
 impl FailureKind {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What happens to frames at the sink: one is held during a step, and the end of a section is noticed.
+//! Handles frames at the sink: holds one during a step, and detects the end of a section.
 
 use super::machine::Frames;
 use super::{Borders, lock};
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Name of the application message which reports that the frame of a step has reached the sink.
 pub(super) const FRAME_ARRIVED: &str = "mjpeg-rtsp-frame-arrived";
 
-/// Name of the application message which reports that a frame behind the section has reached the sink.
+/// Name of the application message which reports that a frame after the section has reached the sink.
 pub(super) const SECTION_ENDED: &str = "mjpeg-rtsp-section-ended";
 
 /// Positions from RTP are rounded to 1/90000 s.

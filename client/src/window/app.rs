@@ -58,12 +58,12 @@ pub struct App {
     seek_target: Option<Duration>,
     /// Receives the movies of a server or folder that has been asked.
     requested_movies: Option<mpsc::Receiver<Vec<String>>>,
-    /// Which of the requested movies is opened: so many after the current one.
+    /// Which of the requested movies is opened: this many after the current one.
     awaited_neighbour: Option<i8>,
     /// The movies that were dropped together, or that a list names.
     list: Vec<String>,
     preview: Preview,
-    /// The user that stands in the form for a user and a password.
+    /// The user that the form for a user and a password is filled with.
     user: String,
     screenshot: Option<Screenshot>,
     title: String,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-/// A dialog that returns without a choice within this time was not shown: nobody closes one so fast.
+/// A dialog that returns without a choice within this time was not shown: a user cannot close one that quickly.
 const MIN_OPEN_TIME: Duration = Duration::from_millis(400);
 
 /// The purpose of a dialog.

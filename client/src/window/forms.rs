@@ -45,7 +45,7 @@ pub fn show(ui: &mut Ui, model: &Model, widgets: &mut WidgetState, actions: &mut
     }
 }
 
-/// Whether Enter was pressed in a field that has just lost the focus by it.
+/// Whether Enter was pressed in a field, which has lost the focus because of that.
 fn entered(ui: &Ui, field: &egui::Response) -> bool {
     field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter))
 }

@@ -71,7 +71,7 @@ pub struct Startup {
     pub size: Option<[u16; 2]>,
     /// Save a screenshot after a number of frames, then close the window.
     pub screenshot: Option<(PathBuf, u64)>,
-    /// The user that stands in the form for a user and a password.
+    /// The user that the form for a user and a password is filled with.
     pub user: Option<String>,
 }
 
@@ -151,7 +151,7 @@ fn repaint(ctx: &egui::Context) {
     ctx.request_repaint_after(Duration::from_nanos(1));
 }
 
-/// A message of the window library without the place in its source, which it puts before the cause:
+/// A message of the window library without the position in its source, which it puts before the cause:
 /// `winit EventLoopError: os error at PATH/mod.rs:788: CAUSE`.
 fn without_source_position(text: &str) -> String {
     let after = text.rsplit_once(".rs:").map(|(_, rest)| rest);

@@ -150,7 +150,7 @@ pub struct Banner {
 /// The picture on screen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DisplayedPicture {
-    /// The texture that holds it.
+    /// The texture that contains it.
     pub texture: egui::TextureId,
     /// Width and height in pixels.
     pub size: [f32; 2],

@@ -34,7 +34,7 @@ const COLUMNS: [Column; 8] = [
     column("Status", 14, false),
 ];
 
-/// The look of the table.
+/// The layout of the table.
 struct Look {
     font: FontId,
     /// Width of a character.

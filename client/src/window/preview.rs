@@ -22,8 +22,8 @@ const FILE_INTERVAL: Duration = Duration::from_millis(80);
 /// The same for a server, which answers two requests for each picture.
 const SERVER_INTERVAL: Duration = Duration::from_millis(150);
 
-/// How long no other second player is started after one has failed. The server may have as many viewers
-/// as it accepts.
+/// How long to wait after a second player has failed before another one is started. The server may have
+/// reached its limit of viewers.
 const FAILED: Duration = Duration::from_secs(10);
 
 /// The most positions that are remembered until their pictures arrive.
@@ -170,7 +170,7 @@ impl Reader {
             return;
         }
         self.number = number;
-        // The first picture is that of the movie's start, which nobody has asked for.
+        // The first picture is that of the movie's start, which was not asked for.
         let found = self.asked.iter().position(|asked| shows(&picture, *asked));
         let Some(found) = found else { return };
         self.asked.drain(..found);

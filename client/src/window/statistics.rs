@@ -16,7 +16,7 @@ const SPAN: f64 = 60.0;
 /// Height of the two lines of text of a plot.
 const HEADINGS: f32 = 56.0;
 
-/// Height of the times below the last plot, which hold for all.
+/// Height of the times below the last plot, which apply to all plots.
 const TIMES: f32 = 18.0;
 
 /// A plot.
@@ -28,7 +28,7 @@ struct Series {
     digits: usize,
     /// Smallest maximum of the vertical axis.
     min_top: f64,
-    /// Whether it is about packets, which a file has not.
+    /// Whether it is about packets, which a file does not have.
     network: bool,
     /// Text below the plot.
     caption: fn(&Statistics, &Sample) -> String,

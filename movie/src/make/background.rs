@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Colour(pub [u8; 3]);
 
-/// Names of colours, beside RRGGBB.
+/// Names of colours, besides RRGGBB.
 const NAMES: [(&str, [u8; 3]); 3] = [("black", [0; 3]), ("white", [255; 3]), ("grey", [128; 3])];
 
 impl std::str::FromStr for Colour {

@@ -61,7 +61,7 @@ fn byte(value: f32) -> u8 {
     (value + 0.5).clamp(0.0, 255.0) as u8
 }
 
-/// The picture with JFIF's colours. RGB, and what has them already, is returned as it is.
+/// The picture with JFIF's colours. RGB, and a picture that has them already, is returned as it is.
 pub fn with_jfif_colours(picture: gst::Sample) -> Result<gst::Sample> {
     let caps = picture.caps().context("the sample has no caps")?;
     let info = VideoInfo::from_caps(caps)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Finds out how long a video file is by its own structure, so that a file whose end is missing is
-//! noticed: demuxers end there without an error.
+//! Computes the length of a video file from its structure, to detect a file whose end is missing:
+//! demuxers end there without an error.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,7 +10,7 @@ use std::path::Path;
 /// Matroska file.
 const HEADER: usize = 64;
 
-/// The most boxes that are followed: each costs a read, and a hostile file has one in each 8 bytes.
+/// The maximum number of boxes that are followed: each costs a read, and a hostile file has one in each 8 bytes.
 const MAX_BOXES: usize = 1_000_000;
 
 /// The length of an MP4, QuickTime, AVI or Matroska file in bytes, as its structure states it. `None`

@@ -58,7 +58,7 @@ pub struct Decoder<'a> {
     /// The input as messages name it.
     name: String,
     stop: &'a AtomicBool,
-    /// Whether no picture for a while is the end: gst-libav's demuxer for GIF reads the end of the file
+    /// Whether a while without a picture is the end: gst-libav's demuxer for GIF reads the end of the file
     /// again and again.
     ends_by_silence: bool,
 }

@@ -147,7 +147,7 @@ impl Encoder {
         let ratio = (self.limits.bytes as f64 / length as f64).sqrt();
         let margin = if self.encoded == 0 { 0.97 } else { 0.8 };
         let factor = (ratio * margin).min(0.9);
-        // Even sides suit 4:2:0; they are below the old sides, which a u16 holds.
+        // Even sides suit 4:2:0; they are below the old sides, which fit a u16.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let scaled = |side: u16| (((f64::from(side) * factor / 2.0).round() as u16) * 2).max(2);
         let smaller = (scaled(width), scaled(height));

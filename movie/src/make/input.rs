@@ -26,7 +26,7 @@ pub enum Input {
     Pictures {
         path: PathBuf,
         files: Vec<PathBuf>,
-        /// Names of the folder's files that are no pictures.
+        /// Names of the folder's files that are not pictures.
         others: Vec<String>,
     },
 }
@@ -69,7 +69,7 @@ impl Input {
         }
     }
 
-    /// Lists the files that are no pictures; `None` if there are none.
+    /// Lists the files that are not pictures; `None` if there are none.
     pub fn skipped(&self) -> Option<String> {
         let Self::Pictures { others, .. } = self else { return None };
         let more = others.len().saturating_sub(MAX_LISTED);

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a pass over the input has ended.
 enum Pass {
-    /// Completely, or as far as the input goes.
+    /// Completely, or up to the end of a cut input.
     Done,
     /// A picture needs a smaller size: the next pass makes all of them in it.
     Restart,

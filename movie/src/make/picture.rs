@@ -36,7 +36,7 @@ const FIRST_BYTES: [&[u8]; 16] = [
     b"\0\0\0\x0cjP  ",
 ];
 
-/// Ends of names of pictures: such a file is meant as a picture, whatever it contains.
+/// Extensions of pictures: a file with one is treated as a picture, whatever it contains.
 const EXTENSIONS: [&str; 24] = [
     "jpg", "jpeg", "jpe", "jfif", "png", "gif", "bmp", "dib", "tif", "tiff", "webp", "pbm", "pgm",
     "ppm", "pnm", "pam", "tga", "psd", "jp2", "j2k", "avif", "heic", "heif", "ico",

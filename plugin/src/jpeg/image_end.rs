@@ -96,7 +96,7 @@ fn marker_in_scan(jpeg: &[u8], scan_data: usize) -> Option<(u8, usize)> {
 
 /// Length of an image whose scan ends at `offset` and that has more segments before EOI. `None` if
 /// these are not complete, or end otherwise: a marker inside damaged data starts no segment, so that
-/// the bytes at its end are no marker.
+/// the bytes at its end are not a marker.
 fn end_after_segments(jpeg: &[u8], offset: usize) -> Option<usize> {
     let mut end = offset;
     for segment in Segments::after_scan(jpeg, offset).map_while(Result::ok) {

@@ -37,14 +37,14 @@ pub(super) mod marker {
             || is_sof(code)
     }
 
-    /// Whether the marker starts a segment that may also stand between the scan and EOI: tables,
+    /// Whether the marker starts a segment that may also occur between the scan and EOI: tables,
     /// comments, application data and the number of lines. Decoders read it and show the same.
     pub fn may_follow_scan(code: u8) -> bool {
         matches!(code, DHT | DAC | DQT | DRI | DNL | APP0..=APP15 | COM)
     }
 }
 
-/// The most stray bytes before a marker that are skipped. The limit keeps a search through bytes
+/// The maximum number of stray bytes before a marker that are skipped. The limit keeps a search through bytes
 /// that are not an image short.
 const MAX_STRAY: usize = 64 * 1024;
 
@@ -138,7 +138,7 @@ pub(super) fn next_marker(jpeg: &[u8], offset: usize) -> Result<NextMarker, Dama
     for at in memchr::memchr_iter(0xff, near) {
         match rest.get(at + 1) {
             None => return Err(Damage::NoScan),
-            // A stuffed FF (T.81 B.1.1.5), which is no marker, or a fill byte before one.
+            // A stuffed FF (T.81 B.1.1.5), which is not a marker, or a fill byte before one.
             Some(0x00 | 0xff) => {}
             Some(&marker) => {
                 let before = near.get(..at).unwrap_or_default();

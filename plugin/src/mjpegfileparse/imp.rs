@@ -49,7 +49,7 @@ struct State {
     indexer: Option<Indexer>,
     /// The frames found so far by the indexer.
     index: FrameIndex,
-    /// The index has all frames of the movie.
+    /// The index contains all frames of the movie.
     index_complete: bool,
     /// Number and offset of the next frame, if they are known.
     next: Option<(u64, u64)>,

@@ -70,7 +70,7 @@ impl Indexer {
     /// Reads up to `budget` bytes. Returns the steps, and whether the end has been reached.
     ///
     /// # Errors
-    /// If upstream does not give the bytes.
+    /// If upstream does not provide the bytes.
     pub fn advance(&mut self, pad: &gst::Pad, budget: u64) -> io::Result<(Vec<Step>, bool)> {
         let movie = Upstream { pad, length: self.length, read: Cell::new(0) };
         let mut steps = Vec::new();

@@ -66,7 +66,7 @@ impl MjpegFileSrc {
         started.unwrap_or_else(|| self.settings().framerate)
     }
 
-    /// Takes the settings in a URI, which may hold any bytes.
+    /// Takes the settings in a URI, which may contain any bytes.
     fn set_movie(&self, uri: &[u8]) -> Result<(), glib::Error> {
         let uri = std::str::from_utf8(uri)
             .map_err(|_| glib::Error::new(gst::URIError::BadUri, "the URI is not UTF-8"))?;
@@ -185,7 +185,7 @@ impl MjpegFileSrc {
         Ok(())
     }
 
-    /// Sets a frame's timestamps and reports what is odd about it.
+    /// Sets a frame's timestamps and reports its irregularities.
     fn push(&self, ready: ReadFrame) -> Result<gst::Buffer, gst::FlowError> {
         let ReadFrame { mut buffer, frame, location, facts, start, end } = ready;
         let report = match self.state().as_mut() {

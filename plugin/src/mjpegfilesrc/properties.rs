@@ -52,7 +52,7 @@ pub(crate) fn framerate_spec() -> glib::ParamSpec {
         .build()
 }
 
-/// The frame rate in a property's value; `None` if it holds none.
+/// The frame rate in a property's value; `None` if it contains none.
 pub(crate) fn framerate_of(value: &glib::Value) -> Option<FrameRate> {
     let fraction = value.get::<gst::Fraction>().ok()?;
     let part = |part: i32| u32::try_from(part).ok();

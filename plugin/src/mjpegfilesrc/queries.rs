@@ -5,7 +5,7 @@ use crate::frame_time;
 use crate::movie::FrameRate;
 use gst::format::{Default as Frames, GenericFormattedValue};
 
-/// Answers a query; `None` leaves it to the base class. `duration` gives the number of frames
+/// Answers a query; `None` leaves it to the base class. `duration` returns the number of frames
 /// and their time.
 pub(super) fn answer(
     query: &mut gst::QueryRef,

@@ -57,7 +57,7 @@ pub(super) struct Block {
 
 impl Block {
     /// Reads the frames at `run`, the first of which is number `first`. Frames that the file no longer
-    /// holds are missing at the end.
+    /// contains are missing at the end.
     pub fn read(movie: &MovieFile, first: u64, run: &[FrameLocation]) -> io::Result<Self> {
         let start = run.first().map_or(0, |first| first.offset);
         let end = run.last().map_or(start, |last| last.offset + u64::from(last.length));

@@ -18,7 +18,7 @@ pub(super) struct Stats {
     pub several_images: u64,
 }
 
-/// What the source needs to know of a frame's bytes.
+/// What the source needs to know about a frame's bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FrameFacts {
     /// Width and height in pixels, if the image has a frame header.
@@ -229,7 +229,7 @@ impl Reader {
         }
     }
 
-    /// Caps of the frames pushed last; without width and height if no frame header says them.
+    /// Caps of the frames pushed last; without width and height if no frame header states them.
     pub fn caps(&self) -> gst::Caps {
         let builder = gst::Caps::builder("image/jpeg")
             .field("parsed", true)

@@ -17,7 +17,7 @@ pub(super) fn bad_span(element: &super::MjpegFileSrc, text: &str, last_listed: b
     }
 }
 
-/// Reports what is odd about a frame, which is pushed as it is in the file.
+/// Reports the irregularities of a frame, which is pushed as it is in the file.
 pub(super) fn frame(element: &super::MjpegFileSrc, report: &FrameReport, frame: u64, offset: u64) {
     let number = frame + 1;
     if report.first_lacks_eoi {
@@ -37,7 +37,7 @@ pub(super) fn frame(element: &super::MjpegFileSrc, report: &FrameReport, frame: 
     }
 }
 
-/// Reports that the file ends before a frame that it held when it was opened.
+/// Reports that the file ends before a frame that it contained when it was opened.
 pub(super) fn shrunk(element: &super::MjpegFileSrc, path: &Path, frame: u64, offset: u64) {
     let path = path.display();
     let text =

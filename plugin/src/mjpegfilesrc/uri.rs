@@ -46,7 +46,7 @@ pub(super) struct MovieUri {
 
 impl MovieUri {
     pub fn parse(uri: &str) -> Result<Self, UriError> {
-        // The path stays encoded: it may hold any bytes but 0.
+        // The path stays encoded: it may contain any bytes but 0.
         let flags = glib::UriFlags::ENCODED_PATH | glib::UriFlags::ENCODED_QUERY;
         let parsed = glib::Uri::parse(uri, flags).map_err(|_| UriError::Form)?;
         if parsed.scheme() != SCHEME || parsed.fragment().is_some() {

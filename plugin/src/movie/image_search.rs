@@ -9,7 +9,7 @@ use memchr::memmem;
 /// a marker after the scan may be the start of such a segment.
 const MAX_TRAILER: usize = 64 * 1024 + 4;
 
-/// Stray bytes before a marker that are passed at most.
+/// The maximum number of stray bytes before a marker that are skipped.
 const MAX_STRAY: usize = 64 * 1024;
 
 /// The result of a search for an image.

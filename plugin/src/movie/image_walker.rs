@@ -37,7 +37,7 @@ pub enum ImageStep {
 
 /// Finds the images in a file one after another, in a time that is linear in the number of bytes.
 ///
-/// It holds 256 KiB of the file, or up to the double of the largest image.
+/// It holds 256 KiB of the file, or up to twice the size of the largest image.
 #[derive(Debug)]
 pub struct ImageWalker {
     /// Offset of the first byte after the part of the file that is searched.

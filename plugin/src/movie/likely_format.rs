@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Recognises, by its first bytes, what a file probably is that is not a movie.
+//! Recognises the probable format of a file that is not a movie, by its first bytes.
 
 use super::SOI;
 
@@ -47,7 +47,7 @@ impl LikelyFormat {
             if let Some(count) = other.filter(|_| has(digits, &SOI)) {
                 return Some(Self::OtherDigits(count));
             }
-            // An SOI at the start is no length.
+            // An SOI at the start is not a length.
             let mut lengths = [2, 4, 8].into_iter().filter(|_| !has(0, &SOI));
             let binary = lengths.find(|n| has(usize::from(*n), &SOI));
             binary.map(Self::BinaryLength)

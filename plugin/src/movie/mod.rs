@@ -9,7 +9,7 @@
 //!
 //! There is no header, no trailer and no timing; `docs/movie-format.md` defines how to read movies,
 //! and which other forms are read as well.
-//! This code takes slices and positioned reads. It opens no files, holds no locks and reads no
+//! This code takes slices and positioned reads. It opens no files, takes no locks and reads no
 //! clocks. Frames are numbered from 0 in code, and from 1 in all messages.
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -6,10 +6,10 @@ use super::record_walker::read_full;
 use super::{BadRecord, BadSpan, MAX_IMAGE_LEN, MovieBytes, MovieForm, RecordWalker, Step};
 use std::io;
 
-/// Bytes between two images that are inspected at most. More cannot be padding or a part's header.
+/// The maximum number of bytes between two images that are inspected. More cannot be padding or a part's header.
 pub const MAX_FILLER: usize = 64 * 1024;
 
-/// Damaged images that one step passes at most.
+/// The maximum number of damaged images that one step passes.
 const DAMAGED_AT_ONCE: usize = 256;
 
 /// Finds the frames of a movie one after another, and what is between them.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// A position or duration in a movie, in nanoseconds.
 ///
-/// It holds exactly what GStreamer's clock times hold, so that conversions to and from them cannot
-/// fail. A [`Duration`] holds more.
+/// It has exactly the range of GStreamer's clock times, so that conversions to and from them cannot
+/// fail. A [`Duration`] has a larger range.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nanoseconds(u64);
 

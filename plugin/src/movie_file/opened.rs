@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Opening a movie indexes it for this long; then a thread continues. This is enough for most movies, on a busy
-/// machine too, where a thread may wait for its turn for most of the time.
+/// Opening a movie indexes it for this long; then a thread continues. This is enough for most movies, also on a
+/// busy machine, where a thread may wait for its turn for most of this time.
 const INDEX_AT_OPEN: Duration = Duration::from_millis(20);
 
 /// Indexing publishes its results after this number of steps, or after [`PUBLISH_AFTER`] if that is
@@ -82,7 +82,7 @@ struct FileBytes {
     length: u64,
     modified: Option<SystemTime>,
     opened: Instant,
-    /// When the file was last seen to be as it was when it was opened, in nanoseconds after `opened`.
+    /// When the file was last found unchanged since it was opened, in nanoseconds after `opened`.
     same_at: AtomicU64,
 }
 
@@ -226,9 +226,9 @@ impl MovieFile {
     }
 
     /// Whether the frames that the movie had when it was opened have been overwritten in the file.
-    /// `frame` is one of them: in a file that has another length now, it is looked at. Frames that
-    /// were appended, and a file that ends before `frame`, are no reason. If the file was unchanged less
-    /// than `max_age` ago, it is not looked at. Does not wait for the disk.
+    /// `frame` is one of them: in a file that has another length now, it is compared. Appended
+    /// frames, and a file that ends before `frame`, do not count. If the file was unchanged less than
+    /// `max_age` ago, it is not checked. Does not wait for the disk.
     pub fn is_overwritten(&self, frame: FrameLocation, max_age: Duration) -> bool {
         let now = self.bytes.age();
         let since = now.saturating_sub(self.bytes.same_at.load(Ordering::Relaxed));
@@ -632,7 +632,7 @@ mod tests {
             // The clock of a file system may stand still for some milliseconds.
             let later = SystemTime::now() + Duration::from_secs(1);
             file.as_file().set_modified(later).unwrap();
-            // What another reader has just seen is believed for a time.
+            // The result of another reader's check is used for a time.
             assert!(!movie.is_overwritten(frame, Duration::from_hours(1)), "{name}");
             assert_eq!(movie.is_overwritten(frame, Duration::ZERO), want, "{name}");
         }

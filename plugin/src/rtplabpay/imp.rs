@@ -80,7 +80,7 @@ impl RtpLabPay {
             .build()
     }
 
-    /// An image that one datagram holds; `None` if the frame is dropped.
+    /// An image that fits into one datagram; `None` if the frame is dropped.
     fn fitting(
         &self,
         buffer: &gst::Buffer,

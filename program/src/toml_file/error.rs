@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What can be wrong with a file.
+//! The problems that a file can have.
 
 use std::io;
 use std::path::PathBuf;

@@ -74,7 +74,7 @@ impl Problems<'_> {
             let at = error.span().map_or(text.len(), |span: Range<usize>| span.start);
             self.report(at, FileProblem::Syntax(one_line(error.message())));
         }
-        // What follows a syntax error is probably read wrongly.
+        // The text after a syntax error is probably read wrongly.
         if self.found.is_empty() {
             read(self, document.get_ref());
         }

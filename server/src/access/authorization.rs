@@ -25,7 +25,7 @@ impl Algorithm {
     }
 }
 
-/// What a client proves with that it knows a password.
+/// How a client proves that it knows a password.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Credentials {
     /// The name and the password.

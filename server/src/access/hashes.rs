@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use subtle::ConstantTimeEq;
 
-/// `H(A1)` of RFC 2617: the hash of name, realm and password. Whoever knows it can log in, so it is not
+/// `H(A1)` of RFC 2617: the hash of name, realm and password. Anyone who knows it can log in, so it is not
 /// printed by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DigestHash<const N: usize>([u8; N]);

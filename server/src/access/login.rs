@@ -116,7 +116,7 @@ impl Login {
         self.wrong >= MAX_WRONG
     }
 
-    /// The user whom the same Basic credentials have been checked for already.
+    /// The user for whom the same Basic credentials have been checked before.
     pub fn known(&self, access: &Access, header: &str) -> Option<Arc<User>> {
         let (generation, key) = key_of(access, header);
         let (of, known, user) = self.basic.as_ref()?;

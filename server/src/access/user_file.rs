@@ -120,7 +120,7 @@ impl UserFile {
         let new: Vec<(&str, &str)> =
             written.lines().filter_map(|line| line.split_once(" = ")).collect();
         let mut text = self.text.clone();
-        // From the end of the file, so that the positions before stay right.
+        // From the end of the file, so that the positions before stay valid.
         let keys = table.keys.iter().rev();
         let is_missing = |name: &str| {
             !matches!(name, "name" | "role") && !table.keys.iter().any(|key| key.0 == name)
@@ -224,7 +224,7 @@ impl UserFile {
         Ok(())
     }
 
-    /// Replaces the file as a whole: whoever reads it sees the old or the new one. Owner and permissions
+    /// Replaces the file as a whole: every reader sees the old or the new one. Owner and permissions
     /// stay.
     ///
     /// # Errors

@@ -59,7 +59,7 @@ pub struct MountConfig {
 pub struct Config {
     /// The configuration file; `None` if there is none.
     pub file: Option<PathBuf>,
-    /// What holds for the whole server.
+    /// The settings of the whole server.
     pub server: ServerSettings,
     /// The limits.
     pub limits: Limits,

@@ -64,7 +64,7 @@ pub struct GroupAddress(IpAddr);
 
 impl GroupAddress {
     /// Reads an address. Those of the local network's own protocols (224.0.0.0/24, RFC 5771 section 4) are
-    /// no groups for a movie, nor are IPv6 addresses with the reserved scopes 0 and 15 (RFC 7346).
+    /// not groups for a movie, nor are IPv6 addresses with the reserved scopes 0 and 15 (RFC 7346).
     pub fn parse(text: &str) -> Option<Self> {
         let address: IpAddr = text.parse().ok()?;
         let is_group = match address {

@@ -106,7 +106,7 @@ pub enum MountKind {
     Live,
 }
 
-/// What holds for the whole server.
+/// The settings of the whole server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
     /// The address and port to listen on.

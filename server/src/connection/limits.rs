@@ -72,7 +72,7 @@ pub struct OpenConnections {
     empty: Arc<Notify>,
 }
 
-/// The limit for which a connection is not admitted.
+/// The limit because of which a connection is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitReached {
     /// The number of connections in total; none of them is idle.

@@ -160,7 +160,7 @@ async fn accept(
                 let kind =
                     if access.is_proxy(peer.ip()) { PeerKind::Proxy } else { PeerKind::Viewer };
                 if kind == PeerKind::Viewer && !access.admits(peer.ip()) {
-                    // Without a word: nothing is told to networks that are not served.
+                    // Closes without a reply: networks that are not served learn nothing.
                     services.limit_log.count(NOT_SERVED, peer);
                     continue;
                 }

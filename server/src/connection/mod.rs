@@ -39,8 +39,8 @@ use wire::Wire;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_PAUSE: Duration = Duration::from_millis(20);
 
-/// TCP keep-alive: a connection is probed after this silence, at this interval, and fails after so
-/// many probes without an answer. So a host that is gone is detected within a minute.
+/// TCP keep-alive: a connection is probed after this silence, at this interval, and fails after
+/// this many probes without an answer. So a host that is gone is detected within a minute.
 const KEEPALIVE_SILENCE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;

@@ -125,7 +125,7 @@ impl Tunnels {
         Some(Tunnel { tunnels: self.clone(), key, posts })
     }
 
-    /// Gives a POST to the tunnel that its address and cookie belong to.
+    /// Passes a POST to the tunnel that its address and cookie belong to.
     ///
     /// # Errors
     /// If there is no such tunnel, or it accepts no POST now. The POST is dropped.

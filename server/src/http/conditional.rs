@@ -70,7 +70,7 @@ impl Validators {
             version == self.etag
                 || date(version).is_some_and(|date| self.modified.map(whole_seconds) == Some(date))
         });
-        // A header that is there but cannot be read is no match.
+        // A header that cannot be read does not match.
         if !is_same || headers.contains_key(IF_RANGE) && single(headers, IF_RANGE).is_none() {
             return Part::Whole;
         }

@@ -189,7 +189,7 @@ async fn discard(mut body: Incoming, limit: Duration) -> Result<(), Refusal> {
     })
 }
 
-/// Checks what holds for all requests. Returns what is known of the client.
+/// Makes the checks that apply to all requests. Returns what is known about the client.
 async fn check(
     service: &Service,
     client: &Arc<Client>,

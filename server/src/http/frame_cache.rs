@@ -26,8 +26,8 @@ impl Weighter<FrameKey, Bytes> for FrameWeighter {
     }
 }
 
-/// Reads frames, and caches them for all viewers. A frame is empty if the file was overwritten and it is no
-/// image: it is not sent, and the stream soon goes on with the file as it is now.
+/// Reads frames, and caches them for all viewers. A frame is empty if the file was overwritten and the bytes are
+/// not an image: it is not sent, and the stream soon continues with the present file.
 pub(super) struct FrameCache {
     cache: Option<Frames<FrameKey, Bytes, FrameWeighter>>,
     /// Counts hits and misses.

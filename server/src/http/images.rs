@@ -140,7 +140,7 @@ impl Service {
         Ok(response)
     }
 
-    /// Answers a request for a snapshot: the frame of now of a live movie, otherwise the one that the query chooses
+    /// Answers a request for a snapshot: the current frame of a live movie, otherwise the one that the query chooses
     /// or the first.
     ///
     /// # Errors

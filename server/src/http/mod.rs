@@ -275,7 +275,7 @@ async fn resource(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let path = uri.path().strip_prefix("/mounts/").unwrap_or_default();
-    // What is no name of a movie gets the same reply as one that there is not.
+    // A path that cannot be the name of a movie gets the same reply as a missing movie.
     let (name, resource) = target::parse(path).unwrap_or((String::new(), Resource::Movie));
     let mount = service.find(&context, &name)?;
     let query = query.unwrap_or_default();

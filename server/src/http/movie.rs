@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::sync::Semaphore;
 
-/// The number of bytes that are read at once. A client has not more in memory than this.
+/// The number of bytes that are read at once. A client takes no more memory than this.
 const CHUNK: u64 = 128 * 1024;
 
 /// The media type of a movie of records with lengths.

@@ -10,7 +10,7 @@ use hyper::{Method, StatusCode, Uri};
 /// States how a browser's request came about.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Checks the origin of a request that is for a host. Programs that are no browsers state no origin.
+/// Checks the origin of a request that is for a host. Programs other than browsers do not state an origin.
 ///
 /// # Errors
 /// If the request changes something and comes from a page of another site.

@@ -150,7 +150,7 @@ pub(super) fn snapshot_position(query: &str) -> Result<Option<Position>, Refusal
     Ok(position)
 }
 
-/// Reads the query of a login: the path of this server to go on with.
+/// Reads the query of a login: the path of this server to continue with.
 ///
 /// # Errors
 /// If a parameter is unknown, there twice, or not a path of this server.

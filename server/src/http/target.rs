@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 pub(super) enum Resource {
     /// The frames, each at its time.
     Stream,
-    /// The frame of now, or one that the query chooses.
+    /// The current frame, or one that the query chooses.
     Snapshot,
     /// The frame with a number.
     Frame(u64),

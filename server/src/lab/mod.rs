@@ -31,11 +31,11 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-/// After so much silence, the bytes that have been received are a request, unless they lack
+/// After this much silence, the bytes that have been received are a request, unless they lack
 /// something that more lines may contain.
 const SHORT_PAUSE: Duration = Duration::from_millis(25);
 
-/// After so much silence, they are a request in any case. Longer than the time in which most hosts
+/// After this much silence, they are a request in any case. Longer than the time in which most hosts
 /// acknowledge a segment: a client may wait for that between two lines.
 pub(crate) const LONG_PAUSE: Duration = Duration::from_millis(250);
 

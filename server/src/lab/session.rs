@@ -315,8 +315,8 @@ impl Session {
         self.service.access.get().may_watch_in_lab(mount, self.peer.ip())
     }
 
-    /// Counts the viewer, unless it has been counted. Returns `false` if there are as many as there may
-    /// be.
+    /// Counts the viewer, unless it has been counted. Returns `false` if the limit of viewers is
+    /// reached.
     fn may_play(&mut self) -> bool {
         let Some(movie) = self.movie.as_mut().filter(|movie| movie.viewer.is_none()) else {
             return true;
@@ -413,7 +413,7 @@ impl Session {
     }
 }
 
-/// The number of frames of a movie, as far as it is known after a short wait.
+/// The number of frames of a movie, to the extent that it is known after a short wait.
 fn frames_of(movie: &MovieFile) -> u64 {
     movie.wait_total(INDEX_LIMIT).unwrap_or_else(|| movie.frames())
 }

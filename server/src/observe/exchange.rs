@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Keeps the last events of the exchange, and lets readers follow it. A reader reads from what is kept, at
-//! its own pace: a slow one misses events, and delays nobody.
+//! its own pace: a slow one misses events, and delays no other.
 
 use super::Observatory;
 use super::event::{Event, Kind, packets_json};
@@ -23,10 +23,10 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// The number of readers at a time.
 const MAX_READERS: usize = 64;
 
-/// The time between two looks at what was sent.
+/// The time between two checks of what was sent.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The number of sessions whose packets a reader sees at a time: the newest that play. Nobody can follow more.
+/// The number of sessions whose packets a reader sees at a time: the newest that play. A person cannot follow more.
 const MAX_SAMPLED: usize = 64;
 
 /// The number of events that are read at a time.
@@ -151,8 +151,8 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// A reader that starts after an event; `None` for all that are kept. Returns `None` if there are as many
-    /// readers as there may be.
+    /// A reader that starts after an event; `None` for all that are kept. Returns `None` if the limit of
+    /// readers is reached.
     pub fn new(observatory: Arc<Observatory>, filter: Filter, after: Option<u64>) -> Option<Self> {
         let exchange = &observatory.exchange;
         if exchange.readers.fetch_add(1, Ordering::Relaxed) >= MAX_READERS {

@@ -94,8 +94,8 @@ impl Observatory {
         session
     }
 
-    /// Adds a session of HTTP that plays a movie, which was requested at an instant. The caller counts its frames in `media.counts`, and drops
-    /// the guard at the end. `close` is called when an operator ends the session.
+    /// Adds a session of HTTP that plays a movie, which was requested at an instant. The caller counts its
+    /// frames in `media.counts`, and drops the guard at the end. `close` is called when an operator ends the session.
     pub fn begin_http(
         self: &Arc<Self>,
         new: NewSession,

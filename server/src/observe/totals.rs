@@ -75,7 +75,7 @@ pub(crate) struct Totals {
 impl Totals {
     /// Counts a new session of a mount. Returns the name of the mount, and where the session must be counted.
     ///
-    /// If all names are in use, the mount that has had no session for longest gives its name up, with its
+    /// If all names are in use, the mount that has had no session for longest loses its name and its
     /// counts. If it is watched again, it starts from 0, which Prometheus takes for a restart. Counts never
     /// move to [`OTHER`]: Prometheus would take that for frames that were sent at once.
     pub fn open(&mut self, class: Class, mount: &str) -> (Arc<str>, Slot) {
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(totals.other.counted.frames, 1001 + 1002);
         assert_eq!(totals.classes[&UDP].counted.frames, (1..=1002).sum::<u64>());
         assert_eq!((totals.classes[&UDP].started, totals.classes[&UDP].open), (1002, 0));
-        // The mount whose session has ended first gives its name up. A known one keeps it.
+        // The mount whose session has ended first loses its name. A known one keeps it.
         assert_eq!(totals.open(UDP, "m0").1.as_deref(), Some("m0"));
         assert_eq!(totals.open(UDP, "new").1.as_deref(), Some("new"));
         assert!(totals.mounts.contains_key("m0") && !totals.mounts.contains_key("m1"));

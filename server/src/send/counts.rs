@@ -88,7 +88,7 @@ pub(crate) struct ReceiverReport {
 
 impl ReceiverReport {
     /// The number of packets that the receiver has lost; 0 if it has received more than it expected,
-    /// which is no loss ([`ReportBlock::cumulative_lost`]).
+    /// which is not a loss ([`ReportBlock::cumulative_lost`]).
     pub fn lost(&self) -> u32 {
         u32::try_from(self.block.cumulative_lost).unwrap_or(0)
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds the next frame of a movie in its file. A looping movie starts again at its end, and then a
-//! changed file takes the place of the old one. A file whose frames are overwritten takes it at once.
+//! changed file replaces the old one. If frames are overwritten in place, the new ones are used immediately.
 
 use gstmjpegfile::movie::FrameLocation;
 use gstmjpegfile::movie_file::{Lookup, MovieFile};
@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// How long a stream believes what another one has seen of the same file: a system call for each stream
-/// would cost more than all else that is done for a frame.
+/// How long a stream relies on another stream's check of the same file: a system call for each stream
+/// would cost more than everything else that is done for a frame.
 const CHANGE_AGE: Duration = Duration::from_millis(25);
 
 /// The index of the frames of a movie.
@@ -75,7 +75,7 @@ impl<M: Index> Cursor<M> {
         self.passed = 0;
     }
 
-    /// Goes on with the file as it is now if its frames have been overwritten. `frame` is the next
+    /// Continues with the present file if its frames have been overwritten. `frame` is the next
     /// one; its number stays. Returns whether it does.
     pub fn follow_overwritten(&mut self, frame: u64) -> bool {
         let within = frame.saturating_sub(self.passed);

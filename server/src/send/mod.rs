@@ -16,7 +16,8 @@
 //! - [`live`]: the streams of live movies, which their viewers share.
 //! - [`movie_log`]: logs what is wrong with a movie, once.
 //!
-//! [`frame_cache`] makes the caches of frames. [`clock`] is the clock for all of that. [`counts`] has what was sent to each viewer.
+//! [`frame_cache`] makes the caches of frames. [`clock`] is the clock for all of them. [`counts`] has what
+//! was sent to each viewer.
 
 pub(crate) mod clock;
 pub(crate) mod counts;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Logs problems of movies, each once: the streams of all viewers find the same problems.
+//! Logs each problem of a movie once, although the streams of all its viewers find it.
 
 use super::FrameRef;
 use gstmjpegfile::jpeg::{Conversion, ConversionReason, Unusable};
@@ -8,10 +8,10 @@ use gstmjpegfile::movie_file::MovieFile;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-/// The number of problems that are remembered. An older one may be logged again.
+/// The maximum number of remembered problems. An older one may be logged again.
 const REMEMBERED: usize = 256;
 
-/// Calls `log` unless it has been called for the same problem lately.
+/// Calls `log`, unless the same problem is among the last [`REMEMBERED`] ones.
 fn once(problem: &str, log: impl FnOnce()) {
     static LOGGED: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
     let mut logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,7 +44,7 @@ pub(crate) fn converted(source: FrameRef, conversion: Conversion, reason: &Conve
     });
 }
 
-/// Logs that a frame has another size than the first one, and how it is sent.
+/// Logs that the size of a frame differs from that of the first frame, and how it is sent.
 pub(crate) fn other_size(movie: &MovieFile, frame: u64, reason: &ConversionReason) {
     let path = movie.path().display();
     once(&format!("{path}\0size"), || {
@@ -52,7 +52,7 @@ pub(crate) fn other_size(movie: &MovieFile, frame: u64, reason: &ConversionReaso
     });
 }
 
-/// Logs that a frame is sent to lab clients in fewer bytes, or not at all, since no datagram holds it.
+/// Logs that a frame is too large for a datagram, so that lab clients get it in fewer bytes or not at all.
 pub(crate) fn too_large(source: FrameRef, bytes: usize, what: &str) {
     let path = source.movie.path().display();
     once(&format!("{path}\0large\0{what}"), || {
@@ -73,7 +73,7 @@ pub(crate) fn shrunk(movie: &MovieFile, frame: u64, offset: u64) {
     });
 }
 
-/// Logs that the frames of a movie have been overwritten. `movie` is the movie as it is now.
+/// Logs that the frames of a movie have been overwritten. `movie` is the present movie.
 pub(crate) fn overwritten(movie: &MovieFile, frame: u64) {
     let path = movie.path().display();
     once(&format!("{path}\0overwritten\0{}", movie.number()), || {
@@ -89,8 +89,7 @@ pub(crate) fn unreadable(movie: &MovieFile, frame: u64, error: &std::io::Error) 
     });
 }
 
-/// Logs that the file could not be indexed to its end, if that is so: the movie ends where the
-/// index ends.
+/// Logs if the file could not be indexed to its end: the movie then ends where the index ends.
 pub(crate) fn index_failed(movie: &MovieFile) {
     if let Some(kind) = movie.failure() {
         let path = movie.path().display();

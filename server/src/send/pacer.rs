@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// Frames due within this time are sent together. No frame is sent earlier than this.
 const BATCH_WINDOW: Duration = Duration::from_micros(300);
 
-/// A frame period is divided into at least so many slots. Plays start only at slots, which are the
+/// A frame period is divided into at least this many slots. Plays start only at slots, which are the
 /// same for all streams of a frame rate: their frames are due together, and the number of wake-ups
 /// does not grow with the number of streams. The time between two frames of a stream is not changed.
 const SLOTS_PER_FRAME: u64 = 10;
@@ -149,7 +149,7 @@ pub(crate) struct Pacer<C = SystemClock> {
     epoch: Instant,
     /// The slot that plays start at; `None` for any.
     slot: Option<u64>,
-    /// Counts how late frames are; `None` if nobody wants to know.
+    /// Counts how late frames are; `None` if this is not measured.
     metrics: Option<Arc<Metrics>>,
 }
 

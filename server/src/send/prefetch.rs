@@ -46,7 +46,7 @@ impl<F> Prefetch<F> {
     }
 
     /// Stores the frame that a worker has prepared, and returns whether the stream waits for it.
-    /// Discards the frame if the stream needs another one by now.
+    /// Discards the frame if the stream now needs another one.
     pub fn finish(&mut self, prepared: u64, fetched: io::Result<FetchOutcome<F>>) -> bool {
         match *self {
             Self::Working { frame, awaited } if frame == prepared => {

@@ -165,7 +165,7 @@ impl Timeline {
         self.due()
     }
 
-    /// Makes the next tick due now if it is late, and all later ticks later by as much.
+    /// Makes the next tick due now if it is late, and delays all later ticks by the same time.
     pub fn delay_until(&mut self, now: Instant) {
         self.start += now.saturating_duration_since(self.due());
     }

@@ -10,10 +10,10 @@ use tokio::sync::Semaphore;
 /// Frames that are encoded at a time.
 const ENCODERS: usize = 2;
 
-/// Frames that are read at a time: the disk may choose the order of so many reads.
+/// Frames that are read at a time: the disk can order this many reads.
 const READERS: usize = 8;
 
-/// The threads that the workers need at most. They start when they are needed, and end.
+/// The maximum number of threads of the workers. They start when they are needed, and end when idle.
 pub(crate) const THREADS: usize = ENCODERS + READERS;
 
 /// Runs a limited number of reads and encodings at a time; further ones wait for their turn.

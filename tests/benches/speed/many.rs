@@ -136,7 +136,7 @@ fn load(
     Ok(outcome)
 }
 
-/// Starts stock gst-rtsp-server; gives its process and address.
+/// Starts stock gst-rtsp-server; returns its process and address.
 fn stock(matroska: &Path, shared: bool) -> Result<(Guard, SocketAddr)> {
     let mut command = program("stock-rtsp-server")?;
     command.arg(matroska).arg(if shared { "shared" } else { "on-demand" });

@@ -46,7 +46,7 @@ fn run<'a>(
     if run.sight == Sight::None {
         return Ok(run);
     }
-    // Frames that are wrong are another check's.
+    // Another check reports wrong frames.
     let _ = evidence;
     if !run.all_frames().iter().any(|frame| *frame < before) {
         return Err(not_run("no frame was shown before"));
@@ -146,7 +146,7 @@ fn goes_on(evidence: &ClientEvidence, part: Part) -> Outcome {
         };
     }
     let frames = run.all_frames();
-    // What stopped the pictures before is another check's.
+    // Another check reports what stopped the pictures before.
     let since = if matches!(part, Part::Repeated) { LATE.1 } else { REPEATED + 1 };
     if !frames.iter().any(|frame| (since..before).contains(frame)) {
         return Err(not_run("no frame was shown right before"));

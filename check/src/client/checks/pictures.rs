@@ -75,7 +75,7 @@ fn playing(evidence: &ClientEvidence) -> Result<&Run, Verdict> {
     Ok(run)
 }
 
-/// A picture that is no frame, in words: what it is, and the likely mistake.
+/// A picture that is not a frame, in words: what it is, and the likely mistake.
 fn describe(shown: &Shown) -> (String, &'static str) {
     match shown.what {
         What::Frame(frame) => (format!("frame {}", frame + 1), ""),
@@ -112,7 +112,7 @@ fn describe(shown: &Shown) -> (String, &'static str) {
     }
 }
 
-/// The bytes of a picture that is no frame. They are not in the recording: the packet before it is.
+/// The bytes of a picture that is not a frame. They are not in the recording: the packet before it is.
 fn picture_excerpt(run: &Run, shown: &Shown) -> Option<Excerpt> {
     if shown.bytes.is_empty() {
         return None;

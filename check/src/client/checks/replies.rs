@@ -78,7 +78,7 @@ fn waits(evidence: &ClientEvidence) -> Outcome {
     }
 }
 
-/// A client that does not wait for replies is another check's.
+/// Another check reports a client that does not wait for replies.
 fn not_early(evidence: &ClientEvidence) -> Outcome {
     match early_play(evidence) {
         Some(_) => Err(not_run("the client does not wait for replies")),

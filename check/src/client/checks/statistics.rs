@@ -7,7 +7,7 @@ use crate::client::evidence::ClientEvidence;
 use crate::client::scenarios::{LOSS_FRAMES, LOST};
 use regex_lite::Regex;
 
-/// By which part a rate may be off: clients measure different times.
+/// The fraction by which a rate may be off: clients measure different times.
 const TOLERANCE: f64 = 0.3;
 
 /// By how many points a percentage may be off: of all packets, or of those that arrived.

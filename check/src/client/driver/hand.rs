@@ -17,7 +17,7 @@ impl Lines {
     /// Starts to read.
     ///
     /// # Errors
-    /// If the system has no thread left.
+    /// If the system cannot start a thread.
     pub fn start() -> io::Result<Self> {
         let (to, from) = channel();
         let read = move || {

@@ -24,7 +24,7 @@ const ROW: i16 = 6;
 /// Time between two screenshots.
 const SAMPLE: Duration = Duration::from_millis(15);
 
-/// Time between two looks at the windows.
+/// Time between two checks of the windows.
 const REFRESH: Duration = Duration::from_millis(200);
 
 /// How long a dialog is left before it is answered: it may still be drawn.
@@ -218,7 +218,7 @@ impl Drop for Window<'_> {
     }
 }
 
-/// The largest window that is no dialog.
+/// The largest window that is not a dialog.
 fn main_window(display: &Display) -> Result<Option<Found>> {
     let windows = display.windows()?;
     let main = windows.into_iter().filter(|it| !it.is_dialog).max_by_key(|it| it.area.area());

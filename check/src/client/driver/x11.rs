@@ -27,7 +27,7 @@ const MARGIN: i16 = 20;
 /// How long a button of the mouse is held, and how long before it rests on the button.
 const CLICK_TIME: Duration = Duration::from_millis(40);
 
-/// A screen that nobody sees. It ends when dropped.
+/// An invisible screen. It ends when dropped.
 pub struct Screen {
     server: Child,
     /// Its name, such as `:99`.
@@ -132,7 +132,7 @@ pub struct Found {
     pub is_dialog: bool,
 }
 
-/// The windows without windows in them, but for those behind others: buttons, labels, pictures.
+/// The windows that contain no other window, except those covered by others: buttons, labels, pictures.
 pub fn leaves(windows: &[Found]) -> Vec<Rectangle> {
     let leaves: Vec<Rectangle> = windows.iter().filter(|it| it.is_leaf).map(|it| it.area).collect();
     let is_behind = |area: &Rectangle| {
@@ -242,7 +242,7 @@ impl Display {
     }
 
     /// Moves a window so that a point of the screen's coordinates, which is in the window, can be seen. There is no
-    /// window manager that would keep windows on the screen. Gives whether it was moved.
+    /// window manager that would keep windows on the screen. Returns whether it was moved.
     ///
     /// # Errors
     /// If the screen has gone.
@@ -258,7 +258,7 @@ impl Display {
         Ok(true)
     }
 
-    /// Moves a window of which nothing can be seen. Gives whether it was moved.
+    /// Moves a window of which nothing can be seen. Returns whether it was moved.
     ///
     /// # Errors
     /// If the screen has gone.

@@ -90,7 +90,7 @@ pub(super) fn run(context: &Context) -> ClientEvidence {
             evidence.notes.push(format!("the run was ended after {seconds} s, its limit"));
             break;
         }
-        // Nothing can be said of a client that sends nothing.
+        // A client that sends nothing cannot be judged.
         let is_over = !is_ready || run.requests.is_empty();
         *slot(&mut evidence) = Some(run);
         if is_over {
@@ -119,7 +119,7 @@ fn policy() -> Policy {
     }
 }
 
-/// Presses Setup, and waits until the RTP port is open. Gives whether SETUP was sent.
+/// Presses Setup, and waits until the RTP port is open. Returns whether SETUP was sent.
 fn set_up(session: &mut Session) -> bool {
     let sent = session.press("setup", Action::Setup, Method::Setup);
     let limit = session.limit(session.profile().client.request);
@@ -139,7 +139,7 @@ fn read_reply(session: &mut Session) {
 }
 
 /// Presses Play, and waits until the sender has carried out some steps, and the client has shown the last
-/// frame. Gives whether PLAY was sent.
+/// frame. Returns whether PLAY was sent.
 fn play(session: &mut Session, name: &'static str, steps: usize) -> bool {
     // The first frames may be sent before the request is known here.
     let until = session.steps_sent() + steps;

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The fewest frames by which a frame rate can be measured.
 const LEAST_MEASURED: usize = 20;
 
-/// The number of payloads that are no frame after which only whole frames are searched.
+/// The number of payloads that are not frames after which only whole frames are searched.
 const MAX_UNKNOWN: usize = 50;
 
 pub(super) fn checks() -> Vec<ServerCheck> {
@@ -127,7 +127,7 @@ pub(super) fn frames_of(movie: &crate::movie::Movie, stream: &Stream) -> Vec<(us
     let mut unknown = 0;
     let mut found = Vec::new();
     for (at, frame) in stream.frames.iter().enumerate() {
-        // What is no frame is compared with all frames, which takes long.
+        // A payload that is not a frame is compared with all frames, which takes long.
         let identified = if unknown < MAX_UNKNOWN {
             movie.identify(&frame.payload, near)
         } else {

@@ -151,7 +151,7 @@ fn two_clients(evidence: &ServerEvidence) -> Outcome {
             let actual = format!("{who} received {} frames", frames.len());
             return Err(Failure::new(expected, actual, mistake, look).into());
         }
-        // A frame that comes too early in the movie was sent to both; order itself is another check's.
+        // A frame that comes too early in the movie was sent to both; another check reports a wrong order.
         let first = frames.first().map_or(0, |(frame, _)| *frame);
         let again = frames.iter().skip(1).position(|(frame, _)| *frame <= first);
         let wrong = if first > FRAMES_OF_TWO { Some(0) } else { again.map(|at| at + 1) };

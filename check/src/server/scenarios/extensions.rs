@@ -68,7 +68,7 @@ fn exchange(
     }
 }
 
-/// Plays some packets. Gives whether they arrived.
+/// Plays some packets. Returns whether they arrived.
 fn play(recorder: &mut Recorder, client: &mut Client, answers: &mut Vec<Answer>) -> bool {
     for method in [Method::Setup, Method::Play] {
         let answer = recorder.request(client, method);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the client does, one exchange after another. Only two clients that are checked as such are ever
-//! there at once: many student servers can serve only one.
+//! What the client does, one exchange after another. Two clients are connected at once only in the check
+//! of two clients: many student servers can serve only one.
 
 pub(super) mod extensions;
 mod play;
@@ -20,7 +20,7 @@ type Exchange = (fn(&Context, &mut ServerEvidence), fn(&mut ServerEvidence));
 /// Carries out all exchanges. What is not complete at the end of the run's time is left out.
 ///
 /// The order matters: a connection that ends leaves a thread that uses all of a processor in many
-/// student servers, so what measures times comes first.
+/// student servers, so the exchanges that measure times come first.
 pub(super) fn run(context: &Context) -> ServerEvidence {
     let job = context.job;
     let mut evidence = ServerEvidence {
@@ -54,7 +54,7 @@ pub(super) fn run(context: &Context) -> ServerEvidence {
     for (exchange, leave_out) in rest {
         exchange(context, &mut evidence);
         if context.deadline.is_over() {
-            // No wait was as long as it should have been: nothing can be said of this exchange.
+            // No wait was as long as it should have been: this exchange cannot be judged.
             leave_out(&mut evidence);
             let seconds = job.total().as_secs();
             evidence.notes.push(format!("the run was ended after {seconds} s, its limit"));

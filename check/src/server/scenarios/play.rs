@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Plays, pauses, goes on, tears down, and plays again.
+//! Plays, pauses, resumes, tears down, and plays again.
 
 use crate::server::evidence::{PlayExchange, ServerEvidence};
 use crate::server::exchange::{Client, Context, Recorder};
@@ -84,7 +84,7 @@ fn exchange(recorder: &mut Recorder, mut client: Client, play: &mut PlayExchange
     if recorder.receive(&client, 1, 3 * time.first_packet) {
         recorder.receive_frames(&client, measured, frames(measured) * 5 / 4);
     } else {
-        // Nothing can be said of what follows.
+        // The rest cannot be judged.
         play.teardown = Some(recorder.request(&mut client, Method::Teardown));
         return client;
     }

@@ -6,7 +6,7 @@ use crate::server::exchange::{Answer, Client, Context, Recorder};
 use gstmjpegfile::lab::Method;
 use std::time::Duration;
 
-/// How long a reply is awaited that need not come: the textbook's server ignores such requests.
+/// How long to wait for an optional reply: the textbook's server ignores such requests.
 const SHORT_WAIT: Duration = Duration::from_millis(500);
 
 /// The number of frames before and after the second PLAY.

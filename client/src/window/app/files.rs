@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Files that are written: snapshots, recordings, texts.
+//! Writes files: snapshots, recordings, texts.
 
 use super::App;
 use std::fmt::Display;
@@ -51,7 +51,7 @@ pub(super) fn movie_name(source: &str) -> String {
     if safe.is_empty() { "movie".to_owned() } else { safe }
 }
 
-/// A path without a file, in the user's folder for files with this extension.
+/// A path of no existing file, in the user's folder for files with this extension.
 pub(super) fn free_path(extension: &str, name: &str) -> PathBuf {
     let folders = directories::UserDirs::new();
     let folder = folders.as_ref().and_then(|it| match extension {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The movies beside the current one: of its server, its folder, or a list.
+//! The movies next to the current one: of its server, its folder, or a list.
 
 use super::App;
 use crate::player::{Protocol, movies};
@@ -20,7 +20,7 @@ impl App {
         }
     }
 
-    /// Asks for the movies beside `source`; returns false if a request is under way.
+    /// Asks for the movies next to `source`; returns false if a request is under way.
     fn request_movies(&mut self, ctx: &egui::Context, source: &str) -> bool {
         if self.requested_movies.is_some() {
             return false;
@@ -70,7 +70,7 @@ impl App {
         }
     }
 
-    /// Opens files that were dropped: one movie, several ones, or a list of movies.
+    /// Opens files that were dropped: one movie, several movies, or a list of movies.
     pub(super) fn open_files(&mut self, paths: &[PathBuf]) {
         let [path, others @ ..] = paths else { return };
         let mut movies = match movies::read_list(path) {

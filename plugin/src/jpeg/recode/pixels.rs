@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Decodes an image to samples and encodes them again, for images that cannot be converted by their
 //! coefficients: RGB, CMYK, sampling factors of thirds, other sizes. Uses the decoder of this module,
-//! which refuses damaged images; library decoders were seen to panic on some.
+//! which refuses damaged images; library decoders panic on some of them.
 //!
 //! Scaling takes three steps, so that few samples are touched: the inverse transform makes `points` of
 //! 8 samples along each axis, each component is scaled to the size that it has in the result, and only

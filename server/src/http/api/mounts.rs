@@ -216,7 +216,7 @@ impl Service {
 fn read_file(mount: &Arc<Mount>) -> FileInfo {
     let movie = match mount.open() {
         Ok(movie) => movie,
-        // Without the path, which is of no concern to others.
+        // Without the path, which others must not see.
         Err(error) => {
             let error = match error {
                 OpenError::Io { source, .. } => format!("The file cannot be opened: {source}."),

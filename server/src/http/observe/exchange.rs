@@ -14,7 +14,7 @@ use futures::{Stream, StreamExt, stream};
 use std::convert::Infallible;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// A comment is sent after so much silence, so that nothing between takes the connection for dead.
+/// A comment is sent after this much silence, so that proxies do not close the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Which events a reader wants.

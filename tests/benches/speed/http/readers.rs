@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 /// The longest wait for one connection, and for one response.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(5);
 
-/// The time between two looks at all streams.
+/// The time between two checks of all streams.
 const STREAMS_PAUSE: Duration = Duration::from_millis(5);
 
-/// The time between two looks at all pages.
+/// The time between two checks of all pages.
 const PAGES_PAUSE: Duration = Duration::from_millis(2);
 
 /// The time between two pictures of a page, as in `server/web/previews.js`.
