@@ -73,9 +73,10 @@ impl Position {
 /// What sends the frames: taken out of the state while a thread uses it.
 struct Sending<S: FrameSink> {
     cursor: Cursor,
-    sink: S,
     /// The number of bad spans of the file that have been logged.
     bad_spans_logged: usize,
+    /// In a box, so that only its address moves: with many viewers none of it is in the processor's cache.
+    sink: Box<S>,
 }
 
 struct State<S: FrameSink> {
@@ -87,9 +88,8 @@ struct State<S: FrameSink> {
     /// The number of plays that have been started.
     plays: u64,
     prefetch: Prefetch<FrameOf<S>>,
-    /// `None` while a thread uses it. In a box, so that only its address moves: with many viewers none of it is in
-    /// the processor's cache.
-    sending: Option<Box<Sending<S>>>,
+    /// `None` while a thread uses it.
+    sending: Option<Sending<S>>,
     /// The number of threads that wait for it.
     waiting_threads: usize,
 }
@@ -132,7 +132,7 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
             play: None,
             plays: 0,
             prefetch: Prefetch::Idle,
-            sending: Some(Box::new(Sending { cursor, sink, bad_spans_logged: 0 })),
+            sending: Some(Sending { cursor, bad_spans_logged: 0, sink: Box::new(sink) }),
             waiting_threads: 0,
         };
         let (state, returned) = (Mutex::new(state), Condvar::new());
@@ -482,13 +482,13 @@ impl FrameToFetch {
 /// Cursor and sink of a stream, taken out of its state. They go back into the state when this is dropped.
 struct Borrowed<'a, S: FrameSink, C: Clock> {
     stream: &'a Stream<S, C>,
-    sending: Option<Box<Sending<S>>>,
+    sending: Option<Sending<S>>,
 }
 
 impl<'a, S: FrameSink, C: Clock> Borrowed<'a, S, C> {
     /// Never `None`: they are taken from an idle state, and given back at the end.
     fn sending(&mut self) -> Option<&mut Sending<S>> {
-        self.sending.as_deref_mut()
+        self.sending.as_mut()
     }
 
     /// Puts them back, and returns the locked state.
