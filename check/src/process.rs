@@ -182,7 +182,7 @@ pub struct ProgramOutput {
 
 /// What a program is started with besides its command line.
 #[derive(Debug, Clone, Default)]
-pub struct Surroundings {
+pub struct LaunchOptions {
     /// The words of a program that starts it. Reports do not show them.
     pub wrapper: Vec<OsString>,
     /// Environment variables that are set.
@@ -193,7 +193,7 @@ pub struct Surroundings {
     pub terminal: bool,
 }
 
-impl Surroundings {
+impl LaunchOptions {
     /// The same with a program that starts the program, such as a sandbox. It may clear the environment, so
     /// `env` sets the variables after it.
     #[must_use]
@@ -259,20 +259,20 @@ impl Program {
     /// # Errors
     /// If the system cannot start it.
     pub fn start(line: &CommandLine, folder: Option<&PathBuf>) -> Result<Self, LaunchError> {
-        Self::start_in(line, folder, &Surroundings::default())
+        Self::start_in(line, folder, &LaunchOptions::default())
     }
 
-    /// Starts a program in these surroundings. Its standard input is empty, unless it has a terminal.
+    /// Starts a program with these options. Its standard input is empty, unless it has a terminal.
     ///
     /// # Errors
     /// If the system cannot start it.
     pub fn start_in(
         line: &CommandLine,
         folder: Option<&PathBuf>,
-        surroundings: &Surroundings,
+        launch_options: &LaunchOptions,
     ) -> Result<Self, LaunchError> {
         let own = line.0.iter().map(OsString::from);
-        let words: Vec<OsString> = surroundings.wrapper.iter().cloned().chain(own).collect();
+        let words: Vec<OsString> = launch_options.wrapper.iter().cloned().chain(own).collect();
         let (name, arguments) = words.split_first().ok_or(LaunchError::Empty)?;
         let shown = name.to_string_lossy();
         let failed = |source| LaunchError::Start { program: shown.to_string(), source };
@@ -280,14 +280,14 @@ impl Program {
         command.args(arguments).stdin(Stdio::null()).process_group(0);
         // Python shows what a program has printed only when it ends, unless this is set.
         command.env("PYTHONUNBUFFERED", "1");
-        for name in &surroundings.removed {
+        for name in &launch_options.removed {
             command.env_remove(name);
         }
-        command.envs(surroundings.variables.iter().map(|(name, value)| (name, value)));
+        command.envs(launch_options.variables.iter().map(|(name, value)| (name, value)));
         if let Some(folder) = folder {
             command.current_dir(folder);
         }
-        let (output, terminal) = if surroundings.terminal {
+        let (output, terminal) = if launch_options.terminal {
             let pair = openpty(&TERMINAL, None).map_err(|it| failed(it.into()))?;
             // Copies are not inherited by child processes; the pair would be, and is dropped here.
             let copy = |of: &OwnedFd| of.try_clone().map_err(failed);

@@ -5,7 +5,7 @@ use crate::check::Check;
 use crate::cli::{Client, Outputs, Server};
 use crate::movie::Movie;
 use crate::output;
-use crate::process::{CommandLine, Program, Surroundings};
+use crate::process::{CommandLine, LaunchOptions, Program};
 use crate::profile::{self, Profile};
 use crate::report::Report;
 use crate::server::{Job, LEAST_FRAMES};
@@ -58,8 +58,8 @@ pub fn server(arguments: &Server) -> Result<bool> {
             bail!("--dir: {} is not a folder", folder.display());
         }
         let mut output = None;
-        let surroundings = Surroundings::default().within(&arguments.start.wrapper);
-        match Program::start_in(&line, folder, &surroundings) {
+        let launch_options = LaunchOptions::default().within(&arguments.start.wrapper);
+        match Program::start_in(&line, folder, &launch_options) {
             Ok(program) => {
                 let program = RefCell::new(program);
                 job.program = Some(&program);

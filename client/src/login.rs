@@ -64,7 +64,7 @@ pub struct Login {
 
 /// What a key did.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Typed {
+pub enum KeyOutcome {
     /// Something is still missing.
     Unfinished,
     /// The password is complete.
@@ -94,21 +94,21 @@ impl Login {
     }
 
     /// Handles a key.
-    pub fn press(&mut self, key: &KeyEvent) -> Typed {
+    pub fn press(&mut self, key: &KeyEvent) -> KeyOutcome {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let text = if self.at_password { &mut self.password } else { &mut self.user };
         match key.code {
-            KeyCode::Esc => return Typed::Cancelled,
-            KeyCode::Char('c' | 'd') if control => return Typed::Cancelled,
+            KeyCode::Esc => return KeyOutcome::Cancelled,
+            KeyCode::Char('c' | 'd') if control => return KeyOutcome::Cancelled,
             KeyCode::Char('u') if control => text.clear(),
             KeyCode::Char(typed) if !control => text.push(typed),
             KeyCode::Backspace => drop(text.pop()),
-            KeyCode::Enter if self.at_password => return Typed::Finished,
-            KeyCode::Enter if self.user.is_empty() => return Typed::Cancelled,
+            KeyCode::Enter if self.at_password => return KeyOutcome::Finished,
+            KeyCode::Enter if self.user.is_empty() => return KeyOutcome::Cancelled,
             KeyCode::Enter => self.at_password = true,
             _ => {}
         }
-        Typed::Unfinished
+        KeyOutcome::Unfinished
     }
 
     /// The address with what was typed.
@@ -142,25 +142,25 @@ mod tests {
         let control = |c| KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL);
         let type_in = |login: &mut Login, text: &str| {
             for c in text.chars() {
-                assert_eq!(login.press(&key(KeyCode::Char(c))), Typed::Unfinished);
+                assert_eq!(login.press(&key(KeyCode::Char(c))), KeyOutcome::Unfinished);
             }
         };
         let mut login = Login::new("h:554", None);
         type_in(&mut login, "anx");
-        assert_eq!(login.press(&key(KeyCode::Backspace)), Typed::Unfinished);
+        assert_eq!(login.press(&key(KeyCode::Backspace)), KeyOutcome::Unfinished);
         assert_eq!(login.prompt(), "User for h:554 (Esc: none): an");
-        assert_eq!(login.press(&key(KeyCode::Enter)), Typed::Unfinished);
+        assert_eq!(login.press(&key(KeyCode::Enter)), KeyOutcome::Unfinished);
         type_in(&mut login, "wrong");
-        assert_eq!(login.press(&control('u')), Typed::Unfinished);
+        assert_eq!(login.press(&control('u')), KeyOutcome::Unfinished);
         type_in(&mut login, "p@");
         assert_eq!(login.prompt(), "Password of an (not shown): ");
-        assert_eq!(login.press(&key(KeyCode::Enter)), Typed::Finished);
+        assert_eq!(login.press(&key(KeyCode::Enter)), KeyOutcome::Finished);
         assert_eq!(login.address("rtsp://h/m").as_deref(), Some("rtsp://an:p%40@h/m"));
 
         for code in [KeyCode::Esc, KeyCode::Enter] {
-            assert_eq!(Login::new("h", None).press(&key(code)), Typed::Cancelled);
+            assert_eq!(Login::new("h", None).press(&key(code)), KeyOutcome::Cancelled);
         }
-        assert_eq!(Login::new("h", Some("an")).press(&control('c')), Typed::Cancelled);
+        assert_eq!(Login::new("h", Some("an")).press(&control('c')), KeyOutcome::Cancelled);
         assert_eq!(Login::new("h", Some("an")).prompt(), "Password of an (not shown): ");
     }
 }

@@ -2,7 +2,7 @@
 //! The terminal front end: keys and a status line in the terminal, video in GStreamer's window.
 
 use crate::cli::Arguments;
-use crate::login::{self, Login, Typed};
+use crate::login::{self, KeyOutcome, Login};
 use crate::player::movies::server_text;
 use crate::player::{Exchange, FailureKind, Player, State};
 use crate::termination::Termination;
@@ -201,10 +201,10 @@ fn handle_keys(player: &Player, login: &mut Option<Login>) -> Option<End> {
             continue;
         }
         match login.as_mut().map(|login| login.press(&key)) {
-            Some(Typed::Finished) => return login.take().map(End::LogIn),
-            Some(Typed::Cancelled) => *login = None,
+            Some(KeyOutcome::Finished) => return login.take().map(End::LogIn),
+            Some(KeyOutcome::Cancelled) => *login = None,
             None if !control_player(player, &key) => return Some(End::Quit),
-            Some(Typed::Unfinished) | None => {}
+            Some(KeyOutcome::Unfinished) | None => {}
         }
     }
     match login {

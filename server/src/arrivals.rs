@@ -15,7 +15,7 @@ const INDEX_LIMIT: Duration = Duration::from_mins(1);
 
 /// What a file looked like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Look {
+struct FileStamp {
     length: u64,
     modified: Option<SystemTime>,
 }
@@ -23,7 +23,7 @@ struct Look {
 /// A file that was not complete when it was last looked at.
 #[derive(Debug, Clone, Copy)]
 struct Arrival {
-    look: Look,
+    look: FileStamp,
     since: Instant,
     /// The file does not change any more, but its last record is not whole.
     is_cut_off: bool,
@@ -48,7 +48,7 @@ impl Arrivals {
 
     fn look_at(&mut self, path: &Path, now: Instant) -> bool {
         let Ok(metadata) = path.metadata() else { return false };
-        let look = Look { length: metadata.len(), modified: metadata.modified().ok() };
+        let look = FileStamp { length: metadata.len(), modified: metadata.modified().ok() };
         let new = Arrival { look, since: now, is_cut_off: false, seen: true };
         let arrival = self.files.entry(path.to_owned()).or_insert(new);
         arrival.seen = true;

@@ -76,7 +76,7 @@ pub struct Submission {
 
 /// A copy of a submission, which is run.
 #[derive(Debug)]
-pub struct Copied {
+pub struct SubmissionCopy {
     /// The folder of the program.
     pub folder: PathBuf,
     /// The bytes of its files.
@@ -218,7 +218,7 @@ impl Submission {
     ///
     /// # Errors
     /// See [`SubmissionError`].
-    pub fn copy(&self, to: &Path) -> Result<Copied, SubmissionError> {
+    pub fn copy(&self, to: &Path) -> Result<SubmissionCopy, SubmissionError> {
         let mut budget = Budget::default();
         if self.is_zip {
             unpack(&self.path, to, &mut budget)?;
@@ -235,7 +235,7 @@ impl Submission {
             folder = program_folder(&unpacked)?;
         }
         let hash = hash(&folder)?;
-        Ok(Copied { folder, bytes: budget.bytes, hash, notes: budget.notes })
+        Ok(SubmissionCopy { folder, bytes: budget.bytes, hash, notes: budget.notes })
     }
 }
 

@@ -2,7 +2,7 @@
 //! The evidence from the runs of a client.
 
 use super::driver::Action;
-use super::picture::{Shown, What};
+use super::picture::{PictureKind, Shown};
 use super::requests::Received;
 use super::sender::SentFrame;
 use crate::movie::Movie;
@@ -45,7 +45,7 @@ pub struct ClientEvidence {
 
 /// How much is seen of what a client shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Sight {
+pub enum Visibility {
     /// Nothing.
     #[default]
     None,
@@ -97,7 +97,7 @@ pub struct Run {
     /// What it showed.
     pub shown: Vec<Shown>,
     /// How much is seen of it.
-    pub sight: Sight,
+    pub visibility: Visibility,
     /// How the program ended by itself, and when.
     pub ended: Option<(Duration, String)>,
     /// How late a busy machine may have woken the client and the check together.
@@ -132,7 +132,7 @@ impl Run {
     /// The frames that were shown from one time to another.
     pub fn frames(&self, from: Duration, to: Duration) -> Vec<(Duration, usize)> {
         let frame = |shown: &Shown| match shown.what {
-            What::Frame(frame) => Some((shown.at, frame)),
+            PictureKind::Frame(frame) => Some((shown.at, frame)),
             _ => None,
         };
         let is_in = |shown: &&Shown| shown.at >= from && shown.at < to;

@@ -34,7 +34,7 @@ pub struct Shown {
     /// When it was shown.
     pub at: Duration,
     /// What it is.
-    pub what: What,
+    pub what: PictureKind,
     /// The first bytes of a picture that is not a frame.
     pub bytes: Vec<u8>,
     /// The number of its bytes.
@@ -43,7 +43,7 @@ pub struct Shown {
 
 /// What a picture is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum PictureKind {
     /// A frame, from 0.
     Frame(usize),
     /// No frame of the movie.
@@ -63,19 +63,19 @@ pub fn identify(picture: Picture, movie: &Movie, sent: &[SentFrame]) -> Shown {
     // Frames that were sent before, the last one first.
     let before = || sent.iter().rev().filter(|it| it.at <= at).map(|it| it.frame);
     let (what, bytes) = match picture.content {
-        Content::Blank => (What::Blank, Vec::new()),
-        Content::OtherColour(colour) => (What::OtherColour(colour), Vec::new()),
+        Content::Blank => (PictureKind::Blank, Vec::new()),
+        Content::OtherColour(colour) => (PictureKind::OtherColour(colour), Vec::new()),
         Content::Colour(colour) => {
             // Colours repeat: of the frames with this one, the last that was sent.
             let of_colour = |frame: &usize| frame % film::period() == colour;
             let what = before()
                 .find(of_colour)
-                .map_or(What::OtherColour(film::colour(colour)), What::Frame);
+                .map_or(PictureKind::OtherColour(film::colour(colour)), PictureKind::Frame);
             (what, Vec::new())
         }
         Content::Bytes(bytes) => match movie.identify(&bytes, 0) {
-            Match::Frame(frame) => (What::Frame(frame), Vec::new()),
-            other => (What::Wrong(other), bytes),
+            Match::Frame(frame) => (PictureKind::Frame(frame), Vec::new()),
+            other => (PictureKind::Wrong(other), bytes),
         },
     };
     let length = bytes.len();

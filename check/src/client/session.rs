@@ -3,9 +3,9 @@
 
 use super::Job;
 use super::driver::{Action, Driver, Drivers, Settings};
-use super::evidence::{Name, Run, Sight, Step};
+use super::evidence::{Name, Run, Step, Visibility};
 use super::peer::{Peer, PeerEvent};
-use super::picture::{What, identify};
+use super::picture::{PictureKind, identify};
 use super::port::{ReservedPort, is_open};
 use super::requests::Received;
 use super::sender::{self, Sender};
@@ -168,21 +168,21 @@ impl<'a> Session<'a> {
             ("movie", &*job.movie),
         ];
         let line = CommandLine::parse(&job.command, &values)?;
-        let surroundings = driver.surroundings().within(job.wrapper);
-        let program = Program::start_in(&line, job.folder, &surroundings);
+        let launch_options = driver.launch_options().within(job.wrapper);
+        let program = Program::start_in(&line, job.folder, &launch_options);
         let program = program.map_err(|error: LaunchError| anyhow::Error::from(error))?;
         let sender = Sender::start(clock, context.movie, &job.profile.lab, policy.frames.clone())?;
         context.runs.set(context.runs.get() + 1);
-        let sight = match (driver.sees_pictures(), driver.sees_all()) {
-            (false, _) => Sight::None,
-            (true, false) => Sight::Some,
-            (true, true) => Sight::All,
+        let visibility = match (driver.sees_pictures(), driver.sees_all()) {
+            (false, _) => Visibility::None,
+            (true, false) => Visibility::Some,
+            (true, true) => Visibility::All,
         };
         let run = Run {
             rtp_port: reserved.port,
             // Another one in each run, and the same each time.
             session: 100_000 + context.runs.get() * 137_911 % 900_000,
-            sight,
+            visibility,
             ..Run::default()
         };
         let mut session = Self {
@@ -508,7 +508,7 @@ impl<'a> Session<'a> {
     /// The last frame that was shown.
     pub fn last_shown(&self) -> Option<usize> {
         let frame = |it: &super::picture::Shown| match it.what {
-            What::Frame(frame) => Some(frame),
+            PictureKind::Frame(frame) => Some(frame),
             _ => None,
         };
         self.run.shown.iter().rev().find_map(frame)

@@ -2,8 +2,8 @@
 //! Checks evaluate whatever a client does.
 
 use super::driver::Action;
-use super::evidence::{Run, Sight, Step};
-use super::picture::{Shown, What};
+use super::evidence::{Run, Step, Visibility};
+use super::picture::{PictureKind, Shown};
 use super::requests::Received;
 use super::sender::SentFrame;
 use super::*;
@@ -32,12 +32,12 @@ impl Numbers {
 
     fn shown(&mut self) -> Shown {
         let kinds = [
-            What::Frame(self.below(40)),
-            What::Blank,
-            What::OtherColour([1, 2, 3]),
-            What::Wrong(Match::AfterBytes(12, 3)),
-            What::Wrong(Match::Start(3)),
-            What::Wrong(Match::Unknown),
+            PictureKind::Frame(self.below(40)),
+            PictureKind::Blank,
+            PictureKind::OtherColour([1, 2, 3]),
+            PictureKind::Wrong(Match::AfterBytes(12, 3)),
+            PictureKind::Wrong(Match::Start(3)),
+            PictureKind::Wrong(Match::Unknown),
         ];
         // Most pictures are frames.
         let kind = self.below(60);
@@ -96,7 +96,7 @@ impl Numbers {
         run.sent = (0..self.below(40)).map(|frame| SentFrame { at: self.time(), frame }).collect();
         let count = self.below(40);
         run.shown = (0..count).map(|_| self.shown()).collect();
-        run.sight = [Sight::None, Sight::Some, Sight::All][self.below(3)];
+        run.visibility = [Visibility::None, Visibility::Some, Visibility::All][self.below(3)];
         run.session = 123_456;
         run.recording = self.below(3);
         run.texts = "lost: 3\nlost: x".to_owned();

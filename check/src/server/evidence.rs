@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The evidence from the exchanges with a server.
 
-use super::exchange::Answer;
+use super::exchange::RequestOutcome;
 use crate::movie::Movie;
 use crate::profile::{Extension, Profile};
 use crate::recording::Recording;
@@ -50,23 +50,23 @@ pub struct PlayExchange {
     /// Other ports that servers send to by mistake; the packets there have the numbers from 1.
     pub other_ports: Vec<u16>,
     /// The requests and replies of the exchange.
-    pub setup: Answer,
+    pub setup: RequestOutcome,
     /// The first PLAY.
-    pub play: Option<Answer>,
+    pub play: Option<RequestOutcome>,
     /// PAUSE.
-    pub pause: Option<Answer>,
+    pub pause: Option<RequestOutcome>,
     /// PLAY after PAUSE.
-    pub resume: Option<Answer>,
+    pub resume: Option<RequestOutcome>,
     /// TEARDOWN.
-    pub teardown: Option<Answer>,
+    pub teardown: Option<RequestOutcome>,
     /// Until when packets were awaited after TEARDOWN.
     pub silent_until: Duration,
     /// How late this machine woke threads, at most.
     pub stall: Duration,
     /// SETUP on a new connection, `None` if it was not accepted.
-    pub again_setup: Option<Answer>,
+    pub again_setup: Option<RequestOutcome>,
     /// PLAY on it.
-    pub again_play: Option<Answer>,
+    pub again_play: Option<RequestOutcome>,
 }
 
 /// Requests in states that do not allow them, or that have no effect.
@@ -75,27 +75,27 @@ pub struct StateExchange {
     /// The number of the recording.
     pub recording: usize,
     /// PLAY before SETUP.
-    pub play_in_init: Answer,
+    pub play_in_init: RequestOutcome,
     /// SETUP after it.
-    pub setup: Option<Answer>,
+    pub setup: Option<RequestOutcome>,
     /// PAUSE before PLAY.
-    pub pause_in_ready: Option<Answer>,
+    pub pause_in_ready: Option<RequestOutcome>,
     /// SETUP once more.
-    pub setup_again: Option<Answer>,
+    pub setup_again: Option<RequestOutcome>,
     /// PLAY.
-    pub play: Option<Answer>,
+    pub play: Option<RequestOutcome>,
     /// Whether packets arrived before the second PLAY.
     pub played: bool,
     /// PLAY once more.
-    pub play_again: Option<Answer>,
+    pub play_again: Option<RequestOutcome>,
     /// Until when packets were awaited.
     pub watched_until: Duration,
     /// SETUP on another connection.
-    pub other_setup: Option<Answer>,
+    pub other_setup: Option<RequestOutcome>,
     /// TEARDOWN right after it.
-    pub early_teardown: Option<Answer>,
+    pub early_teardown: Option<RequestOutcome>,
     /// SETUP on a third connection, after that TEARDOWN.
-    pub setup_after: Option<Answer>,
+    pub setup_after: Option<RequestOutcome>,
 }
 
 /// SETUP of a movie that does not exist.
@@ -104,9 +104,9 @@ pub struct MissingMovie {
     /// The number of the recording.
     pub recording: usize,
     /// That SETUP.
-    pub setup: Answer,
+    pub setup: RequestOutcome,
     /// SETUP of the movie on a new connection; `None` if it was not accepted.
-    pub after: Option<Answer>,
+    pub after: Option<RequestOutcome>,
 }
 
 /// Two clients at once.
@@ -115,7 +115,7 @@ pub struct TwoClients {
     /// The number of the recording. The packets of the clients have the port numbers 0 and 1.
     pub recording: usize,
     /// The clients' SETUP and PLAY; `None` if the connection was not accepted.
-    pub clients: [Option<(Answer, Option<Answer>)>; 2],
+    pub clients: [Option<(RequestOutcome, Option<RequestOutcome>)>; 2],
 }
 
 /// A movie to its end.
@@ -126,13 +126,13 @@ pub struct EndExchange {
     /// The movie.
     pub movie: Movie,
     /// SETUP.
-    pub setup: Answer,
+    pub setup: RequestOutcome,
     /// PLAY.
-    pub play: Option<Answer>,
+    pub play: Option<RequestOutcome>,
     /// Whether no packet came any more before TEARDOWN.
     pub silent: bool,
     /// TEARDOWN after the end.
-    pub teardown: Option<Answer>,
+    pub teardown: Option<RequestOutcome>,
 }
 
 /// A client that closes its connection while the server sends.
@@ -141,15 +141,15 @@ pub struct DisconnectExchange {
     /// The number of the recording.
     pub recording: usize,
     /// SETUP.
-    pub setup: Answer,
+    pub setup: RequestOutcome,
     /// PLAY.
-    pub play: Option<Answer>,
+    pub play: Option<RequestOutcome>,
     /// When the connection was closed.
     pub closed_at: Option<Duration>,
     /// Until when packets were awaited.
     pub watched_until: Duration,
     /// SETUP of the next client; `None` if its connection was not accepted.
-    pub next: Option<Answer>,
+    pub next: Option<RequestOutcome>,
 }
 
 /// The requests for an extension.
@@ -160,7 +160,7 @@ pub struct ExtensionExchange {
     /// The extension.
     pub extension: Extension,
     /// The requests in their order.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<RequestOutcome>,
 }
 
 impl ServerEvidence {

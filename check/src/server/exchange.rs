@@ -93,7 +93,7 @@ impl ReceivedReply {
 
 /// A request and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct RequestOutcome {
     /// The method.
     pub method: Method,
     /// The sequence number.
@@ -106,7 +106,7 @@ pub struct Answer {
     pub no_reply: Option<NoReply>,
 }
 
-impl Answer {
+impl RequestOutcome {
     /// The status code of the reply.
     pub fn code(&self) -> Option<u16> {
         Some(self.reply.as_ref()?.fields()?.code)
@@ -236,7 +236,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Sends a request in the profile's form, and waits for its reply.
-    pub fn request(&mut self, client: &mut Client, method: Method) -> Answer {
+    pub fn request(&mut self, client: &mut Client, method: Method) -> RequestOutcome {
         let name = self.context.job.movie.name.clone();
         self.request_movie(client, method, &name, self.context.job.profile.time.reply)
     }
@@ -248,7 +248,7 @@ impl<'a> Recorder<'a> {
         method: Method,
         movie: &str,
         wait: Duration,
-    ) -> Answer {
+    ) -> RequestOutcome {
         let job = self.context.job;
         let url = format!("rtsp://{}/{movie}", job.address);
         let is_url = job.profile.lab.form == crate::profile::Form::Url;
@@ -270,14 +270,14 @@ impl<'a> Recorder<'a> {
         method: Method,
         text: &str,
         wait: Duration,
-    ) -> Answer {
+    ) -> RequestOutcome {
         client.cseq += 1;
         let cseq = client.cseq;
         let bytes = text.as_bytes().to_vec();
         let wait = self.context.limit(wait);
         let sent_at = self.context.clock.now();
         let request = Event::Request { method, cseq, bytes };
-        let mut answer = Answer { method, cseq, sent_at, reply: None, no_reply: None };
+        let mut answer = RequestOutcome { method, cseq, sent_at, reply: None, no_reply: None };
         if client.closed {
             answer.no_reply = Some(NoReply::Closed);
             return answer;
@@ -326,7 +326,7 @@ impl<'a> Recorder<'a> {
 
     /// Records a reply. It belongs to the request, or to an earlier one whose number it has, unless the
     /// server's numbers are known to be wrong.
-    fn take_reply(&mut self, client: &mut Client, answer: &mut Answer, bytes: &[u8]) {
+    fn take_reply(&mut self, client: &mut Client, answer: &mut RequestOutcome, bytes: &[u8]) {
         let fields = Reply::parse(&String::from_utf8_lossy(bytes)).ok();
         let cseq = fields.as_ref().and_then(|fields| fields.cseq);
         let is_own = cseq.is_none() || cseq == Some(answer.cseq);

@@ -18,7 +18,7 @@ pub use evidence::{
     DisconnectExchange, EndExchange, ExtensionExchange, MissingMovie, PlayExchange, ServerEvidence,
     StateExchange, TwoClients,
 };
-pub use exchange::{Answer, NoReply, ReceivedReply};
+pub use exchange::{NoReply, ReceivedReply, RequestOutcome};
 pub use stream::{Stream, StreamFrame};
 
 use crate::clock::{Clock, Deadline, StallMeter};

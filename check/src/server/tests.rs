@@ -17,7 +17,7 @@ impl Numbers {
         (self.below(8) > 0).then_some(value)
     }
 
-    fn answer(&mut self, method: Method) -> Answer {
+    fn answer(&mut self, method: Method) -> RequestOutcome {
         const REPLIES: [&str; 5] = [
             "RTSP/1.0 200 OK\nCSeq: 1\nSession: 123456",
             "RTSP/1.0 404 Not Found\nCSeq: 18446744073709551615\nSession: 0\n",
@@ -32,10 +32,10 @@ impl Numbers {
         let reply = ReceivedReply { at: self.time(), entry: self.below(9), bytes };
         let (sent_at, reply) = (self.time(), self.maybe(reply));
         let no_reply = if reply.is_none() { Some(NoReply::Silence) } else { None };
-        Answer { method, cseq: self.below(9) as u64, sent_at, reply, no_reply }
+        RequestOutcome { method, cseq: self.below(9) as u64, sent_at, reply, no_reply }
     }
 
-    fn maybe_answer(&mut self, method: Method) -> Option<Answer> {
+    fn maybe_answer(&mut self, method: Method) -> Option<RequestOutcome> {
         let answer = self.answer(method);
         self.maybe(answer)
     }

@@ -35,7 +35,7 @@ const COLUMNS: [Column; 8] = [
 ];
 
 /// The layout of the table.
-struct Look {
+struct TableLayout {
     font: FontId,
     /// Width of a character.
     character: f32,
@@ -43,7 +43,7 @@ struct Look {
     compact: bool,
 }
 
-impl Look {
+impl TableLayout {
     fn columns(&self) -> impl Iterator<Item = (usize, &'static Column)> {
         let compact = self.compact;
         COLUMNS.iter().enumerate().filter(move |(_, it)| !(compact && it.optional))
@@ -125,7 +125,7 @@ fn table(ui: &mut Ui, model: &Model, count: usize, problems: bool) {
     let font = FontId::monospace(13.0 * scale);
     let character = ui.fonts_mut(|fonts| fonts.glyph_width(&font, '0'));
     let height = 19.0 * scale;
-    let mut look = Look { font, character, compact: false };
+    let mut look = TableLayout { font, character, compact: false };
     look.compact = look.width() > ui.available_width();
     let width = look.width();
     ScrollArea::both().id_salt("packets").auto_shrink(false).stick_to_bottom(true).show_viewport(
@@ -168,7 +168,7 @@ fn table(ui: &mut Ui, model: &Model, count: usize, problems: bool) {
     );
 }
 
-fn line(ui: &Ui, area: Rect, (number, record): (u64, &RtpRecord), look: &Look) {
+fn line(ui: &Ui, area: Rect, (number, record): (u64, &RtpRecord), look: &TableLayout) {
     let analysis = &record.analysis;
     let (delta, jitter) = packet_times(record);
     let texts = [
@@ -204,7 +204,7 @@ fn line(ui: &Ui, area: Rect, (number, record): (u64, &RtpRecord), look: &Look) {
     cells(ui, area, &texts, look, ink);
 }
 
-fn cells(ui: &Ui, area: Rect, texts: &[String; COLUMNS.len()], look: &Look, ink: Color32) {
+fn cells(ui: &Ui, area: Rect, texts: &[String; COLUMNS.len()], look: &TableLayout, ink: Color32) {
     let mut left = area.left();
     for (at, column) in look.columns() {
         let right = left + f32::from(column.width) * look.character;

@@ -21,7 +21,7 @@ pub(super) const MAX_REPLY: usize = 64 * 1024;
 
 /// Result of waiting for a reply.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum ReplyOutcome {
     Reply(String),
     /// No byte before the limit.
     Nothing,
@@ -114,7 +114,7 @@ impl Connection {
 
     /// Waits for a reply whose first byte arrives before `limit`. `limit` is called again after each
     /// wake-up, since what caused the wake-up may have changed it.
-    pub fn reply(&mut self, wake_up: &WakeUp, limit: impl Fn() -> Instant) -> Answer {
+    pub fn reply(&mut self, wake_up: &WakeUp, limit: impl Fn() -> Instant) -> ReplyOutcome {
         let mut received = Vec::new();
         let mut last_end = None;
         let mut end = limit();
@@ -139,20 +139,20 @@ impl Connection {
                 Err(_) => self.closed = true,
             }
             if received.len() > MAX_REPLY {
-                return Answer::TooLong;
+                return ReplyOutcome::TooLong;
             }
         }
         if !received.is_empty() {
-            Answer::Reply(String::from_utf8_lossy(&received).into_owned())
+            ReplyOutcome::Reply(String::from_utf8_lossy(&received).into_owned())
         } else if self.closed {
-            Answer::Closed
+            ReplyOutcome::Closed
         } else {
-            Answer::Nothing
+            ReplyOutcome::Nothing
         }
     }
 
     /// What the server has sent without a request that waits for it.
-    pub fn pending(&mut self, wake_up: &WakeUp) -> Answer {
+    pub fn pending(&mut self, wake_up: &WakeUp) -> ReplyOutcome {
         let now = Instant::now();
         self.reply(wake_up, || now)
     }

@@ -2,7 +2,7 @@
 //! The thread of the control connection: sends requests, reads replies, and finds out which form of
 //! requests the server understands.
 
-use super::connection::{Answer, ConnectError, Connection};
+use super::connection::{ConnectError, Connection, ReplyOutcome};
 use super::location::{Dialect, Location};
 use super::messages::{self, Failure};
 use super::shared::{Movie, Shared};
@@ -303,8 +303,8 @@ impl Control {
             self.cseq = 0;
             let answer = self.ask(Method::Setup, self.reply_limit());
             let silent = Failure::NoAnswer { file: self.file(), limit: self.target.timeout };
-            let (why, failure) = match answer.unwrap_or(Answer::Closed) {
-                Answer::Reply(text) => match self.read_setup_reply(&text)? {
+            let (why, failure) = match answer.unwrap_or(ReplyOutcome::Closed) {
+                ReplyOutcome::Reply(text) => match self.read_setup_reply(&text)? {
                     None => {
                         self.stage = Stage::Ready;
                         self.set_up_at = Some(Instant::now());
@@ -312,14 +312,14 @@ impl Control {
                     }
                     Some(why) => (why, silent),
                 },
-                Answer::Nothing => {
+                ReplyOutcome::Nothing => {
                     self.answers.unanswered = true;
                     ("no answer to SETUP", silent)
                 }
                 // It fails at another form than the one that it does not answer.
-                Answer::TooLong => return Err(Failure::ReplyTooLong),
-                Answer::Closed if self.answers.unanswered => (CLOSED, silent),
-                Answer::Closed => (CLOSED, Failure::ClosedAtSetup(self.file())),
+                ReplyOutcome::TooLong => return Err(Failure::ReplyTooLong),
+                ReplyOutcome::Closed if self.answers.unanswered => (CLOSED, silent),
+                ReplyOutcome::Closed => (CLOSED, Failure::ClosedAtSetup(self.file())),
             };
             if !self.next_form(why) {
                 return Err(if self.answers.accepted { self.no_rtp() } else { failure });
@@ -424,9 +424,9 @@ impl Control {
             return Ok(());
         }
         let text = match self.ask(Method::Describe, DESCRIBE)? {
-            Answer::Reply(text) => text,
-            Answer::TooLong => return Err(Failure::ReplyTooLong),
-            Answer::Nothing | Answer::Closed => return Ok(()),
+            ReplyOutcome::Reply(text) => text,
+            ReplyOutcome::TooLong => return Err(Failure::ReplyTooLong),
+            ReplyOutcome::Nothing | ReplyOutcome::Closed => return Ok(()),
         };
         if let Some(Description { frames, framerate }) = Description::parse(&text) {
             self.shared.set_movie(Movie {
@@ -465,11 +465,11 @@ impl Control {
                 let enough = shared.is_cancelled() || shared.arrived().packets > 0;
                 start + if enough { GRACE.min(limit) } else { limit }
             }),
-            None => Answer::Closed,
+            None => ReplyOutcome::Closed,
         };
         self.stage = Stage::Playing(Instant::now());
         match answer {
-            Answer::Reply(text) => {
+            ReplyOutcome::Reply(text) => {
                 let request = (Method::Play, self.cseq);
                 self.with_element(|element| messages::reply(element, Some(request), &text));
                 // A reply that cannot be parsed may still be followed by RTP.
@@ -482,10 +482,10 @@ impl Control {
                 }
                 failure
             }
-            Answer::Nothing => Ok(()),
-            Answer::TooLong => Err(Failure::ReplyTooLong),
-            Answer::Closed if self.next_form(CLOSED) => self.play_in_next_form(),
-            Answer::Closed => Err(Failure::Closed),
+            ReplyOutcome::Nothing => Ok(()),
+            ReplyOutcome::TooLong => Err(Failure::ReplyTooLong),
+            ReplyOutcome::Closed if self.next_form(CLOSED) => self.play_in_next_form(),
+            ReplyOutcome::Closed => Err(Failure::Closed),
         }
     }
 
@@ -504,9 +504,9 @@ impl Control {
         // Some servers do not reply to PAUSE after the movie's end.
         let limit = UNDERSTOOD.min(self.target.timeout);
         match self.ask(Method::Pause, limit)? {
-            Answer::Closed => Err(Failure::Closed),
-            Answer::TooLong => Err(Failure::ReplyTooLong),
-            Answer::Reply(_) | Answer::Nothing => Ok(()),
+            ReplyOutcome::Closed => Err(Failure::Closed),
+            ReplyOutcome::TooLong => Err(Failure::ReplyTooLong),
+            ReplyOutcome::Reply(_) | ReplyOutcome::Nothing => Ok(()),
         }
     }
 
@@ -516,10 +516,11 @@ impl Control {
         let text = self.form().write_seek(file, cseq, &self.session, fraction);
         let sent = self.send_text(Method::Seek, &text).is_ok();
         let limit = UNDERSTOOD.min(self.target.timeout);
-        let answer = if sent { self.receive_reply(Method::Seek, limit) } else { Answer::Closed };
+        let answer =
+            if sent { self.receive_reply(Method::Seek, limit) } else { ReplyOutcome::Closed };
         let done = match answer {
-            Answer::Reply(text) => Reply::parse(&text).is_ok_and(|reply| reply.code == 200),
-            Answer::Nothing | Answer::Closed | Answer::TooLong => false,
+            ReplyOutcome::Reply(text) => Reply::parse(&text).is_ok_and(|reply| reply.code == 200),
+            ReplyOutcome::Nothing | ReplyOutcome::Closed | ReplyOutcome::TooLong => false,
         };
         if done {
             // Packets that arrive now were sent before the seek.
@@ -552,7 +553,7 @@ impl Control {
             let end = Instant::now() + wait;
             let answer = connection.reply(&self.shared.control, || end);
             let request = (Method::Teardown, self.cseq);
-            if let Answer::Reply(text) = answer {
+            if let ReplyOutcome::Reply(text) = answer {
                 self.with_element(|element| messages::reply(element, Some(request), &text));
             }
         }
@@ -581,13 +582,13 @@ impl Control {
         let control = &self.shared.control;
         let pending = self.connection.as_mut().map(|connection| connection.pending(control));
         let closed = match pending {
-            Some(Answer::Reply(text)) => {
+            Some(ReplyOutcome::Reply(text)) => {
                 self.with_element(|element| messages::reply(element, None, &text));
                 false
             }
-            Some(Answer::Nothing) => false,
-            Some(Answer::TooLong) => return Err(Failure::ReplyTooLong),
-            Some(Answer::Closed) | None => true,
+            Some(ReplyOutcome::Nothing) => false,
+            Some(ReplyOutcome::TooLong) => return Err(Failure::ReplyTooLong),
+            Some(ReplyOutcome::Closed) | None => true,
         };
         let Stage::Playing(since) = self.stage else {
             return if closed { Err(Failure::Closed) } else { Ok(()) };
@@ -669,31 +670,31 @@ impl Control {
         let late = connection.pending(&self.shared.control);
         let sent = connection.send(text);
         match late {
-            Answer::Reply(late) => {
+            ReplyOutcome::Reply(late) => {
                 self.with_element(|element| messages::reply(element, None, &late));
             }
-            Answer::TooLong => return Err(Failure::ReplyTooLong),
-            Answer::Nothing | Answer::Closed => {}
+            ReplyOutcome::TooLong => return Err(Failure::ReplyTooLong),
+            ReplyOutcome::Nothing | ReplyOutcome::Closed => {}
         }
         self.with_element(|element| messages::request(element, method, cseq, form, text));
         sent.map_err(|_| Failure::Closed)
     }
 
-    fn receive_reply(&mut self, method: Method, limit: Duration) -> Answer {
+    fn receive_reply(&mut self, method: Method, limit: Duration) -> ReplyOutcome {
         let shared = self.shared.clone();
-        let Some(connection) = &mut self.connection else { return Answer::Closed };
+        let Some(connection) = &mut self.connection else { return ReplyOutcome::Closed };
         let start = Instant::now();
         let answer = connection.reply(&shared.control, || {
             start + if shared.is_cancelled() { GRACE.min(limit) } else { limit }
         });
-        if let Answer::Reply(text) = &answer {
+        if let ReplyOutcome::Reply(text) = &answer {
             let request = (method, self.cseq);
             self.with_element(|element| messages::reply(element, Some(request), text));
         }
         answer
     }
 
-    fn ask(&mut self, method: Method, limit: Duration) -> Result<Answer, Failure> {
+    fn ask(&mut self, method: Method, limit: Duration) -> Result<ReplyOutcome, Failure> {
         self.send(method)?;
         Ok(self.receive_reply(method, limit))
     }

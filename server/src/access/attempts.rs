@@ -15,14 +15,14 @@ const PERIOD: Duration = Duration::from_secs(1);
 const MAX_ADDRESSES: usize = 4096;
 
 #[derive(Debug, Default)]
-struct OfAddress {
+struct AddressAttempts {
     /// When the last wrong passwords were sent.
     wrong: VecDeque<Instant>,
     /// Passwords that are being checked.
     pending: usize,
 }
 
-impl OfAddress {
+impl AddressAttempts {
     fn forget_old(&mut self, now: Instant) {
         while self.wrong.front().is_some_and(|at| now.saturating_duration_since(*at) >= PERIOD) {
             self.wrong.pop_front();
@@ -32,7 +32,7 @@ impl OfAddress {
 
 #[derive(Debug, Default)]
 struct Table {
-    addresses: HashMap<Origin, OfAddress>,
+    addresses: HashMap<Origin, AddressAttempts>,
     /// The addresses in the order in which they were added.
     order: VecDeque<Origin>,
 }

@@ -30,7 +30,7 @@ pub(super) fn start_of_stream() -> Bytes {
 }
 
 /// A viewer, and which frames it gets.
-struct Watching {
+struct Subscription {
     viewer: Arc<Viewer>,
     /// Each frame of this number is sent.
     step: u64,
@@ -41,7 +41,7 @@ struct Watching {
 /// Sends the parts of a stream to its viewers.
 pub(super) struct HttpSink {
     framerate: FrameRate,
-    viewers: Vec<Watching>,
+    viewers: Vec<Subscription>,
     /// Memory for the header of a part.
     header: Vec<u8>,
 }
@@ -54,7 +54,7 @@ impl HttpSink {
 
     /// Adds a viewer, which gets each `step`-th frame of those that are sent.
     pub fn add_viewer(&mut self, viewer: Arc<Viewer>, step: u64) {
-        self.viewers.push(Watching { viewer, step: step.max(1), wait: 0 });
+        self.viewers.push(Subscription { viewer, step: step.max(1), wait: 0 });
     }
 
     /// Removes a viewer.
@@ -99,7 +99,7 @@ impl FrameSink for HttpSink {
         );
         let parts = [&self.header[..], jpeg, END_OF_PART.as_bytes()].map(IoSlice::new);
         let bytes = parts.iter().map(|part| part.len()).sum();
-        for Watching { viewer, step, wait } in &mut self.viewers {
+        for Subscription { viewer, step, wait } in &mut self.viewers {
             if *wait > 0 {
                 *wait -= 1;
                 continue;
@@ -112,7 +112,7 @@ impl FrameSink for HttpSink {
     }
 
     fn play_ended(&mut self, _time: ReportTime) {
-        for Watching { viewer, .. } in &self.viewers {
+        for Subscription { viewer, .. } in &self.viewers {
             viewer.end("end of the movie");
         }
     }

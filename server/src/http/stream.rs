@@ -121,7 +121,7 @@ impl Service {
         let peer = context.client.peer;
         let viewer = Viewer::new(peer, mount.clone(), context.user.clone(), outbox.clone());
         let transport = if wire.is_encrypted() { "HTTPS" } else { "HTTP" };
-        let Some(mut watching) = Watching::start(self, prepared, viewer.clone()).await else {
+        let Some(mut watching) = ViewerGuard::start(self, prepared, viewer.clone()).await else {
             return;
         };
         tracing::debug!(%peer, mount = %mount.point, transport, "stream started");
@@ -174,7 +174,7 @@ impl Service {
 }
 
 /// A viewer that watches a stream, until it is dropped.
-struct Watching {
+struct ViewerGuard {
     service: Arc<Service>,
     viewer: Arc<Viewer>,
     stream: Arc<Stream<HttpSink>>,
@@ -187,7 +187,7 @@ struct Watching {
     _slot: ViewerSlot,
 }
 
-impl Watching {
+impl ViewerGuard {
     /// Starts to send a stream to a viewer; `None` if there is no pacer.
     async fn start(
         service: &Arc<Service>,
@@ -225,7 +225,7 @@ impl Watching {
     }
 }
 
-impl Drop for Watching {
+impl Drop for ViewerGuard {
     fn drop(&mut self) {
         // Nothing is sent from now on.
         self.viewer.outbox.close();

@@ -19,7 +19,7 @@ type OfMount = fn(&MountTotals) -> u64;
 type OfClass = fn(&ClassTotals) -> u64;
 
 /// A counter of a language.
-type Counter = fn(&OfDialect) -> &AtomicU64;
+type Counter = fn(&DialectMetrics) -> &AtomicU64;
 
 /// Upper bounds of the lateness of frames, in microseconds.
 const LATENESS: &[u64; 13] = &[
@@ -45,14 +45,14 @@ pub(crate) struct Metrics {
     pub jitter: Histogram<13>,
     /// The number of reports of receivers.
     pub reports: AtomicU64,
-    of_dialects: [OfDialect; 3],
+    of_dialects: [DialectMetrics; 3],
     replies: Mutex<BTreeMap<(Dialect, u16), u64>>,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// The frames of one language.
 #[derive(Debug, Default)]
-struct OfDialect {
+struct DialectMetrics {
     cache_hits: AtomicU64,
     cache_misses: AtomicU64,
     recoded: AtomicU64,
@@ -76,7 +76,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    fn of(&self, dialect: Dialect) -> &OfDialect {
+    fn of(&self, dialect: Dialect) -> &DialectMetrics {
         let [rtsp, lab, http] = &self.of_dialects;
         match dialect {
             Dialect::Rtsp => rtsp,

@@ -24,7 +24,7 @@ const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// A size of the page, and the colours and the motion that the system prefers.
 #[derive(Debug, Clone, Copy)]
-pub struct Look {
+pub struct Appearance {
     /// In CSS pixels.
     pub width: usize,
     /// In CSS pixels.
@@ -35,7 +35,7 @@ pub struct Look {
     pub still: bool,
 }
 
-impl Look {
+impl Appearance {
     /// A laptop's window in the light theme.
     pub const LAPTOP: Self = Self { width: 1280, height: 800, dark: false, still: false };
     /// A small phone.
@@ -122,7 +122,7 @@ impl Browser {
         for domain in ["Page", "Runtime", "Network", "Log"] {
             self.command(&format!("{domain}.enable"), &json!({}))?;
         }
-        self.look(Look::LAPTOP)
+        self.look(Appearance::LAPTOP)
     }
 
     /// Sends a command of the protocol and waits for its result.
@@ -222,7 +222,7 @@ impl Browser {
     ///
     /// # Errors
     /// If the browser refuses.
-    pub fn look(&mut self, look: Look) -> Result<()> {
+    pub fn look(&mut self, look: Appearance) -> Result<()> {
         let size = json!({
             "width": look.width, "height": look.height,
             "deviceScaleFactor": 1, "mobile": look.width < 500,

@@ -3,7 +3,7 @@
 
 use super::Site;
 use anyhow::{Context, Result, ensure};
-use mjpeg_rtsp_tests::peer::browser::Look;
+use mjpeg_rtsp_tests::peer::browser::Appearance;
 use mjpeg_rtsp_tests::programs::target_folder;
 
 /// The version that `scripts/packages test` fetches.
@@ -41,26 +41,26 @@ const PAGES: &[(&str, &str)] = &[
 
 #[test]
 fn axe_finds_no_violation() -> Result<()> {
-    check(Look::LAPTOP)
+    check(Appearance::LAPTOP)
 }
 
 #[test]
 fn axe_finds_no_violation_on_a_phone() -> Result<()> {
-    check(Look::PHONE)
+    check(Appearance::PHONE)
 }
 
 #[test]
 fn axe_finds_no_violation_in_the_dark_theme() -> Result<()> {
-    check(Look::LAPTOP.dark())
+    check(Appearance::LAPTOP.dark())
 }
 
 #[test]
 fn axe_finds_no_violation_on_a_phone_in_the_dark_theme() -> Result<()> {
-    check(Look::PHONE.dark())
+    check(Appearance::PHONE.dark())
 }
 
 /// Checks all views.
-fn check(look: Look) -> Result<()> {
+fn check(look: Appearance) -> Result<()> {
     let axe = axe()?;
     let mut site = Site::start(&["a.mjpeg", "b.mjpeg", "cam/c.mjpeg"], &["--loop"])?;
     // A session that the lists show.

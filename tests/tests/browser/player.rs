@@ -4,7 +4,7 @@
 use super::{FRAMES, Site};
 use anyhow::{Context, Result, ensure};
 use mjpeg_rtsp_tests::movies::frame_of;
-use mjpeg_rtsp_tests::peer::browser::Look;
+use mjpeg_rtsp_tests::peer::browser::Appearance;
 use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use serde_json::Value;
 
@@ -236,7 +236,7 @@ fn phones_have_no_horizontal_scroll_bar() -> Result<()> {
     let url = site.server.urls.iter().find(|url| url.contains(long)).context("no URL")?;
     let mut viewer = RtspClient::connect(site.server.address()?)?;
     viewer.play(url, "tcp")?;
-    for look in [Look::PHONE, Look::PHONE.dark()] {
+    for look in [Appearance::PHONE, Appearance::PHONE.dark()] {
         site.browser.look(look)?;
         for path in ["/", "/?search=nothing", "/#viewers", "/lab", &format!("/play/{long}")] {
             site.open("about:blank").ok();
@@ -260,7 +260,7 @@ fn the_theme_is_the_systems_or_the_chosen_one() -> Result<()> {
     const LIGHT: [u8; 3] = [0xf6; 3];
     let mut site = Site::start(&["a.mjpeg"], &[])?;
     let ground = |site: &mut Site| -> Result<[u8; 3]> { Ok(site.browser.screenshot()?.at(4, 700)) };
-    for (look, want) in [(Look::LAPTOP, LIGHT), (Look::LAPTOP.dark(), DARK)] {
+    for (look, want) in [(Appearance::LAPTOP, LIGHT), (Appearance::LAPTOP.dark(), DARK)] {
         site.browser.look(look)?;
         for path in ["/", "/lab"] {
             site.open(path)?;

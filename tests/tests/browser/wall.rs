@@ -5,7 +5,7 @@ use super::Site;
 use anyhow::{Context, Result, ensure};
 use mjpeg_rtsp_tests::movies::{self, Folder, frame_of};
 use mjpeg_rtsp_tests::pace;
-use mjpeg_rtsp_tests::peer::browser::{LIMIT, Look};
+use mjpeg_rtsp_tests::peer::browser::{Appearance, LIMIT};
 use mjpeg_rtsp_tests::peer::display::Screen;
 use std::time::{Duration, Instant};
 
@@ -31,8 +31,8 @@ fn frames(screen: &Screen, pictures: &[[usize; 4]]) -> Vec<Option<usize>> {
 fn same_around(one: &Screen, other: &Screen, pictures: &[[usize; 4]]) -> Result<()> {
     // The shadow of a picture, and half a pixel at its edge.
     const MARGIN: usize = 2;
-    for y in 0..Look::LAPTOP.height {
-        for x in 0..Look::LAPTOP.width {
+    for y in 0..Appearance::LAPTOP.height {
+        for x in 0..Appearance::LAPTOP.width {
             let is_inside = pictures.iter().any(|[left, top, right, bottom]| {
                 x + MARGIN >= *left
                     && x <= *right + MARGIN
@@ -80,7 +80,7 @@ fn the_wall_moves() -> Result<()> {
 #[test]
 fn the_pictures_stand_still_where_little_motion_is_preferred() -> Result<()> {
     let mut site = Site::start(&["a.mjpeg"], &[])?;
-    site.browser.look(Look { still: true, ..Look::LAPTOP })?;
+    site.browser.look(Appearance { still: true, ..Appearance::LAPTOP })?;
     site.open_wall("/", 1)?;
     assert_eq!(site.browser.text("document.querySelector('#moving').ariaPressed")?, "false");
     site.is_well()

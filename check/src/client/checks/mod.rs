@@ -10,7 +10,7 @@ mod requests;
 mod states;
 mod statistics;
 
-use super::evidence::{ClientEvidence, Name, Run, Sight, Step};
+use super::evidence::{ClientEvidence, Name, Run, Step, Visibility};
 use super::requests::Received;
 use crate::check::{Check, Excerpt, Outcome, Pointer, Verdict, not_run};
 use gstmjpegfile::lab::Method;
@@ -64,7 +64,7 @@ fn request(run: &Run, name: Name) -> Result<&Received, Verdict> {
 /// Whether pictures are seen; the check does not count if not.
 fn seen(run: &Run) -> Outcome {
     let reason = "what the client shows is not seen: use --press or --press=window";
-    if run.sight == Sight::None {
+    if run.visibility == Visibility::None {
         Err(Verdict::Skipped { reason: reason.to_owned() })
     } else {
         Ok(())

@@ -3,7 +3,7 @@
 
 use super::{ClientCheck, Outcome, not_run, request, required, seen};
 use crate::check::{Excerpt, Failure, Pointer, Verdict};
-use crate::client::evidence::{ClientEvidence, Run, Sight};
+use crate::client::evidence::{ClientEvidence, Run, Visibility};
 use crate::client::scenarios::{BEFORE_GARBAGE, LAST, LATE, LOST, REPEATED};
 
 pub(super) fn checks() -> Vec<ClientCheck> {
@@ -43,7 +43,7 @@ fn run<'a>(
 ) -> Result<&'a Run, Verdict> {
     let run = required(run)?;
     request(run, "play")?;
-    if run.sight == Sight::None {
+    if run.visibility == Visibility::None {
         return Ok(run);
     }
     // Another check reports wrong frames.
@@ -72,7 +72,7 @@ fn is_alive(evidence: &ClientEvidence, run: &Run, what: &str) -> Outcome {
 pub(super) fn loss(evidence: &ClientEvidence) -> Outcome {
     let [first, _, last] = LOST;
     let run = run(evidence, evidence.loss.as_ref(), first)?;
-    if run.sight == Sight::None {
+    if run.visibility == Visibility::None {
         return is_alive(evidence, run, "lost packets");
     }
     let frames = run.all_frames();
@@ -139,7 +139,7 @@ fn goes_on(evidence: &ClientEvidence, part: Part) -> Outcome {
         ),
     };
     let run = run(evidence, evidence.disorder.as_ref(), LATE.0)?;
-    if run.sight == Sight::None {
+    if run.visibility == Visibility::None {
         return match part {
             Part::Repeated => seen(run),
             Part::Garbage => is_alive(evidence, run, what),

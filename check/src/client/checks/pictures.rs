@@ -3,8 +3,8 @@
 
 use super::{ClientCheck, Outcome, excerpt, not_run, play, request, seen, step};
 use crate::check::{Excerpt, Failure, Pointer, Verdict};
-use crate::client::evidence::{ClientEvidence, Run, Sight};
-use crate::client::picture::{Shown, What};
+use crate::client::evidence::{ClientEvidence, Run, Visibility};
+use crate::client::picture::{PictureKind, Shown};
 use crate::movie::Match;
 use gstmjpegfile::lab::Method;
 use std::collections::BTreeSet;
@@ -78,16 +78,16 @@ fn playing(evidence: &ClientEvidence) -> Result<&Run, Verdict> {
 /// A picture that is not a frame, in words: what it is, and the likely mistake.
 fn describe(shown: &Shown) -> (String, &'static str) {
     match shown.what {
-        What::Frame(frame) => (format!("frame {}", frame + 1), ""),
-        What::Blank => (
+        PictureKind::Frame(frame) => (format!("frame {}", frame + 1), ""),
+        PictureKind::Blank => (
             "the picture disappeared".to_owned(),
             "the PhotoImage is not kept, for example in label.image, and Python deletes it",
         ),
-        What::OtherColour(_) => (
+        PictureKind::OtherColour(_) => (
             "a picture with other colours".to_owned(),
             "red and blue are exchanged, or the picture is decoded wrongly",
         ),
-        What::Wrong(found) => match found {
+        PictureKind::Wrong(found) => match found {
             Match::AfterBytes(12, frame) => (
                 format!("12 bytes before frame {}", frame + 1),
                 "the RTP header is shown too: the payload starts after 12 bytes",
@@ -132,7 +132,8 @@ fn frames(evidence: &ClientEvidence) -> Outcome {
         run.sent.iter().filter(|it| it.at >= start && it.at < end).map(|it| it.frame).collect();
     let in_part = |it: &&Shown| it.at >= start && it.at < end;
     // A picture that disappears when the next one comes is not seen by anybody.
-    let wrong = run.shown.iter().filter(in_part).find(|it| !matches!(it.what, What::Frame(_)));
+    let wrong =
+        run.shown.iter().filter(in_part).find(|it| !matches!(it.what, PictureKind::Frame(_)));
     if let Some(shown) = wrong {
         let (actual, mistake) = describe(shown);
         let failure = Failure::new("exactly the frames of the movie", actual, mistake, look);
@@ -140,7 +141,7 @@ fn frames(evidence: &ClientEvidence) -> Outcome {
     }
     let shown: BTreeSet<usize> =
         run.frames(start, end).into_iter().map(|(_, frame)| frame).collect();
-    let least = if run.sight == Sight::All { sent.len() / PART } else { FEW };
+    let least = if run.visibility == Visibility::All { sent.len() / PART } else { FEW };
     if shown.len() < least.max(1) {
         let actual = format!("{} of {} frames were shown", shown.len(), sent.len());
         let mistake = match shown.len() {
@@ -178,8 +179,8 @@ fn pause_picture(evidence: &ClientEvidence) -> Outcome {
     let in_pause = |it: &&Shown| it.at >= pressed && it.at < end;
     for shown in run.shown.iter().filter(in_pause) {
         match shown.what {
-            What::Frame(_) if shown.at < pause + ON_THE_WAY + run.stall => {}
-            What::Frame(frame) => {
+            PictureKind::Frame(_) if shown.at < pause + ON_THE_WAY + run.stall => {}
+            PictureKind::Frame(frame) => {
                 let mistake = "frames are kept and shown later";
                 let actual = format!(
                     "frame {} was shown {} ms after PAUSE",
@@ -217,7 +218,7 @@ fn resume(evidence: &ClientEvidence) -> Outcome {
         let expected = format!("PLAY within {} ms", step.limit.as_millis());
         return Err(Failure::new(expected, "no request", mistake, look).into());
     }
-    if run.sight == Sight::None {
+    if run.visibility == Visibility::None {
         return Ok(());
     }
     shows(evidence)?;

@@ -3,7 +3,7 @@
 
 use super::{ClientCheck, METHODS, Outcome, excerpt, not_run, required, step, words};
 use crate::check::Failure;
-use crate::client::evidence::{ClientEvidence, Run, Sight};
+use crate::client::evidence::{ClientEvidence, Run, Visibility};
 use crate::client::requests::Received;
 use gstmjpegfile::lab::Method;
 use std::time::Duration;
@@ -118,7 +118,10 @@ fn late(evidence: &ClientEvidence) -> Outcome {
         return Err(Failure::new(expected, "no PAUSE", mistake, look).into());
     }
     let shows = |run: &Run| !run.all_frames().is_empty();
-    if run.sight != Sight::None && !shows(run) && evidence.play.as_ref().is_some_and(shows) {
+    if run.visibility != Visibility::None
+        && !shows(run)
+        && evidence.play.as_ref().is_some_and(shows)
+    {
         let mistake = "the RTP port is opened, or packets are read, only if replies come at once";
         return Err(Failure::new("frames after PLAY", "none", mistake, look).into());
     }

@@ -3,7 +3,7 @@
 
 use super::{Action, Driver, Settings};
 use crate::client::picture::Picture;
-use crate::process::Surroundings;
+use crate::process::LaunchOptions;
 use mjpeg_program::log::say;
 use std::cell::RefCell;
 use std::io::{self, BufRead};
@@ -59,8 +59,8 @@ impl<'a> Hand<'a> {
 }
 
 impl Driver for Hand<'_> {
-    fn surroundings(&self) -> Surroundings {
-        Surroundings::default()
+    fn launch_options(&self) -> LaunchOptions {
+        LaunchOptions::default()
     }
 
     fn announce(&mut self, title: &str) {

@@ -8,7 +8,7 @@ mod window;
 mod x11;
 
 use super::picture::Picture;
-use crate::process::{Surroundings, TerminalInput};
+use crate::process::{LaunchOptions, TerminalInput};
 use crate::profile::{ClientLab, Press};
 use std::path::Path;
 use std::time::Duration;
@@ -64,7 +64,7 @@ pub struct Settings<'a> {
 /// Drives one run of a client.
 pub trait Driver {
     /// What the program needs to be started with.
-    fn surroundings(&self) -> Surroundings;
+    fn launch_options(&self) -> LaunchOptions;
 
     /// Announces a run, by its title.
     fn announce(&mut self, _title: &str) {}

@@ -6,7 +6,7 @@ use super::{Action, Driver, Settings};
 use crate::client::film;
 use crate::client::picture::{Content, Picture};
 use crate::clock::Clock;
-use crate::process::Surroundings;
+use crate::process::LaunchOptions;
 use anyhow::Context as _;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -219,7 +219,7 @@ impl StandIn {
 }
 
 impl Driver for StandIn {
-    fn surroundings(&self) -> Surroundings {
+    fn launch_options(&self) -> LaunchOptions {
         let mut path = self.python.clone().into_os_string();
         if let Some(more) = std::env::var_os("PYTHONPATH").filter(|more| !more.is_empty()) {
             path.push(":");
@@ -231,7 +231,7 @@ impl Driver for StandIn {
             // The folder of the program stays as it is.
             ("PYTHONDONTWRITEBYTECODE".into(), "1".into()),
         ];
-        Surroundings { variables, ..Surroundings::default() }
+        LaunchOptions { variables, ..LaunchOptions::default() }
     }
 
     fn is_ready(&mut self) -> bool {

@@ -3,7 +3,7 @@
 
 use super::{Action, Driver, Settings};
 use crate::client::picture::Picture;
-use crate::process::{Surroundings, TerminalInput};
+use crate::process::{LaunchOptions, TerminalInput};
 
 /// Presses keys.
 pub struct Terminal {
@@ -19,8 +19,8 @@ impl Terminal {
 }
 
 impl Driver for Terminal {
-    fn surroundings(&self) -> Surroundings {
-        Surroundings { terminal: true, ..Surroundings::default() }
+    fn launch_options(&self) -> LaunchOptions {
+        LaunchOptions { terminal: true, ..LaunchOptions::default() }
     }
 
     fn attach(&mut self, terminal: Option<TerminalInput>) {

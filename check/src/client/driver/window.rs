@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The client's real window: its buttons are clicked, and its picture is seen in screenshots.
 
-use super::x11::{Display, Found, Rectangle, Screen, leaves};
+use super::x11::{Display, Rectangle, Screen, VisibleWindow, leaves};
 use super::{Action, Driver, Settings};
 use crate::client::film;
 use crate::client::picture::{Content, Picture};
-use crate::process::Surroundings;
+use crate::process::LaunchOptions;
 use anyhow::Result;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,7 +50,7 @@ pub struct Window<'a> {
     clock: crate::clock::Clock,
     display: Option<Display>,
     buttons: Vec<(i16, i16)>,
-    main: Option<Found>,
+    main: Option<VisibleWindow>,
     problem: String,
     shared: Arc<Shared>,
 }
@@ -107,7 +107,7 @@ impl<'a> Window<'a> {
         let watch = move || {
             let mut last = Content::Blank;
             let mut dialog: Option<(u32, Instant)> = None;
-            let mut main: Option<(Found, Instant)> = None;
+            let mut main: Option<(VisibleWindow, Instant)> = None;
             while !shared.ended.load(Ordering::Relaxed) {
                 // One question for each screenshot; where the window is, now and then.
                 if main.is_none_or(|(_, since)| since.elapsed() >= REFRESH) {
@@ -143,11 +143,11 @@ impl<'a> Window<'a> {
 }
 
 impl Driver for Window<'_> {
-    fn surroundings(&self) -> Surroundings {
-        Surroundings {
+    fn launch_options(&self) -> LaunchOptions {
+        LaunchOptions {
             variables: vec![("DISPLAY".into(), self.screen.display.clone().into())],
             removed: vec!["WAYLAND_DISPLAY".into(), "XAUTHORITY".into()],
-            ..Surroundings::default()
+            ..LaunchOptions::default()
         }
     }
 
@@ -219,14 +219,14 @@ impl Drop for Window<'_> {
 }
 
 /// The largest window that is not a dialog.
-fn main_window(display: &Display) -> Result<Option<Found>> {
+fn main_window(display: &Display) -> Result<Option<VisibleWindow>> {
     let windows = display.windows()?;
     let main = windows.into_iter().filter(|it| !it.is_dialog).max_by_key(|it| it.area.area());
     Ok(main.filter(|it| it.area.area() > 1))
 }
 
 /// The middles of the lowest four buttons that are in a row, from left to right.
-fn row_of_buttons(windows: &[Found]) -> Vec<(i16, i16)> {
+fn row_of_buttons(windows: &[VisibleWindow]) -> Vec<(i16, i16)> {
     let is_button = |it: &&Rectangle| it.width >= MIN_WIDTH && it.height <= MAX_HEIGHT;
     let leaves = leaves(windows);
     let mut middles: Vec<(i16, i16)> =
@@ -298,9 +298,9 @@ fn answer(display: &Display, seen: &mut Option<(u32, Instant)>, shared: &Shared)
 mod tests {
     use super::*;
 
-    fn found(x: i16, y: i16, width: u16, height: u16) -> Found {
+    fn found(x: i16, y: i16, width: u16, height: u16) -> VisibleWindow {
         let area = Rectangle { x, y, width, height };
-        Found { window: 1, area, is_leaf: true, is_dialog: false }
+        VisibleWindow { window: 1, area, is_leaf: true, is_dialog: false }
     }
 
     #[test]
@@ -310,7 +310,7 @@ mod tests {
         // A frame behind the buttons, which are not in it but over it.
         let frame = found(0, 290, 400, 50);
         let want = vec![(55, 315), (155, 315), (255, 315), (355, 315)];
-        let with = |more: &[Found]| row_of_buttons(&[&buttons[..], more].concat());
+        let with = |more: &[VisibleWindow]| row_of_buttons(&[&buttons[..], more].concat());
         assert_eq!(with(&[label, frame]), want);
         let upper = [10, 110, 210, 310].map(|x| found(x, 0, 90, 30));
         assert_eq!(with(&upper), want);

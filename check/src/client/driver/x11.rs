@@ -123,7 +123,7 @@ impl Rectangle {
 
 /// A visible window.
 #[derive(Debug, Clone, Copy)]
-pub struct Found {
+pub struct VisibleWindow {
     pub window: Window,
     pub area: Rectangle,
     /// Whether it contains no other visible window.
@@ -133,7 +133,7 @@ pub struct Found {
 }
 
 /// The windows that contain no other window, except those covered by others: buttons, labels, pictures.
-pub fn leaves(windows: &[Found]) -> Vec<Rectangle> {
+pub fn leaves(windows: &[VisibleWindow]) -> Vec<Rectangle> {
     let leaves: Vec<Rectangle> = windows.iter().filter(|it| it.is_leaf).map(|it| it.area).collect();
     let is_behind = |area: &Rectangle| {
         let smaller = leaves.iter().filter(|it| it.area() < area.area());
@@ -179,7 +179,7 @@ impl Display {
     ///
     /// # Errors
     /// If the screen has gone.
-    pub fn windows(&self) -> Result<Vec<Found>> {
+    pub fn windows(&self) -> Result<Vec<VisibleWindow>> {
         let children = self.connection.query_tree(self.root)?.reply()?.children;
         self.look(&children)
     }
@@ -188,13 +188,13 @@ impl Display {
     ///
     /// # Errors
     /// If the screen has gone.
-    pub fn inside(&self, window: Window) -> Result<Vec<Found>> {
+    pub fn inside(&self, window: Window) -> Result<Vec<VisibleWindow>> {
         let mut found = Vec::new();
         self.search(window, MAX_DEPTH, &mut found)?;
         Ok(found)
     }
 
-    fn search(&self, window: Window, depth: usize, found: &mut Vec<Found>) -> Result<()> {
+    fn search(&self, window: Window, depth: usize, found: &mut Vec<VisibleWindow>) -> Result<()> {
         // The window may just have been closed.
         let Ok(tree) = self.connection.query_tree(window)?.reply() else { return Ok(()) };
         if depth == 0 || found.len() >= MAX_WINDOWS {
@@ -214,7 +214,7 @@ impl Display {
 
     /// Those of some windows that can be seen. All questions are asked at once: each answer takes a while
     /// on a busy machine.
-    fn look(&self, windows: &[Window]) -> Result<Vec<Found>> {
+    fn look(&self, windows: &[Window]) -> Result<Vec<VisibleWindow>> {
         let mut asked = Vec::new();
         for window in windows.iter().take(MAX_WINDOWS).copied() {
             let (owner, kind) = (AtomEnum::WM_TRANSIENT_FOR, AtomEnum::WINDOW);
@@ -235,7 +235,7 @@ impl Display {
                 let (width, height) = (size.width, size.height);
                 let area = Rectangle { x: at.dst_x, y: at.dst_y, width, height };
                 let is_dialog = owner.value_len > 0;
-                found.push(Found { window, area, is_leaf: false, is_dialog });
+                found.push(VisibleWindow { window, area, is_leaf: false, is_dialog });
             }
         }
         Ok(found)
@@ -246,7 +246,7 @@ impl Display {
     ///
     /// # Errors
     /// If the screen has gone.
-    pub fn reveal(&self, found: &Found, (x, y): (i16, i16)) -> Result<bool> {
+    pub fn reveal(&self, found: &VisibleWindow, (x, y): (i16, i16)) -> Result<bool> {
         let area = found.area;
         let left = Rectangle::revealed(area.x, x.saturating_sub(area.x), self.size.0);
         let top = Rectangle::revealed(area.y, y.saturating_sub(area.y), self.size.1);
@@ -262,7 +262,7 @@ impl Display {
     ///
     /// # Errors
     /// If the screen has gone.
-    pub fn reveal_part(&self, found: &Found) -> Result<bool> {
+    pub fn reveal_part(&self, found: &VisibleWindow) -> Result<bool> {
         let Rectangle { x, y, width, height } = found.area;
         let (right, bottom) = found.area.at([100, 100]);
         let nearest = |start: i16, end: i16, length: u16| {

@@ -158,7 +158,7 @@ fn show(session: &mut Session, until: usize) {
     session.serve(limit, |it| it.steps_sent() >= until || it.run.ended.is_some());
     let newest = session.last_sent();
     let limit = session.limit(Duration::from_millis(300));
-    let sees = session.run.sight != super::evidence::Sight::None;
+    let sees = session.run.visibility != super::evidence::Visibility::None;
     if sees {
         session.serve(limit, |it| it.last_shown() >= newest);
     }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::check::Failure;
 use crate::server::evidence::ServerEvidence;
-use crate::server::exchange::Answer;
+use crate::server::exchange::RequestOutcome;
 use std::time::Duration;
 
 /// The number of late packets that are not counted: a busy machine may have had them on their way.
@@ -61,7 +61,7 @@ pub(super) fn checks() -> Vec<ServerCheck> {
     ]
 }
 
-fn is_answered(recording: usize, answer: &Answer, mistake: &str, look: &str) -> Outcome {
+fn is_answered(recording: usize, answer: &RequestOutcome, mistake: &str, look: &str) -> Outcome {
     if answer.is_ok() {
         return Ok(());
     }
@@ -86,7 +86,7 @@ fn teardown_reply(evidence: &ServerEvidence) -> Outcome {
 /// Fails if packets come after a request has been answered.
 fn stops(
     evidence: &ServerEvidence,
-    answer: &Answer,
+    answer: &RequestOutcome,
     until: Duration,
     (mistake, look): (&str, &str),
 ) -> Outcome {

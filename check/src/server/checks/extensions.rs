@@ -8,7 +8,7 @@ use super::{
 use crate::check::{Check, Failure, Verdict};
 use crate::profile::{Extension, Fragments};
 use crate::server::evidence::{ExtensionExchange, ServerEvidence};
-use crate::server::exchange::Answer;
+use crate::server::exchange::RequestOutcome;
 use crate::server::scenarios::extensions::SEEK_TO;
 use crate::server::stream::Stream;
 use gstmjpegfile::lab::Method;
@@ -62,7 +62,7 @@ fn exchange(
 }
 
 /// The last answer to a request with this method.
-fn answer(exchange: &ExtensionExchange, method: Method) -> Option<&Answer> {
+fn answer(exchange: &ExtensionExchange, method: Method) -> Option<&RequestOutcome> {
     exchange.answers.iter().rev().find(|answer| answer.method == method)
 }
 

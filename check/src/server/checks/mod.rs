@@ -11,7 +11,7 @@ mod states;
 mod viewers;
 
 use super::evidence::{PlayExchange, ServerEvidence};
-use super::exchange::{Answer, NoReply, ReceivedReply};
+use super::exchange::{NoReply, ReceivedReply, RequestOutcome};
 use super::stream::Stream;
 use crate::check::{Check, Excerpt, Outcome, Pointer, Verdict, not_run};
 use std::time::Duration;
@@ -44,23 +44,26 @@ fn required<T>(exchange: Option<&T>) -> Result<&T, Verdict> {
 }
 
 /// A request, if it was sent.
-fn sent_request<'a>(answer: Option<&'a Answer>, what: &str) -> Result<&'a Answer, Verdict> {
+fn sent_request<'a>(
+    answer: Option<&'a RequestOutcome>,
+    what: &str,
+) -> Result<&'a RequestOutcome, Verdict> {
     answer
         .ok_or_else(|| not_run(format!("{what} was not sent, since the requests before it failed")))
 }
 
 /// The reply to a request.
-fn reply(answer: &Answer) -> Result<&ReceivedReply, Verdict> {
+fn reply(answer: &RequestOutcome) -> Result<&ReceivedReply, Verdict> {
     answer.reply.as_ref().ok_or_else(|| not_run(format!("{} got no reply", answer.method.word())))
 }
 
 /// A name of a request in sentences.
-fn named(answer: &Answer) -> String {
+fn named(answer: &RequestOutcome) -> String {
     format!("{} (CSeq {})", answer.method.word(), answer.cseq)
 }
 
 /// A reply as bytes that prove something.
-fn excerpt(recording: usize, answer: &Answer, marked: &str) -> Option<Excerpt> {
+fn excerpt(recording: usize, answer: &RequestOutcome, marked: &str) -> Option<Excerpt> {
     let reply = answer.reply.as_ref()?;
     let whole = 0..reply.bytes.len();
     let found = reply.bytes.windows(marked.len().max(1)).position(|it| it == marked.as_bytes());
@@ -94,7 +97,7 @@ fn first_line(reply: &ReceivedReply) -> String {
 }
 
 /// The reply in place of 200.
-fn actual_reply(answer: &Answer) -> String {
+fn actual_reply(answer: &RequestOutcome) -> String {
     match (&answer.reply, answer.no_reply) {
         (Some(reply), _) => format!("the reply starts with {}", first_line(reply)),
         (None, no_reply) => no_reply.unwrap_or(NoReply::Silence).describe().to_owned(),

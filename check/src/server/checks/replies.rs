@@ -4,7 +4,7 @@
 use super::{Outcome, ServerCheck, actual_reply, excerpt, named, not_run, play, reply, required};
 use crate::check::Failure;
 use crate::server::evidence::{PlayExchange, ServerEvidence};
-use crate::server::exchange::{Answer, NoReply};
+use crate::server::exchange::{NoReply, RequestOutcome};
 
 /// Where replies are written.
 const REPLIES: &str = "the function that writes replies (replyRtsp in the Python skeleton, \
@@ -128,7 +128,7 @@ fn setup_status(evidence: &ServerEvidence) -> Outcome {
 }
 
 /// The requests of the main exchange that were answered with 200.
-fn answered(play: &PlayExchange) -> impl Iterator<Item = &Answer> {
+fn answered(play: &PlayExchange) -> impl Iterator<Item = &RequestOutcome> {
     let rest = [&play.play, &play.pause, &play.resume, &play.teardown];
     let all = std::iter::once(&play.setup).chain(rest.into_iter().flatten());
     all.filter(|answer| answer.is_ok())
@@ -177,7 +177,7 @@ fn reply_form(evidence: &ServerEvidence) -> Outcome {
 fn cseq(evidence: &ServerEvidence) -> Outcome {
     let play = play(evidence)?;
     first_answered(play)?;
-    let number = |answer: &Answer| answer.reply.as_ref()?.fields()?.cseq;
+    let number = |answer: &RequestOutcome| answer.reply.as_ref()?.fields()?.cseq;
     let first = number(&play.setup);
     let is_fixed = answered(play).count() > 2 && answered(play).all(|it| number(it) == first);
     for answer in answered(play) {
@@ -219,7 +219,7 @@ fn cseq(evidence: &ServerEvidence) -> Outcome {
     Ok(())
 }
 
-fn session(answer: &Answer) -> Option<String> {
+fn session(answer: &RequestOutcome) -> Option<String> {
     answer.reply.as_ref()?.fields()?.session
 }
 

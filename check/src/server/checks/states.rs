@@ -6,7 +6,7 @@ use super::frames::movie_frames;
 use super::{Outcome, ServerCheck, actual_reply, excerpt, not_run, required, sent_request};
 use crate::check::{Failure, Verdict};
 use crate::server::evidence::{ServerEvidence, StateExchange};
-use crate::server::exchange::{Answer, NoReply};
+use crate::server::exchange::{NoReply, RequestOutcome};
 use crate::server::stream::{Stream, StreamFrame};
 
 pub(super) fn checks() -> Vec<ServerCheck> {
@@ -62,8 +62,8 @@ fn states(evidence: &ServerEvidence) -> Result<&StateExchange, Verdict> {
 /// A failure if a request that was not allowed ended the connection: the next one got no 200.
 fn survived(
     recording: usize,
-    request: &Answer,
-    next: &Answer,
+    request: &RequestOutcome,
+    next: &RequestOutcome,
     words: (&str, &str, &str),
 ) -> Outcome {
     let (what, mistake, look) = words;
@@ -124,7 +124,7 @@ fn setup_twice(evidence: &ServerEvidence) -> Outcome {
     let states = states(evidence)?;
     let setup = sent_request(states.setup.as_ref(), "SETUP")?;
     let again = sent_request(states.setup_again.as_ref(), "the second SETUP")?;
-    let session = |answer: &Answer| answer.reply.as_ref()?.fields()?.session;
+    let session = |answer: &RequestOutcome| answer.reply.as_ref()?.fields()?.session;
     let look = "the test of the state at the start of SETUP: if self.state == self.INIT";
     if again.no_reply == Some(NoReply::Closed) {
         if states.pause_in_ready.as_ref().is_some_and(|it| it.no_reply == Some(NoReply::Closed)) {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::check::{Failure, Verdict};
 use crate::server::evidence::{DisconnectExchange, EndExchange, ServerEvidence};
-use crate::server::exchange::Answer;
+use crate::server::exchange::RequestOutcome;
 use crate::server::stream::Stream;
 
 /// The fewest frames that each of two clients receives.
@@ -92,7 +92,7 @@ fn movie_missing(evidence: &ServerEvidence) -> Outcome {
 /// Fails if a new client is not served.
 fn next_is_served(
     recording: usize,
-    next: Option<&Answer>,
+    next: Option<&RequestOutcome>,
     (mistake, look): (&str, &str),
 ) -> Outcome {
     let expected = "SETUP of a new client is answered 200";

@@ -3,7 +3,7 @@
 
 use crate::profile::Extension;
 use crate::server::evidence::{ExtensionExchange, ServerEvidence};
-use crate::server::exchange::{Answer, Client, Context, Recorder};
+use crate::server::exchange::{Client, Context, Recorder, RequestOutcome};
 use gstmjpegfile::lab::Method;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ fn exchange(
     recorder: &mut Recorder,
     client: &mut Client,
     extension: Extension,
-    answers: &mut Vec<Answer>,
+    answers: &mut Vec<RequestOutcome>,
 ) {
     match extension {
         Extension::Describe => answers.push(recorder.request(client, Method::Describe)),
@@ -69,7 +69,7 @@ fn exchange(
 }
 
 /// Plays some packets. Returns whether they arrived.
-fn play(recorder: &mut Recorder, client: &mut Client, answers: &mut Vec<Answer>) -> bool {
+fn play(recorder: &mut Recorder, client: &mut Client, answers: &mut Vec<RequestOutcome>) -> bool {
     for method in [Method::Setup, Method::Play] {
         let answer = recorder.request(client, method);
         let is_ok = answer.is_ok();
@@ -81,7 +81,7 @@ fn play(recorder: &mut Recorder, client: &mut Client, answers: &mut Vec<Answer>)
     recorder.receive_frames(client, PACKETS, recorder.context.job.profile.time.first_packet)
 }
 
-fn seek(recorder: &mut Recorder, client: &mut Client) -> Answer {
+fn seek(recorder: &mut Recorder, client: &mut Client) -> RequestOutcome {
     let job = recorder.context.job;
     let (cseq, session) = Recorder::next(client);
     let form = job.profile.lab.form.request_form();
@@ -90,7 +90,7 @@ fn seek(recorder: &mut Recorder, client: &mut Client) -> Answer {
 }
 
 /// The client that reads statistics writes `CSeq 1` without a colon.
-fn statistics(recorder: &mut Recorder, client: &mut Client, answers: &mut Vec<Answer>) {
+fn statistics(recorder: &mut Recorder, client: &mut Client, answers: &mut Vec<RequestOutcome>) {
     let job = recorder.context.job;
     let name = &job.movie.name;
     let mut ask = |recorder: &mut Recorder, client: &mut Client, method: Method| {

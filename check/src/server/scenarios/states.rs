@@ -2,7 +2,7 @@
 //! Requests in states that do not allow them, or that have no effect.
 
 use crate::server::evidence::{ServerEvidence, StateExchange};
-use crate::server::exchange::{Answer, Client, Context, Recorder};
+use crate::server::exchange::{Client, Context, Recorder, RequestOutcome};
 use gstmjpegfile::lab::Method;
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ fn first_connection(recorder: &mut Recorder, client: &mut Client, states: &mut S
     recorder.request(client, Method::Teardown);
 }
 
-fn try_request(recorder: &mut Recorder, client: &mut Client, method: Method) -> Answer {
+fn try_request(recorder: &mut Recorder, client: &mut Client, method: Method) -> RequestOutcome {
     let movie = recorder.context.job.movie.name.clone();
     recorder.request_movie(client, method, &movie, SHORT_WAIT)
 }

@@ -5,7 +5,7 @@ use crate::profile::Fragments;
 use crate::server::evidence::{
     DisconnectExchange, EndExchange, MissingMovie, ServerEvidence, TwoClients,
 };
-use crate::server::exchange::{Answer, Client, Context, Recorder};
+use crate::server::exchange::{Client, Context, Recorder, RequestOutcome};
 use gstmjpegfile::lab::Method;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(super) fn missing_movie(context: &Context, evidence: &mut ServerEvidence) {
 
 /// SETUP and TEARDOWN on a new connection. A movie is played in between: many servers cannot end a session
 /// that has not been played.
-fn set_up(recorder: &mut Recorder) -> Option<Answer> {
+fn set_up(recorder: &mut Recorder) -> Option<RequestOutcome> {
     let mut client = recorder.connect().ok()?;
     let setup = recorder.request(&mut client, Method::Setup);
     if setup.is_ok() {
