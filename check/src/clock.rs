@@ -58,8 +58,18 @@ impl Deadline {
 /// How long a step of [`StallMeter`] sleeps.
 const STEP: Duration = Duration::from_millis(5);
 
-/// Measures how late this machine wakes a thread. The same happens to the program that is graded, so the
-/// time limits of checks grow by it.
+/// The number of steps between two looks at the load.
+const STEPS: u32 = 20;
+
+/// The number of looks whose mean is the load.
+const LOOKS: f64 = 10.0;
+
+/// The processor time that a program needs for what it does next. With several runnable threads for each processor
+/// it takes as many times longer, although a thread that has just slept is woken at once.
+const WORK: Duration = Duration::from_millis(25);
+
+/// Measures how late this machine runs a thread: how late it wakes one, and how long one that computes has to wait for
+/// others. The same happens to the program that is graded, so the time limits of checks grow by it.
 #[derive(Debug)]
 pub struct StallMeter {
     worst: Arc<Mutex<Duration>>,
@@ -71,10 +81,20 @@ impl StallMeter {
         let worst = Arc::new(Mutex::new(Duration::ZERO));
         let measured = Arc::downgrade(&worst);
         let measure = move || {
-            loop {
+            let processors = std::thread::available_parallelism().map_or(1, usize::from);
+            #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+            let processors = processors as f64;
+            let mut load = processors;
+            for step in 0_u32.. {
                 let before = Instant::now();
                 std::thread::sleep(STEP);
-                let late = before.elapsed().saturating_sub(STEP);
+                let mut late = before.elapsed().saturating_sub(STEP);
+                if step % STEPS == 0
+                    && let Some(runnable) = runnable_threads()
+                {
+                    load += (runnable - load) / LOOKS;
+                    late = late.max(WORK.mul_f64((load / processors - 1.0).max(0.0)));
+                }
                 let Some(worst) = measured.upgrade() else { return };
                 let mut worst = worst.lock().unwrap_or_else(PoisonError::into_inner);
                 *worst = late.max(*worst);
@@ -88,5 +108,35 @@ impl StallMeter {
     /// The longest delay so far.
     pub fn worst(&self) -> Duration {
         *self.worst.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The number of threads of the machine that run or wait for a processor; `None` if the system does not say it.
+fn runnable_threads() -> Option<f64> {
+    runnable_in(&std::fs::read_to_string("/proc/loadavg").ok()?)
+}
+
+/// The number of runnable threads in the text of `/proc/loadavg` (proc(5)), such as `0.20 0.18 0.12 3/80 11206`.
+fn runnable_in(text: &str) -> Option<f64> {
+    let field = text.split_ascii_whitespace().nth(3)?;
+    field.split_once('/')?.0.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runnable_threads_are_in_the_fourth_field() {
+        let rows = [
+            ("0.20 0.18 0.12 3/80 11206\n", Some(3.0)),
+            ("9.08 13.12 10.80 11/342 27597\n", Some(11.0)),
+            ("0.20 0.18 0.12 80 11206\n", None),
+            ("0.20 0.18 0.12 nan/80 11206\n", None),
+            ("", None),
+        ];
+        for (text, want) in rows {
+            assert_eq!(runnable_in(text), want, "{text:?}");
+        }
     }
 }

@@ -167,7 +167,7 @@ type Row = (&'static str, &'static [(&'static str, &'static str)], &'static str)
 
 const DEFECTS: &[Row] = &[
     ("correct", &[], "passed"),
-    ("session", &[("randint(100_000, 999_999)", "randint(1, 99)")], "session-range"),
+    ("session", &[("randint(100_000, 999_999)", "randint(10_000, 99_999)")], "session-range"),
     ("no-blank", &[("Session: {self.number}", "Session:{self.number}")], "reply-form"),
     ("digits", &[("ssrc, frame)", "ssrc, b'%05d' % len(frame) + frame)")], "payload"),
     ("slow", &[("PERIOD = 0.05", "PERIOD = 0.1")], "frame-rate"),

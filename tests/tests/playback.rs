@@ -271,22 +271,32 @@ fn gstreamer_plays_a_mount_faster_slower_and_backwards() -> Result<()> {
              ! appsink name=out sync=false",
             server.urls[0]
         );
-        let pipeline = TestPipeline::launch(&line)?;
-        pipeline.play()?;
-        pipeline.sample()?;
-        pipeline.wait_for_state()?;
-        let (set, ms) = (gst::SeekType::Set, gst::ClockTime::from_mseconds);
-        let (flags, stop) = (flags | gst::SeekFlags::FLUSH, stop.map(ms));
-        let started = Instant::now();
-        pipeline.pipeline().seek(rate, flags, set, ms(start), set, stop)?;
-        let samples = pipeline.samples()?;
-        let took = started.elapsed().as_secs_f64();
-        let mut got = Vec::new();
-        for sample in &samples {
-            let frame = bytes(sample)?;
-            got.push(known.iter().position(|it| *it == frame));
-        }
         let want: Vec<_> = want.into_iter().map(Some).collect();
+        let play = || -> Result<(Vec<_>, f64)> {
+            let pipeline = TestPipeline::launch(&line)?;
+            pipeline.play()?;
+            pipeline.sample()?;
+            pipeline.wait_for_state()?;
+            let (set, ms) = (gst::SeekType::Set, gst::ClockTime::from_mseconds);
+            let (flags, stop) = (flags | gst::SeekFlags::FLUSH, stop.map(ms));
+            let started = Instant::now();
+            pipeline.pipeline().seek(rate, flags, set, ms(start), set, stop)?;
+            let samples = pipeline.samples()?;
+            let took = started.elapsed().as_secs_f64();
+            let number = |sample: &gst::Sample| {
+                let frame = bytes(sample)?;
+                Ok(known.iter().position(|it| *it == frame))
+            };
+            Ok((samples.iter().map(number).collect::<Result<_>>()?, took))
+        };
+        let (mut got, mut took) = play()?;
+        // The times of frames depend on their arrival. On a busy machine, that of the last frame may be after the
+        // end of the segment, and the decoder clips it.
+        for _ in 0..3 {
+            if got != want && want.starts_with(&got) {
+                (got, took) = play()?;
+            }
+        }
         assert_eq!(got, want, "rate {rate}");
         assert!(took > 0.7 * seconds && took < seconds + 3.0, "{rate}: {took} s");
     }

@@ -61,7 +61,7 @@ pub struct PlayExchange {
     pub teardown: Option<RequestOutcome>,
     /// Until when packets were awaited after TEARDOWN.
     pub silent_until: Duration,
-    /// How late this machine woke threads, at most.
+    /// The longest time for which a thread of this machine waited for a processor.
     pub stall: Duration,
     /// SETUP on a new connection, `None` if it was not accepted.
     pub again_setup: Option<RequestOutcome>,

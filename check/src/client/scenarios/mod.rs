@@ -100,7 +100,7 @@ pub(super) fn run(context: &Context) -> ClientEvidence {
     let worst = context.stalls.worst();
     if worst > NOTED_STALL {
         evidence.notes.push(format!(
-            "this machine was busy: it woke threads up to {} ms late; the time limits are longer",
+            "this machine was busy: threads waited up to {} ms for a processor; the time limits are longer",
             worst.as_millis()
         ));
     }

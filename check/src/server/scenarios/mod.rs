@@ -65,7 +65,8 @@ pub(super) fn run(context: &Context) -> ServerEvidence {
         evidence.play.as_ref().map(|play| play.stall).filter(|it| *it > NOTED_STALL)
     {
         evidence.notes.push(format!(
-            "this machine was busy: it woke threads up to {} ms late; the time limits are longer by that",
+            "this machine was busy: threads waited up to {} ms for a processor; the time limits are \
+             longer",
             stall.as_millis()
         ));
     }
