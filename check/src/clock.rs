@@ -58,15 +58,15 @@ impl Deadline {
 /// How long a step of [`StallMeter`] sleeps.
 const STEP: Duration = Duration::from_millis(5);
 
-/// The number of steps between two looks at the load.
+/// The number of steps between two samples of the load.
 const STEPS: u32 = 20;
 
-/// The number of looks whose mean is the load.
-const LOOKS: f64 = 10.0;
+/// The number of samples whose mean is the load.
+const SAMPLES: f64 = 10.0;
 
 /// The processor time that a program needs for what it does next. With several runnable threads for each processor
 /// it takes as many times longer, although a thread that has just slept is woken at once.
-const WORK: Duration = Duration::from_millis(25);
+const WORK: Duration = Duration::from_millis(10);
 
 /// Measures how late this machine runs a thread: how late it wakes one, and how long one that computes has to wait for
 /// others. The same happens to the program that is graded, so the time limits of checks grow by it.
@@ -92,7 +92,7 @@ impl StallMeter {
                 if step % STEPS == 0
                     && let Some(runnable) = runnable_threads()
                 {
-                    load += (runnable - load) / LOOKS;
+                    load += (runnable - load) / SAMPLES;
                     late = late.max(WORK.mul_f64((load / processors - 1.0).max(0.0)));
                 }
                 let Some(worst) = measured.upgrade() else { return };

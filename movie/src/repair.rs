@@ -28,7 +28,7 @@ struct Repairer {
     completed: u64,
     cleaned: u64,
     shrunk: u64,
-    /// The size of images that were scaled, and the new size: frames of one size keep a common size.
+    /// The size of the image that was scaled last, and its new size, which later images of that size get too.
     scaled: Option<((u16, u16), (u16, u16))>,
     messages: u64,
 }

@@ -13,7 +13,7 @@ pub const SETTLE_TIME: Duration = Duration::from_millis(500);
 /// How long the check of the last record may take.
 const INDEX_LIMIT: Duration = Duration::from_mins(1);
 
-/// What a file looked like.
+/// The size and the time of modification of a file, by which a change is detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileStamp {
     length: u64,

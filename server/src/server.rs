@@ -40,7 +40,7 @@ const CLEAN_UP_INTERVAL: Duration = Duration::from_secs(1);
 /// The same while there is no connection, so that an idle machine sleeps.
 const IDLE_CLEAN_UP_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The shortest time between two of them, if the service manager's watchdog requires more.
+/// The shortest time between two clean-ups, even if the service manager's watchdog requires a shorter one.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The number of clean-ups between two checks for movies without viewers, which are closed.

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// Frames of `movie.mjpeg`, as README.md makes it.
 const FRAMES: usize = 200;

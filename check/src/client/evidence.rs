@@ -100,7 +100,7 @@ pub struct Run {
     pub visibility: Visibility,
     /// How the program ended by itself, and when.
     pub ended: Option<(Duration, String)>,
-    /// How late a busy machine may have woken the client and the check together.
+    /// By how much a busy machine may have delayed the client and the check together.
     pub stall: Duration,
     /// The session that it was given.
     pub session: u32,

@@ -45,7 +45,7 @@ const APART: Duration = Duration::from_millis(50);
 /// The most requests that wait for that: a client that floods gets its replies at once.
 const MAX_APART: usize = 3;
 
-/// A limit grows by this multiple of the longest delay of this machine.
+/// What takes a client no time otherwise takes this multiple of the longest delay of this machine.
 const STALLS: u32 = 20;
 
 /// The most by which a limit grows.
@@ -90,7 +90,8 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// A time limit that is longer on a machine that is busy.
     pub fn limit(&self, limit: Duration) -> Duration {
-        limit + (self.stalls.worst() * STALLS).min(MAX_GROWTH)
+        // Twice as much: a wait ends when what it waits for happens, so a long limit costs little.
+        limit + (2 * self.late()).min(MAX_GROWTH)
     }
 
     /// The end of all runs. It changes only in [`Self::grow`], so that it is known which run was cut off.
@@ -105,7 +106,12 @@ impl Context<'_> {
 
     /// How much longer a client may take on a busy machine for what takes it no time otherwise.
     fn stall(&self) -> Duration {
-        self.limit(Duration::ZERO).min(MAX_READING)
+        self.late().min(MAX_READING)
+    }
+
+    /// How long it probably takes now.
+    fn late(&self) -> Duration {
+        self.stalls.worst() * STALLS
     }
 }
 

@@ -92,7 +92,7 @@ impl Player {
         let of_thread = is_late.clone();
         let lower = move || {
             let _ = guarded("player-close", || element.set_state(state));
-            // If nobody waits for the change any more, nothing else stops the pipeline.
+            // The player has stopped waiting for the change, so nothing else stops the pipeline.
             if of_thread.load(Ordering::SeqCst) {
                 let _ = guarded("player-close", || element.set_state(gst::State::Null));
             }

@@ -58,8 +58,8 @@ pub struct Decoder<'a> {
     /// The input as messages name it.
     name: String,
     stop: &'a AtomicBool,
-    /// Whether a while without a picture is the end: gst-libav's demuxer for GIF reads the end of the file
-    /// again and again.
+    /// Whether the input counts as ended when no picture has come for a while: gst-libav's demuxer for GIF
+    /// reads the end of the file again and again.
     ends_by_silence: bool,
 }
 

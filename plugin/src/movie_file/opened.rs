@@ -226,9 +226,9 @@ impl MovieFile {
     }
 
     /// Whether the frames that the movie had when it was opened have been overwritten in the file.
-    /// `frame` is one of them: in a file that has another length now, it is compared. Appended
-    /// frames, and a file that ends before `frame`, do not count. If the file was unchanged less than
-    /// `max_age` ago, it is not checked. Does not wait for the disk.
+    /// `frame` is one of them: in a file that has another length now, its first bytes are checked.
+    /// Appended frames, and a file that ends before `frame`, do not count. If the file was found
+    /// unchanged less than `max_age` ago, it is not checked. Does not wait for the disk.
     pub fn is_overwritten(&self, frame: FrameLocation, max_age: Duration) -> bool {
         let now = self.bytes.age();
         let since = now.saturating_sub(self.bytes.same_at.load(Ordering::Relaxed));

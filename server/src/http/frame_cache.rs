@@ -27,7 +27,7 @@ impl Weighter<FrameKey, Bytes> for FrameWeighter {
 }
 
 /// Reads frames, and caches them for all viewers. A frame is empty if the file was overwritten and the bytes are
-/// not an image: it is not sent, and the stream soon continues with the present file.
+/// not an image: it is not sent, and the stream soon continues with the file's new content.
 pub(super) struct FrameCache {
     cache: Option<Frames<FrameKey, Bytes, FrameWeighter>>,
     /// Counts hits and misses.

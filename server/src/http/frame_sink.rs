@@ -32,7 +32,7 @@ pub(super) fn start_of_stream() -> Bytes {
 /// A viewer, and which frames it gets.
 struct Subscription {
     viewer: Arc<Viewer>,
-    /// Each frame of this number is sent.
+    /// One of this many frames is sent.
     step: u64,
     /// The number of frames until the next one that is sent.
     wait: u64,

@@ -38,7 +38,7 @@ pub(super) enum LabFrame {
     /// A frame that no datagram can hold, and its size in bytes. It is dropped.
     TooLarge(usize),
     /// Bytes that are not an image, since the file was overwritten. They are dropped; the stream
-    /// soon continues with the present file.
+    /// soon continues with the file's new content.
     Overwritten,
 }
 

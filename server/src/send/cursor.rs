@@ -75,8 +75,8 @@ impl<M: Index> Cursor<M> {
         self.passed = 0;
     }
 
-    /// Continues with the present file if its frames have been overwritten. `frame` is the next
-    /// one; its number stays. Returns whether it does.
+    /// Opens the file again if its frames have been overwritten, and continues with its new content.
+    /// `frame` is the next frame; its number stays. Returns whether the file was opened again.
     pub fn follow_overwritten(&mut self, frame: u64) -> bool {
         let within = frame.saturating_sub(self.passed);
         if let Lookup::Frame(location) = self.movie.look_up(within)

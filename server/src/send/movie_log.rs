@@ -73,7 +73,7 @@ pub(crate) fn shrunk(movie: &MovieFile, frame: u64, offset: u64) {
     });
 }
 
-/// Logs that the frames of a movie have been overwritten. `movie` is the present movie.
+/// Logs that the frames of a movie have been overwritten. `movie` has the new frames.
 pub(crate) fn overwritten(movie: &MovieFile, frame: u64) {
     let path = movie.path().display();
     once(&format!("{path}\0overwritten\0{}", movie.number()), || {

@@ -2,7 +2,7 @@
 //! A movie that is sent to the viewers of one sink: puts together the cursor, the timeline, the
 //! fetcher and the sink, and is driven by a pacer.
 //!
-//! No lock is held while the file is looked at or the sink is used: both are taken out of the state meanwhile.
+//! No lock is held while the file is looked at or something is sent: cursor and sink are taken out of the state meanwhile.
 //! Callers that need the sink, or must know that nothing is being sent, wait until they are back.
 
 use super::clock::{Clock, SystemClock};

@@ -16,7 +16,7 @@ use super::session::{Context, Policy, Session};
 use gstmjpegfile::lab::{Method, Status};
 use std::time::Duration;
 
-/// A delay by which this machine woke a thread that is worth a note.
+/// A delay of a thread of this machine that is worth a note.
 const NOTED_STALL: Duration = Duration::from_millis(50);
 
 /// How long the picture must stay the same to be the last one.

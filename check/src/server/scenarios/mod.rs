@@ -11,7 +11,7 @@ use super::evidence::ServerEvidence;
 use super::exchange::Context;
 use std::time::Duration;
 
-/// A delay by which this machine woke a thread that is worth a note.
+/// A delay of a thread of this machine that is worth a note.
 const NOTED_STALL: Duration = Duration::from_millis(50);
 
 /// An exchange, and what leaves out its evidence.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Changes the Huffman tables of an image: replaces each code and copies the bits that follow it.
-//! For images that RTP/JPEG fails to carry for this reason only.
+//! For images whose Huffman tables are the only reason that RTP/JPEG cannot carry them.
 
 use super::bits::{BitReader, BitWriter};
 use super::decode::Geometry;
