@@ -252,7 +252,7 @@ fn programs_that_are_no_client_end_in_time_and_get_a_report() {
                 "{command}"
             );
         }
-        // 2 minutes, and half a minute more on a busy machine; then the program is ended.
-        assert!(started.elapsed() < std::time::Duration::from_mins(3), "{command}");
+        // 2 minutes, and half a minute more on a busy machine; then the program is ended, and its output is read.
+        assert!(started.elapsed() < std::time::Duration::from_mins(5), "{command}");
     });
 }

@@ -90,8 +90,7 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// A time limit that is longer on a machine that is busy.
     pub fn limit(&self, limit: Duration) -> Duration {
-        // Twice as much: a wait ends when what it waits for happens, so a long limit costs little.
-        limit + (2 * self.late()).min(MAX_GROWTH)
+        limit + self.late().min(MAX_GROWTH)
     }
 
     /// The end of all runs. It changes only in [`Self::grow`], so that it is known which run was cut off.
