@@ -82,8 +82,7 @@ impl StallMeter {
         let measured = Arc::downgrade(&worst);
         let measure = move || {
             let processors = std::thread::available_parallelism().map_or(1, usize::from);
-            #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-            let processors = processors as f64;
+            let processors = u32::try_from(processors).map_or(1.0, f64::from);
             let mut load = processors;
             for step in 0_u32.. {
                 let before = Instant::now();

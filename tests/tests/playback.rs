@@ -243,7 +243,7 @@ fn gst_play_seeks_again_while_it_seeks() -> Result<()> {
     let log = server.log()?;
     let plays = log.lines().filter(|line| line.contains("method=\"PLAY\""));
     let statuses: Vec<bool> = plays.map(|line| line.ends_with("status=200")).collect();
-    assert!(!statuses.contains(&false), "{log}");
+    assert!(statuses.len() > 5 && !statuses.contains(&false), "{log}");
     server.is_well()
 }
 

@@ -64,7 +64,7 @@ impl Site {
 #[test]
 fn a_wrong_password_is_refused_and_the_right_one_shows_the_movies() -> Result<()> {
     let mut site = site()?;
-    // A user who does not log in sees the movies for all.
+    // Without a login, the page shows the movies that need none.
     site.open_wall("/", 1)?;
     assert_eq!(
         site.browser.text("document.querySelector('#grid .name').textContent")?,
