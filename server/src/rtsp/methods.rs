@@ -305,7 +305,16 @@ impl Connection {
     ) -> Option<Session> {
         let gst_session = self.service.gst_server.session(id)?;
         let session_media = gst_session.media("/movie").0?;
-        let ssrc = session_media.transport(0)?.stream()?.ssrc();
+        let stream_transport = session_media.transport(0)?;
+        // Called at each report of a viewer over UDP. The function that gst-rtsp-server 1.22 has set itself has a plain
+        // pointer to the session, which may be freed meanwhile.
+        let weak = gst_session.downgrade();
+        stream_transport.set_keepalive(move || {
+            if let Some(session) = weak.upgrade() {
+                session.touch();
+            }
+        });
+        let ssrc = stream_transport.stream()?.ssrc();
         let delivery = match transport {
             Transport::Udp { rtp, rtcp } => {
                 let ip = self.peer.ip();
