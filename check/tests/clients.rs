@@ -63,7 +63,7 @@ const ENDING: &[Row] = &[
     ("keeps-port", "client-teardown-port", "the next SETUP with this port fails"),
     ("close-without-teardown", "client-close", "does not send TEARDOWN"),
     ("no-close-handler", "client-close", "no handler for WM_DELETE_WINDOW"),
-    ("endless-thread", "client-ends", "a thread goes on"),
+    ("endless-thread", "client-ends", "a thread is still running"),
     ("wrong-loss", "client-statistics", "off by one"),
 ];
 

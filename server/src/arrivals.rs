@@ -23,7 +23,7 @@ struct FileStamp {
 /// A file that was not complete when it was last looked at.
 #[derive(Debug, Clone, Copy)]
 struct Arrival {
-    look: FileStamp,
+    stamp: FileStamp,
     since: Instant,
     /// The file does not change any more, but its last record is not whole.
     is_cut_off: bool,
@@ -48,11 +48,11 @@ impl Arrivals {
 
     fn look_at(&mut self, path: &Path, now: Instant) -> bool {
         let Ok(metadata) = path.metadata() else { return false };
-        let look = FileStamp { length: metadata.len(), modified: metadata.modified().ok() };
-        let new = Arrival { look, since: now, is_cut_off: false, seen: true };
+        let stamp = FileStamp { length: metadata.len(), modified: metadata.modified().ok() };
+        let new = Arrival { stamp, since: now, is_cut_off: false, seen: true };
         let arrival = self.files.entry(path.to_owned()).or_insert(new);
         arrival.seen = true;
-        if arrival.look != look {
+        if arrival.stamp != stamp {
             *arrival = new;
         }
         if arrival.is_cut_off || now.saturating_duration_since(arrival.since) < SETTLE_TIME {

@@ -98,8 +98,8 @@ struct Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// Looks at the picture on screen, if it is a new one.
-    fn look(&mut self) -> Result<bool> {
+    /// Records the picture on screen, if it is a new one. Returns whether it is.
+    fn record_picture(&mut self) -> Result<bool> {
         let Some((count, picture)) = self.engine.picture().get() else { return Ok(false) };
         if count == self.last {
             return Ok(false);
@@ -127,7 +127,7 @@ impl Watched<'_> {
             for event in self.engine.events() {
                 ensure!(!matches!(event, Event::Failed(_)), "{action}: {event:?}");
             }
-            if self.look()? {
+            if self.record_picture()? {
                 let is_new = self.seen.last().is_some_and(|(_, number)| different.insert(*number));
                 if is_new {
                     last = Instant::now();
@@ -172,7 +172,7 @@ impl Watched<'_> {
             Action::Pause(time) => {
                 self.command(Command::Pause, State::Ready)?;
                 pace(time);
-                while self.look()? {}
+                while self.record_picture()? {}
                 self.command(Command::Play, State::Playing)?;
             }
         }

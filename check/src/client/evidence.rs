@@ -131,7 +131,7 @@ impl Run {
 
     /// The frames that were shown from one time to another.
     pub fn frames(&self, from: Duration, to: Duration) -> Vec<(Duration, usize)> {
-        let frame = |shown: &Shown| match shown.what {
+        let frame = |shown: &Shown| match shown.kind {
             PictureKind::Frame(frame) => Some((shown.at, frame)),
             _ => None,
         };

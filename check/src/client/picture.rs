@@ -34,7 +34,7 @@ pub struct Shown {
     /// When it was shown.
     pub at: Duration,
     /// What it is.
-    pub what: PictureKind,
+    pub kind: PictureKind,
     /// The first bytes of a picture that is not a frame.
     pub bytes: Vec<u8>,
     /// The number of its bytes.
@@ -62,16 +62,16 @@ pub fn identify(picture: Picture, movie: &Movie, sent: &[SentFrame]) -> Shown {
     let at = picture.at;
     // Frames that were sent before, the last one first.
     let before = || sent.iter().rev().filter(|it| it.at <= at).map(|it| it.frame);
-    let (what, bytes) = match picture.content {
+    let (kind, bytes) = match picture.content {
         Content::Blank => (PictureKind::Blank, Vec::new()),
         Content::OtherColour(colour) => (PictureKind::OtherColour(colour), Vec::new()),
         Content::Colour(colour) => {
             // Colours repeat: of the frames with this one, the last that was sent.
             let of_colour = |frame: &usize| frame % film::period() == colour;
-            let what = before()
+            let kind = before()
                 .find(of_colour)
                 .map_or(PictureKind::OtherColour(film::colour(colour)), PictureKind::Frame);
-            (what, Vec::new())
+            (kind, Vec::new())
         }
         Content::Bytes(bytes) => match movie.identify(&bytes, 0) {
             Match::Frame(frame) => (PictureKind::Frame(frame), Vec::new()),
@@ -80,5 +80,5 @@ pub fn identify(picture: Picture, movie: &Movie, sent: &[SentFrame]) -> Shown {
     };
     let length = bytes.len();
     let bytes = bytes.get(..KEPT).unwrap_or(&bytes).to_vec();
-    Shown { at, what, bytes, length }
+    Shown { at, kind, bytes, length }
 }

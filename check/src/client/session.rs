@@ -512,7 +512,7 @@ impl<'a> Session<'a> {
 
     /// The last frame that was shown.
     pub fn last_shown(&self) -> Option<usize> {
-        let frame = |it: &super::picture::Shown| match it.what {
+        let frame = |it: &super::picture::Shown| match it.kind {
             PictureKind::Frame(frame) => Some(frame),
             _ => None,
         };

@@ -40,9 +40,9 @@ impl Numbers {
             PictureKind::Wrong(Match::Unknown),
         ];
         // Most pictures are frames.
-        let kind = self.below(60);
-        let what = kinds.get(kind).copied().unwrap_or(kinds[0]);
-        Shown { at: self.time(), what, bytes: vec![0x1b; self.below(30)], length: self.below(99) }
+        let number = self.below(60);
+        let kind = kinds.get(number).copied().unwrap_or(kinds[0]);
+        Shown { at: self.time(), kind, bytes: vec![0x1b; self.below(30)], length: self.below(99) }
     }
 
     fn run(&mut self) -> Run {

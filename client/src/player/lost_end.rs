@@ -38,7 +38,7 @@ pub(super) fn watch(player: &Player) {
         }
         let now = Instant::now();
         let known = silence.get_or_insert_with(|| Silence::new(player, now));
-        known.look(player, now);
+        known.update(player, now);
         let (Some(position), Some(duration)) = (player.position(), player.duration()) else {
             return glib::ControlFlow::Continue;
         };
@@ -58,7 +58,7 @@ struct Silence {
     since: Instant,
     /// The bytes of RTP in the connection then.
     interleaved: u64,
-    looked: Instant,
+    updated: Instant,
     /// What was seen last: the frame on screen, and the arrival of a packet.
     seen: (Option<gst::ClockTime>, Option<Instant>),
     time: Duration,
@@ -72,7 +72,7 @@ impl Silence {
         Self {
             since: now,
             interleaved: player.imp().collector().interleaved_bytes(),
-            looked: now,
+            updated: now,
             seen: (None, None),
             time: Duration::ZERO,
             has_connection: false,
@@ -80,13 +80,13 @@ impl Silence {
         }
     }
 
-    fn look(&mut self, player: &Player, now: Instant) {
+    fn update(&mut self, player: &Player, now: Instant) {
         let seen = (player.position(), player.last_arrival());
         // After a delay of the machine, packets may still be in the socket: it counts as one interval.
-        let passed = (now - self.looked).min(INTERVAL);
+        let passed = (now - self.updated).min(INTERVAL);
         self.time = if seen == self.seen { self.time + passed } else { Duration::ZERO };
         self.seen = seen;
-        self.looked = now;
+        self.updated = now;
         self.has_connection |= player.imp().collector().interleaved_bytes() > self.interleaved;
     }
 

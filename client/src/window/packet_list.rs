@@ -125,9 +125,9 @@ fn table(ui: &mut Ui, model: &Model, count: usize, problems: bool) {
     let font = FontId::monospace(13.0 * scale);
     let character = ui.fonts_mut(|fonts| fonts.glyph_width(&font, '0'));
     let height = 19.0 * scale;
-    let mut look = TableLayout { font, character, compact: false };
-    look.compact = look.width() > ui.available_width();
-    let width = look.width();
+    let mut layout = TableLayout { font, character, compact: false };
+    layout.compact = layout.width() > ui.available_width();
+    let width = layout.width();
     ScrollArea::both().id_salt("packets").auto_shrink(false).stick_to_bottom(true).show_viewport(
         ui,
         |ui, viewport| {
@@ -149,7 +149,7 @@ fn table(ui: &mut Ui, model: &Model, count: usize, problems: bool) {
                 let top = origin.y + ((first + at) as f32 + 1.0) * height;
                 let area =
                     Rect::from_min_size(pos2(origin.x, top), vec2(ui.max_rect().width(), height));
-                line(ui, area, (*number, record), &look);
+                line(ui, area, (*number, record), &layout);
             }
             // The names of the columns stay at the top.
             let top = origin.y + viewport.min.y;
@@ -158,7 +158,7 @@ fn table(ui: &mut Ui, model: &Model, count: usize, problems: bool) {
             ui.painter().rect_filled(area, 0.0, ui.visuals().panel_fill);
             let ink = ui.visuals().strong_text_color();
             let names = COLUMNS.map(|it| it.name.to_owned());
-            cells(ui, area, &names, &look, ink);
+            cells(ui, area, &names, &layout, ink);
             ui.painter().hline(
                 area.x_range(),
                 area.bottom(),
@@ -168,7 +168,7 @@ fn table(ui: &mut Ui, model: &Model, count: usize, problems: bool) {
     );
 }
 
-fn line(ui: &Ui, area: Rect, (number, record): (u64, &RtpRecord), look: &TableLayout) {
+fn line(ui: &Ui, area: Rect, (number, record): (u64, &RtpRecord), layout: &TableLayout) {
     let analysis = &record.analysis;
     let (delta, jitter) = packet_times(record);
     let texts = [
@@ -201,20 +201,20 @@ fn line(ui: &Ui, area: Rect, (number, record): (u64, &RtpRecord), look: &TableLa
     } else if number % 2 == 1 {
         ui.painter().rect_filled(area, 0.0, visuals.faint_bg_color);
     }
-    cells(ui, area, &texts, look, ink);
+    cells(ui, area, &texts, layout, ink);
 }
 
-fn cells(ui: &Ui, area: Rect, texts: &[String; COLUMNS.len()], look: &TableLayout, ink: Color32) {
+fn cells(ui: &Ui, area: Rect, texts: &[String; COLUMNS.len()], layout: &TableLayout, ink: Color32) {
     let mut left = area.left();
-    for (at, column) in look.columns() {
-        let right = left + f32::from(column.width) * look.character;
+    for (at, column) in layout.columns() {
+        let right = left + f32::from(column.width) * layout.character;
         let (x, align) = if at + 1 == COLUMNS.len() {
-            (left + 2.0 * look.character, Align2::LEFT_CENTER)
+            (left + 2.0 * layout.character, Align2::LEFT_CENTER)
         } else {
             (right, Align2::RIGHT_CENTER)
         };
         let text = texts.get(at).map_or("", String::as_str);
-        ui.painter().text(pos2(x, area.center().y), align, text, look.font.clone(), ink);
+        ui.painter().text(pos2(x, area.center().y), align, text, layout.font.clone(), ink);
         left = right;
     }
 }

@@ -85,7 +85,7 @@ impl SlowStep {
 impl Login {
     /// The login of an HTTP client, whose connections accept the nonces of each other.
     pub fn of_address(origin: Origin) -> Self {
-        Self { nonce: Nonce::OfAddress(origin), ..Self::default() }
+        Self { nonce: Nonce::ByAddress(origin), ..Self::default() }
     }
 
     /// The values of the `WWW-Authenticate` headers of a 401. The order is that of preference, except that

@@ -38,14 +38,14 @@ impl Issued {
 #[derive(Debug)]
 pub(crate) enum Nonce {
     /// The one that was issued in this connection.
-    OfConnection(ConnectionNonce),
+    ByConnection(ConnectionNonce),
     /// All that were issued lately to clients from an address.
-    OfAddress(Origin),
+    ByAddress(Origin),
 }
 
 impl Default for Nonce {
     fn default() -> Self {
-        Self::OfConnection(ConnectionNonce::default())
+        Self::ByConnection(ConnectionNonce::default())
     }
 }
 
@@ -53,17 +53,17 @@ impl Nonce {
     /// The nonce for a challenge.
     pub fn issue(&mut self, now: Instant) -> String {
         match self {
-            Self::OfConnection(nonce) => nonce.issue(now).to_owned(),
-            Self::OfAddress(origin) => address_nonce(*origin, seconds(now)),
+            Self::ByConnection(nonce) => nonce.issue(now).to_owned(),
+            Self::ByAddress(origin) => address_nonce(*origin, seconds(now)),
         }
     }
 
     /// Whether a request may use a nonce.
     pub fn accept(&mut self, text: &str, count: Option<u32>, now: Instant) -> bool {
         match self {
-            Self::OfConnection(nonce) => nonce.accept(text, count, now),
+            Self::ByConnection(nonce) => nonce.accept(text, count, now),
             // Requests of several connections do not arrive in the order of their numbers.
-            Self::OfAddress(origin) => {
+            Self::ByAddress(origin) => {
                 let issued = text.split_once('-').map(|(issued, _)| issued);
                 let issued = issued.and_then(|issued| u64::from_str_radix(issued, 16).ok());
                 let (origin, now) = (*origin, seconds(now));
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_nonce_of_an_address_is_valid_in_all_its_connections_for_a_time() {
         let start = Instant::now();
-        let of = |host: u8| Nonce::OfAddress(Origin::of([127, 0, 0, host].into()));
+        let of = |host: u8| Nonce::ByAddress(Origin::of([127, 0, 0, host].into()));
         let issued = of(1).issue(start);
         let minutes = |minutes| start + Duration::from_mins(minutes);
         let changed = issued.replacen('-', "0-", 1);

@@ -197,7 +197,7 @@ impl Reader {
             if timeout_at(self.next_sample, self.changed.changed()).await.is_err() {
                 self.next_sample = Instant::now() + SAMPLE_INTERVAL;
                 let number = self.after;
-                for (name, data) in self.look() {
+                for (name, data) in self.changes() {
                     self.pending.push_back(Output { number, name, data });
                 }
             }
@@ -243,7 +243,7 @@ impl Reader {
     }
 
     /// Compares what has been sent with what the reader knows. Returns the differences as events.
-    fn look(&mut self) -> Vec<(&'static str, Value)> {
+    fn changes(&mut self) -> Vec<(&'static str, Value)> {
         let mut events = Vec::new();
         let mut present = HashSet::new();
         for session in self.observatory.registry.all().iter().rev() {

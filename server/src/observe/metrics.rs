@@ -13,10 +13,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// The value of a sample of a mount.
-type OfMount = fn(&MountTotals) -> u64;
+type MountValue = fn(&MountTotals) -> u64;
 
 /// The value of a sample of a language and a transport.
-type OfClass = fn(&ClassTotals) -> u64;
+type ClassValue = fn(&ClassTotals) -> u64;
 
 /// A counter of a language.
 type Counter = fn(&DialectMetrics) -> &AtomicU64;
@@ -45,7 +45,7 @@ pub(crate) struct Metrics {
     pub jitter: Histogram<13>,
     /// The number of reports of receivers.
     pub reports: AtomicU64,
-    of_dialects: [DialectMetrics; 3],
+    dialects: [DialectMetrics; 3],
     replies: Mutex<BTreeMap<(Dialect, u16), u64>>,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -68,7 +68,7 @@ impl Default for Metrics {
             round_trip: Histogram::new(TIMES),
             jitter: Histogram::new(TIMES),
             reports: AtomicU64::new(0),
-            of_dialects: Default::default(),
+            dialects: Default::default(),
             replies: Mutex::default(),
             dropped: Mutex::default(),
         }
@@ -76,8 +76,8 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    fn of(&self, dialect: Dialect) -> &DialectMetrics {
-        let [rtsp, lab, http] = &self.of_dialects;
+    fn dialect(&self, dialect: Dialect) -> &DialectMetrics {
+        let [rtsp, lab, http] = &self.dialects;
         match dialect {
             Dialect::Rtsp => rtsp,
             Dialect::Lab => lab,
@@ -87,17 +87,17 @@ impl Metrics {
 
     /// Counts a frame that was in the cache of a language, or was not.
     pub fn add_cached(&self, dialect: Dialect, hit: bool) {
-        let of_dialect = self.of(dialect);
-        let counter = if hit { &of_dialect.cache_hits } else { &of_dialect.cache_misses };
+        let metrics = self.dialect(dialect);
+        let counter = if hit { &metrics.cache_hits } else { &metrics.cache_misses };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a frame that was encoded again for a language.
     pub fn add_recoded(&self, dialect: Dialect, time: Duration) {
-        let of_dialect = self.of(dialect);
-        of_dialect.recoded.fetch_add(1, Ordering::Relaxed);
+        let metrics = self.dialect(dialect);
+        metrics.recoded.fetch_add(1, Ordering::Relaxed);
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        of_dialect.recoding.fetch_add(time, Ordering::Relaxed);
+        metrics.recoding.fetch_add(time, Ordering::Relaxed);
     }
 
     /// Counts a reply.
@@ -178,7 +178,7 @@ impl Observatory {
         let mut mounts: Vec<_> = totals.mounts.iter().collect();
         mounts.sort_by_key(|(name, _)| *name);
         let has_other = totals.other != MountTotals::default();
-        let families: [(&'static str, &str, OfMount); 3] = [
+        let families: [(&'static str, &str, MountValue); 3] = [
             ("mjpeg_rtsp_mount_frames_total", "Frames sent of a movie.", |it| it.counted.frames),
             ("mjpeg_rtsp_mount_packets_total", "RTP packets sent of a movie.", |it| {
                 it.counted.packets
@@ -253,7 +253,7 @@ impl Observatory {
         for (name, help, dialects, counter) in families {
             let mut family = out.family(name, Kind::Counter, help);
             for dialect in dialects {
-                let count = counter(metrics.of(dialect)).load(Ordering::Relaxed);
+                let count = counter(metrics.dialect(dialect)).load(Ordering::Relaxed);
                 family.sample(&[("dialect", dialect.name())], count);
             }
         }
@@ -263,7 +263,7 @@ impl Observatory {
             "Time that encoding again has taken, of all threads.",
         );
         for dialect in encoded {
-            let time = metrics.of(dialect).recoding.load(Ordering::Relaxed);
+            let time = metrics.dialect(dialect).recoding.load(Ordering::Relaxed);
             let time = Duration::from_nanos(time).as_secs_f64();
             family.sample(&[("dialect", dialect.name())], time);
         }
@@ -302,7 +302,7 @@ impl Observatory {
 
 fn write_classes(out: &mut Exposition, totals: &Totals) {
     let classes = &totals.classes;
-    let families: [(&'static str, Kind, &str, OfClass); 6] = [
+    let families: [(&'static str, Kind, &str, ClassValue); 6] = [
         ("mjpeg_rtsp_sessions", Kind::Gauge, "Sessions for which a movie is set up.", |it| it.open),
         (
             "mjpeg_rtsp_sessions_total",

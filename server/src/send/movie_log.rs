@@ -77,7 +77,7 @@ pub(crate) fn shrunk(movie: &MovieFile, frame: u64, offset: u64) {
 pub(crate) fn overwritten(movie: &MovieFile, frame: u64) {
     let path = movie.path().display();
     once(&format!("{path}\0overwritten\0{}", movie.number()), || {
-        tracing::warn!(%path, frame = frame + 1, "the file was overwritten: the movie goes on with the frames that it has now");
+        tracing::warn!(%path, frame = frame + 1, "the file was overwritten: playback continues with its present frames");
     });
 }
 

@@ -122,7 +122,7 @@ impl Browser {
         for domain in ["Page", "Runtime", "Network", "Log"] {
             self.command(&format!("{domain}.enable"), &json!({}))?;
         }
-        self.look(Appearance::LAPTOP)
+        self.set_appearance(Appearance::LAPTOP)
     }
 
     /// Sends a command of the protocol and waits for its result.
@@ -222,14 +222,14 @@ impl Browser {
     ///
     /// # Errors
     /// If the browser refuses.
-    pub fn look(&mut self, look: Appearance) -> Result<()> {
+    pub fn set_appearance(&mut self, appearance: Appearance) -> Result<()> {
         let size = json!({
-            "width": look.width, "height": look.height,
-            "deviceScaleFactor": 1, "mobile": look.width < 500,
+            "width": appearance.width, "height": appearance.height,
+            "deviceScaleFactor": 1, "mobile": appearance.width < 500,
         });
         self.command("Emulation.setDeviceMetricsOverride", &size)?;
-        let scheme = if look.dark { "dark" } else { "light" };
-        let motion = if look.still { "reduce" } else { "no-preference" };
+        let scheme = if appearance.dark { "dark" } else { "light" };
+        let motion = if appearance.still { "reduce" } else { "no-preference" };
         let features = json!({"features": [
             {"name": "prefers-color-scheme", "value": scheme},
             {"name": "prefers-reduced-motion", "value": motion},

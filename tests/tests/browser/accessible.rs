@@ -60,7 +60,7 @@ fn axe_finds_no_violation_on_a_phone_in_the_dark_theme() -> Result<()> {
 }
 
 /// Checks all views.
-fn check(look: Appearance) -> Result<()> {
+fn check(appearance: Appearance) -> Result<()> {
     let axe = axe()?;
     let mut site = Site::start(&["a.mjpeg", "b.mjpeg", "cam/c.mjpeg"], &["--loop"])?;
     // A session that the lists show.
@@ -70,12 +70,12 @@ fn check(look: Appearance) -> Result<()> {
     client.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
     let _client =
         mjpeg_rtsp_tests::programs::Guard::new(client.stderr(std::process::Stdio::null()).spawn()?);
-    site.browser.look(look)?;
+    site.browser.set_appearance(appearance)?;
     for (path, complete) in PAGES {
         site.browser.open("about:blank")?;
         site.open(path)?;
         site.browser.wait_for(complete).with_context(|| (*path).to_owned())?;
-        assert_eq!(violations(&mut site, &axe)?, [""; 0], "{path} with {look:?}");
+        assert_eq!(violations(&mut site, &axe)?, [""; 0], "{path} with {appearance:?}");
     }
     site.open("/play/a.mjpeg")?;
     for (button, complete) in [
@@ -86,7 +86,7 @@ fn check(look: Appearance) -> Result<()> {
         site.browser.wait_for(&format!("document.querySelector(\"{button}\") !== null"))?;
         site.browser.value(&format!("document.querySelector('dialog')?.close(); document.querySelector(\"{button}\").click()"))?;
         site.browser.wait_for(complete)?;
-        assert_eq!(violations(&mut site, &axe)?, [""; 0], "{button} with {look:?}");
+        assert_eq!(violations(&mut site, &axe)?, [""; 0], "{button} with {appearance:?}");
     }
     Ok(())
 }

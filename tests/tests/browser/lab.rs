@@ -161,13 +161,13 @@ fn the_text_grows_with_the_window_and_by_keys() -> Result<()> {
     let mut site = Site::start(&["a.mjpeg"], &[])?;
     let size = "parseFloat(getComputedStyle(document.documentElement).fontSize)";
     for (width, height, want) in [(1280, 720, 16.0), (1920, 1080, 24.0), (360, 740, 16.0)] {
-        let look = mjpeg_rtsp_tests::peer::browser::Appearance {
+        let appearance = mjpeg_rtsp_tests::peer::browser::Appearance {
             width,
             height,
             dark: false,
             still: false,
         };
-        site.browser.look(look)?;
+        site.browser.set_appearance(appearance)?;
         site.browser.open("about:blank")?;
         site.open("/lab")?;
         site.browser.wait_for(READY)?;

@@ -236,8 +236,8 @@ fn phones_have_no_horizontal_scroll_bar() -> Result<()> {
     let url = site.server.urls.iter().find(|url| url.contains(long)).context("no URL")?;
     let mut viewer = RtspClient::connect(site.server.address()?)?;
     viewer.play(url, "tcp")?;
-    for look in [Appearance::PHONE, Appearance::PHONE.dark()] {
-        site.browser.look(look)?;
+    for appearance in [Appearance::PHONE, Appearance::PHONE.dark()] {
+        site.browser.set_appearance(appearance)?;
         for path in ["/", "/?search=nothing", "/#viewers", "/lab", &format!("/play/{long}")] {
             site.open("about:blank").ok();
             site.open(path)?;
@@ -260,8 +260,8 @@ fn the_theme_is_the_systems_or_the_chosen_one() -> Result<()> {
     const LIGHT: [u8; 3] = [0xf6; 3];
     let mut site = Site::start(&["a.mjpeg"], &[])?;
     let ground = |site: &mut Site| -> Result<[u8; 3]> { Ok(site.browser.screenshot()?.at(4, 700)) };
-    for (look, want) in [(Appearance::LAPTOP, LIGHT), (Appearance::LAPTOP.dark(), DARK)] {
-        site.browser.look(look)?;
+    for (appearance, want) in [(Appearance::LAPTOP, LIGHT), (Appearance::LAPTOP.dark(), DARK)] {
+        site.browser.set_appearance(appearance)?;
         for path in ["/", "/lab"] {
             site.open(path)?;
             site.browser.wait_for("document.readyState === 'complete'")?;

@@ -80,7 +80,7 @@ fn the_wall_moves() -> Result<()> {
 #[test]
 fn the_pictures_stand_still_where_little_motion_is_preferred() -> Result<()> {
     let mut site = Site::start(&["a.mjpeg"], &[])?;
-    site.browser.look(Appearance { still: true, ..Appearance::LAPTOP })?;
+    site.browser.set_appearance(Appearance { still: true, ..Appearance::LAPTOP })?;
     site.open_wall("/", 1)?;
     assert_eq!(site.browser.text("document.querySelector('#moving').ariaPressed")?, "false");
     site.is_well()

@@ -105,7 +105,8 @@ fn ends(evidence: &ClientEvidence) -> Outcome {
         return Err(not_run("TEARDOWN was not sent when the window was closed"));
     }
     let limit = evidence.profile.client.end;
-    let mistake = "a thread goes on: it reads from a socket for ever, or its loop has no end";
+    let mistake =
+        "a thread is still running: it reads from a socket for ever, or its loop has no end";
     let look =
         "the ends of listenRtp and recvRtspReply; close sockets, or make the threads daemons";
     let expected =

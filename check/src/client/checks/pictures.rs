@@ -77,7 +77,7 @@ fn playing(evidence: &ClientEvidence) -> Result<&Run, Verdict> {
 
 /// A picture that is not a frame, in words: what it is, and the likely mistake.
 fn describe(shown: &Shown) -> (String, &'static str) {
-    match shown.what {
+    match shown.kind {
         PictureKind::Frame(frame) => (format!("frame {}", frame + 1), ""),
         PictureKind::Blank => (
             "the picture disappeared".to_owned(),
@@ -133,7 +133,7 @@ fn frames(evidence: &ClientEvidence) -> Outcome {
     let in_part = |it: &&Shown| it.at >= start && it.at < end;
     // A picture that disappears when the next one comes is not seen by anybody.
     let wrong =
-        run.shown.iter().filter(in_part).find(|it| !matches!(it.what, PictureKind::Frame(_)));
+        run.shown.iter().filter(in_part).find(|it| !matches!(it.kind, PictureKind::Frame(_)));
     if let Some(shown) = wrong {
         let (actual, mistake) = describe(shown);
         let failure = Failure::new("exactly the frames of the movie", actual, mistake, look);
@@ -178,7 +178,7 @@ fn pause_picture(evidence: &ClientEvidence) -> Outcome {
     let pressed = run.step("pause").map_or(pause, |it| it.at);
     let in_pause = |it: &&Shown| it.at >= pressed && it.at < end;
     for shown in run.shown.iter().filter(in_pause) {
-        match shown.what {
+        match shown.kind {
             PictureKind::Frame(_) if shown.at < pause + ON_THE_WAY + run.stall => {}
             PictureKind::Frame(frame) => {
                 let mistake = "frames are kept and shown later";
