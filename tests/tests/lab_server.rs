@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Lab clients against our server: the exact bytes of replies and frames.
 
+use crate::observe::Observed;
 use anyhow::{Context, Result, ensure};
 use gstmjpegfile::rtp::{LabDepacketizer, RtpHeader};
 use mjpeg_rtsp_tests::movies::{self, Folder};
@@ -453,8 +454,9 @@ fn a_frame_too_large_for_a_datagram_is_shrunk_or_dropped() -> Result<()> {
     let small = movies::images(1, "I420")?.remove(0);
     for (how, numbers) in [("shrink", [1, 2, 3]), ("drop", [1, 2, 0])] {
         let images = [small.clone(), large.clone(), small.clone()];
-        let (_folder, mut server) = server(&images, &["--lab-oversize", how])?;
-        let mut client = LabClient::connect(&server)?;
+        let (folder, server) = server(&images, &["--lab-oversize", how, "--http", "0"])?;
+        let mut observed = Observed::new(folder, server)?;
+        let mut client = LabClient::connect(&observed.server)?;
         client.play()?;
         assert!(client.packet()?.1 == small);
         let (header, jpeg) = client.packet()?;
@@ -465,8 +467,10 @@ fn a_frame_too_large_for_a_datagram_is_shrunk_or_dropped() -> Result<()> {
         } else {
             assert!(jpeg == small);
         }
-        server.wait_for_log("larger than a datagram can be", LIMIT);
-        server.is_well()?;
+        let dropped = "mjpeg_rtsp_dropped_frames_total{kind=\"larger-than-datagram\"}";
+        assert_eq!(observed.metric(dropped)?, (how == "drop").then_some(1.0), "{how}");
+        observed.server.wait_for_log("larger than a datagram can be", LIMIT);
+        observed.server.is_well()?;
     }
     Ok(())
 }

@@ -31,6 +31,11 @@ impl Observed {
     pub(crate) fn start(frames: u32, options: &[&str]) -> Result<Self> {
         let options = [&["--http", "0"], options].concat();
         let (folder, server) = serve(frames, &options)?;
+        Self::new(folder, server)
+    }
+
+    /// A server of the movies in a folder that was started with `--http 0`.
+    pub(crate) fn new(folder: Folder, server: Server) -> Result<Self> {
         server.wait_for_log("serving HTTP address=", LIMIT);
         let log = server.log()?;
         let address = log.split("serving HTTP address=").nth(1).context("no address")?;

@@ -47,7 +47,7 @@ pub(super) enum LabFrame {
 pub(super) struct LabFetcher {
     pub oversize: Oversize,
     pub fragments: Fragments,
-    /// Counts the frames that are encoded again.
+    /// Counts the frames that are encoded again, and those that are dropped.
     pub metrics: Option<Arc<Metrics>>,
 }
 
@@ -151,6 +151,8 @@ pub(super) struct LabSink {
     limit_log: Arc<LimitLog>,
     /// Counts what was sent, for the log and the fourth line of a reply.
     counts: Arc<SendCounts>,
+    /// Counts the frames that are dropped.
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// The packets of one frame that were sent.
@@ -165,12 +167,13 @@ struct SentPackets {
 }
 
 impl LabSink {
-    /// A sink that sends to the RTP port of a client, from a socket that is connected to it.
+    /// A sink that sends to the RTP port of a client, from a socket that is connected to it. The frames are those
+    /// of `fetcher`.
     pub fn new(
         socket: Socket,
         peer: SocketAddr,
         framerate: FrameRate,
-        fragments: Fragments,
+        fetcher: &LabFetcher,
         explainer: Explainer,
         limit_log: Arc<LimitLog>,
         counts: Arc<SendCounts>,
@@ -179,7 +182,7 @@ impl LabSink {
             peer,
             socket,
             framerate,
-            fragments,
+            fragments: fetcher.fragments,
             packetizer: LabPacketizer::new(crate::random()),
             explainer,
             explained: false,
@@ -188,6 +191,7 @@ impl LabSink {
             path: PathBuf::new(),
             limit_log,
             counts,
+            metrics: fetcher.metrics.clone(),
         }
     }
 
@@ -202,6 +206,9 @@ impl LabSink {
     /// Counts a frame that is not sent because of its size, and logs the first one.
     fn drop_frame(&mut self, source: FrameRef, bytes: usize) {
         self.dropped += 1;
+        if let Some(metrics) = &self.metrics {
+            metrics.add_dropped("larger-than-datagram");
+        }
         if self.dropped == 1 {
             source.movie.path().clone_into(&mut self.path);
             movie_log::too_large(source, bytes, "dropped");

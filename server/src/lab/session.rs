@@ -268,16 +268,16 @@ impl Session {
         let metrics = observatory.as_ref().map(|observatory| observatory.metrics.clone());
         let fetcher = LabFetcher { oversize, fragments, metrics };
         let counts: Arc<SendCounts> = Arc::default();
-        let resources = Arc::new(Resources { fetcher, workers: workers.clone() });
         let sink = LabSink::new(
             socket,
             rtp_peer,
             mode.framerate,
-            fragments,
+            &fetcher,
             self.explainer.clone(),
             limit_log.clone(),
             counts.clone(),
         );
+        let resources = Arc::new(Resources { fetcher, workers: workers.clone() });
         let stream = Stream::new(movie, mode, Timestamp::default(), resources, pacer, sink);
         self.end("another movie was opened");
         self.service.add_stream(&stream, &mount, self.peer.ip());
