@@ -11,6 +11,7 @@ use mjpeg_rtsp_tests::peer::rtsp_client::RtspClient;
 use mjpeg_rtsp_tests::programs::{Guard, Server, Terminal, run, serve_as, target_folder};
 use mjpeg_rtsp_tests::wait_until;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -24,8 +25,8 @@ const FRAMES: usize = 200;
 enum How {
     /// To its end, with exit code 0; then the folder and the output are checked.
     Ends(fn(&Folder, &Output) -> Result<()>),
-    /// The same with exit code 1: a picture is lost.
-    Loses(fn(&Folder, &Output) -> Result<()>),
+    /// The same with exit code 1: a picture is lost, or a submission is wrong.
+    Fails(fn(&Folder, &Output) -> Result<()>),
     /// On a display, until the movie's picture is seen there.
     Shows,
     /// On a display, until its window is there; the key q ends it.
@@ -117,7 +118,7 @@ const ROWS: &[(&str, How)] = &[
     ),
     (
         "target/release/mjpeg-movie repair broken.mjpeg good.mjpeg",
-        How::Loses(|folder, _| has_frames(folder, "good.mjpeg", 5..=20)),
+        How::Fails(|folder, _| has_frames(folder, "good.mjpeg", 5..=20)),
     ),
     (
         "target/release/mjpeg-movie extract movie.mjpeg frames/ 10..20",
@@ -150,6 +151,15 @@ const ROWS: &[(&str, How)] = &[
         How::Ends(|folder, done| {
             ensure!(folder.path().join("client.html").metadata()?.len() > 10_000);
             has_line(&done.stdout, " 0 failed, 0 could not run")
+        }),
+    ),
+    (
+        "target/release/mjpeg-lab-check class submissions/ --movie movie.mjpeg --jobs 4",
+        How::Fails(|folder, done| {
+            let summary = folder.path().join("lab-check-results/summary.html");
+            ensure!(summary.metadata()?.len() > 1000);
+            has_line(&done.stderr, "[1/1] starter: ")?;
+            has_line(&done.stderr, " of 40 points; failed: rtp-version, ")
         }),
     ),
     ("export GST_PLUGIN_PATH=$PWD/target/release", How::SetsUp),
@@ -253,7 +263,7 @@ fn command_lines() -> Result<Vec<CommandLine>> {
 }
 
 fn readme() -> Result<String> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     std::fs::read_to_string(&path).with_context(|| path.display().to_string())
 }
 
@@ -287,6 +297,20 @@ fn fresh_folder() -> Result<Folder> {
     std::fs::create_dir(folder.path().join("target"))?;
     std::os::unix::fs::symlink(target_folder()?, folder.path().join("target/release"))?;
     Ok(folder)
+}
+
+/// Adds the starter of the lab, whose server has gaps, as the only submission of a class.
+fn add_submissions(folder: &Folder) -> Result<()> {
+    let starter = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/lab/starter");
+    let submission = folder.path().join("submissions/starter");
+    std::fs::create_dir_all(&submission)?;
+    for entry in std::fs::read_dir(&starter)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            std::fs::copy(entry.path(), submission.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
 }
 
 /// A shell's command that runs a script in a folder.
@@ -327,9 +351,10 @@ fn every_command_line_has_a_row_and_every_row_a_command_line() -> Result<()> {
 #[test]
 fn command_lines_work_in_their_order_on_a_fresh_machine() -> Result<()> {
     let folder = fresh_folder()?;
+    add_submissions(&folder)?;
     let mut server: Option<Server> = None;
     each(
-        |how| matches!(how, How::Ends(..) | How::Loses(..) | How::Serves(..)),
+        |how| matches!(how, How::Ends(..) | How::Fails(..) | How::Serves(..)),
         |script, how| match (how, &mut server) {
             (How::Serves(range, check), last) => {
                 // On ports that are free.
@@ -343,7 +368,7 @@ fn command_lines_work_in_their_order_on_a_fresh_machine() -> Result<()> {
                 check(server)?;
                 server.is_well()
             }
-            (How::Ends(check) | How::Loses(check), server) => {
+            (How::Ends(check) | How::Fails(check), server) => {
                 let script = match server {
                     Some(server) => at(server, script)?,
                     None => script.to_owned(),
@@ -351,7 +376,7 @@ fn command_lines_work_in_their_order_on_a_fresh_machine() -> Result<()> {
                 let mut shell = shell(&script, &folder);
                 let done = run(shell.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY"), LIMIT)?;
                 let log = String::from_utf8_lossy(&done.stderr);
-                let code = i32::from(matches!(how, How::Loses(_)));
+                let code = i32::from(matches!(how, How::Fails(_)));
                 ensure!(done.status.code() == Some(code), "{}: {log}", done.status);
                 check(&folder, &done)
             }
