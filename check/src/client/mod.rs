@@ -16,6 +16,7 @@ pub mod requests;
 mod scenarios;
 pub mod sender;
 mod session;
+mod sockets;
 
 pub use checks::checks;
 pub use evidence::ClientEvidence;

@@ -2,6 +2,7 @@
 //! The server that the client speaks with: accepts its connections, and separates its requests.
 
 use super::requests::{Received, split};
+use super::sockets;
 use crate::clock::Clock;
 use gstmjpegfile::lab::{Framer, FramerError, Pause};
 use std::io::{self, ErrorKind, Read, Write};
@@ -196,6 +197,13 @@ impl Peer {
                 self.events.push_back(PeerEvent::Request(request));
             }
         }
+    }
+
+    /// Whether the client has not read all that was sent to it in a connection. `false` if it cannot be known.
+    pub fn has_unread(&self, connection: usize) -> bool {
+        let stream = self.connections.get(connection).map(|it| &it.stream);
+        let addresses = stream.and_then(|it| it.peer_addr().ok().zip(it.local_addr().ok()));
+        addresses.is_some_and(|(client, ours)| sockets::has_unread(client, ours))
     }
 
     /// Sends a reply in one write. Returns whether the client may have it.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! UDP ports of this machine: a free one for the client, and whether it has opened it.
+//! A free UDP port for the client.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
@@ -40,24 +40,10 @@ impl ReservedPort {
     }
 }
 
-/// Whether a program has opened a UDP port.
-pub fn is_open(port: u16) -> bool {
-    let open = |path: &str| {
-        let table = std::fs::read_to_string(path).unwrap_or_default();
-        table.lines().skip(1).any(|line| local_port(line) == Some(port))
-    };
-    open("/proc/net/udp") || open("/proc/net/udp6")
-}
-
-/// The local port in a line of the table of sockets.
-fn local_port(line: &str) -> Option<u16> {
-    let address = line.split_ascii_whitespace().nth(1)?;
-    u16::from_str_radix(address.rsplit_once(':')?.1, 16).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::sockets::is_open;
 
     #[test]
     fn a_reserved_port_is_free_until_it_is_opened() {

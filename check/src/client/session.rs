@@ -6,9 +6,10 @@ use super::driver::{Action, Driver, Drivers, Settings};
 use super::evidence::{Name, Run, Step, Visibility};
 use super::peer::{Peer, PeerEvent};
 use super::picture::{PictureKind, identify};
-use super::port::{ReservedPort, is_open};
+use super::port::ReservedPort;
 use super::requests::Received;
 use super::sender::{self, Sender};
+use super::sockets::is_open;
 use crate::clock::{Clock, Deadline, StallMeter};
 use crate::process::{CommandLine, LaunchError, Program, ProgramOutput};
 use crate::recording::{Entry, Event, Recording};
@@ -41,6 +42,11 @@ const MAX_READING: Duration = Duration::from_secs(2);
 
 /// The shortest time between two replies.
 const APART: Duration = Duration::from_millis(50);
+
+/// How long to wait for a client to read a reply before the next one is sent, and between two looks. On a busy
+/// machine it is longer.
+const UNREAD: Duration = Duration::from_millis(120);
+const UNREAD_POLL: Duration = Duration::from_millis(2);
 
 /// The most requests that wait for that: a client that floods gets its replies at once.
 const MAX_APART: usize = 3;
@@ -148,8 +154,8 @@ pub struct Session<'a> {
     state: State,
     /// Requests whose replies are due.
     pending: Vec<(Instant, usize)>,
-    /// When the last reply was sent.
-    replied: Option<Instant>,
+    /// The connection of the last reply, and when it was sent.
+    replied: Option<(usize, Instant)>,
     /// What is known so far.
     pub run: Run,
 }
@@ -260,7 +266,9 @@ impl<'a> Session<'a> {
                 return false;
             }
             let due = self.pending.iter().map(|(due, _)| *due).min();
-            let until = due.unwrap_or(limit).min(limit).min(now + POLL);
+            // A reply that is due may wait until the one before it has been read.
+            let due = due.map_or(limit, |due| due.max(now + UNREAD_POLL));
+            let until = due.min(limit).min(now + POLL);
             if let Some(event) = self.peer.next(until) {
                 self.handle(event);
             }
@@ -326,8 +334,9 @@ impl<'a> Session<'a> {
         }
         self.run.requests.push(request);
         let number = self.run.requests.len() - 1;
-        // Replies that come together are read at once by the lab's clients, which use the first one only.
-        let last = self.pending.iter().map(|(due, _)| *due).max().or(self.replied);
+        // See `waits_for_reader`. What the client does with a reply takes it time too.
+        let last = self.pending.iter().map(|(due, _)| *due).max();
+        let last = last.or(self.replied.map(|(_, at)| at));
         let apart = last.map(|at| at + APART).filter(|_| self.pending.len() < MAX_APART);
         let due = Instant::now() + self.policy.delay;
         self.pending.push((apart.map_or(due, |apart| due.max(apart)), number));
@@ -336,12 +345,23 @@ impl<'a> Session<'a> {
 
     fn send_due(&mut self) {
         let now = Instant::now();
-        let (due, later): (Vec<_>, Vec<_>) =
-            self.pending.drain(..).partition(|(due, _)| *due <= now);
-        self.pending = later;
-        for (_, number) in due {
+        while let Some(at) = self.pending.iter().position(|(due, _)| *due <= now) {
+            if self.waits_for_reader() {
+                return;
+            }
+            let (_, number) = self.pending.remove(at);
             self.reply(number);
         }
+    }
+
+    /// Whether the next reply must wait, since the client has not read the last one. Replies that come together are
+    /// read at once by the lab's clients, which use the first one only.
+    fn waits_for_reader(&self) -> bool {
+        let limit = UNREAD + self.stall();
+        self.pending.len() <= MAX_APART
+            && self.replied.is_some_and(|(connection, at)| {
+                at.elapsed() < limit && self.peer.has_unread(connection)
+            })
     }
 
     /// Answers a request, as the state has it.
@@ -364,7 +384,7 @@ impl<'a> Session<'a> {
         // The client may act before this thread goes on.
         let at = self.context.clock.now();
         let sent = self.peer.send(request.connection, text.as_bytes());
-        self.replied = Some(Instant::now());
+        self.replied = Some((request.connection, Instant::now()));
         if sent {
             let to = request.method.map(|method| (method, cseq));
             self.record(at, request.connection, Event::Reply { to, bytes: text.into_bytes() });
