@@ -157,6 +157,16 @@ pub fn notes(out: &Path, name: &str) -> String {
     verdict["notes"].to_string()
 }
 
+/// The checks in a folder of results that did not pass, and why.
+pub fn problems(out: &Path, name: &str) -> String {
+    let text = fs::read(out.join(name).join("verdict.json")).unwrap();
+    let verdict: Value = serde_json::from_slice(&text).unwrap();
+    let checks = verdict["grades"]["checks"].as_array().into_iter().flatten();
+    let checks: Vec<String> =
+        checks.filter(|it| it["verdict"] != "passed").map(Value::to_string).collect();
+    format!("{}\n{}", checks.join("\n"), verdict["notes"])
+}
+
 /// All that a run has printed.
 pub fn text(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it).into_owned()).concat()
@@ -301,6 +311,44 @@ fn a_program_in_the_sandbox_sees_its_copy_and_nothing_else() {
                 files: [&#39;Server.py&#39;, &#39;movie.Mjpeg&#39;, &#39;short.Mjpeg&#39;] in /tmp: []\n\
                 graders: []\nrights: 0 0 1\nnetwork: Network is unreachable\n";
     assert_eq!(printed, want);
+}
+
+/// Opens the terminal of the person who grades.
+const OPENS_TERMINAL: &str = "try:
+    open('/dev/tty')
+    print('the terminal is open')
+except OSError as error:
+    print(error)
+";
+
+#[test]
+fn a_program_in_the_sandbox_cannot_open_the_terminal_of_the_grader() {
+    let class = TestClass::new();
+    class.add_program("types", OPENS_TERMINAL);
+    for with_terminal in [true, false] {
+        let out = tempfile::tempdir().unwrap();
+        let mut command = class.command(out.path(), &["--sandbox", "bubblewrap"]);
+        if with_terminal {
+            let words = std::iter::once(command.get_program()).chain(command.get_args());
+            let words: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
+            let mut script = Command::new("script");
+            script.args(["-qec", &words.join(" "), "/dev/null"]);
+            script.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            command = script;
+        } else {
+            // A new session has no terminal.
+            let mut setsid = Command::new("setsid");
+            setsid.arg("--wait").arg(command.get_program()).args(command.get_args());
+            setsid.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            command = setsid;
+        }
+        let done = command.stdin(Stdio::null()).output().unwrap();
+        assert_eq!(done.status.code(), Some(1), "{}", text(&done));
+        let report = fs::read_to_string(out.path().join("types/report.html")).unwrap();
+        let printed = report.rsplit("<pre>").next().unwrap().split("</pre>").next().unwrap();
+        let want = "[Errno 6] No such device or address: &#39;/dev/tty&#39;\n";
+        assert_eq!(printed, want, "with terminal: {with_terminal}");
+    }
 }
 
 #[test]

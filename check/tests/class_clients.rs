@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Classes whose clients are graded, alone or with their servers.
 
-use crate::class::{TestClass, left, notes, text, verdict};
+use crate::class::{TestClass, left, notes, problems, text, verdict};
 use crate::hostile_programs::{DELETES, FLOODS_PICTURES, HOSTILE, TEN_GIGABYTES};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -81,8 +81,9 @@ fn servers_and_clients_are_graded_together() {
     assert_eq!(fs::read_dir(temporary).unwrap().count(), 0);
     let out = results.as_path();
     assert_eq!(done.status.code(), Some(1), "{}", text(&done));
-    assert_eq!(verdict(out, "correct"), "passed", "{}", text(&done));
-    assert_eq!(verdict(out, "gaps"), "pause-stops client-close", "{}", text(&done));
+    for (name, want) in [("correct", "passed"), ("gaps", "pause-stops client-close")] {
+        assert_eq!(verdict(out, name), want, "{}\n{}", text(&done), problems(out, name));
+    }
     let errors = String::from_utf8_lossy(&done.stderr).into_owned();
     let line = " gaps: 70 of 72 points (server 41 of 42, client 29 of 30); failed: pause-stops, client-close (";
     assert!(errors.contains(line), "{errors}");
