@@ -43,10 +43,8 @@ const MAX_READING: Duration = Duration::from_secs(2);
 /// The shortest time between two replies.
 const APART: Duration = Duration::from_millis(50);
 
-/// How long to wait for a client to read a reply before the next one is sent, and between two looks. On a busy
-/// machine it is longer.
+/// How long to wait for a client to read a reply before the next one is sent. On a busy machine it is longer.
 const UNREAD: Duration = Duration::from_millis(120);
-const UNREAD_POLL: Duration = Duration::from_millis(2);
 
 /// The most requests that wait for that: a client that floods gets its replies at once.
 const MAX_APART: usize = 3;
@@ -267,7 +265,7 @@ impl<'a> Session<'a> {
             }
             let due = self.pending.iter().map(|(due, _)| *due).min();
             // A reply that is due may wait until the one before it has been read.
-            let due = due.map_or(limit, |due| due.max(now + UNREAD_POLL));
+            let due = due.filter(|due| *due > now).unwrap_or(limit);
             let until = due.min(limit).min(now + POLL);
             if let Some(event) = self.peer.next(until) {
                 self.handle(event);
