@@ -2,6 +2,7 @@
 //! The time of a run. It is that of the kernel's stamps on datagrams, so that messages and packets can be
 //! put in order.
 
+use crate::processes::ProcessorTime;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -68,6 +69,9 @@ const SAMPLES: f64 = 10.0;
 /// it takes as many times longer, although a thread that has just slept is woken at once.
 const WORK: Duration = Duration::from_millis(10);
 
+/// The processor time after which it is known how long a program has to wait for more.
+const LEAST_COMPUTED: Duration = Duration::from_millis(10);
+
 /// Measures how late this machine runs a thread: how late it wakes one, and how long one that computes has to wait for
 /// others. The same happens to the program that is graded, so the time limits of checks grow by it.
 #[derive(Debug)]
@@ -104,6 +108,18 @@ impl StallMeter {
         Self { worst }
     }
 
+    /// Notes how long the program that is graded has waited for processors: it may have to wait for longer than this
+    /// one. Linux shares them among sessions first (sched(7), autogroup).
+    pub fn note(&self, program: ProcessorTime) {
+        // One that has done next to nothing says nothing.
+        let ProcessorTime { computed, waited } = program;
+        if computed >= LEAST_COMPUTED {
+            let late = WORK.mul_f64(waited.as_secs_f64() / computed.as_secs_f64());
+            let mut worst = self.worst.lock().unwrap_or_else(PoisonError::into_inner);
+            *worst = worst.max(late);
+        }
+    }
+
     /// The longest delay so far.
     pub fn worst(&self) -> Duration {
         *self.worst.lock().unwrap_or_else(PoisonError::into_inner)
@@ -124,6 +140,20 @@ fn runnable_in(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_waits_for_processors_is_noted() {
+        let ms = Duration::from_millis;
+        let rows =
+            [(ms(34), ms(3400), ms(1000)), (ms(34), ms(34), ms(10)), (ms(9), ms(9000), ms(0))];
+        for (computed, waited, want) in rows {
+            let meter = StallMeter { worst: Arc::default() };
+            meter.note(ProcessorTime { computed, waited });
+            assert_eq!(meter.worst(), want, "{computed:?} {waited:?}");
+            meter.note(ProcessorTime::default());
+            assert_eq!(meter.worst(), want, "{computed:?} {waited:?}");
+        }
+    }
 
     #[test]
     fn the_runnable_threads_are_in_the_fourth_field() {

@@ -2,7 +2,7 @@
 //! The program that is graded, as a child process: in a process group of its own, with bounded output, and
 //! ended for sure, with all that it has started.
 
-use crate::processes::{Process, processes};
+use crate::processes::{Process, ProcessorTime, processes, processor_time};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::termios::{LocalFlags, tcgetattr};
@@ -324,6 +324,11 @@ impl Program {
     /// What it has printed so far: the start and the end; printable.
     pub fn printed(&self) -> String {
         self.captured.lock().unwrap_or_else(PoisonError::into_inner).text()
+    }
+
+    /// The time of processors that it and what it has started have got, and have waited for.
+    pub fn processor_time(&self) -> ProcessorTime {
+        processor_time(self.child.id())
     }
 
     /// How the program has ended, if it has.

@@ -86,7 +86,7 @@ fn the_exit_waits_for_grace_at_most_and_a_second_signal_ends_it_at_once() -> Res
     server.wait_for_log("exiting: no new connections", LIMIT);
     assert_eq!(server.process().ended()?, None);
     server.process().signal("TERM")?;
-    assert_eq!(server.process().wait(Duration::from_secs(5))?.code(), Some(0));
+    assert_eq!(server.process().wait(LIMIT)?.code(), Some(0));
     assert!(server.log()?.contains("second signal: exiting at once"));
     drop(deaf);
     Ok(())

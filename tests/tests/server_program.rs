@@ -22,7 +22,7 @@ fn sigint_sigterm_and_sighup_end_it_with_exit_code_0() -> Result<()> {
         let mut server = Server::start(["--config", "/dev/null"], 1)?;
         assert!(server.urls[0].ends_with("/test"), "{:?}", server.urls);
         server.process().signal(signal)?;
-        let status = server.process().wait(Duration::from_secs(5))?;
+        let status = server.process().wait(LIMIT)?;
         assert_eq!(status.code(), Some(0), "{signal}: {}", server.log()?);
     }
     Ok(())
@@ -223,7 +223,7 @@ fn a_signal_right_after_the_first_url_ends_it_with_0() -> Result<()> {
     for round in 0..40 {
         let mut server = Server::start([&movie], 1)?;
         server.process().signal("TERM")?;
-        let status = server.process().wait(Duration::from_secs(5))?;
+        let status = server.process().wait(LIMIT)?;
         assert_eq!(status.code(), Some(0), "round {round}: {}", server.log()?);
     }
     Ok(())
@@ -286,7 +286,7 @@ fn a_log_that_nobody_reads_blocks_nothing() -> Result<()> {
             assert!((1000..7000).contains(&missing), "{missing}");
         }
         server.signal("TERM")?;
-        assert_eq!(server.wait(Duration::from_secs(5))?.code(), Some(0), "{reader:?}");
+        assert_eq!(server.wait(LIMIT)?.code(), Some(0), "{reader:?}");
     }
     Ok(())
 }

@@ -24,6 +24,9 @@ const POLL: Duration = Duration::from_millis(10);
 /// Time between two measurements of how busy the machine is, while a program starts.
 const START_STEP: Duration = Duration::from_millis(500);
 
+/// The most by which the time to start grows while the program waits for a processor.
+const MAX_START_WAIT: Duration = Duration::from_secs(20);
+
 /// How long nothing must follow a button that should do nothing.
 const QUIET: Duration = Duration::from_millis(250);
 
@@ -214,13 +217,16 @@ impl<'a> Session<'a> {
         session.driver.attach(terminal);
         // How busy the machine is shows while the program starts.
         let started = Instant::now();
-        let mut is_ready = false;
-        while !is_ready && started.elapsed() < context.limit(job.profile.time.start) {
+        let (mut is_ready, mut waited) = (false, Duration::ZERO);
+        while !is_ready && started.elapsed() < context.limit(job.profile.time.start) + waited {
             is_ready =
                 session.serve(START_STEP, |it| it.run.ended.is_some() || it.driver.is_ready());
             if context.deadline().is_over() {
                 break;
             }
+            let time = session.program.processor_time();
+            waited = waited.max(time.waited).min(MAX_START_WAIT);
+            context.stalls.note(time);
         }
         if session.run.ended.is_some() || !is_ready {
             session.run.not_ready = Some(match &session.run.ended {

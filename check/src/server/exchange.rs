@@ -16,6 +16,9 @@ const RETRY: Duration = Duration::from_millis(20);
 /// A limit grows by this multiple of the longest delay of this machine.
 const STALLS: u32 = 4;
 
+/// The most by which the time to start grows while the program waits for a processor.
+const MAX_START_WAIT: Duration = Duration::from_secs(20);
+
 /// The most by which a limit grows.
 const MAX_GROWTH: Duration = Duration::from_secs(2);
 
@@ -25,8 +28,10 @@ pub struct Context<'a> {
     pub job: &'a Job<'a>,
     /// The time of the run.
     pub clock: Clock,
-    /// Its end.
-    pub deadline: Deadline,
+    /// Its end, before `start_wait` is added.
+    pub end: Deadline,
+    /// How long the program has waited for a processor while it started.
+    pub start_wait: Cell<Duration>,
     /// How late this machine wakes threads.
     pub stalls: StallMeter,
     /// Whether a reply had a number that no request without a reply has. The numbers of such a server do not
@@ -38,6 +43,20 @@ impl Context<'_> {
     /// The longest delay of this machine so far.
     pub fn stall(&self) -> Duration {
         self.stalls.worst()
+    }
+
+    /// The end of the run.
+    pub fn deadline(&self) -> Deadline {
+        self.end.later(self.start_wait.get())
+    }
+
+    /// Notes how long the program has waited for a processor while it started, which makes its time longer.
+    fn note_start(&self) {
+        if let Some(program) = self.job.program {
+            let time = program.borrow().processor_time();
+            self.start_wait.set(self.start_wait.get().max(time.waited.min(MAX_START_WAIT)));
+            self.stalls.note(time);
+        }
     }
 
     /// A time limit that is longer on a busy machine.
@@ -190,8 +209,9 @@ impl<'a> Recorder<'a> {
         let started = Instant::now();
         let control = loop {
             // How busy the machine is shows while the program starts.
-            let left = self.context.limit(limit).saturating_sub(started.elapsed());
-            let until = self.context.deadline.limit(left);
+            let limit = self.context.limit(limit) + self.context.start_wait.get();
+            let left = limit.saturating_sub(started.elapsed());
+            let until = self.context.deadline().limit(left);
             match Control::connect(job.address, until) {
                 Ok(control) => break control,
                 // A program that has just been started does not listen yet.
@@ -204,6 +224,7 @@ impl<'a> Recorder<'a> {
                         return Err(error);
                     }
                     std::thread::sleep(RETRY);
+                    self.context.note_start();
                 }
             }
         };
@@ -294,7 +315,7 @@ impl<'a> Recorder<'a> {
             let (bytes, no_reply) = match client.control.read_reply(
                 left,
                 self.context.stall(),
-                self.context.deadline,
+                self.context.deadline(),
             ) {
                 ReplyBytes::Bytes(bytes) => (bytes, None),
                 ReplyBytes::Nothing => (Vec::new(), Some(NoReply::Silence)),
@@ -363,7 +384,7 @@ impl<'a> Recorder<'a> {
 
     /// Waits until a client has received a number of packets. Returns whether it has.
     pub fn receive(&self, client: &Client, packets: usize, wait: Duration) -> bool {
-        let limit = self.context.deadline.limit(self.context.limit(wait));
+        let limit = self.context.deadline().limit(self.context.limit(wait));
         let receivers = self.receivers.as_ref();
         receivers.is_some_and(|it| it.wait(client.rtp.0, limit, |have| have >= packets))
     }
@@ -396,7 +417,7 @@ impl<'a> Recorder<'a> {
             // A delay during the wait makes the limit of the check longer too.
             let left = (time + self.context.stall()).saturating_sub(started.elapsed());
             let now = self.watch(left);
-            if left.is_zero() || self.context.deadline.is_over() {
+            if left.is_zero() || self.context.deadline().is_over() {
                 return now;
             }
         }
@@ -404,13 +425,13 @@ impl<'a> Recorder<'a> {
 
     /// Waits until a client has received nothing for some time. Returns whether that was so.
     pub fn receive_to_end(&self, client: &Client, quiet: Duration, wait: Duration) -> bool {
-        let limit = self.context.deadline.limit(self.context.limit(wait));
+        let limit = self.context.deadline().limit(self.context.limit(wait));
         let mut count = self.received(client);
         loop {
             let more = self.receive(client, count + 1, quiet);
             if !more {
                 let is_full = self.receivers.as_ref().is_some_and(Receivers::is_full);
-                return !is_full && !self.context.deadline.is_over();
+                return !is_full && !self.context.deadline().is_over();
             }
             if Instant::now() >= limit {
                 return false;
@@ -421,7 +442,7 @@ impl<'a> Recorder<'a> {
 
     /// Lets packets arrive.
     pub fn watch(&self, time: Duration) -> Duration {
-        let limit = self.context.deadline.limit(time);
+        let limit = self.context.deadline().limit(time);
         std::thread::sleep(limit.saturating_duration_since(Instant::now()));
         self.context.clock.now()
     }

@@ -82,7 +82,8 @@ pub fn grade(job: &Job) -> Report {
     let context = exchange::Context {
         job,
         clock,
-        deadline: Deadline::after(job.total()),
+        end: Deadline::after(job.total()),
+        start_wait: std::cell::Cell::default(),
         stalls: StallMeter::start(),
         misnumbers: std::cell::Cell::new(false),
     };

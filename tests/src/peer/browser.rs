@@ -19,6 +19,9 @@ use tempfile::TempDir;
 /// The longest wait for the browser's answer, and for a condition on the page.
 pub const LIMIT: Duration = Duration::from_mins(1);
 
+/// How long a browser may take to end. It is killed then.
+const END: Duration = Duration::from_secs(5);
+
 /// The names under which distributions install Chromium.
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
@@ -57,7 +60,7 @@ pub struct Browser {
     events: Vec<Value>,
     /// The answers to the next questions for a user and a password; `None` presses Cancel.
     logins: VecDeque<Option<(String, String)>>,
-    _process: Guard,
+    process: Guard,
     _home: TempDir,
 }
 
@@ -82,6 +85,7 @@ impl Browser {
             .arg(format!("--user-data-dir={}", home.path().join("profile").display()))
             .arg("about:blank")
             .env("HOME", home.path())
+            .env("TMPDIR", home.path())
             .env_remove("DISPLAY")
             .env_remove("WAYLAND_DISPLAY")
             .stdin(Stdio::piped())
@@ -107,7 +111,7 @@ impl Browser {
             next_id: 0,
             events: Vec::new(),
             logins: VecDeque::new(),
-            _process: process,
+            process,
             _home: home,
         };
         browser.attach().with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
@@ -462,6 +466,18 @@ impl Browser {
     /// If it does not hold in time.
     pub fn wait_until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
         wait_until(what, LIMIT, || holds(self));
+    }
+}
+
+impl Drop for Browser {
+    /// Ends the browser, with all its processes: those of one that is killed still write into its folder while that
+    /// is removed.
+    fn drop(&mut self) {
+        self.session = None;
+        if self.send("Browser.close", &json!({})).is_ok() {
+            // Otherwise it is killed.
+            let _ = self.process.wait(END);
+        }
     }
 }
 

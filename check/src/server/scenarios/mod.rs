@@ -53,7 +53,7 @@ pub(super) fn run(context: &Context) -> ServerEvidence {
     ];
     for (exchange, leave_out) in rest {
         exchange(context, &mut evidence);
-        if context.deadline.is_over() {
+        if context.deadline().is_over() {
             // No wait was as long as it should have been: this exchange cannot be judged.
             leave_out(&mut evidence);
             let seconds = job.total().as_secs();
