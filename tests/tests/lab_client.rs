@@ -262,6 +262,50 @@ fn our_server_states_the_duration_and_seeks_to_the_frame() -> Result<()> {
     server.is_well()
 }
 
+/// The names and the sequence numbers of events.
+type Events = Vec<(String, gst::Seqnum)>;
+
+#[test]
+fn events_are_in_order_and_those_of_a_seek_have_its_sequence_number() -> Result<()> {
+    let folder = Folder::new()?;
+    let movie = folder.file("movie.mjpeg", &movies::movie(&movies::images(40, "Y444")?)?)?;
+    let mut server = Server::start([movie], 1)?;
+    let uri = format!("labrtsp://{}/movie.mjpeg", server.address()?);
+    let line = format!("labrtspsrc name=src location={uri} ! appsink name=out sync=false");
+    let pipeline = TestPipeline::launch(&line)?;
+    let pad = pipeline.element::<gst::Element>("src")?.static_pad("src").context("no pad")?;
+    let (sender, sent) = std::sync::mpsc::channel();
+    let kinds = gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::EVENT_FLUSH;
+    pad.add_probe(kinds, move |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &info.data {
+            // The receiver lives as long as the test.
+            let _ = sender.send((event.type_().name().to_string(), event.seqnum()));
+        }
+        gst::PadProbeReturn::Ok
+    });
+    let sent = || -> Events { sent.try_iter().filter(|(name, _)| name != "tag").collect() };
+    pipeline.play()?;
+    next_frame(&pipeline)?;
+    let names: Vec<String> = sent().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["stream-start", "caps", "segment"]);
+    let seek = gst::Seqnum::next();
+    let to_frame_20 = gst::event::Seek::builder(
+        1.0,
+        gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE,
+        gst::SeekType::Set,
+        gst::ClockTime::from_seconds(1),
+        gst::SeekType::None,
+        gst::ClockTime::NONE,
+    );
+    assert!(pipeline.pipeline().send_event(to_frame_20.seqnum(seek).build()));
+    while pipeline.next_sample()?.is_some() {}
+    let mut events = sent();
+    events.retain(|(name, _)| name != "caps");
+    let want = ["flush-start", "flush-stop", "segment", "eos"].map(|name| (name.to_owned(), seek));
+    assert_eq!(events, want);
+    server.is_well()
+}
+
 #[test]
 fn the_player_and_gst_play_play_labrtsp() -> Result<()> {
     mjpeg_rtsp_tests::init();

@@ -528,7 +528,7 @@ fn rtplabpay_makes_every_frame_fit() -> Result<()> {
 fn a_frame_that_no_quality_makes_small_enough_is_scaled_or_cut_off() -> Result<()> {
     let images = images_too_large()?;
     let (folder, mut server) = server(&images, &[])?;
-    // Each is said once for the movie, whatever the number of clients.
+    // Each is logged once for the movie, whatever the number of clients.
     for _ in 0..2 {
         let mut client = LabClient::connect(&server)?;
         client.play()?;
@@ -552,15 +552,15 @@ fn a_frame_that_no_quality_makes_small_enough_is_scaled_or_cut_off() -> Result<(
     let log = server.log()?;
     let path = folder.path().join("movie.Mjpeg");
     let log = normalized(&log, &[(&path.to_string_lossy(), "MOVIE")]);
-    let said: Vec<&str> = log.lines().filter(|line| line.contains("datagram")).collect();
+    let logged: Vec<&str> = log.lines().filter(|line| line.contains("datagram")).collect();
     let lines = (1..).zip(REDUCTIONS).zip(&images).map(|((frame, how), image)| {
         format!(
-            "WARN frame {how} (said once for each movie): larger than a datagram can be path=MOVIE \
+            "WARN frame {how} (logged once for each movie): larger than a datagram can be path=MOVIE \
              frame={frame} bytes={}",
             image.len()
         )
     });
-    assert_eq!(said, lines.collect::<Vec<_>>(), "{log}");
+    assert_eq!(logged, lines.collect::<Vec<_>>(), "{log}");
     Ok(())
 }
 

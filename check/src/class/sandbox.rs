@@ -87,11 +87,6 @@ pub struct Sandbox {
     program: PathBuf,
     /// The user of the first job, if programs run as other users.
     first_user: Option<u32>,
-    /// Whether programs get a session of their own, since this program has a terminal: they could type into it
-    /// otherwise. Without need it is not done. Linux schedules each session as one (sched(7), autogroup): on a busy
-    /// machine, a program in its own session waits for a processor 100 times longer than the grader, which measures
-    /// its own delays.
-    new_session: bool,
     /// The arguments of bubblewrap that are the same for all.
     system: Vec<OsString>,
 }
@@ -143,8 +138,7 @@ impl Sandbox {
         } else {
             vec![None]
         };
-        let (kind, new_session) = (Kind::Bubblewrap, has_terminal());
-        let mut sandbox = Self { kind, program, first_user: None, new_session, system };
+        let mut sandbox = Self { kind: Kind::Bubblewrap, program, first_user: None, system };
         let mut works = |kind: Kind| {
             sandbox.kind = kind;
             let mut probed = Err(anyhow!("no user"));
@@ -187,9 +181,9 @@ impl Sandbox {
             format!("cannot start {name}")
         })?;
         if done.stdout != limited::WORKS.as_bytes() {
-            let said = String::from_utf8_lossy(&done.stderr);
-            let said = said.lines().next().unwrap_or("it ended without a message");
-            bail!("{}", mjpeg_program::log::printable(said));
+            let printed = String::from_utf8_lossy(&done.stderr);
+            let first = printed.lines().next().unwrap_or("it ended without a message");
+            bail!("{}", mjpeg_program::log::printable(first));
         }
         Ok(())
     }
@@ -237,10 +231,10 @@ impl Sandbox {
             words,
             &["--unshare-cgroup-try", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"],
         );
-        add(words, &["--die-with-parent", "--clearenv"]);
-        if self.new_session {
-            add(words, &["--new-session"]);
-        }
+        // A session of its own, so that it cannot open the terminal of the person who grades. Linux shares processors
+        // among sessions first (sched(7), autogroup): one that computes much takes less from the others, and waits for
+        // longer itself, for which its grader makes the limits longer.
+        add(words, &["--die-with-parent", "--new-session", "--clearenv"]);
         for (name, value) in ENVIRONMENT {
             add(words, &["--setenv", name, value]);
         }
@@ -291,11 +285,6 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("LANG", "C.UTF-8"),
     ("PYTHONUNBUFFERED", "1"),
 ];
-
-/// Whether this process has a controlling terminal (tty(4)).
-fn has_terminal() -> bool {
-    std::fs::File::open("/dev/tty").is_ok()
-}
 
 fn set_mode(path: &Path, mode: u32) -> Result<()> {
     let context = || format!("cannot change who may read {}", path.display());

@@ -60,7 +60,7 @@ pub fn csv(verdicts: &[Verdict], heading: &Heading) -> String {
                 (it.earned.to_string(), it.points.to_string())
             });
         let failed: Vec<&str> = verdict.failed().map(|check| check.id.as_str()).collect();
-        let (group, same) = place(&groups, number);
+        let (group, same) = group_of(&groups, number);
         let mut fields = vec![verdict.name.clone(), earned, points];
         for role in heading.apart() {
             let (earned, points) =
@@ -97,7 +97,7 @@ fn field(text: &str) -> String {
 }
 
 /// The numbers from 1 of a submission's group, and of its part with the same bytes from 0.
-fn place(groups: &[Group], submission: usize) -> (Option<usize>, Option<(usize, usize)>) {
+fn group_of(groups: &[Group], submission: usize) -> (Option<usize>, Option<(usize, usize)>) {
     let Some(at) = groups.iter().position(|group| group.members.contains(&submission)) else {
         return (None, None);
     };
@@ -152,7 +152,7 @@ pub fn page(verdicts: &[Verdict], heading: &Heading) -> String {
     out += "<th>failed checks</th><th title=\"submissions that fail the same checks\">group</th>\
             <th title=\"and whose wrong bytes are the same\">same bytes</th><th>seconds</th></tr></thead>\n<tbody>\n";
     for (number, verdict) in verdicts.iter().enumerate() {
-        row(&mut out, verdict, heading.apart(), place(&groups, number));
+        row(&mut out, verdict, heading.apart(), group_of(&groups, number));
     }
     out += "</tbody>\n</table>\n";
     most_failed(&mut out, verdicts);
@@ -170,7 +170,7 @@ fn row(
     out: &mut String,
     verdict: &Verdict,
     apart: &[Role],
-    place: (Option<usize>, Option<(usize, usize)>),
+    groups: (Option<usize>, Option<(usize, usize)>),
 ) {
     let name = escaped(&verdict.name);
     let class = match &verdict.grades {
@@ -208,7 +208,7 @@ fn row(
     for text in verdict.problem.iter().chain(&verdict.notes) {
         let _ = write!(out, "<p class=\"note\">{}</p>", escaped(text));
     }
-    let (group, same) = place;
+    let (group, same) = groups;
     let group = group.map(|it| format!("<a href=\"#group-{it}\">{it}</a>")).unwrap_or_default();
     let same = same.map(|(group, part)| format!("{group}{}", letter(part))).unwrap_or_default();
     let _ = writeln!(

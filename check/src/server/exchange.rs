@@ -228,6 +228,9 @@ impl<'a> Recorder<'a> {
                 }
             }
         };
+        if let Some(program) = job.program {
+            self.context.stalls.note(program.borrow().processor_time());
+        }
         let connection = self.connections;
         self.connections += 1;
         self.record(connection, Event::Connected);

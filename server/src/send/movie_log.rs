@@ -59,7 +59,7 @@ pub(crate) fn too_large(source: FrameRef, bytes: usize, what: &str) {
         let frame = source.number + 1;
         tracing::warn!(
             %path, frame, bytes,
-            "frame {what} (said once for each movie): larger than a datagram can be"
+            "frame {what} (logged once for each movie): larger than a datagram can be"
         );
     });
 }
