@@ -7,12 +7,16 @@ use mjpeg_lab_check::cli::{Arguments, Command};
 use mjpeg_lab_check::{class, limited, process, run};
 use mjpeg_program::log::{Log, say};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Wrong usage.
 const USAGE: u8 = 2;
 
 /// Ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
+
+/// Ctrl-C ends the programs, and then this process.
+static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {
     if let Some(words) = limited::arguments() {
@@ -26,6 +30,7 @@ fn main() -> ExitCode {
         if class::interrupt() {
             return;
         }
+        IS_INTERRUPTED.store(true, Ordering::SeqCst);
         process::end_all();
         std::process::exit(INTERRUPTED.into());
     });
@@ -37,6 +42,10 @@ fn main() -> ExitCode {
         Command::Class(class) => class::run(class),
         Command::Client(client) => run::client(client),
     };
+    // The program may have been seen to end because of Ctrl-C, whose exit code this process has then.
+    while IS_INTERRUPTED.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
