@@ -382,6 +382,39 @@ fn a_closed_session_gets_bye_and_then_454() -> Result<()> {
 }
 
 #[test]
+fn a_session_that_is_closed_while_play_is_answered_gets_bye_or_454() -> Result<()> {
+    for options in [&[][..], &["--live"][..]] {
+        let observed = Observed::start(100, options)?;
+        let mut refused = 0;
+        for round in 0..150_u64 {
+            let mut client = RtspClient::connect(observed.server.address()?)?;
+            let session = client.set_up(observed.url(), "tcp")?;
+            let list = observed.sessions()?;
+            let own = list.iter().find(|it| it["user"].is_null() && it["state"] == "ready");
+            let id = own.context("no session")?["id"].as_str().context("no id")?.to_owned();
+            std::thread::scope(|scope| -> Result<()> {
+                let close = || observed.ask("POST", &format!("/api/v1/sessions/{id}/close"));
+                let closed = scope.spawn(close);
+                // Before, during and after the other request.
+                std::thread::sleep(Duration::from_micros(round % 50 * 40));
+                let reply = client.request(&format!("PLAY {}/", observed.url()), &session)?;
+                match reply.status {
+                    200 => client.receive_until_bye(Instant::now() + Duration::from_secs(10))?,
+                    status => {
+                        assert_eq!(status, 454, "round {round}");
+                        refused += 1;
+                    }
+                }
+                assert_eq!(closed.join().expect("a reply")?.0, 204, "round {round}");
+                Ok(())
+            })
+            .with_context(|| format!("{options:?}, round {round}, {refused} refused"))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_stream_in_a_browser_is_a_session() -> Result<()> {
     let observed = Observed::start(200, &[])?;
     let mut stream = TcpStream::connect(&observed.http)?;

@@ -116,9 +116,14 @@ impl RtspSink {
     pub fn dismiss_viewer(&mut self, session: &str, time: Option<ReportTime>) {
         let viewer = self.viewers.iter().find(|viewer| viewer.session == session);
         if let (Some(viewer), Some(time)) = (viewer, time) {
-            viewer.delivery.send_rtcp(&self.report_packet(time, true));
+            self.report_end_to(&viewer.delivery, time);
         }
         self.remove_viewer(session);
+    }
+
+    /// Reports the end to one that is a viewer, or would have been.
+    pub fn report_end_to(&self, viewer: &Delivery, time: ReportTime) {
+        viewer.send_rtcp(&self.report_packet(time, true));
     }
 
     fn send_payloads(

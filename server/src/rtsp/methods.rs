@@ -277,6 +277,16 @@ impl Connection {
         }
     }
 
+    /// Makes gst-rtsp-server handle a request for a session, and returns the status. Of a session that has just ended,
+    /// it may say that its media was not found.
+    fn ask_about(&self, session: &Session, request: &GstRequest) -> Result<Status, Status> {
+        let status = Status::from_code(self.ask_gst_server(request)?.code);
+        if status != Status::Ok && session.has_ended() {
+            return Err(Status::SessionNotFound);
+        }
+        Ok(status)
+    }
+
     /// Makes gst-rtsp-server handle a request of this connection.
     fn ask_gst_server(&self, request: &GstRequest) -> Result<GstReply, Status> {
         let mut state = self.state();
@@ -375,9 +385,9 @@ impl Connection {
                 Status::NotEnoughBandwidth
             }
         })?;
-        let gst_reply = self.ask_gst_server(&GstRequest::Play { session: &session.id })?;
-        if gst_reply.code != 200 {
-            return Err(Status::from_code(gst_reply.code));
+        match self.ask_about(&session, &GstRequest::Play { session: &session.id })? {
+            Status::Ok => {}
+            status => return Err(status),
         }
         let headers = &play.reply;
         let mut reply = with_session(Reply::new(Status::Ok), &session)
@@ -394,8 +404,8 @@ impl Connection {
     pub(super) fn pause(&self, request: &Request) -> Response {
         let reply = self.session(request).and_then(|session| {
             session.pause();
-            let gst_reply = self.ask_gst_server(&GstRequest::Pause { session: &session.id })?;
-            Ok(with_session(Reply::new(Status::from_code(gst_reply.code)), &session))
+            let status = self.ask_about(&session, &GstRequest::Pause { session: &session.id })?;
+            Ok(with_session(Reply::new(status), &session))
         });
         reply.map_or_else(Into::into, Into::into)
     }

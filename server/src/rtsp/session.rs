@@ -7,14 +7,15 @@ use super::observed::TEARDOWN;
 use crate::connection::limits::Origin;
 use crate::mount::Mount;
 use crate::observe::sessions::ObservedSession;
-use crate::send::PlaybackMode;
 use crate::send::counts::SendCounts;
 use crate::send::stream::Stream as StreamOf;
+use crate::send::{PlaybackMode, ReportTime};
 use crate::viewers::ViewerSlot;
 use gst_rtsp_server::RTSPSession;
 use gstmjpegfile::movie_file::MovieFile;
 use gstmjpegfile::rtp::ReportBlock;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A stream of RTP/JPEG.
@@ -50,6 +51,8 @@ pub(super) struct Session {
     stream: Mutex<Option<Arc<Stream>>>,
     /// Counts the viewer from the first PLAY on.
     viewer: Mutex<Option<ViewerSlot>>,
+    /// The session has ended. It changes while `stream` is locked.
+    ended: AtomicBool,
 }
 
 impl Session {
@@ -80,6 +83,7 @@ impl Session {
             delivery,
             stream,
             viewer,
+            ended: AtomicBool::new(false),
         }
     }
 
@@ -152,25 +156,63 @@ impl Session {
         self.viewer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reports the end to the viewer of a live movie, which goes on for others. Not to a viewer by multicast:
-    /// the others would hear it too.
-    pub fn dismiss(&self) {
-        let stream = self.stream().clone();
-        if let Some(stream) = stream.filter(|_| self.delivery.group().is_none()) {
-            stream.with_sink_at(|sink, time| sink.dismiss_viewer(&self.id, time));
+    /// Reports the end of a play that was accepted and does not start, since the session has ended. `stream` is the
+    /// one that was to be played.
+    pub fn refuse_play(&self, stream: &Stream, time: ReportTime) {
+        *self.viewer() = None;
+        // A multicast group goes on for others.
+        if self.delivery.group().is_none() {
+            stream.with_sink(|sink| {
+                sink.remove_viewer(&self.id);
+                sink.report_end_to(&self.delivery, time);
+            });
         }
     }
 
-    /// Removes the viewer from its stream. No packet is sent to it once this returns.
-    pub fn leave_stream(&self) {
+    /// Whether the session has ended. Final only while the stream is locked.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Ends the session: reports the end, and removes the viewer from its stream. No packet of the movie is sent to it
+    /// once this returns.
+    ///
+    /// A play that is being prepared starts before this, and is reported, or is refused by [`Self::refuse_play`].
+    pub fn leave_stream(&self, goodbye: Goodbye) {
+        let mut present = self.stream();
+        self.ended.store(true, Ordering::Relaxed);
+        let stream = present.take();
+        // Ending a play waits until a frame has been sent: tasks of connections take the lock.
+        drop(present);
         *self.viewer() = None;
-        let stream = self.stream().take();
-        if let Some(group) = self.delivery.group() {
+        let group = self.delivery.group();
+        if let Some(stream) = stream {
+            match goodbye {
+                Goodbye::ToViewer if group.is_none() => {
+                    stream.with_sink_at(|sink, time| sink.dismiss_viewer(&self.id, time));
+                }
+                Goodbye::ToAll => stream.end(),
+                Goodbye::ToViewer | Goodbye::None => {}
+            }
+            if group.is_none() {
+                stream.with_sink(|sink| sink.remove_viewer(&self.id));
+            }
+        }
+        if let Some(group) = group {
             group.leave(&self.id);
-        } else if let Some(stream) = stream {
-            stream.with_sink(|sink| sink.remove_viewer(&self.id));
         }
     }
+}
+
+/// To whom the end of a session is reported, by RTCP BYE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goodbye {
+    /// To nobody: the viewer has ended it, or shows no sign of life.
+    None,
+    /// To its viewer; other viewers of a live movie go on. Not to one by multicast: the others would hear it too.
+    ToViewer,
+    /// To all viewers of its stream, which ends.
+    ToAll,
 }
 
 /// The duration of a movie of a mount in nanoseconds; `None` if it is not known or the movie loops.

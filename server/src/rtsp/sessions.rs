@@ -7,21 +7,21 @@ use super::multicast::Group;
 use super::payload_cache::PayloadCache;
 use super::play_request::PlayRequest;
 use super::sdp::seconds;
-use super::session::{Session, Stream, duration};
+use super::session::{Goodbye, Session, Stream, duration};
 use crate::config::Limits;
 use crate::connection::limits::Origin;
-use crate::send::SendContext;
 use crate::send::live::LiveStreams;
 use crate::send::pacer::Pacer;
 use crate::send::stream::Resources;
 use crate::send::timeline::Plan;
+use crate::send::{ReportTime, SendContext};
 use crate::viewers::ViewerLimit;
 use gst_rtsp_server::prelude::*;
 use gstmjpegfile::movie_file::MovieFile;
 use gstmjpegfile::rtp::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// A play that starts once the PLAY request has been answered.
 pub(super) struct PreparedPlay {
@@ -143,7 +143,7 @@ impl Sessions {
         let weak = Arc::downgrade(&sessions);
         sessions.gst_server.on_session_ended(move |id| {
             if let Some(sessions) = weak.upgrade() {
-                sessions.remove(id, "no sign of life within idle-time");
+                sessions.remove(id, "no sign of life within idle-time", Goodbye::None);
             }
         });
         sessions
@@ -177,10 +177,10 @@ impl Sessions {
         check_limits(&self.all(), origin, limits)
     }
 
-    fn remove(&self, id: &str, reason: &str) {
+    fn remove(&self, id: &str, reason: &str, goodbye: Goodbye) {
         let session = self.all().remove(id);
         if let Some(session) = session {
-            session.leave_stream();
+            session.leave_stream(goodbye);
             session.report_end(reason);
         }
     }
@@ -188,7 +188,11 @@ impl Sessions {
     /// Ends a session. No packet is sent to its viewer once this returns. May wait for locks of
     /// gst-rtsp-server.
     pub fn end(&self, id: &str, reason: &str) {
-        self.remove(id, reason);
+        self.end_with(id, reason, Goodbye::None);
+    }
+
+    fn end_with(&self, id: &str, reason: &str, goodbye: Goodbye) {
+        self.remove(id, reason, goodbye);
         self.gst_server.end(id);
     }
 
@@ -196,14 +200,8 @@ impl Sessions {
     /// gst-rtsp-server.
     pub fn close(&self, id: &str, reason: &str) {
         let Some(session) = self.get(id) else { return };
-        let stream = session.stream().clone();
-        match stream {
-            // Its other viewers go on.
-            Some(_) if session.mount.mode().live_since.is_some() => session.dismiss(),
-            Some(stream) => stream.end(),
-            None => {}
-        }
-        self.end(id, reason);
+        let is_shared = session.mount.mode().live_since.is_some();
+        self.end_with(id, reason, if is_shared { Goodbye::ToViewer } else { Goodbye::ToAll });
     }
 
     /// Ends the sessions that have timed out. A session over TCP is kept alive by the frames that its
@@ -244,15 +242,9 @@ impl Sessions {
             let Some(reason) = reason(&session) else { continue };
             // The viewers of a live movie share its stream, which ends only if the movie does.
             let is_shared = session.mount.mode().live_since.is_some();
-            if is_shared && !session.mount.is_removed() {
-                session.dismiss();
-            } else {
-                let stream = session.stream().clone();
-                if let Some(stream) = stream {
-                    stream.end();
-                }
-            }
-            self.end(&session.id, reason);
+            let goes_on = is_shared && !session.mount.is_removed();
+            let goodbye = if goes_on { Goodbye::ToViewer } else { Goodbye::ToAll };
+            self.end_with(&session.id, reason, goodbye);
         }
     }
 
@@ -390,11 +382,21 @@ fn prepare_live(
 
 impl PreparedPlay {
     /// Starts the play. Must be called after the reply has been sent.
+    ///
+    /// If the session has ended since the request was accepted, the viewer has been told that it plays: it gets the end
+    /// of the movie, without which players wait for packets.
     pub fn start(self) {
-        let Self { session, stream, plan, live, .. } = self;
-        // Locked until the play has started: a session that ends meanwhile either has no stream any
-        // more, or stops this play afterwards.
-        let present = session.stream();
+        let Self { session, stream, plan, live, reply } = self;
+        // Locked until the play has started: a session that ends meanwhile has either ended before, or
+        // stops this play afterwards.
+        let mut present = session.stream();
+        if session.has_ended() {
+            present.take();
+            drop(present);
+            let wall_clock = SystemTime::now();
+            let time = ReportTime { wall_clock, rtptime: reply.timestamp };
+            return session.refuse_play(&stream, time);
+        }
         if !present.as_ref().is_some_and(|present| Arc::ptr_eq(present, &stream)) {
             return;
         }
