@@ -76,6 +76,8 @@ struct State {
     last_arrival: Option<Instant>,
     /// The first segment has been set.
     started: bool,
+    /// The sequence number of the last seek.
+    seek: Option<gst::Seqnum>,
 }
 
 #[derive(Debug, Default)]
@@ -251,6 +253,15 @@ impl Receiver {
         Some(time)
     }
 
+    /// Gives a segment the sequence number of the seek that it follows from: BaseSrc gives a new one a number of its
+    /// own.
+    fn number_segment(&self, event: &mut gst::Event) {
+        let seek = self.state().seek;
+        if let (Some(seek), gst::EventView::Segment(segment)) = (seek, event.view()) {
+            *event = gst::event::Segment::builder(segment.segment()).seqnum(seek).build();
+        }
+    }
+
     /// Sends one GAP event in each silence, so that nothing downstream waits for lost packets.
     fn report_silence(&self) {
         let time = {
@@ -274,6 +285,15 @@ impl ObjectImpl for Receiver {
             let obj = self.obj();
             obj.set_live(true);
             obj.set_format(gst::Format::Time);
+            let weak = obj.downgrade();
+            obj.src_pad().add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+                if let (Some(receiver), Some(gst::PadProbeData::Event(event))) =
+                    (weak.upgrade(), &mut info.data)
+                {
+                    border::guarded(receiver.imp(), (), || receiver.imp().number_segment(event));
+                }
+                gst::PadProbeReturn::Ok
+            });
         });
     }
 }
@@ -326,6 +346,13 @@ impl BaseSrcImpl for Receiver {
         let mut state = self.state();
         (state.last, state.last_arrival, state.old_base) = (None, None, base);
         true
+    }
+
+    fn event(&self, event: &gst::Event) -> bool {
+        if event.type_() == gst::EventType::Seek {
+            self.state().seek = Some(event.seqnum());
+        }
+        self.parent_event(event)
     }
 
     fn unlock(&self) -> Result<(), gst::ErrorMessage> {
