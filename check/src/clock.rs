@@ -69,6 +69,9 @@ const SAMPLES: f64 = 10.0;
 /// it takes as many times longer, although a thread that has just slept is woken at once.
 const WORK: Duration = Duration::from_millis(10);
 
+/// The most by which the time to start grows while the program waits for a processor.
+pub const MAX_START_WAIT: Duration = Duration::from_secs(20);
+
 /// The processor time after which it is known how long a program has to wait for more.
 const LEAST_COMPUTED: Duration = Duration::from_millis(10);
 

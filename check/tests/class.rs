@@ -132,9 +132,7 @@ impl TestClass {
 /// What the verdict in a folder of results says: the failed checks and those that could not run, or why
 /// there are no grades.
 pub fn verdict(out: &Path, name: &str) -> String {
-    let path = out.join(name).join("verdict.json");
-    let text = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let verdict: Value = serde_json::from_slice(&text).unwrap();
+    let verdict = read_verdict(out, name);
     if let Some(problem) = verdict["problem"].as_str() {
         return problem.to_owned();
     }
@@ -152,19 +150,22 @@ pub fn verdict(out: &Path, name: &str) -> String {
 
 /// The notes in a folder of results.
 pub fn notes(out: &Path, name: &str) -> String {
-    let text = fs::read(out.join(name).join("verdict.json")).unwrap();
-    let verdict: Value = serde_json::from_slice(&text).unwrap();
-    verdict["notes"].to_string()
+    read_verdict(out, name)["notes"].to_string()
 }
 
-/// The checks in a folder of results that did not pass, and why.
+/// The checks in a folder of results that did not pass, and the notes.
 pub fn problems(out: &Path, name: &str) -> String {
-    let text = fs::read(out.join(name).join("verdict.json")).unwrap();
-    let verdict: Value = serde_json::from_slice(&text).unwrap();
+    let verdict = read_verdict(out, name);
     let checks = verdict["grades"]["checks"].as_array().into_iter().flatten();
     let checks: Vec<String> =
         checks.filter(|it| it["verdict"] != "passed").map(Value::to_string).collect();
     format!("{}\n{}", checks.join("\n"), verdict["notes"])
+}
+
+fn read_verdict(out: &Path, name: &str) -> Value {
+    let path = out.join(name).join("verdict.json");
+    let text = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&text).unwrap()
 }
 
 /// All that a run has printed.
@@ -327,21 +328,19 @@ fn a_program_in_the_sandbox_cannot_open_the_terminal_of_the_grader() {
     class.add_program("types", OPENS_TERMINAL);
     for with_terminal in [true, false] {
         let out = tempfile::tempdir().unwrap();
-        let mut command = class.command(out.path(), &["--sandbox", "bubblewrap"]);
-        if with_terminal {
-            let words = std::iter::once(command.get_program()).chain(command.get_args());
-            let words: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
-            let mut script = Command::new("script");
-            script.args(["-qec", &words.join(" "), "/dev/null"]);
-            script.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-            command = script;
+        let class_command = class.command(out.path(), &["--sandbox", "bubblewrap"]);
+        let words = std::iter::once(class_command.get_program()).chain(class_command.get_args());
+        let words: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
+        let line = words.join(" ");
+        // A new session has no terminal.
+        let outer: &[&str] = if with_terminal {
+            &["script", "-qec", &line, "/dev/null"]
         } else {
-            // A new session has no terminal.
-            let mut setsid = Command::new("setsid");
-            setsid.arg("--wait").arg(command.get_program()).args(command.get_args());
-            setsid.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-            command = setsid;
-        }
+            &["setsid", "--wait", "sh", "-c", &line]
+        };
+        let mut command = Command::new(outer[0]);
+        command.args(&outer[1..]);
+        command.envs(class_command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let done = command.stdin(Stdio::null()).output().unwrap();
         assert_eq!(done.status.code(), Some(1), "{}", text(&done));
         let report = fs::read_to_string(out.path().join("types/report.html")).unwrap();

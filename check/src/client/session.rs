@@ -10,7 +10,7 @@ use super::port::ReservedPort;
 use super::requests::Received;
 use super::sender::{self, Sender};
 use super::sockets::is_open;
-use crate::clock::{Clock, Deadline, StallMeter};
+use crate::clock::{Clock, Deadline, MAX_START_WAIT, StallMeter};
 use crate::process::{CommandLine, LaunchError, Program, ProgramOutput};
 use crate::recording::{Entry, Event, Recording};
 use anyhow::{Context as _, Result};
@@ -23,9 +23,6 @@ const POLL: Duration = Duration::from_millis(10);
 
 /// Time between two measurements of how busy the machine is, while a program starts.
 const START_STEP: Duration = Duration::from_millis(500);
-
-/// The most by which the time to start grows while the program waits for a processor.
-const MAX_START_WAIT: Duration = Duration::from_secs(20);
 
 /// How long nothing must follow a button that should do nothing.
 const QUIET: Duration = Duration::from_millis(250);

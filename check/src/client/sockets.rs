@@ -6,29 +6,28 @@ use std::net::SocketAddr;
 
 /// Whether a program has opened a UDP port.
 pub fn is_open(port: u16) -> bool {
-    let mut lines = lines("udp");
-    lines.any(|line| Line::parse(&line).is_some_and(|it| it.local == port))
+    sockets("udp").any(|it| it.local == port)
 }
 
 /// Whether the client has received bytes in a TCP connection that it has not read. `client` is its end, `ours`
 /// the other one.
 pub fn has_unread(client: SocketAddr, ours: SocketAddr) -> bool {
-    let is_client = |it: &Line| (it.local, it.remote) == (client.port(), ours.port());
-    lines("tcp").any(|line| Line::parse(&line).is_some_and(|it| is_client(&it) && it.unread > 0))
+    let ports = (client.port(), ours.port());
+    sockets("tcp").any(|it| (it.local, it.remote) == ports && it.unread > 0)
 }
 
-/// The lines of the tables of a protocol, for IPv4 and IPv6.
-fn lines(protocol: &str) -> impl Iterator<Item = String> {
+/// The sockets of a protocol, of IPv4 and IPv6.
+fn sockets(protocol: &str) -> impl Iterator<Item = Socket> {
     let tables = ["", "6"].map(|version| format!("/proc/net/{protocol}{version}"));
     tables.into_iter().flat_map(|path| {
         let table = std::fs::read_to_string(path).unwrap_or_default();
-        table.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+        table.lines().skip(1).filter_map(Socket::parse).collect::<Vec<_>>()
     })
 }
 
 /// A socket of this machine.
 #[derive(Debug, PartialEq, Eq)]
-struct Line {
+struct Socket {
     /// The local port.
     local: u16,
     /// The other end's port.
@@ -37,7 +36,7 @@ struct Line {
     unread: u64,
 }
 
-impl Line {
+impl Socket {
     /// The socket in a line such as `0: 0100007F:1F90 0100007F:C350 01 00000000:0000001E …`.
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split_ascii_whitespace().skip(1);
@@ -59,12 +58,12 @@ mod tests {
         let rows = [
             (
                 "   0: 0100007F:1F90 0100007F:C350 01 00000000:0000001E 00:00000000 00000000 0 0 1 1",
-                Some(Line { local: 8080, remote: 50_000, unread: 30 }),
+                Some(Socket { local: 8080, remote: 50_000, unread: 30 }),
             ),
             (
                 "7: 0000000000000000FFFF00000100007F:0016 00000000000000000000000000000000:0000 0A \
                  00000000:00000000 00:00000000",
-                Some(Line { local: 22, remote: 0, unread: 0 }),
+                Some(Socket { local: 22, remote: 0, unread: 0 }),
             ),
             ("0: 0100007F:1F90 0100007F:C350 01", None),
             ("0: 0100007F:1F90 0100007F 01 00000000:0000001E", None),
@@ -72,7 +71,7 @@ mod tests {
             ("", None),
         ];
         for (line, want) in rows {
-            assert_eq!(Line::parse(line), want, "{line:?}");
+            assert_eq!(Socket::parse(line), want, "{line:?}");
         }
     }
 

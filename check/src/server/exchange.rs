@@ -2,7 +2,7 @@
 //! A client that speaks with a server, and records the exchange.
 
 use super::Job;
-use crate::clock::{Clock, Deadline, StallMeter};
+use crate::clock::{Clock, Deadline, MAX_START_WAIT, StallMeter};
 use crate::net::{Control, Receivers, ReplyBytes};
 use crate::recording::{Entry, Event, Recording};
 use gstmjpegfile::lab::{Method, Reply};
@@ -15,9 +15,6 @@ const RETRY: Duration = Duration::from_millis(20);
 
 /// A limit grows by this multiple of the longest delay of this machine.
 const STALLS: u32 = 4;
-
-/// The most by which the time to start grows while the program waits for a processor.
-const MAX_START_WAIT: Duration = Duration::from_secs(20);
 
 /// The most by which a limit grows.
 const MAX_GROWTH: Duration = Duration::from_secs(2);
@@ -50,12 +47,14 @@ impl Context<'_> {
         self.end.later(self.start_wait.get())
     }
 
-    /// Notes how long the program has waited for a processor while it started, which makes its time longer.
-    fn note_start(&self) {
-        if let Some(program) = self.job.program {
-            let time = program.borrow().processor_time();
+    /// Measures how long the program has waited for a processor, which makes limits longer. While it starts, its time
+    /// is longer by that.
+    fn measure_program(&self, starts: bool) {
+        let Some(program) = self.job.program else { return };
+        let time = program.borrow().processor_time();
+        self.stalls.note(time);
+        if starts {
             self.start_wait.set(self.start_wait.get().max(time.waited.min(MAX_START_WAIT)));
-            self.stalls.note(time);
         }
     }
 
@@ -183,7 +182,7 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// If the server does not accept, or no RTP port can be opened.
     pub fn connect(&mut self) -> io::Result<Client> {
-        self.connect_within(self.context.job.profile.time.reply, None)
+        self.connect_within(self.context.job.profile.time.reply, false, None)
     }
 
     /// Connects for the first time, within the time that a program may take to start.
@@ -192,8 +191,8 @@ impl<'a> Recorder<'a> {
     /// See [`Self::connect`].
     pub fn connect_first(&mut self) -> io::Result<Client> {
         let time = &self.context.job.profile.time;
-        let limit = if self.context.job.program.is_some() { time.start } else { time.reply };
-        self.connect_within(limit, None)
+        let starts = self.context.job.program.is_some();
+        self.connect_within(if starts { time.start } else { time.reply }, starts, None)
     }
 
     /// Connects again, with the same RTP port as another client.
@@ -201,16 +200,22 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// See [`Self::connect`].
     pub fn connect_as(&mut self, client: &Client) -> io::Result<Client> {
-        self.connect_within(self.context.job.profile.time.reply, Some(client.rtp))
+        self.connect_within(self.context.job.profile.time.reply, false, Some(client.rtp))
     }
 
-    fn connect_within(&mut self, limit: Duration, rtp: Option<(usize, u16)>) -> io::Result<Client> {
+    /// Connects within a time, which is longer while the program `starts`.
+    fn connect_within(
+        &mut self,
+        limit: Duration,
+        starts: bool,
+        rtp: Option<(usize, u16)>,
+    ) -> io::Result<Client> {
         let job = self.context.job;
         let started = Instant::now();
         let control = loop {
             // How busy the machine is shows while the program starts.
-            let limit = self.context.limit(limit) + self.context.start_wait.get();
-            let left = limit.saturating_sub(started.elapsed());
+            let wait = if starts { self.context.start_wait.get() } else { Duration::ZERO };
+            let left = (self.context.limit(limit) + wait).saturating_sub(started.elapsed());
             let until = self.context.deadline().limit(left);
             match Control::connect(job.address, until) {
                 Ok(control) => break control,
@@ -224,13 +229,11 @@ impl<'a> Recorder<'a> {
                         return Err(error);
                     }
                     std::thread::sleep(RETRY);
-                    self.context.note_start();
+                    self.context.measure_program(starts);
                 }
             }
         };
-        if let Some(program) = job.program {
-            self.context.stalls.note(program.borrow().processor_time());
-        }
+        self.context.measure_program(starts);
         let connection = self.connections;
         self.connections += 1;
         self.record(connection, Event::Connected);
