@@ -186,7 +186,7 @@ impl Session {
         drop(present);
         *self.viewer() = None;
         let group = self.delivery.group();
-        if let Some(stream) = stream {
+        if let Some(stream) = &stream {
             match goodbye {
                 Goodbye::ToViewer if group.is_none() => {
                     stream.with_sink_at(|sink, time| sink.dismiss_viewer(&self.id, time));
@@ -199,6 +199,7 @@ impl Session {
             }
         }
         if let Some(group) = group {
+            // `stream` may be the last reference to the group's stream, which sends BYE.
             group.leave(&self.id);
         }
     }
