@@ -248,6 +248,17 @@ fn wait_for_packet(socket: &UdpSocket, when: &str) -> Result<()> {
     Ok(())
 }
 
+/// Waits until BYE is sent to a socket.
+fn wait_for_bye(socket: &UdpSocket) -> Result<()> {
+    let mut packet = [0; 2000];
+    loop {
+        let length = socket.recv(&mut packet).context("no BYE")?;
+        if has_bye(&packet[..length]) {
+            return Ok(());
+        }
+    }
+}
+
 #[test]
 fn the_stream_goes_on_until_the_last_session_leaves() -> Result<()> {
     let (_folder, mut server) = start_local("multicast-ports = '6100-6101'")?;
@@ -279,17 +290,26 @@ fn the_stream_goes_on_until_the_last_session_leaves() -> Result<()> {
     rtcp.set_nonblocking(false)?;
     // The last one vanishes with its connection.
     drop(first);
-    loop {
-        let length = rtcp.recv(&mut packet).context("no BYE")?;
-        if has_bye(&packet[..length]) {
-            break;
-        }
-    }
+    wait_for_bye(&rtcp)?;
     assert!(is_silent(&rtp)?, "sent after BYE");
     // The next one gets a new stream.
     let (mut third, session, port) = join(&server)?;
     request(&mut third, "PLAY", &server, &session)?;
     receiver(port)?.recv(&mut packet)?;
+    // The end is that of the last session, paused or not.
+    request(&mut third, "PAUSE", &server, &session)?;
+    assert!(is_silent(&rtp)?, "sent to nobody");
+    request(&mut third, "TEARDOWN", &server, &session)?;
+    wait_for_bye(&rtcp)?;
+    // Also if another session has played the movie.
+    let (mut fourth, session, _) = join(&server)?;
+    let (mut fifth, fifth_session, _) = join(&server)?;
+    request(&mut fourth, "PLAY", &server, &session)?;
+    rtp.recv(&mut packet)?;
+    request(&mut fourth, "TEARDOWN", &server, &session)?;
+    assert!(is_silent(&rtp)?, "sent to nobody");
+    request(&mut fifth, "TEARDOWN", &server, &fifth_session)?;
+    wait_for_bye(&rtcp)?;
     server.is_well()
 }
 

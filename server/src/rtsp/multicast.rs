@@ -154,8 +154,8 @@ struct Member {
 #[derive(Default)]
 struct Members {
     by_session: HashMap<String, Member>,
-    /// What is sent to the group. The sessions that have played it hold it.
-    stream: Weak<Stream>,
+    /// What is sent to the group, from the first PLAY until the last session leaves. It holds the group in turn.
+    stream: Option<Arc<Stream>>,
 }
 
 /// An open group: its sockets, and the sessions that have joined it.
@@ -231,25 +231,29 @@ impl Group {
         // Locked until BYE has been sent: the stream for a session that joins now starts after that.
         let mut members = self.members();
         let was_member = members.by_session.remove(session).is_some();
-        let Some(stream) = members.stream.upgrade().filter(|_| was_member) else { return };
+        let Some(stream) = members.stream.clone().filter(|_| was_member) else { return };
         if members.by_session.is_empty() {
             stream.end_for_good();
-            members.stream = Weak::new();
+            members.stream = None;
         }
         stream.with_sink(|sink| sink.remove_viewer(session));
     }
 
-    /// The stream that is sent to the group, or a new one.
+    /// The stream that is sent to the group, or a new one for `session`.
     pub fn stream<E>(
         &self,
+        session: &str,
         new: impl FnOnce() -> Result<Arc<Stream>, E>,
     ) -> Result<Arc<Stream>, E> {
         let mut members = self.members();
-        if let Some(stream) = members.stream.upgrade() {
-            return Ok(stream);
+        if let Some(stream) = &members.stream {
+            return Ok(stream.clone());
         }
         let stream = new()?;
-        members.stream = Arc::downgrade(&stream);
+        // A session that has left meanwhile does not play it.
+        if members.by_session.contains_key(session) {
+            members.stream = Some(stream.clone());
+        }
         Ok(stream)
     }
 

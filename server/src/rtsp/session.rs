@@ -199,7 +199,6 @@ impl Session {
             }
         }
         if let Some(group) = group {
-            // `stream` may be the last reference to the group's stream, which sends BYE.
             group.leave(&self.id);
         }
     }

@@ -341,7 +341,7 @@ impl Sessions {
     /// The stream of a live movie that is sent to a multicast group.
     fn group_stream(&self, session: &Session, group: &Group) -> Result<Arc<Stream>, PlayError> {
         let movie = session.mount.open().map_err(|_| PlayError::NoMovie)?;
-        group.stream(|| {
+        group.stream(&session.id, || {
             let pacer = self.context.pacers.pick().ok_or(PlayError::NoPacer)?;
             Ok(self.new_stream(session, movie, pacer))
         })
