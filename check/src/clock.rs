@@ -3,6 +3,7 @@
 //! put in order.
 
 use crate::processes::ProcessorTime;
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -75,6 +76,57 @@ pub const MAX_START_WAIT: Duration = Duration::from_secs(20);
 /// The processor time after which it is known how long a program has to wait for more.
 const LEAST_COMPUTED: Duration = Duration::from_millis(10);
 
+/// The most by which all limits of a grading grow together because the program waits for a processor.
+const MAX_EXTRA: Duration = Duration::from_secs(20);
+
+/// How much longer than a limit a program without a processor gets before it is looked at again.
+const EXTRA: Duration = Duration::from_millis(50);
+
+/// What a program got of the processors until an instant.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    /// The instant.
+    pub at: Instant,
+    /// The time that it got, and waited for.
+    pub time: ProcessorTime,
+}
+
+impl Sample {
+    /// What a program got until now.
+    pub fn now(time: ProcessorTime) -> Self {
+        Self { at: Instant::now(), time }
+    }
+}
+
+/// More time for a program that has not done something within a limit, since others had the processors.
+#[derive(Debug, Default)]
+pub struct ExtraTime(Cell<Duration>);
+
+impl ExtraTime {
+    /// All that has been given.
+    pub fn total(&self) -> Duration {
+        self.0.get()
+    }
+
+    /// The time to wait longer, from what a program had got at the start of a wait, and has got at its end. Zero if it
+    /// could have done what it should: it slept, or computed.
+    pub fn give(&self, start: Sample, end: Sample) -> Duration {
+        let passed = end.at.saturating_duration_since(start.at);
+        let computed = end.time.computed.saturating_sub(start.time.computed);
+        let waited = end.time.waited_by_all.saturating_sub(start.time.waited_by_all).min(passed);
+        // The kernel counts a wait when it has ended.
+        let waits = end.time.is_runnable && computed < passed / 2;
+        let extra = if waits { waited.max(EXTRA) } else { waited };
+        let extra = extra.min(MAX_EXTRA.saturating_sub(self.0.get()));
+        // Waking up takes a moment on every machine.
+        if extra < EXTRA {
+            return Duration::ZERO;
+        }
+        self.0.set(self.0.get() + extra);
+        extra
+    }
+}
+
 /// Measures how late this machine runs a thread: how late it wakes one, and how long one that computes has to wait for
 /// others. The same happens to the program that is graded, so the time limits of checks grow by it.
 #[derive(Debug)]
@@ -115,7 +167,7 @@ impl StallMeter {
     /// one. Linux shares them among sessions first (sched(7), autogroup).
     pub fn note(&self, program: ProcessorTime) {
         // One that has done next to nothing says nothing.
-        let ProcessorTime { computed, waited } = program;
+        let ProcessorTime { computed, waited, .. } = program;
         if computed >= LEAST_COMPUTED {
             let late = WORK.mul_f64(waited.as_secs_f64() / computed.as_secs_f64());
             let mut worst = self.worst.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,11 +203,45 @@ mod tests {
             [(ms(34), ms(3400), ms(1000)), (ms(34), ms(34), ms(10)), (ms(9), ms(9000), ms(0))];
         for (computed, waited, want) in rows {
             let meter = StallMeter { worst: Arc::default() };
-            meter.note(ProcessorTime { computed, waited });
+            meter.note(ProcessorTime { computed, waited, ..ProcessorTime::default() });
             assert_eq!(meter.worst(), want, "{computed:?} {waited:?}");
             meter.note(ProcessorTime::default());
             assert_eq!(meter.worst(), want, "{computed:?} {waited:?}");
         }
+    }
+
+    #[test]
+    fn a_program_gets_the_time_that_it_waited_for_a_processor() {
+        let ms = Duration::from_millis;
+        let at = Instant::now();
+        let sample = |after: u64, computed: u64, waited: u64, is_runnable: bool| Sample {
+            at: at + ms(after),
+            time: ProcessorTime {
+                computed: ms(computed),
+                waited: Duration::ZERO,
+                waited_by_all: ms(waited),
+                is_runnable,
+            },
+        };
+        let start = sample(0, 500, 300, true);
+        let rows = [
+            ("it sleeps", sample(1000, 500, 300, false), 0),
+            ("it has waited a moment", sample(1000, 510, 349, false), 0),
+            ("it has waited, and sleeps", sample(1000, 510, 700, false), 400),
+            ("it waits since then", sample(1000, 500, 300, true), 50),
+            ("it has waited, and waits", sample(1000, 510, 1200, true), 900),
+            ("many threads have waited", sample(1000, 510, 9300, false), 1000),
+            ("it computes", sample(1000, 1500, 300, true), 0),
+            ("it computes half of the time", sample(1000, 1000, 800, true), 500),
+        ];
+        for (what, end, want) in rows {
+            let extra = ExtraTime::default();
+            assert_eq!((extra.give(start, end), extra.total()), (ms(want), ms(want)), "{what}");
+        }
+        let extra = ExtraTime::default();
+        let given: Vec<Duration> =
+            (0..3).map(|_| extra.give(start, sample(15_000, 500, 15_300, true))).collect();
+        assert_eq!(given, [ms(15_000), ms(5000), ms(0)]);
     }
 
     #[test]

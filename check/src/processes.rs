@@ -58,6 +58,10 @@ pub struct ProcessorTime {
     pub computed: Duration,
     /// The time that they could have run, and others did. Of each process, that of the thread that waited most.
     pub waited: Duration,
+    /// The same, of all threads together.
+    pub waited_by_all: Duration,
+    /// Whether a thread runs or waits for a processor now.
+    pub is_runnable: bool,
 }
 
 /// The times of a process and of those that it and its descendants have started and that still run. They are zero
@@ -71,6 +75,8 @@ pub fn processor_time(id: u32) -> ProcessorTime {
             let read = |name: &str| std::fs::read_to_string(thread.join(name)).unwrap_or_default();
             let (computed, waited) = schedule(&read("schedstat")).unwrap_or_default();
             times.computed += computed;
+            times.waited_by_all += waited;
+            times.is_runnable |= is_runnable(&read("stat"));
             longest = longest.max(waited);
             let children = read("children");
             let children = children.split_ascii_whitespace().filter_map(|it| it.parse().ok());
@@ -92,6 +98,12 @@ fn threads(id: u32) -> impl Iterator<Item = PathBuf> {
 fn schedule(text: &str) -> Option<(Duration, Duration)> {
     let mut fields = text.split_ascii_whitespace().map(|it| it.parse().map(Duration::from_nanos));
     Some((fields.next()?.ok()?, fields.next()?.ok()?))
+}
+
+/// Whether a thread runs or waits for a processor, from the text of its `stat` (proc(5)): the state is after the
+/// name, which is in parentheses.
+fn is_runnable(stat: &str) -> bool {
+    stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_ascii_start().starts_with('R'))
 }
 
 #[cfg(test)]
@@ -117,6 +129,21 @@ mod tests {
     }
 
     #[test]
+    fn the_state_is_after_the_name() {
+        let rows = [
+            ("4 (python3) R 1 4 4", true),
+            ("4 (a) R) S 1 4 4", false),
+            ("4 (R) S 1 4 4", false),
+            ("4 (a) RR 1 4 4", true),
+            ("4", false),
+            ("", false),
+        ];
+        for (text, want) in rows {
+            assert_eq!(is_runnable(text), want, "{text:?}");
+        }
+    }
+
+    #[test]
     fn the_times_are_those_of_a_program_and_its_children() {
         // More of them than processors: some wait.
         let count = 2 * std::thread::available_parallelism().map_or(1, usize::from);
@@ -133,7 +160,8 @@ mod tests {
             Command::new("kill").args(children.split_ascii_whitespace()).status().unwrap();
         }
         shell.wait().unwrap();
-        assert!(enough(times), "{times:?}");
+        assert!(enough(times) && times.is_runnable, "{times:?}");
+        assert!(times.waited_by_all >= times.waited, "{times:?}");
         assert_eq!(processor_time(shell.id()), ProcessorTime::default());
     }
 }

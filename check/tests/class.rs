@@ -202,7 +202,7 @@ fn verdicts_do_not_depend_on_the_number_of_jobs() {
         assert_eq!(done.status.code(), Some(1), "{}", text(&done));
         let got: BTreeMap<&str, String> =
             want.keys().map(|name| (*name, verdict(&results, name))).collect();
-        assert_eq!(got, want, "--jobs {jobs}");
+        assert_eq!(got, want, "--jobs {jobs}: {}", text(&done));
         let errors = String::from_utf8_lossy(&done.stderr).into_owned();
         let first = "mjpeg-lab-check: left out, as neither a folder nor a zip file: notes.txt\n";
         assert!(errors.starts_with(first), "{errors}");

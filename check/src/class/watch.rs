@@ -197,11 +197,7 @@ fn look(shared: &Shared, ticks: u64) {
         program.running_looks = if many { program.running_looks + 1 } else { 0 };
         program.busy |= program.running_looks >= RUNNING_LOOKS;
         if program.busy {
-            for process in &members {
-                let id = rustix::process::Pid::from_raw(process.id);
-                // An error means that it is gone.
-                let _ = rustix::process::setpriority_process(id, LOWEST);
-            }
+            lower_priority(&members);
         }
         let written = program.written();
         let reason = if living > MAX_PROCESSES {
@@ -216,6 +212,24 @@ fn look(shared: &Shared, ticks: u64) {
         if let Some(reason) = reason {
             kill_all(&members);
             program.ended.get_or_insert(format!("the program was ended: it had {reason}"));
+        }
+    }
+}
+
+/// Gives processes the lowest priority, and their sessions too: Linux shares the processors among sessions first, and
+/// the priority of a process counts in its own session only (sched(7), autogroup).
+fn lower_priority(members: &[&Process]) {
+    let own = nix::unistd::getsid(None).map_or(0, Pid::as_raw);
+    let mut lowered = BTreeSet::from([own]);
+    // Errors mean that a process is gone, or that the system has no such priority.
+    for process in members.iter().filter(|it| !it.is_zombie) {
+        let _ = rustix::process::setpriority_process(
+            rustix::process::Pid::from_raw(process.id),
+            LOWEST,
+        );
+        if lowered.insert(process.session) {
+            let file = format!("/proc/{}/autogroup", process.id);
+            let _ = std::fs::write(file, LOWEST.to_string());
         }
     }
 }

@@ -22,7 +22,7 @@ pub use checks::checks;
 pub use evidence::ClientEvidence;
 pub use session::MAX_TOTAL_GROWTH;
 
-use crate::clock::{Clock, Deadline, StallMeter};
+use crate::clock::{Clock, Deadline, ExtraTime, StallMeter};
 use crate::profile::{Press, Profile};
 use crate::report::Report;
 use anyhow::{Context as _, Result};
@@ -73,6 +73,7 @@ pub fn grade(job: &Job) -> Result<Report> {
         total: time,
         end: Deadline::after(time),
         growth: std::cell::Cell::default(),
+        extra: ExtraTime::default(),
         stalls: StallMeter::start(),
         runs: std::cell::Cell::default(),
         output: std::cell::RefCell::default(),

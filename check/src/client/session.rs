@@ -10,7 +10,7 @@ use super::port::ReservedPort;
 use super::requests::Received;
 use super::sender::{self, Sender};
 use super::sockets::is_open;
-use crate::clock::{Clock, Deadline, MAX_START_WAIT, StallMeter};
+use crate::clock::{Clock, Deadline, ExtraTime, MAX_START_WAIT, Sample, StallMeter};
 use crate::process::{CommandLine, LaunchError, Program, ProgramOutput};
 use crate::recording::{Entry, Event, Recording};
 use anyhow::{Context as _, Result};
@@ -75,12 +75,14 @@ pub struct Context<'a> {
     pub movie: &'a crate::movie::Movie,
     /// The time of the run.
     pub clock: Clock,
-    /// The time of all runs, before `growth` is added.
+    /// The time of all runs, before `growth` and `extra` are added.
     pub total: Duration,
     /// The end of it.
     pub end: Deadline,
     /// How much later it ends on a busy machine.
     pub growth: Cell<Duration>,
+    /// The time that programs got beyond limits.
+    pub extra: ExtraTime,
     /// How late this machine wakes threads.
     pub stalls: StallMeter,
     /// The number of runs so far.
@@ -97,9 +99,10 @@ impl Context<'_> {
         limit + self.late().min(MAX_GROWTH)
     }
 
-    /// The end of all runs. It changes only in [`Self::grow`], so that it is known which run was cut off.
+    /// The end of all runs. Once it is over it changes only in [`Self::grow`], so that it is known which run was cut
+    /// off.
     pub fn deadline(&self) -> Deadline {
-        self.end.later(self.growth.get())
+        self.end.later(self.growth.get() + self.extra.total())
     }
 
     /// Makes the end later if the machine is busy.
@@ -217,7 +220,7 @@ impl<'a> Session<'a> {
         let (mut is_ready, mut waited) = (false, Duration::ZERO);
         while !is_ready && started.elapsed() < context.limit(job.profile.time.start) + waited {
             is_ready =
-                session.serve(START_STEP, |it| it.run.ended.is_some() || it.driver.is_ready());
+                session.try_serve(START_STEP, |it| it.run.ended.is_some() || it.driver.is_ready());
             if context.deadline().is_over() {
                 break;
             }
@@ -253,8 +256,25 @@ impl<'a> Session<'a> {
         self.run.times.insert(name, self.context.clock.now());
     }
 
+    /// Answers requests until something is true, or for at most some time, which is longer for a program that waits
+    /// for a processor. Returns whether it became true.
+    pub fn serve(&mut self, mut time: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
+        let mut start = Sample::now(self.program.processor_time());
+        while !self.try_serve(time, &mut done) {
+            if self.context.deadline().is_over() {
+                return false;
+            }
+            let now = Sample::now(self.program.processor_time());
+            time = self.context.extra.give(std::mem::replace(&mut start, now), now);
+            if time.is_zero() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Answers requests until something is true, or for at most some time. Returns whether it became true.
-    pub fn serve(&mut self, time: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
+    fn try_serve(&mut self, time: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         let limit = self.context.deadline().limit(time);
         loop {
             self.look();
@@ -278,7 +298,7 @@ impl<'a> Session<'a> {
 
     /// Answers requests for some time.
     pub fn watch(&mut self, time: Duration) {
-        self.serve(time, |_| false);
+        self.try_serve(time, |_| false);
     }
 
     /// Looks at the pictures and at the program.

@@ -2,7 +2,7 @@
 //! A client that speaks with a server, and records the exchange.
 
 use super::Job;
-use crate::clock::{Clock, Deadline, MAX_START_WAIT, StallMeter};
+use crate::clock::{Clock, Deadline, ExtraTime, MAX_START_WAIT, Sample, StallMeter};
 use crate::net::{Control, Receivers, ReplyBytes};
 use crate::recording::{Entry, Event, Recording};
 use gstmjpegfile::lab::{Method, Reply};
@@ -25,10 +25,12 @@ pub struct Context<'a> {
     pub job: &'a Job<'a>,
     /// The time of the run.
     pub clock: Clock,
-    /// Its end, before `start_wait` is added.
+    /// Its end, before `start_wait` and `extra` are added.
     pub end: Deadline,
     /// How long the program has waited for a processor while it started.
     pub start_wait: Cell<Duration>,
+    /// The time that the program got beyond limits.
+    pub extra: ExtraTime,
     /// How late this machine wakes threads.
     pub stalls: StallMeter,
     /// Whether a reply had a number that no request without a reply has. The numbers of such a server do not
@@ -44,7 +46,27 @@ impl Context<'_> {
 
     /// The end of the run.
     pub fn deadline(&self) -> Deadline {
-        self.end.later(self.start_wait.get())
+        self.end.later(self.growth())
+    }
+
+    /// How much later the run ends because the program waited for a processor.
+    pub fn growth(&self) -> Duration {
+        self.start_wait.get() + self.extra.total()
+    }
+
+    /// What the program has got of the processors.
+    fn sample(&self) -> Sample {
+        let program = self.job.program.map(|program| program.borrow().processor_time());
+        Sample::now(program.unwrap_or_default())
+    }
+
+    /// The time to wait longer at the end of a wait since `start`, which becomes now.
+    fn extra(&self, start: &mut Sample) -> Duration {
+        if self.job.program.is_none() || self.deadline().is_over() {
+            return Duration::ZERO;
+        }
+        let now = self.sample();
+        self.extra.give(std::mem::replace(start, now), now)
     }
 
     /// Measures how long the program has waited for a processor, which makes limits longer. While it starts, its time
@@ -301,7 +323,7 @@ impl<'a> Recorder<'a> {
         client.cseq += 1;
         let cseq = client.cseq;
         let bytes = text.as_bytes().to_vec();
-        let wait = self.context.limit(wait);
+        let mut wait = self.context.limit(wait);
         let sent_at = self.context.clock.now();
         let request = Event::Request { method, cseq, bytes };
         let mut answer = RequestOutcome { method, cseq, sent_at, reply: None, no_reply: None };
@@ -310,6 +332,7 @@ impl<'a> Recorder<'a> {
             return answer;
         }
         self.record(client.connection, request);
+        let mut sample = self.context.sample();
         let started = Instant::now();
         if client.control.send(text.as_bytes(), wait).is_err() {
             self.closed(client);
@@ -324,7 +347,11 @@ impl<'a> Recorder<'a> {
                 self.context.deadline(),
             ) {
                 ReplyBytes::Bytes(bytes) => (bytes, None),
-                ReplyBytes::Nothing => (Vec::new(), Some(NoReply::Silence)),
+                ReplyBytes::Nothing => {
+                    let extra = self.context.extra(&mut sample);
+                    wait += extra;
+                    (Vec::new(), extra.is_zero().then_some(NoReply::Silence))
+                }
                 ReplyBytes::Closed(bytes) => (bytes, Some(NoReply::Closed)),
                 ReplyBytes::TooLong(bytes) => (bytes, Some(NoReply::TooLong)),
             };
@@ -390,9 +417,19 @@ impl<'a> Recorder<'a> {
 
     /// Waits until a client has received a number of packets. Returns whether it has.
     pub fn receive(&self, client: &Client, packets: usize, wait: Duration) -> bool {
-        let limit = self.context.deadline().limit(self.context.limit(wait));
-        let receivers = self.receivers.as_ref();
-        receivers.is_some_and(|it| it.wait(client.rtp.0, limit, |have| have >= packets))
+        let Some(receivers) = &self.receivers else { return false };
+        let mut sample = self.context.sample();
+        let mut wait = self.context.limit(wait);
+        loop {
+            let limit = self.context.deadline().limit(wait);
+            if receivers.wait(client.rtp.0, limit, |have| have >= packets) {
+                return true;
+            }
+            wait = self.context.extra(&mut sample);
+            if wait.is_zero() {
+                return false;
+            }
+        }
     }
 
     /// Waits until a client has received a number of frames more. In fragments it is not known how many

@@ -21,7 +21,7 @@ pub use evidence::{
 pub use exchange::{NoReply, ReceivedReply, RequestOutcome};
 pub use stream::{Stream, StreamFrame};
 
-use crate::clock::{Clock, Deadline, StallMeter};
+use crate::clock::{Clock, Deadline, ExtraTime, StallMeter};
 use crate::movie::Movie;
 use crate::process::Program;
 use crate::profile::Profile;
@@ -84,6 +84,7 @@ pub fn grade(job: &Job) -> Report {
         clock,
         end: Deadline::after(job.total()),
         start_wait: std::cell::Cell::default(),
+        extra: ExtraTime::default(),
         stalls: StallMeter::start(),
         misnumbers: std::cell::Cell::new(false),
     };

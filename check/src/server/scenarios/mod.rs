@@ -56,7 +56,7 @@ pub(super) fn run(context: &Context) -> ServerEvidence {
         if context.deadline().is_over() {
             // No wait was as long as it should have been: this exchange cannot be judged.
             leave_out(&mut evidence);
-            let seconds = (job.total() + context.start_wait.get()).as_secs();
+            let seconds = (job.total() + context.growth()).as_secs();
             evidence.notes.push(format!("the run was ended after {seconds} s, its limit"));
             break;
         }
