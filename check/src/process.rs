@@ -17,6 +17,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How much is kept of the start and of the end of a program's output, in bytes.
@@ -33,6 +34,10 @@ const FAST: u64 = 4 * 1024 * 1024;
 
 /// The pause after each read beyond [`FAST`]: a program that prints endlessly does not occupy a core of ours.
 const PAUSE: Duration = Duration::from_millis(2);
+
+/// How long the rest of the output of a program that has been ended is read. A process that was not found may keep the
+/// pipe open.
+const REST_TIME: Duration = Duration::from_secs(1);
 
 /// Time between two checks of a process.
 const POLL: Duration = Duration::from_millis(10);
@@ -245,6 +250,8 @@ pub struct Program {
     child: Child,
     group: Pid,
     captured: Arc<Mutex<Captured>>,
+    /// Reads the output until its end.
+    reader: JoinHandle<()>,
     /// Whether the program's orphans become children of this process.
     adopts: bool,
     /// Processes that it has started, with the times of their start: orphans are found by these.
@@ -305,15 +312,14 @@ impl Program {
         let captured: Arc<Mutex<Captured>> = Arc::default();
         let target = captured.clone();
         let read = move || capture(output, &target);
-        std::thread::Builder::new()
-            .name("program-output".to_owned())
-            .spawn(read)
-            .map_err(failed)?;
+        let reader = std::thread::Builder::new().name("program-output".to_owned());
+        let reader = reader.spawn(read).map_err(failed)?;
         let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
         let command = line.shown();
         let adopts = nix::sys::prctl::get_child_subreaper().unwrap_or(false);
         let known = BTreeSet::new();
-        Ok(Self { command, child, group, captured, adopts, known, ended: None, terminal })
+        let ended = None;
+        Ok(Self { command, child, group, captured, reader, adopts, known, ended, terminal })
     }
 
     /// The input of its terminal, if it has one that has not been taken yet.
@@ -343,6 +349,10 @@ impl Program {
     pub fn end(mut self) -> ProgramOutput {
         let ended = self.has_ended();
         self.kill();
+        let end = Instant::now() + REST_TIME;
+        while !self.reader.is_finished() && Instant::now() < end {
+            std::thread::sleep(POLL);
+        }
         let captured = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
         let command = mjpeg_program::log::printable(&self.command);
         ProgramOutput { command, text: captured.text(), bytes: captured.total, ended }
@@ -538,6 +548,22 @@ mod tests {
         assert!(text.starts_with("aaa") && text.ends_with("\\u{1b}[2Jend"), "{text}");
         assert!(text.contains("\n[83623 bytes left out]\n"), "{text}");
         assert!(text.len() < 3 * KEPT);
+    }
+
+    #[test]
+    fn what_a_program_prints_last_is_kept() {
+        // So much that it is read slowly.
+        let script = format!("head -c {} /dev/zero | tr '\\0' x; printf last", FAST + 64 * 1024);
+        let line = CommandLine(vec!["sh".to_owned(), "-c".to_owned(), script]);
+        for round in 0..10 {
+            let mut program = Program::start(&line, None).unwrap();
+            let end = Instant::now() + Duration::from_secs(20);
+            while program.has_ended().is_none() {
+                assert!(Instant::now() < end, "the program runs on");
+            }
+            let output = program.end();
+            assert!(output.text.ends_with("xlast"), "round {round}: {} bytes", output.bytes);
+        }
     }
 
     #[test]

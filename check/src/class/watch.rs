@@ -290,3 +290,43 @@ fn size(folder: &Path, depth: usize) -> u64 {
     };
     entries.flatten().map(size_of).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    #[test]
+    fn the_lowest_priority_is_that_of_a_session_too() {
+        let mut leader = Command::new("setsid").args(["sleep", "1000"]).spawn().unwrap();
+        let id = i32::try_from(leader.id()).unwrap();
+        let end = Instant::now() + Duration::from_secs(20);
+        let of = |id: i32| processes().into_iter().find(|it| it.id == id).unwrap();
+        while of(id).session != id {
+            assert!(Instant::now() < end, "no session");
+            std::thread::sleep(POLL);
+        }
+        // One in the session of the grader.
+        let mut other = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+        let other_id = i32::try_from(other.id()).unwrap();
+        let nice = |id: i32| {
+            let id = rustix::process::Pid::from_raw(id);
+            rustix::process::getpriority_process(id).unwrap()
+        };
+        let session = |id: &str| {
+            let text = std::fs::read_to_string(format!("/proc/{id}/autogroup"));
+            // A kernel without groups of sessions has no such file, and a container may hide it.
+            text.map(|text| text.rsplit(' ').next().unwrap().trim_end().to_owned())
+        };
+        let before = session("self").ok();
+        lower_priority(&[&of(id), &of(other_id)]);
+        let (lowered, own) = (session(&id.to_string()).ok(), session("self").ok());
+        let priorities = [nice(id), nice(other_id)];
+        leader.kill().unwrap();
+        other.kill().unwrap();
+        let _ = (leader.wait(), other.wait());
+        assert_eq!((priorities, &own), ([LOWEST; 2], &before));
+        assert_eq!(lowered, before.map(|_| "19".to_owned()));
+    }
+}
