@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A user who watches the movie, and one who closes the window.
 
-use super::{play, set_up, settle, tear_down};
+use super::{play, read_reply, set_up, settle, tear_down};
 use crate::client::driver::Action;
 use crate::client::session::Session;
 use gstmjpegfile::lab::Method;
@@ -24,8 +24,10 @@ pub(super) fn run(session: &mut Session) {
         return;
     }
     if session.press("pause", Action::Pause, Method::Pause) {
+        // What the client does with the reply shows after it has read it.
+        read_reply(session);
         settle(session);
-        session.watch(OBSERVED);
+        session.watch(session.limit(OBSERVED));
         session.mark("paused");
         play(session, "resume", RESUMED);
     }
