@@ -108,9 +108,16 @@ impl ExtraTime {
         self.0.get()
     }
 
-    /// The time to wait longer, from what a program had got at the start of a wait, and has got at its end. Zero if it
-    /// could have done what it should: it slept, or computed.
-    pub fn give(&self, start: Sample, end: Sample) -> Duration {
+    /// The time to wait longer, from what a program had got at the start of a wait, which becomes its end, and has got
+    /// now. Zero if it could have done what it should: it slept, or computed.
+    pub fn give(&self, start: &mut Sample, now: ProcessorTime) -> Duration {
+        let end = Sample::now(now);
+        let extra = self.give_until(*start, end);
+        *start = end;
+        extra
+    }
+
+    fn give_until(&self, start: Sample, end: Sample) -> Duration {
         let passed = end.at.saturating_duration_since(start.at);
         let computed = end.time.computed.saturating_sub(start.time.computed);
         let waited = end.time.waited_by_all.saturating_sub(start.time.waited_by_all).min(passed);
@@ -236,11 +243,15 @@ mod tests {
         ];
         for (what, end, want) in rows {
             let extra = ExtraTime::default();
-            assert_eq!((extra.give(start, end), extra.total()), (ms(want), ms(want)), "{what}");
+            assert_eq!(
+                (extra.give_until(start, end), extra.total()),
+                (ms(want), ms(want)),
+                "{what}"
+            );
         }
         let extra = ExtraTime::default();
         let given: Vec<Duration> =
-            (0..3).map(|_| extra.give(start, sample(15_000, 500, 15_300, true))).collect();
+            (0..3).map(|_| extra.give_until(start, sample(15_000, 500, 15_300, true))).collect();
         assert_eq!(given, [ms(15_000), ms(5000), ms(0)]);
     }
 

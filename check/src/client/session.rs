@@ -102,7 +102,12 @@ impl Context<'_> {
     /// The end of all runs. Once it is over it changes only in [`Self::grow`], so that it is known which run was cut
     /// off.
     pub fn deadline(&self) -> Deadline {
-        self.end.later(self.growth.get() + self.extra.total())
+        self.end.later(self.later())
+    }
+
+    /// How much later all runs end on a busy machine.
+    pub fn later(&self) -> Duration {
+        self.growth.get() + self.extra.total()
     }
 
     /// Makes the end later if the machine is busy.
@@ -264,8 +269,7 @@ impl<'a> Session<'a> {
             if self.context.deadline().is_over() {
                 return false;
             }
-            let now = Sample::now(self.program.processor_time());
-            time = self.context.extra.give(std::mem::replace(&mut start, now), now);
+            time = self.context.extra.give(&mut start, self.program.processor_time());
             if time.is_zero() {
                 return false;
             }

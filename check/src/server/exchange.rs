@@ -4,6 +4,7 @@
 use super::Job;
 use crate::clock::{Clock, Deadline, ExtraTime, MAX_START_WAIT, Sample, StallMeter};
 use crate::net::{Control, Receivers, ReplyBytes};
+use crate::processes::ProcessorTime;
 use crate::recording::{Entry, Event, Recording};
 use gstmjpegfile::lab::{Method, Reply};
 use std::cell::Cell;
@@ -56,8 +57,12 @@ impl Context<'_> {
 
     /// What the program has got of the processors.
     fn sample(&self) -> Sample {
+        Sample::now(self.processor_time())
+    }
+
+    fn processor_time(&self) -> ProcessorTime {
         let program = self.job.program.map(|program| program.borrow().processor_time());
-        Sample::now(program.unwrap_or_default())
+        program.unwrap_or_default()
     }
 
     /// The time to wait longer at the end of a wait since `start`, which becomes now.
@@ -65,15 +70,13 @@ impl Context<'_> {
         if self.job.program.is_none() || self.deadline().is_over() {
             return Duration::ZERO;
         }
-        let now = self.sample();
-        self.extra.give(std::mem::replace(start, now), now)
+        self.extra.give(start, self.processor_time())
     }
 
     /// Measures how long the program has waited for a processor, which makes limits longer. While it starts, its time
     /// is longer by that.
     fn measure_program(&self, starts: bool) {
-        let Some(program) = self.job.program else { return };
-        let time = program.borrow().processor_time();
+        let time = self.processor_time();
         self.stalls.note(time);
         if starts {
             self.start_wait.set(self.start_wait.get().max(time.waited.min(MAX_START_WAIT)));

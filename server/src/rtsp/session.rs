@@ -191,8 +191,9 @@ impl Session {
                 Goodbye::ToViewer if group.is_none() => {
                     stream.with_sink_at(|sink, time| sink.dismiss_viewer(&self.id, time));
                 }
-                Goodbye::ToAll => stream.end(),
-                Goodbye::ToViewer | Goodbye::None => {}
+                Goodbye::ToAll if group.is_none() => stream.end(),
+                // A group ends its stream when the last session leaves.
+                Goodbye::ToViewer | Goodbye::ToAll | Goodbye::None => {}
             }
             if group.is_none() {
                 stream.with_sink(|sink| sink.remove_viewer(&self.id));

@@ -224,10 +224,7 @@ impl Sessions {
     pub fn end_all(&self) {
         let all = std::mem::take(&mut *self.all());
         for session in all.values() {
-            let stream = session.stream().take();
-            if let Some(stream) = stream {
-                stream.end();
-            }
+            session.leave_stream(Goodbye::ToAll);
         }
         for session in all.values() {
             session.report_end("the server exits");

@@ -86,7 +86,7 @@ pub(super) fn run(context: &Context) -> ClientEvidence {
         let run = session.finish(&mut evidence.recordings);
         if context.deadline().is_over() {
             // What was cut off proves nothing.
-            let seconds = (context.total + context.growth.get() + context.extra.total()).as_secs();
+            let seconds = (context.total + context.later()).as_secs();
             evidence.notes.push(format!("the run was ended after {seconds} s, its limit"));
             break;
         }
