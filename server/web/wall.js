@@ -80,6 +80,9 @@ export class Wall {
   /** A tile that gets the focus when its movie has been listed; null if there is none. */
   #awaited = null;
   #layout = { columns: 1, width: 0, row: 0 };
+  /** What is shown while there is no list. */
+  #reason = element("p");
+  #again = element("button", { type: "button", class: "accent", text: "Try again", onclick: () => this.#load(0) });
 
   /** `navigate` gets the address of what the user looks for. */
   constructor(navigate) {
@@ -218,8 +221,9 @@ export class Wall {
       return;
     }
     empty.hidden = false;
-    const again = element("button", { type: "button", class: "accent", text: "Try again", onclick: () => this.#load(0) });
-    empty.replaceChildren(element("h2", { text: "The list of movies cannot be loaded" }), element("p", { text: describe(error) }), again);
+    // Kept while it is shown, with its focus: a button that is replaced while it is pressed gets no click.
+    if (!this.#again.isConnected) empty.replaceChildren(element("h2", { text: "The list of movies cannot be loaded" }), this.#reason, this.#again);
+    setText(this.#reason, describe(error));
   }
 
   #refreshLater() {

@@ -350,14 +350,32 @@ impl Browser {
     ///
     /// # Errors
     /// If the browser refuses.
-    pub fn click_at(&mut self, (x, y): (f64, f64)) -> Result<()> {
-        for (kind, buttons) in [("mouseMoved", 0), ("mousePressed", 1), ("mouseReleased", 0)] {
-            let button = if kind == "mouseMoved" { "none" } else { "left" };
-            let event = json!({"type": kind, "x": x, "y": y, "button": button,
-                "buttons": buttons, "clickCount": 1});
-            self.command("Input.dispatchMouseEvent", &event)?;
-        }
-        Ok(())
+    pub fn click_at(&mut self, position: (f64, f64)) -> Result<()> {
+        self.press(position)?;
+        self.release(position)
+    }
+
+    /// Moves the pointer to a position and presses the left button there.
+    ///
+    /// # Errors
+    /// If the browser refuses.
+    pub fn press(&mut self, position: (f64, f64)) -> Result<()> {
+        self.point(position)?;
+        self.mouse("mousePressed", position, 1)
+    }
+
+    /// Releases the left button at a position.
+    ///
+    /// # Errors
+    /// If the browser refuses.
+    pub fn release(&mut self, position: (f64, f64)) -> Result<()> {
+        self.mouse("mouseReleased", position, 0)
+    }
+
+    fn mouse(&mut self, kind: &str, (x, y): (f64, f64), buttons: u8) -> Result<()> {
+        let event = json!({"type": kind, "x": x, "y": y, "button": "left",
+            "buttons": buttons, "clickCount": 1});
+        self.command("Input.dispatchMouseEvent", &event).map(drop)
     }
 
     /// Moves the pointer to a position.

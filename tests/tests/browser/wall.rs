@@ -78,6 +78,35 @@ fn the_wall_moves() -> Result<()> {
 }
 
 #[test]
+fn a_click_counts_while_its_picture_or_its_reason_changes() -> Result<()> {
+    let mut site = Site::start(&["a.mjpeg"], &[])?;
+    // The picture under the pointer changes while the button is down, as it does twice a second.
+    site.open_wall("/", 1)?;
+    let middle = site.browser.middle_of("#grid .picture")?;
+    site.browser.value("window.pressed = document.querySelector('#grid img')")?;
+    site.browser.press(middle)?;
+    site.browser.wait_for("window.pressed !== document.querySelector('#grid img')")?;
+    site.browser.release(middle)?;
+    site.browser.wait_for("location.pathname === '/play/a.mjpeg'")?;
+    // The list that cannot be loaded is asked for again every few seconds.
+    site.browser.run_first(
+        "window.asked = 0; \
+         window.fetch = async () => { window.asked += 1; throw new TypeError('no network'); }; \
+         addEventListener('click', (event) => { window.clicked = event.target.textContent; });",
+    )?;
+    site.open("/")?;
+    site.browser.wait_for("document.querySelector('#wall-empty button') !== null")?;
+    let middle = site.browser.middle_of("#wall-empty button")?;
+    site.browser.press(middle)?;
+    site.browser.value("window.before = window.asked")?;
+    site.browser.wait_for("window.asked > window.before + 1")?;
+    site.browser.release(middle)?;
+    site.browser.wait_for("window.clicked === 'Try again'")?;
+    assert_eq!(site.browser.text("document.activeElement.textContent")?, "Try again");
+    site.is_well()
+}
+
+#[test]
 fn the_pictures_stand_still_where_little_motion_is_preferred() -> Result<()> {
     let mut site = Site::start(&["a.mjpeg"], &[])?;
     site.browser.set_appearance(Appearance { still: true, ..Appearance::LAPTOP })?;
