@@ -15,8 +15,11 @@ use std::time::{Duration, Instant};
 /// The most connections of a client.
 const MAX_CONNECTIONS: usize = 64;
 
-/// The most bytes that are read of a client.
+/// When this many bytes of a client have been read, the following ones are discarded.
 const MAX_BYTES: usize = 256 * 1024;
+
+/// The pause after each read beyond [`MAX_BYTES`]: a client that sends endlessly does not occupy a core of ours.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// A request that lacks nothing has ended when no byte follows for this long.
 const QUIET: Duration = Duration::from_millis(40);
@@ -247,17 +250,16 @@ fn accept(listener: &TcpListener, clock: Clock, to: &Sender<Incoming>, end: &Arc
 }
 
 fn read(mut stream: TcpStream, number: usize, clock: Clock, to: &Sender<Incoming>) {
-    let mut buffer = [0; 4096];
+    let mut buffer = [0; 16 * 1024];
     let mut total = 0;
     loop {
         match stream.read(&mut buffer) {
             Ok(0) => break,
+            Ok(_) if total > MAX_BYTES => std::thread::sleep(PAUSE),
             Ok(have) => {
                 total += have;
                 let bytes = buffer.get(..have).unwrap_or_default().to_vec();
-                if total <= MAX_BYTES
-                    && to.send(Incoming::Bytes(number, clock.now(), bytes)).is_err()
-                {
+                if to.send(Incoming::Bytes(number, clock.now(), bytes)).is_err() {
                     return;
                 }
             }
