@@ -50,8 +50,10 @@ fn clients_are_graded_in_the_sandbox_whatever_the_number_of_jobs() {
                 let options = ["--jobs", jobs, "--sandbox", "bubblewrap"];
                 let done = class.grade_clients(&results, &options);
                 assert_eq!(done.status.code(), Some(1), "{}", text(&done));
-                let names = GAPS.iter().map(|(name, ..)| *name);
-                assert_eq!(&verdicts(&results, names), want, "--jobs {jobs}: {}", text(&done));
+                let names = || GAPS.iter().map(|(name, ..)| *name);
+                let found: Vec<String> = names().map(|name| problems(&results, name)).collect();
+                let said = format!("--jobs {jobs}: {}\n{}", text(&done), found.join("\n"));
+                assert_eq!(&verdicts(&results, names()), want, "{said}");
                 let report = fs::read_to_string(results.join("correct/report.html")).unwrap();
                 // The student's report names the program, and not what surrounds it.
                 assert!(report.contains("<code>python3 ClientLauncher.py 127.0.0.1 "));
