@@ -4,6 +4,7 @@
 use crate::check::Check;
 use crate::cli::{Client, Outputs, Server};
 use crate::movie::Movie;
+use crate::net::ReservedPort;
 use crate::output;
 use crate::process::{CommandLine, LaunchOptions, Program};
 use crate::profile::{self, Profile};
@@ -13,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,9 +35,13 @@ pub fn server(arguments: &Server) -> Result<bool> {
         bail!("{name} has {frames} frames: the checks need at least {LEAST_FRAMES}");
     }
     let other = arguments.short_movie.as_deref().map(Movie::read).transpose()?;
-    let port = match arguments.port {
-        Some(port) => port,
-        None => free_port(&arguments.host)?,
+    let (port, _reserved) = match arguments.port {
+        Some(port) => (port, None),
+        None => {
+            let reserved = ReservedPort::tcp(&arguments.host)
+                .with_context(|| format!("cannot find a free port at {}", arguments.host))?;
+            (reserved.port, Some(reserved))
+        }
     };
     let address = address(&arguments.host, port)?;
     let mut job = Job {
@@ -118,13 +123,6 @@ pub fn client(arguments: &Client) -> Result<bool> {
     let report = crate::client::grade(&job)?;
     write(&report, &arguments.outputs)?;
     Ok(report.has_passed())
-}
-
-/// A port that no program listens at.
-fn free_port(host: &str) -> Result<u16> {
-    let context = || format!("cannot find a free port at {host}");
-    let listener = TcpListener::bind((host, 0)).with_context(context)?;
-    Ok(listener.local_addr().with_context(context)?.port())
 }
 
 fn address(host: &str, port: u16) -> Result<SocketAddr> {

@@ -11,7 +11,6 @@ pub mod evidence;
 mod film;
 mod peer;
 pub mod picture;
-mod port;
 pub mod requests;
 mod scenarios;
 pub mod sender;

@@ -8,7 +8,7 @@ use crate::recording::Packet;
 use gstmjpegfile::movie::Nanoseconds;
 use gstmjpegfile::rtp::{RtpHeader, Timestamp};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -84,9 +84,9 @@ impl Sender {
     }
 
     /// Sends what is next.
-    pub fn play(&self, host: IpAddr, port: u16) {
+    pub fn play(&self, to: SocketAddr) {
         let mut state = self.shared.lock();
-        state.target = Some(SocketAddr::new(host, port));
+        state.target = Some(to);
         state.plays += 1;
         self.shared.changed.notify_all();
     }

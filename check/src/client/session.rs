@@ -6,16 +6,17 @@ use super::driver::{Action, Driver, Drivers, Settings};
 use super::evidence::{Name, Run, Step, Visibility};
 use super::peer::{Peer, PeerEvent};
 use super::picture::{PictureKind, identify};
-use super::port::ReservedPort;
 use super::requests::Received;
 use super::sender::{self, Sender};
 use super::sockets::is_open;
 use crate::clock::{Clock, Deadline, ExtraTime, MAX_START_WAIT, Sample, StallMeter};
+use crate::net::ReservedPort;
 use crate::process::{CommandLine, LaunchError, Program, ProgramOutput};
 use crate::recording::{Entry, Event, Recording};
 use anyhow::{Context as _, Result};
 use gstmjpegfile::lab::{Method, Request, Status};
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Time between two checks of the program.
@@ -43,7 +44,8 @@ const MAX_READING: Duration = Duration::from_secs(2);
 /// The shortest time between two replies.
 const APART: Duration = Duration::from_millis(50);
 
-/// How long to wait for a client to read a reply before the next one is sent. On a busy machine it is longer.
+/// How long to wait for a client to read a reply before the next one, or the movie, is sent. On a busy machine it is
+/// longer.
 const UNREAD: Duration = Duration::from_millis(120);
 
 /// The most requests that wait for that: a client that floods gets its replies at once.
@@ -162,6 +164,8 @@ pub struct Session<'a> {
     pending: Vec<(Instant, usize)>,
     /// The connection of the last reply, and when it was sent.
     replied: Option<(usize, Instant)>,
+    /// Where the movie is sent as soon as the client has read the reply to PLAY.
+    starting: Option<SocketAddr>,
     /// What is known so far.
     pub run: Run,
 }
@@ -176,7 +180,7 @@ impl<'a> Session<'a> {
         let settings = Settings { lab: &job.profile.client, clock };
         let driver = context.drivers.driver(&settings)?;
         let peer = Peer::start(clock).context("cannot listen at 127.0.0.1")?;
-        let reserved = ReservedPort::take().context("no UDP port is free")?;
+        let reserved = ReservedPort::udp().context("no UDP port is free")?;
         let (port, rtp_port) = (peer.port.to_string(), reserved.port.to_string());
         let values = [
             ("host", "127.0.0.1"),
@@ -214,6 +218,7 @@ impl<'a> Session<'a> {
             state: State::Init,
             pending: Vec::new(),
             replied: None,
+            starting: None,
             run,
         };
         session.driver.announce(title);
@@ -283,6 +288,7 @@ impl<'a> Session<'a> {
         loop {
             self.look();
             self.send_due();
+            self.start_movie();
             if done(self) {
                 return true;
             }
@@ -355,7 +361,7 @@ impl<'a> Session<'a> {
         request.entry = self.record(request.at, request.connection, event);
         // The sender stops at once: what follows PAUSE was on its way.
         if matches!(request.method, Some(Method::Pause | Method::Teardown)) {
-            self.sender.pause();
+            self.stop_movie();
         }
         self.run.requests.push(request);
         let number = self.run.requests.len() - 1;
@@ -382,11 +388,31 @@ impl<'a> Session<'a> {
     /// Whether the next reply must wait, since the client has not read the last one. Replies that come together are
     /// read at once by the lab's clients, which use the first one only.
     fn waits_for_reader(&self) -> bool {
+        self.pending.len() <= MAX_APART && self.is_reading()
+    }
+
+    /// Whether the client has not read the last reply, and has time to do so.
+    fn is_reading(&self) -> bool {
         let limit = UNREAD + self.stall();
-        self.pending.len() <= MAX_APART
-            && self.replied.is_some_and(|(connection, at)| {
-                at.elapsed() < limit && self.peer.has_unread(connection)
-            })
+        self.replied.is_some_and(|(connection, at)| {
+            at.elapsed() < limit && self.peer.has_unread(connection)
+        })
+    }
+
+    /// Starts the movie after PLAY. A client whose threads wait for a processor may receive packets long before the
+    /// reply that leads to PLAYING, and leaves them out.
+    fn start_movie(&mut self) {
+        if let Some(to) = self.starting
+            && !self.is_reading()
+        {
+            self.starting = None;
+            self.sender.play(to);
+        }
+    }
+
+    fn stop_movie(&mut self) {
+        self.starting = None;
+        self.sender.pause();
     }
 
     /// Answers a request, as the state has it.
@@ -430,10 +456,10 @@ impl<'a> Session<'a> {
         }
         match request.method {
             Some(Method::Play) => {
-                let port = self.target(&request);
-                self.sender.play(self.peer.host(request.connection), port);
+                let host = self.peer.host(request.connection);
+                self.starting = Some(SocketAddr::new(host, self.target(&request)));
             }
-            Some(Method::Pause | Method::Teardown) => self.sender.pause(),
+            Some(Method::Pause | Method::Teardown) => self.stop_movie(),
             _ => {}
         }
     }

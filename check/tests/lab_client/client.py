@@ -217,6 +217,9 @@ class Client:
             try:
                 if started is not None and self.gives_up(control, started):
                     return
+                if has("receives-when-playing") and select.select([control], [], []):
+                    # The other thread gets the processor first.
+                    time.sleep(0.03)
                 data = control.recv(1024, 0 if started is None else socket.MSG_DONTWAIT)
             except BlockingIOError:
                 # Another thread has read it.
@@ -312,6 +315,9 @@ class Client:
             if has("dies-of-garbage"):
                 raise EOFError
             return
+        # No mistake: no frame is to be shown before the reply to PLAY.
+        if has("receives-when-playing") and self.state != PLAYING and self.frame == 0:
+            raise EOFError
         number = packet[2] << 8 | packet[3]
         if has("dies-of-repeats") and number == self.frame:
             raise EOFError

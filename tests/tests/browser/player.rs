@@ -57,6 +57,8 @@ impl Site {
     fn on_bar(&mut self, frame: usize) -> Result<(f64, f64)> {
         /// Width of the knob, whose middle is at the position.
         const KNOB: f64 = 14.0;
+        // The page may not know the movie's length yet.
+        self.browser.wait_for("!document.querySelector('.seek input').disabled")?;
         let [left, top, width, height] = self.browser.box_of(".seek input")?;
         #[expect(clippy::cast_precision_loss, reason = "numbers below 1000")]
         let part = frame as f64 / (FRAMES - 1) as f64;
