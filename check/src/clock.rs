@@ -57,6 +57,16 @@ impl Deadline {
     }
 }
 
+/// The most by which a wait grows in which a correct program does nothing, or what takes it no time otherwise.
+pub const MAX_WAIT_GROWTH: Duration = Duration::from_secs(2);
+
+/// The number of waits by whose growth the time of a whole grading grows: a correct program is observed in about as many
+/// in which nothing should happen.
+pub const WAITS: u32 = 16;
+
+/// The most by which the time of a whole grading grows because the machine is busy.
+pub const MAX_TOTAL_GROWTH: Duration = MAX_WAIT_GROWTH.saturating_mul(WAITS);
+
 /// How long a step of [`StallMeter`] sleeps.
 const STEP: Duration = Duration::from_millis(5);
 

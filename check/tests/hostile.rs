@@ -163,7 +163,8 @@ fn check((name, act, want, message): Row) {
     let server = Hostile::start(act);
     let started = Instant::now();
     let report = grade_at(server.address, &profile);
-    assert!(started.elapsed() < Duration::from_secs(30), "{name}: {:?}", started.elapsed());
+    // 20 s, and half a minute more on a busy machine.
+    assert!(started.elapsed() < Duration::from_mins(1), "{name}: {:?}", started.elapsed());
     assert!(!report.has_passed(), "{name}");
     for text in outputs(&report) {
         let control = |char: char| char.is_control() && !matches!(char, '\n' | '\t');

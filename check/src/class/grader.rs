@@ -5,6 +5,7 @@ use super::jobs::{Copy, Plan};
 use super::sandbox::Sandboxed;
 use super::watch::Watch;
 use crate::cli::Role;
+use crate::clock::MAX_TOTAL_GROWTH;
 use anyhow::{Context as _, Result};
 use mjpeg_program::log::printable;
 use std::ffi::OsString;
@@ -149,7 +150,7 @@ impl Grader<'_> {
     fn limit(&self) -> Duration {
         let plan = self.plan;
         let run = match self.role {
-            Role::Client => plan.profile.client.total + crate::client::MAX_TOTAL_GROWTH,
+            Role::Client => plan.profile.client.total,
             Role::Server => {
                 let frames = plan.movies.iter().map(|movie| movie.frames.len()).max().unwrap_or(0);
                 let movie =
@@ -158,7 +159,7 @@ impl Grader<'_> {
                 plan.profile.time.total + whole
             }
         };
-        run + Duration::from_secs(EXTRA.into()) + MARGIN
+        run + MAX_TOTAL_GROWTH + Duration::from_secs(EXTRA.into()) + MARGIN
     }
 
     /// Reads what a grader prints until it ends.

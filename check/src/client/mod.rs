@@ -19,7 +19,6 @@ mod sockets;
 
 pub use checks::checks;
 pub use evidence::ClientEvidence;
-pub use session::MAX_TOTAL_GROWTH;
 
 use crate::clock::{Clock, Deadline, ExtraTime, StallMeter};
 use crate::profile::{Press, Profile};

@@ -9,7 +9,9 @@ use super::picture::{PictureKind, identify};
 use super::requests::Received;
 use super::sender::{self, Sender};
 use super::sockets::is_open;
-use crate::clock::{Clock, Deadline, ExtraTime, MAX_START_WAIT, Sample, StallMeter};
+use crate::clock::{
+    Clock, Deadline, ExtraTime, MAX_START_WAIT, MAX_WAIT_GROWTH, Sample, StallMeter, WAITS,
+};
 use crate::net::ReservedPort;
 use crate::process::{CommandLine, LaunchError, Program, ProgramOutput};
 use crate::recording::{Entry, Event, Recording};
@@ -39,7 +41,7 @@ const SETTLED: Duration = Duration::from_millis(700);
 
 /// How long a client may take to read a reply, and by how much more at most on a busy machine.
 const READING: Duration = Duration::from_millis(120);
-const MAX_READING: Duration = Duration::from_secs(2);
+const MAX_READING: Duration = MAX_WAIT_GROWTH;
 
 /// The shortest time between two replies.
 const APART: Duration = Duration::from_millis(50);
@@ -56,13 +58,6 @@ const STALLS: u32 = 20;
 
 /// The most by which a limit grows.
 const MAX_GROWTH: Duration = Duration::from_secs(8);
-
-/// The number of waits by whose growth the time of all runs grows: a correct client is observed in about as
-/// many in which nothing should happen.
-const WAITS: u32 = 16;
-
-/// The most by which the time of all runs grows.
-pub const MAX_TOTAL_GROWTH: Duration = MAX_READING.saturating_mul(WAITS);
 
 /// The most requests that are kept.
 const MAX_REQUESTS: usize = 500;

@@ -2,7 +2,9 @@
 //! A client that speaks with a server, and records the exchange.
 
 use super::Job;
-use crate::clock::{Clock, Deadline, ExtraTime, MAX_START_WAIT, Sample, StallMeter};
+use crate::clock::{
+    Clock, Deadline, ExtraTime, MAX_START_WAIT, MAX_WAIT_GROWTH, Sample, StallMeter, WAITS,
+};
 use crate::net::{Control, Receivers, ReplyBytes};
 use crate::processes::ProcessorTime;
 use crate::recording::{Entry, Event, Recording};
@@ -17,17 +19,16 @@ const RETRY: Duration = Duration::from_millis(20);
 /// A limit grows by this multiple of the longest delay of this machine.
 const STALLS: u32 = 4;
 
-/// The most by which a limit grows.
-const MAX_GROWTH: Duration = Duration::from_secs(2);
-
 /// What all exchanges of a run share.
 pub struct Context<'a> {
     /// What is graded.
     pub job: &'a Job<'a>,
     /// The time of the run.
     pub clock: Clock,
-    /// Its end, before `start_wait` and `extra` are added.
+    /// Its end, before the following three times are added.
     pub end: Deadline,
+    /// How much later it ends on a busy machine.
+    pub busy: Cell<Duration>,
     /// How long the program has waited for a processor while it started.
     pub start_wait: Cell<Duration>,
     /// The time that the program got beyond limits.
@@ -50,9 +51,14 @@ impl Context<'_> {
         self.end.later(self.growth())
     }
 
-    /// How much later the run ends because the program waited for a processor.
+    /// How much later the run ends, on a busy machine and because the program waited for a processor.
     pub fn growth(&self) -> Duration {
-        self.start_wait.get() + self.extra.total()
+        self.busy.get() + self.start_wait.get() + self.extra.total()
+    }
+
+    /// Makes the end later if the machine is busy: the waits of the exchanges are longer.
+    pub fn grow(&self) {
+        self.busy.set(self.limit(Duration::ZERO) * WAITS);
     }
 
     /// What the program has got of the processors.
@@ -85,7 +91,7 @@ impl Context<'_> {
 
     /// A time limit that is longer on a busy machine.
     pub fn limit(&self, limit: Duration) -> Duration {
-        limit + (self.stall() * STALLS).min(MAX_GROWTH)
+        limit + (self.stall() * STALLS).min(MAX_WAIT_GROWTH)
     }
 }
 

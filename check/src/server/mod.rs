@@ -83,6 +83,7 @@ pub fn grade(job: &Job) -> Report {
         job,
         clock,
         end: Deadline::after(job.total()),
+        busy: std::cell::Cell::default(),
         start_wait: std::cell::Cell::default(),
         extra: ExtraTime::default(),
         stalls: StallMeter::start(),

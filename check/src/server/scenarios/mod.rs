@@ -52,6 +52,7 @@ pub(super) fn run(context: &Context) -> ServerEvidence {
         (viewers::disconnect, |it| it.disconnect = None),
     ];
     for (exchange, leave_out) in rest {
+        context.grow();
         exchange(context, &mut evidence);
         if context.deadline().is_over() {
             // No wait was as long as it should have been: this exchange cannot be judged.
