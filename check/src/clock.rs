@@ -87,7 +87,7 @@ pub const MAX_START_WAIT: Duration = Duration::from_secs(20);
 const LEAST_COMPUTED: Duration = Duration::from_millis(10);
 
 /// The most by which all limits of a grading grow together because the program waits for a processor.
-const MAX_EXTRA: Duration = Duration::from_secs(20);
+pub const MAX_EXTRA: Duration = Duration::from_mins(1);
 
 /// How much longer than a limit a program without a processor gets before it is looked at again.
 const EXTRA: Duration = Duration::from_millis(50);
@@ -261,8 +261,8 @@ mod tests {
         }
         let extra = ExtraTime::default();
         let given: Vec<Duration> =
-            (0..3).map(|_| extra.give_until(start, sample(15_000, 500, 15_300, true))).collect();
-        assert_eq!(given, [ms(15_000), ms(5000), ms(0)]);
+            (0..4).map(|_| extra.give_until(start, sample(25_000, 500, 25_300, true))).collect();
+        assert_eq!(given, [ms(25_000), ms(25_000), ms(10_000), ms(0)]);
     }
 
     #[test]

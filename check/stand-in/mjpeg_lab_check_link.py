@@ -120,7 +120,9 @@ class Loop:
             with self.changed:
                 task, wait = self.take()
                 if task is None:
-                    self.changed.wait(wait)
+                    # Looked at again: another thread may have ended it, and woken this one, just before.
+                    if not self.ended and not is_over():
+                        self.changed.wait(wait)
                     continue
             self.run_task(*task)
         self.ended = False

@@ -5,7 +5,7 @@ use super::jobs::{Copy, Plan};
 use super::sandbox::Sandboxed;
 use super::watch::Watch;
 use crate::cli::Role;
-use crate::clock::MAX_TOTAL_GROWTH;
+use crate::clock::{MAX_EXTRA, MAX_TOTAL_GROWTH};
 use anyhow::{Context as _, Result};
 use mjpeg_program::log::printable;
 use std::ffi::OsString;
@@ -159,7 +159,7 @@ impl Grader<'_> {
                 plan.profile.time.total + whole
             }
         };
-        run + MAX_TOTAL_GROWTH + Duration::from_secs(EXTRA.into()) + MARGIN
+        run + MAX_TOTAL_GROWTH + MAX_EXTRA + Duration::from_secs(EXTRA.into()) + MARGIN
     }
 
     /// Reads what a grader prints until it ends.
