@@ -311,6 +311,9 @@ class Client:
                 return
             except EOFError:
                 return
+        # On a busy machine, a frame may have been shown after the reply to PAUSE.
+        if has("pause-clears") and not self.torn_down:
+            self.label.configure(image="")
 
     def packet(self, packet):
         if len(packet) < HEADER:
