@@ -32,8 +32,8 @@ const KILL_TIME: Duration = Duration::from_secs(5);
 /// How much of a program's output is read at full speed, in bytes.
 const FAST: u64 = 4 * 1024 * 1024;
 
-/// The pause after each read beyond [`FAST`]: a program that prints endlessly does not occupy a core of ours.
-const PAUSE: Duration = Duration::from_millis(2);
+/// The pause after each read of a program that prints or sends endlessly: it does not occupy a core of ours.
+pub const PAUSE: Duration = Duration::from_millis(2);
 
 /// How long the rest of the output of a program that has been ended is read. A process that was not found may keep the
 /// pipe open.

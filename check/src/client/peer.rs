@@ -4,6 +4,7 @@
 use super::requests::{Received, split};
 use super::sockets;
 use crate::clock::Clock;
+use crate::process::PAUSE;
 use gstmjpegfile::lab::{Framer, FramerError, Pause};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -15,11 +16,8 @@ use std::time::{Duration, Instant};
 /// The most connections of a client.
 const MAX_CONNECTIONS: usize = 64;
 
-/// When this many bytes of a client have been read, the following ones are discarded.
+/// When this many bytes of a client have been read, the following ones are read slowly, and discarded.
 const MAX_BYTES: usize = 256 * 1024;
-
-/// The pause after each read beyond [`MAX_BYTES`]: a client that sends endlessly does not occupy a core of ours.
-const PAUSE: Duration = Duration::from_millis(2);
 
 /// A request that lacks nothing has ended when no byte follows for this long.
 const QUIET: Duration = Duration::from_millis(40);
