@@ -80,9 +80,6 @@ const SAMPLES: f64 = 10.0;
 /// it takes as many times longer, although a thread that has just slept is woken at once.
 const WORK: Duration = Duration::from_millis(10);
 
-/// The most by which the time to start grows while the program waits for a processor.
-pub const MAX_START_WAIT: Duration = Duration::from_secs(20);
-
 /// The processor time after which it is known how long a program has to wait for more.
 const LEAST_COMPUTED: Duration = Duration::from_millis(10);
 
@@ -91,6 +88,9 @@ pub const MAX_EXTRA: Duration = Duration::from_mins(1);
 
 /// How much longer than a limit a program without a processor gets before it is looked at again.
 const EXTRA: Duration = Duration::from_millis(50);
+
+/// A delay of a thread of this machine that is worth a note.
+const NOTED_STALL: Duration = Duration::from_millis(50);
 
 /// What a program got of the processors until an instant.
 #[derive(Debug, Clone, Copy)]
@@ -108,7 +108,8 @@ impl Sample {
     }
 }
 
-/// More time for a program that has not done something within a limit, since others had the processors.
+/// More time for a program that has not done something within a limit, since others had the processors, or the kernel
+/// kept it.
 #[derive(Debug, Default)]
 pub struct ExtraTime(Cell<Duration>);
 
@@ -132,7 +133,7 @@ impl ExtraTime {
         let computed = end.time.computed.saturating_sub(start.time.computed);
         let waited = end.time.waited_by_all.saturating_sub(start.time.waited_by_all).min(passed);
         // The kernel counts a wait when it has ended.
-        let waits = end.time.is_runnable && computed < passed / 2;
+        let waits = end.time.is_active && computed < passed / 2;
         let extra = if waits { waited.max(EXTRA) } else { waited };
         let extra = extra.min(MAX_EXTRA.saturating_sub(self.0.get()));
         // Waking up takes a moment on every machine.
@@ -192,6 +193,25 @@ impl StallMeter {
         }
     }
 
+    /// A note for the reader if this machine was busy, or the program got `extra` time.
+    pub fn describe(&self, extra: Duration) -> Option<String> {
+        let worst = self.worst();
+        if worst.max(extra) <= NOTED_STALL {
+            return None;
+        }
+        let beyond = if extra.is_zero() {
+            String::new()
+        } else {
+            let most = if extra < MAX_EXTRA { "" } else { ", the most that there is" };
+            let seconds = extra.as_secs_f64();
+            format!("; while the program waited for one, it got {seconds:.1} s more in all{most}")
+        };
+        let ms = worst.as_millis();
+        Some(format!(
+            "this machine was busy: threads waited up to {ms} ms for a processor; the time limits are longer{beyond}"
+        ))
+    }
+
     /// The longest delay so far.
     pub fn worst(&self) -> Duration {
         *self.worst.lock().unwrap_or_else(PoisonError::into_inner)
@@ -231,13 +251,13 @@ mod tests {
     fn a_program_gets_the_time_that_it_waited_for_a_processor() {
         let ms = Duration::from_millis;
         let at = Instant::now();
-        let sample = |after: u64, computed: u64, waited: u64, is_runnable: bool| Sample {
+        let sample = |after: u64, computed: u64, waited: u64, is_active: bool| Sample {
             at: at + ms(after),
             time: ProcessorTime {
                 computed: ms(computed),
                 waited: Duration::ZERO,
                 waited_by_all: ms(waited),
-                is_runnable,
+                is_active,
             },
         };
         let start = sample(0, 500, 300, true);
@@ -263,6 +283,31 @@ mod tests {
         let given: Vec<Duration> =
             (0..4).map(|_| extra.give_until(start, sample(25_000, 500, 25_300, true))).collect();
         assert_eq!(given, [ms(25_000), ms(25_000), ms(10_000), ms(0)]);
+    }
+
+    #[test]
+    fn the_note_states_the_delay_and_the_time_beyond_limits() {
+        let ms = Duration::from_millis;
+        let busy = |worst: u64| {
+            format!(
+                "this machine was busy: threads waited up to {worst} ms for a processor; the time limits are longer"
+            )
+        };
+        let waited = "; while the program waited for one, it got ";
+        let rows = [
+            (50, ms(0), None),
+            (51, ms(0), Some(busy(51))),
+            (7, ms(1240), Some(busy(7) + waited + "1.2 s more in all")),
+            (
+                613,
+                MAX_EXTRA,
+                Some(busy(613) + waited + "60.0 s more in all, the most that there is"),
+            ),
+        ];
+        for (worst, extra, want) in rows {
+            let meter = StallMeter { worst: Arc::new(Mutex::new(ms(worst))) };
+            assert_eq!(meter.describe(extra), want, "{worst} {extra:?}");
+        }
     }
 
     #[test]

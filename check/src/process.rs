@@ -39,8 +39,9 @@ pub const PAUSE: Duration = Duration::from_millis(2);
 /// pipe open.
 const REST_TIME: Duration = Duration::from_secs(1);
 
-/// Time between two checks of a process.
+/// Time between two checks of a process; the longest one between two searches for processes that do not end.
 const POLL: Duration = Duration::from_millis(10);
+const MAX_PAUSE: Duration = Duration::from_millis(160);
 
 /// Why a command line cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -368,6 +369,7 @@ impl Program {
             std::thread::sleep(POLL);
         }
         let end = Instant::now() + KILL_TIME;
+        let mut pause = POLL;
         // Children that appear meanwhile are found by the next search.
         while Instant::now() < end {
             let left = self.processes();
@@ -378,7 +380,9 @@ impl Program {
             if self.has_ended().is_some() && left.is_empty() {
                 return;
             }
-            std::thread::sleep(POLL);
+            std::thread::sleep(pause);
+            // Looking at all processes delays their ends.
+            pause = (pause * 2).min(MAX_PAUSE);
         }
     }
 

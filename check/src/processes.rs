@@ -60,8 +60,8 @@ pub struct ProcessorTime {
     pub waited: Duration,
     /// The same, of all threads together.
     pub waited_by_all: Duration,
-    /// Whether a thread runs or waits for a processor now.
-    pub is_runnable: bool,
+    /// Whether a thread is kept from going on by the system now, or runs.
+    pub is_active: bool,
 }
 
 /// The times of a process and of those that it and its descendants have started and that still run. They are zero
@@ -76,7 +76,7 @@ pub fn processor_time(id: u32) -> ProcessorTime {
             let (computed, waited) = schedule(&read("schedstat")).unwrap_or_default();
             times.computed += computed;
             times.waited_by_all += waited;
-            times.is_runnable |= is_runnable(&read("stat"));
+            times.is_active |= is_active(&read("stat"));
             longest = longest.max(waited);
             let children = read("children");
             let children = children.split_ascii_whitespace().filter_map(|it| it.parse().ok());
@@ -100,10 +100,12 @@ fn schedule(text: &str) -> Option<(Duration, Duration)> {
     Some((fields.next()?.ok()?, fields.next()?.ok()?))
 }
 
-/// Whether a thread runs or waits for a processor, from the text of its `stat` (proc(5)): the state is after the
-/// name, which is in parentheses.
-fn is_runnable(stat: &str) -> bool {
-    stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_ascii_start().starts_with('R'))
+/// Whether a thread runs, waits for a processor, or waits in the kernel and cannot be interrupted (for a disk, or for
+/// what another program holds), from the text of its `stat` (proc(5)): the state is after the name, which is in
+/// parentheses.
+fn is_active(stat: &str) -> bool {
+    let state = stat.rsplit_once(')').map(|(_, fields)| fields.trim_ascii_start());
+    state.is_some_and(|state| state.starts_with(['R', 'D']))
 }
 
 #[cfg(test)]
@@ -134,12 +136,14 @@ mod tests {
             ("4 (python3) R 1 4 4", true),
             ("4 (a) R) S 1 4 4", false),
             ("4 (R) S 1 4 4", false),
+            ("4 (python3) D 1 4 4", true),
+            ("4 (D) Z 1 4 4", false),
             ("4 (a) RR 1 4 4", true),
             ("4", false),
             ("", false),
         ];
         for (text, want) in rows {
-            assert_eq!(is_runnable(text), want, "{text:?}");
+            assert_eq!(is_active(text), want, "{text:?}");
         }
     }
 
@@ -160,7 +164,7 @@ mod tests {
             Command::new("kill").args(children.split_ascii_whitespace()).status().unwrap();
         }
         shell.wait().unwrap();
-        assert!(enough(times) && times.is_runnable, "{times:?}");
+        assert!(enough(times) && times.is_active, "{times:?}");
         assert!(times.waited_by_all >= times.waited, "{times:?}");
         assert_eq!(processor_time(shell.id()), ProcessorTime::default());
     }

@@ -5,7 +5,7 @@ use crate::hostile_programs::{DELETES, FORGES, HOSTILE, LOOKS, TEN_GIGABYTES};
 use crate::starter::copy_starter;
 use crate::support::{with_python, write_movies};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -159,7 +159,13 @@ pub fn problems(out: &Path, name: &str) -> String {
     let checks = verdict["grades"]["checks"].as_array().into_iter().flatten();
     let checks: Vec<String> =
         checks.filter(|it| it["verdict"] != "passed").map(Value::to_string).collect();
-    format!("{}\n{}", checks.join("\n"), verdict["notes"])
+    let page = fs::read_to_string(out.join(name).join("report.html")).unwrap_or_default();
+    // What the page says of each check: the verdict has no reasons.
+    let reasons =
+        page.split("<p class=\"reason\">").skip(1).filter_map(|it| it.split("</p>").next());
+    let reasons: BTreeSet<&str> = reasons.collect();
+    let reasons: Vec<&str> = reasons.into_iter().collect();
+    format!("{}\n{}\n{}", checks.join("\n"), verdict["notes"], reasons.join("\n"))
 }
 
 fn read_verdict(out: &Path, name: &str) -> Value {

@@ -9,9 +9,7 @@ use super::picture::{PictureKind, identify};
 use super::requests::Received;
 use super::sender::{self, Sender};
 use super::sockets::is_open;
-use crate::clock::{
-    Clock, Deadline, ExtraTime, MAX_START_WAIT, MAX_WAIT_GROWTH, Sample, StallMeter, WAITS,
-};
+use crate::clock::{Clock, Deadline, ExtraTime, MAX_WAIT_GROWTH, Sample, StallMeter, WAITS};
 use crate::net::ReservedPort;
 use crate::process::{CommandLine, LaunchError, Program, ProgramOutput};
 use crate::recording::{Entry, Event, Recording};
@@ -220,19 +218,7 @@ impl<'a> Session<'a> {
         session.action("the client is started".to_owned());
         let terminal = session.program.terminal();
         session.driver.attach(terminal);
-        // How busy the machine is shows while the program starts.
-        let started = Instant::now();
-        let (mut is_ready, mut waited) = (false, Duration::ZERO);
-        while !is_ready && started.elapsed() < context.limit(job.profile.time.start) + waited {
-            is_ready =
-                session.try_serve(START_STEP, |it| it.run.ended.is_some() || it.driver.is_ready());
-            if context.deadline().is_over() {
-                break;
-            }
-            let time = session.program.processor_time();
-            waited = waited.max(time.waited).min(MAX_START_WAIT);
-            context.stalls.note(time);
-        }
+        let is_ready = session.wait_until_ready();
         if session.run.ended.is_some() || !is_ready {
             session.run.not_ready = Some(match &session.run.ended {
                 Some((_, how)) => format!("the program ended with {how}"),
@@ -240,6 +226,31 @@ impl<'a> Session<'a> {
             });
         }
         Ok(session)
+    }
+
+    /// Waits until buttons can be pressed, or the program has ended. Returns whether one of them is the case.
+    fn wait_until_ready(&mut self) -> bool {
+        let context = self.context;
+        let started = Instant::now();
+        let mut sample = Sample::now(self.program.processor_time());
+        let mut extra = Duration::ZERO;
+        loop {
+            let is_ready =
+                self.try_serve(START_STEP, |it| it.run.ended.is_some() || it.driver.is_ready());
+            // How busy the machine is shows while the program starts.
+            let time = self.program.processor_time();
+            context.stalls.note(time);
+            if is_ready || context.deadline().is_over() {
+                return is_ready;
+            }
+            if started.elapsed() >= context.limit(context.job.profile.time.start) + extra {
+                let more = context.extra.give(&mut sample, time);
+                if more.is_zero() {
+                    return false;
+                }
+                extra += more;
+            }
+        }
     }
 
     /// Whether buttons can be pressed.

@@ -2,9 +2,7 @@
 //! A client that speaks with a server, and records the exchange.
 
 use super::Job;
-use crate::clock::{
-    Clock, Deadline, ExtraTime, MAX_START_WAIT, MAX_WAIT_GROWTH, Sample, StallMeter, WAITS,
-};
+use crate::clock::{Clock, Deadline, ExtraTime, MAX_WAIT_GROWTH, Sample, StallMeter, WAITS};
 use crate::net::{Control, Receivers, ReplyBytes};
 use crate::processes::ProcessorTime;
 use crate::recording::{Entry, Event, Recording};
@@ -25,12 +23,10 @@ pub struct Context<'a> {
     pub job: &'a Job<'a>,
     /// The time of the run.
     pub clock: Clock,
-    /// Its end, before the following three times are added.
+    /// Its end, before the following two times are added.
     pub end: Deadline,
     /// How much later it ends on a busy machine.
     pub busy: Cell<Duration>,
-    /// How long the program has waited for a processor while it started.
-    pub start_wait: Cell<Duration>,
     /// The time that the program got beyond limits.
     pub extra: ExtraTime,
     /// How late this machine wakes threads.
@@ -53,7 +49,7 @@ impl Context<'_> {
 
     /// How much later the run ends, on a busy machine and because the program waited for a processor.
     pub fn growth(&self) -> Duration {
-        self.busy.get() + self.start_wait.get() + self.extra.total()
+        self.busy.get() + self.extra.total()
     }
 
     /// Makes the end later if the machine is busy: the waits of the exchanges are longer.
@@ -79,14 +75,9 @@ impl Context<'_> {
         self.extra.give(start, self.processor_time())
     }
 
-    /// Measures how long the program has waited for a processor, which makes limits longer. While it starts, its time
-    /// is longer by that.
-    fn measure_program(&self, starts: bool) {
-        let time = self.processor_time();
-        self.stalls.note(time);
-        if starts {
-            self.start_wait.set(self.start_wait.get().max(time.waited.min(MAX_START_WAIT)));
-        }
+    /// Measures how long the program has waited for a processor, which makes limits longer.
+    fn measure_program(&self) {
+        self.stalls.note(self.processor_time());
     }
 
     /// A time limit that is longer on a busy machine.
@@ -213,7 +204,7 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// If the server does not accept, or no RTP port can be opened.
     pub fn connect(&mut self) -> io::Result<Client> {
-        self.connect_within(self.context.job.profile.time.reply, false, None)
+        self.connect_within(self.context.job.profile.time.reply, None)
     }
 
     /// Connects for the first time, within the time that a program may take to start.
@@ -223,7 +214,7 @@ impl<'a> Recorder<'a> {
     pub fn connect_first(&mut self) -> io::Result<Client> {
         let time = &self.context.job.profile.time;
         let starts = self.context.job.program.is_some();
-        self.connect_within(if starts { time.start } else { time.reply }, starts, None)
+        self.connect_within(if starts { time.start } else { time.reply }, None)
     }
 
     /// Connects again, with the same RTP port as another client.
@@ -231,40 +222,40 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// See [`Self::connect`].
     pub fn connect_as(&mut self, client: &Client) -> io::Result<Client> {
-        self.connect_within(self.context.job.profile.time.reply, false, Some(client.rtp))
+        self.connect_within(self.context.job.profile.time.reply, Some(client.rtp))
     }
 
-    /// Connects within a time, which is longer while the program `starts`.
-    fn connect_within(
-        &mut self,
-        limit: Duration,
-        starts: bool,
-        rtp: Option<(usize, u16)>,
-    ) -> io::Result<Client> {
+    /// Connects within a time, which is longer for a program that waits for a processor.
+    fn connect_within(&mut self, limit: Duration, rtp: Option<(usize, u16)>) -> io::Result<Client> {
         let job = self.context.job;
         let started = Instant::now();
+        let mut sample = self.context.sample();
+        let mut extra = Duration::ZERO;
         let control = loop {
             // How busy the machine is shows while the program starts.
-            let wait = if starts { self.context.start_wait.get() } else { Duration::ZERO };
-            let left = (self.context.limit(limit) + wait).saturating_sub(started.elapsed());
+            let left = (self.context.limit(limit) + extra).saturating_sub(started.elapsed());
             let until = self.context.deadline().limit(left);
             match Control::connect(job.address, until) {
                 Ok(control) => break control,
-                // A program that has just been started does not listen yet.
-                Err(error) if job.program.is_none() || Instant::now() >= until => {
-                    return Err(error);
-                }
                 Err(error) => {
-                    let ended = job.program.and_then(|program| program.borrow_mut().has_ended());
-                    if ended.is_some() {
+                    let ended = job.program.map(|program| program.borrow_mut().has_ended());
+                    // A program that has just been started does not listen yet.
+                    if !matches!(ended, Some(None)) {
                         return Err(error);
                     }
+                    if Instant::now() >= until {
+                        let more = self.context.extra(&mut sample);
+                        if more.is_zero() {
+                            return Err(error);
+                        }
+                        extra += more;
+                    }
                     std::thread::sleep(RETRY);
-                    self.context.measure_program(starts);
+                    self.context.measure_program();
                 }
             }
         };
-        self.context.measure_program(starts);
+        self.context.measure_program();
         let connection = self.connections;
         self.connections += 1;
         self.record(connection, Event::Connected);

@@ -84,7 +84,6 @@ pub fn grade(job: &Job) -> Report {
         clock,
         end: Deadline::after(job.total()),
         busy: std::cell::Cell::default(),
-        start_wait: std::cell::Cell::default(),
         extra: ExtraTime::default(),
         stalls: StallMeter::start(),
         misnumbers: std::cell::Cell::new(false),

@@ -16,9 +16,6 @@ use super::session::{Context, Policy, Session};
 use gstmjpegfile::lab::{Method, Status};
 use std::time::Duration;
 
-/// A delay of a thread of this machine that is worth a note.
-const NOTED_STALL: Duration = Duration::from_millis(50);
-
 /// How long the picture must stay the same to be the last one.
 const STILL: Duration = Duration::from_millis(300);
 
@@ -97,13 +94,7 @@ pub(super) fn run(context: &Context) -> ClientEvidence {
             break;
         }
     }
-    let worst = context.stalls.worst();
-    if worst > NOTED_STALL {
-        evidence.notes.push(format!(
-            "this machine was busy: threads waited up to {} ms for a processor; the time limits are longer",
-            worst.as_millis()
-        ));
-    }
+    evidence.notes.extend(context.stalls.describe(context.extra.total()));
     evidence.notes.append(&mut context.notes.borrow_mut());
     evidence.notes.dedup();
     evidence

@@ -9,10 +9,6 @@ mod viewers;
 
 use super::evidence::ServerEvidence;
 use super::exchange::Context;
-use std::time::Duration;
-
-/// A delay of a thread of this machine that is worth a note.
-const NOTED_STALL: Duration = Duration::from_millis(50);
 
 /// An exchange, and what leaves out its evidence.
 type Exchange = (fn(&Context, &mut ServerEvidence), fn(&mut ServerEvidence));
@@ -62,14 +58,6 @@ pub(super) fn run(context: &Context) -> ServerEvidence {
             break;
         }
     }
-    if let Some(stall) =
-        evidence.play.as_ref().map(|play| play.stall).filter(|it| *it > NOTED_STALL)
-    {
-        evidence.notes.push(format!(
-            "this machine was busy: threads waited up to {} ms for a processor; the time limits are \
-             longer",
-            stall.as_millis()
-        ));
-    }
+    evidence.notes.extend(context.stalls.describe(context.extra.total()));
     evidence
 }
