@@ -44,7 +44,7 @@ pub const HOSTILE: &[Hostile] = &[
         "computes",
         "import os\nfor _ in range(4): os.fork()\nwhile True: pass",
         "connect, 44 not run",
-        "got the lowest priority",
+        "several processes that computed",
     ),
 ];
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Watches the programs of a class: what they take together of the machine. One that takes too much is
-//! ended; one of which several processes compute gets the lowest priority, so that it disturbs others less.
+//! ended; one that computes on several cores gets the lowest priority, and one of which several processes compute is
+//! stopped most of the time, so that it does not disturb others.
 
 use super::sandbox::Kind;
 use crate::processes::{Process, processes};
@@ -31,20 +32,22 @@ const FILES_PERIOD: Duration = Duration::from_secs(1);
 /// priority. A loop that waits for nothing takes 1, and a lab server of a beginner may have one.
 const BUSY: f64 = 1.5;
 
-/// So does a program that has this many processes that compute or wait for a core, at this many successive
-/// checks: on a busy machine it gets a smaller share.
+/// A program that has this many processes that compute or wait for a core, at this many successive checks, is stopped
+/// most of the time. A priority would not be enough: Linux gives each session its share, whatever the priorities of its
+/// processes are (sched(7), autogroup), and one with a low priority keeps what others wait for in the kernel until it
+/// gets a core. A stopped process keeps nothing.
 const RUNNING: usize = 3;
 const RUNNING_LOOKS: usize = 5;
+
+/// How long it runs of each period.
+const RUN_TIME: Duration = Duration::from_millis(40);
+const STOP_TIME: Duration = PERIOD.saturating_sub(RUN_TIME);
 
 /// The time over which it is measured.
 const BUSY_PERIOD: Duration = Duration::from_secs(1);
 
 /// The lowest priority.
 const LOWEST: i32 = 19;
-
-/// The priority of its session, about a third of the share of others. With 19, processes of it got a processor every 16 s
-/// on a busy machine: they took 7 s to end when they were killed, and kept what others wait for in the kernel.
-const OF_SESSION: i32 = 5;
 
 /// How long to keep trying to kill processes.
 const KILL_TIME: Duration = Duration::from_secs(5);
@@ -70,6 +73,8 @@ struct Watched {
     /// The number of successive checks at which many processes were running.
     running_looks: usize,
     busy: bool,
+    /// Whether it is stopped most of the time.
+    crowded: bool,
     /// Why the program was ended.
     ended: Option<String>,
 }
@@ -79,6 +84,14 @@ struct Shared {
     watched: Mutex<BTreeMap<i32, Watched>>,
     end: Mutex<bool>,
     ending: Condvar,
+}
+
+impl Shared {
+    /// Waits for some time, or for the end. Returns whether it is the end.
+    fn wait(&self, time: Duration) -> bool {
+        let waited = self.ending.wait_timeout_while(lock(&self.end), time, |end| !*end);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -103,10 +116,13 @@ impl Watch {
         let watch = move || {
             let ticks = rustix::param::clock_ticks_per_second();
             loop {
-                look(&of_thread, ticks);
-                let end = lock(&of_thread.end);
-                let waited = of_thread.ending.wait_timeout_while(end, PERIOD, |end| !*end);
-                if *waited.unwrap_or_else(PoisonError::into_inner).0 {
+                let stopped = look(&of_thread, ticks);
+                let ends = of_thread.wait(STOP_TIME);
+                for process in stopped {
+                    // An error means that it is gone.
+                    let _ = kill(process, Signal::SIGCONT);
+                }
+                if ends || of_thread.wait(RUN_TIME) {
                     return;
                 }
             }
@@ -131,6 +147,7 @@ impl Watch {
             computed: (0, now),
             running_looks: 0,
             busy: false,
+            crowded: false,
             ended: None,
         };
         lock(&self.shared.watched).insert(root, watched);
@@ -146,9 +163,15 @@ impl Watch {
         while kill_all(&watched.members(&processes(), 0)) && Instant::now() < end {
             std::thread::sleep(POLL);
         }
-        let busy = "the program had several processes that computed, and got the lowest priority";
+        let busy = "the program computed on several cores, and got the lowest priority";
+        let crowded = format!(
+            "the program had several processes that computed, and ran {} ms of each {}",
+            RUN_TIME.as_millis(),
+            PERIOD.as_millis()
+        );
+        let crowded = watched.crowded.then_some(crowded);
         let busy = watched.busy.then(|| busy.to_owned());
-        busy.into_iter().chain(watched.ended).collect()
+        crowded.or(busy).into_iter().chain(watched.ended).collect()
     }
 }
 
@@ -176,11 +199,12 @@ fn kill_all(members: &[&Process]) -> bool {
     members.iter().any(|it| !it.is_zombie)
 }
 
-/// Looks at all programs once.
-fn look(shared: &Shared, ticks: u64) {
+/// Looks at all programs once. Returns the processes that it has stopped.
+fn look(shared: &Shared, ticks: u64) -> Vec<Pid> {
     let mut watched = lock(&shared.watched);
+    let mut stopped = Vec::new();
     if watched.is_empty() {
-        return;
+        return stopped;
     }
     let all = processes();
     let page = rustix::param::page_size() as u64;
@@ -199,8 +223,10 @@ fn look(shared: &Shared, ticks: u64) {
         }
         let many = members.iter().filter(|it| it.is_running).count() >= RUNNING;
         program.running_looks = if many { program.running_looks + 1 } else { 0 };
-        program.busy |= program.running_looks >= RUNNING_LOOKS;
-        if program.busy {
+        program.crowded |= program.running_looks >= RUNNING_LOOKS;
+        if program.crowded {
+            stopped.extend(stop(&members));
+        } else if program.busy {
             lower_priority(&members);
         }
         let written = program.written();
@@ -218,23 +244,24 @@ fn look(shared: &Shared, ticks: u64) {
             program.ended.get_or_insert(format!("the program was ended: it had {reason}"));
         }
     }
+    stopped
 }
 
-/// Gives processes the lowest priority, and their sessions a low one: Linux shares the processors among sessions first,
-/// and the priority of a process counts in its own session only (sched(7), autogroup).
+/// Stops the processes that compute or wait for a core. Returns them.
+fn stop(members: &[&Process]) -> Vec<Pid> {
+    let running = members.iter().filter(|it| it.is_running).map(|it| Pid::from_raw(it.id));
+    // An error means that it is gone.
+    running.filter(|process| kill(*process, Signal::SIGSTOP).is_ok()).collect()
+}
+
+/// Gives processes the lowest priority.
 fn lower_priority(members: &[&Process]) {
-    let own = nix::unistd::getsid(None).map_or(0, Pid::as_raw);
-    let mut lowered = BTreeSet::from([own]);
-    // Errors mean that a process is gone, or that the system has no such priority.
     for process in members.iter().filter(|it| !it.is_zombie) {
+        // An error means that it is gone, or that the system has no such priority.
         let _ = rustix::process::setpriority_process(
             rustix::process::Pid::from_raw(process.id),
             LOWEST,
         );
-        if lowered.insert(process.session) {
-            let file = format!("/proc/{}/autogroup", process.id);
-            let _ = std::fs::write(file, OF_SESSION.to_string());
-        }
     }
 }
 
@@ -301,36 +328,39 @@ mod tests {
     use std::os::unix::process::CommandExt;
     use std::process::Command;
 
-    #[test]
-    fn a_session_gets_a_low_priority_too() {
-        let mut leader = Command::new("setsid").args(["sleep", "1000"]).spawn().unwrap();
-        let id = i32::try_from(leader.id()).unwrap();
-        let end = Instant::now() + Duration::from_secs(20);
-        let of = |id: i32| processes().into_iter().find(|it| it.id == id).unwrap();
-        while of(id).session != id {
-            assert!(Instant::now() < end, "no session");
+    /// Waits until something is true.
+    fn until(what: &str, mut done: impl FnMut() -> bool) {
+        let end = Instant::now() + Duration::from_secs(30);
+        while !done() {
+            assert!(Instant::now() < end, "not within 30 s: {what}");
             std::thread::sleep(POLL);
         }
-        // One in the session of the grader.
-        let mut other = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
-        let other_id = i32::try_from(other.id()).unwrap();
-        let nice = |id: i32| {
-            let id = rustix::process::Pid::from_raw(id);
-            rustix::process::getpriority_process(id).unwrap()
+    }
+
+    #[test]
+    fn processes_that_compute_run_a_part_of_the_time() {
+        let watch = Watch::start().unwrap();
+        let script = "for i in 1 2 3 4; do (while :; do :; done) & done; wait";
+        let mut shell = Command::new("sh").args(["-c", script]).process_group(0).spawn().unwrap();
+        let id = shell.id();
+        watch.add(id, Kind::Limits, Path::new("/nonexistent"));
+        let group = i32::try_from(id).unwrap();
+        let members = || processes().into_iter().filter(move |it| it.group == group);
+        let state = |id: i32| {
+            let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            text.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next())
         };
-        let session = |id: &str| {
-            let text = std::fs::read_to_string(format!("/proc/{id}/autogroup"));
-            // A kernel without groups of sessions has no such file, and a container may hide it.
-            text.map(|text| text.rsplit(' ').next().unwrap().trim_end().to_owned())
-        };
-        let before = session("self").ok();
-        lower_priority(&[&of(id), &of(other_id)]);
-        let (lowered, own) = (session(&id.to_string()).ok(), session("self").ok());
-        let priorities = [nice(id), nice(other_id)];
-        leader.kill().unwrap();
-        other.kill().unwrap();
-        let _ = (leader.wait(), other.wait());
-        assert_eq!((priorities, &own), ([LOWEST; 2], &before));
-        assert_eq!(lowered, before.map(|_| OF_SESSION.to_string()));
+        until("all are stopped", || members().filter(|it| state(it.id) == Some('T')).count() == 4);
+        let computed = || members().map(|it| it.computed).sum::<u64>();
+        let before = computed();
+        until("they run again", || computed() > before + 10);
+        let notes = watch.end(id);
+        // `end` has waited for it.
+        let _ = shell.wait();
+        assert_eq!(
+            notes,
+            ["the program had several processes that computed, and ran 40 ms of each 200"]
+        );
+        assert_eq!(members().filter(|it| !it.is_zombie).count(), 0);
     }
 }
