@@ -107,13 +107,16 @@ impl Server {
         if before == after && catalog.shared_with(&old) == after {
             return;
         }
-        for mount in catalog.missing_in(&old) {
+        let added: Vec<_> = catalog.missing_in(&old).cloned().collect();
+        let removed: Vec<_> = old.missing_in(&catalog).cloned().collect();
+        self.replace_catalog(catalog);
+        // Only now: who reads this may ask for the movie at once.
+        for mount in added {
             tracing::info!(mount = %mount.point, "new movie is served");
         }
-        for mount in old.missing_in(&catalog) {
+        for mount in removed {
             tracing::info!(mount = %mount.point, "movie has gone");
         }
-        self.replace_catalog(catalog);
     }
 
     /// Replaces the catalog. The sessions of movies that it does not have end. Returns their number.
