@@ -48,6 +48,7 @@ class Client:
         self.session = 0
         self.sent = None
         self.pressed_early = False
+        self.closing = False
         self.torn_down = False
         self.rtp = None
         self.frame = 0
@@ -136,6 +137,7 @@ class Client:
             self.control.shutdown(socket.SHUT_RDWR)
             self.master.destroy()
             return
+        self.closing = True
         self.pause()
         if message.askokcancel("Quit?", "Are you sure you want to quit?"):
             if self.state == INIT:
@@ -147,6 +149,7 @@ class Client:
                 if has("keeps-control") or has("keeps-port"):
                     self.master.destroy()
         else:
+            self.closing = False
             self.play()
         if has("endless-thread"):
             threading.Thread(target=threading.Event().wait).start()
@@ -312,7 +315,8 @@ class Client:
             except EOFError:
                 return
         # On a busy machine, a frame may have been shown after the reply to PAUSE.
-        if has("pause-clears") and not self.torn_down:
+        # A window that is closed takes no more calls of other threads.
+        if has("pause-clears") and not self.torn_down and not self.closing:
             self.label.configure(image="")
 
     def packet(self, packet):
