@@ -6,6 +6,7 @@ use crate::arrivals::{Arrivals, SETTLE_TIME};
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::connection::tls;
+use crate::mount::Mount;
 use crate::server::{Event, Server, max_connections};
 use crate::service_manager;
 use crate::test_card::{self, TestCard};
@@ -108,8 +109,7 @@ impl Server {
             return;
         }
         let added: Vec<_> = catalog.missing_in(&old).cloned().collect();
-        let removed: Vec<_> = old.missing_in(&catalog).cloned().collect();
-        self.replace_catalog(catalog);
+        let removed = self.replace_catalog(catalog);
         // Only now: who reads this may ask for the movie at once.
         for mount in added {
             tracing::info!(mount = %mount.point, "new movie is served");
@@ -119,8 +119,8 @@ impl Server {
         }
     }
 
-    /// Replaces the catalog. The sessions of movies that it does not have end. Returns their number.
-    fn replace_catalog(&mut self, catalog: Catalog) -> usize {
+    /// Replaces the catalog. The sessions of movies that it does not have end. Returns these movies.
+    fn replace_catalog(&mut self, catalog: Catalog) -> Vec<Arc<Mount>> {
         let old = self.catalog.get();
         let removed: Vec<_> = old.missing_in(&catalog).cloned().collect();
         self.catalog.set(catalog);
@@ -130,7 +130,7 @@ impl Server {
         if !removed.is_empty() {
             self.end_removed();
         }
-        removed.len()
+        removed
     }
 
     /// Ends the sessions that may not continue, on a thread that may wait.
@@ -194,7 +194,7 @@ impl Server {
         self.limits.set(limits);
         let old = self.catalog.get();
         let (mounts, unchanged) = (catalog.mounts().len(), catalog.shared_with(&old));
-        let removed = self.replace_catalog(catalog);
+        let removed = self.replace_catalog(catalog).len();
         // Those whose viewers may not watch them any more.
         self.end_removed();
         let folders = config.folders();

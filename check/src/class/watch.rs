@@ -338,6 +338,21 @@ mod tests {
     }
 
     #[test]
+    fn the_lowest_priority_is_that_of_processes_only() {
+        let mut sleeper = Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+        let id = i32::try_from(sleeper.id()).unwrap();
+        let session = || std::fs::read_to_string("/proc/self/autogroup").ok();
+        let before = session();
+        let all = processes();
+        lower_priority(&[all.iter().find(|it| it.id == id).unwrap()]);
+        let process = rustix::process::Pid::from_raw(id);
+        let priority = rustix::process::getpriority_process(process).unwrap();
+        sleeper.kill().unwrap();
+        sleeper.wait().unwrap();
+        assert_eq!((priority, session()), (LOWEST, before));
+    }
+
+    #[test]
     fn processes_that_compute_run_a_part_of_the_time() {
         let watch = Watch::start().unwrap();
         let script = "for i in 1 2 3 4; do (while :; do :; done) & done; wait";
