@@ -17,6 +17,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The least time between the last frame and RTCP BYE if they are sent in datagrams, to two ports. ffmpeg reads from
+/// the port of RTCP first and drops all frames that wait when it finds BYE there, as on a busy machine.
+const UDP_END_DELAY: Duration = Duration::from_millis(500);
+
 /// The session of a viewer, and the delivery to it.
 struct Viewer {
     session: String,
@@ -235,6 +239,11 @@ impl FrameSink for RtspSink {
         self.send_report(time, false);
     }
 
+    fn end_delay(&self) -> Duration {
+        let in_order = |viewer: &Viewer| viewer.delivery.rtcp_channel().is_some();
+        if self.viewers.iter().all(in_order) { Duration::ZERO } else { UDP_END_DELAY }
+    }
+
     fn play_ended(&mut self, time: ReportTime) {
         // Before BYE, which a viewer may answer with TEARDOWN at once.
         for viewer in &self.viewers {
@@ -261,7 +270,40 @@ mod tests {
     use super::*;
     use crate::connection::outbox::Outbox;
     use crate::connection::wire::Wire;
+    use crate::rtsp::gst_media::Sockets;
     use crate::send::datagrams::test_payloads;
+
+    #[test]
+    fn the_end_is_delayed_for_viewers_that_get_datagrams() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let _viewer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (socket, peer) = listener.accept().await.unwrap();
+            let outbox = Outbox::new(Arc::new(Wire::plain(socket)), 1024 * 1024);
+            let limit_log = Arc::new(LimitLog::default());
+            let interleaved = || Delivery::interleaved(outbox.clone(), peer, (0, 1));
+            let udp = || {
+                let socket = || std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into();
+                let sockets = Arc::new(Sockets { rtp: socket(), rtcp: socket() });
+                Delivery::udp(sockets, peer, peer.port(), false, limit_log.clone())
+            };
+            let rows = [
+                (vec![], Duration::ZERO),
+                (vec![interleaved(), interleaved()], Duration::ZERO),
+                (vec![udp()], UDP_END_DELAY),
+                (vec![interleaved(), udp()], UDP_END_DELAY),
+            ];
+            for (deliveries, delay) in rows {
+                let mut sink = RtspSink::new(1, "cname".into(), false, None, limit_log.clone());
+                let number = deliveries.len();
+                for delivery in deliveries {
+                    sink.add_viewer("session", Arc::new(delivery));
+                }
+                assert_eq!(sink.end_delay(), delay, "{number} viewers");
+            }
+        });
+    }
 
     #[test]
     fn frames_that_a_slow_viewer_of_a_live_movie_loses_are_counted() {

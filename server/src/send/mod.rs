@@ -208,6 +208,12 @@ pub(crate) trait FrameSink: Send + Sized + 'static {
     /// Called when a play starts.
     fn play_started(&mut self) {}
 
+    /// The least time between the last frame of a play and the call of [`Self::play_ended`], for viewers that may
+    /// read the end before the frame.
+    fn end_delay(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Called when a play reaches its end, when sending fails, and when the server exits during a
     /// play; not when a viewer stops it.
     fn play_ended(&mut self, time: ReportTime);

@@ -53,6 +53,10 @@ struct Play {
     waits_for_index: bool,
     /// When the file must be checked for a change.
     next_change_check: Instant,
+    /// When the latest frame was sent; `None` before the first one.
+    last_sent: Option<Instant>,
+    /// There are no more frames: the end has only to be reported.
+    is_finished: bool,
 }
 
 /// The position of a stream: of the next tick of the present play, or of the start of the next play.
@@ -238,6 +242,8 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
                 next_report: now,
                 waits_for_index: false,
                 next_change_check: now,
+                last_sent: None,
+                is_finished: false,
             });
             number
         };
@@ -322,7 +328,9 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
         let Some(mut play) = state.play.filter(|play| play.number == number) else {
             return TickOutcome::Suspended;
         };
-        let Some(frame) = play.timeline.frame() else { return TickOutcome::Finished };
+        let Some(frame) = play.timeline.frame().filter(|_| !play.is_finished) else {
+            return TickOutcome::Finished;
+        };
         let mut borrowed = self.borrow(state);
         let Some(sending) = borrowed.sending() else { return TickOutcome::Suspended };
         let now = self.now();
@@ -413,6 +421,7 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
             return TickOutcome::Suspended;
         };
         present.timeline = play.timeline;
+        present.last_sent = Some(now);
         if let Some(ahead) = ahead.filter(|_| state.prefetch.is_idle()) {
             state.movie.clone_from(&ahead.movie);
             state.prefetch.start(ahead.number, false);
@@ -448,21 +457,30 @@ impl<S: FrameSink, C: Clock> Stream<S, C> {
         })
     }
 
-    /// Ends a play that has reached its end.
-    fn finish_play(&self, number: u64) {
-        let mut state = self.idle_state();
-        let Some(play) = state.play.filter(|play| play.number == number) else { return };
+    /// Ends a play that has sent its last frame. If it is too early to report the end, returns when to call this
+    /// again.
+    fn finish_play(&self, number: u64) -> Option<Instant> {
+        let mut guard = self.idle_state();
+        let state = &mut *guard;
+        let play = state.play.as_mut().filter(|play| play.number == number)?;
+        play.is_finished = true;
+        let delay = state.sending.as_ref().map_or(Duration::ZERO, |it| it.sink.end_delay());
+        if let Some(end) = play.last_sent.map(|sent| sent + delay).filter(|end| self.now() < *end) {
+            return Some(end);
+        }
+        let play = *play;
         state.stop();
         // At the end of the movie, unlike that of a range, the next play starts from its beginning.
         if play.timeline.frame().is_some() {
             state.position.nanoseconds = 0;
         }
         let time = self.report_time(&play.timeline, self.now());
-        let mut borrowed = self.borrow(state);
+        let mut borrowed = self.borrow(guard);
         if let Some(sending) = borrowed.sending() {
             movie_log::index_failed(sending.cursor.movie());
             sending.sink.play_ended(time);
         }
+        None
     }
 }
 
@@ -571,10 +589,7 @@ impl<S: FrameSink, C: Clock> Paced for Stream<S, C> {
         match self.tick(number, scratch) {
             TickOutcome::NextAt(due) => Some(due),
             TickOutcome::Suspended => None,
-            TickOutcome::Finished => {
-                self.finish_play(number);
-                None
-            }
+            TickOutcome::Finished => self.finish_play(number),
         }
     }
 
@@ -649,6 +664,7 @@ mod tests {
         /// A frame, and how long sending it takes.
         slow_frame: Option<(u64, Duration)>,
         gate: Option<Arc<Gate>>,
+        end_delay: Duration,
     }
 
     /// Makes the sending of each frame wait until the test allows it.
@@ -705,6 +721,10 @@ mod tests {
             let frames = record.frames.len();
             record.frames_before_reports.push(frames);
             record.reports.push(time);
+        }
+
+        fn end_delay(&self) -> Duration {
+            self.behavior.end_delay
         }
 
         fn play_ended(&mut self, time: ReportTime) {
@@ -828,6 +848,28 @@ mod tests {
                 StreamTest::new(5, false, Behavior { slow_frame, ..Behavior::default() });
             test.play_to_end(0);
             assert_eq!(test.sent(), want, "{late} ms late");
+        }
+    }
+
+    #[test]
+    fn the_end_is_reported_some_time_after_the_last_frame_was_sent() {
+        // The delay of the sink, how late the last frame is, and when the end is reported. The fifth frame is
+        // due at 8 ms, the end at 10 ms.
+        let rows = [(0, 0, 10), (1, 0, 10), (50, 0, 58), (0, 7, 13), (50, 7, 63), (50, 1500, 1556)];
+        for (delay, late, end) in rows {
+            let behavior = Behavior {
+                end_delay: Duration::from_millis(delay),
+                slow_frame: Some((3, Duration::from_millis(late))),
+                ..Behavior::default()
+            };
+            let mut test = StreamTest::new(5, false, behavior);
+            test.play_to_end(0);
+            assert_eq!(test.sent().len(), 5);
+            let times: Vec<_> =
+                test.record.lock().unwrap().ends.iter().map(|it| it.wall_clock).collect();
+            let want = SystemTime::UNIX_EPOCH + Duration::from_millis(end);
+            assert_eq!(times, [want], "delay {delay} ms, {late} ms late");
+            assert_eq!(test.stream.position().nanoseconds, 0);
         }
     }
 
