@@ -191,8 +191,11 @@ export class Playback {
         if (signal.aborted) return;
         if (this.#state === State.CONNECTING) this.#set(State.PLAYING);
         this.#arrivals.push(performance.now());
+        const number = Number(headers.get("x-frame-number"));
+        // The section's last frames are still to be drawn.
+        if (this.#pending && this.#isPastSection(number)) continue;
         this.#pending = {
-          number: Number(headers.get("x-frame-number")),
+          number,
           timestamp: headers.has("x-timestamp") ? Number(headers.get("x-timestamp")) : null,
           body,
           signal,
@@ -217,7 +220,16 @@ export class Playback {
     this.#drawing = false;
   }
 
+  /** Whether a frame comes after the section that is repeated. */
+  #isPastSection(number) {
+    return this.section !== null && number > this.section[1];
+  }
+
   async #present({ number, timestamp = null, body, signal }) {
+    if (signal && !signal.aborted && this.#isPastSection(number)) {
+      this.play(this.section[0]);
+      return;
+    }
     let picture;
     try {
       picture = await decode(body);

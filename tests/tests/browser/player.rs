@@ -198,6 +198,39 @@ fn a_section_is_repeated() -> Result<()> {
 }
 
 #[test]
+fn a_slow_browser_shows_no_frame_outside_a_section_and_its_last_one() -> Result<()> {
+    let mut site = Site::start(&["a.mjpeg"], &[])?;
+    site.play("a.mjpeg")?;
+    site.pause()?;
+    for frame in [50, 58] {
+        let position = site.on_bar(frame)?;
+        site.browser.click_at(position)?;
+        site.wait_for_frame(frame)?;
+        site.browser.key("a")?;
+    }
+    // Draws about every fourth frame, and notes each that is shown from then on.
+    let slow = "(() => { const decode = createImageBitmap; \
+        window.createImageBitmap = (...image) => new Promise((done) => \
+            setTimeout(() => done(decode(...image)), 350)); \
+        window.seen = []; \
+        new MutationObserver(() => seen.push(document.querySelector('.frame').textContent)).observe( \
+            document.querySelector('.frame'), { childList: true, characterData: true, subtree: true }); })()";
+    site.browser.value(slow)?;
+    site.browser.key("p")?;
+    site.browser.wait_for("seen.filter((it, at) => at > 0 && seen[at - 1] > it).length > 1")?;
+    let seen: Vec<String> = serde_json::from_value(site.browser.value("seen")?)?;
+    let number = |text: &String| text.strip_prefix("frame ").and_then(|it| it.parse::<u64>().ok());
+    let seen: Vec<u64> =
+        seen.iter().map(|it| number(it).context("no frame")).collect::<Result<_>>()?;
+    ensure!(seen.iter().all(|it| (50..=58).contains(it)), "{seen:?}");
+    // Before each jump to the start, its last frame was shown.
+    let jumps = seen.windows(2).filter(|pair| pair[1] < pair[0]);
+    let lasts: Vec<u64> = jumps.map(|pair| pair[0]).collect();
+    ensure!(lasts.iter().all(|it| *it == 58), "{seen:?}");
+    site.is_well()
+}
+
+#[test]
 fn a_live_movie_has_no_seek_bar() -> Result<()> {
     let mut site = Site::start(&["cam.mjpeg"], &["--live"])?;
     site.play("cam.mjpeg")?;
