@@ -39,11 +39,11 @@ const BUSY: f64 = 1.5;
 const RUNNING: usize = 3;
 const RUNNING_LOOKS: usize = 5;
 
-/// How long it runs of each period.
+/// How long such a program runs of each period.
 const RUN_TIME: Duration = Duration::from_millis(40);
 const STOP_TIME: Duration = PERIOD.saturating_sub(RUN_TIME);
 
-/// The time over which it is measured.
+/// The time over which [`BUSY`] is measured.
 const BUSY_PERIOD: Duration = Duration::from_secs(1);
 
 /// The lowest priority.

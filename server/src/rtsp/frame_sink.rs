@@ -272,15 +272,22 @@ mod tests {
     use crate::connection::wire::Wire;
     use crate::rtsp::gst_media::Sockets;
     use crate::send::datagrams::test_payloads;
+    use std::net::SocketAddr;
 
-    #[test]
-    fn the_end_is_delayed_for_viewers_that_get_datagrams() {
+    /// Calls a function with the outbox and the address of a viewer that never reads.
+    fn with_silent_viewer(test: impl FnOnce(&Arc<Outbox>, SocketAddr)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let _viewer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (socket, peer) = listener.accept().await.unwrap();
-            let outbox = Outbox::new(Arc::new(Wire::plain(socket)), 1024 * 1024);
+            test(&Outbox::new(Arc::new(Wire::plain(socket)), 1024 * 1024), peer);
+        });
+    }
+
+    #[test]
+    fn the_end_is_delayed_for_viewers_that_get_datagrams() {
+        with_silent_viewer(|outbox, peer| {
             let limit_log = Arc::new(LimitLog::default());
             let interleaved = || Delivery::interleaved(outbox.clone(), peer, (0, 1));
             let udp = || {
@@ -307,13 +314,7 @@ mod tests {
 
     #[test]
     fn frames_that_a_slow_viewer_of_a_live_movie_loses_are_counted() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            // A viewer that never reads.
-            let _viewer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            let (socket, peer) = listener.accept().await.unwrap();
-            let outbox = Outbox::new(Arc::new(Wire::plain(socket)), 1024 * 1024);
+        with_silent_viewer(|outbox, peer| {
             let limit_log = Arc::new(LimitLog::default());
             let mut sink = RtspSink::new(1, "cname".into(), true, None, limit_log.clone());
             let delivery = Delivery::interleaved(outbox.clone(), peer, (0, 1));

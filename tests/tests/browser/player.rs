@@ -174,17 +174,23 @@ fn keys_do_what_they_do_in_the_window() -> Result<()> {
     site.is_well()
 }
 
-#[test]
-fn a_section_is_repeated() -> Result<()> {
+/// A player that is paused at the end of a section, from one frame to another.
+fn with_section(ends: [usize; 2]) -> Result<Site> {
     let mut site = Site::start(&["a.mjpeg"], &[])?;
     site.play("a.mjpeg")?;
     site.pause()?;
-    for frame in [50, 58] {
+    for frame in ends {
         let position = site.on_bar(frame)?;
         site.browser.click_at(position)?;
         site.wait_for_frame(frame)?;
         site.browser.key("a")?;
     }
+    Ok(site)
+}
+
+#[test]
+fn a_section_is_repeated() -> Result<()> {
+    let mut site = with_section([50, 58])?;
     site.browser.key("p")?;
     let mut turns = 0;
     let mut before = 0;
@@ -199,15 +205,7 @@ fn a_section_is_repeated() -> Result<()> {
 
 #[test]
 fn a_slow_browser_shows_no_frame_outside_a_section_and_its_last_one() -> Result<()> {
-    let mut site = Site::start(&["a.mjpeg"], &[])?;
-    site.play("a.mjpeg")?;
-    site.pause()?;
-    for frame in [50, 58] {
-        let position = site.on_bar(frame)?;
-        site.browser.click_at(position)?;
-        site.wait_for_frame(frame)?;
-        site.browser.key("a")?;
-    }
+    let mut site = with_section([50, 58])?;
     // Draws about every fourth frame, and notes each that is shown from then on.
     let slow = "(() => { const decode = createImageBitmap; \
         window.createImageBitmap = (...image) => new Promise((done) => \
