@@ -9,10 +9,11 @@ use mjpeg_rtsp_tests::peer::rtsp_server::RtspServer;
 use mjpeg_rtsp_tests::programs::{
     Guard, Server, Terminal, headless, program, run, serve, serve_as, target_folder,
 };
-use mjpeg_rtsp_tests::wait_until;
+use mjpeg_rtsp_tests::{pace, wait_until};
 use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -515,9 +516,43 @@ fn a_signal_ends_the_session_with_teardown_and_the_summary() -> Result<()> {
             assert!(summary["frames"].as_u64() >= Some(5), "{summary}");
         }
     }
-    wait_until("TEARDOWN", LIMIT, || {
-        server.log().is_ok_and(|log| log.matches("TEARDOWN").count() >= 6)
-    });
+    let ended = || server.log().map(|log| log.matches(" session ended: ").count());
+    wait_until("the ends of six sessions", LIMIT, || ended().is_ok_and(|count| count == 6));
+    let log = server.log()?;
+    assert_eq!(log.matches(" session ended: TEARDOWN ").count(), 6, "{log}");
+    server.is_well()
+}
+
+/// The sink ends the frame that it saves before the source can send TEARDOWN.
+#[test]
+fn a_signal_while_a_frame_is_saved_ends_the_session_with_teardown() -> Result<()> {
+    let image = cjpeg(&Picture::made(640, 480), &["-sample", "2x2", "-quality", "90"])?;
+    let (folder, mut server) = serve_as("movie.mjpeg", &vec![image; 400], &[])?;
+    for scheme in ["rtsp", "labrtsp"] {
+        let url = server.urls[0].replace("rtsp", scheme);
+        let save = folder.path().join(scheme);
+        std::fs::create_dir(&save)?;
+        // The third picture does not fit this pipe, so the client waits until it is read.
+        let path = save.join("frame-000003.png");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU)?;
+        let flags = nix::fcntl::OFlag::O_NONBLOCK.bits();
+        let mut slow = std::fs::File::options().read(true).custom_flags(flags).open(&path)?;
+        let mut command = program("mjpeg-rtsp-client")?;
+        command.args(["--headless", "--save"]).arg(&save).arg(&url);
+        let mut client = Guard::new(command.stdout(Stdio::null()).spawn()?);
+        let mut picture = Vec::new();
+        let mut read = || Read::by_ref(&mut slow).take(4096).read_to_end(&mut picture);
+        wait_until("the third picture", LIMIT, || read().is_ok_and(|bytes| bytes > 0));
+        client.signal("INT")?;
+        pace(Duration::from_millis(1500));
+        wait_until("all of it", LIMIT, || read().is_ok_and(|bytes| bytes == 0));
+        assert_eq!(client.wait(LIMIT)?.code(), Some(130), "{scheme}");
+        assert!(picture.len() > 70_000, "{scheme}: {} bytes", picture.len());
+    }
+    let ended = || server.log().map(|log| log.matches(" session ended: ").count());
+    wait_until("the ends of both sessions", LIMIT, || ended().is_ok_and(|count| count == 2));
+    let log = server.log()?;
+    assert_eq!(log.matches(" session ended: TEARDOWN ").count(), 2, "{log}");
     server.is_well()
 }
 

@@ -5,7 +5,7 @@ use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind};
 use super::imp::Player;
 use super::machine::Input;
-use super::{Command, Protocol, sink_probe};
+use super::{Command, Protocol, State, rtsp_monitor, sink_probe};
 use glib::prelude::*;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
@@ -15,12 +15,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
+/// How long to wait for the pipeline's change to READY. The elements change from the sink on, which first
+/// ends the frame that it shows or saves; the source, which sends TEARDOWN, comes last.
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long to wait for the pipeline's end. rtspsrc 1.22 cannot be interrupted in the middle of a reply,
 /// so a server that sends one byte at a time can hold it for ever.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// How long to wait until rtspsrc sends TEARDOWN, which it does in a thread of its own.
+const SEND_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long to wait for TEARDOWN's answer.
-const TEARDOWN_TIMEOUT: gst::ClockTime = gst::ClockTime::from_mseconds(500);
+const TEARDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Player {
     pub(super) fn change_state(&self, target: gst::State) {
@@ -47,44 +54,56 @@ impl Player {
     /// Ends the session: sends TEARDOWN, and waits a limited time for its answer.
     pub(super) fn close_pipeline(&self) {
         if let Some(playbin) = self.playbin().filter(|_| !self.is_closing())
-            && self.lower_state(playbin, gst::State::Ready)
+            && self.lower_state(playbin, gst::State::Ready, READY_TIMEOUT)
         {
-            self.report_exchange();
-            self.await_teardown(playbin);
-            self.lower_state(playbin, gst::State::Null);
+            if self.protocol() == Protocol::Rtsp {
+                self.await_teardown(playbin);
+            } else {
+                self.report_exchange();
+            }
+            self.lower_state(playbin, gst::State::Null, CLOSE_TIMEOUT);
         }
     }
 
     /// Ends the session at the source, without waiting for TEARDOWN's answer.
     pub(super) fn end_source_session(&self) {
         let Some(playbin) = self.playbin() else { return };
-        if self.lower_state(playbin, gst::State::Ready) {
+        if self.lower_state(playbin, gst::State::Ready, READY_TIMEOUT) {
             self.report_exchange();
-            self.lower_state(playbin, gst::State::Null);
+            self.lower_state(playbin, gst::State::Null, CLOSE_TIMEOUT);
         }
     }
 
     /// Reports the exchange up to TEARDOWN's answer, for a limited time.
     fn await_teardown(&self, playbin: &gst::Element) {
-        let bus = playbin.bus().filter(|_| self.protocol() == Protocol::Rtsp);
-        let Some(bus) = bus else { return };
-        let deadline = Instant::now() + Duration::from(TEARDOWN_TIMEOUT);
-        while let Some(message) = bus.timed_pop_filtered(
-            TEARDOWN_TIMEOUT,
-            &[gst::MessageType::Progress, gst::MessageType::Element],
-        ) {
+        let Some(bus) = playbin.bus() else { return };
+        // Without a session, rtspsrc may have nothing to send.
+        let has_session = self.state() != State::Init;
+        let mut deadline =
+            Instant::now() + if has_session { SEND_TIMEOUT } else { TEARDOWN_TIMEOUT };
+        let types = [gst::MessageType::Progress, gst::MessageType::Element];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = gst::ClockTime::try_from(left).unwrap_or(gst::ClockTime::ZERO);
+            let message = bus.timed_pop_filtered(left, &types).filter(|_| !left.is_zero());
+            let Some(message) = message else { break };
             self.emit_exchange(&message);
+            if rtsp_monitor::is_sent(&message, "TEARDOWN") {
+                deadline = Instant::now() + TEARDOWN_TIMEOUT;
+            }
             let Some((kind, code)) = progress_of(&message) else { continue };
-            let done = kind != gst::ProgressType::Start && kind != gst::ProgressType::Continue;
-            if (code == "close" && done) || Instant::now() > deadline {
+            if code == "close"
+                && kind != gst::ProgressType::Start
+                && kind != gst::ProgressType::Continue
+            {
                 break;
             }
         }
     }
 
-    /// Takes the pipeline to READY or NULL. If that does not end in time, a thread completes
+    /// Takes the pipeline to READY or NULL. If that does not end within `limit`, a thread completes
     /// the change, and the result is false.
-    fn lower_state(&self, playbin: &gst::Element, state: gst::State) -> bool {
+    fn lower_state(&self, playbin: &gst::Element, state: gst::State, limit: Duration) -> bool {
         // The source waits for the thread of a packet that waits.
         self.collector().end_session();
         let (ended, end) = channel();
@@ -101,7 +120,7 @@ impl Player {
         let thread = std::thread::Builder::new().name("player-close".to_owned()).spawn(lower);
         if thread.is_err() {
             let _ = playbin.set_state(state);
-        } else if end.recv_timeout(CLOSE_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
+        } else if end.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
             is_late.store(true, Ordering::SeqCst);
             self.collector().connections().shut_down();
             if let Some(bus) = playbin.bus() {

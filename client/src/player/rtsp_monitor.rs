@@ -30,6 +30,13 @@ pub(super) const REQUEST_SENT: &str = "rtsp-request";
 /// Name of the element message after a reply. Its fields are `request`, as it was sent, and `reply`.
 pub(super) const REPLY_RECEIVED: &str = "rtsp-reply";
 
+/// Whether a message says that a request of this method is sent.
+pub(super) fn is_sent(message: &gst::MessageRef, method: &str) -> bool {
+    let structure = message.structure().filter(|structure| structure.name() == REQUEST_SENT);
+    let request = structure.and_then(|structure| structure.get::<&str>("request").ok());
+    request.and_then(|request| request.split(' ').next()) == Some(method)
+}
+
 /// Redirects of one session that are followed; rtspsrc 1.22 has no limit.
 const MAX_REDIRECTS: u32 = 5;
 

@@ -185,6 +185,7 @@ impl Control {
             };
             if let Err(failure) = done {
                 self.stage = Stage::Idle;
+                self.shared.set_owes_teardown(false);
                 self.failed = true;
                 if let Some(element) =
                     self.element.upgrade().filter(|_| !self.shared.is_cancelled())
@@ -307,6 +308,7 @@ impl Control {
                 ReplyOutcome::Reply(text) => match self.read_setup_reply(&text)? {
                     None => {
                         self.stage = Stage::Ready;
+                        self.shared.set_owes_teardown(true);
                         self.set_up_at = Some(Instant::now());
                         return self.describe(&text);
                     }
@@ -546,6 +548,7 @@ impl Control {
     /// Ends the session, if there is one.
     fn tear_down(&mut self, wait: Duration) {
         let sent = self.stage != Stage::Idle && self.send(Method::Teardown).is_ok();
+        self.shared.set_owes_teardown(false);
         if sent
             && !wait.is_zero()
             && let Some(connection) = &mut self.connection

@@ -15,13 +15,19 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const TIMEOUT: u32 = 5000;
 const LATENCY: u32 = 100;
 
 /// Bytes of frames that may wait for their time. If more arrive, the kernel drops packets.
 const QUEUE_BYTES: u32 = 64 * 1024 * 1024;
+
+/// How long to wait until the control thread sends TEARDOWN.
+const SEND: Duration = Duration::from_secs(2);
+
+/// How often to look whether it has.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// How long to wait for the end of the control thread, which waits 500 ms for TEARDOWN's reply.
 const END: Duration = Duration::from_millis(700);
@@ -148,6 +154,11 @@ impl LabRtspSrc {
     fn stop(&self) {
         let Some(Running { shared, thread, ended }) = self.running().take() else { return };
         shared.cancel();
+        let limit = Instant::now() + SEND;
+        while shared.owes_teardown()
+            && Instant::now() < limit
+            && ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout)
+        {}
         if ended.recv_timeout(END) == Err(RecvTimeoutError::Disconnected) {
             // A panic in it has been reported.
             let _ = thread.join();

@@ -7,6 +7,7 @@ use crate::rtp::{ReceivedFrame, RtpHeader, Timestamp};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -178,11 +179,18 @@ pub(super) struct Shared {
     pub control: WakeUp,
     /// Wakes the receiver's streaming thread.
     pub receiver: WakeUp,
+    /// There is a session for which TEARDOWN has not been sent.
+    owes_teardown: AtomicBool,
 }
 
 impl Shared {
     pub fn new() -> io::Result<Self> {
-        Ok(Self { state: Mutex::default(), control: WakeUp::new()?, receiver: WakeUp::new()? })
+        Ok(Self {
+            state: Mutex::default(),
+            control: WakeUp::new()?,
+            receiver: WakeUp::new()?,
+            owes_teardown: AtomicBool::new(false),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -327,6 +335,15 @@ impl Shared {
 
     pub fn is_cancelled(&self) -> bool {
         self.state().cancelled
+    }
+
+    /// Sets whether there is a session for which TEARDOWN has not been sent.
+    pub fn set_owes_teardown(&self, owes: bool) {
+        self.owes_teardown.store(owes, Ordering::Relaxed);
+    }
+
+    pub fn owes_teardown(&self) -> bool {
+        self.owes_teardown.load(Ordering::Relaxed)
     }
 
     /// Asks the server to seek to a time, and waits for its reply.
