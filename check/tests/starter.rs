@@ -3,6 +3,7 @@
 //! passes.
 
 use crate::support::{with_python, write_movies};
+use mjpeg_lab_check::net::ReservedPort;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -239,10 +240,7 @@ from tkinter import messagebox
 messagebox.showwarning = lambda *words: sys.exit(f"warning: {words}")
 from Client import Client
 root = tkinter.Tk()
-client = Client(root, sys.argv[1], int(sys.argv[2]), 0, sys.argv[3])
-import socket
-probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); probe.bind(("", 0))
-client.rtp_port = probe.getsockname()[1]; probe.close()
+client = Client(root, sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
 def until(what, ready):
     end = time.monotonic() + 20
     while not ready():
@@ -269,10 +267,8 @@ fn the_solutions_client_plays_the_solutions_server() {
     copy_starter(folder.path(), &[]);
     let (movie, _) = write_movies(folder.path());
     std::fs::write(folder.path().join("press.py"), PRESS).unwrap();
-    let port = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port().to_string()
-    };
+    let reserved = (ReservedPort::tcp("0.0.0.0").unwrap(), ReservedPort::udp().unwrap());
+    let (port, rtp_port) = (reserved.0.port.to_string(), reserved.1.port.to_string());
     let mut server = with_python(Command::new("python3").args(["Server.py", &port]))
         .current_dir(folder.path())
         .stdout(std::process::Stdio::null())
@@ -286,7 +282,7 @@ fn the_solutions_client_plays_the_solutions_server() {
     let name = movie.file_name().unwrap().to_str().unwrap();
     let done =
         with_python(Command::new("timeout").args(["60", "xvfb-run", "-a", "python3", "press.py"]))
-            .args(["127.0.0.1", &port, name])
+            .args(["127.0.0.1", &port, &rtp_port, name])
             .current_dir(folder.path())
             .output();
     let _ = server.kill();
