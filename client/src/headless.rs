@@ -31,6 +31,9 @@ struct RenderedFrames {
     size: Option<(u32, u32)>,
     first: Option<Instant>,
     last: Option<Instant>,
+    /// The session is being ended: the frames that follow are not saved. While a frame is, the sink holds
+    /// the lock that its change of state needs.
+    ended: bool,
     /// Why a frame was not saved.
     save_error: Option<String>,
 }
@@ -122,6 +125,7 @@ pub fn run(player: &Player, source: &str, arguments: &Arguments) -> Result<ExitC
     }
     let statistics = player.statistics();
     let longest_gap = player.longest_gap();
+    lock(&rendered).ended = true;
     player.command("teardown");
     let saved = finish_logs(player, arguments);
 
@@ -261,8 +265,11 @@ fn sink(
         let buffer = values.get(1)?.get::<gst::Buffer>().ok()?;
         let caps = values.get(2)?.get::<gst::Pad>().ok()?.current_caps()?;
         let info = gst_video::VideoInfo::from_caps(&caps).ok()?;
-        let number = lock(&rendered).count + 1;
-        if limit.is_some_and(|limit| number > limit) {
+        let (number, ended) = {
+            let rendered = lock(&rendered);
+            (rendered.count + 1, rendered.ended)
+        };
+        if ended || limit.is_some_and(|limit| number > limit) {
             return None;
         }
         let now = Instant::now();

@@ -549,6 +549,8 @@ fn a_signal_while_a_frame_is_saved_ends_the_session_with_teardown() -> Result<()
         assert_eq!(client.wait(LIMIT)?.code(), Some(130), "{scheme}");
         assert!(picture.len() > 90_000, "{scheme}: {} bytes", picture.len());
         assert!(picture.ends_with(b"IEND\xae\x42\x60\x82"), "{scheme}: the picture is cut");
+        let saved = std::fs::read_dir(&save)?.count();
+        assert_eq!(saved, 3, "{scheme}: frames are saved after the signal");
     }
     let ended = || server.log().map(|log| log.matches(" session ended: ").count());
     wait_until("the ends of both sessions", LIMIT, || ended().is_ok_and(|count| count == 2));
