@@ -496,6 +496,15 @@ fn users_and_passwords_are_sent_as_they_are_meant() -> Result<()> {
     Ok(())
 }
 
+/// Waits until a number of sessions have ended, each by TEARDOWN.
+fn all_ended_by_teardown(server: &Server, sessions: usize) -> Result<()> {
+    let ended = || server.log().map(|log| log.matches(" session ended: ").count());
+    wait_until("the sessions' ends", LIMIT, || ended().is_ok_and(|count| count == sessions));
+    let log = server.log()?;
+    assert_eq!(log.matches(" session ended: TEARDOWN ").count(), sessions, "{log}");
+    Ok(())
+}
+
 #[test]
 fn a_signal_ends_the_session_with_teardown_and_the_summary() -> Result<()> {
     let images = vec![movies::images(100, "I420")?; 4].concat();
@@ -516,10 +525,7 @@ fn a_signal_ends_the_session_with_teardown_and_the_summary() -> Result<()> {
             assert!(summary["frames"].as_u64() >= Some(5), "{summary}");
         }
     }
-    let ended = || server.log().map(|log| log.matches(" session ended: ").count());
-    wait_until("the ends of six sessions", LIMIT, || ended().is_ok_and(|count| count == 6));
-    let log = server.log()?;
-    assert_eq!(log.matches(" session ended: TEARDOWN ").count(), 6, "{log}");
+    all_ended_by_teardown(&server, 6)?;
     server.is_well()
 }
 
@@ -552,10 +558,7 @@ fn a_signal_while_a_frame_is_saved_ends_the_session_with_teardown() -> Result<()
         let saved = std::fs::read_dir(&save)?.count();
         assert_eq!(saved, 3, "{scheme}: frames are saved after the signal");
     }
-    let ended = || server.log().map(|log| log.matches(" session ended: ").count());
-    wait_until("the ends of both sessions", LIMIT, || ended().is_ok_and(|count| count == 2));
-    let log = server.log()?;
-    assert_eq!(log.matches(" session ended: TEARDOWN ").count(), 2, "{log}");
+    all_ended_by_teardown(&server, 2)?;
     server.is_well()
 }
 

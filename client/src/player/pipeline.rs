@@ -82,11 +82,9 @@ impl Player {
         let mut deadline =
             Instant::now() + if has_session { SEND_TIMEOUT } else { TEARDOWN_TIMEOUT };
         let types = [gst::MessageType::Progress, gst::MessageType::Element];
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+        while let Some(left) = deadline.checked_duration_since(Instant::now()) {
             let left = gst::ClockTime::try_from(left).unwrap_or(gst::ClockTime::ZERO);
-            let message = bus.timed_pop_filtered(left, &types).filter(|_| !left.is_zero());
-            let Some(message) = message else { break };
+            let Some(message) = bus.timed_pop_filtered(left, &types) else { break };
             self.emit_exchange(&message);
             if rtsp_monitor::is_sent(&message, "TEARDOWN") {
                 deadline = Instant::now() + TEARDOWN_TIMEOUT;
