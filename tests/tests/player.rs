@@ -391,6 +391,8 @@ fn each_failure_has_its_kind() -> Result<()> {
         wait_until(source, LIMIT, || {
             engine.events().any(|event| match event {
                 Event::Failed(failure) => {
+                    let status = engine.status();
+                    assert_eq!((status.state, status.pending), (State::Init, None), "{source}");
                     assert!(want(failure.kind), "{source}: {failure:?}");
                     assert!(!failure.text.contains('\n'), "{failure:?}");
                     true

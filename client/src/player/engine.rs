@@ -22,7 +22,8 @@ use std::time::{Duration, Instant};
 /// Time without a packet, while playing, after which the stream counts as silent.
 pub const SILENCE: Duration = Duration::from_secs(3);
 
-/// Something that happened, for the front end to show.
+/// Something that happened, for the front end to show. A status that is read after the event includes
+/// its effects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A failure ended the stream.
@@ -350,7 +351,10 @@ impl Session {
         self.report(Event::Failed(failure));
     }
 
+    /// Publishes the status, then reports the event: a front end must not see an event with a status
+    /// from before it.
     fn report(&self, event: Event) {
+        self.publish();
         let _ = self.events.send(event);
         (self.shared.wake)();
     }

@@ -119,6 +119,8 @@ impl App {
     /// Updates the model from the engine, the dialogs and the movie list.
     fn update_model(&mut self, ctx: &egui::Context) {
         let now = ctx.input(|input| input.time);
+        // The status is read after the events, whose effects it includes.
+        let events: Vec<Event> = self.engine.events().collect();
         let status = self.engine.status();
         if status.state != self.model.status.state {
             self.model.state_change = Some((self.model.status.state, now));
@@ -138,7 +140,6 @@ impl App {
         }
         self.model.status = status;
         self.model.capture = self.engine.capture();
-        let events: Vec<Event> = self.engine.events().collect();
         for event in events {
             self.handle_event(event);
         }
