@@ -371,6 +371,9 @@ fn what_a_server_sends_without_an_end_takes_a_limited_memory() -> Result<()> {
         let message = message.replace("SERVER", &server.address().to_string());
         assert_eq!((code, stderr), (Some(1), format!("ERROR {url}: {message}\n")), "{name}");
         assert!(peak < memory, "{name}: {peak} MiB");
+        let requests = server.methods();
+        let asked = requests.iter().filter(|it| *it == "DESCRIBE").count();
+        assert_eq!(asked, 1, "{name}: {requests:?}");
     }
     Ok(())
 }

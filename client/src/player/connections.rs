@@ -15,6 +15,7 @@ use std::cell::RefCell;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once, Weak};
 
 /// A connection: the inode of its socket, and a copy of its descriptor. Another thread may have a copy of
@@ -26,6 +27,8 @@ pub(super) type Connection = (u64, socket2::Socket);
 pub(super) struct Connections {
     /// The inodes of their sockets, in the order in which they were made.
     inodes: Mutex<Vec<u64>>,
+    /// They have been shut down, and new ones are until the next session.
+    is_shut_down: AtomicBool,
 }
 
 thread_local! {
@@ -67,8 +70,25 @@ impl Connections {
         Some((addresses.0.as_socket()?, addresses.1.as_socket()?))
     }
 
-    /// Shuts all of them down.
+    /// Starts a session: new connections stay open.
+    pub fn start_session(&self) {
+        self.is_shut_down.store(false, Ordering::SeqCst);
+    }
+
+    /// Notes a connection.
+    fn add(&self, socket: &gio::Socket) {
+        let Some(inode) = inode_of(socket.as_raw_fd()) else { return };
+        lock(&self.inodes).push(inode);
+        if self.is_shut_down.load(Ordering::SeqCst) {
+            let _ = socket.shutdown(true, true);
+        }
+    }
+
+    /// Shuts all of them down, and each one that is made before the next session: rtspsrc connects again when
+    /// the connection of a request without a reply is closed.
     pub fn shut_down(&self) {
+        // A connection that is made meanwhile is noted first, then it reads this.
+        self.is_shut_down.store(true, Ordering::SeqCst);
         for (_, socket) in self.open() {
             let _ = socket.shutdown(Shutdown::Both);
         }
@@ -112,9 +132,8 @@ unsafe extern "C" fn on_event(
     let _ = guarded("connection", || {
         // SAFETY: GLib passes this many values, which live as long as the call. `glib::Value` is a GValue.
         let values = unsafe { std::slice::from_raw_parts(values.cast(), count as usize) };
-        let inode = connected(values).and_then(inode_of);
-        if let (Some(inode), Some(owner)) = (inode, OWNER.with_borrow(Weak::upgrade)) {
-            lock(&owner.inodes).push(inode);
+        if let (Some(socket), Some(owner)) = (connected(values), OWNER.with_borrow(Weak::upgrade)) {
+            owner.add(&socket);
         }
     });
     // The hook stays.
@@ -123,11 +142,11 @@ unsafe extern "C" fn on_event(
 
 /// The socket that has been connected, if the arguments of the signal say so: the client, the event, the
 /// address, the connection.
-fn connected(values: &[glib::Value]) -> Option<RawFd> {
+fn connected(values: &[glib::Value]) -> Option<gio::Socket> {
     let event = values.get(1)?.get::<gio::SocketClientEvent>().ok()?;
     let stream = values.get(3)?.get::<Option<gio::IOStream>>().ok()??;
     let connection = stream.downcast_ref::<gio::SocketConnection>()?;
-    (event == gio::SocketClientEvent::Connected).then(|| connection.socket().as_raw_fd())
+    (event == gio::SocketClientEvent::Connected).then(|| connection.socket())
 }
 
 /// The inodes of those sockets of this process that are `wanted`, and copies of their descriptors.
@@ -181,6 +200,7 @@ pub(super) mod tests {
         let (_theirs, mut accepted_other) = connect(&listener, &other);
         // Of no player.
         let _stranger = TcpStream::connect(listener.local_addr().expect("an address"));
+        let _accepted_stranger = listener.accept().expect("a connection");
         assert_eq!((one.open().len(), other.open().len()), (1, 1));
         let own = one.addresses().map(|(local, _)| local);
         assert_eq!(own, accepted.peer_addr().ok());
@@ -192,8 +212,17 @@ pub(super) mod tests {
         accepted_other.set_read_timeout(limit).expect("a timeout");
         assert!(accepted_other.read(&mut [0]).is_err(), "still open");
 
+        // Another one, as rtspsrc makes it when the first is closed.
+        let (again, mut accepted) = connect(&listener, &one);
+        accepted.set_read_timeout(Some(std::time::Duration::from_secs(5))).expect("a timeout");
+        assert_eq!(accepted.read(&mut [0]).expect("the end"), 0);
+        drop(again);
+
         // A second one, as of a tunnel; then the first is closed.
-        let (_second, _) = connect(&listener, &one);
+        one.start_session();
+        let (_second, mut accepted) = connect(&listener, &one);
+        accepted.set_read_timeout(limit).expect("a timeout");
+        assert!(accepted.read(&mut [0]).is_err(), "shut down in the next session");
         assert_eq!((one.open().len(), one.only_one().is_some()), (2, false));
         drop(mine);
         assert_eq!((one.open().len(), one.only_one().is_some()), (1, true));

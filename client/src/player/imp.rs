@@ -319,6 +319,10 @@ impl Player {
     }
 
     fn start_exchange(&self) {
+        // rtspsrc still has the connections of a session that is not closed yet.
+        if !self.is_closing() {
+            self.collector.connections().start_session();
+        }
         self.progress.borrow_mut().start();
         self.certificate_errors.set(gio::TlsCertificateFlags::empty());
     }
