@@ -379,6 +379,35 @@ fn what_a_server_sends_without_an_end_takes_a_limited_memory() -> Result<()> {
 }
 
 #[test]
+fn a_reply_to_teardown_without_an_end_takes_a_limited_memory() -> Result<()> {
+    let images = movies::images(4, "I420")?;
+    let server = RtspServer::start(move |request, stream| match request.method.as_str() {
+        "PLAY" => {
+            stream.write_all(&request.answer())?;
+            let (mut send, mut number) = (interleaved(stream.try_clone()?), 1);
+            for (at, image) in (0..).zip(&images) {
+                let packets = packets(image, 7, &mut number, at * 4500);
+                for packet in packets.map_err(std::io::Error::other)? {
+                    send(0, &packet).map_err(std::io::Error::other)?;
+                }
+            }
+            Ok(())
+        }
+        "TEARDOWN" => {
+            stream.write_all(&request.reply("200 OK", "Content-Length: 2000000000\r\n", ""))?;
+            flood(stream, &vec![b'x'; 100_000])
+        }
+        _ => stream.write_all(&request.answer()),
+    })?;
+    let url = format!("rtsp://{}/movie.mjpeg", server.address());
+    let (code, stderr, peak) = run_measured(&["--frames", "1", "--transport", "tcp", &url])?;
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(peak < 250, "{peak} MiB");
+    assert_eq!(server.methods().last().map(String::as_str), Some("TEARDOWN"));
+    Ok(())
+}
+
+#[test]
 fn what_a_lab_server_sends_without_an_end_takes_a_limited_memory() -> Result<()> {
     let image = movies::images(1, "I420")?.remove(0);
     // The least that is sent. The connection of an endless reply is closed after 64 KiB, during a write that is not

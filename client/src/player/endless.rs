@@ -9,7 +9,7 @@
 //! The memory of the process is watched too, for whatever else may grow.
 #![allow(unsafe_code)] // The system calls have no safe form.
 
-use super::connections::Connections;
+use super::statistics::Collector;
 use super::{Player, Protocol, State};
 use glib::subclass::prelude::*;
 use gst::prelude::*;
@@ -82,18 +82,7 @@ fn check_replies(player: &Player, received: &mut Received) -> glib::ControlFlow 
         *received = Received::default();
         return glib::ControlFlow::Continue;
     };
-    let counts: Vec<_> = connections(player)
-        .open()
-        .iter()
-        .filter_map(|(inode, socket)| Some((*inode, read(socket)?)))
-        .collect();
-    // After the bytes: packets that are read meanwhile count as packets only.
-    let collector = player.imp().collector();
-    let progress =
-        Progress { replies: collector.replies(), packets: collector.interleaved_bytes() };
-    // A record of TLS with a small packet may be twice as long.
-    let allowance = u64::from(is_encrypted(playbin));
-    if received.is_too_much(counts.into_iter(), progress, allowance, Instant::now()) {
+    if received.has_too_much(player.imp().collector(), allowance(playbin)) {
         *received = Received::default();
         let limit = MAX_REPLY >> 20;
         end_session(
@@ -102,6 +91,30 @@ fn check_replies(player: &Player, received: &mut Received) -> glib::ControlFlow 
         );
     }
     glib::ControlFlow::Continue
+}
+
+/// Watches the connections while a session ends and the main loop waits for that.
+pub(super) struct ClosingWatch<'a> {
+    collector: &'a Collector,
+    allowance: u64,
+    received: Received,
+}
+
+impl<'a> ClosingWatch<'a> {
+    /// How long to wait between two checks.
+    pub const INTERVAL: Duration = AWAITING_INTERVAL;
+
+    /// Starts to count.
+    pub fn new(collector: &'a Collector, playbin: &gst::Element) -> Self {
+        Self { collector, allowance: allowance(playbin), received: Received::default() }
+    }
+
+    /// Shuts the connections down if the server has sent too much besides packets.
+    pub fn check(&mut self) {
+        if self.received.has_too_much(self.collector, self.allowance) {
+            self.collector.connections().shut_down();
+        }
+    }
 }
 
 /// What is known of the exchange besides the bytes.
@@ -124,6 +137,20 @@ struct Received {
 }
 
 impl Received {
+    /// Adds what the connections of a player have received since the last call.
+    fn has_too_much(&mut self, collector: &Collector, allowance: u64) -> bool {
+        let counts: Vec<_> = collector
+            .connections()
+            .open()
+            .iter()
+            .filter_map(|(inode, socket)| Some((*inode, read(socket)?)))
+            .collect();
+        // After the bytes: packets that are read meanwhile count as packets only.
+        let progress =
+            Progress { replies: collector.replies(), packets: collector.interleaved_bytes() };
+        self.is_too_much(counts.into_iter(), progress, allowance, Instant::now())
+    }
+
     /// Adds what was read since the last call. `counts` are the inodes of the connections and the bytes
     /// that were read of each. `allowance` is how many bytes of a packet are for its encryption.
     fn is_too_much(
@@ -156,21 +183,18 @@ impl Received {
 fn end_session(player: &Player, text: &str) {
     let Some(playbin) = player.imp().playbin() else { return };
     gst::element_error!(playbin, gst::ResourceError::NoSpaceLeft, ("{text}"));
-    connections(player).shut_down();
+    player.imp().collector().connections().shut_down();
 }
 
-fn connections(player: &Player) -> &Connections {
-    player.imp().collector().connections()
-}
-
-/// Whether the connections of a playbin's rtspsrc are encrypted.
-fn is_encrypted(playbin: &gst::Element) -> bool {
+/// How many bytes of a packet are for its encryption: a record of TLS with a small packet may be twice as
+/// long as the packet.
+fn allowance(playbin: &gst::Element) -> u64 {
     // After a redirect, rtspsrc has another location than playbin.
     let source = playbin.property::<Option<gst::Element>>("source");
     let source = source.filter(|source| source.find_property("location").is_some());
     let location = source.and_then(|source| source.property::<Option<String>>("location"));
     let uri = location.or_else(|| playbin.property("uri"));
-    uri.is_some_and(|uri| uri.starts_with("rtsps"))
+    u64::from(uri.is_some_and(|uri| uri.starts_with("rtsps")))
 }
 
 /// The bytes that were read of a connection: those that have arrived, without those that wait in the
@@ -206,7 +230,7 @@ fn resident() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::connections::tests::connect;
+    use super::super::connections::{Connections, tests::connect};
     use super::*;
     use gio::prelude::*;
     use std::io::Write;

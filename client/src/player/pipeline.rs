@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The player's pipeline: its changes of state, and what it reports on its bus.
 
+use super::endless::ClosingWatch;
 use super::exchange::Exchange;
 use super::failure::{Failure, FailureKind};
 use super::imp::Player;
@@ -82,9 +83,14 @@ impl Player {
         let mut deadline =
             Instant::now() + if has_session { SEND_TIMEOUT } else { TEARDOWN_TIMEOUT };
         let types = [gst::MessageType::Progress, gst::MessageType::Element];
+        let mut watch = ClosingWatch::new(self.collector(), playbin);
         while let Some(left) = deadline.checked_duration_since(Instant::now()) {
-            let left = gst::ClockTime::try_from(left).unwrap_or(gst::ClockTime::ZERO);
-            let Some(message) = bus.timed_pop_filtered(left, &types) else { break };
+            let wait = gst::ClockTime::try_from(left.min(ClosingWatch::INTERVAL));
+            let wait = wait.unwrap_or(gst::ClockTime::ZERO);
+            let Some(message) = bus.timed_pop_filtered(wait, &types) else {
+                watch.check();
+                continue;
+            };
             self.emit_exchange(&message);
             if rtsp_monitor::is_sent(&message, "TEARDOWN") {
                 deadline = Instant::now() + TEARDOWN_TIMEOUT;
@@ -105,6 +111,7 @@ impl Player {
         // The source waits for the thread of a packet that waits.
         self.collector().end_session();
         let (ended, end) = channel();
+        let mut watch = ClosingWatch::new(self.collector(), playbin);
         let (element, is_late) = (playbin.clone(), Arc::new(AtomicBool::new(false)));
         let of_thread = is_late.clone();
         let lower = move || {
@@ -118,7 +125,14 @@ impl Player {
         let thread = std::thread::Builder::new().name("player-close".to_owned()).spawn(lower);
         if thread.is_err() {
             let _ = playbin.set_state(state);
-        } else if end.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            return true;
+        }
+        let deadline = Instant::now() + limit;
+        while end.recv_timeout(ClosingWatch::INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            watch.check();
+            if Instant::now() < deadline {
+                continue;
+            }
             is_late.store(true, Ordering::SeqCst);
             self.collector().connections().shut_down();
             if let Some(bus) = playbin.bus() {
