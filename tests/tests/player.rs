@@ -8,6 +8,7 @@ use mjpeg_rtsp_client::player::engine::{Engine, Event};
 use mjpeg_rtsp_client::player::{FailureKind, Options, Player, State, Transport, movies as lists};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::lab_server::{Behaviour, LabServer, Replies, Requests};
+use mjpeg_rtsp_tests::peer::relay::{Fate, Relay, address_of};
 use mjpeg_rtsp_tests::peer::rtsp_server::{RtspServer, SDP};
 use mjpeg_rtsp_tests::programs::{Server, serve, serve_as};
 use mjpeg_rtsp_tests::{wait_in_main_loop, wait_until};
@@ -291,6 +292,45 @@ fn a_paused_player_shows_the_frame_that_is_stepped_to() -> Result<()> {
         });
         player.command("teardown");
         assert_eq!(player.state(), State::Init, "{name}");
+    }
+    server.is_well()
+}
+
+#[test]
+fn a_seek_before_the_first_frame_has_arrived_is_carried_out() -> Result<()> {
+    mjpeg_rtsp_tests::init();
+    // A minute, of which the last quarter is longer away than the test waits.
+    let images = vec![movies::images(100, "I420")?; 12].concat();
+    let (_folder, mut server) = serve_as("movie.mjpeg", &images, &[])?;
+    let target = gst::ClockTime::from_mseconds(45_012);
+    for transport in [Transport::Tcp, Transport::Udp] {
+        for steps in [true, false] {
+            let relay = Relay::start(address_of(&server.urls[0])?, |number| {
+                // The network is slow, not the test: PLAY is answered long before the first frame.
+                if number == 1 {
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+                Fate::Passes
+            })?;
+            let url = format!("rtsp://{}/movie.mjpeg", relay.address());
+            let (player, pictures) = watched(&url, transport)?;
+            player.command("setup");
+            until("READY", || player.state() == State::Ready);
+            if steps {
+                player.step_to(target);
+            } else {
+                player.seek(target);
+                player.command("play");
+            }
+            let frame = gst::ClockTime::from_mseconds(45_000);
+            until(&format!("{transport:?}, step: {steps}"), || {
+                let at =
+                    player.position().filter(|_| !pictures.lock().expect("no panic").is_empty());
+                let paused = player.state() == State::Ready && player.pending().is_none();
+                if steps { paused && at == Some(frame) } else { at >= Some(frame) }
+            });
+            player.command("teardown");
+        }
     }
     server.is_well()
 }

@@ -6,7 +6,7 @@ use mjpeg_rtsp_tests::movies::{self, Folder, frame_of};
 use mjpeg_rtsp_tests::peer::display::{Display, Screen, Window};
 use mjpeg_rtsp_tests::programs::Server;
 use mjpeg_rtsp_tests::wait_until;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -41,15 +41,21 @@ fn movie(folder: &Folder) -> Result<std::path::PathBuf> {
 
 /// Points at the bar until the preview shows about the frame there, twice the same; returns it.
 fn preview_at(display: &Display, window: &Window, x: usize) -> Result<usize> {
-    let mut last = None;
+    let (mut last, mut seen, start) = (None, Vec::new(), Instant::now());
     // A tip appears when the pointer rests; it is moved once, since the window may just have come.
     window.point(x + 1, BAR)?;
     window.point(x, BAR)?;
-    wait_until(&format!("the preview at {x}"), LIMIT, || {
+    wait_until(&format!("the preview at {x}"), 2 * LIMIT, || {
         let Ok(screen) = display.screenshot() else { return false };
         let frame = preview_frame(&screen, x).filter(|frame| frame.abs_diff(expected(x)) <= 4);
         // The picture behind the preview may have such a colour.
-        let is_new = frame.is_some() && frame != main_frame(&screen);
+        let main = main_frame(&screen);
+        let is_new = frame.is_some() && frame != main;
+        let frames = (preview_frame(&screen, x), main);
+        if seen.last() != Some(&frames) {
+            seen.push(frames);
+        }
+        assert!(start.elapsed() < LIMIT, "the preview at {x}: frames of both pictures {seen:?}");
         let twice = is_new && frame == last;
         last = frame;
         twice

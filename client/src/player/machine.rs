@@ -318,7 +318,7 @@ impl Machine {
             }
             Input::Playing if self.pending == Some(Command::Play) => self.complete(to),
             Input::SeekDone => self.end_seek(to),
-            Input::SeekRefused => self.seeking = None,
+            Input::SeekRefused => self.refuse_seek(pipeline, to),
             Input::FrameArrived if self.step == Step::AwaitFrame => self.step = Step::Arrived,
             Input::SectionEnded if self.step == Step::None && self.start.is_none() => {
                 match self.section {
@@ -549,6 +549,21 @@ impl Machine {
         self.seeking = None;
         if let Some(position) = self.next_seek.take() {
             self.seek(position, to);
+        }
+    }
+
+    /// Sends a refused seek again when the pipeline plays. A refusal then is final.
+    ///
+    /// playbin 1.22 refuses seeks until the first frame has been decoded. Over a slow network this is long
+    /// after the reply to PLAY.
+    fn refuse_seek(&mut self, pipeline: Pipeline, to: &mut Vec<Effect>) {
+        let Some(position) = self.seeking.take() else { return };
+        let plays = self.state == State::Playing && self.pending.is_none();
+        if self.is_remote && plays && !pipeline.plays {
+            self.start = self.next_seek.take().or(self.start).or(Some(position));
+            self.unsettled = 0;
+        } else if self.step == Step::AwaitFrame {
+            self.pause(pipeline, to);
         }
     }
 

@@ -222,6 +222,47 @@ fn a_seek_in_ready_waits_for_play_and_for_the_pipeline() {
 }
 
 #[test]
+fn a_seek_that_is_refused_before_the_pipeline_plays_is_sent_again() {
+    for (steps, frames) in [(false, PASS), (true, HOLD)] {
+        let mut machine = Machine::new(true);
+        for input in [command(Setup), Opened] {
+            machine.handle(input, PAUSED);
+        }
+        if steps {
+            machine.handle(StepTo(seconds(1)), PAUSED);
+        } else {
+            machine.handle(seek(1), PAUSED);
+            machine.handle(command(Play), PAUSED);
+        }
+        machine.handle(Answered, BUSY);
+        for attempt in 0..3 {
+            let sent = (0..5).position(|_| machine.handle(Tick, BUSY).contains(&seeks(1)));
+            assert_eq!(sent, Some(3), "step: {steps}, attempt {attempt}");
+            assert_eq!(machine.handle(SeekRefused, BUSY), [Watch]);
+        }
+        let sent = machine.handle(Checked, PLAYS);
+        assert_eq!(sent[..2], [frames, seeks(1)], "step: {steps}");
+        // Now the source is not seekable.
+        let want = if steps {
+            vec![CountPause, PASS_UNLESS_HELD, AwaitAnswer, Change(Paused)]
+        } else {
+            vec![]
+        };
+        assert_eq!(machine.handle(SeekRefused, PLAYS), want, "step: {steps}");
+        assert!(!machine.handle(Tick, PLAYS).contains(&seeks(1)));
+    }
+    // Of a seek that follows only the last is carried out.
+    let mut machine = playing(true);
+    let rows = vec![
+        (seek(1), BUSY, vec![seeks(1)], State::Playing),
+        (seek(2), BUSY, vec![Watch], State::Playing),
+        (SeekRefused, BUSY, vec![Watch], State::Playing),
+        (Checked, PLAYS, vec![PASS, seeks(2)], State::Playing),
+    ];
+    run("two seeks", &mut machine, rows);
+}
+
+#[test]
 fn a_step_plays_until_its_frame_has_arrived() {
     let mut machine = Machine::new(true);
     machine.handle(command(Setup), BUSY);
