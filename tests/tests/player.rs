@@ -8,7 +8,7 @@ use mjpeg_rtsp_client::player::engine::{Engine, Event};
 use mjpeg_rtsp_client::player::{FailureKind, Options, Player, State, Transport, movies as lists};
 use mjpeg_rtsp_tests::movies::{self, Folder};
 use mjpeg_rtsp_tests::peer::lab_server::{Behaviour, LabServer, Replies, Requests};
-use mjpeg_rtsp_tests::peer::relay::{Fate, Relay, address_of};
+use mjpeg_rtsp_tests::peer::relay::{Fate, Relay};
 use mjpeg_rtsp_tests::peer::rtsp_server::{RtspServer, SDP};
 use mjpeg_rtsp_tests::programs::{Server, serve, serve_as};
 use mjpeg_rtsp_tests::{wait_in_main_loop, wait_until};
@@ -17,7 +17,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -296,38 +296,73 @@ fn a_paused_player_shows_the_frame_that_is_stepped_to() -> Result<()> {
     server.is_well()
 }
 
+/// What makes a player play from a position.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Start {
+    Step,
+    Seek,
+    Reconnection,
+}
+
 #[test]
-fn a_seek_before_the_first_frame_has_arrived_is_carried_out() -> Result<()> {
+fn a_position_is_reached_although_the_first_frame_comes_long_after_the_reply_to_play() -> Result<()>
+{
     mjpeg_rtsp_tests::init();
+    let folder = Folder::new()?;
     // A minute, of which the last quarter is longer away than the test waits.
     let images = vec![movies::images(100, "I420")?; 12].concat();
-    let (_folder, mut server) = serve_as("movie.mjpeg", &images, &[])?;
-    let target = gst::ClockTime::from_mseconds(45_012);
-    for transport in [Transport::Tcp, Transport::Udp] {
-        for steps in [true, false] {
-            let relay = Relay::start(address_of(&server.urls[0])?, |number| {
-                // The network is slow, not the test: PLAY is answered long before the first frame.
-                if number == 1 {
-                    std::thread::sleep(Duration::from_secs(1));
-                }
+    let movie = folder.file("movie.mjpeg", &movies::movie(&images)?)?;
+    // No other program gets this port while nobody listens.
+    let address = format!("127.0.0.1:{}", crate::ports::free()?);
+    let mut server = Server::start_on(&address, [&movie], 1)?;
+    let from = gst::ClockTime::from_seconds(45);
+    let target = from + gst::ClockTime::from_mseconds(12);
+    let starts = [Start::Step, Start::Seek, Start::Reconnection];
+    let dialects = [
+        ("rtsp", Transport::Tcp, &starts[..]),
+        ("rtsp", Transport::Udp, &starts),
+        // A lost session in the lab's dialect starts anew.
+        ("labrtsp", Transport::Auto, &starts[..2]),
+    ];
+    for (scheme, transport, starts) in dialects {
+        for &start in starts {
+            let what = format!("{scheme}, {transport:?}, {start:?}");
+            let held = Arc::new(AtomicBool::new(start != Start::Reconnection));
+            let holds = held.clone();
+            let relay = Relay::start(address.parse()?, move |_| {
+                wait_until("release", 3 * LIMIT, || !holds.load(Ordering::Relaxed));
                 Fate::Passes
             })?;
-            let url = format!("rtsp://{}/movie.mjpeg", relay.address());
-            let (player, pictures) = watched(&url, transport)?;
+            let url = format!("{scheme}://{}/movie.mjpeg", relay.address());
+            let options = Options { transport, latency: 0, reconnect: true, ..Options::default() };
+            let (player, pictures) = watched_with(&url, &options)?;
             player.command("setup");
             until("READY", || player.state() == State::Ready);
-            if steps {
+            if start == Start::Step {
                 player.step_to(target);
             } else {
                 player.seek(target);
                 player.command("play");
             }
-            let frame = gst::ClockTime::from_mseconds(45_000);
-            until(&format!("{transport:?}, step: {steps}"), || {
-                let at =
-                    player.position().filter(|_| !pictures.lock().expect("no panic").is_empty());
-                let paused = player.state() == State::Ready && player.pending().is_none();
-                if steps { paused && at == Some(frame) } else { at >= Some(frame) }
+            let shown = || pictures.lock().expect("no panic").len();
+            if start == Start::Reconnection {
+                until(&what, || shown() > 0 && player.position() >= Some(target));
+                held.store(true, Ordering::Relaxed);
+                server.process().signal("KILL")?;
+                server.process().wait(LIMIT)?;
+                until("INIT", || player.state() == State::Init);
+                server = Server::start_on(&address, [&movie], 1)?;
+            }
+            let before = shown();
+            until("PLAY", || player.state() == State::Playing);
+            let played = Instant::now();
+            until("several attempts", || played.elapsed() >= Duration::from_millis(700));
+            assert_eq!(shown(), before, "{what}");
+            held.store(false, Ordering::Relaxed);
+            until(&what, || {
+                let at = player.position().filter(|_| shown() > before);
+                let is_paused = player.state() == State::Ready && player.pending().is_none();
+                if start == Start::Step { is_paused && at == Some(from) } else { at >= Some(from) }
             });
             player.command("teardown");
         }

@@ -47,15 +47,14 @@ fn preview_at(display: &Display, window: &Window, x: usize) -> Result<usize> {
     window.point(x, BAR)?;
     wait_until(&format!("the preview at {x}"), 2 * LIMIT, || {
         let Ok(screen) = display.screenshot() else { return false };
-        let frame = preview_frame(&screen, x).filter(|frame| frame.abs_diff(expected(x)) <= 4);
-        // The picture behind the preview may have such a colour.
-        let main = main_frame(&screen);
-        let is_new = frame.is_some() && frame != main;
-        let frames = (preview_frame(&screen, x), main);
+        let frames = (preview_frame(&screen, x), main_frame(&screen));
         if seen.last() != Some(&frames) {
             seen.push(frames);
         }
         assert!(start.elapsed() < LIMIT, "the preview at {x}: frames of both pictures {seen:?}");
+        let frame = frames.0.filter(|frame| frame.abs_diff(expected(x)) <= 4);
+        // The picture behind the preview may have such a colour.
+        let is_new = frame.is_some() && frame != frames.1;
         let twice = is_new && frame == last;
         last = frame;
         twice

@@ -562,9 +562,12 @@ impl Machine {
         if self.is_remote && plays && !pipeline.plays {
             self.start = self.next_seek.take().or(self.start).or(Some(position));
             self.unsettled = 0;
-        } else if self.step == Step::AwaitFrame {
+            return;
+        }
+        if self.step == Step::AwaitFrame {
             self.pause(pipeline, to);
         }
+        self.end_seek(to);
     }
 
     fn begin_seek(&mut self, position: Duration, to: &mut Vec<Effect>) {

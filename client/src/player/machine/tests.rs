@@ -260,6 +260,14 @@ fn a_seek_that_is_refused_before_the_pipeline_plays_is_sent_again() {
         (Checked, PLAYS, vec![PASS, seeks(2)], State::Playing),
     ];
     run("two seeks", &mut machine, rows);
+    // After a final refusal as well, and nothing waits.
+    let rows = vec![
+        (seek(3), BUSY, vec![Watch], State::Playing),
+        (SeekRefused, PLAYS, vec![seeks(3)], State::Playing),
+        (SeekRefused, PLAYS, vec![], State::Playing),
+        (SeekDone, PLAYS, vec![], State::Playing),
+    ];
+    run("final", &mut machine, rows);
 }
 
 #[test]
