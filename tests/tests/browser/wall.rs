@@ -49,6 +49,8 @@ fn same_around(one: &Screen, other: &Screen, pictures: &[[usize; 4]]) -> Result<
 fn the_wall_moves() -> Result<()> {
     let mut site = Site::start(&["a.mjpeg", "b.mjpeg", "c.mjpeg"], &[])?;
     site.open_wall("/", 3)?;
+    // The link of this view gets its colour by a transition.
+    site.browser.wait_for("document.getAnimations().length === 0")?;
     let pictures = pictures(&mut site)?;
     let before = site.browser.screenshot()?;
     let first = frames(&before, &pictures);
